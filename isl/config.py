@@ -1,0 +1,125 @@
+"""TOML files as frozen, typed values: unknown keys and wrong types are refused by name."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+
+from isl.errors import InputError, unknown
+
+
+class Config(pydantic.BaseModel):
+    """A frozen value read from TOML; keys it does not know are an error."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
+ConfigType = TypeVar("ConfigType", bound=Config)
+
+
+def load_toml(path: Path, kind: type[ConfigType], overrides: Sequence[str] = ()) -> ConfigType:
+    """Reads a TOML file into a value of type `kind`.
+
+    Args:
+        path: The TOML file.
+        kind: The configuration type to build.
+        overrides: `key=value` texts; `key` may be dotted (`optimizer.learning_rate=1e-4`), `value`
+            is TOML, or a bare word which is then taken as text.
+
+    Raises:
+        InputError: The file is missing, is not TOML, or holds unknown keys or wrong types.
+    """
+    return parse(read_toml(path), kind, source=str(path), overrides=overrides)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        InputError: The file is missing, unreadable or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a TOML file ({error})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: is not valid TOML: {error}") from error
+
+
+def parse(
+    tables: dict[str, Any],
+    kind: type[ConfigType],
+    *,
+    source: str,
+    overrides: Sequence[str] = (),
+) -> ConfigType:
+    """Builds a `kind` from parsed tables; `source` names them in messages."""
+    for override in overrides:
+        _apply_override(tables, override)
+    try:
+        return kind.model_validate(tables)
+    except pydantic.ValidationError as error:
+        raise _one_line(error, kind, source) from error
+
+
+def _apply_override(tables: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise InputError(f"--set {override}: expected key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    *parents, leaf = key.strip().split(".")
+    for parent in parents:
+        tables = tables.setdefault(parent, {})
+        if not isinstance(tables, dict):
+            raise InputError(f"--set {override}: '{parent}' is not a table")
+    tables[leaf] = value
+
+
+def _one_line(error: pydantic.ValidationError, kind: type[Config], source: str) -> InputError:
+    """The first complaint of pydantic as one line; an unknown key also names the nearest one."""
+    first = error.errors()[0]
+    location = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        siblings = _keys_beside(kind, first["loc"])
+        return InputError(f"{source}: {unknown('key', location, siblings)}")
+    if first["type"] == "missing":
+        return InputError(f"{source}: key '{location}' is missing")
+    value = first.get("input")
+    shown = f" (got {value!r})" if isinstance(value, bool | int | float | str) else ""
+    message = first["msg"].removeprefix("Value error, ")
+    return InputError(f"{source}: {location or 'the file'}: {message}{shown}")
+
+
+def _keys_beside(kind: type[Config], location: tuple[int | str, ...]) -> list[str]:
+    """Full names of the keys that would be accepted where an unknown one stood."""
+    current: Any = kind
+    prefix: list[str] = []
+    for part in location[:-1]:
+        prefix.append(str(part))
+        if isinstance(part, str) and _is_config(current) and part in current.model_fields:
+            current = _config_within(current.model_fields[part].annotation)
+    if not _is_config(current):
+        return []
+    return [".".join([*prefix, name]) for name in current.model_fields]
+
+
+def _config_within(annotation: Any) -> Any:
+    """The first Config type named in an annotation such as `list[Field]` or `Loss | None`."""
+    if _is_config(annotation):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _config_within(inner)
+        if found is not None:
+            return found
+    return None
+
+
+def _is_config(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Config)

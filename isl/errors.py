@@ -1,0 +1,34 @@
+"""The one error that is the person's to mend: a single line that names file, value and remedy."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(Exception):
+    """What the person gave is wrong.
+
+    Its text is one line: what is wrong, in which file, and what to do about it. The command line
+    prints that line to stderr and exits with 2.
+    """
+
+    def __init__(self, message: str) -> None:
+        """Keeps `message` on a single line, whatever a library put into it."""
+        super().__init__(" ".join(str(message).split()))
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """An InputError for a name that is not known, with the nearest known one.
+
+    Args:
+        kind: What the name stands for, e.g. "label".
+        name: What the person gave.
+        known: Every name that would have been accepted.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if not near:
+        folded = {known_name.casefold(): known_name for known_name in names}
+        near = [folded[n] for n in difflib.get_close_matches(name.casefold(), folded, n=1)]
+    suggestion = f"; did you mean '{near[0]}'?" if near else ""
+    listing = ", ".join(names) if names else "none"
+    return InputError(f"unknown {kind} '{name}'{suggestion} (known: {listing})")

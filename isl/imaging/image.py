@@ -1,0 +1,83 @@
+"""Pictures as values: what they hold, in which order, and how large a pixel is."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PixelSize:
+    """Lengths in micrometres; `z` is the distance between planes, None where the file is silent."""
+
+    y: float
+    x: float
+    z: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ZStack:
+    """One transmitted-light z-stack as it was read; `isl.imaging.normalize` makes it [0, 1].
+
+    Attributes:
+        name: Name of the field: the file's or folder's name without its ending.
+        planes: uint8, uint16 or float32 [Z, Y, X], bottom plane first, as stored.
+        pixel_size: Micrometres, or None where nothing says.
+        modality: "PHASE_CONTRAST", "BRIGHTFIELD", "DIC", or None where nothing says.
+        source: The file or folder it came from.
+    """
+
+    name: str
+    planes: np.ndarray
+    pixel_size: PixelSize | None = None
+    modality: str | None = None
+    source: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Movie:
+    """A time-lapse of z-stacks: `frames` is [T, Z, Y, X]; the rest is as in ZStack.
+
+    Attributes:
+        interval: Minutes between frames, or None where nothing says.
+    """
+
+    name: str
+    frames: np.ndarray
+    pixel_size: PixelSize | None = None
+    interval: float | None = None
+    modality: str | None = None
+    source: Path | None = None
+
+    def stack(self, t: int) -> ZStack:
+        """The z-stack of time point `t`."""
+        return ZStack(
+            name=self.name,
+            planes=self.frames[t],
+            pixel_size=self.pixel_size,
+            modality=self.modality,
+            source=self.source,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class FluorescenceImage:
+    """Fluorescence channels, measured or predicted.
+
+    Attributes:
+        name: Name of the field.
+        channels: uint8, uint16 or float32, [C, Y, X] or [T, C, Y, X].
+        labels: C names, e.g. ("DAPI_CONFOCAL", "MAP2_CONFOCAL").
+        measured: bool [C, Y, X], True where a label was measured; None: everywhere.
+        pixel_size: Micrometres, or None where nothing says.
+        interval: Minutes between frames, or None.
+        source: The file or folder it came from.
+    """
+
+    name: str
+    channels: np.ndarray
+    labels: tuple[str, ...]
+    measured: np.ndarray | None = None
+    pixel_size: PixelSize | None = None
+    interval: float | None = None
+    source: Path | None = None

@@ -1,0 +1,74 @@
+# What a person or CI runs here. Needs make, git and Python >= 3.11 with venv; the rest comes from
+# requirements.lock into .venv, which is kept until pyproject.toml or the lock changes.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+# Another interpreter: make test PYTHON=/path/to/python
+PYTHON ?=
+PYTEST_OPTIONS ?= -q
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-data lint lock clean
+
+help:
+	@echo "make demo       simulated cells, a bundled model and its prediction, in demo/"
+	@echo "make test       every test that needs no data from outside"
+	@echo "make test-data  tests on real images; ISL_DATA names the folder that holds them"
+	@echo "make lint       ruff (rules and format) and pyright"
+	@echo "make lock       requirements.lock anew from pyproject.toml (UPGRADE=1: newest versions)"
+	@echo "make clean      removes what these targets made, .venv too"
+
+demo: $(STAMP)
+	$(BIN)/isl demo --out demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS) --ignore=tests/real
+
+DATA_FOLDERS := condition_b_A4 sephace readers
+test-data: $(STAMP)
+	@if [ -z "$$ISL_DATA" ]; then \
+		echo "test-data: ISL_DATA is not set; set it to the folder of real images" >&2; exit 2; fi
+	@for folder in $(DATA_FOLDERS); do if [ ! -d "$$ISL_DATA/$$folder" ]; then \
+		echo "test-data: $$ISL_DATA has no folder $$folder; set ISL_DATA to the folder of real images" >&2; \
+		exit 2; fi; done
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/real
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+lock: $(STAMP)
+	@cp requirements.lock $(VENV)/requirements.lock.new
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+		--quiet $(if $(UPGRADE),--upgrade) --output-file $(VENV)/requirements.lock.new
+	@{ echo "# The packages of isl and its dev extra, for Python >= 3.11 on any platform."; \
+		echo "# Made by 'make lock' from pyproject.toml; 'make lock UPGRADE=1' takes newest versions."; \
+		cat $(VENV)/requirements.lock.new; } > $(VENV)/requirements.lock.whole
+	@mv $(VENV)/requirements.lock.whole requirements.lock
+	@rm $(VENV)/requirements.lock.new
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find isl train eval tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamp is written last, so an environment whose making was cut short is never taken as current.
+$(STAMP): pyproject.toml requirements.lock
+	@rm -f $@
+	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		found=; \
+		for candidate in $(if $(PYTHON),"$(PYTHON)",python3.11 python3 python3.12 python3.13); do \
+			if "$$candidate" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' \
+				>/dev/null 2>&1; then found="$$candidate"; break; fi; done; \
+		if [ -z "$$found" ]; then \
+			echo "no Python >= 3.11 with venv found; name one: make PYTHON=/path/to/python" >&2; \
+			exit 2; fi; \
+		echo "making $(VENV) with $$found"; \
+		"$$found" -m venv --clear $(VENV); fi
+	@echo "installing the locked packages into $(VENV) (about 1 GB the first time)"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps \
+		--no-build-isolation --editable .
+	@touch $@

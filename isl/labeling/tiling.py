@@ -1,0 +1,180 @@
+"""The one plan of tiles: what a tile reads, what is cropped from it, and where that lands.
+
+Rows and columns are planned separately, because a valid network treats them so. Beyond the image's
+border a tile reads the image reflected, computed by index, so no padded copy is ever made.
+
+Two ways to cover an output with a network that is exact under shifts by `step` only:
+
+- dense: all tiles lie on one grid of `step` pixels that starts at the output's pixel (0, 0), so a
+  pixel's value does not depend on the tiles chosen.
+- exact: what separate smallest inputs, laid edge to edge, give. Such an input yields a block of
+  pixels narrower than `step` (towers: 8 of 16), so its position on the step grid varies; there are
+  `step / block` phases a direction, and one dense pass at each phase has every block of that phase.
+  For the towers that makes 4 passes, and equals the paper's 250-pixel patches with stride 8.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import numpy as np
+
+from isl.errors import InputError
+from isl.labeling.geometry import Geometry
+
+Border = Literal["reflect", "valid"]
+Stitch = Literal["dense", "exact"]
+BORDERS: tuple[str, ...] = get_args(Border)
+STITCHES: tuple[str, ...] = get_args(Stitch)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Strip:
+    """The rows of a tile, or its columns.
+
+    Attributes:
+        read: First row of the input that the tile reads; outside the image where it is reflected.
+        kept: int [n], rows of the tile's output that are used.
+        lands: int [n], the rows of the whole output that they become.
+    """
+
+    read: int
+    kept: np.ndarray
+    lands: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TilePlan:
+    """How an image is cut into tiles of one shape, and the output put together.
+
+    Attributes:
+        image_size: Y, X of the input.
+        output_size: Y, X of the output.
+        tile_size: Y, X of what every tile reads: one compiled program serves all of them.
+        offset: Row and column of the input at which the output's pixel (0, 0) lies.
+        rows: Every strip of rows.
+        columns: Every strip of columns; each pair of strips is a tile.
+    """
+
+    image_size: tuple[int, int]
+    output_size: tuple[int, int]
+    tile_size: tuple[int, int]
+    offset: int
+    rows: tuple[Strip, ...]
+    columns: tuple[Strip, ...]
+
+    def __len__(self) -> int:
+        """Number of tiles."""
+        return len(self.rows) * len(self.columns)
+
+    def tiles(self) -> Iterator[tuple[Strip, Strip]]:
+        """Every tile, as its rows and its columns."""
+        return itertools.product(self.rows, self.columns)
+
+    def read(self, planes: np.ndarray, tile: tuple[Strip, Strip]) -> np.ndarray:
+        """What a tile reads: [Z, Y, X] to [y, x, Z] of the plan's tile size."""
+        rows, columns = (
+            reflected(strip.read + np.arange(width), size)
+            for strip, width, size in zip(tile, self.tile_size, self.image_size, strict=True)
+        )
+        return np.moveaxis(planes[:, rows[:, None], columns], 0, -1)
+
+    def write(self, output: np.ndarray, tile: tuple[Strip, Strip], values: np.ndarray) -> None:
+        """Puts a tile's values where they belong.
+
+        Args:
+            output: The whole output [L, Y, X], changed in place.
+            tile: One of this plan's tiles.
+            values: The network's output for that tile, [y, x, L].
+        """
+        rows, columns = tile
+        kept = values[rows.kept[:, None], columns.kept]
+        output[:, rows.lands[:, None], columns.lands] = np.moveaxis(kept, -1, 0)
+
+
+def plan_tiles(
+    geometry: Geometry,
+    image_size: tuple[int, int],
+    *,
+    tile: int,
+    border: Border = "reflect",
+    stitch: Stitch = "dense",
+) -> TilePlan:
+    """Plans how an image is covered.
+
+    Args:
+        geometry: Of the network.
+        image_size: Y, X of the input.
+        tile: The largest output width of a tile, in pixels; tiles are evened out below it.
+        border: "reflect": the output has the input's size. "valid": it is 2 * margin smaller; the
+            image reflected is then read only where the network's grid overhangs the far edges.
+        stitch: "dense" or "exact", see above.
+
+    Raises:
+        InputError: The image is too small for "valid", or the tile too narrow for the grid.
+    """
+    offset = geometry.margin if border == "valid" else 0
+    rows, columns = (size - 2 * offset for size in image_size)
+    if min(rows, columns) < 1:
+        raise InputError(
+            f"an image of {image_size[0]} x {image_size[1]} pixels has no valid area: the network "
+            f"needs more than {2 * geometry.margin} each way (take --border reflect)"
+        )
+    row_width, row_strips = _strips(geometry, rows, tile=tile, offset=offset, stitch=stitch)
+    column_width, column_strips = _strips(
+        geometry, columns, tile=tile, offset=offset, stitch=stitch
+    )
+    return TilePlan(
+        image_size=image_size,
+        output_size=(rows, columns),
+        tile_size=(row_width, column_width),
+        offset=offset,
+        rows=row_strips,
+        columns=column_strips,
+    )
+
+
+def _strips(
+    geometry: Geometry, length: int, *, tile: int, offset: int, stitch: Stitch
+) -> tuple[int, tuple[Strip, ...]]:
+    """Input width of the tiles, and the strips that cover an output of `length` pixels once."""
+    step, block = geometry.step, geometry.output_size(geometry.smallest)
+    if stitch == "exact" and step % block:
+        raise InputError(f"--stitch exact: blocks of {block} pixels do not fill a step of {step}")
+    # Of every `step` pixels a pass gives all that count (dense), or one block's worth (exact).
+    kept = block if stitch == "exact" else step
+    narrowest = geometry.output_size(geometry.input_size(kept))
+    if tile < narrowest:
+        raise InputError(f"--tile {tile}: this network's tiles are at least {narrowest} wide")
+    widest = narrowest + (tile - narrowest) // step * step
+
+    groups = -(-length // step)
+    groups_at_most = groups if length <= widest else (widest - kept) // step + 1
+    tiles = -(-groups // groups_at_most)
+    groups_a_tile = -(-groups // tiles)
+    stride = groups_a_tile * step
+    needed = min(stride - step + kept, length)
+    width = geometry.input_size(needed)
+
+    strips = []
+    for phase in range(0, step, kept):
+        for origin in range(phase, length, stride):
+            within = np.arange(min(stride, length - origin))
+            within = within[within % step < kept]
+            strips.append(
+                Strip(read=origin + offset - geometry.margin, kept=within, lands=origin + within)
+            )
+    return width, tuple(strips)
+
+
+def reflected(indices: np.ndarray, size: int) -> np.ndarray:
+    """Indices into an axis reflected at both ends without end, as np.pad's "reflect" continues it.
+
+    Args:
+        indices: int [n], of any sign and size.
+        size: Length of the axis; an axis of one pixel repeats it.
+    """
+    period = max(2 * (size - 1), 1)
+    folded = np.mod(indices, period)
+    return np.minimum(folded, period - folded) if size > 1 else np.zeros_like(indices)

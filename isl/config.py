@@ -83,8 +83,13 @@ def _apply_override(tables: dict[str, Any], override: str) -> None:
 
 
 def _one_line(error: pydantic.ValidationError, kind: type[Config], source: str) -> InputError:
-    """The first complaint of pydantic as one line; an unknown key also names the nearest one."""
-    first = error.errors()[0]
+    """One complaint of pydantic as one line; an unknown key also names the nearest one.
+
+    Unknown keys go first: a key that is missing is often one that was misspelled.
+    """
+    complaints = error.errors()
+    misspelled = [complaint for complaint in complaints if complaint["type"] == "extra_forbidden"]
+    first = (misspelled or complaints)[0]
     location = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         siblings = _keys_beside(kind, first["loc"])

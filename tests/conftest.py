@@ -1,0 +1,18 @@
+"""What every test runs under: strict JAX, compiled programs kept between runs, patient hypothesis."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+
+# JAX reads these when it is imported, here and in the commands that tests start.
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+# One folder a worker: JAX does not lock it.
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+_kept = Path(__file__).parents[1] / ".pytest_cache" / "jax" / _worker
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_kept))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+# A first call compiles, which no deadline for single examples foresees.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")

@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import pytest
+
+from isl.config import Config, load_toml
+from isl.errors import InputError
+
+
+class Optimizer(Config):
+    learning_rate: float = 1e-3
+    steps: int
+
+
+class Loss(Config):
+    kind: str
+
+
+class Experiment(Config):
+    name: str
+    optimizer: Optimizer
+    losses: list[Loss] = []
+    fallback: Loss | None = None
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    path = tmp_path / "experiment.toml"
+    path.write_text('name = "first"\n[optimizer]\nsteps = 10\n')
+    return path
+
+
+def refusal(path: Path, overrides=()) -> str:
+    with pytest.raises(InputError) as caught:
+        load_toml(path, Experiment, overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_values_and_defaults(file):
+    read = load_toml(file, Experiment)
+    expected = Experiment(name="first", optimizer=Optimizer(learning_rate=1e-3, steps=10))
+    assert read == expected
+
+
+def test_values_are_frozen(file):
+    read = load_toml(file, Experiment)
+    with pytest.raises(ValueError, match="frozen"):
+        read.name = "second"  # pyright: ignore
+
+
+def test_overrides_are_toml_or_bare_words(file):
+    read = load_toml(
+        file,
+        Experiment,
+        ["optimizer.learning_rate=1e-4", "name=second", "fallback.kind=mean", "optimizer.steps=7"],
+    )
+    assert read.name == "second"
+    assert read.optimizer == Optimizer(learning_rate=1e-4, steps=7)
+    assert read.fallback == Loss(kind="mean")
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("name", "--set name: expected key=value"),
+        ("=3", "--set =3: expected key=value"),
+        ("name.first=3", "'name' is not a table"),
+        ("optimizer.step=3", "unknown key 'optimizer.step'; did you mean 'optimizer.steps'?"),
+        ("optimizer.steps=many", "optimizer.steps:"),
+    ],
+)
+def test_bad_overrides(file, override, complaint):
+    assert complaint in refusal(file, [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("name = ", "is not valid TOML"),
+        ('nam = "x"\n[optimizer]\nsteps = 1', "unknown key 'nam'; did you mean 'name'?"),
+        (
+            'name = "x"\n[optimizer]\nsteps = 1\nlearningrate = 1.0',
+            "unknown key 'optimizer.learningrate'; did you mean 'optimizer.learning_rate'?",
+        ),
+        (
+            'name = "x"\n[optimizer]\nsteps = 1\n[[losses]]\nkind = "a"\nkin = "b"',
+            "unknown key 'losses.0.kin'; did you mean 'losses.0.kind'?",
+        ),
+        (
+            'name = "x"\n[optimizer]\nsteps = 1\n[fallback]\nknd = "b"\nkind = "a"',
+            "unknown key 'fallback.knd'; did you mean 'fallback.kind'?",
+        ),
+        ("[optimizer]\nsteps = 1\nlearning_rate = 0.1", "key 'name' is missing"),
+        ('name = "x"\n[optimizer]\nsteps = "ten"', "optimizer.steps:"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_file(file, text, complaint):
+    file.write_text(text)
+    message = refusal(file)
+    assert message.startswith(f"{file}: ")
+    assert complaint in message
+
+
+def test_missing_and_unreadable_files(tmp_path):
+    assert "there is no such file" in refusal(tmp_path / "absent.toml")
+    assert "cannot be read" in refusal(tmp_path)
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    assert "cannot be read" in refusal(binary)

@@ -1,0 +1,77 @@
+"""A task that knows nothing of labeling: a line through noisy points, fitted in milliseconds."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from isl_train.task import Batch, Evaluation, Selection, Sums, Tree
+
+SLOPES = np.array([1.0, -2.0, 0.5], np.float32)
+
+
+def _draw(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    x = rng.normal(size=3).astype(np.float32)
+    noise = 0.01 * rng.normal()
+    return {
+        "x": x,
+        "y": np.float32(x @ SLOPES + 3.0 + noise),
+        "index": np.int32(index),
+    }
+
+
+class Line:
+    """y = slopes . x + offset; its model state is a running mean of y, like a batch statistic."""
+
+    def __init__(self, *, poison_from: int | None = None) -> None:
+        self.selection: Selection | None = Selection(metric="error", higher_is_better=False)
+        self.pixels_per_example = 3
+        self._poison_from = poison_from
+
+    def identity(self) -> str:
+        return "a line in 3 dimensions"
+
+    def initial(self, key: jax.Array) -> tuple[Tree, Tree]:
+        slopes = 0.1 * jax.random.normal(key, (3,))
+        params = {"body": {"slopes": slopes}, "head": {"offset": jnp.zeros(())}}
+        return params, {"mean": jnp.zeros(())}
+
+    def loss(
+        self, params: Tree, model_state: Tree, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Tree, Sums]]:
+        x = jnp.asarray(batch["x"]) + 0.01 * jax.random.normal(key, batch["x"].shape)
+        predicted = x @ params["body"]["slopes"] + params["head"]["offset"]
+        squares = jnp.square(predicted - batch["y"])
+        mean = 0.9 * model_state["mean"] + 0.1 * jnp.mean(batch["y"])
+        count = jnp.asarray(squares.size, jnp.float32)
+        return jnp.mean(squares), ({"mean": mean}, {"squares": (jnp.sum(squares), count)})
+
+    def examples(self, seed: int) -> grain.MapDataset:
+        dataset = grain.MapDataset.range(1000).repeat().random_map(_draw, seed=seed)
+        if self._poison_from is not None:
+            dataset = dataset.map(self._poison)
+        return dataset
+
+    def _poison(self, example: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        broken = example["index"] >= self._poison_from
+        return {**example, "y": np.float32(np.nan) if broken else example["y"]}
+
+    def describe(self, batch: Batch) -> str:
+        return f"points {[int(index) for index in batch['index']]}"
+
+    def evaluate(self, params: Tree, model_state: Tree, *, pictures: bool) -> Evaluation:
+        error = float(jnp.sum(jnp.abs(params["body"]["slopes"] - SLOPES)))
+        shown = {"slopes": np.zeros((4, 4), np.uint8)} if pictures else {}
+        return Evaluation(metrics={"error": error}, pictures=shown)
+
+    def export(
+        self, params: Tree, model_state: Tree, directory: Path, metrics: Mapping[str, float]
+    ) -> None:
+        directory.mkdir(parents=True)
+        slopes = [float(slope) for slope in params["body"]["slopes"]]
+        text = json.dumps({"slopes": slopes, "metrics": dict(metrics)})
+        (directory / "model.json").write_text(text, encoding="utf-8")

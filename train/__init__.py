@@ -1,0 +1,1 @@
+"""Fitting networks: one trainer for every task, installed as `isl_train`."""

@@ -1,0 +1,140 @@
+"""Checkpoints: the train state, how far the data was read, and what the run has found so far.
+
+Orbax writes them beside the training, into folders that appear under their final name only when
+they are complete: whatever moment a process is killed at, the last complete one can be resumed.
+"""
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+from orbax.checkpoint.experimental import v1 as orbax
+
+from isl.errors import InputError
+
+from .state import TrainState, from_plain, to_plain
+from .task import Selection
+
+_policies = orbax.training.preservation_policies
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a run must remember beside its state.
+
+    Attributes:
+        update: Optimizer updates done.
+        batches_drawn: Position of the data stream.
+        best: Best value of the selection metric so far, or None.
+        best_update: When that was.
+    """
+
+    update: int = 0
+    batches_drawn: int = 0
+    best: float | None = None
+    best_update: int | None = None
+
+
+class Checkpoints:
+    """The checkpoints of one run: the last one, and the best where there is a selection metric."""
+
+    def __init__(
+        self, directory: Path, *, identity: str, optimizer: str, selection: Selection | None
+    ) -> None:
+        """Opens or creates the folder.
+
+        Args:
+            directory: Where the checkpoints lie, one folder an update.
+            identity: The network in words; checkpoints of another one are refused.
+            optimizer: What shapes the optimizer's state, in words; likewise.
+            selection: Which way the metrics given to `save` are better.
+        """
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        self._identity = {"network": identity, "optimizer": optimizer}
+        self._directory = directory
+        keep = [_policies.LatestN(1)]
+        if selection is not None:
+            best = _policies.BestN(
+                get_metric_fn=lambda metrics: metrics["value"],
+                reverse=not selection.higher_is_better,
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            )
+            keep.append(best)
+        self._checkpointer = orbax.training.Checkpointer(
+            directory.absolute(),
+            preservation_policy=_policies.AnyPreservationPolicy(keep),
+            cleanup_tmp_directories=True,
+        )
+
+    def __enter__(self) -> "Checkpoints":
+        """The checkpoints themselves; leaving waits for what is still being written."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Waits for what is still being written."""
+        self._checkpointer.close()
+
+    @property
+    def updates(self) -> list[int]:
+        """Updates of which there is a checkpoint."""
+        return [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
+
+    def save(self, state: TrainState, progress: Progress, *, value: float | None) -> None:
+        """Starts writing a checkpoint and returns before it is done.
+
+        Args:
+            state: It may be donated at once; a copy is written.
+            progress: Goes beside the state.
+            value: The selection metric, if it was just measured.
+        """
+        if progress.update in self.updates:
+            return
+        self._checkpointer.save_async(
+            progress.update,
+            to_plain(state),
+            force=True,
+            metrics=None if value is None else {"value": value},
+            custom_metadata={**self._identity, "progress": dataclasses.asdict(progress)},
+        )
+
+    def restore(self, like: TrainState, update: int | None = None) -> tuple[TrainState, Progress]:
+        """Reads a checkpoint.
+
+        Args:
+            like: A state of the same shapes, types and placement.
+            update: Which one; the last one if None.
+
+        Raises:
+            InputError: The checkpoint is of another network or optimizer.
+        """
+        found = self._checkpointer.metadata(update)
+        metadata: dict[str, Any] = dict(found.custom_metadata or {})
+        for what, expected in self._identity.items():
+            if metadata.get(what) != expected:
+                raise InputError(
+                    f"{self._directory}: holds a checkpoint of the {what} {metadata.get(what)}, "
+                    f"but the configuration says {expected} (choose another --workdir, or restore "
+                    "the configuration)"
+                )
+        progress = Progress(**metadata["progress"])
+        plain = self._checkpointer.load(found.step, jax.tree.map(_abstract, to_plain(like)))
+        return from_plain(plain), progress
+
+
+def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
+
+
+def read_progress(directory: Path) -> Progress | None:
+    """The progress in the last checkpoint of a folder, or None where there is none."""
+    if not directory.is_dir():
+        return None
+    updates = [int(path.name) for path in directory.iterdir() if path.name.isdigit()]
+    if not updates:
+        return None
+    text = (directory / str(max(updates)) / "_CHECKPOINT_METADATA").read_text(encoding="utf-8")
+    return Progress(**json.loads(text)["custom_metadata"]["progress"])

@@ -1,0 +1,149 @@
+"""Optimizers from configuration: adam or adamw, schedules, clipping, accumulation, freezing."""
+
+import fnmatch
+from collections.abc import Sequence
+from typing import Literal
+
+import jax
+import optax
+import pydantic
+
+from isl.config import Config
+from isl.errors import unknown
+
+from .task import Tree
+
+
+class OptimizerConfig(Config):
+    """The optimizer and the course of its learning rate; lengths are in updates.
+
+    The paper: adam at 1e-4 for one week, then at 1e-5 for a second: `schedule = "step"`,
+    `boundaries = [n]`, `factors = [0.1]`.
+
+    Attributes:
+        kind: adam, or adamw with decoupled weight decay.
+        learning_rate: The highest learning rate of the schedule.
+        schedule: constant; step: multiplied by `factors[i]` at `boundaries[i]`; warmup_cosine:
+            linear from 0 over `warmup` updates, then half a cosine down to `final_factor`.
+        boundaries: Updates at which a step schedule changes.
+        factors: What it is multiplied by there.
+        warmup: Updates of linear rise.
+        final_factor: Share of the learning rate left at the end of the cosine.
+        b1: Decay of adam's first moment.
+        b2: Decay of adam's second moment.
+        epsilon: Added to the root of the second moment.
+        weight_decay: adamw only.
+        clip_norm: Gradients of a larger global norm are scaled down to it; 0 turns it off.
+    """
+
+    kind: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = pydantic.Field(default=1e-4, gt=0)
+    schedule: Literal["constant", "step", "warmup_cosine"] = "constant"
+    boundaries: tuple[int, ...] = ()
+    factors: tuple[float, ...] = ()
+    warmup: int = pydantic.Field(default=0, ge=0)
+    final_factor: float = pydantic.Field(default=0.0, ge=0, le=1)
+    b1: float = pydantic.Field(default=0.9, ge=0, lt=1)
+    b2: float = pydantic.Field(default=0.999, ge=0, lt=1)
+    epsilon: float = pydantic.Field(default=1e-8, gt=0)
+    weight_decay: float = pydantic.Field(default=0.0, ge=0)
+    clip_norm: float = pydantic.Field(default=0.0, ge=0)
+
+    @pydantic.model_validator(mode="after")
+    def _settings_fit(self) -> "OptimizerConfig":
+        if len(self.boundaries) != len(self.factors):
+            raise ValueError(
+                f"{len(self.boundaries)} boundaries but {len(self.factors)} factors; give one "
+                "factor for each boundary"
+            )
+        if self.boundaries and self.schedule != "step":
+            raise ValueError(f"boundaries need schedule = 'step', not '{self.schedule}'")
+        if list(self.boundaries) != sorted(set(self.boundaries)):
+            raise ValueError(f"boundaries {list(self.boundaries)} do not increase")
+        if self.warmup and self.schedule != "warmup_cosine":
+            raise ValueError(f"warmup needs schedule = 'warmup_cosine', not '{self.schedule}'")
+        if self.weight_decay and self.kind != "adamw":
+            raise ValueError(f"weight_decay needs kind = 'adamw', not '{self.kind}'")
+        return self
+
+
+def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
+    """Learning rate by update, for a run of `steps` updates."""
+    if config.schedule == "step":
+        return optax.piecewise_constant_schedule(
+            config.learning_rate, dict(zip(config.boundaries, config.factors, strict=True))
+        )
+    if config.schedule == "warmup_cosine":
+        return optax.warmup_cosine_decay_schedule(
+            init_value=0.0 if config.warmup else config.learning_rate,
+            peak_value=config.learning_rate,
+            warmup_steps=config.warmup,
+            decay_steps=max(steps, config.warmup + 1),
+            end_value=config.learning_rate * config.final_factor,
+        )
+    return optax.constant_schedule(config.learning_rate)
+
+
+def build_optimizer(
+    config: OptimizerConfig,
+    params: Tree,
+    *,
+    steps: int,
+    accumulate: int = 1,
+    freeze: Sequence[str] = (),
+) -> optax.GradientTransformation:
+    """The optimizer for `params`.
+
+    Args:
+        config: What was asked for.
+        params: Only its structure is used.
+        steps: Updates of the whole run, for the schedule.
+        accumulate: Gradients that are averaged into one update.
+        freeze: Paths of parameters that stay as they are: a path such as "projection/kernel", a
+            prefix such as "projection", or a pattern with "*".
+
+    Raises:
+        InputError: A path to freeze names no parameter.
+    """
+    schedule = learning_rate_schedule(config, steps)
+    moments = {"b1": config.b1, "b2": config.b2, "eps": config.epsilon}
+    chain = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    if config.kind == "adamw":
+        chain.append(optax.adamw(schedule, weight_decay=config.weight_decay, **moments))
+    else:
+        chain.append(optax.adam(schedule, **moments))
+    optimizer = optax.chain(*chain)
+    if freeze:
+        frozen = frozen_mask(params, freeze)
+        trained = jax.tree.map(lambda is_frozen: not is_frozen, frozen)
+        optimizer = optax.chain(
+            optax.masked(optimizer, trained), optax.masked(optax.set_to_zero(), frozen)
+        )
+    if accumulate > 1:
+        optimizer = optax.MultiSteps(optimizer, accumulate).gradient_transformation()
+    return optimizer
+
+
+def frozen_mask(params: Tree, freeze: Sequence[str]) -> Tree:
+    """A tree like `params` with True where a path matches one of `freeze`.
+
+    Raises:
+        InputError: One of them matches nothing.
+    """
+    paths = [parameter_path(path) for path, _ in jax.tree.leaves_with_path(params)]
+    for pattern in freeze:
+        if not any(_matches(path, pattern) for path in paths):
+            raise unknown("parameter to freeze", pattern, {path.split("/")[0] for path in paths})
+    return jax.tree.map_with_path(
+        lambda path, _: any(_matches(parameter_path(path), pattern) for pattern in freeze), params
+    )
+
+
+def parameter_path(path: tuple[jax.tree_util.KeyEntry, ...]) -> str:
+    """A pytree path as text: "towers/0/expand/kernel"."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _matches(path: str, pattern: str) -> bool:
+    pattern = pattern.rstrip("/")
+    return fnmatch.fnmatchcase(path, pattern) or fnmatch.fnmatchcase(path, f"{pattern}/*")

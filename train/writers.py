@@ -1,0 +1,97 @@
+"""What a run leaves to look at: metrics as CSV and for TensorBoard, pictures as PNG."""
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tensorboardX import SummaryWriter
+
+
+class Writers:
+    """Writes to `WORKDIR/{training,validation}.csv`, `tensorboard/` and `pictures/`."""
+
+    def __init__(self, workdir: Path, *, start: int, enabled: bool = True) -> None:
+        """Opens the files; rows after update `start` are of a run that was cut off, and go.
+
+        Args:
+            workdir: The run's folder.
+            start: The update that training starts or resumes from.
+            enabled: False in all but the first of several processes.
+        """
+        self._workdir = workdir
+        self._board: SummaryWriter | None = None
+        if enabled:
+            workdir.mkdir(parents=True, exist_ok=True)
+            for name in ("training", "validation"):
+                _forget_after(workdir / f"{name}.csv", start)
+            self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
+
+    def __enter__(self) -> "Writers":
+        """The writers themselves."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes TensorBoard's file."""
+        if self._board is not None:
+            self._board.close()
+
+    def scalars(self, kind: str, update: int, values: Mapping[str, float]) -> None:
+        """Adds a row to `kind`.csv and points to TensorBoard.
+
+        Args:
+            kind: "training" or "validation".
+            update: Optimizer updates done.
+            values: Numbers by name, the same names on every call; NaN: nothing was measured.
+        """
+        if self._board is None:
+            return
+        _append(self._workdir / f"{kind}.csv", {"update": update, **values})
+        for name, value in values.items():
+            if math.isfinite(value):
+                self._board.add_scalar(f"{kind}/{name}", value, update)
+
+    def pictures(self, update: int, pictures: Mapping[str, np.ndarray]) -> None:
+        """Writes `pictures/NNNNNNN/NAME.png` and shows them in TensorBoard.
+
+        Args:
+            update: Optimizer updates done.
+            pictures: uint8, or float in [0, 1], [Y, X] or [Y, X, 3], by name.
+        """
+        if self._board is None or not pictures:
+            return
+        folder = self._workdir / "pictures" / f"{update:07d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, picture in pictures.items():
+            eight_bit = _to_eight_bit(picture)
+            Image.fromarray(eight_bit).save(folder / f"{name}.png")
+            layout = "HW" if eight_bit.ndim == 2 else "HWC"
+            self._board.add_image(name, eight_bit, update, dataformats=layout)
+
+
+def _to_eight_bit(picture: np.ndarray) -> np.ndarray:
+    if picture.dtype == np.uint8:
+        return picture
+    return np.round(np.clip(picture, 0.0, 1.0) * 255).astype(np.uint8)
+
+
+def _append(path: Path, row: Mapping[str, float]) -> None:
+    is_new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if is_new:
+            writer.writerow(row)
+        writer.writerow(["" if math.isnan(value) else value for value in row.values()])
+
+
+def _forget_after(path: Path, update: int) -> None:
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    complete = [line for line in lines[1:] if line.endswith("\n")]
+    kept = [line for line in complete if int(line.split(",", 1)[0]) <= update]
+    path.write_text("".join(lines[:1] + kept) if kept else "", encoding="utf-8")
+    if not kept:
+        path.unlink()

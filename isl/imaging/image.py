@@ -81,3 +81,26 @@ class FluorescenceImage:
     pixel_size: PixelSize | None = None
     interval: float | None = None
     source: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Picture:
+    """One image file as it was read, before anyone says what its channels are for.
+
+    Attributes:
+        name: Name of the field: the file's name without its ending.
+        array: uint8, uint16 or float32 [T, C, Z, Y, X]; an axis the file lacks has length 1.
+        channel_names: C names, or None where the file names none.
+        pixel_size: Micrometres, or None where the file is silent.
+        interval: Minutes between frames, or None.
+        modality: Always None for now: no file format read here says it for the whole picture.
+        source: The file it came from.
+    """
+
+    name: str
+    array: np.ndarray
+    channel_names: tuple[str, ...] | None = None
+    pixel_size: PixelSize | None = None
+    interval: float | None = None
+    modality: str | None = None
+    source: Path | None = None

@@ -1,0 +1,137 @@
+"""What a TIFF says about itself: pixel size, channel names, frame interval."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+from isl.imaging.image import PixelSize
+
+# Resolution tags are often the default of a printer or screen (72, 96, 300 dpi: 350 to 85
+# micrometres a pixel); only what a microscope could have recorded is believed.
+_LARGEST_BELIEVED = 20.0
+
+_MICROMETRES = {
+    "a": 1e-4, "å": 1e-4, "angstrom": 1e-4, "pm": 1e-6, "nm": 1e-3, "nanometer": 1e-3,
+    "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
+    "micrometre": 1.0, "mm": 1e3, "millimeter": 1e3, "cm": 1e4, "centimeter": 1e4, "m": 1e6,
+    "meter": 1e6, "inch": 25400.0, "in": 25400.0,
+}  # fmt: skip
+_MINUTES = {
+    "ms": 1 / 60000, "msec": 1 / 60000, "s": 1 / 60, "sec": 1 / 60, "second": 1 / 60,
+    "seconds": 1 / 60, "min": 1.0, "minute": 1.0, "minutes": 1.0, "h": 60.0, "hour": 60.0,
+    "hours": 60.0, "hr": 60.0,
+}  # fmt: skip
+_CHANNEL_LINE = re.compile(r"^\s*Channel name #(\d+) = (.+?)\s*$", re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What a file says; None for what it does not.
+
+    Attributes:
+        pixel_size: Micrometres.
+        channel_names: One a channel.
+        interval: Minutes between frames.
+    """
+
+    pixel_size: PixelSize | None = None
+    channel_names: tuple[str, ...] | None = None
+    interval: float | None = None
+
+
+def from_ome(xml: str) -> Calibration:
+    """Reads OME-XML (the first image's Pixels element); broken XML says nothing."""
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return Calibration()
+    pixels = root.find(".//{*}Pixels")
+    if pixels is None:
+        return Calibration()
+
+    def length(axis: str) -> float | None:
+        unit = pixels.get(f"PhysicalSize{axis}Unit", "µm")
+        return _scaled(pixels.get(f"PhysicalSize{axis}"), unit, _MICROMETRES)
+
+    names = [channel.get("Name") for channel in pixels.findall("{*}Channel")]
+    return Calibration(
+        pixel_size=_pixel_size(length("Y"), length("X"), length("Z")),
+        channel_names=_all_named(names),
+        interval=_scaled(
+            pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"), _MINUTES
+        ),
+    )
+
+
+def from_imagej(
+    metadata: Mapping[str, Any], resolution: tuple[float, float] | None, channels: int
+) -> Calibration:
+    """Reads ImageJ's description.
+
+    Args:
+        metadata: As tifffile parses it: unit, spacing, finterval, tunit, Labels, Info.
+        resolution: Pixels a unit along (Y, X), from the resolution tags.
+        channels: Number of channels, to tell channel names from slice names.
+    """
+    unit = str(metadata.get("unit", ""))
+    y, x = (None, None)
+    if resolution is not None:
+        y, x = (_scaled(1 / r if r else None, unit, _MICROMETRES) for r in resolution)
+    return Calibration(
+        pixel_size=_believed(
+            _pixel_size(y, x, _scaled(metadata.get("spacing"), unit, _MICROMETRES))
+        ),
+        channel_names=_imagej_names(metadata, channels),
+        interval=_scaled(metadata.get("finterval"), str(metadata.get("tunit", "s")), _MINUTES),
+    )
+
+
+def from_resolution(resolution: tuple[float, float] | None, unit: str) -> Calibration:
+    """Reads a plain TIFF's resolution tags: pixels a unit along (Y, X), unit "cm" or "inch"."""
+    if resolution is None:
+        return Calibration()
+    y, x = (_scaled(1 / r if r else None, unit, _MICROMETRES) for r in resolution)
+    return Calibration(pixel_size=_believed(_pixel_size(y, x, None)))
+
+
+def _scaled(value: Any, unit: str, units: Mapping[str, float]) -> float | None:
+    """`value` in micrometres or minutes; None where it or its unit makes no sense."""
+    factor = units.get(unit.replace("\\u00B5", "µ").strip().casefold())
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    if factor is None or not math.isfinite(number) or number <= 0:
+        return None
+    return number * factor
+
+
+def _pixel_size(y: float | None, x: float | None, z: float | None) -> PixelSize | None:
+    if y is None or x is None:
+        return None
+    return PixelSize(y=y, x=x, z=z)
+
+
+def _believed(size: PixelSize | None) -> PixelSize | None:
+    return size if size is not None and max(size.y, size.x) < _LARGEST_BELIEVED else None
+
+
+def _all_named(names: Sequence[Any]) -> tuple[str, ...] | None:
+    texts = tuple(str(name).strip() if name is not None else "" for name in names)
+    return texts if texts and all(texts) else None
+
+
+def _imagej_names(metadata: Mapping[str, Any], channels: int) -> tuple[str, ...] | None:
+    """Slice labels where there is one a channel, or the channel names microscopes leave in Info."""
+    labels = metadata.get("Labels")
+    if isinstance(labels, list | tuple) and len(labels) == channels:
+        return _all_named(labels)
+    found = {
+        int(number): name for number, name in _CHANNEL_LINE.findall(str(metadata.get("Info", "")))
+    }
+    if sorted(found) == list(range(1, channels + 1)):
+        return tuple(found[number] for number in sorted(found))
+    return None

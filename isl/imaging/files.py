@@ -1,0 +1,130 @@
+"""Files as wholes: read ones that exist and fit into memory, written ones complete or absent."""
+
+import contextlib
+import math
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from isl.errors import InputError
+
+# Deflate cannot shrink data further than 1032 times and LZW not further than 1365 times; a file
+# that claims more pixels than that is damaged or malicious.
+_STRONGEST_COMPRESSION = 1400
+
+
+def check_readable_file(path: Path) -> int:
+    """The size in bytes of a file that exists, is a file, is not empty and may be read.
+
+    Raises:
+        InputError: It does not, is not, is, or may not.
+    """
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder, not an image file")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if size == 0:
+        raise InputError(f"{path}: is empty (0 bytes); copy or export it again")
+    return size
+
+
+def check_size(
+    path: Path, shape: Sequence[int], dtype: np.dtype, stored: int | None = None
+) -> None:
+    """Refuses, before anything is allocated, an image that cannot be in the file or in memory.
+
+    Args:
+        path: The file, for the message.
+        shape: What the file's header claims.
+        dtype: Its pixel type.
+        stored: Bytes of Deflate or LZW data that should hold it all; None: not known.
+
+    Raises:
+        InputError: More is claimed than is there, or than this machine can hold.
+    """
+    claimed = math.prod(int(length) for length in shape) * dtype.itemsize
+    sizes = " x ".join(str(length) for length in shape)
+    if stored is not None and claimed > stored * _STRONGEST_COMPRESSION + 4096:
+        raise InputError(
+            f"{path}: claims {sizes} pixels but holds only {stored} bytes of them; it is damaged, "
+            "copy or export it again"
+        )
+    memory = _physical_memory()
+    if memory is not None and claimed > memory:
+        raise InputError(
+            f"{path}: {sizes} pixels need {claimed / 2**30:.1f} GiB and this machine has "
+            f"{memory / 2**30:.1f} GiB of memory; crop it, or save its fields one by one"
+        )
+
+
+def _physical_memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def written_whole(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary path beside `path` to write to; it becomes `path` when the block succeeds.
+
+    The temporary file lies in the same folder (made if missing), reaches the disk before it is
+    renamed, and is removed when the block fails, so a reader sees the old file, the whole new one,
+    or none.
+
+    Args:
+        path: Where the file belongs.
+        overwrite: Whether a file already there may be replaced.
+
+    Yields:
+        The temporary path: an empty file to open and write.
+
+    Raises:
+        InputError: The file exists, or the folder cannot be written (full, read-only, ...).
+    """
+    path = Path(path)
+    _check_free(path, overwrite)
+    temporary = path.with_name(f".{secrets.token_hex(6)}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb"):
+            pass
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            _check_free(path, overwrite)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(
+            f"{path.parent}: {path.name} cannot be written there ({error.strerror or error})"
+        ) from error
+    _sync_folder(path.parent)
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; a file is to be written there")
+    if not overwrite and path.exists():
+        raise InputError(f"{path}: exists already; give --overwrite to replace it")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the new name itself durable, where the system can do that for a folder."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,239 @@
+"""Files and folders as transmitted-light z-stacks, movies and fluorescence images."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from isl.errors import InputError, unknown
+from isl.imaging.image import FluorescenceImage, Movie, Picture, ZStack
+from isl.imaging.names import field_name, image_ending, is_transmitted, modality_of
+from isl.imaging.png import read_png
+from isl.imaging.published import (
+    is_published_folder,
+    read_published_labels,
+    read_published_stack,
+)
+from isl.imaging.tiff import parse_axes, read_tiff
+
+_ACCEPTED = "a .tif, .tiff, .ome.tif or .png file, or a folder of published PNGs"
+
+
+def read_picture(path: Path | str, *, axes: str | None = None) -> Picture:
+    """One image file, TIFF or PNG (a PNG is one plane).
+
+    Args:
+        path: The file.
+        axes: As in `read_tiff`.
+
+    Raises:
+        InputError: The file is missing, of another kind, damaged, or `axes` does not fit.
+    """
+    path = Path(path)
+    ending = image_ending(path)
+    if ending is None and path.exists():
+        raise InputError(f"{path}: is not {_ACCEPTED}")
+    if ending != ".png":
+        return read_tiff(path, axes=axes)
+    plane = read_png(path)
+    if axes is not None and parse_axes(axes) not in ("YX", "XY"):
+        raise InputError(f"{path}: --axes {axes} does not fit a PNG, which is YX")
+    if axes is not None and parse_axes(axes) == "XY":
+        plane = np.ascontiguousarray(plane.T)
+    return Picture(name=field_name(path), array=plane[None, None, None], source=path)
+
+
+def read_transmitted(
+    path: Path | str, *, axes: str | None = None, channel: str | None = None
+) -> ZStack | Movie:
+    """The transmitted-light z-stack, or movie of z-stacks, in a file or published folder.
+
+    Args:
+        path: An image file or a published folder.
+        axes: What the dimensions of a TIFF are, e.g. "ZYX", where the file does not say.
+        channel: Name of the transmitted channel, where the file has several. None: the only one,
+            or the only one whose name says transmitted light (phase, BF, DIC, trans, ...).
+
+    Returns:
+        A Movie where the file has several time points, a ZStack otherwise.
+
+    Raises:
+        InputError: The file cannot be read, or which channel is meant cannot be told.
+    """
+    path = Path(path)
+    if path.is_dir():
+        stack = read_published_stack(_published(path, axes))
+        if channel is not None and channel.upper() != stack.modality:
+            raise unknown("transmitted channel", channel, [str(stack.modality)])
+        return stack
+    picture = read_picture(path, axes=axes)
+    index = _transmitted_channel(picture, channel)
+    names = picture.channel_names
+    frames = np.ascontiguousarray(picture.array[:, index])
+    modality = modality_of(names[index]) if names is not None else None
+    if frames.shape[0] > 1:
+        return Movie(
+            name=picture.name,
+            frames=frames,
+            pixel_size=picture.pixel_size,
+            interval=picture.interval,
+            modality=modality,
+            source=path,
+        )
+    return ZStack(
+        name=picture.name,
+        planes=frames[0],
+        pixel_size=picture.pixel_size,
+        modality=modality,
+        source=path,
+    )
+
+
+def read_fluorescence(path: Path | str, *, axes: str | None = None) -> FluorescenceImage:
+    """The fluorescence channels of a file or published folder.
+
+    Channels a file does not name are called channel_1, channel_2, ...
+
+    Args:
+        path: An image file whose channels are all labels, or a published folder.
+        axes: What the dimensions of a TIFF are, e.g. "CYX", where the file does not say.
+
+    Returns:
+        Channels [C, Y, X], or [T, C, Y, X] where the file has several time points.
+
+    Raises:
+        InputError: The file cannot be read, has several z planes, or two channels of one name.
+    """
+    path = Path(path)
+    if path.is_dir():
+        image = read_published_labels(_published(path, axes))
+        if image is None:
+            raise InputError(f"{path}: holds no fluorescence image")
+        return image
+    picture = read_picture(path, axes=axes)
+    frames, _, depth = picture.array.shape[:3]
+    if depth > 1:
+        raise InputError(
+            f"{path}: has {depth} z planes; a label is one plane: give a maximum projection, or "
+            "--axes CYX if these are channels"
+        )
+    labels = _names(picture)
+    _refuse_twins(labels, path)
+    channels = picture.array[:, :, 0]
+    return FluorescenceImage(
+        name=picture.name,
+        channels=channels if frames > 1 else channels[0],
+        labels=labels,
+        pixel_size=picture.pixel_size,
+        interval=picture.interval,
+        source=path,
+    )
+
+
+def find_inputs(paths: Iterable[Path | str]) -> list[tuple[str, Path]]:
+    """The fields that `paths` stand for, as (name, path).
+
+    A path is an image file, a published folder, or a folder of such things, whose other files and
+    hidden files are left out. Folders are not searched deeper.
+
+    Raises:
+        InputError: A path is missing or no image, a folder holds none, or two fields have one name.
+    """
+    found: list[tuple[str, Path]] = []
+    for path in map(Path, paths):
+        found += [(field_name(field), field) for field in _fields_at(path)]
+    if not found:
+        raise InputError("no input: name image files or folders of them")
+    seen: dict[str, Path] = {}
+    for name, path in found:
+        if name in seen:
+            if seen[name].resolve() == path.resolve():
+                raise InputError(f"{path}: is given twice")
+            raise InputError(
+                f"{path}: has the same name '{name}' as {seen[name]}, and their results would "
+                "collide; rename one"
+            )
+        seen[name] = path
+    return found
+
+
+def _fields_at(path: Path) -> list[Path]:
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder")
+    if not path.is_dir():
+        if image_ending(path) is None:
+            raise InputError(f"{path}: is not {_ACCEPTED}")
+        return [path]
+    if is_published_folder(path):
+        return [path]
+    try:
+        entries = sorted(path.iterdir(), key=lambda entry: _natural(entry.name))
+        fields = [
+            entry
+            for entry in entries
+            if not entry.name.startswith(".")
+            and (is_published_folder(entry) if entry.is_dir() else image_ending(entry) is not None)
+        ]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not fields:
+        raise InputError(f"{path}: holds no image; expected {_ACCEPTED}")
+    return fields
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts t2 before t10."""
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part)
+        for part in re.split(r"(\d+)", name)
+        if part
+    ]
+
+
+def _published(folder: Path, axes: str | None) -> Path:
+    if not is_published_folder(folder):
+        raise InputError(f"{folder}: is a folder without published PNGs; name an image file in it")
+    if axes is not None:
+        raise InputError(f"{folder}: --axes {axes} is for TIFF files, not for published folders")
+    return folder
+
+
+def _names(picture: Picture) -> tuple[str, ...]:
+    if picture.channel_names is not None:
+        return picture.channel_names
+    return tuple(f"channel_{number}" for number in range(1, picture.array.shape[1] + 1))
+
+
+def _refuse_twins(names: tuple[str, ...], path: Path) -> None:
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"{path}: {count} channels are named '{name}'; rename them")
+
+
+def _transmitted_channel(picture: Picture, channel: str | None) -> int:
+    """Index of the channel meant; see `read_transmitted`."""
+    names = _names(picture)
+    path = picture.source
+    if channel is not None:
+        fitting = [i for i, name in enumerate(names) if name.casefold() == channel.casefold()]
+        if not fitting:
+            raise InputError(f"{path}: {unknown('channel', channel, names)}")
+        if len(fitting) > 1:
+            raise InputError(f"{path}: {len(fitting)} channels are named '{channel}'; rename them")
+        return fitting[0]
+    if len(names) == 1:
+        return 0
+    fitting = [i for i, name in enumerate(names) if is_transmitted(name)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if picture.channel_names is None and picture.array.shape[2] == 1:
+        raise InputError(
+            f"{path}: has {len(names)} unnamed channels and one plane; give --axes, e.g. --axes "
+            "ZYX if they are z planes, or save the transmitted channel alone"
+        )
+    raise InputError(
+        f"{path}: which channel is transmitted light? It has {', '.join(names)}; name it, or save "
+        "it alone"
+    )

@@ -29,6 +29,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     if not near:
         folded = {known_name.casefold(): known_name for known_name in names}
         near = [folded[n] for n in difflib.get_close_matches(name.casefold(), folded, n=1)]
+    if not near and name:
+        # NFH for NFH_CONFOCAL: too short to be close, yet clearly meant.
+        near = [n for n in names if n.casefold().startswith(name.casefold())][:1]
     suggestion = f"; did you mean '{near[0]}'?" if near else ""
     listing = ", ".join(names) if names else "none"
     return InputError(f"unknown {kind} '{name}'{suggestion} (known: {listing})")

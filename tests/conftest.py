@@ -1,4 +1,4 @@
-"""What every test runs under: strict JAX, compiled programs kept between runs, patient hypothesis."""
+"""What every test runs under: strict JAX, compiled programs kept for the next run."""
 
 import os
 from pathlib import Path

@@ -18,7 +18,7 @@ class Loss(Config):
 class Experiment(Config):
     name: str
     optimizer: Optimizer
-    losses: list[Loss] = []
+    losses: tuple[Loss, ...] = ()
     fallback: Loss | None = None
 
 

@@ -16,6 +16,11 @@ def test_unknown_names_the_nearest(given, nearest):
     assert "(known: DAPI, MAP2, NFH)" in message
 
 
+def test_unknown_names_what_the_given_name_begins():
+    message = str(unknown("label", "nfh", ["DAPI_CONFOCAL", "NFH_CONFOCAL"]))
+    assert "did you mean 'NFH_CONFOCAL'?" in message
+
+
 def test_unknown_suggests_nothing_when_nothing_is_near():
     message = str(unknown("model", "zebrafish", ["towers", "unet"]))
     assert message == "unknown model 'zebrafish' (known: towers, unet)"

@@ -1,0 +1,1 @@
+"""Bundled models: each a folder of weights, model.toml and card.md."""

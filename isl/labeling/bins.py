@@ -1,0 +1,67 @@
+"""Distributions over 256 intensities: bin k stands for the intensity k / 255.
+
+The bins' arithmetic runs for every pixel and label, so it must not cost more than the network.
+Running sums over bins are taken in two levels (within and between blocks of 16 bins) as products
+with small triangular matrices: on a CPU `jnp.cumsum` over 256 bins costs more than the softmax.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+BINS = 256
+STATISTICS = ("median", "mean", "mode", "standard_deviation", "probability_nonzero", "entropy")
+
+_BLOCK = 16
+_INTENSITIES = np.arange(BINS, dtype=np.float32) / (BINS - 1)
+_UP_TO_AND_INCLUDING = np.triu(np.ones((_BLOCK, _BLOCK), np.float32))
+_BEFORE = np.triu(np.ones((_BLOCK, _BLOCK), np.float32), k=1)
+
+
+def to_bins(intensity: jax.Array) -> jax.Array:
+    """The bin of each intensity: float [...] in [0, 1] to int32 [...] in 0..255."""
+    return jnp.round(jnp.clip(intensity, 0.0, 1.0) * (BINS - 1)).astype(jnp.int32)
+
+
+def cumulative(probabilities: jax.Array) -> jax.Array:
+    """Running sum over the last axis, which holds 256 bins: float32 [..., 256] to the same."""
+    blocks = probabilities.reshape(*probabilities.shape[:-1], BINS // _BLOCK, _BLOCK)
+    within = blocks @ _UP_TO_AND_INCLUDING
+    before = within[..., -1] @ _BEFORE
+    return (within + before[..., None]).reshape(probabilities.shape)
+
+
+def mean(probabilities: jax.Array) -> jax.Array:
+    """Expected intensity: float32 [..., 256] to [...]."""
+    return probabilities @ _INTENSITIES
+
+
+def statistics(logits: jax.Array, names: Sequence[str] = STATISTICS) -> dict[str, jax.Array]:
+    """What a pixel's distribution says, one number each (published code; paper, Figure 2).
+
+    Args:
+        logits: float32 [..., 256].
+        names: Any of STATISTICS.
+
+    Returns:
+        A float32 array [...] for every name: `median` = (bins whose cumulative probability is
+        below 0.5) / 255; `mode`, `mean`, `standard_deviation` in intensities; `probability_nonzero`
+        = 1 - p[0]; `entropy` = -sum p ln(p + 1e-7) / ln 256, in [0, 1].
+    """
+    p = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+    formulas = {
+        "median": lambda: jnp.sum(cumulative(p) < 0.5, axis=-1) / np.float32(BINS - 1),
+        "mean": lambda: mean(p),
+        "mode": lambda: jnp.argmax(logits, axis=-1) / np.float32(BINS - 1),
+        "standard_deviation": lambda: _standard_deviation(p),
+        "probability_nonzero": lambda: 1.0 - p[..., 0],
+        "entropy": lambda: -jnp.sum(p * jnp.log(p + 1e-7), axis=-1) / np.log(BINS),
+    }
+    return {name: formulas[name]().astype(jnp.float32) for name in names}
+
+
+def _standard_deviation(p: jax.Array) -> jax.Array:
+    deviations = _INTENSITIES - mean(p)[..., None]
+    return jnp.sqrt(jnp.sum(p * jnp.square(deviations), axis=-1))

@@ -1,0 +1,23 @@
+"""Heads: from a pixel's embedding to 256 logits for every label, and for every input plane."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from isl.labeling import layers
+from isl.labeling.bins import BINS
+from isl.labeling.layers import Compute
+
+
+class Head(nnx.Module):
+    """Batch norm, relu and tanh side by side, and a 1 x 1 convolution with bias to 256 logits."""
+
+    def __init__(self, depth: int, compute: Compute, rngs: nnx.Rngs) -> None:
+        """A head on embeddings of `depth`."""
+        self.norm = layers.batch_norm(depth, compute, rngs)
+        self.linear = nnx.Linear(2 * depth, BINS, dtype=compute.dtype, rngs=rngs)
+
+    def __call__(self, embedding: jax.Array) -> jax.Array:
+        """[..., depth] to float32 logits [..., 256]."""
+        activated = layers.relu_and_tanh(self.norm(embedding))
+        return self.linear(activated).astype(jnp.float32)

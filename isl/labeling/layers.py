@@ -1,0 +1,114 @@
+"""The layers both networks are made of: valid convolutions, batch norm, and centre crops."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from isl.config import Config
+
+BATCH_NORM_EPSILON = 1e-3
+
+
+class Compute(Config):
+    """How a network computes, as opposed to what it is.
+
+    Attributes:
+        precision: "float32", or "bfloat16" for convolutions on an accelerator; weights, batch
+            statistics and logits stay float32.
+        batch_norm_decay: Memory of the running batch statistics for one step of training.
+    """
+
+    precision: str = "float32"
+    batch_norm_decay: float = 0.999
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """The type that convolutions work in."""
+        return jnp.dtype(self.precision)
+
+
+def batch_norm(depth: int, compute: Compute, rngs: nnx.Rngs) -> nnx.BatchNorm:
+    """Batch norm with scale and offset over the last axis (specification, section 2)."""
+    return nnx.BatchNorm(
+        depth,
+        momentum=compute.batch_norm_decay,
+        epsilon=BATCH_NORM_EPSILON,
+        dtype=compute.dtype,
+        rngs=rngs,
+    )
+
+
+def valid_conv(
+    depth_in: int,
+    depth_out: int,
+    kernel: int,
+    compute: Compute,
+    rngs: nnx.Rngs,
+    *,
+    stride: int = 1,
+    use_bias: bool = False,
+) -> nnx.Conv:
+    """A convolution without padding: [B, Y, X, depth_in] to [B, y, x, depth_out]."""
+    return nnx.Conv(
+        depth_in,
+        depth_out,
+        kernel_size=(kernel, kernel),
+        strides=(stride, stride),
+        padding="VALID",
+        use_bias=use_bias,
+        dtype=compute.dtype,
+        kernel_init=nnx.initializers.he_normal(),
+        rngs=rngs,
+    )
+
+
+def relu_and_tanh(x: jax.Array) -> jax.Array:
+    """Both activations side by side: [..., D] to [..., 2 D]."""
+    return jnp.concatenate([jax.nn.relu(x), jnp.tanh(x)], axis=-1)
+
+
+def crop(x: jax.Array, border: int) -> jax.Array:
+    """Takes `border` pixels off every side of [B, Y, X, C]."""
+    return x[:, border : x.shape[1] - border, border : x.shape[2] - border, :]
+
+
+def max_pool(x: jax.Array, kernel: int, stride: int) -> jax.Array:
+    """Valid max pooling of [B, Y, X, C], as the maximum of shifted copies.
+
+    On a CPU `reduce_window` costs three times as much forward and six times backward.
+    """
+    rows = (x.shape[1] - kernel) // stride + 1
+    columns = (x.shape[2] - kernel) // stride + 1
+    highest = _shifted(x, 0, rows, stride, axis=1)
+    for offset in range(1, kernel):
+        highest = jnp.maximum(highest, _shifted(x, offset, rows, stride, axis=1))
+    result = _shifted(highest, 0, columns, stride, axis=2)
+    for offset in range(1, kernel):
+        result = jnp.maximum(result, _shifted(highest, offset, columns, stride, axis=2))
+    return result
+
+
+def average_pool(x: jax.Array) -> jax.Array:
+    """Mean of every 2 x 2 block of [B, Y, X, C]; Y and X are even."""
+    batch, rows, columns, depth = x.shape
+    return x.reshape(batch, rows // 2, 2, columns // 2, 2, depth).mean(axis=(2, 4))
+
+
+def pixels_from_depth(x: jax.Array) -> jax.Array:
+    """[B, Y, X, 4 D] to [B, 2 Y, 2 X, D]: every pixel's depth becomes a block of 2 x 2 pixels."""
+    batch, rows, columns, depth = x.shape
+    blocks = x.reshape(batch, rows, columns, 2, 2, depth // 4).transpose(0, 1, 3, 2, 4, 5)
+    return blocks.reshape(batch, 2 * rows, 2 * columns, depth // 4)
+
+
+def _shifted(x: jax.Array, offset: int, size: int, stride: int, axis: int) -> jax.Array:
+    window = [slice(None)] * x.ndim
+    window[axis] = slice(offset, offset + stride * (size - 1) + 1, stride)
+    return x[tuple(window)]
+
+
+def count_parameters(module: nnx.Module) -> int:
+    """How many numbers training adjusts (batch statistics are not among them)."""
+    leaves = jax.tree.leaves(nnx.state(module, nnx.Param))
+    return sum(int(np.prod(leaf.shape)) for leaf in leaves)

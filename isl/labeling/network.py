@@ -1,0 +1,90 @@
+"""The labeling network: a body (towers or unet) that embeds pixels, and a head for every label."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+import pydantic
+from flax import nnx
+
+from isl.labeling.geometry import Geometry
+from isl.labeling.heads import Head
+from isl.labeling.layers import Compute
+from isl.labeling.towers import Towers, TowersConfig
+from isl.labeling.unet import UNet, UNetConfig
+
+ArchitectureConfig = Annotated[TowersConfig | UNetConfig, pydantic.Field(discriminator="kind")]
+
+
+class LabelingNetwork(nnx.Module):
+    """Transmitted light in, logits over 256 intensities out, for every label and pixel.
+
+    Attributes:
+        geometry: Which input widths fit and what comes out of them.
+        body: `Towers` or `UNet`.
+        label_heads: One head a label, by name.
+        plane_heads: One autoencoding head an input plane; empty if there is no autoencoding.
+    """
+
+    def __init__(
+        self,
+        architecture: TowersConfig | UNetConfig,
+        *,
+        planes: int,
+        labels: Sequence[str],
+        autoencode: bool,
+        compute: Compute,
+        rngs: nnx.Rngs,
+    ) -> None:
+        """See `build_network`."""
+        self.geometry: Geometry = architecture.geometry
+        body = Towers if isinstance(architecture, TowersConfig) else UNet
+        self.body = body(architecture, planes, compute, rngs)  # pyright: ignore[reportArgumentType]
+        depth = self.body.depth
+        self.label_heads = nnx.Dict({label: Head(depth, compute, rngs) for label in labels})
+        self.plane_heads = nnx.List(
+            Head(depth, compute, rngs) for _ in range(planes if autoencode else 0)
+        )
+
+    def embed(self, transmitted: jax.Array) -> jax.Array:
+        """float32 [B, Y, X, Z] in [0, 1] to an embedding [B, y, x, D] of the valid output area."""
+        return self.body(transmitted)
+
+    def label_logits(self, embedding: jax.Array, labels: Sequence[str] | None = None) -> jax.Array:
+        """[..., D] to float32 [..., L, 256], for all labels or the named ones."""
+        chosen = tuple(self.label_heads) if labels is None else labels
+        return jnp.stack([self.label_heads[label](embedding) for label in chosen], axis=-2)
+
+    def plane_logits(self, embedding: jax.Array) -> jax.Array:
+        """[..., D] to float32 [..., Z, 256]: distributions of the input's own planes."""
+        return jnp.stack([head(embedding) for head in self.plane_heads], axis=-2)
+
+
+def build_network(
+    architecture: TowersConfig | UNetConfig,
+    *,
+    planes: int,
+    labels: Sequence[str],
+    autoencode: bool = False,
+    compute: Compute | None = None,
+    rngs: nnx.Rngs,
+) -> LabelingNetwork:
+    """A network with fresh weights.
+
+    Args:
+        architecture: What the body is.
+        planes: Z, the number of input planes, at least 1.
+        labels: Names of the labels, one head each.
+        autoencode: Whether to add a head for every input plane.
+        compute: Precision and batch-norm decay.
+        rngs: Source of the fresh weights.
+    """
+    return LabelingNetwork(
+        architecture,
+        planes=planes,
+        labels=labels,
+        autoencode=autoencode,
+        compute=compute or Compute(),
+        rngs=rngs,
+    )

@@ -1,0 +1,316 @@
+"""The published network: five towers at five scales, and a final one (specification, sections 2-4).
+
+Tower s looks at a centre crop of the input at scale 2^s: s down-scale modules, each followed by an
+in-scale one, then in-scale modules, then s up-scale modules, each followed by an in-scale one. The
+five results, equally wide, are concatenated and pass through a tower of in-scale modules. Every
+module has a depth that makes it cost about as much as any other.
+
+All sizes are derived from the constants just below, all of them the paper's (Figure S2 and Table 2)
+or the published code's.
+"""
+
+import dataclasses
+import math
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from isl.config import Config
+from isl.labeling import layers
+from isl.labeling.geometry import Geometry
+from isl.labeling.layers import Compute
+
+SCALES = 5
+LOWER_MODULES = 18
+UPPER_MODULES = 14
+_EXPANSION = 211 / 39
+_UPSCALE_DISCOUNT = 4
+
+Scaling = Literal["in", "down", "up"]
+
+
+class TowersConfig(Config):
+    """What the towers are.
+
+    Attributes:
+        base_depth: Sets the depth of every module; 400 in the published code, and about 750 gives
+            the paper's 27 million parameters.
+        projection: Features per pixel that the planes are projected to before the towers, so that
+            stacks of another depth need only that layer anew; 0 leaves the projection out, as the
+            paper's own network does.
+    """
+
+    kind: Literal["towers"] = "towers"
+    base_depth: int = 400
+    projection: int = 16
+
+    @property
+    def geometry(self) -> Geometry:
+        """Margin, step and smallest input: the widest tower's."""
+        step = 2 ** (SCALES - 1)
+        output = next(size for size in range(1, step + 1) if _fits(size))
+        widest = max(tower_widths(scale, output)[0] for scale in range(SCALES))
+        return Geometry(margin=(widest - output) // 2, step=step, smallest=widest)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModulePlan:
+    """One module of a tower.
+
+    Attributes:
+        name: The name of its variables in the published code.
+        scaling: Whether it keeps the scale, halves it or doubles it.
+        size: Its output width for the smallest input.
+        cost_size: The width that its depth is derived from.
+    """
+
+    name: str
+    scaling: Scaling
+    size: int
+    cost_size: int
+
+    def depths(self, base_depth: int, depth_in: int) -> tuple[int, int]:
+        """Expand and reduce depth; below the up-scaling part a depth never shrinks."""
+        base = base_depth - _UPSCALE_DISCOUNT if self.scaling == "up" else base_depth
+        expand = _next_even(_EXPANSION * math.ceil(base / self.cost_size))
+        reduce = _next_even(math.ceil(base / self.cost_size))
+        if self.scaling == "up":
+            return expand, reduce
+        return max(expand, depth_in), max(reduce, depth_in)
+
+
+def tower_scalings(scale: int) -> list[tuple[str, Scaling]]:
+    """Published name and scaling of every module of the tower at `scale`, in order."""
+    return [
+        *_paired(f"downscale_{scale}", "down", scale),
+        *_in_scale(f"lower_scale_{scale}_recursion", LOWER_MODULES - 4 * scale),
+        *_paired(f"upscale_{scale}", "up", scale),
+    ]
+
+
+def tower_widths(scale: int, output: int) -> list[int]:
+    """Input width and the width after every module of a lower tower, for a final output width."""
+    before_final = output + 2 * UPPER_MODULES
+    return _widths([scaling for _, scaling in tower_scalings(scale)], before_final)
+
+
+def plan_tower(scale: int) -> list[ModulePlan]:
+    """The modules of the tower at `scale`."""
+    output = TowersConfig().geometry.output_size(TowersConfig().geometry.smallest)
+    return _plan(tower_scalings(scale), tower_widths(scale, output))
+
+
+def plan_final_tower() -> list[ModulePlan]:
+    """The in-scale modules over the concatenated towers."""
+    output = TowersConfig().geometry.output_size(TowersConfig().geometry.smallest)
+    scalings = _in_scale("upper_recursion", UPPER_MODULES)
+    return _plan(scalings, _widths([scaling for _, scaling in scalings], output))
+
+
+def _paired(name: str, scaling: Scaling, count: int) -> list[tuple[str, Scaling]]:
+    """Modules that change the scale, each followed by one that keeps it."""
+    return [
+        pair
+        for i in range(count)
+        for pair in ((f"{name}_{i}", scaling), (f"{name}_{i}_in_scale", "in"))
+    ]
+
+
+def _in_scale(name: str, count: int) -> list[tuple[str, Scaling]]:
+    return [(f"{name}_{i}", "in") for i in range(count)]
+
+
+def _widths(scalings: list[Scaling], output: int) -> list[int]:
+    """Widths from the input on, found by walking back from the output; odd halves are an error."""
+    widths = [output]
+    for scaling in reversed(scalings):
+        width = widths[-1]
+        if scaling == "in":
+            width += 2
+        elif scaling == "down":
+            width = 2 * width + 2
+        else:
+            width, remainder = divmod(width + 2, 2)
+            if remainder:
+                raise ValueError(f"no input gives an output of {output}")
+        widths.append(width)
+    return widths[::-1]
+
+
+def _fits(output: int) -> bool:
+    try:
+        return all(min(tower_widths(scale, output)) > 0 for scale in range(SCALES))
+    except ValueError:
+        return False
+
+
+def _plan(scalings: list[tuple[str, Scaling]], widths: list[int]) -> list[ModulePlan]:
+    """Module plans; a module that changes the scale costs what the one after it does."""
+    outputs = widths[1:]
+    return [
+        ModulePlan(
+            name=name,
+            scaling=scaling,
+            size=outputs[i],
+            cost_size=outputs[i] if scaling == "in" else outputs[i + 1],
+        )
+        for i, (name, scaling) in enumerate(scalings)
+    ]
+
+
+def _next_even(number: float) -> int:
+    whole = math.ceil(number)
+    return whole + whole % 2
+
+
+class ResidualModule(nnx.Module):
+    """Pre-activation residual module: expand, reduce, and a skip around both.
+
+    Attributes:
+        depth: Depth of the result.
+    """
+
+    def __init__(
+        self,
+        plan: ModulePlan,
+        base_depth: int,
+        depth_in: int,
+        compute: Compute,
+        rngs: nnx.Rngs,
+    ) -> None:
+        """The module that `plan` describes, on inputs of `depth_in`."""
+        expand, reduce = plan.depths(base_depth, depth_in)
+        self.scaling: Scaling = plan.scaling
+        self.depth = reduce
+        self.expand_norm = layers.batch_norm(depth_in, compute, rngs)
+        self.expand: nnx.Conv | nnx.ConvTranspose
+        if plan.scaling == "up":
+            self.expand = nnx.ConvTranspose(
+                2 * depth_in,
+                expand,
+                kernel_size=(4, 4),
+                strides=(2, 2),
+                padding="VALID",
+                use_bias=False,
+                transpose_kernel=True,
+                dtype=compute.dtype,
+                kernel_init=nnx.initializers.he_normal(in_axis=-1, out_axis=-2),
+                rngs=rngs,
+            )
+            expanded = expand
+        else:
+            self.expand = layers.valid_conv(
+                2 * depth_in, expand, self.kernel, compute, rngs, stride=self.stride
+            )
+            expanded = expand + depth_in
+        self.reduce_norm = layers.batch_norm(expanded, compute, rngs)
+        self.reduce = layers.valid_conv(2 * expanded, reduce, 1, compute, rngs)
+
+    @property
+    def kernel(self) -> int:
+        """Width of the expand convolution."""
+        return 3 if self.scaling == "in" else 4
+
+    @property
+    def stride(self) -> int:
+        """Stride of the expand convolution."""
+        return 1 if self.scaling == "in" else 2
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, Y, X, depth_in] to [B, y, x, depth]."""
+        h = self.expand(layers.relu_and_tanh(self.expand_norm(x)))
+        if self.scaling != "up":
+            h = jnp.concatenate([h, layers.max_pool(x, self.kernel, self.stride)], axis=-1)
+        y = self.reduce(layers.relu_and_tanh(self.reduce_norm(h)))
+        result = _match_depth(self._skip(x), self.depth) + y
+        return layers.crop(result, 2) if self.scaling == "up" else result
+
+    def _skip(self, x: jax.Array) -> jax.Array:
+        if self.scaling == "in":
+            return layers.crop(x, 1)
+        if self.scaling == "down":
+            return layers.average_pool(layers.crop(x, 1))
+        doubled = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+        return jnp.pad(doubled, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
+
+
+def _match_depth(skip: jax.Array, depth: int) -> jax.Array:
+    """Crops [B, Y, X, D] to `depth`, or fills it up with zeros."""
+    lacking = depth - skip.shape[-1]
+    if lacking <= 0:
+        return skip[..., :depth]
+    return jnp.pad(skip, ((0, 0), (0, 0), (0, 0), (0, lacking)))
+
+
+class Tower(nnx.Module):
+    """Residual modules in a row.
+
+    Attributes:
+        depth: Depth of the result.
+    """
+
+    def __init__(
+        self,
+        plans: list[ModulePlan],
+        base_depth: int,
+        depth_in: int,
+        compute: Compute,
+        rngs: nnx.Rngs,
+    ) -> None:
+        """The modules that `plans` describe, on inputs of `depth_in`."""
+        modules: list[ResidualModule] = []
+        depth = depth_in
+        for plan in plans:
+            modules.append(ResidualModule(plan, base_depth, depth, compute, rngs))
+            depth = modules[-1].depth
+        self.depth = depth
+        self.modules = nnx.List(modules)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, Y, X, depth_in] to [B, y, x, depth]."""
+        for module in self.modules:
+            x = module(x)
+        return x
+
+
+class Towers(nnx.Module):
+    """The body of the published network, up to the embedding that the heads read.
+
+    Attributes:
+        depth: Depth of the embedding.
+    """
+
+    def __init__(
+        self, config: TowersConfig, planes: int, compute: Compute, rngs: nnx.Rngs
+    ) -> None:
+        """Towers for `planes` input planes."""
+        depth = config.projection or planes
+        self.projection = (
+            layers.valid_conv(planes, depth, 1, compute, rngs, use_bias=True)
+            if config.projection
+            else None
+        )
+        output = config.geometry.output_size(config.geometry.smallest)
+        # Pixels that each tower's crop takes off every side, whatever the input's width.
+        self.borders = tuple(
+            config.geometry.margin - (tower_widths(scale, output)[0] - output) // 2
+            for scale in range(SCALES)
+        )
+        self.towers = nnx.List(
+            Tower(plan_tower(scale), config.base_depth, depth, compute, rngs)
+            for scale in range(SCALES)
+        )
+        concatenated = sum(tower.depth for tower in self.towers)
+        self.final = Tower(plan_final_tower(), config.base_depth, concatenated, compute, rngs)
+        self.depth = self.final.depth
+
+    def __call__(self, transmitted: jax.Array) -> jax.Array:
+        """float32 [B, Y, X, Z] in [0, 1] to [B, y, x, depth]."""
+        x = transmitted if self.projection is None else self.projection(transmitted)
+        embedded = [
+            tower(layers.crop(x, border))
+            for tower, border in zip(self.towers, self.borders, strict=True)
+        ]
+        return self.final(jnp.concatenate(embedded, axis=-1))

@@ -1,0 +1,1 @@
+"""Judging predictions: metrics and reports, installed as `isl_eval`."""

@@ -63,3 +63,9 @@ class ExperimentConfig(Config):
     seed: int = pydantic.Field(default=0, ge=0)
     training: TrainingConfig
     optimizer: OptimizerConfig = OptimizerConfig()
+
+
+class TaskName(Config):
+    """The key `task` alone, which says how the rest of the file is to be read."""
+
+    task: str

@@ -1,0 +1,96 @@
+"""The command `isl train`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from isl.config import load_toml, parse, read_toml
+from isl.errors import InputError, unknown
+
+TASKS = ("labeling",)
+DEVICES = ("auto", "cpu", "gpu")
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="The experiment, a TOML file.")],
+    workdir: Annotated[
+        Path, typer.Option(help="Folder of the run; resumed if it holds a checkpoint.")
+    ],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key, e.g. optimizer.kind=adamw."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that prepare batches; 0: threads.")
+    ] = None,
+) -> None:
+    """Trains a network as a TOML file says, and leaves a model folder in WORKDIR/model.
+
+    Several processes train together when each is given ISL_COORDINATOR (host:port of the first),
+    ISL_PROCESSES (how many) and ISL_PROCESS (which, from 0).
+    """
+    overrides = list(set_ or ())
+    if workers is not None:
+        overrides.append(f"training.workers={workers}")
+    if device not in DEVICES:
+        raise unknown("device", device, DEVICES)
+    if workdir.exists() and not workdir.is_dir():
+        raise InputError(f"--workdir {workdir}: is a file; name a folder")
+    task_name = _task_name(config, overrides)
+    if task_name not in TASKS:
+        raise unknown(f"task in {config}:", task_name, TASKS)
+
+    from .labeling_config import LabelingConfig
+
+    experiment = load_toml(config, LabelingConfig, overrides)
+    _prepare_jax(device)
+
+    from rich.console import Console
+
+    from .labeling import LabelingTask
+    from .loop import fit
+
+    console = Console(stderr=True)
+    task = LabelingTask(experiment, config.parent)
+    for message in task.messages:
+        console.print(message, highlight=False, markup=False, soft_wrap=True)
+    fit(task, experiment, workdir, freeze=experiment.start.freeze, console=console)
+    print(workdir / "model", file=sys.stdout)
+
+
+def _task_name(path: Path, overrides: list[str]) -> str:
+    """The key `task` alone, which says how the rest is to be read."""
+    from .experiment import TaskName
+
+    tables = read_toml(path)
+    chosen: dict[str, Any] = {"task": tables["task"]} if "task" in tables else {}
+    own = [override for override in overrides if override.partition("=")[0].strip() == "task"]
+    return parse(chosen, TaskName, source=str(path), overrides=own).task
+
+
+def _prepare_jax(device: str) -> None:
+    """Chooses the device, keeps compiled programs between runs, and joins other processes.
+
+    Raises:
+        InputError: There is no such device here.
+    """
+    import jax
+
+    from .distributed import join, processes_from_environment
+
+    if device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "isl" / "jax"
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    processes = processes_from_environment()
+    if processes is not None:
+        join(processes)
+    if device == "gpu" and jax.default_backend() != "gpu":
+        raise InputError(
+            "--device gpu: JAX sees no GPU here; install isl[gpu] on a machine that has one, or "
+            "give --device cpu"
+        )

@@ -5,8 +5,10 @@ import math
 
 import numpy as np
 
-# Variance below this part of the mean square is rounding: such an image counts as constant.
-_ROUNDING = 1e-13
+# Variance below this part of the mean square is rounding: such an image counts as constant. Where
+# the mean is taken off first, much smaller contrasts can be told from rounding.
+_ROUNDING_OF_SUMS = 1e-13
+_ROUNDING_CENTERED = 1e-28
 
 
 def pearson(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -27,7 +29,10 @@ def pearson(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> flo
     centered_x, centered_y = x - mean_x, y - mean_y
     return _ratio(
         (centered_x @ centered_x, centered_y @ centered_y, centered_x @ centered_y),
-        (mean_x * mean_x * x.size, mean_y * mean_y * y.size),
+        (
+            _ROUNDING_CENTERED * mean_x * mean_x * x.size,
+            _ROUNDING_CENTERED * mean_y * mean_y * y.size,
+        ),
     )
 
 
@@ -80,7 +85,7 @@ class PearsonSums:
                 self.sum_yy - self.sum_y * self.sum_y / self.count,
                 self.sum_xy - self.sum_x * self.sum_y / self.count,
             ),
-            (self.sum_xx, self.sum_yy),
+            (_ROUNDING_OF_SUMS * self.sum_xx, _ROUNDING_OF_SUMS * self.sum_yy),
         )
 
 
@@ -93,9 +98,9 @@ def _chosen(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None) -> tuple[np.n
     return a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
 
 
-def _ratio(central: tuple[float, float, float], mean_squares: tuple[float, float]) -> float:
-    """Correlation from the central sums (xx, yy, xy), nan where a variance is only rounding."""
+def _ratio(central: tuple[float, float, float], rounding: tuple[float, float]) -> float:
+    """Correlation from the central sums (xx, yy, xy), nan where xx or yy is only rounding."""
     xx, yy, xy = central
-    if xx <= _ROUNDING * mean_squares[0] or yy <= _ROUNDING * mean_squares[1]:
+    if xx <= rounding[0] or yy <= rounding[1]:
         return math.nan
     return float(np.clip(xy / (math.sqrt(xx) * math.sqrt(yy)), -1.0, 1.0))

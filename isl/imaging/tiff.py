@@ -126,9 +126,13 @@ def _only_series(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries
 def _axes_of(series: tifffile.TiffPageSeries, wanted: str | None, path: Path) -> str:
     """One letter of TCZYX for each dimension of the series."""
     shape = " x ".join(map(str, series.shape))
-    if "S" in series.axes:
+    # Three or four planes are sometimes stored as one color image, plane after plane; if `axes`
+    # says so, they are planes. Interleaved colors never are.
+    planar = series.axes.find("S") < series.axes.find("Y")
+    if "S" in series.axes and not (planar and wanted is not None):
+        remedy = "give --axes if these are planes, or save" if planar else "save"
         raise InputError(
-            f"{path}: is a color image (axes {series.axes}, {shape}); save its channels as "
+            f"{path}: is a color image (axes {series.axes}, {shape}); {remedy} its channels as "
             "grayscale"
         )
     if wanted is not None:
@@ -163,12 +167,13 @@ def _check_complete(series: tifffile.TiffPageSeries, path: Path, complaints: lis
     check_size(path, series.shape, dtype)
     needed = math.prod(int(length) for length in series.shape) * dtype.itemsize
     truncated = InputError(f"{path}: is truncated or damaged; copy or export it again")
+    # A page or tag that lies beyond the end is only logged, and the rest read as if it were all.
+    if any("invalid" in complaint and "offset" in complaint for complaint in complaints):
+        raise truncated
     if series.dataoffset is not None:
         if series.dataoffset + needed > series.keyframe.parent.filehandle.size:
             raise truncated
         return
-    if any("offset" in complaint for complaint in complaints):
-        raise truncated
     held = 0
     for page in series.pages:
         if page is None:

@@ -1,0 +1,223 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from isl.errors import InputError
+from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
+from isl.imaging.names import field_name, is_transmitted, modality_of
+from isl.imaging.read import find_inputs, read_fluorescence, read_transmitted
+from isl.imaging.tiff import write_ome_tiff
+
+PUBLISHED = "lab-X,well-A4,z_depth-{z},channel-PHASE_CONTRAST,is_mask-false.png"
+
+
+def pixels(*shape):
+    return np.random.default_rng(0).integers(0, 60000, shape).astype(np.uint16)
+
+
+def write_ome(path, array, axes, names=None, **metadata):
+    if names:
+        metadata["Channel"] = {"Name": names}
+    tifffile.imwrite(path, array, ome=True, metadata={"axes": axes, **metadata})
+
+
+def make_published(folder):
+    folder.mkdir()
+    for z in range(3):
+        Image.fromarray(pixels(6, 5)).save(folder / PUBLISHED.format(z=z))
+
+
+def test_a_stack_is_a_z_stack(tmp_path):
+    path = tmp_path / "A4.ome.tif"
+    stored = pixels(13, 6, 5)
+    write_ome(path, stored, "ZYX", PhysicalSizeX=0.3, PhysicalSizeY=0.3, PhysicalSizeZ=1.5)
+    stack = read_transmitted(path)
+    assert isinstance(stack, ZStack)
+    np.testing.assert_array_equal(stack.planes, stored)
+    assert (stack.name, stack.source) == ("A4", path)
+    assert stack.pixel_size == PixelSize(y=0.3, x=0.3, z=1.5)
+    assert stack.modality is None
+
+
+def test_several_times_are_a_movie(tmp_path):
+    path = tmp_path / "embryo.tif"
+    stored = pixels(4, 3, 2, 6, 5)
+    write_ome(path, stored, "TZCYX", ["DIC", "EZRIN"], TimeIncrement=600.0)
+    movie = read_transmitted(path)
+    assert isinstance(movie, Movie)
+    np.testing.assert_array_equal(movie.frames, stored[:, :, 0])
+    assert (movie.modality, movie.interval) == ("DIC", pytest.approx(10.0))
+    np.testing.assert_array_equal(movie.stack(2).planes, stored[2, :, 0])
+
+
+def test_the_transmitted_channel_is_known_by_name(tmp_path):
+    path = tmp_path / "field.tif"
+    stored = pixels(3, 4, 6, 5)
+    write_ome(path, stored, "CZYX", ["DAPI", "Phase Contrast", "GFP"])
+    stack = read_transmitted(path)
+    np.testing.assert_array_equal(stack.planes, stored[1])
+    assert stack.modality == "PHASE_CONTRAST"
+    np.testing.assert_array_equal(read_transmitted(path, channel="gfp").planes, stored[2])
+    with pytest.raises(InputError, match=r"field.tif: unknown channel 'DAPY'; did you mean 'DAPI'"):
+        read_transmitted(path, channel="DAPY")
+
+
+@pytest.mark.parametrize("names", [["DAPI", "GFP"], ["BF", "DIC"]])
+def test_a_doubtful_channel_is_asked_for(tmp_path, names):
+    path = tmp_path / "field.tif"
+    write_ome(path, pixels(2, 4, 6, 5), "CZYX", names)
+    with pytest.raises(InputError, match=f"which channel is transmitted.*{names[0]}, {names[1]}"):
+        read_transmitted(path)
+
+
+def test_unnamed_channels_may_be_planes(tmp_path):
+    path = tmp_path / "field.tif"
+    stored = pixels(13, 6, 5)
+    write_ome(path, stored, "CYX")
+    with pytest.raises(InputError, match="13 unnamed channels and one plane; give --axes"):
+        read_transmitted(path)
+    np.testing.assert_array_equal(read_transmitted(path, axes="ZYX").planes, stored)
+
+
+@pytest.mark.parametrize(
+    ("name", "modality"),
+    [
+        ("PHASE", "PHASE_CONTRAST"),
+        ("Phase-Contrast", "PHASE_CONTRAST"),
+        ("Ph2", "PHASE_CONTRAST"),
+        ("BF with Disk", "BRIGHTFIELD"),
+        ("bright field", "BRIGHTFIELD"),
+        ("TL-DIC", "DIC"),
+        ("TL DIC", "DIC"),
+        ("Trans", None),
+        ("T-PMT", None),
+    ],
+)
+def test_transmitted_names(name, modality):
+    assert is_transmitted(name)
+    assert modality_of(name) == modality
+
+
+@pytest.mark.parametrize("name", ["DAPI", "TRANSFERRIN", "C488", "phalloidin", "indicator", ""])
+def test_other_names(name):
+    assert not is_transmitted(name)
+
+
+def test_fluorescence_keeps_channel_names(tmp_path):
+    image = FluorescenceImage(name="A4", channels=pixels(2, 6, 5), labels=("DAPI", "NFH"))
+    write_ome_tiff(tmp_path / "A4.ome.tif", image)
+    read = read_fluorescence(tmp_path / "A4.ome.tif")
+    assert (read.name, read.labels) == ("A4", ("DAPI", "NFH"))
+    np.testing.assert_array_equal(read.channels, image.channels)
+
+
+def test_unnamed_fluorescence_is_numbered(tmp_path):
+    path = tmp_path / "dapi.tif"
+    tifffile.imwrite(path, pixels(2, 6, 5))
+    with pytest.raises(InputError, match=r"has 2 z planes.*--axes CYX"):
+        read_fluorescence(path)
+    assert read_fluorescence(path, axes="CYX").labels == ("channel_1", "channel_2")
+    assert read_fluorescence(path, axes="TYX").channels.shape == (2, 1, 6, 5)
+
+
+def test_channels_of_one_name_are_refused(tmp_path):
+    write_ome(tmp_path / "a.tif", pixels(2, 6, 5), "CYX", ["DAPI", "DAPI"])
+    with pytest.raises(InputError, match="2 channels are named 'DAPI'"):
+        read_fluorescence(tmp_path / "a.tif")
+
+
+def test_a_png_is_one_plane(tmp_path):
+    path = tmp_path / "t024.PNG"
+    plane = pixels(6, 5)
+    Image.fromarray(plane).save(path, format="PNG")
+    stack = read_transmitted(path)
+    assert isinstance(stack, ZStack)
+    assert stack.name == "t024"
+    np.testing.assert_array_equal(stack.planes, plane[None])
+    np.testing.assert_array_equal(read_transmitted(path, axes="XY").planes, plane.T[None])
+    np.testing.assert_array_equal(read_fluorescence(path).channels, plane[None])
+    with pytest.raises(InputError, match="--axes ZYX does not fit a PNG"):
+        read_transmitted(path, axes="ZYX")
+
+
+def test_a_published_folder_is_a_field(tmp_path):
+    make_published(tmp_path / "A4")
+    stack = read_transmitted(tmp_path / "A4")
+    assert isinstance(stack, ZStack)
+    assert (stack.name, stack.modality, stack.planes.shape) == ("A4", "PHASE_CONTRAST", (3, 6, 5))
+    assert read_transmitted(tmp_path / "A4", channel="phase_contrast").name == "A4"
+    with pytest.raises(InputError, match="unknown transmitted channel 'DIC'"):
+        read_transmitted(tmp_path / "A4", channel="DIC")
+    with pytest.raises(InputError, match="is for TIFF files"):
+        read_transmitted(tmp_path / "A4", axes="ZYX")
+    with pytest.raises(InputError, match="holds no fluorescence"):
+        read_fluorescence(tmp_path / "A4")
+    with pytest.raises(InputError, match="folder without published PNGs"):
+        read_transmitted(tmp_path)
+
+
+def test_other_files_are_no_images(tmp_path):
+    (tmp_path / "notes.txt").write_text("text")
+    with pytest.raises(InputError, match=r"is not a .tif"):
+        read_transmitted(tmp_path / "notes.txt")
+    with pytest.raises(InputError, match="no such file"):
+        read_transmitted(tmp_path / "absent.txt")
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("a.tif", "a"), ("a.ome.tif", "a"), ("A.OME.TIFF", "A"), ("a.b.Tiff", "a.b"), ("a.png", "a")],
+)
+def test_names_of_fields(file, name):
+    assert field_name(Path("folder") / file) == name
+
+
+def test_inputs_are_found_in_natural_order(tmp_path):
+    for name in ("t10.tif", "t9.ome.tif", "t9b.png", ".hidden.tif", "table.csv"):
+        (tmp_path / name).touch()
+    make_published(tmp_path / "A4")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "deep.tif").touch()
+    assert find_inputs([tmp_path]) == [
+        ("A4", tmp_path / "A4"),
+        ("t9", tmp_path / "t9.ome.tif"),
+        ("t9b", tmp_path / "t9b.png"),
+        ("t10", tmp_path / "t10.tif"),
+    ]
+    assert find_inputs([str(tmp_path / "t10.tif"), tmp_path / "A4"]) == [
+        ("t10", tmp_path / "t10.tif"),
+        ("A4", tmp_path / "A4"),
+    ]
+
+
+def test_inputs_that_are_none(tmp_path):
+    with pytest.raises(InputError, match="holds no image"):
+        find_inputs([tmp_path])
+    with pytest.raises(InputError, match="no such file or folder"):
+        find_inputs([tmp_path / "absent"])
+    with pytest.raises(InputError, match="no input"):
+        find_inputs([])
+    (tmp_path / "a.csv").touch()
+    with pytest.raises(InputError, match=r"a.csv: is not a .tif"):
+        find_inputs([tmp_path / "a.csv"])
+
+
+def test_names_that_collide_are_refused(tmp_path):
+    (tmp_path / "a.tif").touch()
+    (tmp_path / "a.ome.tif").touch()
+    with pytest.raises(InputError, match="same name 'a'"):
+        find_inputs([tmp_path])
+    with pytest.raises(InputError, match="given twice"):
+        find_inputs([tmp_path / "a.tif", tmp_path / "a.tif"])
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError, match=r"cannot be read \(Permission denied\)"):
+        find_inputs([tmp_path])

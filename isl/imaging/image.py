@@ -93,7 +93,7 @@ class Picture:
         channel_names: C names, or None where the file names none.
         pixel_size: Micrometres, or None where the file is silent.
         interval: Minutes between frames, or None.
-        modality: Always None for now: no file format read here says it for the whole picture.
+        modality: None: these files say it, if at all, in a channel's name.
         source: The file it came from.
     """
 

@@ -15,7 +15,7 @@ _BACKGROUND = (18, 18, 22)
 _TITLE = (232, 232, 236)
 _GAP = 10
 _TITLE_HEIGHT = 26
-_FONT_SIZE = 15
+_FONT_SIZE = 14
 # Scale bars take the longest of these (micrometres) that fits a quarter of the panel.
 _BAR_LENGTHS = tuple(m * 10**e for e in range(-1, 5) for m in (1, 2, 5))
 
@@ -67,7 +67,7 @@ def write_preview(
         _draw_scale_bar(pictures[0], pixel_size.x / zoom)
     canvas = _arranged([p.title for p in shown], pictures, columns or min(4, len(shown)))
     with written_whole(path, overwrite) as temporary:
-        canvas.save(temporary, format="PNG", optimize=True)
+        canvas.save(temporary, format="PNG")
 
 
 def _arranged(titles: Sequence[str], pictures: Sequence[Image.Image], columns: int) -> Image.Image:
@@ -83,7 +83,7 @@ def _arranged(titles: Sequence[str], pictures: Sequence[Image.Image], columns: i
         _BACKGROUND,
     )
     draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(_FONT_SIZE)
+    font = _font()
     for index, (title, picture) in enumerate(zip(titles, pictures, strict=True)):
         left = _GAP + index % columns * (width + _GAP)
         top = _GAP + index // columns * (height + _GAP + _TITLE_HEIGHT)
@@ -94,7 +94,15 @@ def _arranged(titles: Sequence[str], pictures: Sequence[Image.Image], columns: i
     return canvas
 
 
-def _fitted(title: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _font() -> ImageFont.FreeTypeFont:
+    """The font matplotlib brings; Pillow's own has no µ and no Greek letters."""
+    import matplotlib
+
+    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    return ImageFont.truetype(folder / "DejaVuSans.ttf", _FONT_SIZE)
+
+
+def _fitted(title: str, width: int, font: ImageFont.FreeTypeFont) -> str:
     """The title, with its end cut off where it is wider than the panel."""
     title = " ".join(title.split())
     if font.getlength(title) <= width:
@@ -105,9 +113,12 @@ def _fitted(title: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.Ima
 
 
 def _picture(panel: Panel, panel_size: int) -> Image.Image:
-    values = np.clip(np.nan_to_num(np.asarray(panel.image, np.float32)), 0, 1)
-    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] != 3):
-        raise ValueError(f"panel '{panel.title}' is [Y, X] or [Y, X, 3], not {values.shape}")
+    image = np.asarray(panel.image)
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise ValueError(f"panel '{panel.title}' is [Y, X] or [Y, X, 3], not {image.shape}")
+    # Of a very large image some pixels are enough, and a copy of all might not fit into memory.
+    step = max(1, max(image.shape[:2]) // (8 * panel_size))
+    values = np.clip(np.nan_to_num(image[::step, ::step].astype(np.float32)), 0, 1)
     values = _resized(values, panel_size)
     if values.ndim == 2:
         values = _table(panel.colormap)[np.round(values * 255).astype(np.uint8)]
@@ -157,7 +168,7 @@ def _draw_scale_bar(picture: Image.Image, micrometres_per_pixel: float) -> None:
         ((left + right) / 2, bottom - 8),
         f"{length:g} µm",
         fill=(255, 255, 255),
-        font=ImageFont.load_default(_FONT_SIZE),
+        font=_font(),
         anchor="ms",
         stroke_width=2,
         stroke_fill=(0, 0, 0),

@@ -203,6 +203,21 @@ def test_missing_empty_and_renamed_files(tmp_path, path):
         read_tiff(tmp_path)
 
 
+def test_planes_that_lie_in_a_file_that_is_not_there_are_missed(path):
+    tifffile.imwrite(path, pixels(1, 8, 8), ome=True, metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(path) as tiff:
+        xml = tiff.ome_metadata
+    here = '<TiffData IFD="0" PlaneCount="1"/>'
+    elsewhere = (
+        '<TiffData FirstZ="1" IFD="0" PlaneCount="1"><UUID FileName="other.tif">'
+        "urn:uuid:00000000-0000-0000-0000-000000000001</UUID></TiffData>"
+    )
+    xml = xml.replace('SizeZ="1"', 'SizeZ="2"').replace(here, here + elsewhere)
+    tifffile.tiffcomment(path, xml.encode())
+    with pytest.raises(InputError, match="lacks planes that its description names"):
+        read_tiff(path)
+
+
 def encoded(kind):
     file = io.BytesIO()
     stack = np.random.default_rng(1).integers(0, 60000, (5, 40, 40)).astype(np.uint16)

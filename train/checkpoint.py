@@ -8,7 +8,7 @@ import dataclasses
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 from orbax.checkpoint.experimental import v1 as orbax
@@ -55,7 +55,7 @@ class Checkpoints:
         logging.getLogger("absl").setLevel(logging.ERROR)
         self._identity = {"network": identity, "optimizer": optimizer}
         self._directory = directory
-        keep = [_policies.LatestN(1)]
+        keep: list[Any] = [_policies.LatestN(1)]
         if selection is not None:
             best = _policies.BestN(
                 get_metric_fn=lambda metrics: metrics["value"],
@@ -65,8 +65,8 @@ class Checkpoints:
             )
             keep.append(best)
         self._checkpointer = orbax.training.Checkpointer(
-            directory.absolute(),
-            preservation_policy=_policies.AnyPreservationPolicy(keep),
+            str(directory.absolute()),
+            preservation_policy=cast(Any, _policies.AnyPreservationPolicy(keep)),
             cleanup_tmp_directories=True,
         )
 
@@ -112,7 +112,7 @@ class Checkpoints:
             InputError: The checkpoint is of another network or optimizer.
         """
         found = self._checkpointer.metadata(update)
-        metadata: dict[str, Any] = dict(found.custom_metadata or {})
+        metadata: Any = found.custom_metadata or {}
         for what, expected in self._identity.items():
             if metadata.get(what) != expected:
                 raise InputError(

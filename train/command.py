@@ -1,14 +1,17 @@
 """The command `isl train`."""
 
 import os
-import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from isl.config import load_toml, parse, read_toml
 from isl.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 TASKS = ("labeling",)
 DEVICES = ("auto", "cpu", "gpu")
@@ -21,7 +24,7 @@ def train(
     ],
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key, e.g. optimizer.kind=adamw."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the experiment."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
     workers: Annotated[
@@ -55,11 +58,18 @@ def train(
     from .loop import fit
 
     console = Console(stderr=True)
-    task = LabelingTask(experiment, config.parent)
-    for message in task.messages:
+    task = LabelingTask(experiment, config.parent, say=partial(_say, console))
+    progress = fit(task, experiment, workdir, freeze=experiment.start.freeze, console=console)
+    if progress.update < experiment.training.steps:
+        raise typer.Exit(1)
+    typer.echo(workdir / "model")
+
+
+def _say(console: "Console", message: str) -> None:
+    import jax
+
+    if jax.process_index() == 0:
         console.print(message, highlight=False, markup=False, soft_wrap=True)
-    fit(task, experiment, workdir, freeze=experiment.start.freeze, console=console)
-    print(workdir / "model", file=sys.stdout)
 
 
 def _task_name(path: Path, overrides: list[str]) -> str:

@@ -1,12 +1,16 @@
 """Where training crops lie: uniformly over measured ground, reflected at image borders."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from isl.labeling.geometry import Geometry
 from isl.labeling.tiling import reflected
+
+Box = tuple[tuple[int, int], tuple[int, int]]
+"""Rows and columns of an image: first, and last + 1."""
 
 _MOST_DRAWS = 100_000
 
@@ -56,15 +60,17 @@ class Cropper:
         self._fields = tuple(fields)
         self._margin = geometry.margin
         self._size = geometry.output_size(width)
-        self._boxes = [bounding_box(field.measured.any(axis=-1)) for field in fields]
-        self._counts = [_summed_area(field.measured.any(axis=-1)) for field in fields]
-        windows = [
-            0.0 if box is None else float(np.prod([high - low + self._size - 1 for low, high in box]))
-            for box in self._boxes
-        ]
+        grounds = [np.any(field.measured, axis=-1) for field in fields]
+        self._boxes = [bounding_box(ground) for ground in grounds]
+        self._counts = [_summed_area(ground) for ground in grounds]
+        windows = [0.0 if box is None else self._windows(box) for box in self._boxes]
         if not sum(windows):
             raise ValueError("no field has measured ground")
         self._chances = np.array(windows) / sum(windows)
+
+    def _windows(self, box: Box) -> float:
+        """How many windows touch a box."""
+        return math.prod(high - low + self._size - 1 for low, high in box)
 
     def draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """One crop.
@@ -101,12 +107,12 @@ class Cropper:
             "targets": field.targets[rows[:, None], columns],
             "measured": measured,
             "visible": field.visible[rows[:, None], columns] & in_image,
-            "field": np.int32(index),
+            "field": np.asarray(index, np.int32),
         }
 
 
-def bounding_box(mask: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """Rows and columns (first, last + 1) around the True pixels of [Y, X]; None if there is none."""
+def bounding_box(mask: np.ndarray) -> Box | None:
+    """Rows and columns around the True pixels of [Y, X]; None where there are none."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return None

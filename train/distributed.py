@@ -32,7 +32,9 @@ def processes_from_environment() -> Processes | None:
         return None
     missing = [name for name, value in zip(names, values, strict=True) if not value]
     if missing:
-        raise InputError(f"environment: {', '.join(missing)} not set; {', '.join(names)} go together")
+        raise InputError(
+            f"environment: {', '.join(missing)} not set; {', '.join(names)} go together"
+        )
     coordinator, count, index = (str(value) for value in values)
     if not count.isdigit() or not index.isdigit() or int(index) >= int(count):
         raise InputError(

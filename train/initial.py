@@ -8,6 +8,7 @@ import numpy as np
 from flax import nnx
 
 from isl.labeling.bins import BINS
+from isl.labeling.heads import Head
 from isl.labeling.network import LabelingNetwork
 
 from .labeling_fields import Ground
@@ -28,10 +29,15 @@ def with_histogram_biases(network: LabelingNetwork, ground: Ground) -> None:
     """
     for index, label in enumerate(ground.labels):
         values = [f.targets[..., index][f.measured[..., index]] for f in ground.training]
-        network.label_heads[label].linear.bias[...] = log_histogram(values)
+        _bias(network.label_heads[label])[...] = log_histogram(values)
     for plane, head in enumerate(network.plane_heads):
         values = [f.transmitted[..., plane][f.visible] for f in ground.training]
-        head.linear.bias[...] = log_histogram(values)
+        _bias(head)[...] = log_histogram(values)
+
+
+def _bias(head: Head) -> nnx.Param:
+    assert head.linear.bias is not None
+    return head.linear.bias
 
 
 def log_histogram(values: list[np.ndarray]) -> jax.Array:

@@ -1,8 +1,9 @@
 """The labeling task: transmitted light in, a distribution for every label and pixel out."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import grain
 import jax
@@ -27,20 +28,27 @@ from .task import Batch, Evaluation, Selection, Sums, Tree
 from .validation import validate
 
 
+def _keep_silent(_: str) -> None:
+    """Tells nobody."""
+
+
 class LabelingTask:
     """See `isl_train.task.Task`, whose methods these are.
 
     Attributes:
+        config: The experiment.
         ground: The fields, in memory.
-        messages: What a person should know before training starts.
     """
 
-    def __init__(self, config: LabelingConfig, folder: Path) -> None:
+    def __init__(
+        self, config: LabelingConfig, folder: Path, *, say: Callable[[str], None] = _keep_silent
+    ) -> None:
         """Reads the fields and lays out the network.
 
         Args:
             config: The experiment.
             folder: Where the configuration's file lies; paths in it are relative to this.
+            say: Told what a person should know, a line at a time.
 
         Raises:
             InputError: Something in the configuration does not fit the data or the network.
@@ -62,11 +70,12 @@ class LabelingTask:
         abstract = nnx.eval_shape(lambda: self._network(jax.random.key(0)))
         self._parameter_count = count_parameters(abstract)
         self._functional: Functional[LabelingNetwork] = Functional(abstract)
-        self.messages: list[str] = [
+        self._say = say
+        say(
             f"{len(self.ground.training)} training and {len(self.ground.validation)} validation "
             f"fields, {self.ground.nbytes / 2**30:.2f} GiB in memory (each worker process holds "
             "its own copy)"
-        ]
+        )
 
     @property
     def selection(self) -> Selection | None:
@@ -102,7 +111,7 @@ class LabelingTask:
             with_histogram_biases(network, self.ground)
         if self.config.start.model is not None:
             kept, fresh = start_from_model(network, self.config.start.model, self.folder)
-            self.messages.append(
+            self._say(
                 f"start from {self.config.start.model}: {kept} arrays copied; fresh: "
                 f"{', '.join(fresh) if fresh else 'none'}"
             )
@@ -120,7 +129,10 @@ class LabelingTask:
         pixels = self._pixel_subset(key, planes.shape)
         embedding = pixels(network.embed(transmitted))
         total, sums = self._label_loss(
-            network, embedding, pixels(jnp.asarray(batch["targets"])), pixels(batch["measured"])
+            network,
+            embedding,
+            pixels(jnp.asarray(batch["targets"])),
+            pixels(jnp.asarray(batch["measured"])),
         )
         if self.config.loss.autoencoding:
             plane_losses = self._terms(
@@ -176,9 +188,7 @@ class LabelingTask:
         )
 
     def _compute(self, batch_norm_decay: float) -> Compute:
-        return Compute(
-            precision=self.config.training.precision, batch_norm_decay=batch_norm_decay
-        )
+        return Compute(precision=self.config.training.precision, batch_norm_decay=batch_norm_decay)
 
     def _label_loss(
         self,
@@ -220,12 +230,14 @@ class LabelingTask:
             total = total + config.squared_error * error[0]
         return (total, counts), plain
 
-    def _pixel_subset(self, key: jax.Array, shape: tuple[int, ...]) -> "functools.partial":
+    def _pixel_subset(
+        self, key: jax.Array, shape: tuple[int, ...]
+    ) -> Callable[[jax.Array], jax.Array]:
         """A function that takes [B, y, x, C] to the same pixels of every example, [B, N, C]."""
         _, height, width, _ = shape
         wanted = self.config.loss.pixels_per_crop
         if wanted == 0 or wanted >= height * width:
-            return functools.partial(_all_pixels)
+            return _all_pixels
         chosen = jax.random.permutation(key, height * width)[:wanted]
         return functools.partial(_some_pixels, chosen)
 
@@ -256,27 +268,23 @@ class LabelingTask:
         batches = self.examples(self.config.seed).batch(self.config.training.batch_size)
         total = jax.tree.map(jnp.zeros_like, model_state)
         for index in range(count):
-            now = self._batch_statistics(params, model_state, batches[index]["transmitted"])
+            batch: Any = batches[index]
+            now = self._batch_statistics(params, model_state, batch["transmitted"])
             total = jax.tree.map(jnp.add, total, now)
         return jax.tree.map(lambda array: array / count, total)
 
     @functools.partial(jax.jit, static_argnums=0)
-    def _batch_statistics(
-        self, params: Tree, model_state: Tree, transmitted: jax.Array
-    ) -> Tree:
-        """The batch statistics of one batch alone, solved from one step of the running mean."""
+    def _batch_statistics(self, params: Tree, model_state: Tree, transmitted: jax.Array) -> Tree:
+        """The batch statistics of one batch alone: a running mean without memory."""
         network = self._functional.put_together(params, model_state, training=True)
-        for norm in _batch_norms(network):
-            norm.momentum = 0.0
+        for _, module in nnx.iter_modules(network):
+            if isinstance(module, nnx.BatchNorm):
+                module.momentum = 0.0
         embedding = network.embed(transmitted)
         network.label_logits(embedding, self.ground.labels)
         if self.config.loss.autoencoding:
             network.plane_logits(embedding)
         return Functional.take_apart(network)[1]
-
-
-def _batch_norms(network: nnx.Module) -> list[nnx.BatchNorm]:
-    return [module for _, module in nnx.iter_modules(network) if isinstance(module, nnx.BatchNorm)]
 
 
 def _draw(

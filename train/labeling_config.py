@@ -45,7 +45,7 @@ class LossConfig(Config):
 
     labels: float = pydantic.Field(default=0.5, ge=0)
     autoencoding: float = pydantic.Field(default=0.5, ge=0)
-    label_weights: dict[str, float] = {}
+    label_weights: dict[str, float] = pydantic.Field(default_factory=dict)
     cross_entropy: float = pydantic.Field(default=1.0, ge=0)
     ranked_probability_score: float = pydantic.Field(default=0.0, ge=0)
     squared_error: float = pydantic.Field(default=0.0, ge=0)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -103,6 +104,7 @@ def load_ground(
 
 
 _SPLITS: tuple[Split, ...] = ("train", "validation")
+Value = TypeVar("Value")
 
 
 def _intensities(field: LoadedField, normalization: str) -> tuple[np.ndarray, np.ndarray]:
@@ -111,9 +113,7 @@ def _intensities(field: LoadedField, normalization: str) -> tuple[np.ndarray, np
     return planes, normalize_label(field.labels.channels, source=field.name)
 
 
-def _training_field(
-    field: LoadedField, planes: np.ndarray, targets: np.ndarray
-) -> TrainingField:
+def _training_field(field: LoadedField, planes: np.ndarray, targets: np.ndarray) -> TrainingField:
     visible = np.ones(planes.shape[1:], bool)
     if field.validation_region is not None:
         y0, y1, x0, x1 = field.validation_region
@@ -131,7 +131,7 @@ def _validation_field(
     field: LoadedField, planes: np.ndarray, targets: np.ndarray
 ) -> ValidationField | None:
     measured = field.measured_for("validation")
-    region = bounding_box(measured.any(axis=0))
+    region = bounding_box(np.any(measured, axis=0))
     if region is None:
         return None
     window = (slice(None), slice(*region[0]), slice(*region[1]))
@@ -153,5 +153,5 @@ def _check_planes(first: LoadedField, field: LoadedField, source: object) -> Non
         )
 
 
-def _common(values: Sequence) -> object | None:
+def _common(values: Sequence[Value]) -> Value | None:
     return values[0] if all(value == values[0] for value in values) else None

@@ -17,6 +17,7 @@ from isl.errors import InputError
 from . import data
 from .checkpoint import Checkpoints, Progress
 from .experiment import ExperimentConfig
+from .interrupt import Interrupt
 from .ledger import Ledger
 from .optimizer import build_optimizer, learning_rate_schedule
 from .progress import ProgressDisplay
@@ -39,12 +40,17 @@ def fit(
     Leaves `checkpoints/` (last and best), `training.csv`, `validation.csv`, `tensorboard/`,
     `pictures/` and `model/`: the best model where there is validation data, else the last.
 
+    SIGINT or SIGTERM stop a single process after the update under way, with a checkpoint.
+
     Args:
         task: What to train.
         experiment: How.
         workdir: The run's folder.
         freeze: Paths of parameters that stay as they are.
         console: Where progress is shown; None: nowhere.
+
+    Returns:
+        How far the run is; less than `training.steps` updates if it was stopped.
 
     Raises:
         InputError: The loss is no longer finite, or the folder holds another network's run.
@@ -77,6 +83,7 @@ def fit(
                 pixels_per_update=training.batch_size * task.pixels_per_example,
                 console=console if is_first else None,
             ) as display,
+            Interrupt(enabled=jax.process_count() == 1) as interrupt,
         ):
             run = _Run(
                 task=task,
@@ -93,9 +100,12 @@ def fit(
             for update in range(start, training.steps + 1):
                 if update > start:
                     value = run.evaluate(update)
-                    run.checkpoint(update, value)
+                    run.checkpoint(update, value, at_once=interrupt.requested)
                 if update == training.steps:
                     break
+                if interrupt.requested:
+                    display.say(f"stopped after update {update}; run again to go on")
+                    return run.progress
                 run.step(update + 1, batches)
                 run.write(update + 1)
             run.export_last()
@@ -175,10 +185,11 @@ class _Run:
         self.display.go_on()
         return value
 
-    def checkpoint(self, update: int, value: float | None) -> None:
-        """Saves if it is time, or if this is the best so far."""
+    def checkpoint(self, update: int, value: float | None, *, at_once: bool) -> None:
+        """Saves if it is time, if this is the best so far, or at once."""
         is_best = self.progress.best_update == update
-        if not is_best and not self._is_due(update, self.training.checkpoint_every):
+        is_due = self._is_due(update, self.training.checkpoint_every)
+        if not (is_best or is_due or at_once):
             return
         self._write_metrics(update)
         self.checkpoints.save(self.state, self.progress, value=value)
@@ -214,8 +225,9 @@ class _Run:
     def _write_metrics(self, update: int) -> None:
         means = self.ledger.means()
         if means:
-            rate = float(self.learning_rate(update - 1))
-            self.writers.scalars("training", update, {**means, "learning_rate": rate})
+            rate = float(np.asarray(self.learning_rate(update - 1)))
+            loss_first = {"loss": means["loss"], **means, "learning_rate": rate}
+            self.writers.scalars("training", update, loss_first)
             self.display.report(means["loss"])
 
     def _selected(self, metrics: Mapping[str, float]) -> float | None:

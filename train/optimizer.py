@@ -106,13 +106,11 @@ def build_optimizer(
         InputError: A path to freeze names no parameter.
     """
     schedule = learning_rate_schedule(config, steps)
-    moments = {"b1": config.b1, "b2": config.b2, "eps": config.epsilon}
     chain = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    chain.append(optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.epsilon))
     if config.kind == "adamw":
-        chain.append(optax.adamw(schedule, weight_decay=config.weight_decay, **moments))
-    else:
-        chain.append(optax.adam(schedule, **moments))
-    optimizer = optax.chain(*chain)
+        chain.append(optax.add_decayed_weights(config.weight_decay))
+    optimizer = optax.chain(*chain, optax.scale_by_learning_rate(schedule))
     if freeze:
         frozen = frozen_mask(params, freeze)
         trained = jax.tree.map(lambda is_frozen: not is_frozen, frozen)

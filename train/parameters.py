@@ -54,7 +54,6 @@ def _from_tree(template: nnx.State, tree: Tree) -> nnx.State:
         return branch
 
     flat = [
-        (path, variable.replace(array_at(path)))
-        for path, variable in nnx.to_flat_state(template)
+        (path, variable.replace(array_at(path))) for path, variable in nnx.to_flat_state(template)
     ]
     return nnx.from_flat_state(flat)

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from isl.config import parse
+from isl_train.experiment import ExperimentConfig
 from isl_train.task import Batch, Evaluation, Selection, Sums, Tree
 
 SLOPES = np.array([1.0, -2.0, 0.5], np.float32)
@@ -75,3 +77,20 @@ class Line:
         slopes = [float(slope) for slope in params["body"]["slopes"]]
         text = json.dumps({"slopes": slopes, "metrics": dict(metrics)})
         (directory / "model.json").write_text(text, encoding="utf-8")
+
+
+def line_experiment(*overrides: str) -> ExperimentConfig:
+    """A short run; `overrides` as `--set` takes them."""
+    tables = {
+        "task": "line",
+        "training": {
+            "steps": 24,
+            "batch_size": 8,
+            "ema_decay": 0.9,
+            "log_every": 2,
+            "evaluate_every": 6,
+            "checkpoint_every": 4,
+        },
+        "optimizer": {"learning_rate": 0.1},
+    }
+    return parse(tables, ExperimentConfig, source="line", overrides=overrides)

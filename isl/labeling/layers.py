@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax import lax
 
 from isl.config import Config
+from isl.labeling.convolution import valid_convolution
 
 BATCH_NORM_EPSILON = 1e-3
 
@@ -39,28 +41,41 @@ def batch_norm(depth: int, compute: Compute, rngs: nnx.Rngs) -> nnx.BatchNorm:
     )
 
 
-def valid_conv(
-    depth_in: int,
-    depth_out: int,
-    kernel: int,
-    compute: Compute,
-    rngs: nnx.Rngs,
-    *,
-    stride: int = 1,
-    use_bias: bool = False,
-) -> nnx.Conv:
+class ValidConv(nnx.Module):
     """A convolution without padding: [B, Y, X, depth_in] to [B, y, x, depth_out]."""
-    return nnx.Conv(
-        depth_in,
-        depth_out,
-        kernel_size=(kernel, kernel),
-        strides=(stride, stride),
-        padding="VALID",
-        use_bias=use_bias,
-        dtype=compute.dtype,
-        kernel_init=nnx.initializers.he_normal(),
-        rngs=rngs,
-    )
+
+    def __init__(
+        self,
+        depth_in: int,
+        depth_out: int,
+        kernel: int,
+        compute: Compute,
+        rngs: nnx.Rngs,
+        *,
+        stride: int = 1,
+        use_bias: bool = False,
+    ) -> None:
+        """Fresh weights: He normal for the kernel, 0 for the bias."""
+        shape = (kernel, kernel, depth_in, depth_out)
+        self.kernel = nnx.Param(nnx.initializers.he_normal()(rngs.params(), shape, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(depth_out)) if use_bias else None
+        self.stride = stride
+        self.dtype = compute.dtype
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """See the class."""
+        x, kernel = x.astype(self.dtype), self.kernel[...].astype(self.dtype)
+        if self.stride == 1:
+            result = valid_convolution(x, kernel)
+        else:
+            result = lax.conv_general_dilated(
+                x,
+                kernel,
+                (self.stride, self.stride),
+                "VALID",
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+        return result if self.bias is None else result + self.bias[...].astype(self.dtype)
 
 
 def relu_and_tanh(x: jax.Array) -> jax.Array:

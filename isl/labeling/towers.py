@@ -185,7 +185,7 @@ class ResidualModule(nnx.Module):
         self.scaling: Scaling = plan.scaling
         self.depth = reduce
         self.expand_norm = layers.batch_norm(depth_in, compute, rngs)
-        self.expand: nnx.Conv | nnx.ConvTranspose
+        self.expand: layers.ValidConv | nnx.ConvTranspose
         if plan.scaling == "up":
             self.expand = nnx.ConvTranspose(
                 2 * depth_in,
@@ -201,12 +201,12 @@ class ResidualModule(nnx.Module):
             )
             expanded = expand
         else:
-            self.expand = layers.valid_conv(
+            self.expand = layers.ValidConv(
                 2 * depth_in, expand, self.kernel, compute, rngs, stride=self.stride
             )
             expanded = expand + depth_in
         self.reduce_norm = layers.batch_norm(expanded, compute, rngs)
-        self.reduce = layers.valid_conv(2 * expanded, reduce, 1, compute, rngs)
+        self.reduce = layers.ValidConv(2 * expanded, reduce, 1, compute, rngs)
 
     @property
     def kernel(self) -> int:
@@ -288,7 +288,7 @@ class Towers(nnx.Module):
         """Towers for `planes` input planes."""
         depth = config.projection or planes
         self.projection = (
-            layers.valid_conv(planes, depth, 1, compute, rngs, use_bias=True)
+            layers.ValidConv(planes, depth, 1, compute, rngs, use_bias=True)
             if config.projection
             else None
         )

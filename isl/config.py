@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pydantic
+import tomli_w
 
 from isl.errors import InputError, unknown
 
@@ -128,3 +129,8 @@ def _config_within(annotation: Any) -> Any:
 
 def _is_config(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Config)
+
+
+def to_toml(value: Config) -> str:
+    """The TOML text that `parse` reads back into `value`; keys that are None are left out."""
+    return tomli_w.dumps(value.model_dump(mode="json", exclude_none=True))

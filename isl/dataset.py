@@ -27,7 +27,6 @@ Reading a manifest checks its structure and that its files exist; pixels are rea
 """
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,6 +35,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import pydantic
+import tomli_w
 
 from isl import config
 from isl.errors import InputError, unknown
@@ -236,11 +236,12 @@ def write_manifest(path: Path, manifest: Manifest, *, overwrite: bool = False) -
     _check_names(path, named)
     _check_splits(path, named)
     root = _resolved_root(path, manifest.root)
-    lines = [f"root = {_toml(manifest.root)}"]
-    for field in manifest.fields:
-        lines += ["", "[[field]]", *_field_lines(field, root)]
+    stated = {
+        "root": manifest.root,
+        "field": [_field_table(field, root) for field in manifest.fields],
+    }
     with written_whole(path, overwrite) as unfinished:
-        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        unfinished.write_text(tomli_w.dumps(stated), encoding="utf-8")
 
 
 def labels_of(field: Field) -> tuple[str, ...]:
@@ -294,7 +295,8 @@ def _resolved_root(path: Path, root: str) -> Path:
             )
         return os.environ[name]
 
-    return (path.parent / re.sub(r"\$\{(\w+)\}", value, root)).absolute()
+    expanded = re.sub(r"\$\{(\w+)\}", value, root)
+    return Path(os.path.normpath((path.parent / expanded).absolute()))
 
 
 def _resolved(field: Field, root: Path) -> Field:
@@ -578,40 +580,24 @@ def _shown(planes: np.ndarray) -> str:
     return f"{planes.shape[-2]} x {planes.shape[-1]} {planes.dtype}"
 
 
-def _field_lines(field: Field, root: Path) -> list[str]:
-    """The TOML of one field: only what differs from the defaults."""
-    stated = field.model_dump(exclude_defaults=True, exclude={"labels", "masks"})
+def _field_table(field: Field, root: Path) -> dict[str, Any]:
+    """What TOML says of one field: only what differs from the defaults."""
+    stated = field.model_dump(exclude_defaults=True)
     if stated.get("group") == field.name:
         del stated["group"]
-    lines = []
-    for key, value in stated.items():
-        if key == "folder":
-            value = _relative(value, root)
-        elif key == "transmitted":
-            files = [_relative(file, root) for file in value]
-            value = files[0] if len(files) == 1 else files
-        lines.append(f"{key} = {_toml(value)}")
-    if field.labels:
-        lines.append("[field.labels]")
+    if field.folder is not None:
+        stated["folder"] = _relative(field.folder, root)
+    if field.transmitted:
+        files = [_relative(file, root) for file in field.transmitted]
+        stated["transmitted"] = files[0] if len(files) == 1 else files
     for label, place in field.labels.items():
-        value = _toml(_relative(place.file, root))
         beside = place.model_dump(exclude_none=True, exclude={"file"})
-        if beside:
-            keys = [f"file = {value}", *(f"{key} = {_toml(text)}" for key, text in beside.items())]
-            value = f"{{ {', '.join(keys)} }}"
-        lines.append(f"{_toml(label)} = {value}")
-    if field.masks:
-        lines.append("[field.masks]")
-    lines += [
-        f"{_toml(label)} = {_toml(_relative(file, root))}" for label, file in field.masks.items()
-    ]
-    return lines
+        file = _relative(place.file, root)
+        stated["labels"][label] = {"file": file, **beside} if beside else file
+    for label, file in field.masks.items():
+        stated["masks"][label] = _relative(file, root)
+    return stated
 
 
 def _relative(file: Path, root: Path) -> str:
     return (file.relative_to(root) if file.is_relative_to(root) else file).as_posix()
-
-
-def _toml(value: Any) -> str:
-    """A text, number or list in TOML; JSON writes these the same way."""
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

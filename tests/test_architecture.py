@@ -1,6 +1,8 @@
 """Which room may know which: data flow one way, and prediction knows nothing of training."""
 
 import ast
+import importlib.metadata
+import re
 import subprocess
 import sys
 import tomllib
@@ -90,6 +92,32 @@ def test_every_package_is_listed():
 
 def test_every_source_file_lies_in_a_package():
     assert [path for path in SOURCES if not (path.parent / "__init__.py").exists()] == []
+
+
+def distribution(name: str) -> str:
+    """A distribution's name as it is compared: Tomli_W is tomli-w."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_dependencies_are_what_is_imported():
+    providers = importlib.metadata.packages_distributions()
+    imported = {
+        distribution(provider)
+        for path in SOURCES
+        for name in imports(path)
+        if name.partition(".")[0] not in {*FOLDERS, *sys.stdlib_module_names}
+        for provider in providers[name.partition(".")[0]][:1]
+    }
+    project = PYPROJECT["project"]
+    base, extra = (
+        {distribution(re.split(r"[\[<>=;]", requirement)[0]) for requirement in requirements}
+        for requirements in (
+            project["dependencies"],
+            [r for name in ("gpu", "formats") for r in project["optional-dependencies"][name]],
+        )
+    )
+    assert imported - base - extra == set()
+    assert base - imported == set()
 
 
 def loaded_by(statement: str) -> set[str]:

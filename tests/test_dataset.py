@@ -356,6 +356,14 @@ def test_written_manifests_read_back(folder, tmp_path_factory, monkeypatch):
         write_manifest(path, read)
 
 
+def test_paths_above_the_manifest_are_written_relative(folder):
+    path = folder / "sets" / "data.toml"
+    one = Field(name="one", transmitted=(folder / "stack.tif",))
+    write_manifest(path, Manifest(root="..", fields=(one,)))
+    assert str(folder) not in path.read_text()
+    assert load_manifest(path).fields[0].transmitted == one.transmitted
+
+
 def test_a_manifest_that_could_not_be_read_back_is_not_written(folder):
     one = Field(name="one", transmitted=(Path("stack.tif"),))
     path = folder / "data.toml"

@@ -63,5 +63,6 @@ def statistics(logits: jax.Array, names: Sequence[str] = STATISTICS) -> dict[str
 
 
 def _standard_deviation(p: jax.Array) -> jax.Array:
-    deviations = _INTENSITIES - mean(p)[..., None]
+    intensities = _INTENSITIES.reshape((1,) * (p.ndim - 1) + (BINS,))
+    deviations = intensities - mean(p)[..., None]
     return jnp.sqrt(jnp.sum(p * jnp.square(deviations), axis=-1))

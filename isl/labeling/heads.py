@@ -15,7 +15,13 @@ class Head(nnx.Module):
     def __init__(self, depth: int, compute: Compute, rngs: nnx.Rngs) -> None:
         """A head on embeddings of `depth`."""
         self.norm = layers.batch_norm(depth, compute, rngs)
-        self.linear = nnx.Linear(2 * depth, BINS, dtype=compute.dtype, rngs=rngs)
+        self.linear = nnx.Linear(
+            2 * depth,
+            BINS,
+            kernel_init=nnx.initializers.zeros,
+            dtype=compute.dtype,
+            rngs=rngs,
+        )
 
     def __call__(self, embedding: jax.Array) -> jax.Array:
         """[..., depth] to float32 logits [..., 256]."""

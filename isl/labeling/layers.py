@@ -50,14 +50,12 @@ class ValidConv(nnx.Module):
         depth_out: int,
         kernel: int,
         compute: Compute,
-        rngs: nnx.Rngs,
         *,
         stride: int = 1,
         use_bias: bool = False,
     ) -> None:
-        """Fresh weights: He normal for the kernel, 0 for the bias."""
-        shape = (kernel, kernel, depth_in, depth_out)
-        self.kernel = nnx.Param(nnx.initializers.he_normal()(rngs.params(), shape, jnp.float32))
+        """Weights of 0, which `isl.labeling.network.build_network` or a model's file replace."""
+        self.kernel = nnx.Param(jnp.zeros((kernel, kernel, depth_in, depth_out)))
         self.bias = nnx.Param(jnp.zeros(depth_out)) if use_bias else None
         self.stride = stride
         self.dtype = compute.dtype

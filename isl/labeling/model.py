@@ -27,7 +27,7 @@ from isl.imaging.image import Movie, ZStack
 from isl.labeling import bins
 from isl.labeling.geometry import Geometry
 from isl.labeling.layers import Compute
-from isl.labeling.network import ArchitectureConfig, LabelingNetwork, build_network
+from isl.labeling.network import ArchitectureConfig, LabelingNetwork, abstract_network
 
 WEIGHTS_FILE = "weights.safetensors"
 CONFIG_FILE = "model.toml"
@@ -243,7 +243,7 @@ def load_model(name_or_directory: str | Path) -> Model:
     config = read_model_config(directory)
     for name in (WEIGHTS_FILE, CARD_FILE):
         _check_hash(directory / name, config.sha256.get(name))
-    network = abstract_network(config)
+    network = network_of(config)
     fill(network, _read_weights(directory / WEIGHTS_FILE), source=str(directory / WEIGHTS_FILE))
     network.eval()
     card = (directory / CARD_FILE).read_text(encoding="utf-8")
@@ -287,17 +287,14 @@ def stored_shapes(directory: Path) -> dict[str, tuple[int, ...]]:
         raise InputError(f"{path}: cannot be read as weights ({error})") from error
 
 
-def abstract_network(config: ModelConfig, compute: Compute | None = None) -> LabelingNetwork:
+def network_of(config: ModelConfig, compute: Compute | None = None) -> LabelingNetwork:
     """The network that a configuration describes, with shapes in place of arrays."""
-    return nnx.eval_shape(
-        lambda: build_network(
-            config.architecture,
-            planes=config.input.planes,
-            labels=config.labels,
-            autoencode=config.autoencode,
-            compute=compute,
-            rngs=nnx.Rngs(0),
-        )
+    return abstract_network(
+        config.architecture,
+        planes=config.input.planes,
+        labels=config.labels,
+        autoencode=config.autoencode,
+        compute=compute,
     )
 
 

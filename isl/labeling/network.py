@@ -5,6 +5,7 @@ from typing import Annotated
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pydantic
 from flax import nnx
 
@@ -61,6 +62,35 @@ class LabelingNetwork(nnx.Module):
         return jnp.stack([head(embedding) for head in self.plane_heads], axis=-2)
 
 
+def abstract_network(
+    architecture: TowersConfig | UNetConfig,
+    *,
+    planes: int,
+    labels: Sequence[str],
+    autoencode: bool = False,
+    compute: Compute | None = None,
+) -> LabelingNetwork:
+    """A network with shapes in place of arrays.
+
+    Args:
+        architecture: What the body is.
+        planes: Z, the number of input planes, at least 1.
+        labels: Names of the labels, one head each.
+        autoencode: Whether to add a head for every input plane.
+        compute: Precision and batch-norm decay.
+    """
+    return nnx.eval_shape(
+        lambda: LabelingNetwork(
+            architecture,
+            planes=planes,
+            labels=labels,
+            autoencode=autoencode,
+            compute=compute or Compute(),
+            rngs=nnx.Rngs(0),
+        )
+    )
+
+
 def build_network(
     architecture: TowersConfig | UNetConfig,
     *,
@@ -70,7 +100,10 @@ def build_network(
     compute: Compute | None = None,
     rngs: nnx.Rngs,
 ) -> LabelingNetwork:
-    """A network with fresh weights.
+    """A network with fresh weights: He-normal kernels, and batch norms that change nothing yet.
+
+    Weights are drawn with NumPy: JAX would compile a program for every shape, which takes a minute
+    for the towers.
 
     Args:
         architecture: What the body is.
@@ -80,11 +113,21 @@ def build_network(
         compute: Precision and batch-norm decay.
         rngs: Source of the fresh weights.
     """
-    return LabelingNetwork(
-        architecture,
-        planes=planes,
-        labels=labels,
-        autoencode=autoencode,
-        compute=compute or Compute(),
-        rngs=rngs,
+    network = abstract_network(
+        architecture, planes=planes, labels=labels, autoencode=autoencode, compute=compute
     )
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(rngs.params())))
+    flat = [
+        (path, variable.replace(jnp.asarray(_fresh(str(path[-1]), variable.shape, rng))))
+        for path, variable in nnx.to_flat_state(nnx.state(network))
+    ]
+    nnx.update(network, nnx.from_flat_state(flat))
+    return network
+
+
+def _fresh(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """The first value of a kernel, or of a batch norm's or a bias's array."""
+    if name == "kernel":
+        deviation = np.sqrt(2 / np.prod(shape[:-1]))
+        return rng.normal(0, deviation, shape).astype(np.float32)
+    return np.full(shape, 1 if name in ("scale", "var") else 0, np.float32)

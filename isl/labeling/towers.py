@@ -196,17 +196,17 @@ class ResidualModule(nnx.Module):
                 use_bias=False,
                 transpose_kernel=True,
                 dtype=compute.dtype,
-                kernel_init=nnx.initializers.he_normal(in_axis=-1, out_axis=-2),
+                kernel_init=nnx.initializers.zeros,
                 rngs=rngs,
             )
             expanded = expand
         else:
             self.expand = layers.ValidConv(
-                2 * depth_in, expand, self.kernel, compute, rngs, stride=self.stride
+                2 * depth_in, expand, self.kernel, compute, stride=self.stride
             )
             expanded = expand + depth_in
         self.reduce_norm = layers.batch_norm(expanded, compute, rngs)
-        self.reduce = layers.ValidConv(2 * expanded, reduce, 1, compute, rngs)
+        self.reduce = layers.ValidConv(2 * expanded, reduce, 1, compute)
 
     @property
     def kernel(self) -> int:
@@ -288,7 +288,7 @@ class Towers(nnx.Module):
         """Towers for `planes` input planes."""
         depth = config.projection or planes
         self.projection = (
-            layers.ValidConv(planes, depth, 1, compute, rngs, use_bias=True)
+            layers.ValidConv(planes, depth, 1, compute, use_bias=True)
             if config.projection
             else None
         )

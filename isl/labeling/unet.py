@@ -55,9 +55,9 @@ class ConvolutionPair(nnx.Module):
 
     def __init__(self, depth_in: int, depth_out: int, compute: Compute, rngs: nnx.Rngs) -> None:
         """Widths from `depth_in` to `depth_out`."""
-        self.first = layers.ValidConv(depth_in, depth_out, 3, compute, rngs)
+        self.first = layers.ValidConv(depth_in, depth_out, 3, compute)
         self.first_norm = layers.batch_norm(depth_out, compute, rngs)
-        self.second = layers.ValidConv(depth_out, depth_out, 3, compute, rngs)
+        self.second = layers.ValidConv(depth_out, depth_out, 3, compute)
         self.second_norm = layers.batch_norm(depth_out, compute, rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -83,7 +83,7 @@ class UNet(nnx.Module):
             for depth_in, depth in zip(depths_in, depths, strict=True)
         )
         self.upscale = nnx.List(
-            layers.ValidConv(2 * depth, 4 * depth, 1, compute, rngs) for depth in depths[:-1]
+            layers.ValidConv(2 * depth, 4 * depth, 1, compute) for depth in depths[:-1]
         )
         self.up = nnx.List(
             ConvolutionPair(2 * depth, depth, compute, rngs) for depth in depths[:-1]

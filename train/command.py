@@ -1,6 +1,5 @@
 """The command `isl train`."""
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isl.config import load_toml, parse, read_toml
+from isl.devices import use_device
 from isl.errors import InputError, unknown
+
+from .distributed import join, processes_from_environment
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 TASKS = ("labeling",)
-DEVICES = ("auto", "cpu", "gpu")
 
 
 def train(
@@ -39,8 +40,6 @@ def train(
     overrides = list(set_ or ())
     if workers is not None:
         overrides.append(f"training.workers={workers}")
-    if device not in DEVICES:
-        raise unknown("device", device, DEVICES)
     if workdir.exists() and not workdir.is_dir():
         raise InputError(f"--workdir {workdir}: is a file; name a folder")
     task_name = _task_name(config, overrides)
@@ -50,7 +49,10 @@ def train(
     from .labeling_config import LabelingConfig
 
     experiment = load_toml(config, LabelingConfig, overrides)
-    _prepare_jax(device)
+    processes = processes_from_environment()
+    if processes is not None:
+        join(processes)
+    use_device(device)
 
     from rich.console import Console
 
@@ -58,10 +60,10 @@ def train(
     from .loop import fit
 
     console = Console(stderr=True)
-    task = LabelingTask(experiment, config.parent, say=partial(_say, console))
+    task = LabelingTask(experiment, config.parent, name=config.stem, say=partial(_say, console))
     progress = fit(task, experiment, workdir, freeze=experiment.start.freeze, console=console)
     if progress.update < experiment.training.steps:
-        raise typer.Exit(1)
+        raise KeyboardInterrupt
     typer.echo(workdir / "model")
 
 
@@ -80,27 +82,3 @@ def _task_name(path: Path, overrides: list[str]) -> str:
     chosen: dict[str, Any] = {"task": tables["task"]} if "task" in tables else {}
     own = [override for override in overrides if override.partition("=")[0].strip() == "task"]
     return parse(chosen, TaskName, source=str(path), overrides=own).task
-
-
-def _prepare_jax(device: str) -> None:
-    """Chooses the device, keeps compiled programs between runs, and joins other processes.
-
-    Raises:
-        InputError: There is no such device here.
-    """
-    import jax
-
-    from .distributed import join, processes_from_environment
-
-    if device == "cpu":
-        jax.config.update("jax_platforms", "cpu")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "isl" / "jax"
-    jax.config.update("jax_compilation_cache_dir", str(cache))
-    processes = processes_from_environment()
-    if processes is not None:
-        join(processes)
-    if device == "gpu" and jax.default_backend() != "gpu":
-        raise InputError(
-            "--device gpu: JAX sees no GPU here; install isl[gpu] on a machine that has one, or "
-            "give --device cpu"
-        )

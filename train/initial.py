@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from isl.errors import InputError
 from isl.labeling.bins import BINS
 from isl.labeling.heads import Head
+from isl.labeling.model import arrays_of, fill, load_model
 from isl.labeling.network import LabelingNetwork
 
 from .labeling_fields import Ground
@@ -48,6 +50,33 @@ def log_histogram(values: list[np.ndarray]) -> jax.Array:
     return jnp.asarray(np.log(counts / counts.sum()), jnp.float32)
 
 
-def start_from_model(network: LabelingNetwork, model: str, folder: Path) -> tuple[int, list[str]]:
-    """x"""
-    return 0, []
+def start_from_model(network: LabelingNetwork, model: str | Path) -> tuple[int, list[str]]:
+    """Copies another model's arrays wherever name and shape agree.
+
+    Heads of labels that the other model lacks stay fresh, and so does the first layer where the
+    number of planes differs.
+
+    Args:
+        network: Changed in place.
+        model: A model folder, or the name of a bundled model.
+
+    Returns:
+        How many arrays were copied, and the parts of the network that hold fresh ones.
+
+    Raises:
+        InputError: There is no such model, or nothing in it fits.
+    """
+    given = arrays_of(load_model(model).network)
+    wanted = arrays_of(network)
+    fits = {
+        name for name, array in wanted.items() if name in given and given[name].shape == array.shape
+    }
+    if not any(name.startswith("body/") for name in fits):
+        raise InputError(
+            f"start.model {model}: nothing of its body fits this network; give the table network "
+            "the architecture of that model"
+        )
+    merged = {name: given[name] if name in fits else array for name, array in wanted.items()}
+    fill(network, merged, source=str(model))
+    fresh = [name.rpartition("/")[0] for name in wanted if name not in fits]
+    return len(fits), list(dict.fromkeys(fresh))

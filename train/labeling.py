@@ -15,7 +15,7 @@ from isl.dataset import load_manifest
 from isl.errors import InputError, unknown
 from isl.labeling import bins, losses
 from isl.labeling.layers import Compute, count_parameters
-from isl.labeling.network import LabelingNetwork, build_network
+from isl.labeling.network import LabelingNetwork, abstract_network, build_network
 
 from .augment import AugmentConfig, augment
 from .crops import Cropper
@@ -25,7 +25,7 @@ from .labeling_fields import Ground, load_ground
 from .model_folder import write_model
 from .parameters import Functional
 from .task import Batch, Evaluation, Selection, Sums, Tree
-from .validation import validate
+from .validation import IMAGES, validate
 
 
 def _keep_silent(_: str) -> None:
@@ -41,13 +41,19 @@ class LabelingTask:
     """
 
     def __init__(
-        self, config: LabelingConfig, folder: Path, *, say: Callable[[str], None] = _keep_silent
+        self,
+        config: LabelingConfig,
+        folder: Path,
+        *,
+        name: str = "model",
+        say: Callable[[str], None] = _keep_silent,
     ) -> None:
         """Reads the fields and lays out the network.
 
         Args:
             config: The experiment.
             folder: Where the configuration's file lies; paths in it are relative to this.
+            name: Of the model, where the configuration gives none.
             say: Told what a person should know, a line at a time.
 
         Raises:
@@ -67,10 +73,11 @@ class LabelingTask:
         self._weights = np.array(
             [config.loss.label_weights.get(label, 1.0) for label in self.ground.labels], np.float32
         )
-        abstract = nnx.eval_shape(lambda: self._network(jax.random.key(0)))
+        abstract = abstract_network(config.network, **self._size)
         self._parameter_count = count_parameters(abstract)
         self._functional: Functional[LabelingNetwork] = Functional(abstract)
         self._say = say
+        self._name = name
         say(
             f"{len(self.ground.training)} training and {len(self.ground.validation)} validation "
             f"fields, {self.ground.nbytes / 2**30:.2f} GiB in memory (each worker process holds "
@@ -110,9 +117,9 @@ class LabelingTask:
         if self.config.loss.initial_bias == "histogram":
             with_histogram_biases(network, self.ground)
         if self.config.start.model is not None:
-            kept, fresh = start_from_model(network, self.config.start.model, self.folder)
+            kept, fresh = start_from_model(network, self._start_model(self.config.start.model))
             self._say(
-                f"start from {self.config.start.model}: {kept} arrays copied; fresh: "
+                f"starting from {self.config.start.model}: {kept} arrays copied; fresh: "
                 f"{', '.join(fresh) if fresh else 'none'}"
             )
         return Functional.take_apart(network)
@@ -175,17 +182,32 @@ class LabelingTask:
         """Writes a model folder that prediction can use."""
         model_state = self._settled(params, model_state)
         network = self._functional.put_together(params, model_state, training=False)
-        write_model(directory, network, self.config, self.ground, metrics)
+        write_model(
+            directory,
+            network,
+            self.config,
+            self.ground,
+            name=self.config.name or self._name,
+            summary=self.identity(),
+            metrics=metrics,
+        )
+
+    def _start_model(self, model: str) -> str | Path:
+        """A folder beside the configuration goes before a bundled model of that name."""
+        beside = self.folder / model
+        return beside if beside.is_dir() else model
 
     def _network(self, key: jax.Array) -> LabelingNetwork:
-        return build_network(
-            self.config.network,
-            planes=self.ground.planes,
-            labels=self.ground.labels,
-            autoencode=self.config.loss.autoencoding > 0,
-            compute=self._compute(self.config.training.batch_norm_decay),
-            rngs=nnx.Rngs(key),
-        )
+        return build_network(self.config.network, **self._size, rngs=nnx.Rngs(key))
+
+    @property
+    def _size(self) -> dict[str, Any]:
+        return {
+            "planes": self.ground.planes,
+            "labels": self.ground.labels,
+            "autoencode": self.config.loss.autoencoding > 0,
+            "compute": self._compute(self.config.training.batch_norm_decay),
+        }
 
     def _compute(self, batch_norm_decay: float) -> Compute:
         return Compute(precision=self.config.training.precision, batch_norm_decay=batch_norm_decay)
@@ -251,9 +273,17 @@ class LabelingTask:
         measured: jax.Array,
     ) -> dict[str, jax.Array]:
         network = self._functional.put_together(params, model_state, training=False)
-        logits = network.label_logits(network.embed(transmitted), self.ground.labels)
-        sums, counts = losses.cross_entropy(logits, targets, measured)
-        return {**bins.statistics(logits, ("mean", "median")), "sums": sums, "counts": counts}
+
+        def of_row(row: tuple[jax.Array, jax.Array, jax.Array]) -> dict[str, jax.Array]:
+            embedding, target, is_measured = row
+            logits = network.label_logits(embedding, self.ground.labels)
+            sums, counts = losses.cross_entropy(logits, target, is_measured)
+            return {**bins.statistics(logits, IMAGES), "sums": sums, "counts": counts}
+
+        # Row by row: 256 logits for every label of a whole tile would fill the memory.
+        rows = jax.lax.map(of_row, (network.embed(transmitted)[0], targets[0], measured[0]))
+        images = {name: rows[name][None] for name in IMAGES}
+        return {**images, "sums": rows["sums"].sum(axis=0), "counts": rows["counts"].sum(axis=0)}
 
     def _tile(self) -> int:
         geometry = self.config.network.geometry

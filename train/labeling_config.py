@@ -93,6 +93,7 @@ class LabelingConfig(ExperimentConfig):
     """A labeling experiment.
 
     Attributes:
+        name: Of the model; the name of the configuration's file unless given.
         dataset: The manifest, relative to the configuration's file.
         labels: Labels to learn; all that the manifest holds unless given.
         normalization: The rule for transmitted planes, stored with the model.
@@ -100,6 +101,7 @@ class LabelingConfig(ExperimentConfig):
     """
 
     task: Literal["labeling"]
+    name: str = ""
     dataset: Path
     labels: tuple[str, ...] | None = None
     normalization: Literal["auto", "off"] = "auto"

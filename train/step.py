@@ -26,7 +26,13 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
     """Puts a tree, equal in every process, onto all devices."""
-    return jax.device_put(tree, replicated(mesh))
+    return jax.tree.map(lambda array: _replicate_array(array, replicated(mesh)), tree)
+
+
+def _replicate_array(array: jax.Array, sharding: NamedSharding) -> jax.Array:
+    if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(_replicate_array(jax.random.key_data(array), sharding))
+    return jax.make_array_from_process_local_data(sharding, np.asarray(array), array.shape)
 
 
 def shard(batch: Batch, mesh: Mesh) -> dict[str, jax.Array]:

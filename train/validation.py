@@ -15,6 +15,7 @@ from .labeling_fields import ValidationField
 from .task import Evaluation
 
 IMAGES = ("mean", "median")
+"""Statistics of a pixel's distribution that are compared with what was measured."""
 
 PredictTile = Callable[[np.ndarray, np.ndarray, np.ndarray], Mapping[str, jax.Array]]
 """(transmitted [1, Y, X, Z], targets [1, y, x, L], measured) to `mean` and `median`

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,18 +13,24 @@ sys.path.insert(0, str(HERE))
 
 
 @pytest.fixture
-def start_python() -> Callable[..., subprocess.Popen[str]]:
+def start_python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts `python line_run.py ARGUMENT...`, with other environment variables if given."""
+    started: list[subprocess.Popen[str]] = []
 
     def start(
         *arguments: object, environment: Mapping[str, str] | None = None
     ) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, str(HERE / "line_run.py"), *map(str, arguments)],
             env={**os.environ, **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

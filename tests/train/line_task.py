@@ -75,7 +75,8 @@ class Line:
     ) -> None:
         directory.mkdir(parents=True)
         slopes = [float(slope) for slope in params["body"]["slopes"]]
-        text = json.dumps({"slopes": slopes, "metrics": dict(metrics)})
+        mean = float(model_state["mean"])
+        text = json.dumps({"slopes": slopes, "mean": mean, "metrics": dict(metrics)})
         (directory / "model.json").write_text(text, encoding="utf-8")
 
 

@@ -152,9 +152,9 @@ def test_another_network_is_refused_by_name(tmp_path: Path) -> None:
             return "a parabola"
 
     fit(Line(), line_experiment(), tmp_path)
-    with pytest.raises(InputError, match="network a line in 3 dimensions, but .* says a parabola"):
+    with pytest.raises(InputError, match=r"network a line in 3 dimensions, but .* says a parabola"):
         fit(Parabola(), line_experiment(), tmp_path)
-    with pytest.raises(InputError, match="optimizer adam, with average, but .* says adamw"):
+    with pytest.raises(InputError, match=r"optimizer adam, with average, but .* says adamw"):
         fit(Line(), line_experiment("optimizer.kind=adamw"), tmp_path)
 
 

@@ -1,0 +1,105 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from isl.config import parse
+from isl.errors import InputError
+from isl_train.optimizer import (
+    OptimizerConfig,
+    build_optimizer,
+    frozen_mask,
+    learning_rate_schedule,
+)
+
+PARAMS = {"body": {"kernel": jnp.ones(3), "bias": jnp.ones(2)}, "head": {"kernel": jnp.ones(4)}}
+
+
+def _config(**keys) -> OptimizerConfig:
+    return parse(keys, OptimizerConfig, source="test")
+
+
+def _rates(config: OptimizerConfig, steps: int, updates: list[int]) -> list[float]:
+    schedule = learning_rate_schedule(config, steps)
+    return [float(np.asarray(schedule(update))) for update in updates]
+
+
+def test_the_papers_schedule() -> None:
+    config = _config(schedule="step", boundaries=[100], factors=[0.1])
+    assert _rates(config, 200, [0, 99, 101, 199]) == pytest.approx([1e-4, 1e-4, 1e-5, 1e-5])
+
+
+def test_warmup_and_cosine() -> None:
+    config = _config(schedule="warmup_cosine", learning_rate=1.0, warmup=10, final_factor=0.2)
+    rates = _rates(config, 110, [0, 5, 10, 60, 110])
+    assert rates == pytest.approx([0.0, 0.5, 1.0, 0.6, 0.2])
+
+
+def test_constant() -> None:
+    assert _rates(_config(learning_rate=0.5), 10, [0, 9]) == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"boundaries": [5], "schedule": "step"}, "1 boundaries but 0 factors"),
+        ({"boundaries": [5], "factors": [0.1]}, "need schedule = 'step', not 'constant'"),
+        ({"boundaries": [5, 2], "factors": [1, 1], "schedule": "step"}, "do not increase"),
+        ({"warmup": 5}, "warmup needs schedule"),
+        ({"weight_decay": 0.1}, "needs kind = 'adamw', not 'adam'"),
+        ({"kind": "sgd"}, "'adam' or 'adamw'"),
+        ({"learning_rat": 1}, "did you mean 'learning_rate'"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(keys: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        _config(**keys)
+
+
+def test_frozen_paths() -> None:
+    assert frozen_mask(PARAMS, ["body"]) == {
+        "body": {"kernel": True, "bias": True},
+        "head": {"kernel": False},
+    }
+    assert frozen_mask(PARAMS, ["*/kernel"]) == {
+        "body": {"kernel": True, "bias": False},
+        "head": {"kernel": True},
+    }
+    with pytest.raises(InputError, match="parameter to freeze 'bod'; did you mean 'body'"):
+        frozen_mask(PARAMS, ["bod"])
+
+
+def test_frozen_parameters_stay_and_count_in_no_norm() -> None:
+    config = _config(learning_rate=0.1, clip_norm=1.0)
+    optimizer = build_optimizer(config, PARAMS, steps=1, freeze=["body"])
+    alone = build_optimizer(config, PARAMS["head"], steps=1)
+    gradients = jax.tree.map(lambda x: 100 * x, PARAMS)
+    updates, _ = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)
+    expected, _ = alone.update(gradients["head"], alone.init(PARAMS["head"]), PARAMS["head"])
+    assert not jnp.any(updates["body"]["kernel"])
+    assert not jnp.any(updates["body"]["bias"])
+    np.testing.assert_array_equal(updates["head"]["kernel"], expected["kernel"])
+
+
+def test_adamw_is_optax_own() -> None:
+    config = _config(kind="adamw", learning_rate=0.1, weight_decay=0.01, b2=0.9)
+    ours = build_optimizer(config, PARAMS, steps=1)
+    theirs = optax.adamw(0.1, weight_decay=0.01, b2=0.9)
+    updates, _ = ours.update(PARAMS, ours.init(PARAMS), PARAMS)
+    expected, _ = theirs.update(PARAMS, theirs.init(PARAMS), PARAMS)
+    jax.tree.map(np.testing.assert_allclose, updates, expected)
+
+
+def test_gradients_are_accumulated_into_one_update() -> None:
+    config = _config(learning_rate=0.1)
+    whole = build_optimizer(config, PARAMS, steps=1)
+    parts = build_optimizer(config, PARAMS, steps=1, accumulate=2)
+    one, three = PARAMS, jax.tree.map(lambda x: 3 * x, PARAMS)
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, one, three)
+    state = parts.init(PARAMS)
+    nothing, state = parts.update(one, state, PARAMS)
+    updates, _ = parts.update(three, state, PARAMS)
+    expected, _ = whole.update(mean, whole.init(PARAMS), PARAMS)
+    assert all(not jnp.any(update) for update in jax.tree.leaves(nothing))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), updates, expected)

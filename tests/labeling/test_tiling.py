@@ -56,9 +56,7 @@ def cover(geometry: Geometry, image: np.ndarray, **options) -> np.ndarray:
 @settings(max_examples=60, deadline=None)
 def test_every_output_pixel_is_written_exactly_once(geometry, size, tile, stitch):
     plan = plan_tiles(geometry, size, tile=tile, stitch=stitch)
-    for strips, length, width in zip(
-        (plan.rows, plan.columns), size, plan.tile_size, strict=True
-    ):
+    for strips, length, width in zip((plan.rows, plan.columns), size, plan.tile_size, strict=True):
         lands = np.concatenate([strip.lands for strip in strips])
         np.testing.assert_array_equal(np.sort(lands), np.arange(length))
         assert geometry.is_valid(width)
@@ -134,12 +132,12 @@ def test_valid_border_is_the_inside_of_the_image():
 
 
 def test_valid_border_needs_a_large_enough_image():
-    with pytest.raises(InputError, match="250 x 242 pixels has no valid area.*--border reflect"):
+    with pytest.raises(InputError, match=r"250 x 242 pixels has no valid area.*--border reflect"):
         plan_tiles(TOWERS, (250, 242), tile=512, border="valid")
 
 
 def test_a_tile_narrower_than_the_grid_is_refused():
-    with pytest.raises(InputError, match="--tile 23: .* at least 24 wide"):
+    with pytest.raises(InputError, match=r"--tile 23: .* at least 24 wide"):
         plan_tiles(TOWERS, (300, 300), tile=23)
 
 

@@ -1,0 +1,127 @@
+"""The command `isl`: one line on stderr for what is wrong, and an exit code that says the same.
+
+0: done. 2: nothing could be done, because the input or the call is wrong. 3: some fields of several
+failed. 1: an internal error, with a traceback. 130: interrupted. Other distributions, `isl_train`
+and `isl_eval` among them, add commands through the entry-point group `isl.commands`; each entry is
+a function with typer's annotations.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+import typer.main
+from typer.exceptions import Abort, TyperException
+
+from isl.commands.demo import demo
+from isl.commands.import_weights import import_weights
+from isl.commands.inspect import inspect
+from isl.commands.models import models
+from isl.commands.predict import predict
+from isl.errors import InputError, unknown
+
+ENTRY_POINTS = "isl.commands"
+INTERRUPTED = 130
+_OWN: dict[str, Callable[..., Any]] = {
+    "predict": predict,
+    "inspect": inspect,
+    "models": models,
+    "import-weights": import_weights,
+    "demo": demo,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: The words after `isl`; None takes those of this process.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    warnings = _WarningLines()
+    logger = logging.getLogger("isl")
+    logger.addHandler(warnings)
+    try:
+        return _run(words)
+    except (InputError, TyperException) as error:
+        return _refuse(error)
+    except (KeyboardInterrupt, Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (isl models | head).
+        sys.stderr.close()
+        return 0
+    except Exception:
+        traceback.print_exc()
+        return 1
+    finally:
+        logger.removeHandler(warnings)
+
+
+def _run(words: list[str]) -> int:
+    if not words:
+        raise InputError("no command given (isl --help lists them)")
+    commands = _commands(words[0])
+    if not words[0].startswith("-") and words[0] not in commands:
+        raise unknown("command", words[0], commands)
+    code = typer.main.get_command(_app(commands)).main(
+        args=words, prog_name="isl", standalone_mode=False
+    )
+    return code if isinstance(code, int) else 0
+
+
+def _app(commands: dict[str, Callable[..., Any]]) -> typer.Typer:
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        help="Fluorescence predicted from transmitted light, and what can be measured in it.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_group)
+    for name, function in commands.items():
+        app.command(name)(function)
+    return app
+
+
+def _group() -> None:
+    """Keeps `isl` a group of commands, however many there are."""
+
+
+def _commands(wanted: str) -> dict[str, Callable[..., Any]]:
+    """Every command by name; other distributions' are left out if an own one is wanted."""
+    if wanted in _OWN:
+        return _OWN
+    from importlib.metadata import entry_points
+
+    added = {entry.name: entry.load for entry in entry_points(group=ENTRY_POINTS)}
+    if wanted in added:
+        return {wanted: added[wanted]()}
+    return _OWN | {name: load() for name, load in added.items() if name not in _OWN}
+
+
+def _refuse(error: InputError | TyperException) -> int:
+    """Prints what is wrong on one line; a call that typer refuses is not worth more either."""
+    if isinstance(error, InputError):
+        message = str(error)
+    else:
+        context = getattr(error, "ctx", None)
+        where = f"{context.command_path}: " if context is not None else ""
+        message = where + " ".join(error.format_message().split())
+    print(message, file=sys.stderr)
+    return 2
+
+
+class _WarningLines(logging.Handler):
+    """Prints what is worth knowing, one line each, on stderr as it is at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints a record."""
+        if record.levelno >= logging.WARNING:
+            print(f"warning: {record.getMessage()}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""The commands of `isl`, one file each; what they need is imported when they run."""

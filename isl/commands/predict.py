@@ -1,0 +1,142 @@
+"""The command `isl predict`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isl.errors import InputError
+
+
+def predict(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Image files, folders of published PNGs, or folders of such things.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    model: Annotated[
+        str | None, typer.Option(help="A bundled model's name or a model folder (isl models).")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Labels to predict; all by default.")
+    ] = None,
+    statistics: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B|all",
+            help="median, mean, mode, standard_deviation, probability_nonzero, entropy, or all; "
+            "the first is NAME.ome.tif, each further one NAME.STATISTIC.ome.tif.",
+        ),
+    ] = "median",
+    stitch: Annotated[
+        str,
+        typer.Option(
+            help="dense, or exact: what the published code's patches give (towers only, 4 times "
+            "the work)."
+        ),
+    ] = "dense",
+    border: Annotated[
+        str,
+        typer.Option(
+            help="reflect: results of the input's size. valid: only what is seen in full."
+        ),
+    ] = "reflect",
+    normalize: Annotated[
+        str | None,
+        typer.Option(help="auto or off; what the model was trained with by default."),
+    ] = None,
+    dtype: Annotated[
+        str, typer.Option(help="uint16, float32 or uint8; full scale of integers is 1.0.")
+    ] = "uint16",
+    tile: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|N", help="Widest tile, in pixels of output; memory grows by it."
+        ),
+    ] = "auto",
+    axes: Annotated[
+        str | None,
+        typer.Option(help="What a TIFF's dimensions are, where it does not say, e.g. ZYX."),
+    ] = None,
+    channel: Annotated[
+        str | None, typer.Option(help="The transmitted-light channel, where there are several.")
+    ] = None,
+    planes: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Planes to use, from 0: 0,2,4 or 4:17 (17 excluded)."),
+    ] = None,
+    pixel_size: Annotated[
+        float | None,
+        typer.Option(metavar="UM", help="Pixel size in micrometres, whatever the file says."),
+    ] = None,
+    resample: Annotated[
+        bool,
+        typer.Option("--resample", help="Predict at the model's pixel size, return the input's."),
+    ] = False,
+    allow_mismatch: Annotated[
+        bool,
+        typer.Option(
+            "--allow-mismatch", help="Warn where an image is known not to fit, and go on."
+        ),
+    ] = False,
+    renormalize: Annotated[
+        bool,
+        typer.Option(
+            "--renormalize",
+            help="Bring predicted intensities to the training images' mean and deviation.",
+        ),
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done; compute and write nothing.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Skip fields that are done, made in the same way.")
+    ] = False,
+) -> None:
+    """Predicts fluorescence from transmitted-light z-stacks and movies."""
+    from isl.commands.fields import Request, predict_fields
+    from isl.labeling.bins import STATISTICS
+    from isl.labeling.contract import parse_planes
+
+    if pixel_size is not None and not 0 < pixel_size < float("inf"):
+        raise InputError(f"--pixel-size {pixel_size:g}: expected micrometres above 0")
+    request = Request(
+        inputs=tuple(inputs),
+        out=out,
+        model=model,
+        labels=None if labels is None else _names(labels, "labels"),
+        statistics=STATISTICS if statistics == "all" else _names(statistics, "statistics"),
+        stitch=stitch,
+        border=border,
+        normalize=normalize,
+        dtype=dtype,
+        tile=tile,
+        axes=axes,
+        channel=channel,
+        planes=None if planes is None else parse_planes(planes),
+        pixel_size=pixel_size,
+        resample=resample,
+        allow_mismatch=allow_mismatch,
+        renormalize=renormalize,
+        device=device,
+        dry_run=dry_run,
+        overwrite=overwrite,
+        resume=resume,
+    )
+    code = predict_fields(request)
+    if code:
+        raise typer.Exit(code)
+
+
+def _names(text: str, option: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise InputError(f"--{option} '{text}': names nothing")
+    return names

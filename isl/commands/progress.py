@@ -1,0 +1,82 @@
+"""How far a command is, on stderr: a bar on a terminal, a line a field in a log."""
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+
+class FieldProgress:
+    """Counts fields, and the tiles of each; to be used with `with`."""
+
+    def __init__(self, fields: int) -> None:
+        """For so many fields."""
+        self._fields = fields
+        self._done = 0
+        self._started = time.monotonic()
+        self._name = ""
+        console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._bars: tuple[TaskID, TaskID] | None = None
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[what]}"),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+            )
+            self._bars = (
+                self._bar.add_task("all", total=fields, what="fields"),
+                self._bar.add_task("", total=None, what="tiles"),
+            )
+
+    def __enter__(self) -> "FieldProgress":
+        """Shows the bar."""
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def begin(self, name: str) -> None:
+        """A field is begun."""
+        self._name = name
+        self._started = time.monotonic()
+        if self._bar is not None and self._bars is not None:
+            self._bar.reset(self._bars[1], total=None, description=name)
+
+    def tiles(self, done: int, total: int) -> None:
+        """So many of the field's tiles are predicted."""
+        if self._bar is not None and self._bars is not None:
+            self._bar.update(self._bars[1], completed=done, total=total)
+            # Fields count in parts, so that the time left is known before the first is done.
+            self._bar.update(self._bars[0], completed=self._done + done / total)
+
+    def end(self, outcome: str) -> None:
+        """The field is done, skipped or failed."""
+        self._done += 1
+        seconds = time.monotonic() - self._started
+        line = f"[{self._done}/{self._fields}] {self._name}: {outcome} ({seconds:.1f} s)"
+        print(line, file=sys.stderr)
+        if self._bar is not None and self._bars is not None:
+            self._bar.update(self._bars[0], completed=self._done)

@@ -1,0 +1,37 @@
+"""Which device computes, chosen when a command runs and never on import."""
+
+import os
+from pathlib import Path
+
+from isl.errors import InputError, unknown
+
+DEVICES = ("auto", "cpu", "gpu")
+
+
+def use_device(name: str = "auto") -> str:
+    """Makes JAX compute on a device, and keep compiled programs between runs.
+
+    Args:
+        name: "cpu", "gpu", or "auto": a GPU where JAX sees one.
+
+    Returns:
+        What the device calls itself.
+
+    Raises:
+        InputError: The name is unknown, or there is no such device here.
+    """
+    if name not in DEVICES:
+        raise unknown("device", name, DEVICES)
+    import jax
+
+    if name == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "isl" / "jax"
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+    if name == "gpu" and jax.default_backend() != "gpu":
+        raise InputError(
+            "--device gpu: JAX sees no GPU here; install isl[gpu] on a machine that has one, or "
+            "give --device cpu"
+        )
+    return jax.devices()[0].device_kind

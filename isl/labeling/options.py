@@ -1,0 +1,129 @@
+"""What is predicted, and how: checked against a model before any image is read."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+from isl.errors import InputError, unknown
+from isl.labeling.bins import STATISTICS
+from isl.labeling.model import ModelConfig
+from isl.labeling.tiling import BORDERS, STITCHES, Border, Stitch
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is predicted, and how; checked against a model before any image is read.
+
+    Attributes:
+        labels: Names, in the output's order.
+        statistics: Any of `bins.STATISTICS`, in the output's order.
+        stitch: "dense" or "exact"; see `isl.labeling.tiling`.
+        border: "reflect": the output has the input's size. "valid": the area without the margin.
+        normalize: "auto" or "off"; see `isl.imaging.normalize`.
+        tile: The largest output width of a tile in pixels, or "auto".
+        planes: Planes to use, counted from 0; None takes all.
+        renormalize: Whether predicted intensities are brought to the training labels' mean and
+            standard deviation (the paper's last step).
+        resample: Whether the image is brought to the model's pixel size, and the result back.
+        allow_mismatch: Whether an image known not to fit is predicted with a warning.
+    """
+
+    labels: tuple[str, ...]
+    statistics: tuple[str, ...] = ("median",)
+    stitch: Stitch = "dense"
+    border: Border = "reflect"
+    normalize: Literal["auto", "off"] = "auto"
+    tile: int | Literal["auto"] = "auto"
+    planes: tuple[int, ...] | None = None
+    renormalize: bool = False
+    resample: bool = False
+    allow_mismatch: bool = False
+
+
+def check_options(
+    config: ModelConfig,
+    *,
+    labels: Sequence[str] | None = None,
+    statistics: Sequence[str] = ("median",),
+    stitch: str = "dense",
+    border: str = "reflect",
+    normalize: str | None = None,
+    tile: int | str = "auto",
+    planes: Sequence[int] | None = None,
+    renormalize: bool = False,
+    resample: bool = False,
+    allow_mismatch: bool = False,
+) -> Options:
+    """Options a model can honor; unknown names are refused with the nearest known one.
+
+    Args:
+        config: The model's `ModelConfig`.
+        labels: None takes all the model's.
+        statistics: See `Options`, as for all below.
+        stitch: "exact" is refused for models without towers.
+        border: With `resample`, only "reflect".
+        normalize: None takes the model's own.
+        tile: "auto" or a number of pixels.
+        planes: None takes all.
+        renormalize: Refused where the model does not know its training labels' statistics.
+        resample: See `Options`.
+        allow_mismatch: See `Options`.
+
+    Raises:
+        InputError: An option is not known, or not possible with this model.
+    """
+    chosen = tuple(dict.fromkeys(config.labels if labels is None else labels))
+    for label in chosen:
+        if label not in config.labels:
+            raise unknown("label", label, config.labels)
+    names = tuple(dict.fromkeys(statistics))
+    for name in names:
+        if name not in STATISTICS:
+            raise unknown("statistic", name, STATISTICS)
+    if not chosen or not names:
+        raise InputError("give at least one label and one statistic")
+    normalization = normalize or config.input.normalization
+    for kind, given, known in (
+        ("stitch", stitch, STITCHES),
+        ("border", border, BORDERS),
+        ("normalization", normalization, ("auto", "off")),
+    ):
+        if given not in known:
+            raise unknown(kind, given, known)
+    if stitch == "exact" and config.architecture.kind != "towers":
+        raise InputError(
+            f"stitch 'exact' is defined for towers only; model '{config.name}' is a "
+            f"{config.architecture.kind} (take 'dense')"
+        )
+    if resample and border == "valid":
+        raise InputError("border 'valid' cannot be combined with resampling (take 'reflect')")
+    for label in chosen if renormalize else ():
+        if label not in config.label_statistics:
+            raise InputError(
+                f"model '{config.name}' does not know the mean and deviation of its training "
+                f"images of {label}; predict without renormalizing"
+            )
+    return Options(
+        labels=chosen,
+        statistics=names,
+        stitch="exact" if stitch == "exact" else "dense",
+        border="valid" if border == "valid" else "reflect",
+        normalize="off" if normalization == "off" else "auto",
+        tile=_tile(tile),
+        planes=None if planes is None else tuple(planes),
+        renormalize=renormalize,
+        resample=resample,
+        allow_mismatch=allow_mismatch,
+    )
+
+
+def _tile(tile: int | str) -> int | Literal["auto"]:
+    if tile == "auto":
+        return "auto"
+    try:
+        width = int(tile)
+    except ValueError:
+        width = 0
+    if width < 1:
+        raise InputError(f"tile '{tile}': expected 'auto' or a number of pixels")
+    return width

@@ -1,0 +1,165 @@
+"""Where a prediction comes from, written beside it: input, model, options, versions, time."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from isl.errors import InputError
+from isl.imaging.image import PixelSize
+from isl.labeling.options import Options
+from isl.labeling.outputs import FieldFiles
+from isl.labeling.predict import Prediction
+
+_PACKAGES = ("isl", "jax", "jaxlib", "flax", "numpy", "scipy", "tifffile")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Call:
+    """What was asked for and decides the result, as far as the model's `Options` do not say it.
+
+    Attributes:
+        model: The model's name.
+        model_hash: sha256 of its weights.
+        options: As checked against the model.
+        dtype: Pixel type of the images written.
+        axes: What --axes said, or None.
+        channel: What --channel said, or None.
+        pixel_size: What --pixel-size said, in micrometres, or None.
+    """
+
+    model: str
+    model_hash: str
+    options: Options
+    dtype: str
+    axes: str | None = None
+    channel: str | None = None
+    pixel_size: float | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that changes the result, as JSON would give it back."""
+        settings = dataclasses.asdict(self.options) | {
+            "dtype": self.dtype,
+            "axes": self.axes,
+            "channel": self.channel,
+            "pixel_size": self.pixel_size,
+        }
+        # How an image is cut into tiles changes nothing but rounding.
+        del settings["tile"]
+        return json.loads(json.dumps(settings))
+
+
+def record(
+    call: Call,
+    prediction: Prediction,
+    files: FieldFiles,
+    *,
+    source: Path,
+    source_hash: str,
+    stored: Mapping[str, Any],
+    device: str,
+    seconds: float,
+) -> dict[str, Any]:
+    """Everything needed to know how a result was made, and to make it again.
+
+    Args:
+        call: What was asked for.
+        prediction: What came of it.
+        files: Where it is written.
+        source: The input file or folder.
+        source_hash: Its `content_hash`.
+        stored: Axes, shape and pixel type of the input as it was read.
+        device: What computed it.
+        seconds: Wall time from opening the input to the last image.
+    """
+    return {
+        "made_by": "isl predict",
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": {"name": call.model, "sha256": call.model_hash},
+        "input": {
+            "path": str(source.resolve()),
+            "sha256": source_hash,
+            **stored,
+            "planes": list(prediction.planes),
+            "pixel_size": _lengths(prediction.pixel_size),
+        },
+        "settings": call.settings(),
+        "border": {"kind": prediction.options.border, "offset": prediction.offset},
+        "labels": list(prediction.labels),
+        "statistics": list(files.images),
+        "normalization": [
+            [dataclasses.asdict(plane) for plane in planes] for planes in prediction.normalization
+        ],
+        "renormalization": [dataclasses.asdict(label) for label in prediction.renormalization],
+        "tiles": {"count": prediction.tiles, "reads": list(prediction.tile_size)},
+        "outputs": {
+            "images": {name: path.name for name, path in files.images.items()},
+            "preview": files.preview.name,
+        },
+        "warnings": list(prediction.warnings),
+        "versions": versions(),
+        "device": device,
+        "seconds": round(seconds, 3),
+    }
+
+
+def as_text(made: Mapping[str, Any]) -> str:
+    """A record as it is written: JSON, indented, ending in a line break."""
+    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+
+
+def is_done(call: Call, files: FieldFiles, source_hash: str) -> bool:
+    """Whether a field's files are all there and come from the same input, model and settings."""
+    if not files.complete:
+        return False
+    try:
+        made = json.loads(files.record.read_text(encoding="utf-8"))
+        return (
+            made["model"]["sha256"] == call.model_hash
+            and made["input"]["sha256"] == source_hash
+            and made["settings"] == call.settings()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def content_hash(path: Path) -> str:
+    """sha256 of a file's bytes; of a folder, that of the names and hashes of the files in it.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        if not path.is_dir():
+            return _sha256(path)
+        listing = hashlib.sha256()
+        for file in sorted(file for file in path.iterdir() if file.is_file()):
+            listing.update(f"{_sha256(file)}  {file.name}\n".encode())
+        return listing.hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _lengths(size: PixelSize | None) -> dict[str, float | None] | None:
+    return None if size is None else dataclasses.asdict(size)

@@ -1,0 +1,288 @@
+"""Predictions: the same whatever the tiles, on the right pixels, and honest about their input."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flax import nnx
+
+from isl.errors import InputError
+from isl.imaging.image import Movie, PixelSize, ZStack
+from isl.imaging.normalize import normalize
+from isl.labeling.bins import STATISTICS
+from isl.labeling.model import InputContract, LabelStatistics, Model, ModelConfig
+from isl.labeling.network import build_network
+from isl.labeling.predict import predict
+from isl.labeling.towers import TowersConfig
+from isl.labeling.unet import UNetConfig
+
+SMOOTH = ("mean", "entropy")
+
+
+def random_model(architecture, planes):
+    """A model with random weights that knows the training statistics of one label."""
+    labels = ("DAPI", "MAP2")
+    network = build_network(architecture, planes=planes, labels=labels, rngs=nnx.Rngs(3))
+    network.eval()
+    config = ModelConfig(
+        name="random",
+        architecture=architecture,
+        labels=labels,
+        input=InputContract(planes=planes),
+        label_statistics={"DAPI": LabelStatistics(mean=0.3, standard_deviation=0.05)},
+    )
+    return Model(config=config, card="", directory=Path("random"), network=network)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return random_model(UNetConfig(levels=2, width=4), planes=3)
+
+
+def expecting(model, **contract):
+    """The model with another input contract."""
+    changed = model.config.input.model_copy(update=contract)
+    config = model.config.model_copy(update={"input": changed})
+    return dataclasses.replace(model, config=config)
+
+
+def stack_of(size=(40, 52), planes=3, seed=0, **facts):
+    values = np.random.default_rng(seed).integers(0, 60_000, (planes, *size), dtype=np.uint16)
+    return ZStack(name="field", planes=values, **facts)
+
+
+def whole_pass(model, stack, names):
+    """One pass over the reflected image, with no tiling code: name -> [L, Y, X]."""
+    planes, _ = normalize(stack.planes)
+    margin, (rows, columns) = model.geometry.margin, planes.shape[1:]
+    wide = [model.geometry.input_size(n) - margin - n for n in (rows, columns)]
+    padding = ((0, 0), (margin, wide[0]), (margin, wide[1]))
+    padded = np.pad(planes, padding, mode="reflect")
+    result = model.statistics(np.moveaxis(padded, 0, -1)[None], model.labels, names)
+    return {k: np.moveaxis(np.asarray(v[0, :rows, :columns]), -1, 0) for k, v in result.items()}
+
+
+@pytest.mark.parametrize(
+    ("size", "tile"), [((40, 52), 12), ((41, 53), 20), ((7, 90), 31), ((33, 33), 33)]
+)
+def test_tiled_is_one_pass_over_the_reflected_image(model, size, tile):
+    stack = stack_of(size)
+    prediction = predict(model, stack, statistics=SMOOTH, tile=tile)
+    expected = whole_pass(model, stack, SMOOTH)
+    for name in SMOOTH:
+        assert prediction.statistics[name].shape == (2, *size)
+        # float32 convolutions are summed in another order for another tile size.
+        np.testing.assert_allclose(prediction.statistics[name], expected[name], atol=2e-5)
+
+
+def test_exact_is_the_published_patches_one_by_one():
+    model = random_model(TowersConfig(base_depth=8, projection=0), planes=2)
+    stack = stack_of((22, 24), planes=2)
+    prediction = predict(model, stack, labels=["MAP2"], statistics=SMOOTH, stitch="exact")
+    assert prediction.tile_size == (266, 266)
+    planes, _ = normalize(stack.planes)
+    padded = np.pad(planes, ((0, 0), (121, 140), (121, 140)), mode="reflect")
+    corners = [(y, x) for y in range(0, 22, 8) for x in range(0, 24, 8)]
+    patches = np.stack(
+        [np.moveaxis(padded[:, y : y + 250, x : x + 250], 0, -1) for y, x in corners]
+    )
+    blocks = model.statistics(patches, ("MAP2",), SMOOTH)
+    for name in SMOOTH:
+        expected = np.zeros((24, 24), np.float32)
+        for (y, x), block in zip(corners, np.asarray(blocks[name])[..., 0], strict=True):
+            expected[y : y + 8, x : x + 8] = block
+        np.testing.assert_allclose(prediction.statistics[name][0], expected[:22], atol=2e-5)
+
+
+def test_exact_is_refused_without_towers(model):
+    with pytest.raises(InputError, match=r"'exact' is defined for towers only.*unet"):
+        predict(model, stack_of(), stitch="exact")
+
+
+def test_valid_is_the_inside_of_a_larger_image(model):
+    margin = model.geometry.margin
+    large = stack_of((60, 64))
+    prediction = predict(model, large, border="valid", statistics=SMOOTH, tile=16)
+    assert prediction.offset == margin
+    reflected = predict(model, large, statistics=SMOOTH, tile=60)
+    # Both grids start at an offset that is a multiple of the step, or pooling would differ.
+    assert margin % model.geometry.step == 0
+    np.testing.assert_allclose(
+        prediction.statistics["mean"],
+        reflected.statistics["mean"][:, margin:-margin, margin:-margin],
+        atol=2e-5,
+    )
+
+
+def test_movies_are_their_frames(model):
+    frames = np.stack([stack_of(seed=seed).planes for seed in range(3)])
+    size = PixelSize(y=0.5, x=0.5)
+    movie = Movie(name="movie", frames=frames, interval=7.0, pixel_size=size)
+    prediction = predict(model, movie, statistics=SMOOTH, tile=24)
+    assert len(prediction.normalization) == 3
+    for t in range(3):
+        alone = predict(model, movie.stack(t), statistics=SMOOTH, tile=24)
+        np.testing.assert_allclose(
+            prediction.statistics["mean"][t], alone.statistics["mean"], atol=2e-5
+        )
+    image = prediction.image("entropy")
+    assert image.channels.shape == (3, 2, 40, 52)
+    assert (image.interval, image.pixel_size, image.labels) == (7.0, size, ("DAPI", "MAP2"))
+
+
+def test_labels_and_statistics_come_in_the_order_asked_for(model):
+    stack = stack_of((16, 16))
+    all_of_it = predict(model, stack, statistics=STATISTICS)
+    assert tuple(all_of_it.statistics) == STATISTICS
+    swapped = predict(model, stack, labels=["MAP2", "DAPI"], statistics=["mode", "mean"])
+    assert swapped.labels == ("MAP2", "DAPI")
+    assert tuple(swapped.statistics) == ("mode", "mean")
+    np.testing.assert_allclose(
+        swapped.statistics["mean"][::-1], all_of_it.statistics["mean"], atol=1e-6
+    )
+    np.testing.assert_array_equal(swapped.image().channels, swapped.statistics["mode"])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"labels": ["DAPY"]}, r"unknown label 'DAPY'; did you mean 'DAPI'\?"),
+        ({"statistics": ["medain"]}, r"unknown statistic 'medain'; did you mean 'median'\?"),
+        ({"statistics": []}, "at least one"),
+        ({"stitch": "dens"}, r"unknown stitch 'dens'; did you mean 'dense'\?"),
+        ({"border": "mirror"}, "unknown border 'mirror'"),
+        ({"normalize": "on"}, "unknown normalization 'on'"),
+        ({"tile": "big"}, "tile 'big': expected 'auto' or a number"),
+        ({"tile": 1}, "tiles are at least"),
+        ({"border": "valid", "resample": True}, "cannot be combined"),
+        ({"renormalize": True}, "does not know the mean and deviation of .* MAP2"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(model, option, message):
+    with pytest.raises(InputError, match=message):
+        predict(model, stack_of(), **option)
+
+
+def test_planes_are_chosen_and_must_be_as_many_as_the_model_expects(model):
+    stack = stack_of((12, 12), planes=9)
+    with pytest.raises(
+        InputError,
+        match=r"field: z-stack has 9 planes; model 'random' expects 3 \(give --planes to choose\)",
+    ):
+        predict(model, stack)
+    with pytest.raises(InputError, match="names 2 planes; model 'random' expects 3"):
+        predict(model, stack, planes=[0, 1])
+    with pytest.raises(InputError, match="no plane 9: its 9 planes are 0 to 8"):
+        predict(model, stack, planes=[0, 1, 9])
+    chosen = predict(model, stack, planes=[6, 0, 0], statistics=["mean"])
+    same = dataclasses.replace(stack, planes=stack.planes[[6, 0, 0]])
+    expected = predict(model, same, statistics=["mean"])
+    np.testing.assert_array_equal(chosen.statistics["mean"], expected.statistics["mean"])
+    assert [record.plane for record in chosen.normalization[0]] == [6, 0, 0]
+
+
+def test_what_the_image_does_not_say_is_warned_about(model, caplog):
+    wary = expecting(model, modality="DIC", pixel_size=0.65, z_step=2.0)
+    prediction = predict(wary, stack_of((12, 12)))
+    assert len(prediction.warnings) == 3
+    assert "pixel size" in prediction.warnings[0]
+    assert "z step" in prediction.warnings[1]
+    assert "modality" in prediction.warnings[2]
+    assert len(caplog.records) == 3
+
+
+@pytest.mark.parametrize(
+    ("contract", "message"),
+    [
+        ({"modality": "DIC"}, "modality is BRIGHTFIELD; model 'random' expects DIC"),
+        (
+            {"pixel_size": 1.3},
+            r"pixel size is 0.5 um; model 'random' expects 1.3 um \(.*--resample",
+        ),
+        ({"z_step": 9.0}, r"planes are 4 um apart; model 'random' expects 9 um \(.*--planes"),
+    ],
+)
+def test_what_differs_is_refused_or_warned_about_when_allowed(model, contract, message):
+    size = PixelSize(y=0.5, x=0.5, z=4.0)
+    stack = stack_of((12, 12), pixel_size=size, modality="BRIGHTFIELD")
+    wary = expecting(model, **contract)
+    with pytest.raises(InputError, match=message):
+        predict(wary, stack)
+    allowed = predict(wary, stack, allow_mismatch=True)
+    assert len(allowed.warnings) == 1
+    assert predict(expecting(model, modality="BRIGHTFIELD", pixel_size=0.5), stack).warnings == ()
+
+
+def test_small_differences_of_scale_are_warned_about(model):
+    stack = stack_of((12, 12), pixel_size=PixelSize(y=0.5, x=0.5, z=2.0))
+    assert len(predict(expecting(model, pixel_size=0.6), stack).warnings) == 1
+    assert predict(expecting(model, pixel_size=0.53), stack).warnings == ()
+    # Every second plane is 4 micrometres from the next.
+    spaced = dataclasses.replace(stack, planes=stack_of((12, 12), planes=5).planes)
+    wary = expecting(model, z_step=4.0)
+    assert predict(wary, spaced, planes=[0, 2, 4]).warnings == ()
+    assert len(predict(expecting(model, z_step=3.0), spaced, planes=[0, 2, 4]).warnings) == 1
+
+
+def test_resampling_predicts_at_the_models_pixel_size(model):
+    yy, xx = np.mgrid[0:40, 0:48]
+    smooth = (0.5 + 0.2 * np.sin(yy / 6) * np.cos(xx / 7))[None] * np.array([1, 0.8, 0.6])[
+        :, None, None
+    ]
+    stack = ZStack(
+        name="field", planes=smooth.astype(np.float32), pixel_size=PixelSize(y=0.5, x=0.5)
+    )
+    wary = expecting(model, pixel_size=0.25)
+    prediction = predict(wary, stack, statistics=["mean"], resample=True)
+    assert prediction.statistics["mean"].shape == (2, 40, 48)
+    assert prediction.pixel_size == stack.pixel_size
+    assert prediction.tile_size == tuple(model.geometry.input_size(n) for n in (80, 96))
+    with pytest.raises(InputError, match="does not say its pixel size; --resample needs"):
+        predict(wary, dataclasses.replace(stack, pixel_size=None), resample=True)
+    with pytest.raises(InputError, match="model 'random' does not say its pixel size"):
+        predict(model, stack, resample=True)
+
+
+def test_renormalizing_gives_the_training_mean_and_deviation(model):
+    stack = stack_of((30, 30))
+    names = ("mean", "entropy")
+    plain = predict(model, stack, labels=["DAPI"], statistics=names)
+    prediction = predict(model, stack, labels=["DAPI"], statistics=names, renormalize=True)
+    image = prediction.statistics["mean"]
+    assert image.mean() == pytest.approx(0.3, abs=0.002)
+    assert image.std() == pytest.approx(0.05, abs=0.002)
+    (record,) = prediction.renormalization
+    assert (record.label, record.statistic) == ("DAPI", "mean")
+    expected = np.clip(plain.statistics["mean"] * record.scale + record.offset, 0, 1)
+    np.testing.assert_allclose(image, expected, atol=1e-6)
+    np.testing.assert_array_equal(prediction.statistics["entropy"], plain.statistics["entropy"])
+
+
+def test_progress_counts_every_tile(model):
+    seen = []
+    predict(model, stack_of((64, 64)), tile=16, progress=lambda *counts: seen.append(counts))
+    done, total = seen[-1]
+    assert done == total == 16
+    assert [d for d, _ in seen] == sorted(d for d, _ in seen)
+
+
+def test_an_image_too_small_for_its_valid_area_is_refused(model):
+    with pytest.raises(InputError, match="field: an image of 4 x 60 pixels has no valid area"):
+        predict(model, stack_of((4, 60)), border="valid")
+
+
+def test_tiny_images_are_reflected_again_and_again(model):
+    stack = stack_of((2, 3))
+    prediction = predict(model, stack, statistics=SMOOTH)
+    expected = whole_pass(model, stack, SMOOTH)
+    np.testing.assert_allclose(prediction.statistics["mean"], expected["mean"], atol=2e-5)
+
+
+def test_every_statistic_lies_between_0_and_1(model):
+    prediction = predict(model, stack_of((20, 20)), statistics=STATISTICS)
+    for values in prediction.statistics.values():
+        assert values.dtype == np.float32
+        assert np.isfinite(values).all()
+        assert values.min() >= 0
+        assert values.max() <= 1

@@ -1,0 +1,172 @@
+"""The command line as a whole: what every command shares, and the small commands."""
+
+import importlib.metadata
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from flax import nnx
+
+from isl import cli
+from isl.errors import InputError
+from isl.labeling.model import InputContract, ModelConfig, save_model
+from isl.labeling.network import build_network
+from isl.labeling.unet import UNetConfig
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    architecture = UNetConfig(levels=2, width=4)
+    labels = ("DAPI", "MAP2")
+    network = build_network(architecture, planes=3, labels=labels, rngs=nnx.Rngs(0))
+    contract = InputContract(planes=3, modality="DIC", pixel_size=0.65)
+    config = ModelConfig(name="tiny", labels=labels, architecture=architecture, input=contract)
+    save_model(folder, network, config, "# A card")
+    return folder
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a command that must be refused, and returns its one line."""
+
+    def run(*words):
+        assert cli.main([str(word) for word in words]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.count("\n") == 1
+        return printed.err.strip()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "no command given"),
+        (["predikt"], "unknown command 'predikt'; did you mean 'predict'?"),
+        (["--colour"], "No such option: --colour"),
+        (["predict"], "Missing argument 'INPUT...'"),
+        (["predict", "a.tif"], "Missing option '--out'"),
+        (["predict", "a.tif", "--out", "o", "--statistic", "mean"], "No such option: --statistic"),
+        (["predict", "a.tif", "--out"], "--out"),
+        (["models", "extra"], "extra"),
+        (["import-weights", "f.npz", "--planes", "two", "--out", "o"], "--planes"),
+        (["import-weights", "f.npz", "--planes", "0", "--out", "o"], "--planes"),
+        (["inspect", "no_such_model"], "unknown model 'no_such_model'"),
+        (["inspect", "no_such.tif"], "no_such.tif: there is no such file"),
+    ],
+)
+def test_a_wrong_call_costs_one_line_and_exit_code_2(refused, words, line):
+    message = refused(*words)
+    assert line in message
+    assert "Usage" not in message
+    assert "Error" not in message
+
+
+def test_help_names_every_command(capsys):
+    assert cli.main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    for command in ("predict", "inspect", "models", "import-weights", "demo", "train"):
+        assert f"  {command}" in printed
+
+
+def test_help_of_predict_names_every_option(capsys):
+    assert cli.main(["predict", "--help"]) == 0
+    printed = capsys.readouterr().out
+    options = (
+        "out model labels statistics stitch border normalize dtype tile axes channel planes "
+        "pixel-size resample allow-mismatch renormalize device dry-run overwrite resume"
+    )
+    for option in options.split():
+        assert f"--{option}" in printed
+    assert "│" not in printed
+
+
+def test_help_loads_no_jax():
+    program = (
+        "import sys; from isl.cli import main; code = main(['--help']); "
+        "sys.exit(code or 'jax' in sys.modules or 'scipy' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_other_distributions_add_commands(monkeypatch, capsys):
+    def judge(thing: str) -> None:
+        """Judges a thing."""
+        if thing == "bad":
+            raise InputError("bad: is not good; give another")
+        print(f"judged {thing}")
+
+    class Entry:
+        name = "judge"
+
+        def load(self):
+            return judge
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Entry()])
+    assert cli.main(["judge", "this"]) == 0
+    assert capsys.readouterr().out == "judged this\n"
+    assert cli.main(["judge", "bad"]) == 2
+    assert capsys.readouterr().err == "bad: is not good; give another\n"
+    assert cli.main(["--help"]) == 0
+    assert "Judges a thing." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(RuntimeError("broken"), 1), (KeyboardInterrupt(), 130)]
+)
+def test_errors_of_our_own_have_a_traceback_and_interruptions_none(
+    monkeypatch, capsys, error, code
+):
+    def fail():
+        raise error
+
+    monkeypatch.setitem(cli._OWN, "models", fail)
+    assert cli.main(["models"]) == code
+    assert ("Traceback" in capsys.readouterr().err) == (code == 1)
+
+
+def test_models_lists_bundled_models(model, monkeypatch, capsys):
+    monkeypatch.setattr("isl.labeling.model.BUNDLED", model.parent)
+    assert cli.main(["models"]) == 0
+    assert capsys.readouterr().out == "tiny  DAPI, MAP2 from 3 planes of dic (unet)\n"
+    monkeypatch.setattr("isl.labeling.model.BUNDLED", model)
+    assert cli.main(["models"]) == 0
+    assert "no models are bundled" in capsys.readouterr().out
+
+
+def test_inspect_says_what_a_model_expects(model, capsys):
+    assert cli.main(["inspect", str(model)]) == 0
+    facts = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
+    facts = {key: value.strip() for key, value in facts.items()}
+    assert facts["labels"] == "DAPI, MAP2"
+    assert facts["planes"] == "3"
+    assert facts["pixel size"] == "0.65 um"
+    assert facts["z step"] == "not known"
+    assert facts["architecture"] == "unet (levels 2, width 4)"
+    assert facts["stitch"] == "dense"
+    assert facts["card"].endswith("card.md")
+    assert int(facts["stored values"].replace(",", "")) > 1000
+
+
+def test_inspect_says_what_an_image_holds(tmp_path, capsys):
+    planes = np.zeros((2, 5, 7), np.uint16)
+    planes[0, :, 3:] = 1000
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, planes, imagej=True, metadata={"axes": "ZYX"})
+    assert cli.main(["inspect", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "1 T x 1 C x 2 Z x 5 Y x 7 X" in printed
+    assert "uint16" in printed
+    assert "0 to 1000, mean 0.0087" in printed
+    assert "constant" in printed
+    assert "pixel size   not known" in printed
+
+
+def test_inspect_wants_one_image(tmp_path, refused):
+    for name in "ab":
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((4, 4), np.uint8))
+    assert "holds 2 images; name one" in refused("inspect", tmp_path)

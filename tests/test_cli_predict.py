@@ -1,0 +1,394 @@
+"""`isl predict` from files to files: what it writes, and all it refuses."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tifffile
+from flax import nnx
+from PIL import Image
+
+from isl import cli
+from isl.imaging.read import read_fluorescence, read_transmitted
+from isl.labeling.model import (
+    InputContract,
+    LabelStatistics,
+    ModelConfig,
+    load_model,
+    save_model,
+)
+from isl.labeling.network import build_network
+from isl.labeling.unet import UNetConfig
+
+LABELS = ("DAPI", "MAP2")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    architecture = UNetConfig(levels=2, width=4)
+    network = build_network(architecture, planes=3, labels=LABELS, rngs=nnx.Rngs(0))
+    training = LabelStatistics(mean=0.2, standard_deviation=0.1)
+    config = ModelConfig(
+        name="tiny",
+        labels=LABELS,
+        architecture=architecture,
+        input=InputContract(planes=3),
+        label_statistics=dict.fromkeys(LABELS, training),
+    )
+    save_model(folder, network, config, "# A card")
+    return folder
+
+
+def write_stack(path, *, planes=3, size=(20, 24), seed=0, metadata=True):
+    values = np.random.default_rng(seed).integers(0, 4096, (planes, *size), dtype=np.uint16)
+    calibration = {"axes": "ZYX", "spacing": 2.0, "unit": "um"}
+    tifffile.imwrite(
+        path,
+        values,
+        imagej=metadata,
+        photometric="minisblack",
+        metadata=calibration if metadata else None,
+        resolution=(2.0, 2.0) if metadata else None,
+    )
+    return path
+
+
+@pytest.fixture
+def stack(tmp_path):
+    return write_stack(tmp_path / "field.tif")
+
+
+@pytest.fixture
+def run(model, tmp_path, capsys):
+    """Runs `isl predict` into tmp_path/out with the tiny model; returns code, stdout, stderr."""
+
+    def call(*words):
+        given = [str(word) for word in words]
+        for option, value in (("--out", tmp_path / "out"), ("--model", model)):
+            if option not in given:
+                given += [option, str(value)]
+        code = cli.main(["predict", *given])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def refused(run, tmp_path):
+    """Runs a call that must be refused in one line and leave nothing; returns the line."""
+
+    def call(*words):
+        before = files_in(tmp_path)
+        code, out, err = run(*words)
+        assert code == 2
+        assert out == ""
+        assert err.count("\n") == 1, err
+        assert files_in(tmp_path) == before
+        return err.strip()
+
+    return call
+
+
+def files_in(folder):
+    """Names and contents of everything below a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_field_becomes_an_image_a_preview_and_a_record(run, stack, tmp_path, model):
+    code, out, err = run(stack)
+    assert code == 0, err
+    folder = tmp_path / "out"
+    assert names(folder) == ["field.json", "field.ome.tif", "field.preview.png"]
+    assert out.strip() == str(folder / "field.ome.tif")
+    image = read_fluorescence(folder / "field.ome.tif")
+    assert image.labels == LABELS
+    assert image.channels.dtype == np.uint16
+    assert image.channels.shape == (2, 20, 24)
+    assert image.pixel_size is not None
+    assert (image.pixel_size.y, image.pixel_size.x) == pytest.approx((0.5, 0.5))
+    with Image.open(folder / "field.preview.png") as preview:
+        assert preview.width > 3 * 20
+
+    expected = load_model(model).predict(read_transmitted(stack)).statistics["median"]
+    np.testing.assert_array_equal(image.channels, np.rint(expected * np.float32(65535)))
+
+
+def test_the_record_says_how_the_result_was_made(run, stack, tmp_path, model):
+    run(stack, "--statistics", "mean,entropy", "--planes", "2,1,0", "--renormalize")
+    made = json.loads((tmp_path / "out" / "field.json").read_text())
+    assert made["model"] == {"name": "tiny", "sha256": load_model(model).hash}
+    assert len(made["input"]["sha256"]) == 64
+    assert made["input"]["axes"] == "ZYX"
+    assert made["input"]["shape"] == [3, 20, 24]
+    assert made["input"]["dtype"] == "uint16"
+    assert made["input"]["planes"] == [2, 1, 0]
+    assert made["input"]["pixel_size"]["x"] == pytest.approx(0.5)
+    assert made["border"] == {"kind": "reflect", "offset": 0}
+    assert made["settings"]["stitch"] == "dense"
+    assert made["settings"]["dtype"] == "uint16"
+    assert made["labels"] == list(LABELS)
+    assert made["statistics"] == ["mean", "entropy"]
+    assert [plane["plane"] for plane in made["normalization"][0]] == [2, 1, 0]
+    assert made["normalization"][0][0]["scale"] > 1
+    assert {r["label"] for r in made["renormalization"]} == set(LABELS)
+    assert made["outputs"]["images"] == {
+        "mean": "field.ome.tif",
+        "entropy": "field.entropy.ome.tif",
+    }
+    assert made["versions"].keys() >= {"python", "isl", "jax", "flax", "numpy"}
+    assert made["device"]
+    assert made["seconds"] > 0
+    assert isinstance(made["warnings"], list)
+
+
+def test_all_statistics_are_six_images(run, stack, tmp_path):
+    code, _, err = run(stack, "--statistics", "all", "--labels", "MAP2", "--dtype", "float32")
+    assert code == 0, err
+    further = ("mean", "mode", "standard_deviation", "probability_nonzero", "entropy")
+    expected = {"field.ome.tif", "field.json", "field.preview.png"}
+    expected |= {f"field.{statistic}.ome.tif" for statistic in further}
+    assert set(names(tmp_path / "out")) == expected
+    entropy = read_fluorescence(tmp_path / "out" / "field.entropy.ome.tif")
+    assert entropy.labels == ("MAP2",)
+    assert entropy.channels.dtype == np.float32
+    assert 0 < entropy.channels.max() <= 1
+
+
+@pytest.mark.parametrize(("dtype", "full"), [("uint8", 255), ("uint16", 65535)])
+def test_full_scale_of_integers_is_one(run, stack, tmp_path, dtype, full):
+    run(stack, "--statistics", "mean", "--dtype", "float32", "--out", tmp_path / "floats")
+    run(stack, "--statistics", "mean", "--dtype", dtype)
+    floats = read_fluorescence(tmp_path / "floats" / "field.ome.tif").channels
+    stored = read_fluorescence(tmp_path / "out" / "field.ome.tif").channels
+    assert stored.dtype == dtype
+    np.testing.assert_array_equal(stored, np.rint(floats * np.float32(full)).astype(dtype))
+
+
+def test_valid_border_keeps_the_inside(run, stack, tmp_path):
+    run(stack, "--border", "valid")
+    image = read_fluorescence(tmp_path / "out" / "field.ome.tif")
+    made = json.loads((tmp_path / "out" / "field.json").read_text())
+    offset = made["border"]["offset"]
+    assert offset > 0
+    assert image.channels.shape == (2, 20 - 2 * offset, 24 - 2 * offset)
+
+
+def test_movies_stay_movies(run, tmp_path):
+    frames = np.random.default_rng(0).integers(0, 4096, (2, 3, 16, 18), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "movie.tif", frames, metadata={"axes": "TZYX"}, ome=True)
+    code, _, err = run(tmp_path / "movie.tif")
+    assert code == 0, err
+    image = read_fluorescence(tmp_path / "out" / "movie.ome.tif")
+    assert image.channels.shape == (2, 2, 16, 18)
+    made = json.loads((tmp_path / "out" / "movie.json").read_text())
+    assert made["input"]["axes"] == "TZYX"
+    assert len(made["normalization"]) == 2
+
+
+def test_axes_say_what_a_plain_file_does_not(run, tmp_path):
+    values = np.random.default_rng(0).integers(0, 4096, (16, 18, 3), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "odd.tif", values, photometric="minisblack", metadata=None)
+    code, _, err = run(tmp_path / "odd.tif", "--axes", "YXZ")
+    assert code == 0, err
+    image = read_fluorescence(tmp_path / "out" / "odd.ome.tif")
+    assert image.channels.shape == (2, 16, 18)
+    assert image.pixel_size is None
+
+
+def test_a_folder_of_fields(run, tmp_path):
+    fields = tmp_path / "fields"
+    fields.mkdir()
+    for name in "ab":
+        write_stack(fields / f"{name}.tif", seed=ord(name))
+    (fields / "notes.txt").write_text("nothing to predict")
+    code, out, err = run(fields)
+    assert code == 0
+    assert len(out.splitlines()) == 2
+    assert "[2/2] b: done" in err
+    assert {"a.ome.tif", "b.ome.tif", "a.json", "b.json"} <= set(names(tmp_path / "out"))
+
+
+def test_one_bad_field_of_several_leaves_the_others_done(run, stack, tmp_path):
+    bad = write_stack(tmp_path / "bad.tif", planes=2)
+    torn = tmp_path / "torn.tif"
+    torn.write_bytes(stack.read_bytes()[:600])
+    code, out, err = run(bad, stack, torn)
+    assert code == 3
+    assert out.strip().endswith("field.ome.tif")
+    assert names(tmp_path / "out") == ["field.json", "field.ome.tif", "field.preview.png"]
+    assert "2 of 3 fields failed:" in err
+    assert "bad   " in err
+    assert "z-stack has 2 planes; model 'tiny' expects 3 (give --planes to choose)" in err
+
+
+def test_if_every_field_fails_nothing_is_written(run, tmp_path):
+    bad = [write_stack(tmp_path / f"bad{n}.tif", planes=n) for n in (1, 2)]
+    code, out, err = run(*bad)
+    assert code == 2
+    assert out == ""
+    assert "2 of 2 fields failed:" in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--model", "nosuch"], "unknown model 'nosuch'"),
+        (["--labels", "DAPY"], "unknown label 'DAPY'; did you mean 'DAPI'?"),
+        (["--labels", ","], "--labels ',': names nothing"),
+        (["--statistics", "medium"], "unknown statistic 'medium'; did you mean 'median'?"),
+        (["--stitch", "exact"], "'exact' is defined for towers only"),
+        (["--stitch", "dens"], "unknown stitch 'dens'; did you mean 'dense'?"),
+        (["--border", "valid", "--tile", "x"], "tile 'x'"),
+        (["--tile", "1"], "tiles are at least"),
+        (["--dtype", "uint12"], "unknown dtype 'uint12'"),
+        (["--normalize", "of"], "unknown normalization 'of'; did you mean 'off'?"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--planes", "a"], "--planes a: expected numbers"),
+        (["--planes", "5:2"], "names no plane"),
+        (["--planes", "0:2"], "--planes names 2 planes; model 'tiny' expects 3"),
+        (["--planes", "3:6"], "no plane 3: its 3 planes are 0 to 2"),
+        (["--pixel-size", "-1"], "--pixel-size -1: expected micrometres above 0"),
+        (["--resample"], "--resample: model 'tiny' does not say its pixel size"),
+        (["--axes", "ZZ"], "--axes"),
+        (["--channel", "GFP"], "unknown channel 'GFP'"),
+        (["--overwite"], "No such option: --overwite"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_written(refused, stack, words, line):
+    assert line in refused(stack, *words)
+
+
+def test_wrong_inputs_are_refused_before_anything_is_written(refused, tmp_path):
+    assert "there is no such file" in refused(tmp_path / "nothing.tif")
+    text = tmp_path / "text.txt"
+    text.write_text("hello")
+    assert "text.txt: is not a" in refused(text)
+    fake = tmp_path / "fake.tif"
+    fake.write_text("hello")
+    assert "fake.tif" in refused(fake)
+    planes = write_stack(tmp_path / "nine.tif", planes=9)
+    assert "9 planes; model 'tiny' expects 3 (give --planes to choose)" in refused(planes)
+
+
+def test_results_that_exist_are_kept(refused, run, stack, tmp_path):
+    assert run(stack)[0] == 0
+    assert "field.ome.tif: exists already (give --overwrite" in refused(stack)
+    (tmp_path / "out" / "field.ome.tif").unlink()
+    assert "field.preview.png: exists already" in refused(stack)
+    assert run(stack, "--overwrite")[0] == 0
+    assert names(tmp_path / "out") == ["field.json", "field.ome.tif", "field.preview.png"]
+
+
+def test_results_of_one_name_are_refused_even_with_overwrite(refused, stack, tmp_path):
+    (tmp_path / "other").mkdir()
+    twin = write_stack(tmp_path / "other" / "field.tiff")
+    assert "collide" in refused(stack, twin, "--overwrite")
+    namesake = write_stack(tmp_path / "field.mean.tif")
+    line = refused(stack, namesake, "--statistics", "median,mean", "--overwrite")
+    assert "field.mean.ome.tif would be that of" in line
+
+
+def test_a_result_never_replaces_an_input(refused, tmp_path):
+    own = write_stack(tmp_path / "own.ome.tif", metadata=False)
+    assert "is an input" in refused(own, "--out", tmp_path, "--overwrite")
+    (tmp_path / "linked").symlink_to(tmp_path, target_is_directory=True)
+    assert "is an input" in refused(own, "--out", tmp_path / "linked", "--overwrite")
+    os.link(own, tmp_path / "twin.ome.tif")
+    assert "is an input" in refused(tmp_path / "twin.ome.tif", "--out", tmp_path, "--resume")
+
+
+def test_a_folder_that_cannot_be_written_is_refused(refused, stack, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    assert "is a file, not a folder" in refused(stack, "--out", tmp_path / "file" / "below")
+    monkeypatch.setattr("isl.labeling.outputs.os.access", lambda _, mode: not mode & os.W_OK)
+    assert "may not be written to" in refused(stack)
+
+
+def test_a_full_disk_leaves_nothing(refused, stack, monkeypatch, tmp_path):
+    (tmp_path / "out").mkdir()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("isl.commands.fields.write_preview", full)
+    # The field's progress is not reported: it is the only one, and it failed.
+    assert "No space left on device" in refused(stack)
+
+
+def test_an_interruption_leaves_nothing(run, stack, monkeypatch, tmp_path):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("isl.commands.fields.write_preview", interrupt)
+    assert run(stack)[0] == 130
+    assert names(tmp_path / "out") == []
+
+
+def test_resume_skips_what_is_done_in_the_same_way(run, refused, stack, tmp_path):
+    assert run(stack)[0] == 0
+    before = files_in(tmp_path / "out")
+    second = write_stack(tmp_path / "second.tif", seed=5)
+    code, out, err = run(stack, second, "--resume")
+    assert code == 0
+    assert "field: done before" in err
+    assert out.strip().endswith("second.ome.tif")
+    after = files_in(tmp_path / "out")
+    assert before.items() <= after.items()
+    # Tiles change nothing but rounding, so they do not count; other statistics do.
+    assert "done before" in run(stack, "--resume", "--tile", "64")[2]
+    assert "was not made from" in refused(stack, "--resume", "--labels", "MAP2")
+    write_stack(stack, seed=9)
+    assert "was not made from" in refused(stack, "--resume")
+    code, _, err = run(stack, "--resume", "--overwrite")
+    assert code == 0
+    assert "done before" not in err
+
+
+def test_a_dry_run_writes_nothing_and_says_what_is_wrong(run, refused, stack, tmp_path):
+    code, out, _ = run(stack, "--dry-run", "--tile", "16")
+    assert code == 0
+    assert "ZYX 3 x 20 x 24, planes 0,1,2, 4 tiles reading" in out
+    assert "output 20 x 24" in out
+    assert str(tmp_path / "out" / "field.ome.tif") in out
+    assert not (tmp_path / "out").exists()
+    bad = write_stack(tmp_path / "bad.tif", planes=2)
+    code, out, err = run(stack, bad, "--dry-run")
+    assert code == 3
+    assert "1 of 2 fields failed:" in err
+
+
+def test_what_the_image_does_not_say_is_warned_about(run, model, tmp_path):
+    wary = tmp_path / "wary"
+    loaded = load_model(model)
+    contract = InputContract(planes=3, modality="DIC", pixel_size=0.65)
+    config = loaded.config.model_copy(update={"input": contract, "name": "wary"})
+    save_model(wary, loaded.network, config, "# Another card")
+    silent = write_stack(tmp_path / "silent.tif", metadata=False)
+    code, _, err = run(silent, "--model", wary)
+    assert code == 0
+    warnings = [line for line in err.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 2
+    made = json.loads((tmp_path / "out" / "silent.json").read_text())
+    assert len(made["warnings"]) == 2
+    code, _, err = run(silent, "--model", wary, "--pixel-size", "0.2", "--overwrite")
+    assert code == 2
+    assert "pixel size is 0.2 um; model 'wary' expects 0.65 um" in err
+    code, _, err = run(
+        silent, "--model", wary, "--pixel-size", "0.2", "--resample", "--out", tmp_path / "again"
+    )
+    assert code == 0
+    image = read_fluorescence(tmp_path / "again" / "silent.ome.tif")
+    assert image.channels.shape == (2, 20, 24)
+    assert image.pixel_size is not None
+    assert image.pixel_size.y == pytest.approx(0.2)

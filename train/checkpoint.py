@@ -5,7 +5,6 @@ they are complete: whatever moment a process is killed at, the last complete one
 """
 
 import dataclasses
-import json
 import logging
 from pathlib import Path
 from typing import Any, cast
@@ -109,7 +108,7 @@ class Checkpoints:
             update: Which one; the last one if None.
 
         Raises:
-            InputError: The checkpoint is of another network or optimizer.
+            InputError: The checkpoint is damaged, or of another network or optimizer.
         """
         found = self._checkpointer.metadata(update)
         metadata: Any = found.custom_metadata or {}
@@ -121,20 +120,15 @@ class Checkpoints:
                     "the configuration)"
                 )
         progress = Progress(**metadata["progress"])
-        plain = self._checkpointer.load(found.step, jax.tree.map(_abstract, to_plain(like)))
+        try:
+            plain = self._checkpointer.load(found.step, jax.tree.map(_abstract, to_plain(like)))
+        except Exception as error:  # Orbax's own kinds of error are not public.
+            raise InputError(
+                f"{self._directory / str(found.step)}: the checkpoint cannot be read "
+                f"({str(error)[:200]}); remove that folder to go on from an earlier one"
+            ) from error
         return from_plain(plain), progress
 
 
 def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
-
-
-def read_progress(directory: Path) -> Progress | None:
-    """The progress in the last checkpoint of a folder, or None where there is none."""
-    if not directory.is_dir():
-        return None
-    updates = [int(path.name) for path in directory.iterdir() if path.name.isdigit()]
-    if not updates:
-        return None
-    text = (directory / str(max(updates)) / "_CHECKPOINT_METADATA").read_text(encoding="utf-8")
-    return Progress(**json.loads(text)["custom_metadata"]["progress"])

@@ -1,5 +1,6 @@
 """The command `isl train`."""
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,8 +41,7 @@ def train(
     overrides = list(set_ or ())
     if workers is not None:
         overrides.append(f"training.workers={workers}")
-    if workdir.exists() and not workdir.is_dir():
-        raise InputError(f"--workdir {workdir}: is a file; name a folder")
+    _check_folder(workdir)
     task_name = _task_name(config, overrides)
     if task_name not in TASKS:
         raise unknown(f"task in {config}:", task_name, TASKS)
@@ -65,6 +65,15 @@ def train(
     if progress.update < experiment.training.steps:
         raise KeyboardInterrupt
     typer.echo(workdir / "model")
+
+
+def _check_folder(workdir: Path) -> None:
+    """Refuses a folder that cannot be made or written, before anything is computed."""
+    nearest = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise InputError(f"--workdir {workdir}: {nearest} is a file; name a folder")
+    if not os.access(nearest, os.W_OK):
+        raise InputError(f"--workdir {workdir}: {nearest} cannot be written; name another folder")
 
 
 def _say(console: "Console", message: str) -> None:

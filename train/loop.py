@@ -12,6 +12,7 @@ import optax
 from jax.experimental import multihost_utils
 from rich.console import Console
 
+from isl.config import to_toml
 from isl.errors import InputError
 
 from . import data
@@ -37,8 +38,9 @@ def fit(
 ) -> Progress:
     """Trains a task, going on from the last checkpoint in `workdir` if there is one.
 
-    Leaves `checkpoints/` (last and best), `training.csv`, `validation.csv`, `tensorboard/`,
-    `pictures/` and `model/`: the best model where there is validation data, else the last.
+    Leaves `experiment.toml` (all settings), `checkpoints/` (last and best), `training.csv`,
+    `validation.csv`, `tensorboard/`, `pictures/` and `model/`: the best model where there is
+    validation data, else the last.
 
     SIGINT or SIGTERM stop a single process after the update under way, with a checkpoint.
 
@@ -97,6 +99,9 @@ def fit(
                 display=display,
             )
             run.announce()
+            if is_first:
+                text = to_toml(experiment)
+                (workdir / "experiment.toml").write_text(text, encoding="utf-8")
             for update in range(start, training.steps + 1):
                 if update > start:
                     value = run.evaluate(update)

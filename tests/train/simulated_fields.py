@@ -31,6 +31,7 @@ def write_dataset(
     size: int = 64,
     validation_region: tuple[int, int, int, int] | None = None,
     splits: Mapping[str, str] | None = None,
+    planes: int | Mapping[str, int] = 3,
 ) -> Path:
     """A manifest of simulated fields.
 
@@ -40,10 +41,12 @@ def write_dataset(
         size: Width of the fields.
         validation_region: Held out in every field.
         splits: Split of single fields.
+        planes: Of every field, or of single ones; 3 unless given.
     """
     fields = []
     for seed, (name, of_field) in enumerate(labels.items()):
-        transmitted, label = simulate(seed, size=size)
+        depth = planes if isinstance(planes, int) else planes.get(name, 3)
+        transmitted, label = simulate(seed, size=size, planes=depth)
         tifffile.imwrite(
             folder / f"{name}.tif", transmitted, photometric="minisblack", metadata={"axes": "ZYX"}
         )

@@ -45,6 +45,7 @@ def test_a_state_may_be_donated_while_it_is_written(tmp_path: Path) -> None:
         checkpoints.save(state, Progress(update=1), value=None)
         for _ in range(20):
             state = TrainState(**{**vars(state), "params": spoil(state.params), "ema_params": None})
+    with _open(tmp_path) as checkpoints:
         restored, _ = checkpoints.restore(_state(0.0))
     np.testing.assert_array_equal(restored.params["kernel"], np.full((64, 64), 3.0))
 
@@ -59,6 +60,14 @@ def test_the_best_and_the_last_are_kept(tmp_path: Path, higher_is_better: bool, 
         assert checkpoints.updates == [best, 5]
         restored, _ = checkpoints.restore(_state(0.0), best)
     assert restored.params["kernel"][0, 0] == best
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    with _open(tmp_path) as checkpoints:
+        checkpoints.save(_state(1.0), Progress(update=1), value=None)
+    (tmp_path / "1" / "state" / "_METADATA").write_text("", encoding="utf-8")
+    with _open(tmp_path) as checkpoints, pytest.raises(InputError, match="1: the checkpoint"):
+        checkpoints.restore(_state(0.0))
 
 
 def test_another_network_or_optimizer_is_refused(tmp_path: Path) -> None:

@@ -35,15 +35,13 @@ def cross_entropy(
     return _per_label(nats / np.float32(np.log(bins.BINS)), measured)
 
 
-def ranked_probability_score(
-    logits: jax.Array, intensity: jax.Array, measured: jax.Array
-) -> Sums:
-    """Mean over bins of (predicted - true cumulative distribution)^2; it knows that bins are ordered.
+def ranked_probability_score(logits: jax.Array, intensity: jax.Array, measured: jax.Array) -> Sums:
+    """Mean over bins of (predicted - true cumulative distribution)^2; bins are ordered to it.
 
     Arguments as in `cross_entropy`.
     """
     p = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
-    true_cumulative = np.arange(bins.BINS) >= bins.to_bins(intensity)[..., None]
+    true_cumulative = _bin_numbers(intensity) >= bins.to_bins(intensity)[..., None]
     score = jnp.mean(jnp.square(bins.cumulative(p) - true_cumulative), axis=-1)
     return _per_label(score, measured)
 
@@ -55,7 +53,7 @@ def squared_error(logits: jax.Array, intensity: jax.Array, measured: jax.Array) 
 
 
 def ratio(sums: jax.Array, counts: jax.Array) -> jax.Array:
-    """sums / counts, and 0 (with gradient 0) where nothing was counted."""
+    """Sums / counts, and 0 (with gradient 0) where nothing was counted."""
     return jnp.where(counts > 0, sums / jnp.maximum(counts, 1.0), 0.0)
 
 
@@ -82,7 +80,12 @@ def _per_label(values: jax.Array, measured: jax.Array) -> Sums:
     return jnp.sum(gated, axis=axes), jnp.sum(measured, axis=axes, dtype=jnp.float32)
 
 
+def _bin_numbers(intensity: jax.Array) -> np.ndarray:
+    """0 to 255 along a new last axis of intensities [...]."""
+    return np.arange(bins.BINS, dtype=np.float32).reshape((1,) * intensity.ndim + (-1,))
+
+
 def _softened(intensity: jax.Array, deviation: float) -> jax.Array:
     position = jnp.clip(intensity, 0.0, 1.0)[..., None] * (bins.BINS - 1)
-    weight = -0.5 * jnp.square((np.arange(bins.BINS, dtype=np.float32) - position) / deviation)
+    weight = -0.5 * jnp.square((_bin_numbers(intensity) - position) / deviation)
     return jax.nn.softmax(weight, axis=-1)

@@ -63,7 +63,9 @@ class ValidConv(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """See the class."""
         x, kernel = x.astype(self.dtype), self.kernel[...].astype(self.dtype)
-        if self.stride == 1:
+        if kernel.shape[0] == 1:
+            result = x @ kernel[0, 0]
+        elif self.stride == 1:
             result = valid_convolution(x, kernel)
         else:
             result = lax.conv_general_dilated(

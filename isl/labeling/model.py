@@ -54,7 +54,7 @@ class InputContract(Config):
 
 
 class LabelStatistics(Config):
-    """Mean and deviation of a label's intensities, in [0, 1], where it was measured for training."""
+    """Mean and deviation of a label's training intensities, in [0, 1], where it was measured."""
 
     mean: float
     standard_deviation: float
@@ -80,8 +80,8 @@ class ModelConfig(Config):
     autoencode: bool = False
     architecture: ArchitectureConfig
     input: InputContract
-    label_statistics: dict[str, LabelStatistics] = {}
-    sha256: dict[str, str] = {}
+    label_statistics: Mapping[str, LabelStatistics] = pydantic.Field(default_factory=dict)
+    sha256: Mapping[str, str] = pydantic.Field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -300,8 +300,13 @@ def network_of(config: ModelConfig, compute: Compute | None = None) -> LabelingN
 
 def arrays_of(network: LabelingNetwork) -> dict[str, np.ndarray]:
     """Weights and batch statistics by their path, such as `body/down/0/first/kernel`."""
+    return {path: np.ascontiguousarray(array) for path, array in abstract_arrays(network).items()}
+
+
+def abstract_arrays(network: LabelingNetwork) -> dict[str, Any]:
+    """`arrays_of`, for networks that may hold shapes in place of arrays."""
     flat = nnx.to_flat_state(nnx.state(network))
-    return {_path(path): np.ascontiguousarray(variable[...]) for path, variable in flat}
+    return {_path(path): variable.get_value() for path, variable in flat}
 
 
 def fill(network: LabelingNetwork, arrays: Mapping[str, np.ndarray], *, source: str) -> None:
@@ -310,15 +315,11 @@ def fill(network: LabelingNetwork, arrays: Mapping[str, np.ndarray], *, source: 
     Raises:
         InputError: Arrays are missing, surplus or of another shape; the first is named.
     """
-    state = nnx.state(network)
-    flat = nnx.to_flat_state(state)
-    wanted = {_path(path): tuple(variable.shape) for path, variable in flat}
-    check_shapes(
-        wanted, {name: array.shape for name, array in arrays.items()}, source=source
-    )
+    wanted = {path: array.shape for path, array in abstract_arrays(network).items()}
+    check_shapes(wanted, {name: array.shape for name, array in arrays.items()}, source=source)
     filled = [
         (path, variable.replace(jnp.asarray(arrays[_path(path)], jnp.float32)))
-        for path, variable in flat
+        for path, variable in nnx.to_flat_state(nnx.state(network))
     ]
     nnx.update(network, nnx.from_flat_state(filled))
 
@@ -335,14 +336,18 @@ def check_shapes(
         (sorted(wanted.keys() - given.keys()), "is missing"),
         (sorted(given.keys() - wanted.keys()), "belongs to no part of this network"),
         (
-            [name for name in wanted if name in given and tuple(wanted[name]) != tuple(given[name])],
+            [
+                name
+                for name in wanted
+                if name in given and tuple(wanted[name]) != tuple(given[name])
+            ],
             "has another shape",
         ),
     ]
     for names, problem in problems:
         if not names:
             continue
-        first = names[0]
+        first = min(names)
         shapes = ""
         if first in wanted and first in given:
             shapes = f" ({list(given[first])}, expected {list(wanted[first])})"

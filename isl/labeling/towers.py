@@ -10,6 +10,7 @@ or the published code's.
 """
 
 import dataclasses
+import functools
 import math
 from typing import Literal
 
@@ -96,17 +97,34 @@ def tower_widths(scale: int, output: int) -> list[int]:
     return _widths([scaling for _, scaling in tower_scalings(scale)], before_final)
 
 
+@functools.cache
 def plan_tower(scale: int) -> list[ModulePlan]:
     """The modules of the tower at `scale`."""
     output = TowersConfig().geometry.output_size(TowersConfig().geometry.smallest)
     return _plan(tower_scalings(scale), tower_widths(scale, output))
 
 
+@functools.cache
 def plan_final_tower() -> list[ModulePlan]:
     """The in-scale modules over the concatenated towers."""
     output = TowersConfig().geometry.output_size(TowersConfig().geometry.smallest)
     scalings = _in_scale("upper_recursion", UPPER_MODULES)
     return _plan(scalings, _widths([scaling for _, scaling in scalings], output))
+
+
+def module_depths(base_depth: int, depth_in: int) -> dict[str, tuple[int, int]]:
+    """Expand and reduce depth of every module, by published name, for towers on `depth_in`."""
+    depths: dict[str, tuple[int, int]] = {}
+
+    def walk(plans: list[ModulePlan], depth: int) -> int:
+        for plan in plans:
+            depths[plan.name] = plan.depths(base_depth, depth)
+            depth = depths[plan.name][1]
+        return depth
+
+    concatenated = sum(walk(plan_tower(scale), depth_in) for scale in range(SCALES))
+    walk(plan_final_tower(), concatenated)
+    return depths
 
 
 def _paired(name: str, scaling: Scaling, count: int) -> list[tuple[str, Scaling]]:
@@ -282,9 +300,7 @@ class Towers(nnx.Module):
         depth: Depth of the embedding.
     """
 
-    def __init__(
-        self, config: TowersConfig, planes: int, compute: Compute, rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, config: TowersConfig, planes: int, compute: Compute, rngs: nnx.Rngs) -> None:
         """Towers for `planes` input planes."""
         depth = config.projection or planes
         self.projection = (

@@ -66,7 +66,7 @@ class Writers:
         folder.mkdir(parents=True, exist_ok=True)
         for name, picture in pictures.items():
             eight_bit = _to_eight_bit(picture)
-            Image.fromarray(eight_bit).save(folder / f"{name}.png")
+            Image.fromarray(eight_bit).save(folder / f"{name.replace('/', '_')}.png")
             layout = "HW" if eight_bit.ndim == 2 else "HWC"
             self._board.add_image(name, eight_bit, update, dataformats=layout)
 

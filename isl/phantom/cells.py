@@ -11,7 +11,7 @@ from isl.phantom.shapes import Body, body_window, depth_inside, fiber, filled, s
 # Refractive index above the medium's. Low enough for single scattering to hold through a cell.
 CYTOPLASM, MEMBRANE, GRANULE, NEURITE, DEAD, DEBRIS = 0.007, 0.006, 0.008, 0.009, 0.016, 0.018
 # A nucleus is a little less dense than the cytoplasm around it; its rim and nucleoli are denser.
-NUCLEUS_TO_CYTOPLASM, NUCLEAR_RIM, NUCLEOLUS = 0.65, 0.005, 0.010
+NUCLEUS, NUCLEAR_RIM, NUCLEOLUS = 0.0045, 0.005, 0.010
 TEXTURE_SHAPE = (32, 96, 96)
 
 
@@ -174,8 +174,8 @@ def _draw_cell(
     nucleus = _nucleus_of(cell, rng)
     nucleoli = [_nucleolus_of(nucleus, rng) for _ in range(rng.integers(1, 4))]
     membrane_dye, nuclear_dye = rng.uniform(0.6, 1.2), rng.uniform(0.7, 1.2)
-    density = CYTOPLASM * rng.uniform(0.7, 1.3)
-    graininess = rng.uniform(0.3, 1.2)
+    # Cells differ in density whatever their dye.
+    density, graininess = np.exp(rng.normal(0, 0.15)), rng.uniform(0.2, 1.3)
     index = sample.index_difference[where]
     grain, chromatin = _patch(texture, index.shape, rng), _patch(texture, index.shape, rng)
     if not index.size:
@@ -185,14 +185,14 @@ def _draw_cell(
     in_nucleus = filled(nuclear_depth, 0.6)
     in_cytoplasm = filled(depth, 0.8) * (1 - in_nucleus)
     granules = graininess * np.maximum(grain - 1.2, 0)
-    index += in_cytoplasm * (density * (1 + 0.2 * grain) + GRANULE * granules)
-    index += in_nucleus * (density * NUCLEUS_TO_CYTOPLASM * (1 + 0.1 * chromatin))
-    index += MEMBRANE * skin + NUCLEAR_RIM * rim
+    bent = in_cytoplasm * (CYTOPLASM * (1 + 0.2 * grain) + GRANULE * granules)
+    bent += in_nucleus * (NUCLEUS * (1 + 0.1 * chromatin)) + MEMBRANE * skin + NUCLEAR_RIM * rim
     bound = in_nucleus * np.clip(1 + 0.2 * chromatin, 0.3, 1.7)
     for nucleolus in nucleoli:
         inside = filled(depth_inside(grid, nucleolus, where), 0.5)
-        index += NUCLEOLUS * inside
+        bent += NUCLEOLUS * inside
         bound *= 1 - 0.6 * inside
+    index += density * bent
     sample.nuclear_dye[where] += nuclear_dye * bound
     sample.membrane_dye[where] += membrane_dye * (skin + 0.08 * in_cytoplasm)
 

@@ -71,6 +71,7 @@ def make_grid(
 def _fast_length(at_least: int) -> int:
     """The next even length without prime factors over 5, which Fourier transforms are fast for."""
     length = at_least + at_least % 2
+    # 30^20 holds the primes 2, 3 and 5 more often than any length that occurs.
     while 30**20 % length:
         length += 2
     return length

@@ -63,7 +63,7 @@ class Microscope:
     medium_index: float = 1.34
     source_aperture: float = 0.03
     ring_transmission: float = 0.5
-    ring_width: float = 0.09
+    ring_width: float = 0.07
     annulus_offset: float = 0.3
     shear: float = 0.3
     shear_angle: float = np.pi / 4

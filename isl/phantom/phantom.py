@@ -51,7 +51,7 @@ class PhantomConfig(Config):
     neurites: float = pydantic.Field(1500.0, ge=0, le=20000)
     debris: float = pydantic.Field(2500.0, ge=0, le=50000)
     projection: Projection = "SECTION"
-    section_depth: float = pydantic.Field(1.3, ge=0.2, le=100)
+    section_depth: float = pydantic.Field(1.0, ge=0.2, le=100)
     photons: float = pydantic.Field(1000.0, ge=10, le=1e9)
     unevenness: float = pydantic.Field(0.01, ge=0, le=0.2)
 

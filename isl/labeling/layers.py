@@ -75,7 +75,9 @@ class ValidConv(nnx.Module):
                 "VALID",
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
             )
-        return result if self.bias is None else result + self.bias[...].astype(self.dtype)
+        if self.bias is None:
+            return result
+        return result + self.bias[...].astype(self.dtype).reshape(1, 1, 1, -1)
 
 
 def relu_and_tanh(x: jax.Array) -> jax.Array:

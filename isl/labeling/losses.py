@@ -27,6 +27,7 @@ def cross_entropy(
             place of the single true bin; 0 is the published loss.
     """
     log_p = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+    intensity = _where_measured(intensity, measured)
     if softening > 0:
         nats = -jnp.sum(_softened(intensity, softening) * log_p, axis=-1)
     else:
@@ -41,6 +42,7 @@ def ranked_probability_score(logits: jax.Array, intensity: jax.Array, measured: 
     Arguments as in `cross_entropy`.
     """
     p = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+    intensity = _where_measured(intensity, measured)
     true_cumulative = _bin_numbers(intensity) >= bins.to_bins(intensity)[..., None]
     score = jnp.mean(jnp.square(bins.cumulative(p) - true_cumulative), axis=-1)
     return _per_label(score, measured)
@@ -49,7 +51,8 @@ def ranked_probability_score(logits: jax.Array, intensity: jax.Array, measured: 
 def squared_error(logits: jax.Array, intensity: jax.Array, measured: jax.Array) -> Sums:
     """Squared error of the distribution's mean; arguments as in `cross_entropy`."""
     p = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
-    return _per_label(jnp.square(bins.mean(p) - intensity), measured)
+    error = bins.mean(p) - _where_measured(intensity, measured)
+    return _per_label(jnp.square(error), measured)
 
 
 def ratio(sums: jax.Array, counts: jax.Array) -> jax.Array:
@@ -72,6 +75,11 @@ def weighted_mean(losses: Sums, weights: jax.Array) -> jax.Array:
     total = jnp.sum(present)
     mean = jnp.sum(present * ratio(sums, counts)) / jnp.where(total > 0, total, 1.0)
     return jnp.where(total > 0, mean, 0.0)
+
+
+def _where_measured(intensity: jax.Array, measured: jax.Array) -> jax.Array:
+    """0 where nothing was measured: a NaN there would spoil gradients even if gated later."""
+    return jnp.where(measured, intensity, 0.0)
 
 
 def _per_label(values: jax.Array, measured: jax.Array) -> Sums:

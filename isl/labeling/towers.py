@@ -129,11 +129,10 @@ def module_depths(base_depth: int, depth_in: int) -> dict[str, tuple[int, int]]:
 
 def _paired(name: str, scaling: Scaling, count: int) -> list[tuple[str, Scaling]]:
     """Modules that change the scale, each followed by one that keeps it."""
-    return [
-        pair
-        for i in range(count)
-        for pair in ((f"{name}_{i}", scaling), (f"{name}_{i}_in_scale", "in"))
-    ]
+    modules: list[tuple[str, Scaling]] = []
+    for i in range(count):
+        modules += [(f"{name}_{i}", scaling), (f"{name}_{i}_in_scale", "in")]
+    return modules
 
 
 def _in_scale(name: str, count: int) -> list[tuple[str, Scaling]]:

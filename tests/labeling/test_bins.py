@@ -1,0 +1,52 @@
+"""Statistics of distributions against NumPy, bin by bin."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from isl.labeling import bins
+
+
+def test_intensities_fall_into_the_nearest_bin() -> None:
+    assert bins.to_bins(jnp.array([0.0, 0.4 / 255, 0.6 / 255, 1.0])).tolist() == [0, 0, 1, 255]
+
+
+def test_running_sums_are_those_of_numpy() -> None:
+    p = np.random.default_rng(0).random((3, 2, 256)).astype(np.float32)
+    np.testing.assert_allclose(bins.cumulative(jnp.asarray(p)), np.cumsum(p, axis=-1), rtol=1e-5)
+
+
+def test_statistics_are_those_of_a_slow_loop() -> None:
+    rng = np.random.default_rng(1)
+    logits = (3 * rng.normal(size=(50, 256))).astype(np.float32)
+    given = bins.statistics(jnp.asarray(logits))
+    assert tuple(given) == bins.STATISTICS
+    intensities = np.arange(256) / 255
+    for i, row in enumerate(logits.astype(np.float64)):
+        p = np.exp(row - row.max())
+        p /= p.sum()
+        mean = (p * intensities).sum()
+        expected = {
+            "median": np.count_nonzero(np.cumsum(p) < 0.5) / 255,
+            "mean": mean,
+            "mode": row.argmax() / 255,
+            "standard_deviation": np.sqrt((p * (intensities - mean) ** 2).sum()),
+            "probability_nonzero": 1 - p[0],
+            "entropy": -(p * np.log(p + 1e-7)).sum() / np.log(256),
+        }
+        for name, value in expected.items():
+            assert given[name][i] == pytest.approx(value, abs=2e-6), name
+
+
+def test_a_certain_pixel_has_no_spread() -> None:
+    logits = jnp.zeros(256).at[100].set(100.0)
+    found = bins.statistics(logits)
+    for name in ("median", "mean", "mode"):
+        assert found[name] == pytest.approx(100 / 255, abs=1e-6)
+    assert found["standard_deviation"] == pytest.approx(0, abs=1e-6)
+    assert found["entropy"] == pytest.approx(0, abs=1e-6)
+    assert found["probability_nonzero"] == 1
+
+
+def test_a_uniform_pixel_has_the_greatest_entropy() -> None:
+    assert bins.statistics(jnp.zeros(256), ("entropy",))["entropy"] == pytest.approx(1, abs=1e-4)

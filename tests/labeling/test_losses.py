@@ -1,0 +1,108 @@
+"""Losses: analytic values, masks that equal deletion, and gradients that vanish exactly."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from isl.labeling import losses
+
+LOSSES = [losses.cross_entropy, losses.ranked_probability_score, losses.squared_error]
+
+
+def _example(seed: int = 0) -> tuple[jax.Array, jax.Array, jax.Array]:
+    keys = jax.random.split(jax.random.key(seed), 3)
+    logits = jax.random.normal(keys[0], (2, 5, 3, 256))
+    intensity = jax.random.uniform(keys[1], (2, 5, 3))
+    measured = jax.random.bernoulli(keys[2], 0.6, (2, 5, 3))
+    return logits, intensity, measured
+
+
+def test_a_uniform_prediction_scores_one() -> None:
+    sums, counts = losses.cross_entropy(
+        jnp.zeros((4, 2, 256)), jnp.full((4, 2), 0.3), jnp.ones((4, 2), bool)
+    )
+    assert losses.ratio(sums, counts).tolist() == pytest.approx([1.0, 1.0], abs=1e-6)
+
+
+def test_ranked_probability_score_is_that_of_a_slow_loop() -> None:
+    logits, intensity, _ = _example()
+    sums, _ = losses.ranked_probability_score(logits, intensity, jnp.ones(intensity.shape, bool))
+    expected = np.zeros(3)
+    for index in np.ndindex(*intensity.shape):
+        row = np.asarray(logits[index], np.float64)
+        p = np.exp(row) / np.exp(row).sum()
+        true = np.arange(256) >= round(float(intensity[index]) * 255)
+        expected[index[-1]] += np.mean((np.cumsum(p) - true) ** 2)
+    np.testing.assert_allclose(sums, expected, rtol=1e-5)
+
+
+def test_neighbouring_bins_count_for_the_ranked_score_and_not_for_cross_entropy() -> None:
+    certain = 50 * jax.nn.one_hot(jnp.array([[[101], [200]]]), 256)
+    truth, measured = jnp.full((1, 2, 1), 100 / 255), jnp.ones((1, 1), bool)
+    near, far = certain[:, 0], certain[:, 1]
+
+    def score(loss, logits: jax.Array) -> float:
+        return float(loss(logits, truth[:, 0], measured)[0][0])
+
+    assert score(losses.ranked_probability_score, near) == pytest.approx(1 / 256, rel=1e-3)
+    assert score(losses.ranked_probability_score, far) == pytest.approx(100 / 256, rel=1e-3)
+    assert score(losses.cross_entropy, near) == pytest.approx(score(losses.cross_entropy, far))
+
+
+def test_softening_prefers_near_misses() -> None:
+    near, far = (5 * jax.nn.one_hot(jnp.array([[k]]), 256) for k in (101, 200))
+    truth, measured = jnp.full((1, 1), 100 / 255), jnp.ones((1, 1), bool)
+    softened = [
+        float(losses.cross_entropy(logits, truth, measured, softening=2.0)[0][0])
+        for logits in (near, far)
+    ]
+    assert softened[0] < softened[1]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_mask_equals_deletion(loss) -> None:
+    logits, intensity, measured = _example()
+    sums, counts = loss(logits, intensity, measured)
+    for label in range(3):
+        kept = measured[..., label]
+        expected, count = loss(
+            logits[..., label, :][kept][:, None], intensity[..., label][kept][:, None],
+            jnp.ones((int(kept.sum()), 1), bool),
+        )
+        assert counts[label] == count[0] == kept.sum()
+        assert sums[label] == pytest.approx(float(expected[0]), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_an_unmeasured_label_has_gradients_of_exactly_zero(loss) -> None:
+    logits, intensity, measured = _example()
+    measured = measured.at[..., 1].set(False)
+
+    def total(logits: jax.Array, intensity: jax.Array) -> jax.Array:
+        return losses.weighted_mean(loss(logits, intensity, measured), jnp.ones(3))
+
+    # What was not measured may hold anything.
+    gradients = jax.grad(total)(logits, intensity.at[..., 1].set(jnp.nan))
+    assert jnp.all(jnp.isfinite(gradients))
+    assert jnp.all(gradients[..., 1, :] == 0)
+    assert jnp.any(gradients[..., 0, :] != 0)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_an_empty_batch_scores_zero_with_gradients_of_zero(loss) -> None:
+    logits, intensity, measured = _example()
+
+    def total(logits: jax.Array) -> jax.Array:
+        nothing = jnp.zeros_like(measured)
+        return losses.weighted_mean(loss(logits, intensity, nothing), jnp.ones(3))
+
+    value, gradients = jax.value_and_grad(total)(logits)
+    assert value == 0
+    assert jnp.all(gradients == 0)
+
+
+def test_labels_are_weighted_among_those_present() -> None:
+    sums, counts = jnp.array([2.0, 9.0, 8.0]), jnp.array([2.0, 0.0, 4.0])
+    mean = losses.weighted_mean((sums, counts), jnp.array([1.0, 5.0, 3.0]))
+    assert mean == pytest.approx((1 * 1.0 + 3 * 2.0) / 4)

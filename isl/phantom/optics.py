@@ -65,9 +65,9 @@ class Microscope:
     ring_transmission: float = 0.5
     ring_width: float = 0.07
     annulus_offset: float = 0.3
-    shear: float = 0.3
+    shear: float = 0.45
     shear_angle: float = np.pi / 4
-    bias: float = np.pi / 2
+    bias: float = np.pi / 3
 
 
 def defocus_phase(microscope: Microscope, frequency: np.ndarray) -> np.ndarray:

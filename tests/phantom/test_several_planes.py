@@ -7,7 +7,7 @@ saw, from four others, of 7 planes together and, in brackets, of the best one al
 
                      NUCLEI            MEMBRANE
     PHASE_CONTRAST   0.422 (0.340)     0.662 (0.521)
-    DIC              0.398 (0.206)     0.633 (0.505)
+    DIC              0.351 (0.152)     0.570 (0.437)
     BRIGHTFIELD      0.399 (0.235)     0.633 (0.523)
 """
 

@@ -20,6 +20,7 @@ from isl.commands.demo import demo
 from isl.commands.import_weights import import_weights
 from isl.commands.inspect import inspect
 from isl.commands.models import models
+from isl.commands.phantom import phantom
 from isl.commands.predict import predict
 from isl.errors import InputError, unknown
 
@@ -31,6 +32,7 @@ _OWN: dict[str, Callable[..., Any]] = {
     "models": models,
     "import-weights": import_weights,
     "demo": demo,
+    "phantom": phantom,
 }
 
 

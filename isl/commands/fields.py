@@ -47,25 +47,25 @@ class Request:
 
     inputs: tuple[Path, ...]
     out: Path
-    model: str | None
-    labels: tuple[str, ...] | None
-    statistics: tuple[str, ...]
-    stitch: str
-    border: str
-    normalize: str | None
-    dtype: str
-    tile: str
-    axes: str | None
-    channel: str | None
-    planes: tuple[int, ...] | None
-    pixel_size: float | None
-    resample: bool
-    allow_mismatch: bool
-    renormalize: bool
-    device: str
-    dry_run: bool
-    overwrite: bool
-    resume: bool
+    model: str | None = None
+    labels: tuple[str, ...] | None = None
+    statistics: tuple[str, ...] = ("median",)
+    stitch: str = "dense"
+    border: str = "reflect"
+    normalize: str | None = None
+    dtype: str = "uint16"
+    tile: str = "auto"
+    axes: str | None = None
+    channel: str | None = None
+    planes: tuple[int, ...] | None = None
+    pixel_size: float | None = None
+    resample: bool = False
+    allow_mismatch: bool = False
+    renormalize: bool = False
+    device: str = "auto"
+    dry_run: bool = False
+    overwrite: bool = False
+    resume: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ class LabelingNetwork(nnx.Module):
 
     Attributes:
         geometry: Which input widths fit and what comes out of them.
+        labels: What it predicts, in order.
         body: `Towers` or `UNet`.
         label_heads: One head a label, by name.
         plane_heads: One autoencoding head an input plane; empty if there is no autoencoding.
@@ -40,6 +41,7 @@ class LabelingNetwork(nnx.Module):
     ) -> None:
         """See `build_network`."""
         self.geometry: Geometry = architecture.geometry
+        self.labels = tuple(labels)
         body = Towers if isinstance(architecture, TowersConfig) else UNet
         self.body = body(architecture, planes, compute, rngs)  # pyright: ignore[reportArgumentType]
         depth = self.body.depth
@@ -54,7 +56,7 @@ class LabelingNetwork(nnx.Module):
 
     def label_logits(self, embedding: jax.Array, labels: Sequence[str] | None = None) -> jax.Array:
         """[..., D] to float32 [..., L, 256], for all labels or the named ones."""
-        chosen = tuple(self.label_heads) if labels is None else labels
+        chosen = self.labels if labels is None else labels
         return jnp.stack([self.label_heads[label](embedding) for label in chosen], axis=-2)
 
     def plane_logits(self, embedding: jax.Array) -> jax.Array:

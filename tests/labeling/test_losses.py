@@ -67,7 +67,8 @@ def test_a_mask_equals_deletion(loss) -> None:
     for label in range(3):
         kept = measured[..., label]
         expected, count = loss(
-            logits[..., label, :][kept][:, None], intensity[..., label][kept][:, None],
+            logits[..., label, :][kept][:, None],
+            intensity[..., label][kept][:, None],
             jnp.ones((int(kept.sum()), 1), bool),
         )
         assert counts[label] == count[0] == kept.sum()

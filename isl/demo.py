@@ -1,0 +1,241 @@
+"""The demonstration: z-stacks become fluorescence images, are scored against truth, and shown.
+
+A simulated z-stack always, and the real field of the in silico labeling paper where its folder is
+at hand. Everything goes through the same code as `isl predict`.
+"""
+
+import dataclasses
+import html
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from isl.commands.fields import UNCERTAINTY, Request, predict_fields
+from isl.errors import InputError
+from isl.imaging.agreement import pearson
+from isl.imaging.colors import label_color
+from isl.imaging.files import written_whole
+from isl.imaging.image import FluorescenceImage, ZStack
+from isl.imaging.imagej_tiff import write_stack
+from isl.imaging.normalize import normalize_label
+from isl.imaging.preview import Panel, write_preview
+from isl.imaging.published import is_published_folder, read_published
+from isl.imaging.read import read_fluorescence
+from isl.imaging.tiff import write_ome_tiff
+from isl.phantom import PhantomConfig, make_phantom
+
+# The bundled phantom model was trained on other seeds.
+PHANTOM_SEED = 20_260
+PHANTOM_MODEL = "phantom"
+REAL_FIELD = "condition_b_A4"
+REAL_MODEL = "neurons-phase"
+# The block of the real field that neurons-phase was never trained on (see its card).
+REAL_HELD_OUT = (slice(637, 1024), slice(0, 388))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Shown:
+    """One field of the demonstration.
+
+    Attributes:
+        title: What it is.
+        note: What the figures were measured on.
+        picture: A PNG: input, measured, predicted, uncertainty.
+        seconds: What predicting took, from opening the file to the last image.
+        pearson: By label, predicted against measured.
+        files: What was written.
+    """
+
+    title: str
+    note: str
+    picture: Path
+    seconds: float
+    pearson: dict[str, float]
+    files: tuple[Path, ...]
+
+
+def run(*, out: Path, data: Path | None) -> None:
+    """Makes the demonstration and prints what was written and measured.
+
+    Args:
+        out: Folder for everything; what an earlier demonstration left there is replaced.
+        data: Folder that holds the real field `condition_b_A4`, or None.
+
+    Raises:
+        InputError: `data` does not hold it, or `out` cannot be written.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file; name a folder")
+    if data is not None and not is_published_folder(data / REAL_FIELD):
+        raise InputError(f"{data}: holds no folder {REAL_FIELD} of published images")
+    shown = [_show_phantom(out)]
+    if data is not None:
+        shown.append(_show_real(out, data / REAL_FIELD))
+    page = out / "index.html"
+    with written_whole(page, overwrite=True) as temporary:
+        temporary.write_text(_page(shown), encoding="utf-8")
+    for field in shown:
+        print(f"\n{field.title} ({field.seconds:.1f} s). {field.note}")
+        for label, value in field.pearson.items():
+            print(f"  Pearson {label:<16} {value:.3f}")
+        for path in field.files:
+            print(f"  {path}")
+    print(f"\nLook at {page}")
+
+
+def _show_phantom(out: Path) -> Shown:
+    stack, truth = make_phantom(PhantomConfig(), PHANTOM_SEED)
+    stack_file, truth_file = out / "phantom.tif", out / "phantom.truth.ome.tif"
+    write_stack(stack_file, stack, overwrite=True)
+    write_ome_tiff(truth_file, truth, overwrite=True)
+    return _show(
+        "Simulated cells",
+        "A simulated field that the model has not seen; all pixels.",
+        stack_file,
+        stack,
+        truth,
+        model=PHANTOM_MODEL,
+        out=out,
+        made=(stack_file, truth_file),
+    )
+
+
+def _show_real(out: Path, folder: Path) -> Shown:
+    stack, truth = read_published(folder)
+    if truth is None:
+        raise InputError(f"{folder}: holds no measured labels to compare with")
+    return _show(
+        "Human motor neurons, phase contrast",
+        "Pixels of the block (rows 637 to 1023, columns 0 to 387) that the model was not trained "
+        "on; it lies in the same field as the training ground, so other wells will do worse.",
+        folder,
+        stack,
+        truth,
+        model=REAL_MODEL,
+        out=out,
+        held_out=REAL_HELD_OUT,
+    )
+
+
+def _show(
+    title: str,
+    note: str,
+    source: Path,
+    stack: ZStack,
+    truth: FluorescenceImage,
+    *,
+    model: str,
+    out: Path,
+    held_out: tuple[slice, slice] = (slice(None), slice(None)),
+    made: tuple[Path, ...] = (),
+) -> Shown:
+    """Predicts one field, scores it on `held_out` and draws that part."""
+    started = time.monotonic()
+    predict_fields(
+        Request(
+            inputs=(source,),
+            out=out / "predicted",
+            model=model,
+            statistics=("mean", UNCERTAINTY),
+            overwrite=True,
+        )
+    )
+    seconds = time.monotonic() - started
+    image = out / "predicted" / f"{stack.name}.ome.tif"
+    spread = out / "predicted" / f"{stack.name}.{UNCERTAINTY}.ome.tif"
+    predicted, uncertain = (_by_label(read_fluorescence(path)) for path in (image, spread))
+    measured = {label: array for label, array in _by_label(truth).items() if label in predicted}
+    picture = out / f"{stack.name}.png"
+    plane = stack.planes[len(stack.planes) // 2]
+    panels = [_panels(label, measured, predicted, uncertain, plane, held_out) for label in measured]
+    write_preview(
+        picture,
+        [panel for row in panels for panel in row],
+        columns=4,
+        panel_size=384,
+        pixel_size=stack.pixel_size,
+        overwrite=True,
+    )
+    masks = (
+        dict(zip(truth.labels, truth.measured, strict=True)) if truth.measured is not None else {}
+    )
+    scores = {
+        label: pearson(
+            array[held_out],
+            predicted[label][held_out],
+            masks[label][held_out] if label in masks else None,
+        )
+        for label, array in measured.items()
+    }
+    return Shown(
+        title=title,
+        note=note,
+        picture=picture,
+        seconds=seconds,
+        pearson=scores,
+        files=(*made, image, spread, picture),
+    )
+
+
+def _by_label(image: FluorescenceImage) -> dict[str, np.ndarray]:
+    channels = (normalize_label(channel, source=image.name) for channel in image.channels)
+    return dict(zip(image.labels, channels, strict=True))
+
+
+def _panels(
+    label: str,
+    measured: dict[str, np.ndarray],
+    predicted: dict[str, np.ndarray],
+    uncertain: dict[str, np.ndarray],
+    plane: np.ndarray,
+    held_out: tuple[slice, slice],
+) -> list[Panel]:
+    """Input, measured, predicted (equally bright) and uncertainty, side by side."""
+    low, high = np.percentile(measured[label][held_out], (0.5, 99.8))
+    color = "#{:02x}{:02x}{:02x}".format(*label_color(label))
+    light = plane[held_out].astype(np.float32)
+    darkest, brightest = np.percentile(light, (0.5, 99.5))
+    spread = uncertain[label][held_out]
+    return [
+        Panel("transmitted light, middle plane", (light - darkest) / (brightest - darkest)),
+        Panel(f"{label} measured", (measured[label][held_out] - low) / (high - low), color),
+        Panel(f"{label} predicted", (predicted[label][held_out] - low) / (high - low), color),
+        Panel(f"uncertainty, up to {spread.max():.2f}", spread / spread.max(), "magma"),
+    ]
+
+
+def _page(fields: Sequence[Shown]) -> str:
+    sections = "\n".join(_section(field) for field in fields)
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>isl: fluorescence predicted from transmitted light</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem;
+  color: #222; background: #fafafa }}
+img {{ width: 100%; height: auto; border-radius: 6px }}
+table {{ border-collapse: collapse; margin: 1rem 0 }}
+td, th {{ padding: .2rem 1rem .2rem 0; text-align: left }}
+.note {{ color: #555 }}
+</style>
+<h1>Fluorescence predicted from transmitted light</h1>
+<p>Each row: what the microscope saw without stain, what was measured, what the model predicts from
+the unstained planes alone, and how unsure it is (standard deviation of each pixel's
+distribution).</p>
+{sections}
+</html>
+"""
+
+
+def _section(field: Shown) -> str:
+    rows = "".join(
+        f"<tr><td>{html.escape(label)}</td><td>{value:.3f}</td></tr>"
+        for label, value in field.pearson.items()
+    )
+    title, picture = html.escape(field.title), html.escape(field.picture.name)
+    return f"""<h2>{title}</h2>
+<p class="note">{html.escape(field.note)} Predicted in {field.seconds:.1f} s.</p>
+<table><tr><th>Label</th><th>Pearson</th></tr>{rows}</table>
+<img src="{picture}" alt="{title}: input, measured, predicted, uncertainty">"""

@@ -1,0 +1,133 @@
+"""Model folders: what is saved is loaded, and what is damaged is refused by name."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from flax import nnx
+
+from isl.errors import InputError
+from isl.labeling import bins
+from isl.labeling.model import (
+    InputContract,
+    ModelConfig,
+    bundled_models,
+    load_model,
+    model_directory,
+    save_model,
+    stored_shapes,
+)
+from isl.labeling.network import build_network
+from isl.labeling.unet import UNetConfig
+
+ARCHITECTURE = UNetConfig(levels=2, width=4)
+LABELS = ("NUCLEI", "MEMBRANE")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    network = build_network(
+        ARCHITECTURE, planes=3, labels=LABELS, autoencode=True, rngs=nnx.Rngs(1)
+    )
+    config = ModelConfig(
+        name="small",
+        labels=LABELS,
+        autoencode=True,
+        architecture=ARCHITECTURE,
+        input=InputContract(planes=3, modality="DIC", pixel_size=0.3),
+    )
+    save_model(tmp_path / "small", network, config, "# A card\n")
+    return tmp_path / "small"
+
+
+def test_a_loaded_model_predicts_what_the_saved_network_does(folder: Path) -> None:
+    network = build_network(
+        ARCHITECTURE, planes=3, labels=LABELS, autoencode=True, rngs=nnx.Rngs(1)
+    )
+    network.eval()
+    model = load_model(folder)
+    assert (model.name, model.labels, model.card) == ("small", LABELS, "# A card\n")
+    assert model.config.input.modality == "DIC"
+    batch = np.random.default_rng(0).random((1, 20, 24, 3), np.float32)
+    expected = network.label_logits(network.embed(batch))
+    np.testing.assert_allclose(model.logits(batch, LABELS), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_statistics_are_those_of_the_logits_for_the_labels_asked_for(folder: Path) -> None:
+    model = load_model(folder)
+    batch = np.random.default_rng(0).random((2, 28, 20, 3), np.float32)
+    labels = ("MEMBRANE", "NUCLEI")
+    expected = bins.statistics(model.logits(batch, labels))
+    given = model.statistics(batch, labels, bins.STATISTICS)
+    for name in bins.STATISTICS:
+        assert given[name].shape == (2, 12, 4, 2)
+        np.testing.assert_allclose(given[name], expected[name], atol=1e-5)
+    alone = model.statistics(batch, ("NUCLEI",), ("mean",))["mean"]
+    np.testing.assert_allclose(alone[..., 0], given["mean"][..., 1], atol=1e-6)
+
+
+def test_an_existing_folder_is_kept_unless_told_otherwise(folder: Path) -> None:
+    model = load_model(folder)
+    with pytest.raises(InputError, match="already exists"):
+        save_model(folder, model.network, model.config, "# Another card\n")
+    assert load_model(folder).card == "# A card\n"
+    save_model(folder, model.network, model.config, "# Another card\n", overwrite=True)
+    assert load_model(folder).card == "# Another card\n"
+    assert [path.name for path in folder.parent.iterdir()] == ["small"]
+
+
+def test_shapes_can_be_read_without_loading(folder: Path) -> None:
+    assert stored_shapes(folder)["body/down/0/first/kernel"] == (3, 3, 3, 4)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "card.md"])
+def test_missing_and_damaged_files_are_named(folder: Path, name: str) -> None:
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[:-1] + b"?")
+    with pytest.raises(InputError, match=rf"{name}: is damaged or was changed"):
+        load_model(folder)
+    (folder / name).unlink()
+    with pytest.raises(InputError, match=rf"{name}: is missing"):
+        load_model(folder)
+
+
+def test_weights_of_another_architecture_are_refused(folder: Path) -> None:
+    text = (folder / "model.toml").read_text()
+    (folder / "model.toml").write_text(text.replace("width = 4", "width = 6"))
+    with pytest.raises(InputError, match=r"variable '.*' has another shape \(.*expected.*and"):
+        load_model(folder)
+
+
+def test_surplus_variables_are_refused(folder: Path) -> None:
+    model = load_model(folder)
+    arrays = safetensors.numpy.load_file(folder / "weights.safetensors")
+    from isl.labeling.model import fill
+
+    with pytest.raises(InputError, match="'stray' belongs to no part of this network"):
+        fill(model.network, {**arrays, "stray": np.zeros(1)}, source="here")
+
+
+def test_unknown_keys_and_wrong_types_are_refused(folder: Path) -> None:
+    text = (folder / "model.toml").read_text()
+    (folder / "model.toml").write_text(text.replace("levels = 2", "level = 2"))
+    with pytest.raises(InputError, match=r"did you mean .architecture.*levels."):
+        load_model(folder)
+    (folder / "model.toml").write_text(text.replace("levels = 2", "levels = 'two'"))
+    with pytest.raises(InputError, match="levels"):
+        load_model(folder)
+
+
+def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown model 'nothing'"):
+        model_directory("nothing")
+    with pytest.raises(InputError, match="is not a model folder"):
+        model_directory(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["phantom", "neurons-phase"])
+def test_bundled_models_load_and_have_cards(name: str) -> None:
+    model = load_model(bundled_models()[name])
+    assert model.name == name
+    for heading in ("Trained on", "Held-out", "not be used"):
+        assert heading in model.card

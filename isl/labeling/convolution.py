@@ -4,7 +4,8 @@ An accelerator's own library knows best. XLA's convolutions for CPUs do not: on 
 pixels and few channels they reach 20 to 45 GFLOP/s where the processor's matrix product reaches
 200, and their filter gradients are no better. So on a CPU a convolution is a loop over blocks of a
 few rows: the patches under the kernel are laid out as one matrix that still fits into the cache,
-and multiplied. `benchmarks/convolution.py` measures both.
+and multiplied. `benchmarks/convolution.py` measures both. Compiling such a loop takes longer than
+compiling one convolution, so it is for networks of few, large ones.
 """
 
 import functools
@@ -18,7 +19,7 @@ _PATCH_NUMBERS = 1_000_000
 
 
 @jax.custom_vjp
-def valid_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def blocked_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolution of stride 1 without padding.
 
     Args:
@@ -28,11 +29,11 @@ def valid_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Returns:
         float [B, Y - K + 1, X - K + 1, D].
     """
-    return lax.platform_dependent(x, kernel, cpu=_blocked, default=_native)
+    return lax.platform_dependent(x, kernel, cpu=_blocked, default=native_convolution)
 
 
 def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return valid_convolution(x, kernel), (x, kernel)
+    return blocked_convolution(x, kernel), (x, kernel)
 
 
 def _backward(
@@ -45,22 +46,23 @@ def _backward(
     filter_gradient = functools.partial(_blocked_filter_gradient, size=kernel.shape[0])
     native_filter_gradient = functools.partial(_native_filter_gradient, kernel=kernel)
     return (
-        valid_convolution(padded, turned),
+        blocked_convolution(padded, turned),
         lax.platform_dependent(x, gradient, cpu=filter_gradient, default=native_filter_gradient),
     )
 
 
-valid_convolution.defvjp(_forward, _backward)
+blocked_convolution.defvjp(_forward, _backward)
 
 
-def _native(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def native_convolution(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """XLA's own convolution without padding; arguments as in `blocked_convolution`."""
     return lax.conv_general_dilated(
-        x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x, kernel, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
 def _native_filter_gradient(x: jax.Array, gradient: jax.Array, kernel: jax.Array) -> jax.Array:
-    (result,) = jax.vjp(functools.partial(_native, x), kernel)[1](gradient)
+    (result,) = jax.vjp(functools.partial(native_convolution, x), kernel)[1](gradient)
     return result
 
 

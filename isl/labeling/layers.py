@@ -4,10 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import lax
 
 from isl.config import Config
-from isl.labeling.convolution import valid_convolution
+from isl.labeling.convolution import blocked_convolution, native_convolution
 
 BATCH_NORM_EPSILON = 1e-3
 
@@ -53,11 +52,17 @@ class ValidConv(nnx.Module):
         *,
         stride: int = 1,
         use_bias: bool = False,
+        blocked: bool = False,
     ) -> None:
-        """Weights of 0, which `isl.labeling.network.build_network` or a model's file replace."""
+        """Weights of 0, which `isl.labeling.network.build_network` or a model's file replace.
+
+        `blocked` is for few convolutions of many channels (stride 1): faster to run on a CPU, but
+        slower to compile, which a network of a hundred small modules cannot afford.
+        """
         self.kernel = nnx.Param(jnp.zeros((kernel, kernel, depth_in, depth_out)))
         self.bias = nnx.Param(jnp.zeros(depth_out)) if use_bias else None
         self.stride = stride
+        self.blocked = blocked
         self.dtype = compute.dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -65,16 +70,10 @@ class ValidConv(nnx.Module):
         x, kernel = x.astype(self.dtype), self.kernel[...].astype(self.dtype)
         if kernel.shape[0] == 1:
             result = x @ kernel[0, 0]
-        elif self.stride == 1:
-            result = valid_convolution(x, kernel)
+        elif self.blocked:
+            result = blocked_convolution(x, kernel)
         else:
-            result = lax.conv_general_dilated(
-                x,
-                kernel,
-                (self.stride, self.stride),
-                "VALID",
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            )
+            result = native_convolution(x, kernel, self.stride)
         if self.bias is None:
             return result
         return result + self.bias[...].astype(self.dtype).reshape(1, 1, 1, -1)

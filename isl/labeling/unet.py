@@ -55,9 +55,9 @@ class ConvolutionPair(nnx.Module):
 
     def __init__(self, depth_in: int, depth_out: int, compute: Compute, rngs: nnx.Rngs) -> None:
         """Widths from `depth_in` to `depth_out`."""
-        self.first = layers.ValidConv(depth_in, depth_out, 3, compute)
+        self.first = layers.ValidConv(depth_in, depth_out, 3, compute, blocked=True)
         self.first_norm = layers.batch_norm(depth_out, compute, rngs)
-        self.second = layers.ValidConv(depth_out, depth_out, 3, compute)
+        self.second = layers.ValidConv(depth_out, depth_out, 3, compute, blocked=True)
         self.second_norm = layers.batch_norm(depth_out, compute, rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:

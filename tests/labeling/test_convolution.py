@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from isl.labeling import convolution
-from isl.labeling.convolution import valid_convolution
+from isl.labeling.convolution import blocked_convolution, native_convolution
 
 
 def test_values_are_those_of_a_slow_loop() -> None:
@@ -17,7 +17,7 @@ def test_values_are_those_of_a_slow_loop() -> None:
         for column in range(3):
             patch = x[:, y : y + 3, column : column + 3]
             expected[:, y, column] = np.einsum("bijc,ijcd->bd", patch, kernel)
-    given = valid_convolution(jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32))
+    given = blocked_convolution(jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32))
     np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -32,10 +32,10 @@ def test_values_and_gradients_are_those_of_xla(
     kernel = jax.random.normal(key[1], (size, size, 5, 6))
 
     def blocked(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return jnp.sum(jnp.sin(valid_convolution(x, kernel)))
+        return jnp.sum(jnp.sin(blocked_convolution(x, kernel)))
 
     def native(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return jnp.sum(jnp.sin(convolution._native(x, kernel)))
+        return jnp.sum(jnp.sin(native_convolution(x, kernel)))
 
     given = jax.value_and_grad(blocked, argnums=(0, 1))(x, kernel)
     expected = jax.value_and_grad(native, argnums=(0, 1))(x, kernel)

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from isl_train.labeling_config import LabelingConfig
 
 from isl.config import load_toml
 from isl.dataset import load_manifest
+from isl_train.labeling_config import LabelingConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 EXPERIMENTS = sorted(CONFIGS.glob("*.toml"))

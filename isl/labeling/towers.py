@@ -240,7 +240,7 @@ class ResidualModule(nnx.Module):
         h = self.expand(layers.relu_and_tanh(self.expand_norm(x)))
         if self.scaling != "up":
             h = jnp.concatenate([h, layers.max_pool(x, self.kernel, self.stride)], axis=-1)
-        # Without this, XLA merges the pooling into each of the four uses of h and does it four times.
+        # Without this, XLA merges the pooling into each use of h, and does it again for each.
         h = jax.lax.optimization_barrier(h)
         y = self.reduce(layers.relu_and_tanh(self.reduce_norm(h)))
         result = _match_depth(self._skip(x), self.depth) + y

@@ -77,6 +77,14 @@ def normalize(
     return normalized, tuple(records)
 
 
+def is_normal(mean: float, standard_deviation: float) -> bool:
+    """Whether a plane is close enough to mean 0.5 and deviation 0.125 to be left as it is."""
+    return (
+        abs(mean - MEAN) <= MEAN_TOLERANCE
+        and abs(standard_deviation - DEVIATION) <= DEVIATION_TOLERANCE
+    )
+
+
 def normalize_label(image: np.ndarray, *, source: object = "label image") -> np.ndarray:
     """Fluorescence intensities in [0, 1]: integers by their type's maximum, floats as they are.
 
@@ -128,7 +136,7 @@ def _plan(plane: np.ndarray, index: int, full_scale: float, source: object) -> P
             f"{source}: plane {index} is constant (every pixel is {plane.flat[0]:g}), so there is "
             "nothing to see in it; leave it out with --planes"
         )
-    fits = abs(mean - MEAN) <= MEAN_TOLERANCE and abs(deviation - DEVIATION) <= DEVIATION_TOLERANCE
+    fits = is_normal(mean, deviation)
     scale = 1.0 if fits else DEVIATION / deviation
     return PlaneNormalization(
         plane=index,

@@ -6,6 +6,8 @@ The rules, from the model's input contract (`model.toml`, table `input`):
 - Pixel size: more than 10 % off is warned about, more than twofold refused; `resample` mends both.
 - Distance between planes: more than 10 % off is warned about, more than twofold refused.
 - Modality: another one is refused.
+- Intensity: normalization mends it; where it is turned off, planes that lie elsewhere are warned
+  about.
 - `allow_mismatch` turns these refusals into warnings, all but the number of planes.
 - What the image does not say is warned about, never refused. What the model does not say is not
   checked.
@@ -18,6 +20,7 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.imaging.image import Movie, PixelSize, ZStack
+from isl.imaging.normalize import DEVIATION, MEAN, PlaneNormalization, is_normal
 from isl.labeling.model import InputContract
 
 WARNED_RATIO = 1.1
@@ -76,6 +79,29 @@ def fit_to_model(
         raise InputError(f"{source}: {refusals[0]}, or --allow-mismatch)")
     refused = tuple(f"{text})" for text in refusals)
     return Fit(planes=chosen, scale=scale, warnings=refused + tuple(warnings))
+
+
+def compare_intensity(
+    planes: Sequence[PlaneNormalization], expected: InputContract, *, normalize: str
+) -> tuple[str, ...]:
+    """A warning where planes look unlike the normalized ones that a model was trained on.
+
+    Args:
+        planes: What was measured of each plane, and done to it.
+        expected: The model's input contract.
+        normalize: "auto", which mends what differs, or "off".
+    """
+    if normalize == "auto" or expected.normalization == "off":
+        return ()
+    unlike = [plane for plane in planes if not is_normal(plane.mean, plane.standard_deviation)]
+    if not unlike:
+        return ()
+    first = unlike[0]
+    return (
+        f"{len(unlike)} planes are not normalized as the model expects (plane {first.plane}: mean "
+        f"{first.mean:.3f}, deviation {first.standard_deviation:.3f}; expected about {MEAN:g} and "
+        f"{DEVIATION:g}; --normalize auto mends that)",
+    )
 
 
 def parse_planes(text: str) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 from isl.errors import InputError, unknown
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
 from isl.imaging.normalize import PlaneNormalization, normalize
-from isl.labeling.contract import Fit, fit_to_model
+from isl.labeling.contract import Fit, compare_intensity, fit_to_model
 from isl.labeling.model import Model, ModelConfig
 from isl.labeling.options import Options, check_options
 from isl.labeling.renormalize import Renormalization, renormalize_images
@@ -142,9 +142,14 @@ def predict_field(
 ) -> Prediction:
     """`predict`, with options that were checked before."""
     fit, plan = plan_field(model.config, stack, options)
-    for warning in fit.warnings:
-        logger.warning("%s: %s", stack.source or stack.name, warning)
     values, normalization = _predict_tiles(model, stack, options, fit, plan, progress)
+    warnings = fit.warnings + compare_intensity(
+        [plane for planes in normalization for plane in planes],
+        model.config.input,
+        normalize=options.normalize,
+    )
+    for warning in warnings:
+        logger.warning("%s: %s", stack.source or stack.name, warning)
     if fit.scale is not None:
         values = {name: _resample_back(value, stack) for name, value in values.items()}
     renormalization: tuple[Renormalization, ...] = ()
@@ -166,7 +171,7 @@ def predict_field(
         tiles=len(plan),
         tile_size=plan.tile_size,
         options=options,
-        warnings=fit.warnings,
+        warnings=warnings,
         source=stack.source,
     )
 

@@ -10,8 +10,9 @@ from flax import nnx
 
 from isl.errors import InputError
 from isl.imaging.image import Movie, PixelSize, ZStack
-from isl.imaging.normalize import normalize
+from isl.imaging.normalize import PlaneNormalization, normalize
 from isl.labeling.bins import STATISTICS
+from isl.labeling.contract import compare_intensity
 from isl.labeling.model import InputContract, LabelStatistics, Model, ModelConfig
 from isl.labeling.network import build_network
 from isl.labeling.predict import predict
@@ -321,3 +322,13 @@ def test_every_statistic_lies_between_0_and_1(model):
         assert np.isfinite(values).all()
         assert values.min() >= 0
         assert values.max() <= 1
+
+
+def test_planes_that_are_not_normalized_are_warned_about_where_normalization_is_off() -> None:
+    dark = PlaneNormalization(plane=2, mean=0.1, standard_deviation=0.02)
+    fine = PlaneNormalization(plane=3, mean=0.5, standard_deviation=0.12)
+    expected = InputContract(planes=2)
+    (warning,) = compare_intensity([dark, fine], expected, normalize="off")
+    assert "plane 2: mean 0.100" in warning
+    assert compare_intensity([fine], expected, normalize="off") == ()
+    assert compare_intensity([dark], expected, normalize="auto") == ()

@@ -1,6 +1,6 @@
 """Blocked against XLA's convolutions on a CPU, layer by layer of the bundled U-Net.
 
-Prints GFLOP/s of the forward pass and of both gradients, measured in turns in one run, best of five,
+Prints GFLOP/s of the forward pass and of both gradients, in turns in one run, best of five,
 and the rate of a plain matrix product in the same run.
 
     python benchmarks/convolution.py

@@ -20,7 +20,6 @@ from isl.imaging.tiff import write_ome_tiff
 from isl.labeling.model import (
     Model,
     ModelConfig,
-    bundled_models,
     load_model,
     model_directory,
     read_model_config,
@@ -37,6 +36,8 @@ from isl.labeling.outputs import (
 from isl.labeling.predict import Prediction, plan_field, predict_field
 from isl.labeling.provenance import Call, as_text, content_hash, is_done, record
 
+# The bundled model that was trained on real cells.
+DEFAULT_MODEL = "neurons-phase"
 # Shown in every preview beside the prediction.
 UNCERTAINTY = "standard_deviation"
 
@@ -128,14 +129,14 @@ def predict_fields(request: Request) -> int:
 
 
 def _directory(model: str | None) -> Path:
-    """The model's folder; without a name, that of the only bundled one."""
-    if model is not None:
-        return model_directory(model)
-    bundled = bundled_models()
-    if len(bundled) == 1:
-        return next(iter(bundled.values()))
-    known = f"one of {', '.join(bundled)}, or DIR" if bundled else "DIR"
-    raise InputError(f"no model given: name it with --model ({known})")
+    """The model's folder; without a name, that of the default model, which is said."""
+    if model is None:
+        print(
+            f"predicting with {DEFAULT_MODEL}; --model names another (isl models lists them)",
+            file=sys.stderr,
+        )
+        model = DEFAULT_MODEL
+    return model_directory(model)
 
 
 def _options(request: Request, config: ModelConfig) -> Options:

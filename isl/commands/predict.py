@@ -18,7 +18,10 @@ def predict(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     model: Annotated[
-        str | None, typer.Option(help="A bundled model's name or a model folder (isl models).")
+        str | None,
+        typer.Option(
+            help="A bundled model's name (isl models) or a model folder; neurons-phase by default."
+        ),
     ] = None,
     labels: Annotated[
         str | None, typer.Option(metavar="A,B", help="Labels to predict; all by default.")

@@ -11,7 +11,7 @@ from isl.imaging.image import ZStack
 
 
 def write_stack(path: Path | str, stack: ZStack, *, overwrite: bool = False) -> None:
-    """Writes a z-stack uncompressed; name and modality are not written.
+    """Writes a z-stack uncompressed, its modality as the channel's name.
 
     Args:
         path: The file to write.
@@ -29,6 +29,8 @@ def write_stack(path: Path | str, stack: ZStack, *, overwrite: bool = False) -> 
         )
     metadata: dict[str, Any] = {"axes": "ZYX"}
     resolution = None
+    if stack.modality is not None:
+        metadata["Info"] = f"Channel name #1 = {stack.modality}\n"
     if stack.pixel_size is not None:
         metadata["unit"] = "um"
         resolution = (1 / stack.pixel_size.x, 1 / stack.pixel_size.y)

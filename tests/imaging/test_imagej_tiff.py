@@ -4,6 +4,7 @@ import pytest
 from isl.errors import InputError
 from isl.imaging.image import PixelSize, ZStack
 from isl.imaging.imagej_tiff import write_stack
+from isl.imaging.read import read_transmitted
 from isl.imaging.tiff import read_tiff
 
 RNG = np.random.default_rng(0)
@@ -29,6 +30,14 @@ def test_unknown_pixel_sizes_stay_unknown(tmp_path):
     path = tmp_path / "field.tif"
     write_stack(path, ZStack(name="field", planes=np.zeros((2, 4, 5), np.uint8)))
     assert read_tiff(path).pixel_size is None
+
+
+def test_modality_is_kept_as_the_channels_name(tmp_path):
+    path = tmp_path / "field.tif"
+    write_stack(path, ZStack(name="field", planes=np.zeros((2, 4, 5), np.uint8), modality="DIC"))
+    stack = read_transmitted(path)
+    assert isinstance(stack, ZStack)
+    assert stack.modality == "DIC"
 
 
 def test_a_file_is_not_replaced_unasked(tmp_path):

@@ -21,8 +21,8 @@ from isl.labeling.renormalize import Renormalization, renormalize_images
 from isl.labeling.resample import resample, resampled_size
 from isl.labeling.tiling import TilePlan, plan_tiles
 
-# Output widths of a tile, from benchmarks: wide enough that the margin's share of the work is
-# small, narrow enough that a tile's features fit in the memory of an ordinary machine.
+# Output widths of a tile, not tuned: meant to be wide enough that the margin's share of the work
+# is small, and narrow enough that a tile's features fit into memory.
 AUTO_TILE = {"cpu": 384, "gpu": 1024}
 # Widths of what a batch of smaller tiles may read together.
 AUTO_READ = {"cpu": 640, "gpu": 1280}

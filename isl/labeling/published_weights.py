@@ -152,7 +152,7 @@ def _read_npz(file: Path) -> dict[str, np.ndarray]:
 
 def _read_checkpoint(prefix: Path) -> dict[str, np.ndarray]:
     try:
-        import tensorflow as tf  # pyright: ignore[reportMissingImports]
+        import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
     except ImportError as error:
         raise InputError(
             f"{prefix}: reading a TensorFlow checkpoint needs tensorflow; install it, or convert "

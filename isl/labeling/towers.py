@@ -131,7 +131,8 @@ def _paired(name: str, scaling: Scaling, count: int) -> list[tuple[str, Scaling]
     """Modules that change the scale, each followed by one that keeps it."""
     modules: list[tuple[str, Scaling]] = []
     for i in range(count):
-        modules += [(f"{name}_{i}", scaling), (f"{name}_{i}_in_scale", "in")]
+        modules.append((f"{name}_{i}", scaling))
+        modules.append((f"{name}_{i}_in_scale", "in"))
     return modules
 
 

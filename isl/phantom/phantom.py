@@ -40,20 +40,20 @@ class PhantomConfig(Config):
         unevenness: Relative standard deviation of the illumination over the field.
     """
 
-    height: int = pydantic.Field(512, ge=16, le=8192)
-    width: int = pydantic.Field(512, ge=16, le=8192)
-    planes: int = pydantic.Field(13, ge=1, le=256)
-    z_step: float = pydantic.Field(1.0, gt=0, le=100)
-    pixel_size: float = pydantic.Field(0.3, ge=0.05, le=2)
+    height: int = pydantic.Field(default=512, ge=16, le=8192)
+    width: int = pydantic.Field(default=512, ge=16, le=8192)
+    planes: int = pydantic.Field(default=13, ge=1, le=256)
+    z_step: float = pydantic.Field(default=1.0, gt=0, le=100)
+    pixel_size: float = pydantic.Field(default=0.3, ge=0.05, le=2)
     modality: Modality = "PHASE_CONTRAST"
-    depth: float = pydantic.Field(20.0, ge=1, le=100)
-    cells: float = pydantic.Field(4000.0, ge=0, le=20000)
-    neurites: float = pydantic.Field(1500.0, ge=0, le=20000)
-    debris: float = pydantic.Field(2500.0, ge=0, le=50000)
+    depth: float = pydantic.Field(default=20.0, ge=1, le=100)
+    cells: float = pydantic.Field(default=4000.0, ge=0, le=20000)
+    neurites: float = pydantic.Field(default=1500.0, ge=0, le=20000)
+    debris: float = pydantic.Field(default=2500.0, ge=0, le=50000)
     projection: Projection = "SECTION"
-    section_depth: float = pydantic.Field(1.0, ge=0.2, le=100)
-    photons: float = pydantic.Field(1000.0, ge=10, le=1e9)
-    unevenness: float = pydantic.Field(0.01, ge=0, le=0.2)
+    section_depth: float = pydantic.Field(default=1.0, ge=0.2, le=100)
+    photons: float = pydantic.Field(default=1000.0, ge=10, le=1e9)
+    unevenness: float = pydantic.Field(default=0.01, ge=0, le=0.2)
 
 
 def make_phantom(

@@ -84,7 +84,7 @@ def predict_fields(request: Request) -> int:
     Raises:
         InputError: The request is wrong, or its only field failed; nothing was written.
     """
-    directory = _directory(request.model)
+    directory = model_directory(request.model or DEFAULT_MODEL)
     config = read_model_config(directory)
     options = _options(request, config)
     fields = [
@@ -125,18 +125,12 @@ def predict_fields(request: Request) -> int:
             else:
                 progress.end("done")
                 print(field.files.images[options.statistics[0]])
-    return _failed(failures, len(fields))
-
-
-def _directory(model: str | None) -> Path:
-    """The model's folder; without a name, that of the default model, which is said."""
-    if model is None:
+    if request.model is None:
         print(
-            f"predicting with {DEFAULT_MODEL}; --model names another (isl models lists them)",
+            f"predicted with {DEFAULT_MODEL}; --model names another (isl models lists them)",
             file=sys.stderr,
         )
-        model = DEFAULT_MODEL
-    return model_directory(model)
+    return _failed(failures, len(fields))
 
 
 def _options(request: Request, config: ModelConfig) -> Options:

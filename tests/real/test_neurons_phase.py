@@ -1,4 +1,9 @@
-"""The bundled model on the real field: the figures of its card, on ground held out from it."""
+"""The bundled model on the real field: at least the figures of its card.
+
+The card's figures were measured on a block that was held out until the last stage of training, which
+saw it; that makes this a test of the whole chain, from files to scores, and not of how well the model
+generalizes.
+"""
 
 import os
 from pathlib import Path
@@ -13,8 +18,8 @@ from isl.imaging.normalize import normalize_label
 from isl.imaging.read import read_fluorescence
 
 MANIFEST = Path(__file__).parents[2] / "configs" / "data" / "condition_b_A4.toml"
-# Just below the card's figures for the mean image, which are deterministic but for the processor.
-LEAST = {"DAPI_CONFOCAL": 0.86, "MAP2_CONFOCAL": 0.86, "NFH_CONFOCAL": 0.58}
+# The card's, for the mean image.
+LEAST = {"DAPI_CONFOCAL": 0.86, "MAP2_CONFOCAL": 0.87, "NFH_CONFOCAL": 0.60}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +44,7 @@ def test_files_are_named_and_shaped_as_promised(predicted: Path) -> None:
     assert image.channels.shape == (3, 1024, 1024)
 
 
-def test_held_out_ground_is_predicted_as_well_as_the_card_says(predicted: Path) -> None:
+def test_the_block_is_predicted_at_least_as_well_as_the_card_says(predicted: Path) -> None:
     (field,) = load_manifest(MANIFEST).fields
     truth = load_field(field)
     image = read_fluorescence(predicted / "condition_b_A4.ome.tif")
@@ -54,8 +59,8 @@ def test_held_out_ground_is_predicted_as_well_as_the_card_says(predicted: Path) 
         assert score >= LEAST[label], label
 
 
-def test_the_demonstration_scores_the_block_that_was_held_out() -> None:
+def test_the_demonstration_scores_the_block_of_the_card() -> None:
     (field,) = load_manifest(MANIFEST).fields
     block = np.zeros((1024, 1024), bool)
-    block[demo.REAL_HELD_OUT] = True
+    block[demo.REAL_BLOCK] = True
     np.testing.assert_array_equal(load_field(field).measured_for("validation")[0], block)

@@ -108,8 +108,8 @@ def _show_real(out: Path, folder: Path) -> Shown:
         raise InputError(f"{folder}: holds no measured labels to compare with")
     return _show(
         "Human motor neurons, phase contrast",
-        "Pixels of rows 637 to 1023, columns 0 to 387. The last stage of training saw them, so these "
-        "figures flatter; the model's card has those from before, when they were held out.",
+        "Pixels of rows 637 to 1023, columns 0 to 387. The last stage of training saw them, so "
+        "these figures flatter; the model's card has those from when they were held out.",
         folder,
         stack,
         truth,

@@ -1,8 +1,8 @@
 """The bundled model on the real field: at least the figures of its card.
 
-The card's figures were measured on a block that was held out until the last stage of training, which
-saw it; that makes this a test of the whole chain, from files to scores, and not of how well the model
-generalizes.
+The card's figures were measured on a block that was held out until the last stage of training,
+which saw it; that makes this a test of the whole chain, from files to scores, and not of how well
+the model generalizes.
 """
 
 import os

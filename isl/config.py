@@ -91,10 +91,11 @@ def _one_line(error: pydantic.ValidationError, kind: type[Config], source: str) 
     complaints = error.errors()
     misspelled = [complaint for complaint in complaints if complaint["type"] == "extra_forbidden"]
     first = (misspelled or complaints)[0]
-    location = ".".join(str(part) for part in first["loc"])
+    tables, siblings = _place(kind, first["loc"])
+    location = ".".join([*tables, *(str(part) for part in first["loc"][-1:])])
     if first["type"] == "extra_forbidden":
-        siblings = _keys_beside(kind, first["loc"])
-        return InputError(f"{source}: {unknown('key', location, siblings)}")
+        known = [".".join([*tables, name]) for name in siblings]
+        return InputError(f"{source}: {unknown('key', location, known)}")
     if first["type"] == "missing":
         return InputError(f"{source}: key '{location}' is missing")
     value = first.get("input")
@@ -103,32 +104,38 @@ def _one_line(error: pydantic.ValidationError, kind: type[Config], source: str) 
     return InputError(f"{source}: {location or 'the file'}: {message}{shown}")
 
 
-def _keys_beside(kind: type[Config], location: tuple[int | str, ...]) -> list[str]:
-    """Full names of the keys that would be accepted where an unknown one stood."""
-    current: Any = kind
-    prefix: list[str] = []
+def _place(kind: type[Config], location: tuple[int | str, ...]) -> tuple[list[str], list[str]]:
+    """The tables that lead to a key as a person wrote them, and the keys accepted beside it.
+
+    Where a table may be of several kinds, pydantic's location also names the kind, as `unet` in
+    `network.unet.width`; that is no table.
+    """
+    candidates = [kind]
+    tables: list[str] = []
     for part in location[:-1]:
-        prefix.append(str(part))
-        if isinstance(part, str) and _is_config(current) and part in current.model_fields:
-            current = _config_within(current.model_fields[part].annotation)
-    if not _is_config(current):
-        return []
-    return [".".join([*prefix, name]) for name in current.model_fields]
+        holders = [config for config in candidates if part in config.model_fields]
+        kinds = [config for config in candidates if part in _constants(config)]
+        if isinstance(part, str) and holders:
+            candidates = _configs_within(holders[0].model_fields[part].annotation)
+        elif kinds:
+            candidates = kinds
+            continue
+        tables.append(str(part))
+    return tables, [name for config in candidates for name in config.model_fields]
 
 
-def _config_within(annotation: Any) -> Any:
-    """The first Config type named in an annotation such as `list[Field]` or `Loss | None`."""
-    if _is_config(annotation):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _config_within(inner)
-        if found is not None:
-            return found
-    return None
+def _constants(config: type[Config]) -> list[Any]:
+    """Defaults of a configuration's keys: the one that tells its kind is among them."""
+    return [field.default for field in config.model_fields.values()]
 
 
-def _is_config(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Config)
+def _configs_within(annotation: Any) -> list[type[Config]]:
+    """The Config types named in an annotation such as `list[Field]` or `Towers | UNet`."""
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        return [annotation]
+    return [
+        kind for inner in getattr(annotation, "__args__", ()) for kind in _configs_within(inner)
+    ]
 
 
 def to_toml(value: Config) -> str:

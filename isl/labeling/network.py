@@ -1,7 +1,7 @@
 """The labeling network: a body (towers or unet) that embeds pixels, and a head for every label."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, cast
 
 import jax
 import jax.numpy as jnp
@@ -64,6 +64,16 @@ class LabelingNetwork(nnx.Module):
         return jnp.stack([head(embedding) for head in self.plane_heads], axis=-2)
 
 
+class _NoRandomness:
+    """Stands in for nnx.Rngs where all first values are constants.
+
+    A stream of real keys, traced, takes most of the 16 seconds that the towers then need.
+    """
+
+    def params(self) -> None:
+        """No key: initializers of constants do not look at it."""
+
+
 def abstract_network(
     architecture: TowersConfig | UNetConfig,
     *,
@@ -88,7 +98,7 @@ def abstract_network(
             labels=labels,
             autoencode=autoencode,
             compute=compute or Compute(),
-            rngs=nnx.Rngs(0),
+            rngs=cast(nnx.Rngs, _NoRandomness()),
         )
     )
 

@@ -84,7 +84,7 @@ def test_shapes_can_be_read_without_loading(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["weights.safetensors", "card.md"])
 def test_missing_and_damaged_files_are_named(folder: Path, name: str) -> None:
     content = (folder / name).read_bytes()
-    (folder / name).write_bytes(content[:-1] + b"?")
+    (folder / name).write_bytes(content[:-1] + b"!")
     with pytest.raises(InputError, match=rf"{name}: is damaged or was changed"):
         load_model(folder)
     (folder / name).unlink()

@@ -179,7 +179,7 @@ def _statistics(
 
 def _logits_at_once() -> int:
     """How many logits to hold at a time: a processor's cache, or a share of a GPU's memory."""
-    return 2**19 if jax.default_backend() == "cpu" else 2**27
+    return 2**20 if jax.default_backend() == "cpu" else 2**27
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))

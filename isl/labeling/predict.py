@@ -21,8 +21,9 @@ from isl.labeling.renormalize import Renormalization, renormalize_images
 from isl.labeling.resample import resample, resampled_size
 from isl.labeling.tiling import TilePlan, plan_tiles
 
-# Output widths of a tile, not tuned: meant to be wide enough that the margin's share of the work
-# is small, and narrow enough that a tile's features fit into memory.
+# Output widths of a tile: wide enough that the margin's share of the work is small, and narrow
+# enough that a tile's features fit into memory. On 2 CPU cores, 384 to 1024 differ by a tenth
+# (benchmarks/predict.txt); the GPU's is not measured.
 AUTO_TILE = {"cpu": 384, "gpu": 1024}
 # Widths of what a batch of smaller tiles may read together.
 AUTO_READ = {"cpu": 640, "gpu": 1280}

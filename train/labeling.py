@@ -32,6 +32,10 @@ def _keep_silent(_: str) -> None:
     """Tells nobody."""
 
 
+# As many examples as nobody draws; grain's own endless repetition cannot be cut into batches of 1.
+_ENDLESS = 2**53
+
+
 class LabelingTask:
     """See `isl_train.task.Task`, whose methods these are.
 
@@ -155,7 +159,7 @@ class LabelingTask:
     def examples(self, seed: int) -> grain.MapDataset:
         """Augmented crops without end."""
         draw = functools.partial(_draw, cropper=self._cropper, config=self.config.augment)
-        return grain.MapDataset.range(1).repeat().random_map(draw, seed=seed)
+        return grain.MapDataset.range(_ENDLESS).random_map(draw, seed=seed)
 
     def describe(self, batch: Batch) -> str:
         """Names of the fields in a batch."""

@@ -36,7 +36,7 @@ _AUTOENCODING_CHANNEL = "TRANSMISSION"
 _IGNORED = re.compile(r"(^|/)(global_step|beta[12]_power)$|/(Adam(_1)?|Momentum|RMSProp(_1)?)$")
 _NORM = {"gamma": "scale", "beta": "bias", "moving_mean": "mean", "moving_variance": "var"}
 _CONV_BIASED = {"kernel": "weights", "bias": "biases"}
-_LARGEST_BASE_DEPTH = 2048
+_SMALLEST_BASE_DEPTH, _LARGEST_BASE_DEPTH = 5, 2048
 
 
 def import_weights(file: Path, planes: int, out: Path) -> Path:
@@ -229,7 +229,10 @@ def _base_depth(shapes: Mapping[str, tuple[int, ...]]) -> int:
             for name, (expand, reduce) in depths.items()
         )
 
-    return max(range(1, _LARGEST_BASE_DEPTH + 1), key=lambda depth: (agreeing(depth), depth))
+    return max(
+        range(_SMALLEST_BASE_DEPTH, _LARGEST_BASE_DEPTH + 1),
+        key=lambda depth: (agreeing(depth), depth),
+    )
 
 
 def _expand_depth(name: str, shapes: Mapping[str, tuple[int, ...]]) -> int | None:

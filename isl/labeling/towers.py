@@ -16,6 +16,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import pydantic
 from flax import nnx
 
 from isl.config import Config
@@ -44,8 +45,8 @@ class TowersConfig(Config):
     """
 
     kind: Literal["towers"] = "towers"
-    base_depth: int = 400
-    projection: int = 16
+    base_depth: int = pydantic.Field(default=400, gt=_UPSCALE_DISCOUNT)
+    projection: int = pydantic.Field(default=16, ge=0)
 
     @property
     def geometry(self) -> Geometry:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import pydantic
 from flax import nnx
 
 from isl.config import Config
@@ -26,8 +27,8 @@ class UNetConfig(Config):
     """
 
     kind: Literal["unet"] = "unet"
-    levels: int = 4
-    width: int = 32
+    levels: int = pydantic.Field(default=4, ge=1, le=8)
+    width: int = pydantic.Field(default=32, ge=1)
 
     @property
     def geometry(self) -> Geometry:

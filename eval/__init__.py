@@ -1,1 +1,1 @@
-"""Judging predictions: metrics and reports, installed as `isl_eval`."""
+"""The room for judging predictions, installed as `isl_eval`; nothing stands in it yet."""

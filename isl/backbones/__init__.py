@@ -1,0 +1,1 @@
+"""Image networks that more than one room uses."""

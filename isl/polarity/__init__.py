@@ -1,0 +1,1 @@
+"""When an embryo polarized: all-in-focus frames, predicted EZRIN, classifiers and the onset."""

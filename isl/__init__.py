@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
     from isl.imaging.read import find_inputs, read_fluorescence, read_transmitted
     from isl.imaging.tiff import write_ome_tiff
-    from isl.labeling.model import Model, bundled_models, load_model
+    from isl.labeling.model import Model, load_model
     from isl.labeling.predict import Prediction, predict
+    from isl.model_folder import bundled_models
 
 __all__ = [
     "FluorescenceImage",
@@ -41,7 +42,8 @@ _MODULES = {
     "isl.imaging.image": ("FluorescenceImage", "Movie", "PixelSize", "ZStack"),
     "isl.imaging.read": ("find_inputs", "read_fluorescence", "read_transmitted"),
     "isl.imaging.tiff": ("write_ome_tiff",),
-    "isl.labeling.model": ("Model", "bundled_models", "load_model"),
+    "isl.labeling.model": ("Model", "load_model"),
+    "isl.model_folder": ("bundled_models",),
     "isl.labeling.predict": ("Prediction", "predict"),
 }
 _ORIGIN = {name: module for module, names in _MODULES.items() for name in names}

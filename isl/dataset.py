@@ -23,6 +23,8 @@ group resemble each other: a group that stands on two sides is refused.
     [field.masks]                    # 1 or full scale: measured; 0: not
     MAP2 = "B2-1-map2-measured.tif"
 
+A [[time_lapse]] is a folder of such fields, one a frame: see `isl.timelapse`.
+
 Reading a manifest checks its structure and that its files exist; pixels are read field by field.
 """
 
@@ -31,7 +33,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 import numpy as np
 import pydantic
@@ -44,8 +46,8 @@ from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
 from isl.imaging.normalize import normalize_label
 from isl.imaging.published import TRANSMITTED, is_published_folder, parse_name, read_published
 from isl.imaging.read import read_fluorescence, read_transmitted
+from isl.timelapse import Split, TimeLapse, frame_fields
 
-Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -116,7 +118,8 @@ class Field(config.Config):
 
 class _ManifestFile(config.Config):
     root: str = "."
-    field: tuple[Field, ...]
+    field: tuple[Field, ...] = ()
+    time_lapse: tuple[TimeLapse, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,14 +127,33 @@ class Manifest:
     """A dataset: its fields, with paths that can be opened.
 
     Attributes:
-        fields: The fields, in the manifest's order.
+        fields: The fields, in the manifest's order; frames of time-lapses after the others.
+        time_lapses: The time-lapses whose frames are among the fields.
         root: What relative paths start from, as the manifest says it.
         path: The manifest's file, None for one that was never written.
     """
 
     fields: tuple[Field, ...]
+    time_lapses: tuple[TimeLapse, ...] = ()
     root: str = "."
     path: Path | None = None
+
+    def without(self, groups: Iterable[str]) -> "Manifest":
+        """The dataset without the fields and time-lapses of some groups.
+
+        Raises:
+            InputError: There is no such group.
+        """
+        left_out = frozenset(groups)
+        known = {field.group for field in self.fields}
+        for group in left_out:
+            if group not in known:
+                raise InputError(f"{self.path or 'the dataset'}: {unknown('group', group, known)}")
+        return dataclasses.replace(
+            self,
+            fields=tuple(field for field in self.fields if field.group not in left_out),
+            time_lapses=tuple(each for each in self.time_lapses if each.group not in left_out),
+        )
 
     def fields_for(self, split: Split) -> tuple[Field, ...]:
         """The fields that hold ground for `split`; a field with a validation region holds two."""
@@ -205,16 +227,20 @@ def load_manifest(path: Path) -> Manifest:
     path = Path(path)
     stated = config.load_toml(path, _ManifestFile)
     root = _resolved_root(path, stated.root)
-    if not stated.field:
+    if not stated.field and not stated.time_lapse:
         raise InputError(f"{path}: has no field; a dataset needs at least one [[field]]")
     for field in stated.field:
         _check_keys(path, field)
-    fields = tuple(_resolved(field, root) for field in stated.field)
+    time_lapses = tuple(time_lapse.rooted(root) for time_lapse in stated.time_lapse)
+    fields = (
+        *(_resolved(field, root) for field in stated.field),
+        *(Field(**table) for time_lapse in time_lapses for table in frame_fields(time_lapse)),
+    )
     _check_names(path, fields)
     _check_splits(path, fields)
     for field in fields:
         _check_files(path, field)
-    return Manifest(fields=fields, root=stated.root, path=path)
+    return Manifest(fields=fields, time_lapses=time_lapses, root=stated.root, path=path)
 
 
 def write_manifest(path: Path, manifest: Manifest, *, overwrite: bool = False) -> None:
@@ -230,6 +256,8 @@ def write_manifest(path: Path, manifest: Manifest, *, overwrite: bool = False) -
         InputError: The file exists or cannot be written, or names or groups contradict each other.
     """
     path = Path(path)
+    if manifest.time_lapses:
+        raise ValueError("a manifest of time-lapses is written by hand")
     for field in manifest.fields:
         _check_keys(path, field)
     named = tuple(_resolved(field, Path()) for field in manifest.fields)

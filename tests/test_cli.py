@@ -130,10 +130,10 @@ def test_errors_of_our_own_have_a_traceback_and_interruptions_none(
 
 
 def test_models_lists_bundled_models(model, monkeypatch, capsys):
-    monkeypatch.setattr("isl.labeling.model.BUNDLED", model.parent)
+    monkeypatch.setattr("isl.model_folder.BUNDLED", model.parent)
     assert cli.main(["models"]) == 0
     assert capsys.readouterr().out == "tiny  DAPI, MAP2 from 3 planes of dic (unet)\n"
-    monkeypatch.setattr("isl.labeling.model.BUNDLED", model)
+    monkeypatch.setattr("isl.model_folder.BUNDLED", model)
     assert cli.main(["models"]) == 0
     assert "no models are bundled" in capsys.readouterr().out
 

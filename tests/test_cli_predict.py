@@ -11,13 +11,7 @@ from PIL import Image
 
 from isl import cli
 from isl.imaging.read import read_fluorescence, read_transmitted
-from isl.labeling.model import (
-    InputContract,
-    LabelStatistics,
-    ModelConfig,
-    load_model,
-    save_model,
-)
+from isl.labeling.model import InputContract, LabelStatistics, ModelConfig, load_model, save_model
 from isl.labeling.network import build_network
 from isl.labeling.unet import UNetConfig
 

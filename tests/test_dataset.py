@@ -230,7 +230,7 @@ TWO_GROUPS = STACK + 'group = "g"\n' + STACK.replace("one", "two") + 'group = "g
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "key 'field' is missing"),
+        ("", "has no field"),
         ("field = []", "has no field"),
         (STACK + "grup = 1", "unknown key 'field.0.grup'; did you mean 'field.0.group'?"),
         (STACK + 'split = "tests"', "Input should be 'train', 'validation' or 'test' (got 'te"),

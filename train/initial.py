@@ -10,8 +10,9 @@ from flax import nnx
 from isl.errors import InputError
 from isl.labeling.bins import BINS
 from isl.labeling.heads import Head
-from isl.labeling.model import arrays_of, fill, load_model
+from isl.labeling.model import load_model
 from isl.labeling.network import LabelingNetwork
+from isl.model_folder import arrays_of, fill
 
 from .labeling_fields import Ground
 

@@ -68,7 +68,9 @@ class LabelingTask:
         geometry = config.network.geometry
         _check_crop(config)
         self.ground: Ground = load_ground(
-            load_manifest(folder / config.dataset), config.labels, config.normalization
+            load_manifest(folder / config.dataset).without(config.leave_out),
+            config.labels,
+            config.normalization,
         )
         for label in config.loss.label_weights:
             if label not in self.ground.labels:

@@ -96,6 +96,7 @@ class LabelingConfig(ExperimentConfig):
         name: Of the model; the name of the configuration's file unless given.
         dataset: The manifest, relative to the configuration's file.
         labels: Labels to learn; all that the manifest holds unless given.
+        leave_out: Groups that are neither trained on nor judged by, for cross-validation.
         normalization: The rule for transmitted planes, stored with the model.
         network: Towers or unet.
     """
@@ -104,6 +105,7 @@ class LabelingConfig(ExperimentConfig):
     name: str = ""
     dataset: Path
     labels: tuple[str, ...] | None = None
+    leave_out: tuple[str, ...] = ()
     normalization: Literal["auto", "off"] = "auto"
     network: ArchitectureConfig
     training: LabelingTraining  # pyright: ignore[reportIncompatibleVariableOverride]

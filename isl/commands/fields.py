@@ -17,13 +17,7 @@ from isl.imaging.image import Movie, PixelSize, ZStack
 from isl.imaging.preview import write_preview
 from isl.imaging.read import find_inputs, read_transmitted
 from isl.imaging.tiff import write_ome_tiff
-from isl.labeling.model import (
-    Model,
-    ModelConfig,
-    load_model,
-    model_directory,
-    read_model_config,
-)
+from isl.labeling.model import Model, ModelConfig, load_model, read_model_config
 from isl.labeling.options import Options, check_options
 from isl.labeling.outputs import (
     PIXEL_TYPES,
@@ -35,6 +29,7 @@ from isl.labeling.outputs import (
 )
 from isl.labeling.predict import Prediction, plan_field, predict_field
 from isl.labeling.provenance import Call, as_text, content_hash, is_done, record
+from isl.model_folder import model_directory
 
 # The bundled model that was trained on real cells.
 DEFAULT_MODEL = "neurons-phase"

@@ -4,7 +4,7 @@
 def models() -> None:
     """Lists the bundled models."""
     from isl.labeling.inspect import summary
-    from isl.labeling.model import bundled_models
+    from isl.model_folder import bundled_models
 
     found = bundled_models()
     if not found:

@@ -169,7 +169,7 @@ def _fields_at(path: Path) -> list[Path]:
     if is_published_folder(path):
         return [path]
     try:
-        entries = sorted(path.iterdir(), key=lambda entry: _natural(entry.name))
+        entries = sorted(path.iterdir(), key=lambda entry: natural_order(entry.name))
         fields = [
             entry
             for entry in entries
@@ -183,7 +183,7 @@ def _fields_at(path: Path) -> list[Path]:
     return fields
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def natural_order(name: str) -> list[tuple[int, str]]:
     """Sorts t2 before t10."""
     return [
         (int(part), "") if part.isdecimal() else (-1, part)

@@ -8,7 +8,8 @@ from isl.errors import InputError
 from isl.imaging.image import Movie, Picture, PixelSize, ZStack
 from isl.imaging.normalize import normalize
 from isl.imaging.read import find_inputs, read_picture, read_transmitted
-from isl.labeling.model import model_directory, read_model_config, stored_shapes
+from isl.labeling.model import read_model_config
+from isl.model_folder import model_directory, stored_shapes
 
 Facts = list[tuple[str, str]]
 _UNKNOWN = "not known"

@@ -111,11 +111,20 @@ def average_pool(x: jax.Array) -> jax.Array:
     return x.reshape(batch, rows // 2, 2, columns // 2, 2, depth).mean(axis=(2, 4))
 
 
-def pixels_from_depth(x: jax.Array) -> jax.Array:
-    """[B, Y, X, 4 D] to [B, 2 Y, 2 X, D]: every pixel's depth becomes a block of 2 x 2 pixels."""
+def pixels_from_depth(x: jax.Array, block: int = 2) -> jax.Array:
+    """[B, Y, X, n D] to [B, block Y, block X, D]: each pixel's depth becomes block x block = n."""
     batch, rows, columns, depth = x.shape
-    blocks = x.reshape(batch, rows, columns, 2, 2, depth // 4).transpose(0, 1, 3, 2, 4, 5)
-    return blocks.reshape(batch, 2 * rows, 2 * columns, depth // 4)
+    left = depth // block**2
+    blocks = x.reshape(batch, rows, columns, block, block, left).transpose(0, 1, 3, 2, 4, 5)
+    return blocks.reshape(batch, block * rows, block * columns, left)
+
+
+def depth_from_pixels(x: jax.Array, block: int) -> jax.Array:
+    """The inverse of `pixels_from_depth`; Y and X are multiples of `block`."""
+    batch, rows, columns, depth = x.shape
+    blocks = x.reshape(batch, rows // block, block, columns // block, block, depth)
+    grouped = blocks.transpose(0, 1, 3, 2, 4, 5)
+    return grouped.reshape(batch, rows // block, columns // block, block**2 * depth)
 
 
 def _shifted(x: jax.Array, offset: int, size: int, stride: int, axis: int) -> jax.Array:

@@ -9,17 +9,10 @@ from flax import nnx
 
 from isl.errors import InputError
 from isl.labeling import bins
-from isl.labeling.model import (
-    InputContract,
-    ModelConfig,
-    bundled_models,
-    load_model,
-    model_directory,
-    save_model,
-    stored_shapes,
-)
+from isl.labeling.model import InputContract, ModelConfig, load_model, save_model
 from isl.labeling.network import build_network
 from isl.labeling.unet import UNetConfig
+from isl.model_folder import bundled_models, model_directory, stored_shapes
 
 ARCHITECTURE = UNetConfig(levels=2, width=4)
 LABELS = ("NUCLEI", "MEMBRANE")
@@ -102,7 +95,7 @@ def test_weights_of_another_architecture_are_refused(folder: Path) -> None:
 def test_surplus_variables_are_refused(folder: Path) -> None:
     model = load_model(folder)
     arrays = safetensors.numpy.load_file(folder / "weights.safetensors")
-    from isl.labeling.model import fill
+    from isl.model_folder import fill
 
     with pytest.raises(InputError, match="'stray' belongs to no part of this network"):
         fill(model.network, {**arrays, "stray": np.zeros(1)}, source="here")

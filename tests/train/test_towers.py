@@ -6,7 +6,8 @@ import numpy as np
 from simulated_fields import write_dataset
 
 from isl.config import parse
-from isl.labeling.model import arrays_of, load_model
+from isl.labeling.model import load_model
+from isl.model_folder import arrays_of
 from isl_train.labeling import LabelingTask
 from isl_train.labeling_config import LabelingConfig
 from isl_train.loop import fit

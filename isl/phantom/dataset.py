@@ -40,18 +40,7 @@ def write_phantoms(
     Raises:
         InputError: The numbers make no dataset, or a file exists or cannot be written.
     """
-    if count < 1:
-        raise InputError(f"{directory}: {count} phantoms make no dataset; give 1 or more")
-    if not 0 <= validation <= count:
-        raise InputError(
-            f"{directory}: {validation} of {count} phantoms cannot be for validation; "
-            f"give 0 to {count}"
-        )
-    if seed < 0:
-        raise InputError(f"{directory}: seed {seed} is negative; give 0 or more")
-    manifest_path = directory / "dataset.toml"
-    if manifest_path.exists() and not overwrite:
-        raise InputError(f"{manifest_path}: exists already; give --overwrite to replace it")
+    manifest_path = new_manifest(directory, count, seed, validation, overwrite)
     fields = []
     for number in range(count):
         name = f"phantom-{number:03d}"
@@ -69,4 +58,25 @@ def write_phantoms(
             )
         )
     write_manifest(manifest_path, Manifest(fields=tuple(fields)), overwrite=overwrite)
+    return manifest_path
+
+
+def new_manifest(directory: Path, count: int, seed: int, validation: int, overwrite: bool) -> Path:
+    """Where the manifest of a simulated dataset will be.
+
+    Raises:
+        InputError: The numbers make no dataset, or there is a manifest already.
+    """
+    if count < 1:
+        raise InputError(f"{directory}: {count} phantoms make no dataset; give 1 or more")
+    if not 0 <= validation <= count:
+        raise InputError(
+            f"{directory}: {validation} of {count} phantoms cannot be for validation; "
+            f"give 0 to {count}"
+        )
+    if seed < 0:
+        raise InputError(f"{directory}: seed {seed} is negative; give 0 or more")
+    manifest_path = directory / "dataset.toml"
+    if manifest_path.exists() and not overwrite:
+        raise InputError(f"{manifest_path}: exists already; give --overwrite to replace it")
     return manifest_path

@@ -1,0 +1,123 @@
+import csv
+
+import numpy as np
+import pytest
+
+from isl import cli
+from isl.dataset import load_field, load_manifest
+from isl.errors import InputError
+from isl.imaging.image import Movie
+from isl.imaging.read import read_fluorescence, read_transmitted
+from isl.phantom import EmbryoConfig, make_embryo, write_embryos
+
+SIZE = {"height": 32, "width": 40, "planes": 2, "z_step": 12.0, "pixel_size": 4.0}
+CONFIG = EmbryoConfig(**SIZE, fewest_frames=2, most_frames=4, never=0.3)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("embryos")
+    assert write_embryos(folder, 3, CONFIG, 5, validation=1) == folder / "dataset.toml"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def embryos():
+    return {
+        f"embryo-{number:03d}": make_embryo(
+            CONFIG, np.random.default_rng([5, number]), f"embryo-{number:03d}"
+        )
+        for number in range(3)
+    }
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_frame_is_a_field_of_its_embryo(written, embryos):
+    manifest = load_manifest(written / "dataset.toml")
+    expected = [(name, t) for name, e in embryos.items() for t in range(e.development.frames)]
+    assert [field.name for field in manifest.fields] == [f"{n}-t{t:03d}" for n, t in expected]
+    for field, (name, t) in zip(manifest.fields, expected, strict=True):
+        assert field.group == name
+        assert field.split == ("validation" if name == "embryo-002" else "train")
+        loaded = load_field(field, ("EZRIN",))
+        np.testing.assert_array_equal(loaded.transmitted.planes, embryos[name].movie.frames[t])
+        np.testing.assert_array_equal(loaded.labels.channels, embryos[name].ezrin.channels[t])
+        assert loaded.transmitted.modality == "DIC"
+
+
+def test_movies_hold_the_same_frames(written, embryos):
+    for name, embryo in embryos.items():
+        movie = read_transmitted(written / "movies" / f"{name}.ome.tif")
+        assert isinstance(movie, Movie)
+        assert (movie.name, movie.modality, movie.interval) == (name, "DIC", 20)
+        assert movie.pixel_size == embryo.movie.pixel_size
+        np.testing.assert_array_equal(movie.frames, embryo.movie.frames)
+        ezrin = read_fluorescence(written / "ezrin" / f"{name}.ome.tif")
+        assert ezrin.labels == ("EZRIN",)
+        np.testing.assert_array_equal(ezrin.channels, embryo.ezrin.channels)
+
+
+def test_tables_say_what_truly_happened(written, embryos):
+    labels, truth = rows(written / "labels.csv"), rows(written / "truth.csv")
+    assert [row["embryo"] for row in truth] == list(embryos)
+    for row in truth:
+        development = embryos[row["embryo"]].development
+        own = [label for label in labels if label["embryo"] == row["embryo"]]
+        assert [int(label["t"]) for label in own] == list(range(development.frames))
+        onset = int(row["onset"]) if row["onset"] else None
+        assert onset == development.onset
+        polarized = [int(label["polarized"]) for label in own]
+        before = development.frames if onset is None else onset
+        assert polarized == [0] * before + [1] * (development.frames - before)
+        caps = [int(row[f"cap_{n}"]) if row[f"cap_{n}"] else None for n in range(8)]
+        assert caps == list(development.cap_onsets)
+        compaction = int(row["compaction"]) if row["compaction"] else None
+        assert compaction == development.compaction
+        assert row["polarized_before"] == str(int(development.polarized_before))
+    assert len({row["polarized"] for row in labels}) == 2
+
+
+def test_an_embryo_does_not_depend_on_how_many_follow(written, tmp_path):
+    write_embryos(tmp_path, 1, CONFIG, 5)
+    for file in (
+        "movies/embryo-000.ome.tif",
+        "ezrin/embryo-000.ome.tif",
+        "stacks/embryo-000/t001.tif",
+        "stacks/embryo-000/t001.ezrin.ome.tif",
+    ):
+        assert (tmp_path / file).read_bytes() == (written / file).read_bytes()
+
+
+def test_what_is_there_is_kept_unless_told_otherwise(tmp_path):
+    one = EmbryoConfig(**SIZE, fewest_frames=1, most_frames=1)
+    manifest = write_embryos(tmp_path, 1, one, 0)
+    with pytest.raises(InputError, match="exists already"):
+        write_embryos(tmp_path, 1, one, 1)
+    assert write_embryos(tmp_path, 1, one, 1, overwrite=True) == manifest
+
+
+def test_impossible_datasets_are_refused(tmp_path):
+    with pytest.raises(InputError, match="3 of 2"):
+        write_embryos(tmp_path / "new", 2, CONFIG, 0, validation=3)
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_command_makes_embryos_when_asked(tmp_path, capsys):
+    words = ["phantom", "--kind", "embryos", "--out", str(tmp_path / "e"), "--seed", "3"]
+    few = {**SIZE, "fewest_frames": 2, "most_frames": 2}
+    settings = [word for key, value in few.items() for word in ("--set", f"{key}={value}")]
+    assert cli.main([*words, *settings]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "e" / "dataset.toml")
+    assert len(load_manifest(tmp_path / "e" / "dataset.toml").fields) == 2
+    assert cli.main([*words, *settings]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_an_unknown_kind_is_refused(tmp_path, capsys):
+    assert cli.main(["phantom", "--kind", "embrios", "--out", str(tmp_path / "e")]) == 2
+    assert "did you mean 'embryos'?" in capsys.readouterr().err
+    assert not (tmp_path / "e").exists()

@@ -7,7 +7,7 @@ import scipy.ndimage
 def draw_well(
     height: int, width: int, pixel_size: float, chance: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Log of the intensity behind the walls, float32 [Y, X], 0 inside the well.
+    """Log of the intensity behind the walls, float32 [Y, X]; it tends to 0 inside the well.
 
     Args:
         height: Rows of the picture.
@@ -21,18 +21,14 @@ def draw_well(
         indexing="ij",
     )
     well = np.zeros((height, width), np.float32)
-    sides = (
-        (y, x, height * pixel_size),
-        (y[::-1], x, height * pixel_size),
-        (x, y, width * pixel_size),
-        (x[:, ::-1], y, width * pixel_size),
-    )
-    for depth, along, extent in sides:
+    # Distance from the side, position along it, and whether it lies level.
+    sides = ((y, x, True), (y[::-1], x, True), (x, y, False), (x[:, ::-1], y, False))
+    for depth, along, level in sides:
         place, slope, shown = rng.uniform(0.02, 0.1), rng.normal(0, 0.03), rng.uniform()
-        streaks = _streaks(depth.shape, depth is y or depth.base is y, rng)
+        streaks = _streaks(depth.shape, level, rng)
         if shown >= chance:
             continue
-        inward = depth - place * extent - slope * along
+        inward = depth - place * depth.max() - slope * along
         edge = np.exp(-np.where(inward > 0, inward / 3.0, -inward / 1.5))
         well += np.where(inward < 0, -0.15 + 0.12 * streaks, 0) - 0.9 * edge
     return well.astype(np.float32)

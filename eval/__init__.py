@@ -1,1 +1,1 @@
-"""The room for judging predictions, installed as `isl_eval`; nothing stands in it yet."""
+"""The room for judging predictions, installed as `isl_eval`."""

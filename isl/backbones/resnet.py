@@ -17,7 +17,14 @@ from isl.config import Config
 
 BATCH_NORM_EPSILON = 1e-5
 
-_STAGES = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
+Depth = Literal[10, 18, 26, 50]
+DEPTHS: dict[Depth, tuple[int, ...]] = {
+    10: (1, 1, 1, 1),
+    18: (2, 2, 2, 2),
+    26: (2, 2, 2, 2),
+    50: (3, 4, 6, 3),
+}
+"""Blocks of every stage, by depth."""
 _BASIC_DEPTHS = (10, 18)
 _BOTTLENECK_EXPANSION = 4
 
@@ -37,7 +44,7 @@ class ResNetConfig(Config):
     """
 
     kind: Literal["resnet"] = "resnet"
-    depth: Literal[10, 18, 26, 50] = 50
+    depth: Depth = 50
     width: int = pydantic.Field(default=64, ge=1)
     preactivation: bool = True
     stem: Literal["imagenet", "small"] = "imagenet"
@@ -53,7 +60,7 @@ class ResNetConfig(Config):
     @property
     def stages(self) -> tuple[int, ...]:
         """Blocks of every stage; each stage but the first halves the size."""
-        return _STAGES[self.depth]
+        return DEPTHS[self.depth]
 
     @property
     def bottleneck(self) -> bool:
@@ -272,7 +279,7 @@ def draw_weights(module: nnx.Module, rngs: nnx.Rngs) -> None:
 def max_pool(x: jax.Array) -> jax.Array:
     """Maximum over 3 x 3 with stride 2, one pixel beyond the border: [B, Y, X, C], halved.
 
-    The maximum of shifted copies: on a CPU `reduce_window` costs several times as much.
+    The maximum of shifted copies: on a CPU the gradient of `reduce_window` costs 2.5 times as much.
     """
     for axis in (1, 2):
         border = [(1, 1) if i == axis else (0, 0) for i in range(4)]

@@ -1,0 +1,284 @@
+"""From one recording to when the embryo polarized, and to all that lets a person judge that.
+
+The chain (specification, section 1): stacks are fused to all-in-focus frames, EZRIN is predicted
+for every frame, the ensemble says of every frame how likely it is after the onset, and the onset
+follows from that. Nothing here touches the disk.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, get_args
+
+import numpy as np
+
+from isl.errors import InputError
+from isl.imaging.image import Movie
+from isl.labeling.model import Model
+from isl.labeling.predict import Prediction, predict
+from isl.polarity.focus import fuse_movie
+from isl.polarity.onset import Onset, Rule, find_onset
+from isl.polarity.presence import Presence, watch_embryo
+from isl.polarity.recording import Recording
+
+RULES: tuple[Rule, ...] = get_args(Rule)
+MODALITY = "DIC"
+# The image first, and how unsure it is; both of every pixel's distribution.
+EZRIN_STATISTICS = ("mean", "standard_deviation")
+# Frames that pictures show, the onset in the middle.
+SHOWN = 9
+_AFTER = 1
+
+logger = logging.getLogger(__name__)
+
+
+class OnsetModel(Protocol):
+    """What is asked of an `isl.polarity.model.PolarityModel`."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        ...
+
+    @property
+    def hash(self) -> str:
+        """sha256 of its weights."""
+        ...
+
+    @property
+    def config(self) -> Any:
+        """Its `arm`, `combine`, `rule` and `threshold`, and more."""
+        ...
+
+    @property
+    def needs_ezrin(self) -> bool:
+        """Whether it reads EZRIN."""
+        ...
+
+    def ezrin_model(self) -> Model:
+        """The labeling model whose EZRIN it reads."""
+        ...
+
+    def member_logits(self, dic: np.ndarray, ezrin: np.ndarray | None) -> np.ndarray:
+        """Logits [M, T, 2] of frames and EZRIN, float32 [T, Y, X] in [0, 1]."""
+        ...
+
+    def activation_maps(self, dic: np.ndarray, ezrin: np.ndarray | None) -> np.ndarray:
+        """What speaks for each frame's predicted class, float32 [T, y, x]."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Assessment:
+    """What was found in one recording of T frames, by an ensemble of M members.
+
+    Attributes:
+        recording: What was assessed.
+        frames: float32 [T, Y, X] in [0, 1], all in focus, each stretched to the whole range.
+        presence: Where the embryo is.
+        ezrin: Mean and standard deviation of its predicted distribution, [T, 1, Y, X]; None where
+            the model knows no labeling model.
+        member_probabilities: float32 [M, T], P(after onset) of every member.
+        onsets: The onset by each of `RULES`.
+        rule: The one that counts.
+        threshold: The ensemble's probability above which a frame is called after onset.
+        shown: Frames for pictures.
+        activation: float32 [len(shown), y, x], what speaks for the class called, over the whole
+            frame.
+        warnings: One line for everything that a person should know.
+    """
+
+    recording: Recording
+    frames: np.ndarray
+    presence: Presence
+    ezrin: Prediction | None
+    member_probabilities: np.ndarray
+    onsets: Mapping[Rule, Onset]
+    rule: Rule
+    threshold: float
+    shown: tuple[int, ...]
+    activation: np.ndarray
+    warnings: tuple[str, ...]
+
+    @property
+    def onset(self) -> Onset:
+        """The onset by the rule that counts."""
+        return self.onsets[self.rule]
+
+
+def assess(
+    recording: Recording,
+    model: OnsetModel,
+    ezrin_model: Model | None,
+    *,
+    rule: Rule | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Assessment:
+    """Assesses one recording.
+
+    Args:
+        recording: Of two frames or more.
+        model: The ensemble.
+        ezrin_model: Predicts EZRIN from an all-in-focus frame, or from the recording's stacks; None
+            for an ensemble that needs none.
+        rule: How the onset follows from the probabilities; None: as the model says.
+        progress: Called with the number of EZRIN tiles done, and of all.
+
+    Raises:
+        InputError: The embryo leaves the field, or stacks do not fit the EZRIN model.
+    """
+    frames = all_in_focus(recording)
+    presence = watch_embryo(frames)
+    _check_presence(recording, presence)
+    warnings = _warnings(recording, presence)
+    ezrin = (
+        None if ezrin_model is None else _predict_ezrin(recording, frames, ezrin_model, progress)
+    )
+    seen = None if ezrin is None else ezrin.statistics[EZRIN_STATISTICS[0]][:, 0]
+    read = seen if model.needs_ezrin else None
+    logits = np.asarray(model.member_logits(frames, read))
+    probabilities = _softmax(logits)[..., _AFTER]
+    onsets: dict[Rule, Onset] = {
+        each: find_onset(
+            probabilities,
+            member_logits=logits,
+            combine=model.config.combine,
+            rule=each,
+            threshold=model.config.threshold,
+        )
+        for each in RULES
+    }
+    chosen: Rule = rule or model.config.rule
+    shown = frames_to_show(onsets[chosen].frame, len(recording))
+    some = list(shown)
+    return Assessment(
+        recording=recording,
+        frames=frames,
+        presence=presence,
+        ezrin=ezrin,
+        member_probabilities=probabilities,
+        onsets=onsets,
+        rule=chosen,
+        threshold=0.5 if model.config.combine == "vote" else model.config.threshold,
+        shown=shown,
+        activation=np.asarray(
+            model.activation_maps(frames[some], None if read is None else read[some])
+        ),
+        warnings=warnings + (() if ezrin is None else ezrin.warnings),
+    )
+
+
+def all_in_focus(recording: Recording) -> np.ndarray:
+    """Every frame all in focus, its lowest pixel 0 and its highest 1; float32 [T, Y, X].
+
+    Frames are stretched one by one because those that the bundled models learned from were.
+    """
+    if recording.frames.shape[1] == 1:
+        images = recording.frames[:, 0]
+    else:
+        images, _ = fuse_movie(recording.frames, source=recording.source)
+    images = np.asarray(images, np.float32)
+    low = images.min(axis=(1, 2), keepdims=True)
+    high = images.max(axis=(1, 2), keepdims=True)
+    return (images - low) / np.maximum(high - low, np.finfo(np.float32).tiny)
+
+
+def frames_to_show(onset: int | None, count: int) -> tuple[int, ...]:
+    """Frames around the onset; without one, frames spread over the whole recording.
+
+    Args:
+        onset: The onset's frame, or None.
+        count: How many frames there are.
+    """
+    if count <= SHOWN:
+        return tuple(range(count))
+    if onset is None:
+        return tuple(np.linspace(0, count - 1, SHOWN).round().astype(int).tolist())
+    first = min(max(onset - SHOWN // 2, 0), count - SHOWN)
+    return tuple(range(first, first + SHOWN))
+
+
+def _check_presence(recording: Recording, presence: Presence) -> None:
+    if presence.leaves is None:
+        return
+    number = recording.numbers[presence.leaves]
+    remedy = f"give --frames {recording.numbers[0]}:{number} to judge what comes before"
+    if presence.leaves < 2:
+        remedy = f"give --frames {number + 1}: or later to judge what comes after"
+    raise InputError(
+        f"{recording.source}: the embryo leaves the field: at {recording.frame(presence.leaves)} "
+        f"{presence.area[presence.leaves]:.0%} of it is seen; {remedy}"
+    )
+
+
+def _warnings(recording: Recording, presence: Presence) -> tuple[str, ...]:
+    warnings = []
+    if recording.modality not in (None, MODALITY):
+        warnings.append(
+            f"says that it is {recording.modality}; the models were made for {MODALITY}"
+        )
+    if not presence.found:
+        warnings.append(
+            "no embryo was told from its surroundings, so it may leave the field unseen"
+        )
+    if presence.faint:
+        faint = _listed(recording, presence.faint)
+        warnings.append(f"the embryo is hardly seen, perhaps out of focus, in {faint}")
+    if presence.across:
+        across = _listed(recording, presence.across)
+        warnings.append(f"the embryo lies across the border in {across}")
+    for warning in warnings:
+        logger.warning("%s: %s", recording.source, warning)
+    return tuple(warnings)
+
+
+def _listed(recording: Recording, frames: tuple[int, ...]) -> str:
+    if len(frames) > 3:
+        return f"{len(frames)} frames, the first of them {recording.frame(frames[0])}"
+    return ", ".join(recording.frame(t) for t in frames)
+
+
+def _predict_ezrin(
+    recording: Recording,
+    frames: np.ndarray,
+    model: Model,
+    progress: Callable[[int, int], None] | None,
+) -> Prediction:
+    """Mean and deviation of EZRIN, from frames in focus or from the stacks they come from."""
+    planes = recording.frames.shape[1]
+    expected = model.config.input.planes
+    if expected not in (1, planes):
+        raise InputError(
+            f"{recording.source}: has {planes} planes; model '{model.name}' predicts EZRIN from "
+            f"{expected} (give --axes if these are no planes, or another --model)"
+        )
+    movie = Movie(
+        name=recording.name,
+        frames=frames[:, None] if expected == 1 else recording.frames,
+        pixel_size=recording.pixel_size,
+        interval=recording.interval,
+        modality=model.config.input.modality,
+        source=recording.source,
+    )
+    return predict(
+        model,
+        movie,
+        labels=(_ezrin_label(model),),
+        statistics=EZRIN_STATISTICS,
+        progress=progress,
+    )
+
+
+def _ezrin_label(model: Model) -> str:
+    named = [label for label in model.labels if "EZRIN" in label.upper()]
+    if not named:
+        raise InputError(
+            f"model '{model.name}' predicts {', '.join(model.labels)}, not EZRIN; take another one"
+        )
+    return named[0]
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the last axis."""
+    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return raised / raised.sum(axis=-1, keepdims=True)

@@ -11,11 +11,11 @@ from isl.phantom.shapes import Window, filled, shell, window
 
 # Refractive index above the medium's. Single scattering through a whole embryo holds for less
 # than real cells have.
-CYTOPLASM, GRANULE, NUCLEUS, SURFACE, CONTACT = 0.0030, 0.0100, 0.0022, 0.005, 0.005
+CYTOPLASM, GRANULE, NUCLEUS, SURFACE, CONTACT = 0.0026, 0.0070, 0.0019, 0.004, 0.004
 CAP, ZONA, SPECK = 0.007, 0.0022, 0.015
 # Light lost for each um of path, as the logarithm of amplitude: what steep surfaces bend beyond the
 # objective's aperture, and what granules absorb.
-RIM_LOSS, GRANULE_LOSS, CAP_LOSS = 0.045, 0.030, 0.03
+RIM_LOSS, GRANULE_LOSS, CAP_LOSS = 0.026, 0.016, 0.025
 # Dye per volume; the cytoplasm's is drawn for each embryo.
 SURFACE_DYE, CONTACT_DYE, CAP_DYE = 0.25, 0.1, 2.8
 SKIN = 1.2

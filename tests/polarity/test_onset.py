@@ -312,6 +312,24 @@ def test_a_vote_is_the_share_of_members_above_the_threshold():
     assert text(lower.calls) == "011"
 
 
+def test_the_threshold_is_the_members_and_half_of_the_votes_is_none():
+    # With a threshold of 0.4 two of four call the last frame: still no majority.
+    found = find_onset(
+        np.array([[0.1, 0.45], [0.1, 0.6], [0.1, 0.2], [0.1, 0.3]]), combine="vote", threshold=0.4
+    )
+    assert found.probability.tolist() == [0.0, 0.5]
+    assert found.censored
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.3])
+def test_the_posterior_mixes_members_and_ensemble_in_equal_parts(threshold):
+    members = np.random.default_rng(6).random((3, 10))
+    found = find_onset(members, threshold=threshold, temper=0.6)
+    parts = [*members, members.mean(axis=0)]
+    expected = sum(change_point_posterior(part, threshold=threshold, temper=0.6) for part in parts)
+    np.testing.assert_allclose(found.posterior, expected / 4, rtol=1e-12)
+
+
 def test_a_frame_is_called_above_the_threshold():
     members = np.array([[0.3, 0.5, 0.6, 0.7]])
     assert text(find_onset(members).calls) == "0011"

@@ -161,6 +161,11 @@ def figure(png: bytes, *, alt: str, caption: str = "", wide: bool = False) -> Bl
     )
 
 
+def verbatim(text: str) -> Block:
+    """A text as it is written, line by line."""
+    return Block(f"<pre>{html.escape(text)}</pre>")
+
+
 def folded(summary: str, blocks: Sequence[Block]) -> Block:
     """Blocks that are shown when their summary is clicked; on paper they are always shown."""
     inside = "\n".join(blocks)
@@ -217,6 +222,8 @@ dd { margin: 0; overflow-wrap: anywhere }
 figure { margin: 1rem 0 }
 figure img { display: block; max-width: 100%; height: auto; border-radius: 4px }
 figcaption { color: var(--soft); font-size: .9rem; margin-top: .4rem; max-width: 46rem }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .86rem; margin: .6rem 0;
+  padding: .8rem 1rem; background: #f4f6f8 }
 details { margin: .8rem 0 }
 summary { cursor: pointer; color: var(--link) }
 .badge { display: inline-block; padding: 0 .55em; border-radius: 1em; white-space: nowrap;

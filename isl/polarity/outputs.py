@@ -87,7 +87,7 @@ def record(
         source_hash: `isl.labeling.provenance.content_hash` of the input.
         files: Where the images are written.
         device: What computed it.
-        seconds: Wall time from opening the input to the last image.
+        seconds: Wall time from opening the input to the onset.
     """
     recording = assessment.recording
     return {

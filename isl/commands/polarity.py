@@ -1,0 +1,86 @@
+"""The command `isl polarity`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isl.errors import InputError, unknown
+
+
+def polarity(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            help="TIFF movies of stacks or of all-in-focus frames, folders of one embryo's frames, "
+            "or folders of such things.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A bundled model's name (isl models) or a model folder; polarity by default."
+        ),
+    ] = None,
+    interval_minutes: Annotated[
+        float | None,
+        typer.Option(metavar="M", help="Minutes between frames, whatever the files say."),
+    ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A:B|TABLE.csv",
+            help="Frames to use, from 0 (B excluded), such as those of the 8-cell stage; or a "
+            "table with the columns embryo and frames (A:B).",
+        ),
+    ] = None,
+    onset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="smoothed|change_point",
+            help="How the onset follows from P(t): the first smoothed call, or the most likely "
+            "single change; as the model says by default.",
+        ),
+    ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(help="What a TIFF's dimensions are, where it does not say, e.g. TZYX."),
+    ] = None,
+    channel: Annotated[
+        str | None, typer.Option(help="The transmitted-light channel, where there are several.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep embryos that are done, made in the same way.")
+    ] = False,
+) -> None:
+    """Tells when embryos polarized, with the pictures to judge it by; for research only."""
+    from isl.commands.recordings import Request, assess_recordings
+    from isl.polarity.assess import RULES
+    from isl.polarity.recording import parse_frames, read_frame_table
+
+    if interval_minutes is not None and not 0 < interval_minutes < float("inf"):
+        raise InputError(f"--interval-minutes {interval_minutes:g}: expected minutes above 0")
+    if onset is not None and onset not in RULES:
+        raise unknown("onset rule", onset, RULES)
+    request = Request(
+        inputs=tuple(inputs),
+        out=out,
+        model=model,
+        interval=interval_minutes,
+        frames=None if frames is None else parse_frames(frames) or read_frame_table(Path(frames)),
+        rule=next((rule for rule in RULES if rule == onset), None),
+        axes=axes,
+        channel=channel,
+        device=device,
+        overwrite=overwrite,
+        resume=resume,
+    )
+    code = assess_recordings(request)
+    if code:
+        raise typer.Exit(code)

@@ -1,0 +1,198 @@
+"""The report on embryos: a table of onsets, and for each embryo the pictures to judge it by."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from isl.polarity.outputs import PURPOSE, duration, sentence
+from isl.report import (
+    Badge,
+    Block,
+    Cell,
+    Link,
+    Tone,
+    facts,
+    figure,
+    folded,
+    heading,
+    notice,
+    page,
+    paragraph,
+    table,
+    verbatim,
+)
+
+_VERDICTS: Mapping[str, tuple[str, Tone]] = {
+    "onset": ("polarized", "good"),
+    "censored": ("not polarized", "plain"),
+    "cannot_tell": ("cannot tell", "attention"),
+}
+_RULES = {
+    "smoothed": "first call after smoothing",
+    "change_point": "most likely single change",
+}
+_HOW_TO_READ = (
+    "A recording's frames are brought into focus, EZRIN is predicted for each of them, and every "
+    "member of an ensemble says how likely the frame is after polarization began. Frames count "
+    "from 0 in file order. The onset is the first frame after polarization began; a 90 % interval "
+    "stands beside it, which is wide where members disagree or P(t) rises slowly. Where fewer than "
+    "two thirds of the members put the onset within 2 frames of it, the verdict is that it cannot "
+    "be told: look at the frames."
+)
+_FILM_STRIP = (
+    "Frames around the onset, cut out around the embryo; below, what the ensemble says of every "
+    "frame, without any use of time, and the calls before and after smoothing. Predicted EZRIN is "
+    "a hypothesis about a stain, not a measurement; one scale for all frames shown."
+)
+_OVERLAYS = (
+    "What speaks for (red) and against (blue) what each frame is called, averaged over members. It "
+    "says where a network looked, not what it saw."
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class EmbryoPictures:
+    """One embryo that was assessed.
+
+    Attributes:
+        made: Its record, see `isl.polarity.outputs.record`.
+        film_strip: A PNG.
+        overlays: A PNG.
+    """
+
+    made: Mapping[str, Any]
+    film_strip: bytes
+    overlays: bytes
+
+
+def embryo_page(
+    embryos: Sequence[EmbryoPictures], failed: Mapping[str, str], *, card: str = ""
+) -> str:
+    """The report as HTML.
+
+    Args:
+        embryos: At least one, in order.
+        failed: What was wrong with recordings that could not be assessed, by name.
+        card: What the model says of itself.
+    """
+    records = [embryo.made for embryo in embryos]
+    model = records[0]["model"]
+    ezrin = records[0]["ezrin_model"]
+    blocks = [
+        notice(PURPOSE),
+        table(_COLUMNS, [_row(made) for made in records], caption="Onset of polarization"),
+        *_left_out(failed),
+        paragraph(_HOW_TO_READ),
+        paragraph(
+            f"Model: {model['name']} ({_ARMS.get(model['arm'], model['arm'])}"
+            + (f"; EZRIN by {ezrin['name']}" if ezrin else "")
+            + ")."
+        ),
+    ]
+    if card:
+        blocks.append(
+            folded("What the model was made from, and how well it does", [verbatim(card)])
+        )
+    for embryo in embryos:
+        blocks += _embryo(embryo)
+    versions = records[0]["versions"]
+    count = len(records)
+    return page(
+        f"Polarization onset of {count} embryo{'s' if count > 1 else ''}",
+        blocks,
+        footer=f"Made by isl polarity (isl {versions.get('isl', '')}). {PURPOSE}",
+    )
+
+
+_COLUMNS = ("Embryo", "Verdict", "Onset", "90 % interval", "Time", "Agreement", "Frames")
+_ARMS = {
+    "dic": "reads transmitted light",
+    "ezrin": "reads predicted EZRIN",
+    "dic+ezrin": "reads transmitted light and predicted EZRIN",
+}
+
+
+def _row(made: Mapping[str, Any]) -> list[Cell]:
+    onset = made["onset"]
+    name = made["embryo"]
+    return [
+        Link(name, name),
+        Badge(*_VERDICTS[made["verdict"]]),
+        onset["frame"],
+        _interval(onset),
+        None if onset["minutes"] is None else duration(onset["minutes"]),
+        f"{onset['agreement']:.0%}",
+        len(made["frames"]),
+    ]
+
+
+def _interval(onset: Mapping[str, Any]) -> str:
+    """Both ends, as far as they lie in the recording."""
+    return (
+        f"{onset['low']} or later"
+        if onset["high"] is None
+        else f"{onset['low']} to {onset['high']}"
+    )
+
+
+def _left_out(failed: Mapping[str, str]) -> list[Block]:
+    if not failed:
+        return []
+    rows = [(name, error) for name, error in failed.items()]
+    return [table(("Not assessed", "Why"), rows)]
+
+
+def _embryo(embryo: EmbryoPictures) -> list[Block]:
+    made = embryo.made
+    name = made["embryo"]
+    text = sentence(made)
+    return [
+        heading(name, anchor=name),
+        paragraph(Badge(*_VERDICTS[made["verdict"]]), f" {text[0].upper()}{text[1:]}."),
+        *(notice(f"{warning[0].upper()}{warning[1:]}.") for warning in made["warnings"]),
+        figure(
+            embryo.film_strip,
+            alt=f"Film strip of {name}: {text}",
+            caption=_FILM_STRIP,
+            wide=True,
+        ),
+        figure(
+            embryo.overlays,
+            alt=f"Class activation maps over frames of {name} around the onset",
+            caption=_OVERLAYS,
+            wide=True,
+        ),
+        folded(f"How {name} was assessed", [facts(_facts(made))]),
+    ]
+
+
+def _facts(made: Mapping[str, Any]) -> dict[str, Cell]:
+    source, model, ezrin = made["input"], made["model"], made["ezrin_model"]
+    by_rule = {
+        f"Onset by {_RULES[rule]}": _onset(found["onset"]) for rule, found in made["rules"].items()
+    }
+    members = ["none" if own is None else str(own) for own in made["members"]["onsets"]]
+    return {
+        **by_rule,
+        "Rule that counts": _RULES[made["rule"]],
+        "Onsets of the members": ", ".join(members),
+        "Threshold": f"{model['threshold']:g}",
+        "Input": f"{source['path']} ({source['axes']} {' x '.join(map(str, source['shape']))})",
+        "Frames used": f"{source['first_frame']} to {source['last_frame']}",
+        "Interval": _minutes(source["interval_minutes"]),
+        "Input sha256": source["sha256"],
+        "Model": f"{model['name']}, sha256 {model['sha256']}",
+        "EZRIN model": f"{ezrin['name']}, sha256 {ezrin['sha256']}" if ezrin else "none",
+        "Computed": f"{made['finished']} on {made['device']} in {made['seconds']:.1f} s",
+        "Versions": ", ".join(f"{name} {version}" for name, version in made["versions"].items()),
+    }
+
+
+def _onset(onset: Mapping[str, Any]) -> str:
+    if onset["frame"] is None:
+        return f"none (90 %: {_interval(onset)})"
+    return f"frame {onset['frame']} (90 %: {_interval(onset)})"
+
+
+def _minutes(interval: float | None) -> str:
+    return "not known" if interval is None else f"{interval:g} min"

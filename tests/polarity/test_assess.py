@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+from simulated_recordings import PatchEnsemble, make_frames, tiny_ezrin_model
+
+from isl.errors import InputError
+from isl.polarity import assess as module
+from isl.polarity.assess import SHOWN, all_in_focus, assess, frames_to_show
+from isl.polarity.recording import Recording
+
+
+def recording_of(frames, **others):
+    count = len(frames)
+    given = {
+        "name": "E1",
+        "numbers": tuple(range(count)),
+        "frame_names": tuple(f"t{t}.png" for t in range(count)),
+        "steps": tuple(range(count)),
+        "source": "E1",
+    }
+    return Recording(frames=frames if frames.ndim == 4 else frames[:, None], **given | others)
+
+
+@pytest.fixture(scope="module")
+def ezrin_model(tmp_path_factory):
+    return tiny_ezrin_model(tmp_path_factory.mktemp("models") / "ezrin")
+
+
+def test_the_onset_follows_from_the_frames():
+    model = PatchEnsemble(arm="dic")
+    found = assess(recording_of(make_frames(8, onset=5)), model, None)
+    assert found.onset.verdict == "onset"
+    assert found.onset.frame == 5
+    assert found.rule == "smoothed"
+    assert found.onsets["change_point"].frame == 5
+    assert found.member_probabilities.shape == (3, 8)
+    np.testing.assert_allclose(found.member_probabilities[:, 6], 1 / (1 + np.exp(-3.0)), rtol=1e-6)
+    assert found.ezrin is None
+    assert found.warnings == ()
+
+
+def test_another_rule_counts_when_asked_for():
+    found = assess(
+        recording_of(make_frames(6, onset=2)), PatchEnsemble(arm="dic"), None, rule="change_point"
+    )
+    assert found.rule == "change_point"
+    assert found.onset is found.onsets["change_point"]
+
+
+@pytest.mark.parametrize(("arm", "reads"), [("dic+ezrin", True), ("ezrin", True), ("dic", False)])
+def test_ezrin_is_predicted_and_given_to_those_that_read_it(ezrin_model, arm, reads):
+    recording = recording_of(make_frames(4, onset=2))
+    model = PatchEnsemble(arm=arm, ezrin=ezrin_model)
+    found = assess(recording, model, ezrin_model)
+    assert found.ezrin is not None
+    assert found.ezrin.statistics["mean"].shape == (4, 1, *recording.frames.shape[2:])
+    assert model.given is not None
+    frames, seen = model.given
+    np.testing.assert_array_equal(frames, found.frames)
+    if reads:
+        np.testing.assert_array_equal(seen, found.ezrin.statistics["mean"][:, 0])
+    else:
+        assert seen is None
+
+
+def test_frames_are_stretched_one_by_one():
+    frames = make_frames(3)
+    stretched = all_in_focus(recording_of(frames))
+    # These reach 0 and 255 already, as published frames do.
+    np.testing.assert_allclose(stretched, frames / np.float32(255), atol=1e-7)
+    darker = (frames.astype(np.uint16) * 7 + 300).astype(np.uint16)
+    np.testing.assert_allclose(all_in_focus(recording_of(darker)), stretched, atol=1e-6)
+
+
+def test_stacks_are_fused(monkeypatch):
+    frames = make_frames(3, size=(40, 48))
+    stacks = np.stack([frames // 2, frames], axis=1)
+    monkeypatch.setattr(module, "fuse_movie", lambda given, source: (given[:, 1], None))
+    expected = all_in_focus(recording_of(frames))
+    np.testing.assert_array_equal(all_in_focus(recording_of(stacks)), expected)
+
+
+def test_a_stack_of_one_plane_is_used_as_it_is(monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("there is nothing to fuse")
+
+    monkeypatch.setattr(module, "fuse_movie", never)
+    assert all_in_focus(recording_of(make_frames(2)[:, None])).shape[0] == 2
+
+
+def test_stacks_that_fit_the_ezrin_model_are_given_to_it_whole(tmp_path):
+    model = tiny_ezrin_model(tmp_path / "stacks", planes=2)
+    frames = make_frames(3, size=(40, 48))
+    recording = recording_of(np.stack([frames, frames // 2], axis=1))
+    found = assess(recording, PatchEnsemble(ezrin=model), model)
+    assert found.ezrin is not None
+    assert found.ezrin.planes == (0, 1)
+    wrong = recording_of(np.stack([frames] * 3, axis=1))
+    with pytest.raises(InputError, match="has 3 planes; model 'tiny-ezrin' predicts EZRIN from 2"):
+        assess(wrong, PatchEnsemble(ezrin=model), model)
+
+
+def test_an_embryo_that_leaves_is_refused_by_frame():
+    frames = make_frames(12, size=(160, 192), onset=None, drift=12.0)
+    recording = recording_of(frames, numbers=tuple(range(20, 32)))
+    with pytest.raises(
+        InputError, match=r"leaves the field: at frame 2[789] \(t\d\.png\)"
+    ) as error:
+        assess(recording, PatchEnsemble(arm="dic"), None)
+    assert "give --frames 20:2" in str(error.value)
+
+
+def test_warnings_name_what_is_odd():
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (3, 40, 40), dtype=np.uint8)
+    recording = recording_of(noise, modality="PHASE_CONTRAST")
+    first, second = assess(recording, PatchEnsemble(arm="dic"), None).warnings
+    assert "PHASE_CONTRAST; the models were made for DIC" in first
+    assert "no embryo was told from its surroundings" in second
+
+
+@pytest.mark.parametrize(
+    ("onset", "count"),
+    [(None, 2), (None, SHOWN), (None, 30), (0, 2), (1, 2), (0, 30), (3, 30), (10, 30), (29, 30)],
+)
+def test_frames_that_are_shown(onset, count):
+    shown = frames_to_show(onset, count)
+    assert len(shown) == min(count, SHOWN)
+    assert all(0 <= t < count for t in shown)
+    assert list(shown) == sorted(set(shown))
+    if onset is not None:
+        assert onset in shown
+        assert shown[-1] - shown[0] == len(shown) - 1
+    else:
+        assert (shown[0], shown[-1]) == (0, count - 1)
+
+
+def test_activation_is_asked_for_of_the_frames_shown():
+    found = assess(recording_of(make_frames(14, onset=8)), PatchEnsemble(arm="dic"), None)
+    assert found.shown == (4, 5, 6, 7, 8, 9, 10, 11, 12)
+    assert found.activation.shape == (SHOWN, 4, 4)

@@ -1,0 +1,303 @@
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from simulated_recordings import make_frames, write_frames, write_movie
+
+from isl.errors import InputError
+from isl.polarity.recording import (
+    FrameRange,
+    find_recordings,
+    limit_of,
+    parse_frames,
+    read_frame_table,
+    read_recording,
+)
+
+FRAMES = make_frames(6, onset=3, size=(20, 24))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_frames(tmp_path / "E016", FRAMES, first=8)
+
+
+def refusal(function, *arguments, **options):
+    with pytest.raises(InputError) as error:
+        function(*arguments, **options)
+    return str(error.value)
+
+
+def test_a_folder_of_frames_is_read_in_natural_order(folder):
+    recording = read_recording(folder)
+    assert recording.name == "E016"
+    np.testing.assert_array_equal(recording.frames, FRAMES[:, None])
+    assert recording.numbers == recording.steps == (0, 1, 2, 3, 4, 5)
+    assert recording.frame_names == tuple(f"t{n:03d}.png" for n in range(8, 14))
+    assert recording.interval is None
+    assert recording.minutes(3) is None
+    assert recording.frame(2) == "frame 2 (t010.png)"
+
+
+def test_numbers_without_leading_zeros_are_ordered_by_value(tmp_path):
+    folder = write_frames(tmp_path / "a", FRAMES, first=8, pattern="Embryo16t{}.png")
+    np.testing.assert_array_equal(read_recording(folder).frames[:, 0], FRAMES)
+
+
+@pytest.mark.parametrize("axes", ["TZYX", "TYX", "TCYX"])
+def test_a_movie_is_read_as_its_file_says(tmp_path, axes):
+    frames = FRAMES if axes == "TYX" else FRAMES[:, None]
+    path = write_movie(tmp_path / "movie.ome.tif", frames, axes, interval=20)
+    recording = read_recording(path)
+    np.testing.assert_array_equal(recording.frames, FRAMES[:, None])
+    assert recording.name == "movie"
+    assert recording.interval == pytest.approx(20)
+    assert recording.minutes(3) == pytest.approx(60)
+    assert read_recording(path, interval=30).minutes(3) == 90
+    assert recording.frame(2) == "frame 2"
+
+
+def test_a_movie_of_stacks_keeps_its_planes(tmp_path):
+    stacks = np.stack([FRAMES, FRAMES // 2], axis=1)
+    path = write_movie(tmp_path / "stacks.ome.tif", stacks, "TZYX")
+    np.testing.assert_array_equal(read_recording(path).frames, stacks)
+
+
+def test_pages_of_a_plain_file_are_time_points(tmp_path):
+    path = tmp_path / "plain.tif"
+    tifffile.imwrite(path, FRAMES, photometric="minisblack", metadata=None)
+    np.testing.assert_array_equal(read_recording(path).frames, FRAMES[:, None])
+
+
+def test_a_folder_may_hold_a_stack_a_time_point(tmp_path):
+    folder = tmp_path / "E1"
+    folder.mkdir()
+    stacks = np.stack([FRAMES, FRAMES // 2], axis=1)
+    for t, stack in enumerate(stacks):
+        write_movie(folder / f"t{t}.ome.tif", stack, "ZYX")
+    assert find_recordings([folder]) == [("E1", folder)]
+    np.testing.assert_array_equal(read_recording(folder).frames, stacks)
+
+
+def test_frames_are_limited_and_keep_their_numbers(folder, tmp_path):
+    recording = read_recording(folder, frames=FrameRange(start=2, stop=5), interval=20)
+    np.testing.assert_array_equal(recording.frames[:, 0], FRAMES[2:5])
+    assert recording.numbers == (2, 3, 4)
+    assert recording.frame_names[0] == "t010.png"
+    assert recording.minutes(0) == 40
+    path = write_movie(tmp_path / "m.ome.tif", FRAMES, "TYX")
+    recording = read_recording(path, frames=FrameRange(start=4))
+    np.testing.assert_array_equal(recording.frames[:, 0], FRAMES[4:])
+    assert recording.numbers == (4, 5)
+
+
+def test_a_range_beyond_the_recording_is_refused(folder):
+    line = refusal(read_recording, folder, frames=parse_frames("2:9"))
+    assert "--frames 2:9 asks for frames 2 to 8, but its 6 frames are 0 to 5" in line
+    assert "0 to 5" in refusal(read_recording, folder, frames=parse_frames("6:"))
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "stop"), [("4:30", 4, 30), (":7", 0, 7), (" 3: ", 3, None), (":", 0, None)]
+)
+def test_frames_as_typed(text, start, stop):
+    parsed = parse_frames(text)
+    assert parsed is not None
+    assert (parsed.start, parsed.stop) == (start, stop)
+
+
+def test_frames_that_are_none():
+    assert parse_frames("table.csv") is None
+    assert "names no frame" in refusal(parse_frames, "5:5")
+    assert "names no frame" in refusal(parse_frames, ":0")
+
+
+def test_a_table_limits_each_embryo(tmp_path):
+    table = tmp_path / "stage.csv"
+    table.write_text("embryo,frames,remark\nE016,4:30,\nE052,:,all\n")
+    limits = read_frame_table(table)
+    assert (limits["E016"].start, limits["E016"].stop) == (4, 30)
+    assert limit_of("E052", tmp_path, limits).stop is None
+    line = refusal(limit_of, "E061", tmp_path / "E061", limits)
+    assert "E061: the table of --frames" in line
+    assert "unknown embryo 'E061'" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("embryo,range\nE1,1:2\n", "unknown column 'frames'"),
+        ("embryo,frames\nE1,1-2\n", "line 2 has embryo 'E1' and frames '1-2'"),
+        ("embryo,frames\n,1:2\n", "line 2 has embryo ''"),
+        ("embryo,frames\nE1\n", "line 2 has embryo 'E1' and frames ''"),
+        ("embryo,frames\nE1,1:2\nE1,1:3\n", "line 3 names embryo 'E1' again"),
+        ("", "unknown column 'embryo'"),
+    ],
+)
+def test_tables_that_are_wrong(tmp_path, text, line):
+    table = tmp_path / "stage.csv"
+    table.write_text(text)
+    assert line in refusal(read_frame_table, table)
+
+
+def test_a_table_that_is_not_there(tmp_path):
+    line = refusal(read_frame_table, tmp_path / "no.csv")
+    assert "is neither A:B, such as 4:30, nor a table that exists" in line
+
+
+def test_missing_frames_are_refused_by_name(folder):
+    (folder / "t010.png").unlink()
+    line = refusal(read_recording, folder)
+    assert "1 frame is missing between t009.png (frame 1) and t011.png (frame 2)" in line
+    assert "--frames :2 or --frames 2:" in line
+
+
+def test_beyond_missing_frames_time_goes_on(folder):
+    (folder / "t010.png").unlink()
+    (folder / "t011.png").unlink()
+    recording = read_recording(folder, frames=FrameRange(start=2), interval=20)
+    assert recording.numbers == (2, 3)
+    assert recording.steps == (4, 5)
+    assert recording.minutes(0) == 80
+
+
+@pytest.mark.parametrize("numbers", [(0, 2, 4, 6, 8, 10), (5, 15, 25, 35, 45, 55)])
+def test_frames_numbered_in_even_steps_are_complete(tmp_path, numbers):
+    folder = tmp_path / "even"
+    folder.mkdir()
+    for number, frame in zip(numbers, FRAMES, strict=True):
+        Image.fromarray(frame).save(folder / f"t{number}.png")
+    assert read_recording(folder).steps == (0, 1, 2, 3, 4, 5)
+
+
+def test_every_second_frame_missing_for_a_while_is_noticed(tmp_path):
+    folder = tmp_path / "uneven"
+    folder.mkdir()
+    for number, frame in zip((0, 2, 4, 5, 6, 7), FRAMES, strict=True):
+        Image.fromarray(frame).save(folder / f"t{number}.png")
+    assert "1 frame is missing between t0.png (frame 0)" in refusal(read_recording, folder)
+
+
+def test_the_number_that_counts_is_told_from_the_time_of_day(tmp_path):
+    folder = tmp_path / "clock"
+    folder.mkdir()
+    for t, (clock, frame) in enumerate(zip((900, 913, 929, 941, 957, 1012), FRAMES, strict=True)):
+        Image.fromarray(frame).save(folder / f"2021-03-05_{clock:04d}_p3_t{t}.png")
+    assert read_recording(folder).steps == (0, 1, 2, 3, 4, 5)
+
+
+def test_frames_without_numbers_are_taken_in_order(tmp_path):
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    for letter, frame in zip("abcdef", FRAMES, strict=True):
+        Image.fromarray(frame).save(folder / f"{letter}.png")
+    np.testing.assert_array_equal(read_recording(folder).frames[:, 0], FRAMES)
+
+
+def test_a_stray_picture_among_frames_is_refused(folder):
+    Image.fromarray(FRAMES[0]).save(folder / "overview.png")
+    line = refusal(read_recording, folder)
+    assert "overview.png is not named like the other frames (t008.png)" in line
+
+
+def test_planes_as_files_of_their_own_are_refused(tmp_path):
+    folder = tmp_path / "planes"
+    folder.mkdir()
+    for t in range(2):
+        for z in range(3):
+            Image.fromarray(FRAMES[t]).save(folder / f"t{t}_z{z}.png")
+    line = refusal(read_recording, folder)
+    assert "t0_z0.png, t0_z1.png and others count more than time points" in line
+
+
+def test_one_frame_is_refused(tmp_path):
+    folder = write_frames(tmp_path / "one", FRAMES[:1])
+    assert "holds one frame to use" in refusal(read_recording, folder)
+    path = write_movie(tmp_path / "one.ome.tif", FRAMES[:1, None], "TZYX")
+    assert "holds one frame to use" in refusal(read_recording, path)
+    several = write_frames(tmp_path / "several", FRAMES)
+    assert "holds one frame to use" in refusal(
+        read_recording, several, frames=FrameRange(start=2, stop=3)
+    )
+
+
+def test_a_stack_is_no_movie_and_the_remedy_is_said(tmp_path):
+    path = write_movie(tmp_path / "stack.ome.tif", FRAMES, "ZYX")
+    line = refusal(read_recording, path)
+    assert "holds one frame to use" in line
+    assert "give --axes TYX if its 6 planes are time points" in line
+    assert read_recording(path, axes="TYX").frames.shape == (6, 1, 20, 24)
+
+
+def test_frames_of_differing_sizes_are_refused_by_name(folder):
+    Image.fromarray(FRAMES[0, :-2]).save(folder / "t011.png")
+    line = refusal(read_recording, folder)
+    assert "t011.png: has 18 x 24 pixels, but t008.png has 20 x 24" in line
+
+
+def test_frames_of_differing_types_are_refused_by_name(folder):
+    Image.fromarray(FRAMES[0].astype(np.uint16)).save(folder / "t011.png")
+    line = refusal(read_recording, folder)
+    assert "t011.png: has uint16 type, but t008.png has uint8" in line
+
+
+def test_empty_frames_are_refused_by_name(folder):
+    Image.fromarray(np.full_like(FRAMES[0], 7)).save(folder / "t011.png")
+    line = refusal(read_recording, folder)
+    assert "frame 3 (t011.png) is empty (every pixel is 7)" in line
+    assert read_recording(folder, frames=FrameRange(stop=3)).numbers == (0, 1, 2)
+
+
+def test_frames_that_are_no_numbers_are_refused(tmp_path):
+    frames = FRAMES.astype(np.float32) / 255
+    frames[4, 2, 2] = np.nan
+    path = write_movie(tmp_path / "nan.ome.tif", frames, "TYX")
+    assert "frame 4 holds pixels that are NaN" in refusal(read_recording, path)
+
+
+def test_recordings_in_a_folder(tmp_path):
+    write_frames(tmp_path / "E10", FRAMES)
+    write_frames(tmp_path / "E9", FRAMES)
+    write_movie(tmp_path / "m2.ome.tif", FRAMES, "TYX")
+    (tmp_path / "notes.txt").write_text("")
+    Image.fromarray(FRAMES[0]).save(tmp_path / "overview.png")
+    (tmp_path / "empty").mkdir()
+    out = write_frames(tmp_path / "out", FRAMES)
+    write_frames(tmp_path / ".hidden", FRAMES)
+    found = find_recordings([tmp_path], leave_out=out)
+    assert [name for name, _ in found] == ["E9", "E10", "m2"]
+
+
+def test_recordings_of_one_name_are_refused(tmp_path):
+    first = write_frames(tmp_path / "a" / "E1", FRAMES)
+    second = write_frames(tmp_path / "b" / "E1", FRAMES)
+    assert "has the same name 'E1'" in refusal(find_recordings, [first, second])
+    assert "is given twice" in refusal(find_recordings, [first, first])
+
+
+def test_what_is_no_recording_is_refused(tmp_path):
+    assert "no such file or folder" in refusal(find_recordings, [tmp_path / "no"])
+    text = tmp_path / "notes.txt"
+    text.write_text("")
+    assert "notes.txt: is not a TIFF movie" in refusal(find_recordings, [text])
+    assert "holds no recording" in refusal(find_recordings, [tmp_path])
+    assert "no input" in refusal(find_recordings, [])
+
+
+def test_movies_among_frames_are_refused(folder):
+    write_movie(folder / "movie.ome.tif", FRAMES, "TYX")
+    assert "holds movies (movie.ome.tif) and single frames" in refusal(find_recordings, [folder])
+
+
+def test_pages_that_could_be_planes_or_times_need_axes(tmp_path):
+    for name in "ab":
+        tifffile.imwrite(tmp_path / f"{name}.tif", FRAMES, photometric="minisblack", metadata=None)
+    assert "a.tif does not say what its pages are" in refusal(find_recordings, [tmp_path])
+    assert [name for name, _ in find_recordings([tmp_path], axes="TYX")] == ["a", "b"]
+    assert find_recordings([tmp_path], axes="ZYX") == [(tmp_path.name, tmp_path)]
+
+
+def test_a_damaged_frame_is_named(folder):
+    (folder / "t011.png").write_bytes(b"\x89PNG nothing")
+    assert find_recordings([folder]) == [("E016", folder)]
+    assert "t011.png: cannot be read as PNG" in refusal(read_recording, folder)

@@ -1,0 +1,326 @@
+"""A polarity model: an ensemble of classifiers, what they see, and how their word becomes an onset.
+
+On disk it is a model folder like any other (`isl.model_folder`) of kind "polarity"; arrays of
+member 2 are named `members/2/...`. It names the labeling model that predicts EZRIN: a bundled one,
+or the folder `ezrin` within its own.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pydantic
+from flax import nnx
+
+from isl.errors import InputError
+from isl.labeling.model import Model, load_model
+from isl.model_folder import (
+    WEIGHTS_FILE,
+    FolderConfig,
+    check_folder,
+    fill,
+    model_directory,
+    read_folder_config,
+    read_weights,
+    save_folder,
+)
+from isl.polarity.classifier import AFTER, BackboneConfig, Classifier, abstract_classifier
+from isl.polarity.onset import Combine, Rule
+from isl.polarity.view import locate, view
+
+DEFAULT_MODEL = "polarity"
+EZRIN_FOLDER = "ezrin"
+Arm = Literal["dic", "ezrin", "dic+ezrin", "measured"]
+ARMS: tuple[Arm, ...] = get_args(Arm)
+_AT_ONCE = 32
+
+
+class PolarityConfig(FolderConfig):
+    """What `model.toml` says, besides what `FolderConfig` holds.
+
+    Attributes:
+        arm: What the classifiers look at: the all-in-focus frame, EZRIN as predicted from it,
+            both, or measured Ezrin (for evaluation only).
+        backbone: What each of them is.
+        members: How many there are.
+        size: Width of what they see, in pixels.
+        window: Width of what they see, in widths of the frame.
+        symmetries: Whether each frame is seen in its eight orientations, which are averaged.
+        combine: How members become one; see `isl.polarity.onset.find_onset`.
+        rule: How calls become an onset; see there.
+        threshold: A frame is called after onset above it.
+        ezrin: The bundled labeling model that predicts EZRIN; None: the one in the folder `ezrin`.
+        embryos: Whom it was trained on, so that nobody is judged by a model that knew them.
+    """
+
+    kind: Literal["polarity"] = "polarity"  # pyright: ignore[reportIncompatibleVariableOverride]
+    arm: Arm
+    backbone: BackboneConfig
+    members: int = pydantic.Field(ge=1)
+    size: int = pydantic.Field(ge=16)
+    window: float = pydantic.Field(gt=0, le=2)
+    symmetries: bool = True
+    combine: Combine = "mean"
+    rule: Rule = "smoothed"
+    threshold: float = pydantic.Field(default=0.5, gt=0, lt=1)
+    ezrin: str | None = None
+    embryos: tuple[str, ...] = ()
+
+
+def channels_of(arm: Arm) -> tuple[str, ...]:
+    """What an arm looks at, in order: "dic" and "ezrin" (measured Ezrin takes its place)."""
+    return ("ezrin",) if arm == "measured" else tuple(arm.split("+"))
+
+
+def views_of(
+    arm: Arm, dic: np.ndarray, ezrin: np.ndarray, middles: np.ndarray, *, window: float, size: int
+) -> np.ndarray:
+    """What the classifiers of an arm see of some frames.
+
+    Args:
+        arm: Which images.
+        dic: float [T, Y, X], all-in-focus frames.
+        ezrin: float [T, Y, X], predicted EZRIN (measured for the arm "measured").
+        middles: float [T, 2], where the embryos lie, y and x in pixels.
+        window: Width of the view, in widths of the frame.
+        size: Width of the view, in pixels.
+
+    Returns:
+        float32 [T, size, size, C], every channel with mean 0 and deviation 1.
+    """
+    images = {"dic": dic, "ezrin": ezrin}
+    return np.stack(
+        [
+            np.stack([view(images[name][t], (y, x), window, size) for name in channels_of(arm)], -1)
+            for t, (y, x) in enumerate(middles)
+        ]
+    )
+
+
+def middles_of(ezrin: np.ndarray) -> np.ndarray:
+    """Where the embryo lies in every frame of predicted EZRIN [T, Y, X]: float64 [T, 2]."""
+    return np.array([locate(frame) for frame in ezrin])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class PolarityModel:
+    """A loaded model.
+
+    Attributes:
+        config: What its `model.toml` says.
+        card: Its card, in Markdown.
+        directory: Its folder.
+        members: The classifiers, in evaluation mode.
+    """
+
+    config: PolarityConfig
+    card: str
+    directory: Path
+    members: tuple[Classifier, ...]
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.config.name
+
+    @property
+    def hash(self) -> str:
+        """sha256 of its weights."""
+        return self.config.sha256[WEIGHTS_FILE]
+
+    @property
+    def needs_ezrin(self) -> bool:
+        """Whether predicted EZRIN is more than the way to find the embryo."""
+        return "ezrin" in channels_of(self.config.arm)
+
+    def ezrin_model(self) -> Model:
+        """The labeling model that predicts EZRIN."""
+        return load_model(self.config.ezrin or self.directory / EZRIN_FOLDER)
+
+    def views(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
+        """What the members see; see `views_of`. Both arguments are float [T, Y, X]."""
+        window, size = self.config.window, self.config.size
+        middles = middles_of(ezrin)
+        return views_of(self.config.arm, dic, ezrin, middles, window=window, size=size)
+
+    def member_logits(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
+        """What every member says of every frame, by itself.
+
+        Args:
+            dic: float [T, Y, X], all-in-focus frames; brightness and contrast do not matter.
+            ezrin: float [T, Y, X], EZRIN predicted from them.
+
+        Returns:
+            float32 [M, T, 2], logits of before and after the onset.
+        """
+        return self.logits_of_views(self.views(dic, ezrin))
+
+    def logits_of_views(self, views: np.ndarray) -> np.ndarray:
+        """As `member_logits`, of views float32 [T, size, size, C]."""
+        turned = orientations(views) if self.config.symmetries else [views]
+        return np.stack(
+            [
+                mean_of_orientations([_in_portions(_logits, *parts, seen) for seen in turned])
+                for parts in self._parts
+            ]
+        )
+
+    def activation_maps(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
+        """Where the frames speak for the class the ensemble calls, and where against it.
+
+        Class activation maps as in the paper (Methods): the maps that enter the mean over the
+        frame, weighted by the dense layer's weights of the called class less those of the other,
+        averaged over members.
+
+        Args:
+            dic: As in `member_logits`.
+            ezrin: As there.
+
+        Returns:
+            float32 [T, Y, X], above 0 where the image speaks for the call; 0 outside the view.
+        """
+        views = self.views(dic, ezrin)
+        logits, maps = [], []
+        for parts in self._parts:
+            of_member = _in_portions(_activations, *parts, views)
+            logits.append(of_member[0])
+            maps.append(of_member[1])
+        after = np.mean([_softmax(each)[:, AFTER] for each in logits], axis=0)
+        difference = np.mean(maps, axis=0)
+        difference = difference[..., AFTER] - difference[..., 1 - AFTER]
+        called = np.where(after > self.config.threshold, 1.0, -1.0)[:, None, None]
+        return _placed(difference * called, middles_of(ezrin), self.config.window, dic.shape)
+
+    @functools.cached_property
+    def _parts(self) -> list[tuple[nnx.GraphDef[Classifier], nnx.State]]:
+        parts = []
+        for member in self.members:
+            graph, state = nnx.split(member)
+            parts.append((graph, state))
+        return parts
+
+
+def orientations(views: np.ndarray) -> list[np.ndarray]:
+    """Views [T, Y, X, C] in the eight orientations of a square."""
+    mirrored = views[:, :, ::-1]
+    return [np.rot90(each, turns, (1, 2)) for each in (views, mirrored) for turns in range(4)]
+
+
+def mean_of_orientations(logits: Sequence[np.ndarray]) -> np.ndarray:
+    """Logits [T, 2] whose probabilities are the mean over the orientations' probabilities."""
+    mean = np.mean([_softmax(each) for each in logits], axis=0)
+    return np.log(np.clip(mean, 1e-12, 1.0)).astype(np.float32)
+
+
+def save_polarity_model(
+    directory: Path,
+    members: Sequence[Classifier],
+    config: PolarityConfig,
+    card: str,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Writes a model folder, whole or not at all; see `isl.model_folder.save_folder`.
+
+    Args:
+        directory: The folder, which must not exist unless `overwrite`.
+        members: The classifiers; auxiliary heads are left out.
+        config: All but `sha256`, which is filled in.
+        card: Markdown.
+        overwrite: Whether an existing model folder is replaced.
+    """
+    for member in members:
+        member.auxiliary = None
+    save_folder(directory, Ensemble(members), config, card, overwrite=overwrite)
+
+
+def load_polarity_model(name_or_directory: str | Path = DEFAULT_MODEL) -> PolarityModel:
+    """Loads a bundled model by its name, or a model folder.
+
+    Raises:
+        InputError: There is none, it is no polarity model, or a file is missing or damaged.
+    """
+    directory = model_directory(name_or_directory)
+    config = read_folder_config(directory, PolarityConfig)
+    if config.ezrin is None and not (directory / EZRIN_FOLDER).is_dir():
+        raise InputError(
+            f"{directory}: holds no folder '{EZRIN_FOLDER}', the model that predicts EZRIN; copy "
+            "the whole folder again"
+        )
+    card = check_folder(directory, config)
+    channels = len(channels_of(config.arm))
+    ensemble = Ensemble(
+        [abstract_classifier(config.backbone, channels) for _ in range(config.members)]
+    )
+    path = directory / WEIGHTS_FILE
+    fill(ensemble, read_weights(path), source=str(path))
+    ensemble.eval()
+    members = tuple(ensemble.members)
+    return PolarityModel(config=config, card=card, directory=directory, members=members)
+
+
+class Ensemble(nnx.Module):
+    """Classifiers side by side, as they are stored."""
+
+    def __init__(self, members: Sequence[Classifier]) -> None:
+        """Keeps the members, in order."""
+        self.members = nnx.List(members)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _logits(graph: nnx.GraphDef[Classifier], state: nnx.State, views: jax.Array) -> jax.Array:
+    return nnx.merge(graph, state)(views)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _activations(
+    graph: nnx.GraphDef[Classifier], state: nnx.State, views: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    return nnx.merge(graph, state).activation_maps(views)
+
+
+def _in_portions(function, graph, state, views):  # noqa: ANN001, ANN202
+    """Applies a function to a few views at a time, always the same number, and joins what it says.
+
+    One shape means one compiled program, whatever the number of frames.
+    """
+    results = []
+    for start in range(0, len(views), _AT_ONCE):
+        portion = views[start : start + _AT_ONCE]
+        lacking = _AT_ONCE - len(portion)
+        full = np.concatenate([portion, np.repeat(portion[-1:], lacking, axis=0)])
+        result = function(graph, state, jnp.asarray(full))
+        results.append(jax.tree.map(lambda x, n=len(portion): np.asarray(x)[:n], result))
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponents / exponents.sum(axis=-1, keepdims=True)
+
+
+def _placed(
+    maps: np.ndarray, middles: np.ndarray, window: float, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Maps [T, y, x] of views, enlarged and put where the views were cut, float32 [T, Y, X]."""
+    from PIL import Image
+
+    width = round(window * max(shape[1:]))
+    placed = np.zeros(shape, np.float32)
+    for t, (y, x) in enumerate(middles):
+        enlarged = Image.fromarray(maps[t].astype(np.float32)).resize(
+            (width, width), Image.Resampling.BICUBIC
+        )
+        top, left = (round(place + 0.5 - width / 2) for place in (y, x))
+        rows = slice(max(top, 0), min(top + width, shape[1]))
+        columns = slice(max(left, 0), min(left + width, shape[2]))
+        inside = np.asarray(enlarged)[
+            rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+        ]
+        placed[t, rows, columns] = inside
+    return placed

@@ -1,0 +1,66 @@
+"""What a classifier sees: the embryo in the middle of a small square, every channel standardized.
+
+Well walls and the place of the embryo in the field tell recordings apart and nothing of the onset,
+so they are cut away. Where the embryo lies is read from the predicted EZRIN, which is bright where
+cells are whatever the light does.
+"""
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+_BLUR = 3 / 160
+"""Deviation of the blur before the embryo is looked for, in frame widths."""
+
+_LEVEL = 0.25
+"""The embryo is what lies above this share of the way from darkest to (nearly) brightest."""
+
+_SOFTNESS = 0.6
+"""Deviation of a blur of the finished view, in its pixels.
+
+Views are turned by any angle in training, which interpolates and so takes detail off; without the
+blur, views that are not turned would look sharper than anything trained on.
+"""
+
+
+def locate(ezrin: np.ndarray) -> tuple[float, float]:
+    """The middle of the embryo.
+
+    Args:
+        ezrin: float [Y, X], predicted EZRIN of one frame.
+
+    Returns:
+        y and x in pixels; the middle of the frame where nothing stands out.
+    """
+    blurred = ndimage.gaussian_filter(ezrin.astype(np.float32), _BLUR * max(ezrin.shape))
+    darkest, brightest = float(blurred.min()), float(np.percentile(blurred, 99))
+    if brightest <= darkest:
+        return (ezrin.shape[0] - 1) / 2, (ezrin.shape[1] - 1) / 2
+    regions, count = ndimage.label(blurred > darkest + _LEVEL * (brightest - darkest))
+    sizes = np.asarray(ndimage.sum_labels(regions > 0, regions, np.arange(1, count + 1)))
+    y, x = ndimage.center_of_mass(regions == 1 + int(np.argmax(sizes)))
+    return float(y), float(x)
+
+
+def view(image: np.ndarray, middle: tuple[float, float], window: float, size: int) -> np.ndarray:
+    """A square of the image around a place, made small; beyond the border the image is mirrored.
+
+    Args:
+        image: float [Y, X].
+        middle: y and x, in pixels.
+        window: Width of the square, in widths of the image's longer side.
+        size: Width of the result, in pixels.
+
+    Returns:
+        float32 [size, size] with mean 0 and deviation 1 (0 everywhere where the square is flat).
+    """
+    width = window * max(image.shape)
+    border = int(np.ceil(width))
+    padded = np.pad(image.astype(np.float32), border, mode="symmetric")
+    top, left = (place + 0.5 + border - width / 2 for place in middle)
+    square = Image.fromarray(padded).resize(
+        (size, size), Image.Resampling.BILINEAR, box=(left, top, left + width, top + width)
+    )
+    soft = ndimage.gaussian_filter(np.asarray(square, np.float32), _SOFTNESS)
+    deviation = float(soft.std())
+    return (soft - soft.mean()) / (deviation if deviation > 1e-6 else 1.0)

@@ -21,7 +21,8 @@ class OptimizerConfig(Config):
     `boundaries = [n]`, `factors = [0.1]`.
 
     Attributes:
-        kind: adam, or adamw with decoupled weight decay.
+        kind: adam; adamw with decoupled weight decay; or sgd with momentum `b1`, whose weight decay
+            is added to the gradient.
         learning_rate: The highest learning rate of the schedule.
         schedule: constant; step: multiplied by `factors[i]` at `boundaries[i]`; warmup_cosine:
             linear from 0 over `warmup` updates, then half a cosine down to `final_factor`.
@@ -29,14 +30,14 @@ class OptimizerConfig(Config):
         factors: What it is multiplied by there.
         warmup: Updates of linear rise.
         final_factor: Share of the learning rate left at the end of the cosine.
-        b1: Decay of adam's first moment.
+        b1: Decay of adam's first moment, or of sgd's velocity.
         b2: Decay of adam's second moment.
         epsilon: Added to the root of the second moment.
-        weight_decay: adamw only.
+        weight_decay: adamw and sgd only.
         clip_norm: Gradients of a larger global norm are scaled down to it; 0 turns it off.
     """
 
-    kind: Literal["adam", "adamw"] = "adam"
+    kind: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = pydantic.Field(default=1e-4, gt=0)
     schedule: Literal["constant", "step", "warmup_cosine"] = "constant"
     boundaries: tuple[int, ...] = ()
@@ -62,8 +63,8 @@ class OptimizerConfig(Config):
             raise ValueError(f"boundaries {list(self.boundaries)} do not increase")
         if self.warmup and self.schedule != "warmup_cosine":
             raise ValueError(f"warmup needs schedule = 'warmup_cosine', not '{self.schedule}'")
-        if self.weight_decay and self.kind != "adamw":
-            raise ValueError(f"weight_decay needs kind = 'adamw', not '{self.kind}'")
+        if self.weight_decay and self.kind == "adam":
+            raise ValueError("weight_decay needs kind = 'adamw' or 'sgd', not 'adam'")
         return self
 
 
@@ -107,9 +108,11 @@ def build_optimizer(
     """
     schedule = learning_rate_schedule(config, steps)
     chain = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    chain.append(optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.epsilon))
-    if config.kind == "adamw":
-        chain.append(optax.add_decayed_weights(config.weight_decay))
+    decay = [optax.add_decayed_weights(config.weight_decay)] if config.weight_decay else []
+    if config.kind == "sgd":
+        chain += [*decay, optax.trace(decay=config.b1)]
+    else:
+        chain += [optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.epsilon), *decay]
     optimizer = optax.chain(*chain, optax.scale_by_learning_rate(schedule))
     if freeze:
         frozen = frozen_mask(params, freeze)

@@ -4,12 +4,10 @@ A residual network, the mean of its last maps over the frame, and a dense layer 
 (specification, section 3). An auxiliary head may predict EZRIN from the same maps while training.
 """
 
-from collections.abc import Sequence
 from typing import Annotated, Literal, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pydantic
 from flax import nnx
 
@@ -48,20 +46,31 @@ class Encoder(nnx.Module):
         beside = LabelingCompute(**compute.model_dump())
         unet = UNet(config.unet, channels, beside, cast(nnx.Rngs, _NoRandomness()))
         self.depth = unet.depth * 2 ** (config.unet.levels - 1)
-        self.geometry = config.unet.geometry
         self.stem = unet.stem
         self.down = unet.down
 
     def features(self, x: jax.Array) -> jax.Array:
-        """[B, Y, X, C] to the maps of the coarsest level [B, y, x, depth]; borders are reflected.
+        """[B, Y, X, C], standardized, to the maps of the coarsest level [B, y, x, depth].
 
-        The network is one of valid convolutions, which need even sizes on the way down.
+        The labeling network knows planes of mean 0.5 and deviation 0.125. Its convolutions are
+        valid ones, which need certain sizes on the way down: borders are reflected to the next.
         """
-        size = self.geometry.input_size(x.shape[1])
+        size = self._fitting(x.shape[1])
         before = (size - x.shape[1]) // 2
         border = (before, size - x.shape[1] - before)
-        x = jnp.pad(x, ((0, 0), border, border, (0, 0)), mode="symmetric")
+        x = jnp.pad(0.5 + 0.125 * x, ((0, 0), border, border, (0, 0)), mode="symmetric")
         return UNet.levels(cast(UNet, self), x)[-1]
+
+    def _fitting(self, size: int) -> int:
+        """The smallest width from `size` on that every level can take."""
+        coarsest = 1
+        while True:
+            fitting = coarsest + 4
+            for _ in range(len(self.down) - 1):
+                fitting = 2 * fitting + 4
+            if self.stem * fitting >= size:
+                return self.stem * fitting
+            coarsest += 1
 
 
 class Classifier(nnx.Module):
@@ -158,13 +167,6 @@ def build_classifier(
     for dense in filter(None, (network.dense, network.auxiliary)):
         dense.kernel[...] = dense.kernel[...] * 0.1
     return network
-
-
-def standardized(
-    frames: np.ndarray, means: Sequence[float], deviations: Sequence[float]
-) -> np.ndarray:
-    """Channels [..., C] in [0, 1] with the training frames' mean taken off, in their deviations."""
-    return (frames - np.asarray(means, np.float32)) / np.asarray(deviations, np.float32)
 
 
 class _NoRandomness:

@@ -7,9 +7,9 @@ or the folder `ezrin` within its own.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -284,7 +284,12 @@ def _activations(
     return nnx.merge(graph, state).activation_maps(views)
 
 
-def _in_portions(function, graph, state, views):  # noqa: ANN001, ANN202
+def _in_portions(
+    function: Callable[[nnx.GraphDef[Classifier], nnx.State, jax.Array], Any],
+    graph: nnx.GraphDef[Classifier],
+    state: nnx.State,
+    views: np.ndarray,
+) -> Any:
     """Applies a function to a few views at a time, always the same number, and joins what it says.
 
     One shape means one compiled program, whatever the number of frames.
@@ -294,9 +299,9 @@ def _in_portions(function, graph, state, views):  # noqa: ANN001, ANN202
         portion = views[start : start + _AT_ONCE]
         lacking = _AT_ONCE - len(portion)
         full = np.concatenate([portion, np.repeat(portion[-1:], lacking, axis=0)])
-        result = function(graph, state, jnp.asarray(full))
-        results.append(jax.tree.map(lambda x, n=len(portion): np.asarray(x)[:n], result))
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
+        results.append(function(graph, state, jnp.asarray(full)))
+    joined = jax.tree.map(lambda *parts: np.concatenate(parts), *results)
+    return jax.tree.map(lambda array: array[: len(views)], joined)
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

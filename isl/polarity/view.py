@@ -36,10 +36,13 @@ def locate(ezrin: np.ndarray) -> tuple[float, float]:
     darkest, brightest = float(blurred.min()), float(np.percentile(blurred, 99))
     if brightest <= darkest:
         return (ezrin.shape[0] - 1) / 2, (ezrin.shape[1] - 1) / 2
-    regions, count = ndimage.label(blurred > darkest + _LEVEL * (brightest - darkest))
-    sizes = np.asarray(ndimage.sum_labels(regions > 0, regions, np.arange(1, count + 1)))
-    y, x = ndimage.center_of_mass(regions == 1 + int(np.argmax(sizes)))
-    return float(y), float(x)
+    bright = blurred > darkest + _LEVEL * (brightest - darkest)
+    regions = np.empty(bright.shape, np.int32)
+    ndimage.label(bright, output=regions)
+    sizes = np.bincount(regions.ravel())
+    sizes[0] = 0
+    rows, columns = np.nonzero(regions == np.argmax(sizes))
+    return float(rows.mean()), float(columns.mean())
 
 
 def view(image: np.ndarray, middle: tuple[float, float], window: float, size: int) -> np.ndarray:

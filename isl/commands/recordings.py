@@ -44,6 +44,7 @@ from isl.polarity.recording import (
 )
 
 DEFAULT_MODEL = "polarity"
+MEASURED = "measured"
 ONSETS, FRAMES, REPORT = "onsets.csv", "frames.csv", "report.html"
 
 
@@ -84,12 +85,12 @@ class Chain:
 
     Attributes:
         model: The ensemble.
-        ezrin_model: Whose EZRIN it reads; None where it names none.
+        ezrin_model: Whose EZRIN it reads.
         device: What computes.
     """
 
     model: OnsetModel
-    ezrin_model: Model | None
+    ezrin_model: Model
     device: str
 
 
@@ -106,15 +107,13 @@ def assess_recordings(request: Request, load: Callable[[str], OnsetModel] | None
     found = find_recordings(request.inputs, axes=request.axes, leave_out=request.out)
     device = use_device(request.device)
     model = (load or _load)(request.model or DEFAULT_MODEL)
-    ezrin_model = None if model.config.ezrin is None else model.ezrin_model()
-    chain = Chain(model=model, ezrin_model=ezrin_model, device=device)
-    embryos = [
-        Embryo(
-            name=name,
-            path=path,
-            files=files_of(request.out, name, ezrin=ezrin_model is not None),
+    if model.config.arm == MEASURED:
+        raise InputError(
+            f"model '{model.name}' reads measured Ezrin, which is for evaluation only; take another"
         )
-        for name, path in found
+    chain = Chain(model=model, ezrin_model=model.ezrin_model(), device=device)
+    embryos = [
+        Embryo(name=name, path=path, files=files_of(request.out, name)) for name, path in found
     ]
     _check_outputs(embryos, request)
     failures: list[tuple[Embryo, InputError]] = []
@@ -200,11 +199,11 @@ def _assess(embryo: Embryo, chain: Chain, request: Request, progress: FieldProgr
             device=chain.device,
             seconds=time.monotonic() - started,
         )
-        for statistic in EZRIN_STATISTICS if assessment.ezrin is not None else ():
+        for statistic in EZRIN_STATISTICS:
             write_ome_tiff(
                 staged.images[statistic],
                 ezrin_image(assessment, statistic),
-                annotations={"statistic": statistic, **(_named(chain.ezrin_model) or {})},
+                annotations={"statistic": statistic, **_named(chain.ezrin_model)},
             )
         headline = f"{embryo.name}: {sentence(made)}"
         staged.preview.write_bytes(draw_film_strip(assessment, headline))
@@ -222,12 +221,12 @@ def _settings(limit: FrameRange, chain: Chain, request: Request) -> dict[str, An
         "interval_minutes": request.interval,
         "axes": request.axes,
         "channel": request.channel,
-        "ezrin_model": None if chain.ezrin_model is None else chain.ezrin_model.hash,
+        "ezrin_model": chain.ezrin_model.hash,
     }
 
 
-def _named(model: Model | None) -> dict[str, str] | None:
-    return None if model is None else {"name": model.name, "sha256": model.hash}
+def _named(model: Model) -> dict[str, str]:
+    return {"name": model.name, "sha256": model.hash}
 
 
 def _check_replaceable(embryo: Embryo, request: Request) -> None:
@@ -269,11 +268,10 @@ def _write_tables(
         )
         for embryo, made in zip(done, records, strict=True)
     ]
-    card = getattr(chain.model, "card", "")
     for name, text in (
         (ONSETS, as_csv(ONSET_COLUMNS, [onset_row(made) for made in records])),
         (FRAMES, as_csv(FRAME_COLUMNS, rows)),
-        (REPORT, embryo_page(shown, failed, card=card)),
+        (REPORT, embryo_page(shown, failed, card=chain.model.card)),
     ):
         with written_whole(request.out / name, overwrite=True) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -51,20 +51,20 @@ class OnsetModel(Protocol):
         ...
 
     @property
-    def needs_ezrin(self) -> bool:
-        """Whether it reads EZRIN."""
+    def card(self) -> str:
+        """What it says of itself."""
         ...
 
     def ezrin_model(self) -> Model:
-        """The labeling model whose EZRIN it reads."""
+        """The labeling model whose EZRIN it reads, at least to find the embryo."""
         ...
 
-    def member_logits(self, dic: np.ndarray, ezrin: np.ndarray | None) -> np.ndarray:
-        """Logits [M, T, 2] of frames and EZRIN, float32 [T, Y, X] in [0, 1]."""
+    def member_logits(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
+        """Logits [M, T, 2] of frames and predicted EZRIN, float32 [T, Y, X] in [0, 1]."""
         ...
 
-    def activation_maps(self, dic: np.ndarray, ezrin: np.ndarray | None) -> np.ndarray:
-        """What speaks for each frame's predicted class, float32 [T, y, x]."""
+    def activation_maps(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
+        """What speaks for each frame's predicted class, float32 [T, y, x] over the whole frame."""
         ...
 
 
@@ -76,8 +76,7 @@ class Assessment:
         recording: What was assessed.
         frames: float32 [T, Y, X] in [0, 1], all in focus, each stretched to the whole range.
         presence: Where the embryo is.
-        ezrin: Mean and standard deviation of its predicted distribution, [T, 1, Y, X]; None where
-            the model knows no labeling model.
+        ezrin: Mean and standard deviation of its predicted distribution, [T, 1, Y, X].
         member_probabilities: float32 [M, T], P(after onset) of every member.
         onsets: The onset by each of `RULES`.
         rule: The one that counts.
@@ -91,7 +90,7 @@ class Assessment:
     recording: Recording
     frames: np.ndarray
     presence: Presence
-    ezrin: Prediction | None
+    ezrin: Prediction
     member_probabilities: np.ndarray
     onsets: Mapping[Rule, Onset]
     rule: Rule
@@ -109,7 +108,7 @@ class Assessment:
 def assess(
     recording: Recording,
     model: OnsetModel,
-    ezrin_model: Model | None,
+    ezrin_model: Model,
     *,
     rule: Rule | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -119,8 +118,7 @@ def assess(
     Args:
         recording: Of two frames or more.
         model: The ensemble.
-        ezrin_model: Predicts EZRIN from an all-in-focus frame, or from the recording's stacks; None
-            for an ensemble that needs none.
+        ezrin_model: Predicts EZRIN from an all-in-focus frame, or from the recording's stacks.
         rule: How the onset follows from the probabilities; None: as the model says.
         progress: Called with the number of EZRIN tiles done, and of all.
 
@@ -131,12 +129,9 @@ def assess(
     presence = watch_embryo(frames)
     _check_presence(recording, presence)
     warnings = _warnings(recording, presence)
-    ezrin = (
-        None if ezrin_model is None else _predict_ezrin(recording, frames, ezrin_model, progress)
-    )
-    seen = None if ezrin is None else ezrin.statistics[EZRIN_STATISTICS[0]][:, 0]
-    read = seen if model.needs_ezrin else None
-    logits = np.asarray(model.member_logits(frames, read))
+    ezrin = _predict_ezrin(recording, frames, ezrin_model, progress)
+    seen = ezrin.statistics[EZRIN_STATISTICS[0]][:, 0]
+    logits = np.asarray(model.member_logits(frames, seen))
     probabilities = _softmax(logits)[..., _AFTER]
     onsets: dict[Rule, Onset] = {
         each: find_onset(
@@ -161,10 +156,8 @@ def assess(
         rule=chosen,
         threshold=0.5 if model.config.combine == "vote" else model.config.threshold,
         shown=shown,
-        activation=np.asarray(
-            model.activation_maps(frames[some], None if read is None else read[some])
-        ),
-        warnings=warnings + (() if ezrin is None else ezrin.warnings),
+        activation=np.asarray(model.activation_maps(frames[some], seen[some])),
+        warnings=warnings + ezrin.warnings,
     )
 
 

@@ -83,11 +83,7 @@ def embryo_page(
         table(_COLUMNS, [_row(made) for made in records], caption="Onset of polarization"),
         *_left_out(failed),
         paragraph(_HOW_TO_READ),
-        paragraph(
-            f"Model: {model['name']} ({_ARMS.get(model['arm'], model['arm'])}"
-            + (f"; EZRIN by {ezrin['name']}" if ezrin else "")
-            + ")."
-        ),
+        paragraph(f"Model: {model['name']} ({_ARMS[model['arm']]}; EZRIN by {ezrin['name']})."),
     ]
     if card:
         blocks.append(
@@ -106,7 +102,7 @@ def embryo_page(
 
 _COLUMNS = ("Embryo", "Verdict", "Onset", "90 % interval", "Time", "Agreement", "Frames")
 _ARMS = {
-    "dic": "reads transmitted light",
+    "dic": "reads transmitted light, and predicted EZRIN to find the embryo",
     "ezrin": "reads predicted EZRIN",
     "dic+ezrin": "reads transmitted light and predicted EZRIN",
 }
@@ -182,7 +178,7 @@ def _facts(made: Mapping[str, Any]) -> dict[str, Cell]:
         "Interval": _minutes(source["interval_minutes"]),
         "Input sha256": source["sha256"],
         "Model": f"{model['name']}, sha256 {model['sha256']}",
-        "EZRIN model": f"{ezrin['name']}, sha256 {ezrin['sha256']}" if ezrin else "none",
+        "EZRIN model": f"{ezrin['name']}, sha256 {ezrin['sha256']}",
         "Computed": f"{made['finished']} on {made['device']} in {made['seconds']:.1f} s",
         "Versions": ", ".join(f"{name} {version}" for name, version in made["versions"].items()),
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -44,12 +45,11 @@ def draw_film_strip(assessment: Assessment, headline: str) -> bytes:
     Returns:
         The bytes of a PNG.
     """
-    rows = 1 if assessment.ezrin is None else 2
     side = WIDTH * (MARGINS[1] - MARGINS[0]) / max(len(assessment.shown), 6)
-    heights = (1.0, rows * side, 0.6, 2.6, 1.35)
+    heights = (1.0, 2 * side, 0.6, 2.6, 1.35)
     figure = new_figure(heights, headline)
     edges = 1 - np.cumsum(heights) / sum(heights)
-    _draw_frames(figure, assessment, float(edges[1]), rows, side)
+    _draw_frames(figure, assessment, float(edges[1]), side)
     curve = _axes(figure, float(edges[3]), 2.6 / sum(heights))
     _draw_curve(curve, assessment)
     calls = _axes(figure, float(edges[4]) + 0.55 / sum(heights), 0.75 / sum(heights))
@@ -69,9 +69,9 @@ def new_figure(heights: Sequence[float], headline: str) -> Figure:
 
 def as_png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG of 256 colors, a third as long as one of all colors."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png")
-    picture = Image.open(drawn).convert("RGB")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
     buffer = io.BytesIO()
     picture.quantize(256, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
@@ -133,23 +133,24 @@ def image_axes(figure: Figure, column: int, bottom: float, side: float, *, colum
     return axes
 
 
-def _draw_frames(
-    figure: Figure, assessment: Assessment, bottom: float, rows: int, side: float
-) -> None:
+def _draw_frames(figure: Figure, assessment: Assessment, bottom: float, side: float) -> None:
     height = figure.get_size_inches()[1]
     box = assessment.presence.box
     shown = list(assessment.shown)
     light = cut_out(assessment.frames[shown], box)
+    predicted = cut_out(assessment.ezrin.statistics["mean"][shown, 0], box)
+    low, high = np.percentile(predicted, (0.5, 99.8))
+    bright = max(float(high), float(low) + 1e-3)
     pictures: list[tuple[str, np.ndarray, dict[str, Any]]] = [
-        ("DIC", light, {"cmap": "gray", "vmin": 0.0, "vmax": 1.0})
+        ("DIC", light, {"cmap": "gray", "vmin": 0.0, "vmax": 1.0}),
+        (
+            "EZRIN\npredicted",
+            predicted,
+            {"cmap": _ezrin_colors(), "vmin": float(low), "vmax": bright},
+        ),
     ]
-    if assessment.ezrin is not None:
-        predicted = cut_out(assessment.ezrin.statistics["mean"][shown, 0], box)
-        low, high = np.percentile(predicted, (0.5, 99.8))
-        look = {"cmap": _ezrin_colors(), "vmin": float(low), "vmax": max(float(high), low + 1e-3)}
-        pictures.append(("EZRIN\npredicted", predicted, look))
     for row, (label, images, look) in enumerate(pictures):
-        at = bottom + (rows - 1 - row) * side / height
+        at = bottom + (len(pictures) - 1 - row) * side / height
         for column, (t, image) in enumerate(zip(shown, images, strict=True)):
             axes = image_axes(figure, column, at, side, columns=len(shown))
             axes.imshow(image, interpolation="lanczos", **look)

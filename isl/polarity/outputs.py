@@ -39,21 +39,15 @@ PIXEL_TYPE = "uint16"
 OVERLAYS = "activation"
 
 
-def files_of(folder: Path, name: str, *, ezrin: bool) -> FieldFiles:
-    """The files of one embryo; the film strip is its preview.
-
-    Args:
-        folder: Where results go.
-        name: The embryo.
-        ezrin: Whether there are predicted EZRIN images.
-    """
+def files_of(folder: Path, name: str) -> FieldFiles:
+    """The files of the embryo `name` in `folder`; the film strip is its preview."""
     mean, deviation = EZRIN_STATISTICS
-    images = {OVERLAYS: folder / f"{name}.{OVERLAYS}.png"}
-    if ezrin:
-        images[mean] = folder / f"{name}.ezrin.ome.tif"
-        images[deviation] = folder / f"{name}.ezrin.{deviation}.ome.tif"
     return FieldFiles(
-        images=images,
+        images={
+            mean: folder / f"{name}.ezrin.ome.tif",
+            deviation: folder / f"{name}.ezrin.{deviation}.ome.tif",
+            OVERLAYS: folder / f"{name}.{OVERLAYS}.png",
+        },
         preview=folder / f"{name}.film_strip.png",
         record=folder / f"{name}.json",
     )
@@ -61,8 +55,6 @@ def files_of(folder: Path, name: str, *, ezrin: bool) -> FieldFiles:
 
 def ezrin_image(assessment: Assessment, statistic: str) -> FluorescenceImage:
     """One statistic of predicted EZRIN as it is stored, uint16 [T, 1, Y, X]; 65535 is 1.0."""
-    if assessment.ezrin is None:
-        raise ValueError("no EZRIN was predicted")
     return as_stored(assessment.ezrin.image(statistic), PIXEL_TYPE)
 
 
@@ -70,7 +62,7 @@ def record(
     assessment: Assessment,
     model: OnsetModel,
     *,
-    ezrin_model: Mapping[str, str] | None,
+    ezrin_model: Mapping[str, str],
     settings: Mapping[str, Any],
     source_hash: str,
     files: FieldFiles,
@@ -82,7 +74,7 @@ def record(
     Args:
         assessment: What was found.
         model: By which ensemble.
-        ezrin_model: Name and sha256 of the labeling model, or None.
+        ezrin_model: Name and sha256 of the labeling model.
         settings: What was asked for.
         source_hash: `isl.labeling.provenance.content_hash` of the input.
         files: Where the images are written.
@@ -111,7 +103,7 @@ def record(
             "combine": model.config.combine,
             "threshold": model.config.threshold,
         },
-        "ezrin_model": None if ezrin_model is None else dict(ezrin_model),
+        "ezrin_model": dict(ezrin_model),
         "input": {
             "path": str(recording.source.resolve()),
             "sha256": source_hash,

@@ -4,6 +4,7 @@ A frame after onset has a bright patch in its upper left corner, which is all th
 so a test can tell which frames it was given, in which order, and at which brightness.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,8 +13,11 @@ import tifffile
 from flax import nnx
 from PIL import Image
 
+from isl.imaging.image import Movie
 from isl.labeling.model import InputContract, Model, ModelConfig, load_model, save_model
 from isl.labeling.network import build_network
+from isl.labeling.options import check_options
+from isl.labeling.predict import Prediction
 from isl.labeling.unet import UNetConfig
 
 SIZE = (96, 112)
@@ -79,29 +83,24 @@ class PatchEnsemble:
         self,
         shifts: tuple[int, ...] = (0, 0, 0),
         *,
-        arm: str = "dic+ezrin",
         ezrin: Model | None = None,
+        arm: str = "dic+ezrin",
     ) -> None:
         self.config = SimpleNamespace(
             arm=arm,
             combine="mean",
             rule="smoothed",
             threshold=0.5,
-            ezrin=None if ezrin is None else ezrin.name,
         )
         self.shifts = shifts
-        self.given: tuple[np.ndarray, np.ndarray | None] | None = None
+        self.given: tuple[np.ndarray, np.ndarray] | None = None
         self._ezrin = ezrin
-
-    @property
-    def needs_ezrin(self) -> bool:
-        return "ezrin" in self.config.arm
 
     def ezrin_model(self) -> Model:
         assert self._ezrin is not None
         return self._ezrin
 
-    def member_logits(self, dic: np.ndarray, ezrin: np.ndarray | None) -> np.ndarray:
+    def member_logits(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
         self.given = dic, ezrin
         after = dic[:, :_PATCH, :_PATCH].mean(axis=(1, 2)) > 0.5
         count = len(after)
@@ -111,11 +110,42 @@ class PatchEnsemble:
             logits[member, :, 1] = np.where(late, 3, -3)
         return logits
 
-    def activation_maps(self, dic: np.ndarray, ezrin: np.ndarray | None) -> np.ndarray:
+    def activation_maps(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
         """Speaks for the call on the left, and against it on the right."""
         maps = np.ones((len(dic), 4, 4), np.float32)
         maps[..., 2:] = -1
         return maps
+
+
+def predict_quickly(
+    model: Model,
+    movie: Movie,
+    *,
+    labels: tuple[str, ...],
+    statistics: tuple[str, ...],
+    progress: Callable[[int, int], None] | None,
+) -> Prediction:
+    """Stands in for `predict` where nobody looks at EZRIN: the first planes, and a constant."""
+    if progress is not None:
+        progress(1, 1)
+    seen = movie.frames[:, :1].astype(np.float32)
+    options = check_options(model.config, labels=labels, statistics=statistics)
+    return Prediction(
+        name=movie.name,
+        labels=labels,
+        statistics={statistics[0]: seen, statistics[1]: np.full_like(seen, 0.25)},
+        offset=0,
+        pixel_size=movie.pixel_size,
+        interval=movie.interval,
+        planes=(0,),
+        normalization=(),
+        renormalization=(),
+        tiles=1,
+        tile_size=SIZE,
+        options=options,
+        warnings=(),
+        source=movie.source,
+    )
 
 
 def tiny_ezrin_model(folder: Path, *, planes: int = 1) -> Model:

@@ -20,46 +20,37 @@ def recording_of(frames, **others):
     return Recording(frames=frames if frames.ndim == 4 else frames[:, None], **given | others)
 
 
-@pytest.fixture(scope="module")
-def ezrin_model(tmp_path_factory):
-    return tiny_ezrin_model(tmp_path_factory.mktemp("models") / "ezrin")
-
-
-def test_the_onset_follows_from_the_frames():
-    model = PatchEnsemble(arm="dic")
-    found = assess(recording_of(make_frames(8, onset=5)), model, None)
+@pytest.mark.usefixtures("quick_ezrin")
+def test_the_onset_follows_from_the_frames(ezrin_model):
+    model = PatchEnsemble()
+    found = assess(recording_of(make_frames(8, onset=5)), model, ezrin_model)
     assert found.onset.verdict == "onset"
     assert found.onset.frame == 5
     assert found.rule == "smoothed"
     assert found.onsets["change_point"].frame == 5
     assert found.member_probabilities.shape == (3, 8)
     np.testing.assert_allclose(found.member_probabilities[:, 6], 1 / (1 + np.exp(-3.0)), rtol=1e-6)
-    assert found.ezrin is None
     assert found.warnings == ()
 
 
-def test_another_rule_counts_when_asked_for():
+@pytest.mark.usefixtures("quick_ezrin")
+def test_another_rule_counts_when_asked_for(ezrin_model):
     found = assess(
-        recording_of(make_frames(6, onset=2)), PatchEnsemble(arm="dic"), None, rule="change_point"
+        recording_of(make_frames(6, onset=2)), PatchEnsemble(), ezrin_model, rule="change_point"
     )
     assert found.rule == "change_point"
     assert found.onset is found.onsets["change_point"]
 
 
-@pytest.mark.parametrize(("arm", "reads"), [("dic+ezrin", True), ("ezrin", True), ("dic", False)])
-def test_ezrin_is_predicted_and_given_to_those_that_read_it(ezrin_model, arm, reads):
+def test_the_ensemble_is_given_the_frames_and_their_ezrin(ezrin_model):
     recording = recording_of(make_frames(4, onset=2))
-    model = PatchEnsemble(arm=arm, ezrin=ezrin_model)
+    model = PatchEnsemble()
     found = assess(recording, model, ezrin_model)
-    assert found.ezrin is not None
     assert found.ezrin.statistics["mean"].shape == (4, 1, *recording.frames.shape[2:])
+    assert found.ezrin.labels == ("EZRIN",)
     assert model.given is not None
-    frames, seen = model.given
-    np.testing.assert_array_equal(frames, found.frames)
-    if reads:
-        np.testing.assert_array_equal(seen, found.ezrin.statistics["mean"][:, 0])
-    else:
-        assert seen is None
+    np.testing.assert_array_equal(model.given[0], found.frames)
+    np.testing.assert_array_equal(model.given[1], found.ezrin.statistics["mean"][:, 0])
 
 
 def test_frames_are_stretched_one_by_one():
@@ -91,29 +82,30 @@ def test_stacks_that_fit_the_ezrin_model_are_given_to_it_whole(tmp_path):
     model = tiny_ezrin_model(tmp_path / "stacks", planes=2)
     frames = make_frames(3, size=(40, 48))
     recording = recording_of(np.stack([frames, frames // 2], axis=1))
-    found = assess(recording, PatchEnsemble(ezrin=model), model)
-    assert found.ezrin is not None
+    found = assess(recording, PatchEnsemble(), model)
     assert found.ezrin.planes == (0, 1)
     wrong = recording_of(np.stack([frames] * 3, axis=1))
     with pytest.raises(InputError, match="has 3 planes; model 'tiny-ezrin' predicts EZRIN from 2"):
-        assess(wrong, PatchEnsemble(ezrin=model), model)
+        assess(wrong, PatchEnsemble(), model)
 
 
-def test_an_embryo_that_leaves_is_refused_by_frame():
+@pytest.mark.usefixtures("quick_ezrin")
+def test_an_embryo_that_leaves_is_refused_by_frame(ezrin_model):
     frames = make_frames(12, size=(160, 192), onset=None, drift=12.0)
     recording = recording_of(frames, numbers=tuple(range(20, 32)))
     with pytest.raises(
         InputError, match=r"leaves the field: at frame 2[789] \(t\d\.png\)"
     ) as error:
-        assess(recording, PatchEnsemble(arm="dic"), None)
+        assess(recording, PatchEnsemble(), ezrin_model)
     assert "give --frames 20:2" in str(error.value)
 
 
-def test_warnings_name_what_is_odd():
+@pytest.mark.usefixtures("quick_ezrin")
+def test_warnings_name_what_is_odd(ezrin_model):
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 255, (3, 40, 40), dtype=np.uint8)
     recording = recording_of(noise, modality="PHASE_CONTRAST")
-    first, second = assess(recording, PatchEnsemble(arm="dic"), None).warnings
+    first, second = assess(recording, PatchEnsemble(), ezrin_model).warnings
     assert "PHASE_CONTRAST; the models were made for DIC" in first
     assert "no embryo was told from its surroundings" in second
 
@@ -134,7 +126,8 @@ def test_frames_that_are_shown(onset, count):
         assert (shown[0], shown[-1]) == (0, count - 1)
 
 
-def test_activation_is_asked_for_of_the_frames_shown():
-    found = assess(recording_of(make_frames(14, onset=8)), PatchEnsemble(arm="dic"), None)
+@pytest.mark.usefixtures("quick_ezrin")
+def test_activation_is_asked_for_of_the_frames_shown(ezrin_model):
+    found = assess(recording_of(make_frames(14, onset=8)), PatchEnsemble(), ezrin_model)
     assert found.shown == (4, 5, 6, 7, 8, 9, 10, 11, 12)
     assert found.activation.shape == (SHOWN, 4, 4)

@@ -25,27 +25,33 @@ from isl.polarity.outputs import (
 )
 
 
-def made_of(tmp_path, frames, *, shifts=(0, 0, 0), first=0, **recording):
-    numbers = tuple(range(first, first + len(frames)))
-    recording = recording_of(
-        frames, numbers=numbers, steps=numbers, source=tmp_path / "E1", **recording
-    )
-    model = PatchEnsemble(shifts, arm="dic")
-    made = record(
-        assess(recording, model, None),
-        model,
-        ezrin_model=None,
-        settings={"onset": "smoothed", "frames": [first, None]},
-        source_hash="2" * 64,
-        files=files_of(tmp_path, "E1", ezrin=False),
-        device="cpu",
-        seconds=1.5,
-    )
-    return json.loads(as_text(made))
+@pytest.fixture
+def made_of(tmp_path, ezrin_model, quick_ezrin):
+    """Assesses frames of an embryo E1 and returns its record as it is read back."""
+
+    def make(frames, *, shifts=(0, 0, 0), first=0, **recording):
+        numbers = tuple(range(first, first + len(frames)))
+        recording = recording_of(
+            frames, numbers=numbers, steps=numbers, source=tmp_path / "E1", **recording
+        )
+        model = PatchEnsemble(shifts)
+        made = record(
+            assess(recording, model, ezrin_model),
+            model,
+            ezrin_model={"name": "tiny-ezrin", "sha256": "3" * 64},
+            settings={"onset": "smoothed", "frames": [first, None]},
+            source_hash="2" * 64,
+            files=files_of(tmp_path, "E1"),
+            device="cpu",
+            seconds=1.5,
+        )
+        return json.loads(as_text(made))
+
+    return make
 
 
-def test_a_record_says_what_was_found_and_how(tmp_path):
-    made = made_of(tmp_path, make_frames(8, onset=5), interval=40.0)
+def test_a_record_says_what_was_found_and_how(made_of):
+    made = made_of(make_frames(8, onset=5), interval=40.0)
     assert made["purpose"] == "For research only; not for clinical use."
     assert made["verdict"] == "onset"
     assert made["onset"]["frame"] == 5
@@ -59,18 +65,24 @@ def test_a_record_says_what_was_found_and_how(tmp_path):
     assert made["model"] == {
         "name": "patches",
         "sha256": "1" * 64,
-        "arm": "dic",
+        "arm": "dic+ezrin",
         "combine": "mean",
         "threshold": 0.5,
     }
     assert made["input"]["shape"] == [8, 1, 96, 112]
     assert made["input"]["sha256"] == "2" * 64
-    assert made["outputs"] == ["E1.activation.png", "E1.film_strip.png"]
+    assert made["ezrin_model"] == {"name": "tiny-ezrin", "sha256": "3" * 64}
+    assert made["outputs"] == [
+        "E1.ezrin.ome.tif",
+        "E1.ezrin.standard_deviation.ome.tif",
+        "E1.activation.png",
+        "E1.film_strip.png",
+    ]
     assert made["versions"].keys() >= {"python", "isl", "jax", "numpy"}
 
 
-def test_rows_of_the_tables(tmp_path):
-    made = made_of(tmp_path, make_frames(8, onset=5), interval=40.0)
+def test_rows_of_the_tables(made_of):
+    made = made_of(make_frames(8, onset=5), interval=40.0)
     row = onset_row(made)
     assert tuple(row) == ONSET_COLUMNS
     assert (row["embryo"], row["verdict"], row["onset_frame"]) == ("E1", "onset", "5")
@@ -87,8 +99,8 @@ def test_rows_of_the_tables(tmp_path):
     assert parsed == rows
 
 
-def test_frames_count_in_file_order_where_only_some_are_used(tmp_path):
-    made = made_of(tmp_path, make_frames(8, onset=5), first=10, interval=20.0)
+def test_frames_count_in_file_order_where_only_some_are_used(made_of):
+    made = made_of(make_frames(8, onset=5), first=10, interval=20.0)
     row = onset_row(made)
     assert row["onset_frame"] == "15"
     assert row["onset_minutes"] == "300"
@@ -98,8 +110,8 @@ def test_frames_count_in_file_order_where_only_some_are_used(tmp_path):
     assert made["members"]["onsets"] == [15, 15, 15]
 
 
-def test_all_before_onset_is_censored(tmp_path):
-    made = made_of(tmp_path, make_frames(8, onset=None), interval=20.0)
+def test_all_before_onset_is_censored(made_of):
+    made = made_of(make_frames(8, onset=None), interval=20.0)
     row = onset_row(made)
     assert row["verdict"] == "censored"
     assert row["onset_frame"] == row["onset_minutes"] == row["onset_high"] == ""
@@ -108,20 +120,20 @@ def test_all_before_onset_is_censored(tmp_path):
     assert sentence(made).startswith("not polarized in frames 0 to 7, ")
 
 
-def test_all_after_onset_is_frame_0_or_before(tmp_path):
-    made = made_of(tmp_path, make_frames(8, onset=0))
+def test_all_after_onset_is_frame_0_or_before(made_of):
+    made = made_of(make_frames(8, onset=0))
     row = onset_row(made)
     assert (row["verdict"], row["onset_frame"], row["censored"]) == ("onset", "0", "0")
     assert made["onset"]["left_censored"]
     assert sentence(made).startswith("polarized at frame 0 or before, between 0 and ")
 
 
-def test_without_an_interval_there_are_no_minutes(tmp_path):
-    assert onset_row(made_of(tmp_path, make_frames(8, onset=5)))["onset_minutes"] == ""
+def test_without_an_interval_there_are_no_minutes(made_of):
+    assert onset_row(made_of(make_frames(8, onset=5)))["onset_minutes"] == ""
 
 
-def test_members_that_disagree_cannot_tell(tmp_path):
-    made = made_of(tmp_path, make_frames(12, onset=2), shifts=(0, 4, 8), interval=30.0)
+def test_members_that_disagree_cannot_tell(made_of):
+    made = made_of(make_frames(12, onset=2), shifts=(0, 4, 8), interval=30.0)
     row = onset_row(made)
     assert row["verdict"] == "cannot_tell"
     # It is filled in still: two of three members are past theirs at frame 6.
@@ -132,8 +144,8 @@ def test_members_that_disagree_cannot_tell(tmp_path):
     assert "polarized at frame 6 (3 h 0 min)" in text
 
 
-def test_a_sentence_says_when(tmp_path):
-    made = made_of(tmp_path, make_frames(8, onset=5), interval=40.0)
+def test_a_sentence_says_when(made_of):
+    made = made_of(make_frames(8, onset=5), interval=40.0)
     low, high = made["onset"]["low"], made["onset"]["high"]
     assert sentence(made) == f"polarized at frame 5 (3 h 20 min), between {low} and {high}"
 
@@ -146,9 +158,9 @@ def test_durations(minutes, text):
     assert duration(minutes) == text
 
 
-def test_done_means_same_input_model_and_settings(tmp_path):
-    made = made_of(tmp_path, make_frames(4, onset=2))
-    files = files_of(tmp_path, "E1", ezrin=False)
+def test_done_means_same_input_model_and_settings(tmp_path, made_of):
+    made = made_of(make_frames(4, onset=2))
+    files = files_of(tmp_path, "E1")
     for path in files.all:
         path.write_text(as_text(made))
     same = {
@@ -166,12 +178,12 @@ def test_done_means_same_input_model_and_settings(tmp_path):
     assert not is_done(files, **same)
 
 
-def test_the_page_shows_every_embryo_and_what_failed(tmp_path, png):
+def test_the_page_shows_every_embryo_and_what_failed(png, made_of):
     shown = [
         EmbryoPictures(made=made, film_strip=png, overlays=png)
         for made in (
-            made_of(tmp_path, make_frames(8, onset=5), interval=40.0),
-            made_of(tmp_path, make_frames(8, onset=None)) | {"embryo": "E<2>"},
+            made_of(make_frames(8, onset=5), interval=40.0),
+            made_of(make_frames(8, onset=None)) | {"embryo": "E<2>"},
         )
     ]
     page = embryo_page(shown, {"E3": "E3: holds one frame"}, card="Made for <tests>")
@@ -191,6 +203,6 @@ def png():
     return buffer.getvalue()
 
 
-def test_probabilities_are_rounded_not_cut(tmp_path):
-    made = made_of(tmp_path, make_frames(3, onset=1))
+def test_probabilities_are_rounded_not_cut(made_of):
+    made = made_of(make_frames(3, onset=1))
     assert made["frames"][2]["probability"] == 0.952574

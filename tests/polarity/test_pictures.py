@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from simulated_recordings import PatchEnsemble, make_frames
+from simulated_recordings import PatchEnsemble, make_frames, predict_quickly
 from test_assess import recording_of
 
 from isl.polarity.assess import assess
@@ -12,9 +12,11 @@ from isl.polarity.overlays import draw_overlays, enlarged, overlaid
 
 
 @pytest.fixture(scope="module")
-def found():
+def found(ezrin_model):
     recording = recording_of(make_frames(12, onset=6), interval=40.0)
-    return assess(recording, PatchEnsemble(arm="dic"), None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("isl.polarity.assess.predict", predict_quickly)
+        return assess(recording, PatchEnsemble(), ezrin_model)
 
 
 def pixels(png):
@@ -43,10 +45,11 @@ def test_the_same_assessment_gives_the_same_film_strip(found):
     assert draw_film_strip(found, "E1") == draw_film_strip(found, "E1")
 
 
+@pytest.mark.usefixtures("quick_ezrin")
 @pytest.mark.parametrize("onset", [None, 0])
-def test_film_strips_of_few_frames_and_without_onset(onset):
+def test_film_strips_of_few_frames_and_without_onset(onset, ezrin_model):
     recording = recording_of(make_frames(2, onset=onset))
-    found = assess(recording, PatchEnsemble(arm="dic"), None)
+    found = assess(recording, PatchEnsemble(), ezrin_model)
     assert found.onset.censored == (onset is None)
     assert pixels(draw_film_strip(found, "short")).shape[1] == 1540
     assert pixels(draw_overlays(found, "short")).shape[1] == 1540

@@ -17,10 +17,12 @@ import typer.main
 from typer.exceptions import Abort, TyperException
 
 from isl.commands.demo import demo
+from isl.commands.focus import focus
 from isl.commands.import_weights import import_weights
 from isl.commands.inspect import inspect
 from isl.commands.models import models
 from isl.commands.phantom import phantom
+from isl.commands.polarity import polarity
 from isl.commands.predict import predict
 from isl.errors import InputError, unknown
 
@@ -28,6 +30,8 @@ ENTRY_POINTS = "isl.commands"
 INTERRUPTED = 130
 _OWN: dict[str, Callable[..., Any]] = {
     "predict": predict,
+    "polarity": polarity,
+    "focus": focus,
     "inspect": inspect,
     "models": models,
     "import-weights": import_weights,

@@ -17,9 +17,17 @@ def inspect(
     ] = None,
 ) -> None:
     """Says what a model expects, or what an image holds."""
-    from isl.labeling.inspect import describe
+    from pathlib import Path
 
-    facts = describe(thing, axes=axes, channel=channel)
+    from isl.labeling.inspect import describe
+    from isl.model_folder import CONFIG_FILE, bundled_models, model_kind
+    from isl.polarity.inspect import describe_model
+
+    folder = Path(thing) if (Path(thing) / CONFIG_FILE).is_file() else bundled_models().get(thing)
+    if folder is not None and model_kind(folder) == "polarity":
+        facts = describe_model(folder)
+    else:
+        facts = describe(thing, axes=axes, channel=channel)
     width = max(len(key) for key, _ in facts)
     for key, value in facts:
         print(f"{key:<{width}}  {value}")

@@ -27,6 +27,8 @@ from isl.labeling.tiling import TilePlan, plan_tiles
 AUTO_TILE = {"cpu": 384, "gpu": 1024}
 # Widths of what a batch of smaller tiles may read together.
 AUTO_READ = {"cpu": 640, "gpu": 1280}
+# But at least this many margins: a network with a wide view would mostly compute margins.
+_MARGINS = 3
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +196,9 @@ def plan_field(
         allow_mismatch=options.allow_mismatch,
     )
     size = _size(stack)
-    tile = AUTO_TILE[_platform()] if options.tile == "auto" else options.tile
+    tile = options.tile
+    if tile == "auto":
+        tile = max(AUTO_TILE[_platform()], _MARGINS * config.architecture.geometry.margin)
     try:
         plan = plan_tiles(
             config.architecture.geometry,

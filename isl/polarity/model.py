@@ -133,11 +133,6 @@ class PolarityModel:
         """sha256 of its weights."""
         return self.config.sha256[WEIGHTS_FILE]
 
-    @property
-    def needs_ezrin(self) -> bool:
-        """Whether predicted EZRIN is more than the way to find the embryo."""
-        return "ezrin" in channels_of(self.config.arm)
-
     def ezrin_model(self) -> Model:
         """The labeling model that predicts EZRIN."""
         return load_model(self.config.ezrin or self.directory / EZRIN_FOLDER)

@@ -9,12 +9,13 @@ PYTHON ?=
 PYTEST_OPTIONS ?= -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-data lint lock clean
+.PHONY: help demo test test-data test-torch lint lock clean
 
 help:
 	@echo "make demo       simulated cells, a bundled model and its prediction, in demo/"
 	@echo "make test       every test that needs no data from outside"
 	@echo "make test-data  tests on real images; ISL_DATA names the folder that holds them"
+	@echo "make test-torch ImageNet weights against PyTorch, which it installs (CPU build if pip finds one)"
 	@echo "make lint       ruff (rules and format) and pyright"
 	@echo "make lock       requirements.lock anew from pyproject.toml (UPGRADE=1: newest versions)"
 	@echo "make clean      removes what these targets made, .venv too"
@@ -23,9 +24,9 @@ demo: $(STAMP)
 	$(BIN)/isl demo --out demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS) --ignore=tests/real
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS) --ignore=tests/real --ignore=tests/torch
 
-DATA_FOLDERS := condition_b_A4 sephace readers
+DATA_FOLDERS := condition_b_A4 sephace ai4embryo readers
 test-data: $(STAMP)
 	@if [ -z "$$ISL_DATA" ]; then \
 		echo "test-data: ISL_DATA is not set; set it to the folder of real images" >&2; exit 2; fi
@@ -33,6 +34,11 @@ test-data: $(STAMP)
 		echo "test-data: $$ISL_DATA has no folder $$folder; set ISL_DATA to the folder of real images" >&2; \
 		exit 2; fi; done
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/real
+
+test-torch: $(STAMP)
+	@$(BIN)/python -c "import torch" 2>/dev/null || \
+		$(BIN)/python -m pip install -qq --disable-pip-version-check "torch==2.13.0"
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/torch
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from isl.config import to_toml
 from isl.errors import InputError, unknown
+from isl.imaging.files import written_whole
 from isl.imaging.image import Movie
 from isl.labeling.model import Model, load_model
 
@@ -58,7 +59,8 @@ class Crossfit:
         Args:
             experiment: How to learn EZRIN.
             folder: Where its configuration lies; paths in it are relative to this.
-            workdir: Where the runs are kept, one folder each; a finished one is not run again.
+            workdir: Where the runs and what they predict are kept, one folder each; a finished one
+                is not run again.
             folds: Groups that are left out together.
             say: Told what a person should know, a line at a time.
             console: Where the training's progress is shown; None: nowhere.
@@ -70,7 +72,6 @@ class Crossfit:
         self._say = say
         self._console = console
         self._models: dict[Path, Model] = {}
-        self._predicted: dict[tuple[str, Path], np.ndarray] = {}
 
     def model_without(self, groups: Iterable[str]) -> Path:
         """The folder of the model that has not seen some groups; trained if it is not there.
@@ -104,12 +105,15 @@ class Crossfit:
             known = [group for fold in self.folds for group in fold]
             raise unknown("embryo", embryo.group, known)
         directory = self.model_without({*own[0], *leave_out})
-        key = (embryo.name, directory)
-        if key not in self._predicted:
+        kept = directory.parent / "predicted" / f"{embryo.name}.npy"
+        if not kept.is_file():
             if directory not in self._models:
                 self._models[directory] = load_model(directory)
-            self._predicted[key] = predicted_ezrin(self._models[directory], embryo)
-        return self._predicted[key]
+            kept.parent.mkdir(exist_ok=True)
+            with written_whole(kept, overwrite=True) as unfinished, unfinished.open("wb") as file:
+                # Half precision is finer than the 256 intensities.
+                np.save(file, predicted_ezrin(self._models[directory], embryo).astype(np.float16))
+        return np.load(kept).astype(np.float32)
 
 
 def predicted_ezrin(model: Model, embryo: Embryo) -> np.ndarray:

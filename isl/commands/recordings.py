@@ -21,6 +21,7 @@ from isl.labeling.provenance import as_text, content_hash
 from isl.polarity.assess import EZRIN_STATISTICS, Assessment, OnsetModel, assess
 from isl.polarity.embryo_page import EmbryoPictures, embryo_page
 from isl.polarity.film_strip import draw_film_strip
+from isl.polarity.model import DEFAULT_MODEL, load_polarity_model
 from isl.polarity.onset import Rule
 from isl.polarity.outputs import (
     FRAME_COLUMNS,
@@ -43,7 +44,6 @@ from isl.polarity.recording import (
     read_recording,
 )
 
-DEFAULT_MODEL = "polarity"
 MEASURED = "measured"
 ONSETS, FRAMES, REPORT = "onsets.csv", "frames.csv", "report.html"
 
@@ -94,28 +94,24 @@ class Chain:
     device: str
 
 
-def assess_recordings(request: Request, load: Callable[[str], OnsetModel] | None = None) -> int:
+def assess_recordings(request: Request) -> int:
     """Does what was asked, and returns the exit code: 0, 2 (all failed) or 3 (some did).
-
-    Args:
-        request: What was asked for.
-        load: Loads the ensemble; None: `isl.polarity.model.load_polarity_model`.
 
     Raises:
         InputError: The request is wrong, or its only recording failed; nothing was written.
     """
     found = find_recordings(request.inputs, axes=request.axes, leave_out=request.out)
+    embryos = [
+        Embryo(name=name, path=path, files=files_of(request.out, name)) for name, path in found
+    ]
+    _check_outputs(embryos, request)
     device = use_device(request.device)
-    model = (load or _load)(request.model or DEFAULT_MODEL)
+    model = load_polarity_model(request.model or DEFAULT_MODEL)
     if model.config.arm == MEASURED:
         raise InputError(
             f"model '{model.name}' reads measured Ezrin, which is for evaluation only; take another"
         )
     chain = Chain(model=model, ezrin_model=model.ezrin_model(), device=device)
-    embryos = [
-        Embryo(name=name, path=path, files=files_of(request.out, name)) for name, path in found
-    ]
-    _check_outputs(embryos, request)
     failures: list[tuple[Embryo, InputError]] = []
     with FieldProgress(len(embryos)) as progress:
         for embryo in embryos:
@@ -135,12 +131,6 @@ def assess_recordings(request: Request, load: Callable[[str], OnsetModel] | None
     if done:
         _write_tables(done, failed, chain, request)
     return _failed(failed, len(embryos))
-
-
-def _load(name: str) -> OnsetModel:
-    from isl.polarity.model import load_polarity_model
-
-    return load_polarity_model(name)
 
 
 def _check_outputs(embryos: Sequence[Embryo], request: Request) -> None:

@@ -1,0 +1,417 @@
+"""`isl polarity` from files to files: what it writes, and all it refuses."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from flax import nnx
+from PIL import Image
+from simulated_recordings import (
+    PatchEnsemble,
+    make_frames,
+    predict_quickly,
+    tiny_ezrin_model,
+    write_frames,
+    write_movie,
+)
+
+from isl import cli
+from isl.backbones.resnet import ResNetConfig
+from isl.imaging.read import read_fluorescence
+from isl.polarity.classifier import build_classifier
+from isl.polarity.model import (
+    EZRIN_FOLDER,
+    PolarityConfig,
+    load_polarity_model,
+    save_polarity_model,
+)
+from isl.polarity.outputs import FRAME_COLUMNS, ONSET_COLUMNS
+
+COUNT, ONSET = 6, 3
+FRAMES = make_frames(COUNT, onset=ONSET)
+OF_ONE = [
+    "{}.activation.png",
+    "{}.ezrin.ome.tif",
+    "{}.ezrin.standard_deviation.ome.tif",
+    "{}.film_strip.png",
+    "{}.json",
+]
+OF_ALL = ["frames.csv", "onsets.csv", "report.html"]
+
+
+@pytest.fixture(scope="module")
+def ezrin_model(tmp_path_factory):
+    return tiny_ezrin_model(tmp_path_factory.mktemp("models") / "ezrin")
+
+
+@pytest.fixture
+def ensemble(ezrin_model, monkeypatch):
+    """The ensemble that the command loads, whatever model is named."""
+    ensemble = PatchEnsemble(ezrin=ezrin_model)
+    monkeypatch.setattr("isl.commands.recordings.load_polarity_model", lambda name: ensemble)
+    return ensemble
+
+
+@pytest.fixture
+def _quick(monkeypatch):
+    """EZRIN and pictures cost nothing."""
+    dot = io.BytesIO()
+    Image.new("L", (2, 2)).save(dot, "PNG")
+    monkeypatch.setattr("isl.polarity.assess.predict", predict_quickly)
+    for drawn in ("draw_film_strip", "draw_overlays"):
+        monkeypatch.setattr(f"isl.commands.recordings.{drawn}", lambda *_: dot.getvalue())
+
+
+@pytest.fixture
+def run(ensemble, _quick, tmp_path, capsys):
+    """Runs `isl polarity` into tmp_path/out; returns code, stdout, stderr."""
+    return runner(tmp_path, capsys)
+
+
+def runner(tmp_path, capsys):
+    def call(*words):
+        given = [str(word) for word in words]
+        if "--out" not in given:
+            given += ["--out", str(tmp_path / "out")]
+        code = cli.main(["polarity", *given])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def refused(run, tmp_path):
+    """Runs a call that must be refused in one line and leave nothing; returns the line."""
+
+    def call(*words):
+        before = files_in(tmp_path)
+        code, out, err = run(*words)
+        assert code == 2, err
+        assert out == ""
+        assert err.count("\n") == 1, err
+        assert files_in(tmp_path) == before
+        return err.strip()
+
+    return call
+
+
+def files_in(folder):
+    """Names and contents of everything below a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def table(path):
+    return list(csv.DictReader(io.StringIO(path.read_text())))
+
+
+@pytest.fixture
+def embryo(tmp_path):
+    return write_frames(tmp_path / "E016", FRAMES)
+
+
+def test_a_folder_of_frames_becomes_tables_images_pictures_and_a_report(
+    ensemble, monkeypatch, tmp_path, capsys, embryo
+):
+    code, out, err = runner(tmp_path, capsys)(embryo, "--interval-minutes", 40)
+    assert code == 0, err
+    folder = tmp_path / "out"
+    assert names(folder) == sorted([name.format("E016") for name in OF_ONE] + OF_ALL)
+    (row,) = table(folder / "onsets.csv")
+    assert tuple(row) == ONSET_COLUMNS
+    low, high = row["onset_low"], row["onset_high"]
+    assert row == {
+        "embryo": "E016",
+        "verdict": "onset",
+        "onset_frame": "3",
+        "onset_low": low,
+        "onset_high": high,
+        "onset_minutes": "120",
+        "censored": "0",
+        "agreement": "1",
+        "frames": "6",
+    }
+    assert out == f"E016: polarized at frame 3 (2 h 0 min), between {low} and {high}\n"
+    frames = table(folder / "frames.csv")
+    assert tuple(frames[0]) == FRAME_COLUMNS
+    assert [(frame["frame"], frame["call"], frame["smoothed"]) for frame in frames] == [
+        (str(t), str(int(t >= ONSET)), str(int(t >= ONSET))) for t in range(COUNT)
+    ]
+
+    made = json.loads((folder / "E016.json").read_text())
+    assert made["model"]["name"] == "patches"
+    assert made["ezrin_model"]["name"] == "tiny-ezrin"
+    assert len(made["ezrin_model"]["sha256"]) == len(made["input"]["sha256"]) == 64
+    assert made["input"]["interval_minutes"] == 40
+    assert made["seconds"] > 0
+    assert [frame["name"] for frame in made["frames"]][:2] == ["t013.png", "t014.png"]
+
+    assert ensemble.given is not None
+    expected = np.rint(ensemble.given[1] * np.float32(65535))
+    image = read_fluorescence(folder / "E016.ezrin.ome.tif")
+    assert image.labels == ("EZRIN",)
+    assert image.channels.dtype == np.uint16
+    np.testing.assert_array_equal(image.channels[:, 0], expected)
+    assert image.interval == pytest.approx(40)
+    spread = read_fluorescence(folder / "E016.ezrin.standard_deviation.ome.tif")
+    assert spread.channels.shape == image.channels.shape
+    assert spread.channels.max() > 0
+    for name in ("film_strip", "activation"):
+        with Image.open(folder / f"E016.{name}.png") as picture:
+            assert picture.width == 1540
+
+    report = (folder / "report.html").read_text()
+    assert report.count("data:image/png;base64,") == 2
+    assert "For research only; not for clinical use." in report
+    assert "Made for tests &amp; &lt;nothing&gt; else." in report
+    assert "<script" not in report
+    assert "http" not in report
+
+
+@pytest.mark.parametrize("planes", [1, 2])
+def test_a_movie_of_stacks(run, tmp_path, planes, ensemble):
+    stacks = np.stack([FRAMES] * planes, axis=1)
+    path = write_movie(tmp_path / "movie.ome.tif", stacks, "TZYX", interval=20)
+    code, out, err = run(path)
+    assert code == 0, err
+    assert out.startswith("movie: polarized at frame 3 (1 h 0 min), between ")
+    (row,) = table(tmp_path / "out" / "onsets.csv")
+    assert (row["embryo"], row["onset_minutes"]) == ("movie", "60")
+    # Planes that are all alike fuse to what each of them is.
+    np.testing.assert_allclose(ensemble.given[0], FRAMES / np.float32(255), atol=0.01)
+
+
+def test_a_movie_of_frames_without_an_interval(run, tmp_path):
+    path = tmp_path / "plain.tif"
+    tifffile.imwrite(path, FRAMES, photometric="minisblack", metadata=None)
+    assert run(path)[0] == 0
+    (row,) = table(tmp_path / "out" / "onsets.csv")
+    assert (row["onset_frame"], row["onset_minutes"]) == ("3", "")
+
+
+def test_one_bad_embryo_of_several_leaves_the_others_done(run, tmp_path):
+    embryos = tmp_path / "embryos"
+    write_frames(embryos / "E1", FRAMES)
+    write_frames(embryos / "E2", FRAMES[:1])
+    write_frames(embryos / "E3", make_frames(COUNT, onset=None))
+    empty = write_frames(embryos / "E4", FRAMES)
+    Image.fromarray(np.zeros_like(FRAMES[0])).save(empty / "t015.png")
+    code, out, err = run(embryos)
+    assert code == 3
+    assert [line.partition(":")[0] for line in out.splitlines()] == ["E1", "E3"]
+    assert "2 of 4 embryos failed:" in err
+    assert "E2: holds one frame to use" in err
+    assert "frame 2 (t015.png) is empty (every pixel is 0)" in err
+    folder = tmp_path / "out"
+    assert [row["embryo"] for row in table(folder / "onsets.csv")] == ["E1", "E3"]
+    assert len(table(folder / "frames.csv")) == 2 * COUNT
+    assert not list(folder.glob("E2*"))
+    report = (folder / "report.html").read_text()
+    assert "holds one frame to use" in report
+    assert "frame 2 (t015.png) is empty" in report
+
+
+def test_if_every_embryo_fails_nothing_is_written(run, tmp_path):
+    for name in ("E1", "E2"):
+        write_frames(tmp_path / "embryos" / name, FRAMES[:1])
+    code, out, err = run(tmp_path / "embryos")
+    assert code == 2
+    assert out == ""
+    assert "2 of 2 embryos failed:" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_frame(refused, tmp_path):
+    assert "holds one frame to use" in refused(write_frames(tmp_path / "E1", FRAMES[:1]))
+    path = write_movie(tmp_path / "one.ome.tif", FRAMES[:1], "TYX")
+    assert "one.ome.tif: holds one frame to use" in refused(path)
+    assert "holds one frame to use" in refused(tmp_path / "E1" / "t013.png")
+
+
+def test_frames_of_differing_sizes(refused, embryo):
+    Image.fromarray(FRAMES[0, :-3]).save(embryo / "t014.png")
+    assert "t014.png: has 93 x 112 pixels, but t013.png has 96 x 112" in refused(embryo)
+
+
+def test_frames_missing_from_the_sequence(refused, run, embryo):
+    (embryo / "t014.png").unlink()
+    line = refused(embryo)
+    assert "1 frame is missing between t013.png (frame 0) and t015.png (frame 1)" in line
+    code, out, _ = run(embryo, "--frames", "1:", "--interval-minutes", "30")
+    assert code == 0
+    # The onset was the fourth frame before one was lost: its time stays, its number does not.
+    assert out.startswith("E016: polarized at frame 2 (1 h 30 min)")
+
+
+def test_an_embryo_that_leaves_the_field(refused, run, tmp_path):
+    frames = make_frames(12, size=(128, 160), drift=11.0, onset=None)
+    folder = write_frames(tmp_path / "E7", frames)
+    line = refused(folder)
+    assert "E7: the embryo leaves the field: at frame " in line
+    limit = line.partition("give --frames ")[2].split()[0]
+    assert run(folder, "--frames", limit)[0] == 0
+
+
+def test_empty_frames(refused, embryo):
+    Image.fromarray(np.full_like(FRAMES[0], 9)).save(embryo / "t018.png")
+    assert "frame 5 (t018.png) is empty (every pixel is 9)" in refused(embryo)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--interval-minutes", "0"], "--interval-minutes 0: expected minutes above 0"),
+        (["--onset", "smooth"], "unknown onset rule 'smooth'; did you mean 'smoothed'?"),
+        (["--frames", "2:99"], "--frames 2:99 asks for frames 2 to 98, but its 6 frames"),
+        (["--frames", "3:3"], "--frames 3:3: names no frame"),
+        (["--frames", "8-cell"], "--frames 8-cell: is neither A:B, such as 4:30, nor a table"),
+        (["--axes", "TZ"], "--axes TZ"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--overwite"], "No such option: --overwite"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_written(refused, embryo, words, line):
+    assert line in refused(embryo, *words)
+
+
+def test_wrong_inputs_are_refused(refused, tmp_path):
+    assert "no such file or folder" in refused(tmp_path / "nothing")
+    fake = tmp_path / "fake.tif"
+    fake.write_text("hello")
+    assert "fake.tif" in refused(fake)
+
+
+def test_models_that_read_measured_ezrin_are_refused(refused, embryo, ensemble):
+    ensemble.config.arm = "measured"
+    assert "model 'patches' reads measured Ezrin, which is for evaluation only" in refused(embryo)
+
+
+def test_a_table_limits_every_embryo(run, tmp_path):
+    embryos = tmp_path / "embryos"
+    write_frames(embryos / "E1", FRAMES)
+    write_frames(embryos / "E2", FRAMES)
+    stage = tmp_path / "stage.csv"
+    stage.write_text("embryo,frames\nE1,2:5\n")
+    code, out, err = run(embryos, "--frames", stage)
+    assert code == 3
+    assert out.startswith("E1: polarized at frame 3, ")
+    assert "unknown embryo 'E2'" in err
+    (row,) = table(tmp_path / "out" / "onsets.csv")
+    assert (row["onset_frame"], row["frames"]) == ("3", "3")
+    assert [frame["frame"] for frame in table(tmp_path / "out" / "frames.csv")] == ["2", "3", "4"]
+
+
+def test_all_before_and_all_after_are_no_errors(run, tmp_path):
+    embryos = tmp_path / "embryos"
+    write_frames(embryos / "after", make_frames(COUNT, onset=0))
+    write_frames(embryos / "before", make_frames(COUNT, onset=None))
+    code, out, err = run(embryos, "--interval-minutes", 10)
+    assert code == 0, err
+    after, before = table(tmp_path / "out" / "onsets.csv")
+    assert (after["verdict"], after["onset_frame"], after["onset_minutes"]) == ("onset", "0", "0")
+    assert (before["verdict"], before["onset_frame"], before["censored"]) == ("censored", "", "1")
+    assert "after: polarized at frame 0 or before" in out
+    assert "before: not polarized in frames 0 to 5" in out
+
+
+def test_members_that_disagree_cannot_tell(run, embryo, ensemble, tmp_path):
+    ensemble.shifts = (-3, 0, 3)
+    code, out, _ = run(embryo)
+    assert code == 0
+    (row,) = table(tmp_path / "out" / "onsets.csv")
+    assert (row["verdict"], row["onset_frame"]) == ("cannot_tell", "3")
+    assert out.startswith("E016: cannot tell: 1 of 3 members agree within 2 frames; most likely")
+
+
+def test_another_rule(run, embryo, tmp_path):
+    assert run(embryo, "--onset", "change_point")[0] == 0
+    made = json.loads((tmp_path / "out" / "E016.json").read_text())
+    assert made["rule"] == "change_point"
+    assert made["onset"] == made["rules"]["change_point"]["onset"]
+
+
+def test_results_that_exist_are_kept(refused, run, embryo, tmp_path):
+    assert run(embryo)[0] == 0
+    assert "exists already (give --overwrite" in refused(embryo)
+    for path in (tmp_path / "out").glob("E016*"):
+        path.unlink()
+    assert "onsets.csv: exists already (give --overwrite" in refused(embryo)
+    assert run(embryo, "--overwrite")[0] == 0
+    assert len(names(tmp_path / "out")) == len(OF_ONE) + len(OF_ALL)
+
+
+def test_resume_keeps_what_is_done_in_the_same_way(run, refused, embryo, ensemble, tmp_path):
+    embryos = tmp_path / "embryos"
+    embryos.mkdir()
+    embryo = embryo.rename(embryos / "E016")
+    assert run(embryos)[0] == 0
+    before = files_in(tmp_path / "out")
+    write_frames(embryos / "E017", FRAMES)
+    code, out, err = run(embryos, "--resume")
+    assert code == 0
+    assert "E016: done before" in err
+    assert [line.partition(":")[0] for line in out.splitlines()] == ["E016", "E017"]
+    after = files_in(tmp_path / "out")
+    assert all(after[name] == held for name, held in before.items() if name.startswith("E016"))
+    assert [row["embryo"] for row in table(tmp_path / "out" / "onsets.csv")] == ["E016", "E017"]
+    assert (tmp_path / "out" / "report.html").read_text().count("<img") == 4
+    line = refused(embryo, "--resume", "--onset", "change_point")
+    assert "E016.ezrin.ome.tif: exists, and was not made from" in line
+    assert run(embryo, "--resume", "--onset", "change_point", "--overwrite")[0] == 0
+
+
+def test_results_within_the_input_are_no_input(run, embryo, tmp_path):
+    embryos = tmp_path / "embryos"
+    embryos.mkdir()
+    embryo.rename(embryos / "E016")
+    for words in ([], ["--overwrite"]):
+        code, out, err = run(embryos, "--out", embryos / "out", *words)
+        assert code == 0, err
+        assert [line.partition(":")[0] for line in out.splitlines()] == ["E016"]
+
+
+def test_an_interruption_leaves_nothing(run, embryo, monkeypatch, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("isl.commands.recordings.draw_overlays", interrupt)
+    assert run(embryo)[0] == 130
+    assert names(tmp_path / "out") == []
+
+
+def test_too_little_memory_is_said_in_one_line(refused, embryo, monkeypatch):
+    def exhausted(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("isl.polarity.assess.predict", exhausted)
+    assert "does not fit into memory; give fewer frames with --frames A:B" in refused(embryo)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_model_folder_is_all_it_needs(tmp_path, capsys, embryo):
+    folder = tmp_path / "model"
+    backbone = ResNetConfig(depth=10, width=4, stem="small")
+    members = [build_classifier(backbone, 2, rngs=nnx.Rngs(seed)) for seed in range(2)]
+    config = PolarityConfig(
+        name="tiny", arm="dic+ezrin", backbone=backbone, members=2, size=16, window=0.8
+    )
+    save_polarity_model(folder, members, config, "# Tiny")
+    tiny_ezrin_model(folder / EZRIN_FOLDER)
+    code, out, err = runner(tmp_path, capsys)(embryo, "--model", folder)
+    assert code == 0, err
+    assert out.startswith("E016: ")
+    made = json.loads((tmp_path / "out" / "E016.json").read_text())
+    assert made["model"]["sha256"] == load_polarity_model(folder).hash
+    assert made["model"]["arm"] == "dic+ezrin"
+    assert made["members"]["count"] == 2
+    assert len(table(tmp_path / "out" / "frames.csv")) == COUNT

@@ -1,6 +1,7 @@
 """The command `isl train`."""
 
 import os
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +16,6 @@ from .distributed import join, processes_from_environment
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-TASKS = ("labeling",)
 
 
 def train(
@@ -33,7 +32,7 @@ def train(
         int | None, typer.Option(min=0, help="Processes that prepare batches; 0: threads.")
     ] = None,
 ) -> None:
-    """Trains a network as a TOML file says, and leaves a model folder in WORKDIR/model.
+    """Trains networks as a TOML file says, and leaves a model folder in WORKDIR/model.
 
     Several processes train together when each is given ISL_COORDINATOR (host:port of the first),
     ISL_PROCESSES (how many) and ISL_PROCESS (which, from 0).
@@ -46,9 +45,50 @@ def train(
     if task_name not in TASKS:
         raise unknown(f"task in {config}:", task_name, TASKS)
 
+    typer.echo(TASKS[task_name](config, overrides, workdir, device))
+
+
+def _train_labeling(config: Path, overrides: list[str], workdir: Path, device: str) -> Path:
+    from .labeling import LabelingTask
     from .labeling_config import LabelingConfig
+    from .loop import fit
 
     experiment = load_toml(config, LabelingConfig, overrides)
+    console = _begin(device)
+    task = LabelingTask(experiment, config.parent, name=config.stem, say=partial(_say, console))
+    progress = fit(task, experiment, workdir, freeze=experiment.start.freeze, console=console)
+    if progress.update < experiment.training.steps:
+        raise KeyboardInterrupt
+    return workdir / "model"
+
+
+def _train_polarity(config: Path, overrides: list[str], workdir: Path, device: str) -> Path:
+    from .polarity import train_polarity
+    from .polarity_config import PolarityExperiment
+
+    experiment = load_toml(config, PolarityExperiment, overrides)
+    if processes_from_environment() is not None:
+        raise InputError(
+            "environment: ISL_COORDINATOR is set, but task 'polarity' trains in one process; unset "
+            "ISL_COORDINATOR, ISL_PROCESSES and ISL_PROCESS"
+        )
+    console = _begin(device)
+    say = partial(_say, console)
+    return train_polarity(
+        experiment, config.parent, workdir, name=config.stem, say=say, console=console
+    )
+
+
+TASKS: Mapping[str, Callable[[Path, list[str], Path, str], Path]] = {
+    "labeling": _train_labeling,
+    "polarity": _train_polarity,
+}
+"""What trains each task: functions of the experiment's file, its overrides, the run's folder and
+the device, which return the model's folder."""
+
+
+def _begin(device: str) -> "Console":
+    """Joins the other processes and chooses the device, before JAX is used for anything else."""
     processes = processes_from_environment()
     if processes is not None:
         join(processes)
@@ -56,15 +96,7 @@ def train(
 
     from rich.console import Console
 
-    from .labeling import LabelingTask
-    from .loop import fit
-
-    console = Console(stderr=True)
-    task = LabelingTask(experiment, config.parent, name=config.stem, say=partial(_say, console))
-    progress = fit(task, experiment, workdir, freeze=experiment.start.freeze, console=console)
-    if progress.update < experiment.training.steps:
-        raise KeyboardInterrupt
-    typer.echo(workdir / "model")
+    return Console(stderr=True)
 
 
 def _check_folder(workdir: Path) -> None:

@@ -1,0 +1,437 @@
+"""The report of a polarity evaluation: what won, by how much, and every table behind it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from isl.labeling.provenance import versions
+from isl.polarity.outputs import PURPOSE
+from isl.report import (
+    Block,
+    Cell,
+    bullets,
+    facts,
+    figure,
+    folded,
+    heading,
+    notice,
+    page,
+    paragraph,
+    table,
+    verbatim,
+)
+
+from .bootstrap import Interval
+from .polarity_figures import (
+    draw_calibration,
+    draw_curves,
+    draw_ezrin,
+    draw_onsets,
+    draw_roc,
+)
+from .polarity_judge import Contender
+from .polarity_tables import Findings, as_json, plain
+
+_RULES = {
+    "smoothed": "first call after smoothing",
+    "change_point": "single change over time",
+}
+_ARMS = {
+    "dic": "reads the all-in-focus transmitted-light frame alone",
+    "ezrin": "reads predicted EZRIN alone",
+    "dic+ezrin": "reads both",
+    "measured": "reads measured Ezrin, which no label-free recording has",
+    "frame index": "the frame's number, with the threshold that suits the other embryos best",
+    "median onset": "always the median onset of the other embryos",
+}
+
+
+def polarity_page(findings: Findings) -> str:
+    """The report as HTML."""
+    blocks = [
+        notice(PURPOSE),
+        paragraph(findings.title + "."),
+        bullets(list(findings.headlines)),
+        *([paragraph(findings.decision.words)] if findings.decision else []),
+        *_arms(findings),
+        *_frames(findings),
+        *_onsets(findings),
+        *_differences(findings),
+        *_paper(findings),
+        *_ezrin(findings),
+        *_compaction(findings),
+        *_calibration(findings),
+        *_how(findings),
+    ]
+    isl = versions().get("isl", "")
+    return page(
+        "Polarization onset: evaluation", blocks, footer=f"Made by isl eval (isl {isl}). {PURPOSE}"
+    )
+
+
+def _arms(findings: Findings) -> list[Block]:
+    level = f"{findings.resampling.level:.0%}".replace("%", " %")
+    rows: list[list[Cell]] = []
+    for each in findings.contenders:
+        onset, change = each.onset("smoothed"), each.onsets.get("change_point")
+        rows.append(
+            [
+                each.name,
+                _interval(each.by_embryo.get("auc")),
+                _interval(each.by_embryo["accuracy"]),
+                _interval(each.by_embryo["sensitivity"]),
+                _interval(each.by_embryo["specificity"]),
+                _interval(onset.mean, 2),
+                f"{onset.summary.within_2} of {onset.summary.count}",
+                _interval(change.mean, 2) if change else "",
+            ]
+        )
+    known = [each.name for each in findings.contenders if each.name in _ARMS]
+    return [
+        heading("Arms"),
+        table(
+            (
+                "Arm",
+                "AUC",
+                "Accuracy",
+                "Sensitivity",
+                "Specificity",
+                "Onset error, frames",
+                "Within 2",
+                "Onset error, change point",
+            ),
+            rows,
+            caption=f"In brackets: {level} intervals by bootstrap over embryos, "
+            f"{findings.resampling.replicates} replicates.",
+        ),
+        facts({name: _ARMS[name] for name in known}),
+        paragraph(
+            "Calls and AUC judge each frame by itself, without any use of time. The onset is the "
+            "first call after smoothing over three frames, as in the paper. The change point "
+            "takes it that an embryo goes from before to after once, which uses time order, so it "
+            "stands apart. A censored onset counts as the frame after the last one."
+        ),
+    ]
+
+
+def _frames(findings: Findings) -> list[Block]:
+    rows: list[list[Cell]] = [
+        [
+            each.name,
+            each.confusion.true_negative,
+            each.confusion.false_positive,
+            each.confusion.false_negative,
+            each.confusion.true_positive,
+            _number(each.onset("smoothed").accuracy.estimate),
+            _number(each.onsets["change_point"].accuracy.estimate)
+            if "change_point" in each.onsets
+            else "",
+            _range(each.members_auc),
+        ]
+        for each in findings.contenders
+    ]
+    notes = [
+        f"{each.name}: {each.confusion.undefined}"
+        for each in findings.contenders
+        if each.confusion.undefined
+    ]
+    return [
+        heading("Frames"),
+        table(
+            (
+                "Arm",
+                "True neg.",
+                "False pos.",
+                "False neg.",
+                "True pos.",
+                "Accuracy by the onset",
+                "by the change point",
+                "AUC of single members",
+            ),
+            rows,
+            caption="Frames called by themselves; and the share on the right side of the predicted "
+            "onset.",
+        ),
+        *([bullets(notes)] if notes else []),
+        figure(
+            draw_roc(findings.arms, findings.baselines),
+            alt="ROC curves",
+            caption="ROC, all frames.",
+        ),
+        figure(
+            draw_curves(findings.arms, findings.embryos),
+            alt="P(after onset) of every frame, for every embryo",
+            caption="P(after onset) of every frame, by ensembles that never saw the embryo. "
+            "Shaded: at or after the annotated onset.",
+            wide=True,
+        ),
+    ]
+
+
+def _onsets(findings: Findings) -> list[Block]:
+    columns = ["Embryo", "Frames", "Annotated"]
+    for arm in findings.arms:
+        columns += [arm.name, "90 %"]
+    columns += [each.name for each in findings.baselines]
+    rows: list[list[Cell]] = []
+    for number, embryo in enumerate(findings.embryos):
+        row: list[Cell] = [embryo.name, len(embryo.after), _onset(embryo.onset)]
+        for arm in findings.arms:
+            assert arm.found is not None
+            found = arm.found["smoothed"][number]
+            last = "after" if found.high is None else found.high
+            mark = " ?" if found.verdict == "cannot_tell" else ""
+            row += [f"{_onset(found.frame)}{mark}", f"{found.low} to {last}"]
+        row += [
+            _onset(each.onset("smoothed").rows[number].predicted) for each in findings.baselines
+        ]
+        rows.append(row)
+    return [
+        heading("Onsets"),
+        table(columns, rows, caption='"?": the members disagree; the verdict is "cannot tell".'),
+        figure(
+            draw_onsets(findings.arms, findings.embryos),
+            alt="Predicted beside annotated onsets",
+            caption="Predicted beside annotated onset; shaded: within 3 frames.",
+            wide=True,
+        ),
+        table(
+            (
+                "Arm",
+                "Rule",
+                "Mean",
+                "Median",
+                "Largest",
+                "RMSE",
+                "Within 2",
+                "Within 3",
+                "Minutes, mean",
+                "Cannot tell",
+                "90 % intervals that hold it",
+            ),
+            [_error_row(each, rule) for each in findings.contenders for rule in each.onsets],
+            caption="Onset errors in frames.",
+        ),
+    ]
+
+
+def _error_row(each: Contender, rule: Any) -> list[Cell]:
+    scores = each.onsets[rule]
+    summary, coverage = scores.summary, scores.coverage
+    return [
+        each.name,
+        _RULES[rule] if each.found is not None else "",
+        _interval(scores.mean, 2),
+        _number(summary.median, 1),
+        summary.maximum,
+        _number(summary.rmse, 2),
+        summary.within_2,
+        summary.within_3,
+        _interval(scores.minutes, 0) if scores.minutes else "interval not known",
+        scores.verdicts["cannot_tell"] if scores.verdicts else None,
+        f"{coverage.covered} of {coverage.count}, {coverage.mean_width:.1f} frames wide"
+        if coverage
+        else "",
+    ]
+
+
+def _differences(findings: Findings) -> list[Block]:
+    rows: list[list[Cell]] = []
+    for each in findings.comparisons:
+        rows.append(
+            [
+                each.name,
+                each.against,
+                _difference(each.auc, 3),
+                _difference(each.accuracy, 3),
+                _difference(each.onset_error["smoothed"], 2),
+                _difference(each.onset_error.get("change_point"), 2),
+            ]
+        )
+    if not rows:
+        return []
+    return [
+        heading("Differences"),
+        table(
+            ("Arm", "Less", "AUC", "Accuracy", "Onset error", "Onset error, change point"),
+            rows,
+            caption="Paired bootstrap over embryos; * the interval excludes zero. Of onset errors, "
+            "less is better.",
+        ),
+    ]
+
+
+def _paper(findings: Findings) -> list[Block]:
+    by_frame = [
+        [each.name, *(_interval(each.by_frame.get(name)) for name in _SHARES)]
+        for each in findings.contenders
+    ]
+    tests: list[list[Cell]] = [
+        [
+            each.name,
+            each.against,
+            _number(each.z.z, 2) or each.z.note,
+            _p(each.z.p),
+            _p(each.wilcoxon["smoothed"].p) or each.wilcoxon["smoothed"].note,
+        ]
+        for each in findings.comparisons
+    ]
+    return [
+        heading("As in the paper"),
+        paragraph(
+            "The paper drew frames, and tested proportions of frames. Frames of one embryo are not "
+            "independent, so these intervals are too narrow and z too large; the table above is "
+            "the one to go by."
+        ),
+        table(
+            ("Arm", "AUC", "Accuracy", "Sensitivity", "Specificity"),
+            by_frame,
+            caption="Intervals by bootstrap over frames.",
+        ),
+        *(
+            [table(("Arm", "Against", "z of accuracy", "p", "p of onset errors (Wilcoxon)"), tests)]
+            if tests
+            else []
+        ),
+    ]
+
+
+_SHARES = ("auc", "accuracy", "sensitivity", "specificity")
+
+
+def _ezrin(findings: Findings) -> list[Block]:
+    scores = findings.ezrin
+    if scores is None:
+        return []
+    rows = [
+        [name, _number(mean), _number(scores.lowest[name])] for name, mean in scores.embryos.items()
+    ]
+    return [
+        heading("Predicted EZRIN"),
+        paragraph(
+            "Pearson's correlation with measured Ezrin frame by frame, mean over an embryo's "
+            f"frames, then over embryos: {_interval(scores.mean)}. "
+            + (
+                "Every embryo was predicted by a network that had not seen it. "
+                if findings.folds
+                else "By the labeling model as it is, whatever it was trained on. "
+            )
+            + "Where frames were stretched one by one, their brightness says nothing, and "
+            "correlation is all that can be asked."
+        ),
+        table(("Embryo", "Mean over frames", "Lowest frame"), rows),
+        figure(draw_ezrin(dict(scores.embryos)), alt="Pearson's correlation by embryo")
+        if any(mean is not None for mean in scores.embryos.values())
+        else paragraph("It is undefined for every embryo."),
+    ]
+
+
+def _compaction(findings: Findings) -> list[Block]:
+    if not findings.compaction:
+        return []
+    rows: list[list[Cell]] = [
+        [
+            each.name,
+            each.pearson.pairs,
+            _interval(each.pearson.interval) if not each.pearson.note else each.pearson.note,
+            _p(each.pearson.p),
+            _number(each.proxy.mean, 2),
+            _p(each.wilcoxon.p) or each.wilcoxon.note,
+        ]
+        for each in findings.compaction
+    ]
+    return [
+        heading("Compaction"),
+        table(
+            (
+                "Arm",
+                "Embryos",
+                "Pearson of onset and compaction",
+                "p",
+                "Error of compaction, frames",
+                "p of the arm's errors against it (Wilcoxon)",
+            ),
+            rows,
+            caption="Compaction, taken for the onset, is the cue that an eye would use.",
+        ),
+    ]
+
+
+def _calibration(findings: Findings) -> list[Block]:
+    rows: list[list[Cell]] = [
+        [arm.name, _number(arm.calibration.brier), _number(arm.calibration.error), arm.temper]
+        for arm in findings.arms
+        if arm.calibration
+    ]
+    return [
+        heading("Calibration"),
+        figure(
+            draw_calibration(findings.arms),
+            alt="Calibration of probabilities",
+            caption="Of frames given a probability, the share that is after onset; larger dots "
+            "hold more frames.",
+        ),
+        table(
+            ("Arm", "Brier score", "Calibration error", "Likeliest temper of the onset posterior"),
+            rows,
+        ),
+    ]
+
+
+def _how(findings: Findings) -> list[Block]:
+    blocks = [heading("How it was done")]
+    if findings.folds:
+        blocks += [
+            paragraph(
+                "Embryos were split, never frames. For every fold each arm was trained on the "
+                "other folds' embryos, their EZRIN predicted by networks that had seen neither "
+                "their own fold nor the held-out one."
+            ),
+            table(
+                ("Fold", "Held out"),
+                [[str(n), ", ".join(fold)] for n, fold in enumerate(findings.folds, 1)],
+            ),
+        ]
+    times = [
+        [arm.name, round(arm.seconds / 60, 1)] for arm in findings.arms if arm.seconds is not None
+    ]
+    blocks.append(table(("Arm", "Minutes of training and predicting"), times))
+    blocks.append(folded("Settings", [verbatim(as_json(plain(findings.settings)))]))
+    return blocks
+
+
+def _interval(value: Interval | None, digits: int = 3) -> str:
+    if value is None or value.estimate is None:
+        return ""
+    text = f"{value.estimate:.{digits}f}"
+    if value.low is None or value.high is None:
+        return text
+    return f"{text} ({value.low:.{digits}f} to {value.high:.{digits}f})"
+
+
+def _difference(value: Interval | None, digits: int) -> str:
+    if value is None or value.estimate is None:
+        return ""
+    text = f"{value.estimate:+.{digits}f}"
+    if value.low is None or value.high is None:
+        return text
+    star = " *" if value.excludes(0.0) else ""
+    return f"{text} ({value.low:+.{digits}f} to {value.high:+.{digits}f}){star}"
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "< 0.0001" if value < 1e-4 else f"{value:.3g}"
+
+
+def _range(values: Sequence[float | None] | None) -> str:
+    defined = [value for value in values or () if value is not None]
+    return f"{min(defined):.3f} to {max(defined):.3f}" if defined else ""
+
+
+def _onset(frame: int | None) -> str:
+    return "none" if frame is None else str(frame)

@@ -17,8 +17,14 @@ from isl_train.labeling_config import LabelingConfig  # pyright: ignore[reportMi
 from isl_train.polarity_config import PolarityExperiment  # pyright: ignore[reportMissingImports]
 
 from .polarity_config import PolarityEvaluation
-from .polarity_crossval import CrossValidation, Workshop, cross_validate, real_workshop
-from .polarity_folds import Folds, held_out_folds
+from .polarity_crossval import (
+    CrossValidation,
+    Workshop,
+    check_measured,
+    cross_validate,
+    real_workshop,
+)
+from .polarity_folds import Folds, crossfit_folds, held_out_folds
 from .polarity_judge import (
     REFERENCE,
     Comparison,
@@ -32,7 +38,7 @@ from .polarity_judge import (
 )
 from .polarity_predictions import Shelf, fingerprints
 from .polarity_report import polarity_page
-from .polarity_saved import check_unknown, find_models, judge_saved
+from .polarity_saved import check_embryos, find_models, judge_saved
 from .polarity_tables import (
     Findings,
     arm_rows,
@@ -125,25 +131,20 @@ def plan_cross_validation(config: PolarityEvaluation, path: Path) -> Plan:
     if config.dataset is not None:
         dataset = path.parent / config.dataset
     manifest = load_manifest(dataset).without({*experiment.leave_out, *config.leave_out})
-    split = config.split or "train"
-    embryos = _on_side(load_embryos(manifest), split, manifest)
+    embryos = _on_side(load_embryos(manifest), "train", manifest)
+    check_measured(config.arms, embryos)
     folds = held_out_folds(embryos, config.folds, source=str(path))
-    if config.folds == "leave_one_out":
-        # One network for every pair of embryos would be many; a few embryos share one.
-        ezrin_folds = held_out_folds(embryos, experiment.ezrin.folds, source=str(file))
-    else:
-        ezrin_folds = folds
     judged = {embryo.group for embryo in embryos}
     others = {field.group for field in manifest.fields} - judged
-    unseen = {*labeling.leave_out, *experiment.leave_out, *config.leave_out, *others}
+    unseen = {*experiment.leave_out, *config.leave_out, *others}
     return Plan(
         experiment=experiment,
         folder=file.parent,
-        labeling=labeling.model_copy(update={"leave_out": tuple(sorted(unseen))}),
+        labeling=_without(labeling, labeling_file, judged, unseen),
         labeling_folder=labeling_file.parent,
         embryos=embryos,
         folds=folds,
-        ezrin_folds=ezrin_folds,
+        ezrin_folds=crossfit_folds(embryos, folds, wanted=experiment.ezrin.folds, source=str(path)),
     )
 
 
@@ -192,7 +193,7 @@ def _judge_models(config: PolarityEvaluation, path: Path, out: Path, say: Say) -
     embryos = load_embryos(manifest)
     if config.split is not None:
         embryos = _on_side(embryos, config.split, manifest)
-    check_unknown(models, embryos)
+    check_embryos(models, embryos)
     settings = {
         "models": {model.name: list(model.identity) for model in models},
         "embryos": fingerprints(embryos),
@@ -248,6 +249,22 @@ def judge(
         resampling=resampling,
         settings=config.model_dump(mode="json"),
     )
+
+
+def _without(
+    labeling: LabelingConfig, file: Path, judged: set[str], unseen: set[str]
+) -> LabelingConfig:
+    """The labeling experiment without whom nobody may see; it can do without the judged, too."""
+    if labeling.start.model is not None:
+        raise InputError(
+            f"{file}: starts from model '{labeling.start.model}', which may know the embryos that "
+            "are held out; take start.model out"
+        )
+    manifest = load_manifest(file.parent / labeling.dataset).without(labeling.leave_out)
+    manifest.without(judged - set(labeling.leave_out))
+    present = {field.group for field in manifest.fields}
+    left_out = {*labeling.leave_out, *(unseen & present)}
+    return labeling.model_copy(update={"leave_out": tuple(sorted(left_out))})
 
 
 def _comparisons(

@@ -30,8 +30,8 @@ class PolarityEvaluation(Config):
         changes: `key=value` texts that override keys of the training experiment.
         ezrin_changes: Likewise, of the labeling experiment that it names.
         dataset: The manifest; the experiment's unless given.
-        split: Only embryos on this side of the manifest's splits; "train" for cross-validation and
-            every side for models unless given.
+        split: Only embryos on this side of the manifest's splits; every side for models unless
+            given, always "train" for cross-validation.
         leave_out: Embryos that are neither judged nor trained on.
         arms: Which arms to train.
         folds: Parts the embryos are cut into, "leave_one_out", or the parts themselves, as lists of
@@ -80,4 +80,6 @@ class PolarityEvaluation(Config):
             )
         if self.model and self.dataset is None:
             raise ValueError("'model' needs a 'dataset' to be judged on")
+        if self.experiment is not None and self.split not in (None, "train"):
+            raise ValueError(f"arms are trained on split 'train', so split cannot be {self.split}")
         return self

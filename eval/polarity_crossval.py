@@ -26,7 +26,7 @@ from isl_train.labeling_config import LabelingConfig  # pyright: ignore[reportMi
 from isl_train.polarity import train_ensemble  # pyright: ignore[reportMissingImports]
 from isl_train.polarity_config import PolarityExperiment  # pyright: ignore[reportMissingImports]
 
-from .polarity_folds import Folds, check_apart, folds_touched
+from .polarity_folds import Folds, folds_touched
 from .polarity_predictions import HeldOut, Shelf
 from .progress import PartsProgress
 
@@ -100,7 +100,6 @@ def cross_validate(
         runs: Folder for the training runs.
         say: Told a line for every part that is done.
     """
-    check_measured(arms, embryos)
     costs = _ezrin_costs(folds, workshop.ezrin_folds)
     progress = PartsProgress({"EZRIN": sum(costs), **{arm: len(folds) for arm in arms}}, say)
     predictions: dict[str, list[HeldOut]] = {arm: [] for arm in arms}
@@ -109,12 +108,6 @@ def cross_validate(
         label = f"fold_{number}"
         held_out = [embryo for embryo in embryos if embryo.group in fold]
         training = [embryo for embryo in embryos if embryo.group not in fold]
-        check_apart(
-            (embryo.group for embryo in held_out),
-            (embryo.group for embryo in training),
-            where=label,
-            remedy="split by embryo",
-        )
         where = f"fold {number} of {len(folds)} ({', '.join(fold)})"
         stored = {arm: shelf.take(label, arm) for arm in arms}
         found = shelf.take_agreement(label)
@@ -151,12 +144,10 @@ def nested_ezrin(
         float32 [T, Y, X] by the embryo's name.
     """
     unseen = _unseen(held_out, workshop)
-    predicted = {
-        embryo.name: workshop.ezrin.predicted(embryo, leave_out=unseen) for embryo in training
+    return {
+        embryo.name: workshop.ezrin.predicted(embryo, leave_out=unseen)
+        for embryo in (*training, *held_out)
     }
-    for embryo in held_out:
-        predicted[embryo.name] = workshop.ezrin.predicted(embryo, leave_out=unseen)
-    return predicted
 
 
 def check_measured(arms: Sequence[Arm], embryos: Sequence[Embryo]) -> None:
@@ -220,11 +211,8 @@ def held_out_logits(model_folder: Path, embryo: Embryo, ezrin: np.ndarray) -> np
 
     model = load_polarity_model(model_folder)
     config = model.config
-    seen = ezrin
-    if config.arm == "measured":
-        check_measured(("measured",), [embryo])
-        assert embryo.measured is not None
-        seen = embryo.measured
+    seen = embryo.measured if config.arm == "measured" else ezrin
+    assert seen is not None
     views = views_of(
         config.arm, embryo.dic, seen, middles_of(ezrin), window=config.window, size=config.size
     )

@@ -150,10 +150,16 @@ def _check_same(path: Path, settings: Mapping[str, Any]) -> None:
     if kept == settings:
         return
     before, now = dict(_leaves(kept)), dict(_leaves(settings))
-    changed = min(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    absent = "absent"
+    changed = min(
+        name
+        for name in before.keys() | now.keys()
+        if before.get(name, absent) != now.get(name, absent)
+    )
     raise InputError(
         f"{path.parent}: holds an evaluation of other settings ({changed} is "
-        f"{now.get(changed)!r} now, and was {before.get(changed)!r}); name another --out"
+        f"{now.get(changed, absent)!r} now, and was {before.get(changed, absent)!r}); name another "
+        "--out"
     )
 
 

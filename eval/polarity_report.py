@@ -394,7 +394,14 @@ def _how(findings: Findings) -> list[Block]:
     times = [
         [arm.name, round(arm.seconds / 60, 1)] for arm in findings.arms if arm.seconds is not None
     ]
-    blocks.append(table(("Arm", "Minutes of training and predicting"), times))
+    blocks.append(
+        table(
+            ("Arm", "Minutes"),
+            times,
+            caption="What training and predicting took, without EZRIN; of what was interrupted, "
+            "since it was last taken up.",
+        )
+    )
     blocks.append(folded("Settings", [verbatim(as_json(plain(findings.settings)))]))
     return blocks
 

@@ -72,13 +72,14 @@ def find_models(names: Sequence[str], folder: Path) -> tuple[SavedModel, ...]:
     return tuple(found.values())
 
 
-def check_unknown(models: Sequence[SavedModel], embryos: Sequence[Embryo]) -> None:
-    """Refuses embryos that a model says it was trained on.
+def check_embryos(models: Sequence[SavedModel], embryos: Sequence[Embryo]) -> None:
+    """Refuses embryos that a model says it was trained on, or whose Ezrin it needs and lacks.
 
     Raises:
         InputError: Names them.
     """
     for model in models:
+        check_measured((model.config.arm,), embryos)
         known = set(model.config.embryos)
         check_apart(
             (embryo.name for embryo in embryos),
@@ -105,13 +106,11 @@ def judge_saved(
         say: Told a line for every part that is done.
         predict: EZRIN float32 [T, Y, X] of an embryo by a model's labeling model; None: that.
     """
-    check_unknown(models, embryos)
     predict = predict or _predict
     progress = PartsProgress({"embryos": len(models) * len(embryos)}, say)
     predictions: dict[str, list[HeldOut]] = {}
     agreement: dict[str, np.ndarray] = {}
     for model in models:
-        check_measured((model.config.arm,), embryos)
         stored = shelf.take(FOLD, model.name), shelf.take_agreement(f"{FOLD}.{model.name}")
         if stored[0] is not None and stored[1] is not None:
             made, found = stored[0], stored[1]

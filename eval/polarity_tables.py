@@ -11,7 +11,6 @@ import numpy as np
 from isl_train.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
 from .bootstrap import Interval
-from .onset import OnsetError
 from .polarity_judge import (
     RULES,
     CompactionScores,
@@ -249,12 +248,8 @@ def _onset_record(each: Contender, rule: Any) -> dict[str, Any]:
         if scores.coverage is None
         else {**dataclasses.asdict(scores.coverage), "share": scores.coverage.share},
         "verdicts": scores.verdicts,
-        "embryos": [_row_record(row) for row in scores.rows],
+        "embryos": scores.rows,
     }
-
-
-def _row_record(row: OnsetError) -> dict[str, Any]:
-    return dataclasses.asdict(row)
 
 
 def _spread(name: str, interval: Interval | None) -> dict[str, float | None]:

@@ -15,6 +15,7 @@ CSV with the columns `embryo` and `t` (the number in the frame's file name), and
 
 import csv
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,27 +93,25 @@ def frame_files(time_lapse: TimeLapse) -> list[Path]:
     folder = time_lapse.frames
     if not folder.is_dir():
         raise InputError(f"time-lapse '{time_lapse.name}': there is no folder {folder}")
-    files = [
-        file
-        for file in folder.iterdir()
-        if image_ending(file) is not None and not file.name.startswith(".")
-    ]
+    files = _images_in(folder)
     if not files:
         raise InputError(f"time-lapse '{time_lapse.name}': {folder} holds no image")
-    return sorted(files, key=lambda file: natural_order(file.name))
+    return files
 
 
 def frame_fields(time_lapse: TimeLapse) -> list[dict[str, Any]]:
     """What a manifest would say of each frame if it were written out: a table for every field.
 
     Raises:
-        InputError: The folder is missing or holds no image, or a label lacks a frame's image.
+        InputError: The folder is missing or holds no image, a label lacks a frame's image, or one
+            of its images has no frame.
     """
     shared = {
         key: getattr(time_lapse, key) for key in ("split", "pixel_size", "z_step", "modality")
     }
     tables = []
-    for file in frame_files(time_lapse):
+    files = frame_files(time_lapse)
+    for file in files:
         labels = {label: folder / file.name for label, folder in time_lapse.labels.items()}
         for label, image in labels.items():
             if not image.is_file():
@@ -125,6 +124,14 @@ def frame_fields(time_lapse: TimeLapse) -> list[dict[str, Any]]:
         tables.append(
             {"name": name, "transmitted": file, "labels": labels, "group": group, **shared}
         )
+    frames = {file.name for file in files}
+    for label, folder in time_lapse.labels.items():
+        for image in _images_in(folder):
+            if image.name not in frames:
+                raise InputError(
+                    f"time-lapse '{time_lapse.name}': label '{label}' has an image {image}, but "
+                    f"{time_lapse.frames} has no frame of that name; add the frame, or remove it"
+                )
     return tables
 
 
@@ -140,7 +147,7 @@ def read_event(time_lapse: TimeLapse, event: str) -> np.ndarray | None:
 
     Raises:
         InputError: The table cannot be read, says something else than 0 and 1, or does not say it
-            of every frame.
+            of every frame; or frames are missing between others.
     """
     annotation = time_lapse.annotation
     if annotation is None:
@@ -153,8 +160,10 @@ def read_event(time_lapse: TimeLapse, event: str) -> np.ndarray | None:
     mine = {row["t"].strip(): row[event].strip() for row in rows if row["embryo"].strip() == embryo}
     if not mine:
         raise InputError(f"{where}: {unknown('embryo', embryo, {row['embryo'] for row in rows})}")
+    files = frame_files(time_lapse)
+    _check_complete(time_lapse, files)
     happened = []
-    for file in frame_files(time_lapse):
+    for file in files:
         number = frame_number(file)
         value = mine.get(str(number))
         if value not in ("0", "1"):
@@ -170,6 +179,35 @@ def frame_number(file: Path) -> int | None:
     """The last number in a frame's file name, which counts time points; None without one."""
     numbers = re.findall(r"\d+", field_name(file))
     return int(numbers[-1]) if numbers else None
+
+
+def _images_in(folder: Path) -> list[Path]:
+    """The images of a folder, in the order of the numbers in their names."""
+    files = [
+        file
+        for file in folder.iterdir()
+        if image_ending(file) is not None and not file.name.startswith(".")
+    ]
+    return sorted(files, key=lambda file: natural_order(file.name))
+
+
+def _check_complete(time_lapse: TimeLapse, files: Sequence[Path]) -> None:
+    """Refuses frames that are missing between others: an onset is counted in frames.
+
+    Numbers may go up in steps of 2 or 10, if all do.
+    """
+    numbers = [number for number in map(frame_number, files) if number is not None]
+    if len(numbers) < len(files) or len(files) < 2:
+        return
+    gaps = np.diff(numbers)
+    for first, second, gap in zip(files[:-1], files[1:], gaps, strict=True):
+        missing = round(gap / gaps.min()) - 1 if gaps.min() > 0 else 0
+        if missing:
+            are = "frames are" if missing > 1 else "frame is"
+            raise InputError(
+                f"time-lapse '{time_lapse.name}': {missing} {are} missing between {first.name} and "
+                f"{second.name} in {time_lapse.frames}; add what is missing, or keep one side only"
+            )
 
 
 def _rows(table: Path) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -107,7 +108,8 @@ class Shelf:
         if not path.is_file():
             return None
         try:
-            with np.load(path) as stored:
+            # Opened here, so that it is closed whatever NumPy makes of it.
+            with path.open("rb") as file, np.load(file) as stored:
                 made = json.loads(str(stored["made"]))
                 prefix = "of/"
                 arrays = {
@@ -115,7 +117,7 @@ class Shelf:
                     for name in stored.files
                     if name.startswith(prefix)
                 }
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
             raise InputError(f"{path}: cannot be read ({error}); remove it") from error
         if made.get("settings") != self.key:
             raise InputError(

@@ -170,7 +170,7 @@ reestimate_batches = 1
 EVALUATION = """
 task = "polarity"
 experiment = "polarity.toml"
-folds = 2
+folds = 3
 replicates = 20
 """
 

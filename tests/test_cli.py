@@ -10,10 +10,13 @@ import tifffile
 from flax import nnx
 
 from isl import cli
+from isl.backbones.resnet import ResNetConfig
 from isl.errors import InputError
 from isl.labeling.model import InputContract, ModelConfig, save_model
 from isl.labeling.network import build_network
 from isl.labeling.unet import UNetConfig
+from isl.polarity.classifier import build_classifier
+from isl.polarity.model import PolarityConfig, save_polarity_model
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,12 @@ def refused(capsys):
         (["predict", "a.tif", "--out", "o", "--statistic", "mean"], "No such option: --statistic"),
         (["predict", "a.tif", "--out"], "--out"),
         (["models", "extra"], "extra"),
+        (["polarty", "E016"], "unknown command 'polarty'; did you mean 'polarity'?"),
+        (["polarity"], "Missing argument 'INPUT...'"),
+        (["polarity", "E016"], "Missing option '--out'"),
+        (["focus", "stack.tif"], "Missing option '--out'"),
+        (["eval"], "Missing argument 'config'"),
+        (["eval", "no.toml", "--out", "o"], "no.toml: there is no such file"),
         (["import-weights", "f.npz", "--planes", "two", "--out", "o"], "--planes"),
         (["import-weights", "f.npz", "--planes", "0", "--out", "o"], "--planes"),
         (["inspect", "no_such_model"], "unknown model 'no_such_model'"),
@@ -69,8 +78,30 @@ def test_a_wrong_call_costs_one_line_and_exit_code_2(refused, words, line):
 def test_help_names_every_command(capsys):
     assert cli.main(["--help"]) == 0
     printed = capsys.readouterr().out
-    for command in ("predict", "inspect", "models", "import-weights", "demo", "train"):
-        assert f"  {command}" in printed
+    commands = (
+        "predict polarity focus inspect models import-weights demo phantom train eval"
+    ).split()
+    listed = [line.split()[0] for line in printed.partition("Commands:")[2].splitlines() if line]
+    assert sorted(word for word in listed if word in commands) == sorted(commands)
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        (
+            "polarity",
+            "out model interval-minutes frames onset axes channel device overwrite resume",
+        ),
+        ("focus", "out axes channel device overwrite"),
+        ("train", "workdir set device workers"),
+        ("eval", "out set device"),
+    ],
+)
+def test_help_of_a_command_names_its_options(capsys, command, options):
+    assert cli.main([command, "--help"]) == 0
+    printed = capsys.readouterr().out
+    for option in options.split():
+        assert f"--{option}" in printed
 
 
 def test_help_of_predict_names_every_option(capsys):
@@ -146,10 +177,42 @@ def test_inspect_says_what_a_model_expects(model, capsys):
     assert facts["planes"] == "3"
     assert facts["pixel size"] == "0.65 um"
     assert facts["z step"] == "not known"
-    assert facts["architecture"] == "unet (levels 2, width 4)"
+    assert facts["architecture"] == "unet (levels 2, width 4, stem 1)"
     assert facts["stitch"] == "dense"
     assert facts["card"].endswith("card.md")
     assert int(facts["stored values"].replace(",", "")) > 1000
+
+
+@pytest.fixture(scope="module")
+def polarity_model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("polarity_models") / "onset"
+    backbone = ResNetConfig(depth=10, width=1, stem="small")
+    member = build_classifier(backbone, 1, rngs=nnx.Rngs(0))
+    config = PolarityConfig(
+        name="onset", arm="ezrin", backbone=backbone, members=1, size=16, window=0.5, ezrin="tiny"
+    )
+    save_polarity_model(folder, [member], config, "# A card")
+    return folder
+
+
+def test_models_and_inspect_know_what_kind_a_model_is(polarity_model, monkeypatch, capsys):
+    monkeypatch.setattr("isl.model_folder.BUNDLED", polarity_model.parent)
+    assert cli.main(["models"]) == 0
+    line = "onset  onset of polarization from ezrin (1 x resnet)\n"
+    assert capsys.readouterr().out == line
+    for thing in ("onset", str(polarity_model)):
+        assert cli.main(["inspect", thing]) == 0
+        facts = dict(row.split("  ", 1) for row in capsys.readouterr().out.splitlines())
+        assert facts["arm"].strip() == "ezrin"
+        assert facts["EZRIN"].strip() == "tiny"
+
+
+def test_a_polarity_model_is_no_labeling_model(polarity_model, tmp_path, refused):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 4), np.uint8))
+    line = refused(
+        "predict", tmp_path / "a.tif", "--out", tmp_path / "out", "--model", polarity_model
+    )
+    assert "is a model of kind 'polarity', not 'labeling'" in line
 
 
 def test_inspect_says_what_an_image_holds(tmp_path, capsys):

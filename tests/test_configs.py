@@ -1,23 +1,54 @@
-"""Every experiment that comes with isl says what it is for, and is one."""
+"""Every experiment and evaluation that comes with isl says what it is for, and fits together."""
 
 from pathlib import Path
 
 import pytest
 
-from isl.config import load_toml
+from isl.config import load_toml, read_toml
 from isl.dataset import load_manifest
+from isl.errors import InputError
+from isl.labeling.layers import count_parameters
+from isl.model_folder import bundled_models
+from isl.polarity.classifier import abstract_classifier
+from isl.polarity.model import channels_of
+from isl_eval.polarity_config import PolarityEvaluation
 from isl_train.labeling_config import LabelingConfig
+from isl_train.polarity_config import PolarityExperiment
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-EXPERIMENTS = sorted(CONFIGS.glob("*.toml"))
+FILES = sorted(CONFIGS.glob("*.toml"))
+
+
+def of_task(task: str, *, trained: bool) -> list[Path]:
+    """Experiments say how to train; evaluations do not."""
+    tables = {path: read_toml(path) for path in FILES}
+    return [
+        path
+        for path, table in tables.items()
+        if table["task"] == task and ("training" in table) == trained
+    ]
+
+
+LABELING = of_task("labeling", trained=True)
+POLARITY = of_task("polarity", trained=True)
+EVALUATIONS = of_task("polarity", trained=False)
+
+
+def name_of(path: Path) -> str:
+    return path.stem
+
+
+def test_every_file_is_one_of_these() -> None:
+    assert sorted([*LABELING, *POLARITY, *EVALUATIONS]) == FILES
 
 
 def test_there_are_experiments_for_every_machine() -> None:
-    names = {path.stem for path in EXPERIMENTS}
+    names = {path.stem for path in FILES}
     assert names >= {"towers_paper", "towers_gpu", "unet_gpu", "neurons_cpu", "phantom"}
+    assert names >= {"ezrin_aif", "ezrin_stack_phantom", "polarity", "polarity_arms"}
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LABELING, ids=name_of)
 def test_an_experiment_loads_and_fits_its_network(path: Path) -> None:
     config = load_toml(path, LabelingConfig)
     assert len(config.description) > 40
@@ -25,18 +56,50 @@ def test_an_experiment_loads_and_fits_its_network(path: Path) -> None:
     assert config.dataset.suffix == ".toml"
 
 
+@pytest.mark.parametrize("path", POLARITY, ids=name_of)
+def test_an_ensemble_loads_and_so_does_its_way_to_ezrin(path: Path) -> None:
+    config = load_toml(path, PolarityExperiment)
+    assert len(config.description) > 40
+    assert config.arm != "measured"
+    classifier = abstract_classifier(config.backbone, len(channels_of(config.arm)))
+    assert count_parameters(classifier) > 1000
+    ezrin = load_toml(path.parent / config.ezrin.experiment, LabelingConfig)
+    assert ezrin.dataset == config.dataset
+    assert config.ezrin.model in ("", *bundled_models())
+
+
+@pytest.mark.parametrize("path", EVALUATIONS, ids=name_of)
+def test_an_evaluation_loads_and_so_does_what_it_trains(path: Path) -> None:
+    evaluation = load_toml(path, PolarityEvaluation)
+    assert len(evaluation.description) > 40
+    assert evaluation.level == 0.95
+    assert evaluation.replicates == 1000
+    if evaluation.experiment is not None:
+        experiment = load_toml(
+            path.parent / evaluation.experiment, PolarityExperiment, evaluation.changes
+        )
+        labeling = path.parent / experiment.ezrin.experiment
+        load_toml(labeling, LabelingConfig, evaluation.ezrin_changes)
+    else:
+        assert evaluation.dataset is not None
+
+
+def test_all_arms_are_compared() -> None:
+    evaluation = load_toml(CONFIGS / "polarity_arms.toml", PolarityEvaluation)
+    assert evaluation.arms == ("dic", "ezrin", "dic+ezrin", "measured")
+
+
 def test_a_key_that_is_misspelled_is_refused() -> None:
-    from isl.errors import InputError
-
     with pytest.raises(InputError, match=r"did you mean 'training\.steps'"):
-        load_toml(EXPERIMENTS[0], LabelingConfig, overrides=["training.step=3"])
+        load_toml(LABELING[0], LabelingConfig, overrides=["training.step=3"])
+    with pytest.raises(InputError, match=r"did you mean 'sight\.window'"):
+        load_toml(POLARITY[0], PolarityExperiment, overrides=["sight.windw=3"])
 
 
-def test_the_real_fields_manifest_needs_its_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("name", ["condition_b_A4", "ai4embryo"])
+def test_the_manifest_of_real_data_needs_its_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    from isl.errors import InputError
-
     monkeypatch.setenv("ISL_DATA", str(tmp_path))
-    with pytest.raises(InputError, match="condition_b_A4"):
-        load_manifest(CONFIGS / "data" / "condition_b_A4.toml")
+    with pytest.raises(InputError, match=name):
+        load_manifest(CONFIGS / "data" / f"{name}.toml")

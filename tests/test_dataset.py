@@ -370,3 +370,74 @@ def test_a_manifest_that_could_not_be_read_back_is_not_written(folder):
     with pytest.raises(InputError, match="two fields are named 'one'"):
         write_manifest(path, Manifest(fields=(one, one)))
     assert not path.exists()
+
+
+def time_lapses(folder: Path, second: str = "") -> str:
+    """Two recordings of two frames each with their labels, and the manifest's text of them."""
+    for name in ("E1", "E2"):
+        for kind in ("dic", "ezrin"):
+            (folder / kind / name).mkdir(parents=True)
+            for t in range(2):
+                image = draw(ord(name[1]) + t, *SIZE, dtype=np.uint8)
+                Image.fromarray(image).save(folder / kind / name / f"t{t}.png")
+    return "\n".join(
+        f'[[time_lapse]]\nname = "{name}"\nframes = "dic/{name}"\n'
+        f'labels = {{ EZRIN = "ezrin/{name}" }}\nmodality = "DIC"\n{more}\n'
+        for name, more in (("E1", ""), ("E2", second))
+    )
+
+
+def test_frames_of_time_lapses_are_fields_after_the_others(folder):
+    dataset = load_manifest(manifest(folder, STACK + time_lapses(folder, 'split = "test"')))
+    names = ["one", "E1/t0", "E1/t1", "E2/t0", "E2/t1"]
+    assert [field.name for field in dataset.fields] == names
+    assert [field.group for field in dataset.fields] == ["one", "E1", "E1", "E2", "E2"]
+    assert [field.name for field in dataset.fields_for("test")] == names[3:]
+    assert [each.name for each in dataset.time_lapses] == ["E1", "E2"]
+    assert dataset.labels() == ("DAPI", "EZRIN")
+    loaded = load_field(dataset.fields[2])
+    np.testing.assert_array_equal(
+        loaded.transmitted.planes, draw(ord("1") + 1, *SIZE, dtype=np.uint8)[None]
+    )
+    assert loaded.transmitted.modality == "DIC"
+    assert loaded.labels.labels == ("EZRIN",)
+
+
+def test_a_dataset_without_some_groups_holds_neither_their_frames_nor_their_time_lapses(folder):
+    dataset = load_manifest(manifest(folder, STACK + time_lapses(folder, 'group = "g"')))
+    rest = dataset.without(["g", "one"])
+    assert [field.name for field in rest.fields] == ["E1/t0", "E1/t1"]
+    assert [each.name for each in rest.time_lapses] == ["E1"]
+    assert (rest.path, rest.root) == (dataset.path, dataset.root)
+    assert dataset.without([]) == dataset
+    with pytest.raises(InputError, match=r"data\.toml: unknown group 'E2'; did you mean 'E1'"):
+        dataset.without(["E2"])
+
+
+@pytest.mark.parametrize(
+    ("second", "complaint"),
+    [
+        (
+            'group = "E1"\nsplit = "test"',
+            "group 'E1' is on two sides: field 'E1/t0' in 'train', field 'E2/t0' in 'test'",
+        ),
+        ('frame = "dic"', "unknown key 'time_lapse.1.frame'; did you mean 'time_lapse.1.frames'?"),
+        ("interval = 0", "time_lapse.1.interval"),
+        ('annotation = { embryo = "2" }', "annotation.table"),
+    ],
+)
+def test_time_lapses_that_are_refused(folder, second, complaint):
+    assert complaint in refusal(folder, time_lapses(folder, second))
+
+
+def test_a_time_lapse_named_twice_or_without_files_is_refused(folder):
+    text = time_lapses(folder)
+    assert "two fields are named 'E1/t0'" in refusal(folder, text.replace('"E2"', '"E1"'))
+    (folder / "ezrin" / "E2" / "t1.png").unlink()
+    assert "label 'EZRIN' has no image" in refusal(folder, text)
+
+
+def test_a_manifest_of_time_lapses_is_not_written_over(folder):
+    path = manifest(folder, time_lapses(folder))
+    with pytest.raises(ValueError, match="written by hand"):
+        write_manifest(path, load_manifest(path), overwrite=True)

@@ -47,8 +47,8 @@ def test_constant() -> None:
         ({"boundaries": [5], "factors": [0.1]}, "need schedule = 'step', not 'constant'"),
         ({"boundaries": [5, 2], "factors": [1, 1], "schedule": "step"}, "do not increase"),
         ({"warmup": 5}, "warmup needs schedule"),
-        ({"weight_decay": 0.1}, "needs kind = 'adamw', not 'adam'"),
-        ({"kind": "sgd"}, "'adam' or 'adamw'"),
+        ({"weight_decay": 0.1}, "needs kind = 'adamw' or 'sgd', not 'adam'"),
+        ({"kind": "rmsprop"}, "'adam', 'adamw' or 'sgd'"),
         ({"learning_rat": 1}, "did you mean 'learning_rate'"),
     ],
 )
@@ -89,6 +89,23 @@ def test_adamw_is_optax_own() -> None:
     updates, _ = ours.update(PARAMS, ours.init(PARAMS), PARAMS)
     expected, _ = theirs.update(PARAMS, theirs.init(PARAMS), PARAMS)
     jax.tree.map(np.testing.assert_allclose, updates, expected)
+
+
+def test_sgd_adds_weight_decay_to_the_gradient_and_has_momentum() -> None:
+    """Velocity <- b1 velocity + gradient + decay x weight; weight <- weight - rate x velocity."""
+    rate, momentum, decay = 0.1, 0.9, 0.01
+    config = _config(kind="sgd", learning_rate=rate, b1=momentum, weight_decay=decay)
+    optimizer = build_optimizer(config, PARAMS, steps=3)
+    params, state = PARAMS, optimizer.init(PARAMS)
+    weight, velocity = 1.0, 0.0
+    for gradient in (1.0, -2.0, 0.5):
+        gradients = jax.tree.map(lambda x, g=gradient: jnp.full_like(x, g), PARAMS)
+        updates, state = optimizer.update(gradients, state, params)
+        params = optax.apply_updates(params, updates)
+        velocity = momentum * velocity + gradient + decay * weight
+        weight -= rate * velocity
+    for array in jax.tree.leaves(params):
+        np.testing.assert_allclose(array, weight, rtol=1e-6)
 
 
 def test_gradients_are_accumulated_into_one_update() -> None:

@@ -39,6 +39,8 @@ class ResNetConfig(Config):
         stem: imagenet: 7 x 7 convolution of stride 2, then maximum over 3 x 3 with stride 2; small:
             3 x 3 convolution of stride 2 alone.
         input_norm: Batch norm without scale and offset before everything else.
+        final_stride: Of the last stage; 1 keeps the features, and class activation maps, twice as
+            fine.
         stem_norm: Batch norm and relu right after the stem's convolution; only a pre-activation
             network can do without, as the one of timm does.
     """
@@ -48,6 +50,7 @@ class ResNetConfig(Config):
     width: int = pydantic.Field(default=64, ge=1)
     preactivation: bool = True
     stem: Literal["imagenet", "small"] = "imagenet"
+    final_stride: Literal[1, 2] = 2
     input_norm: bool = True
     stem_norm: bool = True
 
@@ -59,8 +62,13 @@ class ResNetConfig(Config):
 
     @property
     def stages(self) -> tuple[int, ...]:
-        """Blocks of every stage; each stage but the first halves the size."""
+        """Blocks of every stage."""
         return DEPTHS[self.depth]
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """By which the first block of every stage makes the size smaller."""
+        return (1, *[2] * (len(self.stages) - 2), self.final_stride)
 
     @property
     def bottleneck(self) -> bool:
@@ -209,10 +217,10 @@ class ResNet(nnx.Module):
         block = PreactivationBlock if config.preactivation else PostactivationBlock
         self.stages = nnx.List()
         depth = config.width
-        for stage, count in enumerate(config.stages):
+        for stage, (count, first) in enumerate(zip(config.stages, config.strides, strict=True)):
             blocks = nnx.List()
             for i in range(count):
-                stride = 2 if stage and not i else 1
+                stride = 1 if i else first
                 blocks.append(block(depth, config, config.width * 2**stage, stride, compute))
                 depth = blocks[-1].depth
             self.stages.append(blocks)
@@ -226,7 +234,7 @@ class ResNet(nnx.Module):
 
         Returns:
             [B, y, x, depth], y = ceil(Y / 32) with the imagenet stem and ceil(Y / 16) with the
-            small one.
+            small one; twice that with a final stride of 1.
         """
         x = x if self.input_norm is None else self.input_norm(x)
         x = self.stem(x)

@@ -55,11 +55,19 @@ def test_layers_and_features(depth: int, layers: int, depth_out: int, preactivat
 
 
 @pytest.mark.parametrize(
-    ("stem", "size", "expected"),
-    [("imagenet", 512, 16), ("imagenet", 33, 2), ("imagenet", 32, 1), ("small", 160, 10)],
+    ("stem", "final_stride", "size", "expected"),
+    [
+        ("imagenet", 2, 512, 16),
+        ("imagenet", 2, 33, 2),
+        ("imagenet", 2, 32, 1),
+        ("imagenet", 1, 128, 8),
+        ("small", 2, 160, 10),
+        ("small", 1, 160, 20),
+    ],
 )
-def test_sizes_of_features(stem: str, size: int, expected: int) -> None:
-    network = abstract_resnet(ResNetConfig(depth=18, width=2, stem=stem), 1)
+def test_sizes_of_features(stem: str, final_stride: int, size: int, expected: int) -> None:
+    config = ResNetConfig(depth=18, width=2, stem=stem, final_stride=final_stride)
+    network = abstract_resnet(config, 1)
     maps = nnx.eval_shape(ResNet.features, network, jnp.zeros((1, size, 64, 1)))
     assert maps.shape[1] == expected
 

@@ -89,8 +89,9 @@ def draw_onsets(arms: Sequence[Contender], embryos: Sequence[Embryo]) -> bytes:
                 axes.annotate(
                     row.name,
                     (true, found),
-                    (4, 4),
+                    (3, 3),
                     textcoords="offset points",
+                    rotation=40,
                     fontsize=8,
                     color=_SOFT,
                 )

@@ -32,8 +32,8 @@ from .polarity_judge import Contender
 from .polarity_tables import Findings, as_json, plain
 
 _RULES = {
-    "smoothed": "first call after smoothing",
-    "change_point": "single change over time",
+    "smoothed": "smoothed",
+    "change_point": "change point",
 }
 _ARMS = {
     "dic": "reads the all-in-focus transmitted-light frame alone",
@@ -75,7 +75,7 @@ def _arms(findings: Findings) -> list[Block]:
         onset, change = each.onset("smoothed"), each.onsets.get("change_point")
         rows.append(
             [
-                each.name,
+                _whole(each.name),
                 _interval(each.by_embryo.get("auc")),
                 _interval(each.by_embryo["accuracy"]),
                 _interval(each.by_embryo["sensitivity"]),
@@ -116,7 +116,7 @@ def _arms(findings: Findings) -> list[Block]:
 def _frames(findings: Findings) -> list[Block]:
     rows: list[list[Cell]] = [
         [
-            each.name,
+            _whole(each.name),
             each.confusion.true_negative,
             each.confusion.false_positive,
             each.confusion.false_negative,
@@ -143,13 +143,13 @@ def _frames(findings: Findings) -> list[Block]:
                 "False pos.",
                 "False neg.",
                 "True pos.",
-                "Accuracy by the onset",
-                "by the change point",
-                "AUC of single members",
+                "Accuracy by onset",
+                "by change point",
+                "AUC of members",
             ),
             rows,
-            caption="Frames called by themselves; and the share on the right side of the predicted "
-            "onset.",
+            caption="Frames called by themselves; the share on the right side of the predicted "
+            "onset; and the least and the greatest AUC of a single member.",
         ),
         *([bullets(notes)] if notes else []),
         figure(
@@ -180,7 +180,7 @@ def _onsets(findings: Findings) -> list[Block]:
             found = arm.found["smoothed"][number]
             last = "after" if found.high is None else found.high
             mark = " ?" if found.verdict == "cannot_tell" else ""
-            row += [f"{_onset(found.frame)}{mark}", f"{found.low} to {last}"]
+            row += [_whole(f"{_onset(found.frame)}{mark}"), _whole(f"{found.low} to {last}")]
         row += [
             _onset(each.onset("smoothed").rows[number].predicted) for each in findings.baselines
         ]
@@ -204,12 +204,13 @@ def _onsets(findings: Findings) -> list[Block]:
                 "RMSE",
                 "Within 2",
                 "Within 3",
-                "Minutes, mean",
+                "Minutes",
                 "Cannot tell",
-                "90 % intervals that hold it",
+                "In its interval",
             ),
             [_error_row(each, rule) for each in findings.contenders for rule in each.onsets],
-            caption="Onset errors in frames.",
+            caption="Onset errors in frames, the mean in minutes too; how many onsets lie in their "
+            "90 % intervals, and how wide these are.",
         ),
     ]
 
@@ -218,7 +219,7 @@ def _error_row(each: Contender, rule: Any) -> list[Cell]:
     scores = each.onsets[rule]
     summary, coverage = scores.summary, scores.coverage
     return [
-        each.name,
+        _whole(each.name),
         _RULES[rule] if each.found is not None else "",
         _interval(scores.mean, 2),
         _number(summary.median, 1),
@@ -226,9 +227,10 @@ def _error_row(each: Contender, rule: Any) -> list[Cell]:
         _number(summary.rmse, 2),
         summary.within_2,
         summary.within_3,
-        _interval(scores.minutes, 0) if scores.minutes else "interval not known",
+        _interval(scores.minutes, 0) if scores.minutes else "not known",
         scores.verdicts["cannot_tell"] if scores.verdicts else None,
-        f"{coverage.covered} of {coverage.count}, {coverage.mean_width:.1f} frames wide"
+        f"{_whole(f'{coverage.covered} of {coverage.count}')}, "
+        + _whole(f"{coverage.mean_width:.1f} wide")
         if coverage
         else "",
     ]
@@ -239,8 +241,8 @@ def _differences(findings: Findings) -> list[Block]:
     for each in findings.comparisons:
         rows.append(
             [
-                each.name,
-                each.against,
+                _whole(each.name),
+                _whole(each.against),
                 _difference(each.auc, 3),
                 _difference(each.accuracy, 3),
                 _difference(each.onset_error["smoothed"], 2),
@@ -412,7 +414,7 @@ def _interval(value: Interval | None, digits: int = 3) -> str:
     text = f"{value.estimate:.{digits}f}"
     if value.low is None or value.high is None:
         return text
-    return f"{text} ({value.low:.{digits}f} to {value.high:.{digits}f})"
+    return f"{text} ({_whole(f'{value.low:.{digits}f} to {value.high:.{digits}f}')})"
 
 
 def _difference(value: Interval | None, digits: int) -> str:
@@ -422,7 +424,12 @@ def _difference(value: Interval | None, digits: int) -> str:
     if value.low is None or value.high is None:
         return text
     star = " *" if value.excludes(0.0) else ""
-    return f"{text} ({value.low:+.{digits}f} to {value.high:+.{digits}f}){star}"
+    return f"{text} {_whole(f'({value.low:+.{digits}f} to {value.high:+.{digits}f}){star}')}"
+
+
+def _whole(text: str) -> str:
+    """A text that is not broken into lines."""
+    return text.replace(" ", "\u00a0")
 
 
 def _number(value: float | None, digits: int = 3) -> str:

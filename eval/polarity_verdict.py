@@ -63,10 +63,8 @@ def winner(arms: Sequence[Contender], metric: Metric) -> Contender:
     sign = -1 if metric == "onset_error" else 1
 
     def worth(arm: Contender) -> float:
-        found = score(arm, metric)
-        if found is None or found.estimate is None:
-            return float("-inf")
-        return sign * found.estimate
+        found = _estimate(arm, metric)
+        return float("-inf") if found is None else sign * found
 
     return max(arms, key=worth)
 
@@ -96,11 +94,18 @@ def headlines(
         best = winner(candidates, metric)
         title = TITLES[metric][0].upper() + TITLES[metric][1:]
         value = interval_words(score(best, metric), metric)
-        if len(candidates) == 1:
+        first = [
+            arm.name for arm in candidates if _estimate(arm, metric) == _estimate(best, metric)
+        ]
+        if _estimate(best, metric) is None:
+            said.append(f"{title}: undefined.")
+        elif len(candidates) == 1:
             said.append(f"{title}: {best.name} has {value}.")
-            continue
-        lead = _lead(best.name, candidates, comparisons, reference, metric)
-        said.append(f"{title}: {best.name} wins with {value}. {lead}")
+        elif len(first) > 1:
+            said.append(f"{title}: {' and '.join(first)} are equal and best, with {value}.")
+        else:
+            lead = _lead(best.name, candidates, comparisons, reference, metric)
+            said.append(f"{title}: {best.name} wins with {value}. {lead}")
     return [*said, *_measured_line(arms), *_baseline_lines(candidates, comparisons)]
 
 
@@ -139,6 +144,11 @@ def interval_words(value: Interval | None, metric: Metric) -> str:
     if value.low is None or value.high is None:
         return text
     return f"{text} ({_plain(value.low, metric)} to {_plain(value.high, metric)})"
+
+
+def _estimate(arm: Contender, metric: Metric) -> float | None:
+    found = score(arm, metric)
+    return None if found is None else found.estimate
 
 
 def _decision_words(default: str, best: str, difference: Interval | None, metric: Metric) -> str:

@@ -5,6 +5,7 @@ expect it to be better than it ever is on a new embryo. So the labeling experime
 every fold, without it, and each embryo's EZRIN comes from the run that left it out.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from .embryos import EZRIN, Embryo
 from .labeling import LabelingTask
 from .labeling_config import LabelingConfig
 from .loop import fit
+
+_LONGEST_NAME = 200
 
 
 def folds_of(embryos: Sequence[Embryo], count: int) -> tuple[tuple[str, ...], ...]:
@@ -81,10 +84,10 @@ class Crossfit:
             KeyboardInterrupt: The training was stopped; it goes on from there the next time.
         """
         left_out = tuple(sorted(set(groups) | set(self._experiment.leave_out)))
-        run = self._workdir / ("without_" + "_".join(left_out) if left_out else "all")
+        run = self._workdir / _folder_name(left_out)
         experiment = self._experiment.model_copy(update={"leave_out": left_out})
+        _check_same(run, experiment)
         if (run / "model").is_dir():
-            _check_same(run, experiment)
             return run / "model"
         self._say(f"EZRIN without {', '.join(left_out)}" if left_out else "EZRIN of all embryos")
         task = LabelingTask(experiment, self._folder, name="ezrin", say=self._say)
@@ -124,10 +127,24 @@ def predicted_ezrin(model: Model, embryo: Embryo) -> np.ndarray:
     return prediction.statistics["mean"][:, 0]
 
 
+def _folder_name(left_out: Sequence[str]) -> str:
+    """The name of a run's folder; file systems take 255 bytes, which many embryos would exceed."""
+    if not left_out:
+        return "all"
+    name = "without_" + "_".join(left_out)
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    return f"without_{len(left_out)}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
 def _check_same(run: Path, experiment: LabelingConfig) -> None:
-    """Refuses a finished run of other settings, which would be taken for this one's."""
+    """Refuses a run of other settings, finished or not, which would be taken for this one's."""
     kept = run / "experiment.toml"
-    if not kept.is_file() or kept.read_text(encoding="utf-8") != to_toml(experiment):
+    if kept.is_file():
+        same = kept.read_text(encoding="utf-8") == to_toml(experiment)
+    else:
+        same = not (run / "model").exists()
+    if not same:
         raise InputError(
             f"{run}: holds a run of other settings; name another folder, or remove this one"
         )

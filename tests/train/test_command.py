@@ -1,10 +1,12 @@
 from pathlib import Path
 
 import pytest
+from simulated_embryos import write_embryos
 from simulated_fields import write_dataset
 
 from isl.cli import main
 from isl.config import load_toml
+from isl.polarity.model import load_polarity_model
 from isl_train.labeling_config import LabelingConfig
 
 CONFIG = """
@@ -72,3 +74,78 @@ def test_a_workdir_that_cannot_be_is_refused(experiment: Path, capsys) -> None:
 def test_no_such_configuration(tmp_path: Path, capsys) -> None:
     assert main(["train", str(tmp_path / "no.toml"), "--workdir", str(tmp_path / "run")]) == 2
     assert "no.toml: there is no such file" in capsys.readouterr().err
+
+
+@pytest.fixture
+def ensemble(tmp_path: Path) -> Path:
+    """A polarity experiment that goes on from the labeling networks it cross-fits."""
+    more = {"C": 'split = "test"', "D": ""}
+    write_embryos(tmp_path, {name: (0, 0, 1, 1) for name in "ABCD"}, more=more)
+    path = tmp_path / "polarity.toml"
+    text = path.read_text().replace('model = "ezrin-aif"', 'model = ""')
+    path.write_text(text.replace('task = "polarity"', 'task = "polarity"\narm = "dic"'))
+    return path
+
+
+def test_an_ensemble_from_the_command_line(ensemble: Path, capsys) -> None:
+    workdir = ensemble.parent / "run"
+    arguments = ["train", str(ensemble), "--workdir", str(workdir), "--device", "cpu"]
+    arguments += ["--set", "leave_out=['D']"]
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert captured.out.strip() == str(workdir / "model")
+    # Neither who is on another side nor who is left out is known to any network.
+    runs = {path.name for path in (workdir / "ezrin").iterdir()}
+    assert runs == {"without_A_C_D", "without_B_C_D", "without_C_D"}
+    for line in ("EZRIN without A, C, D", "EZRIN without C, D", "update 2/2"):
+        assert line in captured.err
+    model = load_polarity_model(workdir / "model")
+    assert (model.name, model.config.arm) == ("polarity", "dic")
+    assert model.config.embryos == ("A", "B")
+    assert model.ezrin_model().name == "ezrin"
+    assert "- A/t5" in model.ezrin_model().card
+    assert "C/t5" not in model.ezrin_model().card
+    before = (workdir / "model" / "weights.safetensors").read_bytes()
+    assert main(arguments) == 0
+    assert capsys.readouterr().err.count("nothing to do") == 1
+    assert (workdir / "model" / "weights.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "arm=ezrin+dic"], "arm: Input should be"),
+        (["--set", "sight.windw=1"], "did you mean 'sight.window'"),
+        (["--set", "task=polarty"], "did you mean 'polarity'"),
+        (["--set", "leave_out=['E']"], "unknown group 'E'"),
+        (["--set", "leave_out=['A', 'B', 'D']"], "no time-lapse has split 'train'"),
+        (["--set", "ezrin.folds=4"], "3 embryos cannot be cut into 4 folds"),
+        (["--set", "ezrin.experiment=absent.toml"], "absent.toml: there is no such file"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+    ],
+)
+def test_an_ensemble_that_cannot_be_trained_is_refused_in_one_line(
+    ensemble: Path, capsys, arguments: list[str], message: str
+) -> None:
+    workdir = ensemble.parent / "run"
+    assert main(["train", str(ensemble), "--workdir", str(workdir), *arguments]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert message in line
+    assert not workdir.exists()
+
+
+def test_labels_that_go_back_cost_one_line(ensemble: Path, capsys) -> None:
+    table = ensemble.parent / "labels.csv"
+    table.write_text(table.read_text().replace("B,8,1", "B,8,0"))
+    assert main(["train", str(ensemble), "--workdir", str(ensemble.parent / "run")]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "embryo 'B' in " in line
+    assert "label of frame 8 goes back to 0 (before) after the onset at frame 7" in line
+    assert not (ensemble.parent / "run").exists()
+
+
+def test_an_ensemble_is_trained_in_one_process(ensemble: Path, capsys, monkeypatch) -> None:
+    for name, value in (("COORDINATOR", "localhost:1"), ("PROCESSES", "2"), ("PROCESS", "0")):
+        monkeypatch.setenv(f"ISL_{name}", value)
+    assert main(["train", str(ensemble), "--workdir", str(ensemble.parent / "run")]) == 2
+    assert "task 'polarity' trains in one process" in capsys.readouterr().err

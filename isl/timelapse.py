@@ -15,7 +15,7 @@ CSV with the columns `embryo` and `t` (the number in the frame's file name), and
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -161,7 +161,7 @@ def read_event(time_lapse: TimeLapse, event: str) -> np.ndarray | None:
     if not mine:
         raise InputError(f"{where}: {unknown('embryo', embryo, {row['embryo'] for row in rows})}")
     files = frame_files(time_lapse)
-    _check_complete(time_lapse, files)
+    _check_complete(time_lapse, files, labeled=mine)
     happened = []
     for file in files:
         number = frame_number(file)
@@ -191,22 +191,25 @@ def _images_in(folder: Path) -> list[Path]:
     return sorted(files, key=lambda file: natural_order(file.name))
 
 
-def _check_complete(time_lapse: TimeLapse, files: Sequence[Path]) -> None:
+def _check_complete(time_lapse: TimeLapse, files: Sequence[Path], labeled: Collection[str]) -> None:
     """Refuses frames that are missing between others: an onset is counted in frames.
 
-    Numbers may go up in steps of 2 or 10, if all do.
+    Numbers may go up in steps of 2 or 10, if all do and the table has no others (`labeled`).
     """
     numbers = [number for number in map(frame_number, files) if number is not None]
     if len(numbers) < len(files) or len(files) < 2:
         return
     gaps = np.diff(numbers)
-    for first, second, gap in zip(files[:-1], files[1:], gaps, strict=True):
-        missing = round(gap / gaps.min()) - 1 if gaps.min() > 0 else 0
+    known = {int(number) for number in labeled if number.isdecimal()}
+    for index, gap in enumerate(gaps):
+        between = known & set(range(numbers[index] + 1, numbers[index + 1]))
+        missing = len(between) or (round(gap / gaps.min()) - 1 if gaps.min() > 0 else 0)
         if missing:
             are = "frames are" if missing > 1 else "frame is"
             raise InputError(
-                f"time-lapse '{time_lapse.name}': {missing} {are} missing between {first.name} and "
-                f"{second.name} in {time_lapse.frames}; add what is missing, or keep one side only"
+                f"time-lapse '{time_lapse.name}': {missing} {are} missing between "
+                f"{files[index].name} and {files[index + 1].name} in {time_lapse.frames}; add what "
+                "is missing, or keep one side only"
             )
 
 

@@ -172,6 +172,21 @@ def test_frames_missing_between_others_are_refused_by_name(time_lapse):
     )
 
 
+def test_a_frame_that_the_table_knows_is_missing(time_lapse):
+    """Of two frames nobody could tell by their numbers alone."""
+    (time_lapse.frames / "t9.png").unlink()
+    line = refusal(read_event, time_lapse, "polarized")
+    assert "time-lapse 'E016': 1 frame is missing between t8.png and t10.png" in line
+
+
+def test_a_table_may_know_frames_before_and_after(time_lapse):
+    """As of a recording that was limited to the 8-cell stage."""
+    table_of(time_lapse).write_text(TABLE + "16,7,0,0\n16,11,1,1\n")
+    polarized = read_event(time_lapse, "polarized")
+    assert polarized is not None
+    assert polarized.tolist() == [False, False, True]
+
+
 def test_frames_numbered_in_even_steps_are_complete(tmp_path):
     frames = save(tmp_path / "even", "t0.png", "t10.png", "t20.png")
     (tmp_path / "labels.csv").write_text("embryo,t,polarized\na,0,0\na,10,0\na,20,1\n")

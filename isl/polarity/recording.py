@@ -234,6 +234,11 @@ def _recordings_at(path: Path, axes: str | None, leave_out: Path | None) -> list
     if is_published_folder(path):
         raise InputError(f"{path}: is a folder of published single stacks, not of a movie's frames")
     frames, movies = _sorted_out(path, axes)
+    # A TIFF of one time point beside movies is one of them that went wrong, and to be listed.
+    stills = [file for file in frames if image_ending(file) != ".png"]
+    if len(stills) <= len(movies):
+        frames = [file for file in frames if file not in stills]
+        movies += stills
     # One picture among folders is an overview or the like, not a recording of one frame.
     inner = [] if len(frames) > 1 else _frame_folders(path, axes, leave_out)
     if frames and not movies and not inner:

@@ -221,6 +221,38 @@ def test_one_bad_embryo_of_several_leaves_the_others_done(run, tmp_path):
     assert "frame 2 (t015.png) is empty" in report
 
 
+def test_every_kind_of_bad_recording_is_listed_beside_good_ones(run, tmp_path):
+    embryos = tmp_path / "embryos"
+    write_frames(embryos / "good", FRAMES)
+    write_movie(embryos / "one.ome.tif", FRAMES[:1], "TYX")
+    Image.fromarray(FRAMES[0, :-3]).save(write_frames(embryos / "sizes", FRAMES) / "t014.png")
+    (write_frames(embryos / "gap", FRAMES) / "t015.png").unlink()
+    write_frames(embryos / "leaves", make_frames(12, size=(128, 160), drift=11.0, onset=None))
+    empty = FRAMES.copy()
+    empty[4] = 7
+    write_movie(embryos / "empty.ome.tif", empty, "TYX")
+    (write_frames(embryos / "damaged", FRAMES) / "t016.png").write_bytes(b"\x89PNG nothing")
+    code, out, err = run(embryos)
+    assert code == 3
+    assert [line.partition(":")[0] for line in out.splitlines()] == ["good"]
+    bad = {
+        "one": "holds one frame to use",
+        "sizes": "t014.png: has 93 x 112 pixels, but t013.png has 96 x 112",
+        "gap": "1 frame is missing between t014.png (frame 1) and t016.png (frame 2)",
+        "leaves": "the embryo leaves the field: at frame ",
+        "empty": "frame 4 is empty (every pixel is 7)",
+        "damaged": "t016.png: cannot be read as PNG",
+    }
+    assert f"{len(bad)} of {len(bad) + 1} embryos failed:" in err
+    report = (tmp_path / "out" / "report.html").read_text()
+    for name, reason in bad.items():
+        (line,) = (line for line in err.splitlines() if line.startswith(f"  {name} "))
+        assert reason in line
+        assert reason in report
+        assert not list((tmp_path / "out").glob(f"{name}*"))
+    assert [row["embryo"] for row in table(tmp_path / "out" / "onsets.csv")] == ["good"]
+
+
 def test_if_every_embryo_fails_nothing_is_written(run, tmp_path):
     for name in ("E1", "E2"):
         write_frames(tmp_path / "embryos" / name, FRAMES[:1])
@@ -265,6 +297,10 @@ def test_an_embryo_that_leaves_the_field(refused, run, tmp_path):
 def test_empty_frames(refused, embryo):
     Image.fromarray(np.full_like(FRAMES[0], 9)).save(embryo / "t018.png")
     assert "frame 5 (t018.png) is empty (every pixel is 9)" in refused(embryo)
+    frames = FRAMES.copy()
+    frames[2] = 0
+    path = write_movie(embryo.parent / "movie.ome.tif", frames, "TYX")
+    assert "movie.ome.tif: frame 2 is empty (every pixel is 0)" in refused(path)
 
 
 @pytest.mark.parametrize(
@@ -320,6 +356,10 @@ def test_all_before_and_all_after_are_no_errors(run, tmp_path):
     after, before = table(tmp_path / "out" / "onsets.csv")
     assert (after["verdict"], after["onset_frame"], after["onset_minutes"]) == ("onset", "0", "0")
     assert (before["verdict"], before["onset_frame"], before["censored"]) == ("censored", "", "1")
+    assert after["censored"] == "0"
+    for name, left_censored in (("after", True), ("before", False)):
+        made = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+        assert made["onset"]["left_censored"] is left_censored
     assert "after: polarized at frame 0 or before" in out
     assert "before: not polarized in frames 0 to 5" in out
 

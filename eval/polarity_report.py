@@ -95,13 +95,14 @@ def _arms(findings: Findings) -> list[Block]:
                 "Accuracy",
                 "Sensitivity",
                 "Specificity",
-                "Onset error, frames",
+                "Onset error",
                 "Within 2",
-                "Onset error, change point",
+                "By change point",
             ),
             rows,
             caption=f"In brackets: {level} intervals by bootstrap over embryos, "
-            f"{findings.resampling.replicates} replicates.",
+            f"{findings.resampling.replicates} replicates. Onset errors in frames, by the smoothed "
+            "rule and by the change point.",
         ),
         facts({name: _ARMS[name] for name in known}),
         paragraph(
@@ -168,10 +169,7 @@ def _frames(findings: Findings) -> list[Block]:
 
 
 def _onsets(findings: Findings) -> list[Block]:
-    columns = ["Embryo", "Frames", "Annotated"]
-    for arm in findings.arms:
-        columns += [arm.name, "90 %"]
-    columns += [each.name for each in findings.baselines]
+    columns = ["Embryo", "Frames", "Annotated", *(each.name for each in findings.contenders)]
     rows: list[list[Cell]] = []
     for number, embryo in enumerate(findings.embryos):
         row: list[Cell] = [embryo.name, len(embryo.after), _onset(embryo.onset)]
@@ -180,14 +178,19 @@ def _onsets(findings: Findings) -> list[Block]:
             found = arm.found["smoothed"][number]
             last = "after" if found.high is None else found.high
             mark = " ?" if found.verdict == "cannot_tell" else ""
-            row += [_whole(f"{_onset(found.frame)}{mark}"), _whole(f"{found.low} to {last}")]
+            row.append(f"{_onset(found.frame)}{mark} {_whole(f'({found.low} to {last})')}")
         row += [
             _onset(each.onset("smoothed").rows[number].predicted) for each in findings.baselines
         ]
         rows.append(row)
     return [
         heading("Onsets"),
-        table(columns, rows, caption='"?": the members disagree; the verdict is "cannot tell".'),
+        table(
+            columns,
+            rows,
+            caption='In brackets: 90 % intervals. "?": the members disagree; the verdict is '
+            '"cannot tell".',
+        ),
         figure(
             draw_onsets(findings.arms, findings.embryos),
             alt="Predicted beside annotated onsets",
@@ -206,7 +209,7 @@ def _onsets(findings: Findings) -> list[Block]:
                 "Within 3",
                 "Minutes",
                 "Cannot tell",
-                "In its interval",
+                "Interval",
             ),
             [_error_row(each, rule) for each in findings.contenders for rule in each.onsets],
             caption="Onset errors in frames, the mean in minutes too; how many onsets lie in their "
@@ -254,7 +257,7 @@ def _differences(findings: Findings) -> list[Block]:
     return [
         heading("Differences"),
         table(
-            ("Arm", "Less", "AUC", "Accuracy", "Onset error", "Onset error, change point"),
+            ("Arm", "Less", "AUC", "Accuracy", "Onset error", "By change point"),
             rows,
             caption="Paired bootstrap over embryos; * the interval excludes zero. Of onset errors, "
             "less is better.",
@@ -347,13 +350,15 @@ def _compaction(findings: Findings) -> list[Block]:
             (
                 "Arm",
                 "Embryos",
-                "Pearson of onset and compaction",
+                "Pearson",
                 "p",
-                "Error of compaction, frames",
-                "p of the arm's errors against it (Wilcoxon)",
+                "Error of compaction",
+                "p of errors (Wilcoxon)",
             ),
             rows,
-            caption="Compaction, taken for the onset, is the cue that an eye would use.",
+            caption="Compaction, taken for the onset, is the cue that an eye would use: how far it "
+            "goes with the predicted onset, how many frames it misses the annotated one by, and "
+            "whether the arm's errors differ from its.",
         ),
     ]
 

@@ -120,22 +120,19 @@ def test_one_embryo_has_neither_intervals_nor_baselines():
     assert "Differences" not in Page(polarity_page(found)).headings
 
 
-def test_embryos_that_never_polarize_are_no_error():
-    found = findings_of([make_embryo(name, None) for name in "AB"], {"dic": 0, "ezrin": 0})
+def test_what_is_undefined_everywhere_is_no_error():
+    agreement = {"A": np.full(FRAMES, np.nan)}
+    embryos = [make_embryo(name, None) for name in "AB"]
+    found = findings_of(embryos, {"dic": 0, "ezrin": 0}, agreement=agreement)
     assert found.arms[0].by_embryo["auc"].estimate is None
     assert found.arms[0].roc is None
     page = Page(polarity_page(found))
     assert "AUC per frame: undefined." in page.text
     assert "Accuracy per frame: dic and ezrin are equal and best" in page.text
     assert "sensitivity and AUC are undefined" in page.text
+    # So is the agreement of EZRIN here.
+    assert "undefined for every embryo" in page.text
     json.dumps(metrics_record(found), allow_nan=False)
-
-
-def test_ezrin_that_is_undefined_everywhere_is_no_error():
-    embryos = make_embryos()
-    agreement = {"A": np.full(FRAMES, np.nan)}
-    found = findings_of(embryos, {"dic": 0}, agreement=agreement)
-    assert "undefined for every embryo" in Page(polarity_page(found)).text
 
 
 def test_a_row_for_each_arm(findings):

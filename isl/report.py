@@ -210,7 +210,8 @@ a { color: var(--link) }
 .notice { padding: .6rem .9rem; background: #fff7e0; border-left: 4px solid #e0a100 }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; margin: .8rem 0; font-size: .94rem }
-caption { text-align: left; color: var(--soft); padding-bottom: .4rem }
+caption { text-align: left; color: var(--soft); padding-bottom: .4rem;
+  max-width: calc(100vw - 2rem) }
 th, td { padding: .35rem .9rem .35rem 0; text-align: left; border-bottom: 1px solid var(--line);
   vertical-align: top }
 th { font-weight: 600; white-space: nowrap }

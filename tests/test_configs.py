@@ -7,8 +7,8 @@ import pytest
 from isl.config import load_toml, read_toml
 from isl.dataset import load_manifest
 from isl.errors import InputError
-from isl.labeling.layers import count_parameters
 from isl.model_folder import bundled_models
+from isl.networks import count_parameters
 from isl.polarity.classifier import abstract_classifier
 from isl.polarity.model import channels_of
 from isl_eval.polarity_config import PolarityEvaluation

@@ -14,8 +14,8 @@ from flax import nnx
 from isl.dataset import load_manifest
 from isl.errors import InputError, unknown
 from isl.labeling import bins, losses
-from isl.labeling.layers import Compute, count_parameters
 from isl.labeling.network import LabelingNetwork, abstract_network, build_network
+from isl.networks import Compute, count_parameters
 
 from .augment import AugmentConfig, augment
 from .crops import Cropper

@@ -20,13 +20,13 @@ from jax.scipy.ndimage import map_coordinates
 from rich.console import Console
 
 from isl.backbones.imagenet_weights import load_imagenet_weights
-from isl.backbones.resnet import Compute, ResNet
+from isl.backbones.resnet import ResNet
 from isl.config import load_toml
 from isl.dataset import load_manifest
 from isl.errors import InputError
-from isl.labeling.layers import count_parameters
 from isl.labeling.model import load_model
 from isl.model_folder import arrays_of, fill
+from isl.networks import Compute, count_parameters
 from isl.polarity.classifier import Classifier, Encoder, abstract_classifier, build_classifier
 from isl.polarity.model import (
     EZRIN_FOLDER,

@@ -5,15 +5,15 @@ in deep residual networks" (pre-activation, "v2"); specification, section 3. Bor
 equal widths on both sides, as PyTorch does, so that weights trained there fit.
 """
 
-from typing import Literal, cast
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pydantic
 from flax import nnx
 
 from isl.config import Config
+from isl.networks import NO_RANDOMNESS, Compute, draw_weights
 
 BATCH_NORM_EPSILON = 1e-5
 
@@ -84,24 +84,6 @@ class ResNetConfig(Config):
     def expansion(self) -> int:
         """Depth of a block's result, in depths of its 3 x 3 convolution."""
         return _BOTTLENECK_EXPANSION if self.bottleneck else 1
-
-
-class Compute(Config):
-    """How a network computes, as opposed to what it is.
-
-    Attributes:
-        precision: "float32", or "bfloat16" for convolutions on an accelerator; weights and batch
-            statistics stay float32.
-        batch_norm_decay: Memory of the running batch statistics for one step of training.
-    """
-
-    precision: str = "float32"
-    batch_norm_decay: float = pydantic.Field(default=0.9, ge=0, lt=1)
-
-    @property
-    def dtype(self) -> jnp.dtype:
-        """The type that convolutions work in."""
-        return jnp.dtype(self.precision)
 
 
 class PaddedConv(nnx.Module):
@@ -267,23 +249,6 @@ def build_resnet(
     return network
 
 
-def draw_weights(module: nnx.Module, rngs: nnx.Rngs) -> None:
-    """Gives a module, and all within it, He-normal kernels and batch norms that change nothing yet.
-
-    Weights are drawn with NumPy: JAX would compile a program for every shape.
-
-    Args:
-        module: Changed in place; may hold shapes in place of arrays.
-        rngs: Source of the weights.
-    """
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(rngs.params())))
-    flat = [
-        (path, variable.replace(jnp.asarray(_fresh(str(path[-1]), variable.shape, rng))))
-        for path, variable in nnx.to_flat_state(nnx.state(module))
-    ]
-    nnx.update(module, nnx.from_flat_state(flat))
-
-
 def max_pool(x: jax.Array) -> jax.Array:
     """Maximum over 3 x 3 with stride 2, one pixel beyond the border: [B, Y, X, C], halved.
 
@@ -324,20 +289,5 @@ def _batch_norm(depth: int, compute: Compute, *, affine: bool = True) -> nnx.Bat
         dtype=compute.dtype,
         use_bias=affine,
         use_scale=affine,
-        rngs=cast(nnx.Rngs, _NoRandomness()),
+        rngs=NO_RANDOMNESS,
     )
-
-
-class _NoRandomness:
-    """Stands in for nnx.Rngs where all first values are constants."""
-
-    def params(self) -> None:
-        """No key: initializers of constants do not look at it."""
-
-
-def _fresh(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """The first value of a kernel, or of a batch norm's or a bias's array."""
-    if name == "kernel":
-        deviation = np.sqrt(2 / np.prod(shape[:-1]))
-        return rng.normal(0, deviation, shape).astype(np.float32)
-    return np.full(shape, 1 if name in ("scale", "var") else 0, np.float32)

@@ -6,7 +6,7 @@ from flax import nnx
 
 from isl.labeling import layers
 from isl.labeling.bins import BINS
-from isl.labeling.layers import Compute
+from isl.networks import Compute
 
 
 class Head(nnx.Module):

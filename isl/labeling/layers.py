@@ -2,31 +2,12 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
-from isl.config import Config
 from isl.labeling.convolution import blocked_convolution, native_convolution
+from isl.networks import Compute
 
 BATCH_NORM_EPSILON = 1e-3
-
-
-class Compute(Config):
-    """How a network computes, as opposed to what it is.
-
-    Attributes:
-        precision: "float32", or "bfloat16" for convolutions on an accelerator; weights, batch
-            statistics and logits stay float32.
-        batch_norm_decay: Memory of the running batch statistics for one step of training.
-    """
-
-    precision: str = "float32"
-    batch_norm_decay: float = 0.999
-
-    @property
-    def dtype(self) -> jnp.dtype:
-        """The type that convolutions work in."""
-        return jnp.dtype(self.precision)
 
 
 def batch_norm(depth: int, compute: Compute, rngs: nnx.Rngs) -> nnx.BatchNorm:
@@ -131,9 +112,3 @@ def _shifted(x: jax.Array, offset: int, size: int, stride: int, axis: int) -> ja
     window = [slice(None)] * x.ndim
     window[axis] = slice(offset, offset + stride * (size - 1) + 1, stride)
     return x[tuple(window)]
-
-
-def count_parameters(module: nnx.Module) -> int:
-    """How many numbers training adjusts (batch statistics are not among them)."""
-    leaves = jax.tree.leaves(nnx.state(module, nnx.Param))
-    return sum(int(np.prod(leaf.shape)) for leaf in leaves)

@@ -21,7 +21,6 @@ from isl.config import Config
 from isl.imaging.image import Movie, ZStack
 from isl.labeling import bins
 from isl.labeling.geometry import Geometry
-from isl.labeling.layers import Compute
 from isl.labeling.network import ArchitectureConfig, LabelingNetwork, abstract_network
 from isl.model_folder import (
     WEIGHTS_FILE,
@@ -33,6 +32,7 @@ from isl.model_folder import (
     read_weights,
     save_folder,
 )
+from isl.networks import Compute
 
 
 class InputContract(Config):

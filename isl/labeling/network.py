@@ -1,19 +1,18 @@
 """The labeling network: a body (towers or unet) that embeds pixels, and a head for every label."""
 
 from collections.abc import Sequence
-from typing import Annotated, cast
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pydantic
 from flax import nnx
 
 from isl.labeling.geometry import Geometry
 from isl.labeling.heads import Head
-from isl.labeling.layers import Compute
 from isl.labeling.towers import Towers, TowersConfig
 from isl.labeling.unet import UNet, UNetConfig
+from isl.networks import NO_RANDOMNESS, Compute, draw_weights
 
 ArchitectureConfig = Annotated[TowersConfig | UNetConfig, pydantic.Field(discriminator="kind")]
 
@@ -64,16 +63,6 @@ class LabelingNetwork(nnx.Module):
         return jnp.stack([head(embedding) for head in self.plane_heads], axis=-2)
 
 
-class _NoRandomness:
-    """Stands in for nnx.Rngs where all first values are constants.
-
-    A stream of real keys, traced, takes most of the 16 seconds that the towers then need.
-    """
-
-    def params(self) -> None:
-        """No key: initializers of constants do not look at it."""
-
-
 def abstract_network(
     architecture: TowersConfig | UNetConfig,
     *,
@@ -98,7 +87,7 @@ def abstract_network(
             labels=labels,
             autoencode=autoencode,
             compute=compute or Compute(),
-            rngs=cast(nnx.Rngs, _NoRandomness()),
+            rngs=NO_RANDOMNESS,
         )
     )
 
@@ -112,10 +101,7 @@ def build_network(
     compute: Compute | None = None,
     rngs: nnx.Rngs,
 ) -> LabelingNetwork:
-    """A network with fresh weights: He-normal kernels, and batch norms that change nothing yet.
-
-    Weights are drawn with NumPy: JAX would compile a program for every shape, which takes a minute
-    for the towers.
+    """A network with fresh weights; see `isl.networks.draw_weights`.
 
     Args:
         architecture: What the body is.
@@ -128,18 +114,5 @@ def build_network(
     network = abstract_network(
         architecture, planes=planes, labels=labels, autoencode=autoencode, compute=compute
     )
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(rngs.params())))
-    flat = [
-        (path, variable.replace(jnp.asarray(_fresh(str(path[-1]), variable.shape, rng))))
-        for path, variable in nnx.to_flat_state(nnx.state(network))
-    ]
-    nnx.update(network, nnx.from_flat_state(flat))
+    draw_weights(network, rngs)
     return network
-
-
-def _fresh(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """The first value of a kernel, or of a batch norm's or a bias's array."""
-    if name == "kernel":
-        deviation = np.sqrt(2 / np.prod(shape[:-1]))
-        return rng.normal(0, deviation, shape).astype(np.float32)
-    return np.full(shape, 1 if name in ("scale", "var") else 0, np.float32)

@@ -22,7 +22,7 @@ from flax import nnx
 from isl.config import Config
 from isl.labeling import layers
 from isl.labeling.geometry import Geometry
-from isl.labeling.layers import Compute
+from isl.networks import Compute
 
 SCALES = 5
 LOWER_MODULES = 18

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import pydantic
 from flax import nnx
 
-from isl.backbones.resnet import Compute, ResNet, ResNetConfig, draw_weights
+from isl.backbones.resnet import ResNet, ResNetConfig
 from isl.config import Config
-from isl.labeling.layers import Compute as LabelingCompute
 from isl.labeling.unet import UNet, UNetConfig
+from isl.networks import NO_RANDOMNESS, Compute, draw_weights
 
 CLASSES = ("before onset", "after onset")
 AFTER = 1
@@ -43,8 +43,7 @@ class Encoder(nnx.Module):
 
     def __init__(self, config: EncoderConfig, channels: int, compute: Compute) -> None:
         """An encoder with weights of 0 for `channels` input channels."""
-        beside = LabelingCompute(**compute.model_dump())
-        unet = UNet(config.unet, channels, beside, cast(nnx.Rngs, _NoRandomness()))
+        unet = UNet(config.unet, channels, compute, NO_RANDOMNESS)
         self.depth = unet.depth * 2 ** (config.unet.levels - 1)
         self.stem = unet.stem
         self.down = unet.down
@@ -167,10 +166,3 @@ def build_classifier(
     for dense in filter(None, (network.dense, network.auxiliary)):
         dense.kernel[...] = dense.kernel[...] * 0.1
     return network
-
-
-class _NoRandomness:
-    """Stands in for nnx.Rngs where all first values are constants."""
-
-    def params(self) -> None:
-        """No key: initializers of constants do not look at it."""

@@ -8,17 +8,16 @@ from flax import nnx
 from pydantic import ValidationError
 
 from isl.backbones.resnet import (
-    Compute,
     PaddedConv,
     PreactivationBlock,
     ResNet,
     ResNetConfig,
     abstract_resnet,
     build_resnet,
-    draw_weights,
     max_pool,
 )
 from isl.model_folder import arrays_of
+from isl.networks import Compute, draw_weights
 
 
 def small(**settings) -> ResNet:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from isl.labeling.layers import Compute, count_parameters, max_pool
+from isl.labeling.layers import max_pool
 from isl.labeling.network import abstract_network
 from isl.labeling.towers import (
     LOWER_MODULES,
@@ -18,6 +18,7 @@ from isl.labeling.towers import (
     plan_final_tower,
     plan_tower,
 )
+from isl.networks import Compute, count_parameters
 
 
 def test_parameter_count_is_the_published_codes() -> None:

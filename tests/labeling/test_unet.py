@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from isl.labeling.layers import count_parameters, depth_from_pixels, pixels_from_depth
+from isl.labeling.layers import depth_from_pixels, pixels_from_depth
 from isl.labeling.network import abstract_network, build_network
 from isl.labeling.unet import UNetConfig
+from isl.networks import count_parameters
 
 
 def test_the_default_has_the_size_of_the_network_it_is_compared_with() -> None:

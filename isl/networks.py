@@ -1,0 +1,75 @@
+"""What every network here has in common: how it computes, and its first weights."""
+
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pydantic
+from flax import nnx
+
+from isl.config import Config
+
+
+class Compute(Config):
+    """How a network computes, as opposed to what it is.
+
+    Attributes:
+        precision: "float32", or "bfloat16" for convolutions on an accelerator; weights, batch
+            statistics and logits stay float32.
+        batch_norm_decay: Memory of the running batch statistics for one step of training.
+    """
+
+    precision: str = "float32"
+    batch_norm_decay: float = pydantic.Field(default=0.999, ge=0, lt=1)
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """The type that convolutions work in."""
+        return jnp.dtype(self.precision)
+
+
+class _NoRandomness:
+    """Stands in for nnx.Rngs where all first values are constants.
+
+    A stream of real keys, traced, takes most of the 16 seconds that the towers then need.
+    """
+
+    def params(self) -> None:
+        """No key: initializers of constants do not look at it."""
+
+
+NO_RANDOMNESS = cast(nnx.Rngs, _NoRandomness())
+"""For layers laid out with `nnx.eval_shape`; `draw_weights` or a model's file gives the values."""
+
+
+def draw_weights(module: nnx.Module, rngs: nnx.Rngs) -> None:
+    """Gives a module, and all within it, He-normal kernels and batch norms that change nothing yet.
+
+    Weights are drawn with NumPy: JAX would compile a program for every shape, which takes a minute
+    for the towers.
+
+    Args:
+        module: Changed in place; may hold shapes in place of arrays.
+        rngs: Source of the weights.
+    """
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(rngs.params())))
+    flat = [
+        (path, variable.replace(jnp.asarray(_fresh(str(path[-1]), variable.shape, rng))))
+        for path, variable in nnx.to_flat_state(nnx.state(module))
+    ]
+    nnx.update(module, nnx.from_flat_state(flat))
+
+
+def count_parameters(module: nnx.Module) -> int:
+    """How many numbers training adjusts (batch statistics are not among them)."""
+    leaves = jax.tree.leaves(nnx.state(module, nnx.Param))
+    return sum(int(np.prod(leaf.shape)) for leaf in leaves)
+
+
+def _fresh(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """The first value of a kernel, or of a batch norm's or a bias's array."""
+    if name == "kernel":
+        deviation = np.sqrt(2 / np.prod(shape[:-1]))
+        return rng.normal(0, deviation, shape).astype(np.float32)
+    return np.full(shape, 1 if name in ("scale", "var") else 0, np.float32)

@@ -1,0 +1,103 @@
+"""The bundled chain on published embryos, from their files to the tables.
+
+The bundled models learned from these embryos, so this tests the chain and not how well it does on
+others; their cards have figures on embryos that were held out.
+"""
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from isl import cli
+from isl.dataset import load_manifest
+from isl.imaging.agreement import pearson
+from isl.imaging.read import read_fluorescence
+from isl.polarity.outputs import FRAME_COLUMNS, ONSET_COLUMNS
+from isl.polarity.presence import watch_embryo
+from isl.polarity.recording import read_recording
+from isl.timelapse import frame_files, read_event
+
+MANIFEST = Path(__file__).parents[2] / "configs" / "data" / "ai4embryo.toml"
+NAMES = ("E016", "E115")
+
+
+@pytest.fixture(scope="module")
+def embryos():
+    return {each.name: each for each in load_manifest(MANIFEST).time_lapses}
+
+
+@pytest.fixture(scope="module")
+def assessed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two embryos through `isl polarity`."""
+    root = tmp_path_factory.mktemp("embryos")
+    for name in NAMES:
+        shutil.copytree(Path(os.environ["ISL_DATA"]) / "ai4embryo" / "dic_aif" / name, root / name)
+    out = root / "out"
+    assert cli.main(["polarity", str(root), "--out", str(out), "--interval-minutes", "20"]) == 0
+    return out
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_tables_have_the_promised_columns(assessed: Path, embryos) -> None:
+    onsets, frames = rows(assessed / "onsets.csv"), rows(assessed / "frames.csv")
+    assert tuple(onsets[0]) == ONSET_COLUMNS
+    assert tuple(frames[0]) == FRAME_COLUMNS
+    assert [row["embryo"] for row in onsets] == list(NAMES)
+    for name in NAMES:
+        own = [row for row in frames if row["embryo"] == name]
+        assert [int(row["frame"]) for row in own] == list(range(len(frame_files(embryos[name]))))
+
+
+def test_embryos_it_learned_from_are_told_rightly(assessed: Path, embryos) -> None:
+    """Nine of ten frames and the onset to 3 frames: much less means a broken chain."""
+    frames = rows(assessed / "frames.csv")
+    for row in rows(assessed / "onsets.csv"):
+        after = read_event(embryos[row["embryo"]], "polarized")
+        called = [each["call"] == "1" for each in frames if each["embryo"] == row["embryo"]]
+        assert np.mean(np.array(called) == after) >= 0.9
+        assert abs(int(row["onset_frame"]) - int(np.argmax(after))) <= 3
+        assert int(row["onset_low"]) <= int(row["onset_frame"])
+        assert float(row["onset_minutes"]) == 20 * int(row["onset_frame"])
+
+
+def test_predicted_ezrin_is_as_near_to_the_measured_as_the_card_says(
+    assessed: Path, embryos
+) -> None:
+    for name in NAMES:
+        image = read_fluorescence(assessed / f"{name}.ezrin.ome.tif")
+        folder = embryos[name].labels["EZRIN"]
+        measured = [np.asarray(Image.open(folder / f.name)) for f in frame_files(embryos[name])]
+        predicted = image.channels.reshape(-1, *measured[0].shape)
+        scores = [pearson(*pair) for pair in zip(predicted, measured, strict=True)]
+        assert np.mean(scores) > 0.75, name
+
+
+def test_every_embryo_has_its_pictures_and_its_record(assessed: Path) -> None:
+    for name in NAMES:
+        for ending in ("film_strip.png", "activation.png"):
+            with Image.open(assessed / f"{name}.{ending}") as picture:
+                assert min(picture.size) > 300
+        record = json.loads((assessed / f"{name}.json").read_text())
+        assert record["model"]["name"] == "polarity"
+        assert record["ezrin_model"]["name"] == "ezrin-aif"
+    page = (assessed / "report.html").read_text()
+    assert all(name in page for name in NAMES)
+    assert "For research only" in page
+
+
+def test_no_published_embryo_is_refused(embryos) -> None:
+    for embryo in embryos.values():
+        recording = read_recording(embryo.frames)
+        assert len(recording) == len(frame_files(embryo))
+        presence = watch_embryo(recording.frames[:, 0].astype(np.float32) / 255)
+        assert presence.leaves is None, embryo.name

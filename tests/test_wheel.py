@@ -89,7 +89,9 @@ def test_packages_come_from_the_wheel(installed, tmp_path):
 
 def test_the_command_runs(installed, tmp_path):
     shown = outside(installed, installed / "isl", "--help", folder=tmp_path)
-    for command in ("predict", "models", "train"):
-        assert command in shown
-    outside(installed, installed / "isl", "models", folder=tmp_path)
+    for command in ("predict", "polarity", "focus", "models", "train", "eval"):
+        assert f"  {command} " in shown
+    listed = outside(installed, installed / "isl", "models", folder=tmp_path)
+    bundled = [path.parent.name for path in (ROOT / "isl" / "models").glob("*/model.toml")]
+    assert sorted(line.split()[0] for line in listed.splitlines()) == sorted(bundled)
     assert list(tmp_path.iterdir()) == []

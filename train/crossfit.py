@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from isl.config import to_toml
 from isl.errors import InputError, unknown
 from isl.imaging.files import written_whole
 from isl.imaging.image import Movie
 from isl.labeling.model import Model, load_model
 
 from .embryos import EZRIN, Embryo
+from .experiment import check_same_run
 from .labeling import LabelingTask
 from .labeling_config import LabelingConfig
 from .loop import fit
@@ -86,7 +86,7 @@ class Crossfit:
         left_out = tuple(sorted(set(groups) | set(self._experiment.leave_out)))
         run = self._workdir / _folder_name(left_out)
         experiment = self._experiment.model_copy(update={"leave_out": left_out})
-        _check_same(run, experiment)
+        check_same_run(run, experiment)
         if (run / "model").is_dir():
             return run / "model"
         self._say(f"EZRIN without {', '.join(left_out)}" if left_out else "EZRIN of all embryos")
@@ -135,16 +135,3 @@ def _folder_name(left_out: Sequence[str]) -> str:
     if len(name.encode()) <= _LONGEST_NAME:
         return name
     return f"without_{len(left_out)}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-
-
-def _check_same(run: Path, experiment: LabelingConfig) -> None:
-    """Refuses a run of other settings, finished or not, which would be taken for this one's."""
-    kept = run / "experiment.toml"
-    if kept.is_file():
-        same = kept.read_text(encoding="utf-8") == to_toml(experiment)
-    else:
-        same = not (run / "model").exists()
-    if not same:
-        raise InputError(
-            f"{run}: holds a run of other settings; name another folder, or remove this one"
-        )

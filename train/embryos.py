@@ -8,7 +8,7 @@ import numpy as np
 from isl.dataset import LoadedField, Manifest, load_field
 from isl.errors import InputError
 from isl.imaging.normalize import normalize_label
-from isl.polarity.focus import fuse
+from isl.polarity.focus import fuse, stretched
 from isl.polarity.onset import onset_of_labels
 from isl.timelapse import Split, TimeLapse, frame_files, frame_number, read_event
 
@@ -84,19 +84,12 @@ def _load(manifest: Manifest, time_lapse: TimeLapse) -> Embryo:
         name=time_lapse.name,
         group=time_lapse.group,
         split=time_lapse.split,
-        dic=np.stack([_all_in_focus(field) for field in fields]),
+        dic=stretched(np.stack([fuse(field.transmitted.planes).image for field in fields])),
         measured=measured,
         after=after,
         onset=onset,
         compaction=None if compacted is None or not compacted.any() else int(compacted.argmax()),
         interval=time_lapse.interval,
-    )
-
-
-def _all_in_focus(field: LoadedField) -> np.ndarray:
-    """float32 [Y, X] in [0, 1]."""
-    return normalize_label(
-        fuse(field.transmitted.planes).image.astype(field.transmitted.planes.dtype)
     )
 
 

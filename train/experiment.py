@@ -1,10 +1,12 @@
 """The part of an experiment's TOML file that every task shares."""
 
+from pathlib import Path
 from typing import Literal
 
 import pydantic
 
-from isl.config import Config
+from isl.config import Config, to_toml
+from isl.errors import InputError
 
 from .optimizer import OptimizerConfig
 
@@ -63,6 +65,31 @@ class ExperimentConfig(Config):
     seed: int = pydantic.Field(default=0, ge=0)
     training: TrainingConfig
     optimizer: OptimizerConfig = OptimizerConfig()
+
+
+EXPERIMENT_FILE = "experiment.toml"
+"""What a run's folder calls the settings it was begun with."""
+
+
+def check_same_run(run: Path, experiment: ExperimentConfig) -> None:
+    """Refuses a run of other settings, finished or not, which would be taken for this one's.
+
+    Args:
+        run: A run's folder, which need not exist.
+        experiment: What it is to be gone on with.
+
+    Raises:
+        InputError: It was begun with other settings.
+    """
+    kept = run / EXPERIMENT_FILE
+    if kept.is_file():
+        same = kept.read_text(encoding="utf-8") == to_toml(experiment)
+    else:
+        same = not (run / "model").exists()
+    if not same:
+        raise InputError(
+            f"{run}: holds a run of other settings; name another folder, or remove this one"
+        )
 
 
 class TaskName(Config):

@@ -17,7 +17,7 @@ from isl.errors import InputError
 
 from . import data
 from .checkpoint import Checkpoints, Progress
-from .experiment import ExperimentConfig
+from .experiment import EXPERIMENT_FILE, ExperimentConfig
 from .interrupt import Interrupt
 from .ledger import Ledger
 from .optimizer import build_optimizer, learning_rate_schedule
@@ -101,7 +101,7 @@ def fit(
             run.announce()
             if is_first:
                 text = to_toml(experiment)
-                (workdir / "experiment.toml").write_text(text, encoding="utf-8")
+                (workdir / EXPERIMENT_FILE).write_text(text, encoding="utf-8")
             for update in range(start, training.steps + 1):
                 if update > start:
                     value = run.evaluate(update)

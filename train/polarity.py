@@ -40,6 +40,7 @@ from isl.polarity.model import (
 
 from .crossfit import Crossfit, folds_of
 from .embryos import Embryo, load_embryos
+from .experiment import check_same_run
 from .labeling_config import LabelingConfig
 from .loop import fit
 from .parameters import Functional
@@ -131,20 +132,22 @@ def train_ensemble(
         The model's folder. It names the bundled model that predicts EZRIN, or lacks one.
 
     Raises:
-        InputError: Measured Ezrin is needed and missing, or weights to start from do not fit.
+        InputError: Measured Ezrin is needed and missing, weights to start from do not fit, or the
+            folder holds members of other settings.
         KeyboardInterrupt: It was stopped; it goes on from there the next time.
     """
+    runs = {
+        workdir / f"member_{member}": experiment.model_copy(
+            update={"seed": experiment.seed + member, "optimizer": experiment.optimizer_of(member)}
+        )
+        for member in range(experiment.members)
+    }
+    for run, of_member in runs.items():
+        check_same_run(run, of_member)
     ground = Ground(experiment, embryos, ezrin)
     members: list[Classifier] = []
-    for member in range(experiment.members):
-        of_member = experiment.model_copy(
-            update={
-                "seed": experiment.seed + member,
-                "optimizer": experiment.optimizer_of(member),
-            }
-        )
+    for run, of_member in runs.items():
         task = PolarityTask(of_member, ground, start=labeling_model, folder=folder)
-        run = workdir / f"member_{member}"
         progress = fit(task, of_member, run, console=console)
         if progress.update < of_member.training.steps:
             raise KeyboardInterrupt

@@ -16,7 +16,7 @@ from isl.errors import InputError
 from isl.imaging.image import Movie
 from isl.labeling.model import Model
 from isl.labeling.predict import Prediction, predict
-from isl.polarity.focus import fuse_movie
+from isl.polarity.focus import fuse_movie, stretched
 from isl.polarity.onset import Onset, Rule, find_onset
 from isl.polarity.presence import Presence, watch_embryo
 from isl.polarity.recording import Recording
@@ -162,18 +162,12 @@ def assess(
 
 
 def all_in_focus(recording: Recording) -> np.ndarray:
-    """Every frame all in focus, its lowest pixel 0 and its highest 1; float32 [T, Y, X].
-
-    Frames are stretched one by one because those that the bundled models learned from were.
-    """
+    """Every frame all in focus and stretched to the whole range; float32 [T, Y, X]."""
     if recording.frames.shape[1] == 1:
         images = recording.frames[:, 0]
     else:
         images, _ = fuse_movie(recording.frames, source=recording.source)
-    images = np.asarray(images, np.float32)
-    low = images.min(axis=(1, 2), keepdims=True)
-    high = images.max(axis=(1, 2), keepdims=True)
-    return (images - low) / np.maximum(high - low, np.finfo(np.float32).tiny)
+    return stretched(images)
 
 
 def frames_to_show(onset: int | None, count: int) -> tuple[int, ...]:

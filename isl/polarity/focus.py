@@ -107,6 +107,17 @@ def fuse_movie(
     return np.stack([one.image for one in fused]), np.stack([one.depth for one in fused])
 
 
+def stretched(images: np.ndarray) -> np.ndarray:
+    """Images [..., Y, X], each with its lowest pixel 0 and its highest 1, as float32.
+
+    Frames are stretched one by one because those that the bundled models learned from were.
+    """
+    images = np.asarray(images, np.float32)
+    low = images.min(axis=(-2, -1), keepdims=True)
+    high = images.max(axis=(-2, -1), keepdims=True)
+    return (images - low) / np.maximum(high - low, np.finfo(np.float32).tiny)
+
+
 def majority(choice: jax.Array) -> jax.Array:
     """The 5 x 5 majority filter: a position follows where more than half of its window agree.
 

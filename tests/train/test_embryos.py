@@ -7,6 +7,7 @@ from simulated_embryos import draw_frames, save_frame, write_embryos
 
 from isl.dataset import Manifest, load_manifest
 from isl.errors import InputError
+from isl.polarity.focus import stretched
 from isl_train.embryos import load_embryos
 
 LABELS = {"A": (0, 1, 1), "B": (0, 0, 0), "C": (1, 1)}
@@ -44,7 +45,9 @@ def test_embryos_are_read_with_their_onsets(folder):
     assert not second.after.any()
     assert [each.compaction for each in (first, second, third)] == [None] * 3
     dic, ezrin = draw_frames(LABELS["A"], seed=0)
-    np.testing.assert_allclose(first.dic, dic / np.float32(255), atol=1e-7)
+    np.testing.assert_allclose(first.dic, stretched(dic), atol=1e-7)
+    assert (first.dic.min(axis=(1, 2)) == 0).all()
+    assert (first.dic.max(axis=(1, 2)) == 1).all()
     np.testing.assert_allclose(first.measured, ezrin / np.float32(255), atol=1e-7)
     assert first.dic.dtype == first.measured.dtype == np.float32
 
@@ -54,7 +57,7 @@ def test_stacks_are_fused_and_one_plane_is_used_as_it_is(tmp_path):
     (embryo,) = load(tmp_path)
     dic, _ = draw_frames((0, 1), seed=0)
     # Planes that are all alike fuse to what each of them is.
-    np.testing.assert_allclose(embryo.dic, dic / np.float32(255), atol=0.01)
+    np.testing.assert_allclose(embryo.dic, stretched(dic), atol=0.01)
 
 
 def test_compaction_where_somebody_looked_for_it(tmp_path):

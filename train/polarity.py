@@ -137,9 +137,7 @@ def train_ensemble(
         KeyboardInterrupt: It was stopped; it goes on from there the next time.
     """
     runs = {
-        workdir / f"member_{member}": experiment.model_copy(
-            update={"seed": experiment.seed + member, "optimizer": experiment.optimizer_of(member)}
-        )
+        workdir / f"member_{member}": experiment.of_member(member)
         for member in range(experiment.members)
     }
     for run, of_member in runs.items():
@@ -390,14 +388,18 @@ def moved(views: jax.Array, sight: SightConfig, key: jax.Array) -> jax.Array:
 
 
 def relit(views: jax.Array, sight: SightConfig, key: jax.Array) -> jax.Array:
-    """Every channel of every view, standardized anew, with its own contrast and brightness."""
+    """Every channel of every view with its own contrast and brightness.
+
+    Views are standardized first if the member's are; the first of `standardize` counts.
+    """
     means = views.mean(axis=(1, 2), keepdims=True)
     deviations = views.std(axis=(1, 2), keepdims=True) + 1e-3
     shape = (views.shape[0], 1, 1, views.shape[-1])
     of_contrast, of_brightness = jax.random.split(key)
     gain = jnp.exp(sight.contrast * jax.random.normal(of_contrast, shape))
     offset = sight.brightness * jax.random.normal(of_brightness, shape)
-    return (views - means) / deviations * gain + offset
+    lit = (views - means) / deviations * gain + offset
+    return lit if sight.standardize[0] else means + deviations * lit
 
 
 def polarity_config(
@@ -416,6 +418,7 @@ def polarity_config(
         members=members,
         size=experiment.sight.size,
         window=experiment.sight.window,
+        standardize=experiment.sight.standardize,
         symmetries=experiment.symmetries,
         combine=experiment.combine,
         rule=experiment.rule,

@@ -54,8 +54,10 @@ class SightConfig(Config):
         rotation: Turned by up to this many degrees either way.
         scale: Enlarged or made smaller by up to this share.
         shift: Moved by up to this share of the view, along each axis.
-        contrast: Deviation of the logarithm of a factor on each channel.
+        contrast: Deviation of the logarithm of a factor on each channel's distance from its mean.
         brightness: Deviation of an offset of each channel, in its deviations.
+        standardize: For the members in turn, whether views are brought to mean 0 and deviation 1
+            first. Otherwise brightness is seen as it is in the stretched frame.
     """
 
     size: int = pydantic.Field(default=84, ge=16)
@@ -65,6 +67,7 @@ class SightConfig(Config):
     shift: float = pydantic.Field(default=0.08, ge=0, lt=1)
     contrast: float = pydantic.Field(default=0.2, ge=0)
     brightness: float = pydantic.Field(default=0.05, ge=0)
+    standardize: tuple[bool, ...] = pydantic.Field(default=(True,), min_length=1)
 
 
 class OnsetLossConfig(Config):
@@ -122,6 +125,23 @@ class PolarityExperiment(ExperimentConfig):
     training: PolarityTraining  # pyright: ignore[reportIncompatibleVariableOverride]
     sight: SightConfig = SightConfig()
     loss: OnsetLossConfig = OnsetLossConfig()
+
+    @pydantic.model_validator(mode="after")
+    def _encoders_know_standardized_views(self) -> "PolarityExperiment":
+        if self.backbone.kind == "encoder" and not all(self.sight.standardize):
+            raise ValueError("a backbone of kind 'encoder' needs sight.standardize = [true]")
+        return self
+
+    def of_member(self, member: int) -> "PolarityExperiment":
+        """The experiment of one member, counted from 0, alone: its seed, optimizer and sight."""
+        standardize = self.sight.standardize[member % len(self.sight.standardize)]
+        return self.model_copy(
+            update={
+                "seed": self.seed + member,
+                "optimizer": self.optimizer_of(member),
+                "sight": self.sight.model_copy(update={"standardize": (standardize,)}),
+            }
+        )
 
     def optimizer_of(self, member: int) -> OptimizerConfig:
         """The optimizer of one member, counted from 0."""

@@ -97,7 +97,7 @@ class Classifier(nnx.Module):
         self.auxiliary = Dense(self.backbone.depth, 1) if auxiliary else None
 
     def __call__(self, frames: jax.Array) -> jax.Array:
-        """float32 [B, Y, X, C], standardized, to logits float32 [B, 2] of before and after."""
+        """Views float32 [B, Y, X, C] to logits float32 [B, 2] of before and after."""
         return self.classify(self.backbone.features(frames))
 
     def classify(self, maps: jax.Array) -> jax.Array:
@@ -108,7 +108,7 @@ class Classifier(nnx.Module):
         """How every place of the maps speaks for each class (class activation mapping).
 
         Args:
-            frames: float32 [B, Y, X, C], standardized.
+            frames: Views float32 [B, Y, X, C].
 
         Returns:
             Logits [B, 2], and maps [B, y, x, 2] whose mean over y and x is the logits but for the

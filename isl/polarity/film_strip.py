@@ -28,6 +28,7 @@ _INTERVAL = "#f7dfe6"
 WIDTH = 14.0
 MARGINS = (0.075, 0.985)
 _DPI = 110
+_HEADLINE = 15
 
 
 def draw_film_strip(assessment: Assessment, headline: str) -> bytes:
@@ -60,10 +61,18 @@ def draw_film_strip(assessment: Assessment, headline: str) -> bytes:
 
 
 def new_figure(heights: Sequence[float], headline: str) -> Figure:
-    """A figure of the usual width, of the sum of some heights in inches, with its headline."""
+    """A figure of the usual width, of the sum of some heights in inches, with its headline.
+
+    A long headline is made smaller, so that it fits on its line.
+    """
     height = sum(heights)
     figure = Figure(figsize=(WIDTH, height), dpi=_DPI, facecolor="white")
-    figure.text(MARGINS[0], 1 - 0.3 / height, headline, fontsize=15, weight="bold", color=_INK)
+    place = (MARGINS[0], 1 - 0.3 / height)
+    text = figure.text(*place, headline, fontsize=_HEADLINE, weight="bold", color=_INK)
+    width = text.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width
+    # A tenth is kept free: widths of small letters are rounded up to whole pixels.
+    room = 0.9 * (MARGINS[1] - MARGINS[0]) * WIDTH * _DPI
+    text.set_fontsize(_HEADLINE * min(1, room / max(width, 1)))
     return figure
 
 

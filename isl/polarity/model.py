@@ -31,7 +31,7 @@ from isl.model_folder import (
 )
 from isl.polarity.classifier import AFTER, BackboneConfig, Classifier, abstract_classifier
 from isl.polarity.onset import Combine, Rule
-from isl.polarity.view import locate, view
+from isl.polarity.view import locate, standardized, view
 
 DEFAULT_MODEL = "polarity"
 EZRIN_FOLDER = "ezrin"
@@ -50,6 +50,8 @@ class PolarityConfig(FolderConfig):
         members: How many there are.
         size: Width of what they see, in pixels.
         window: Width of what they see, in widths of the frame.
+        standardize: For the members in turn, whether views are brought to mean 0 and deviation 1
+            before they are looked at. Members that differ in this err differently.
         symmetries: Whether each frame is seen in its eight orientations, which are averaged.
         combine: How members become one; see `isl.polarity.onset.find_onset`.
         rule: How calls become an onset; see there.
@@ -64,6 +66,7 @@ class PolarityConfig(FolderConfig):
     members: int = pydantic.Field(ge=1)
     size: int = pydantic.Field(ge=16)
     window: float = pydantic.Field(gt=0, le=2)
+    standardize: tuple[bool, ...] = pydantic.Field(default=(True,), min_length=1)
     symmetries: bool = True
     combine: Combine = "mean"
     rule: Rule = "smoothed"
@@ -91,7 +94,7 @@ def views_of(
         size: Width of the view, in pixels.
 
     Returns:
-        float32 [T, size, size, C], every channel with mean 0 and deviation 1.
+        float32 [T, size, size, C], in the images' range.
     """
     images = {"dic": dic, "ezrin": ezrin}
     return np.stack(
@@ -147,7 +150,7 @@ class PolarityModel:
         """What every member says of every frame, by itself.
 
         Args:
-            dic: float [T, Y, X], all-in-focus frames; brightness and contrast do not matter.
+            dic: float [T, Y, X] in [0, 1], all-in-focus frames, each stretched to the whole range.
             ezrin: float [T, Y, X], EZRIN predicted from them.
 
         Returns:
@@ -157,11 +160,11 @@ class PolarityModel:
 
     def logits_of_views(self, views: np.ndarray) -> np.ndarray:
         """As `member_logits`, of views float32 [T, size, size, C]."""
-        turned = orientations(views) if self.config.symmetries else [views]
+        turn = orientations if self.config.symmetries else lambda seen: [seen]
         return np.stack(
             [
-                mean_of_orientations([_in_portions(_logits, *parts, seen) for seen in turned])
-                for parts in self._parts
+                mean_of_orientations([_in_portions(_logits, *parts, each) for each in turn(seen)])
+                for parts, seen in self._looks(views)
             ]
         )
 
@@ -179,10 +182,9 @@ class PolarityModel:
         Returns:
             float32 [T, Y, X], above 0 where the image speaks for the call; 0 outside the view.
         """
-        views = self.views(dic, ezrin)
         logits, maps = [], []
-        for parts in self._parts:
-            of_member = _in_portions(_activations, *parts, views)
+        for parts, seen in self._looks(self.views(dic, ezrin)):
+            of_member = _in_portions(_activations, *parts, seen)
             logits.append(of_member[0])
             maps.append(of_member[1])
         after = np.mean([_softmax(each)[:, AFTER] for each in logits], axis=0)
@@ -190,6 +192,17 @@ class PolarityModel:
         difference = difference[..., AFTER] - difference[..., 1 - AFTER]
         called = np.where(after > self.config.threshold, 1.0, -1.0)[:, None, None]
         return _placed(difference * called, middles_of(ezrin), self.config.window, dic.shape)
+
+    def _looks(
+        self, views: np.ndarray
+    ) -> list[tuple[tuple[nnx.GraphDef[Classifier], nnx.State], np.ndarray]]:
+        """Every member, taken apart, with the views as it sees them."""
+        flags = self.config.standardize
+        plain = standardized(views)
+        return [
+            (parts, plain if flags[member % len(flags)] else views)
+            for member, parts in enumerate(self._parts)
+        ]
 
     @functools.cached_property
     def _parts(self) -> list[tuple[nnx.GraphDef[Classifier], nnx.State]]:

@@ -1,8 +1,8 @@
-"""What a classifier sees: the embryo in the middle of a small square, every channel standardized.
+"""What a classifier sees: the embryo in the middle of a square.
 
-Well walls and the place of the embryo in the field tell recordings apart and nothing of the onset,
-so they are cut away. Where the embryo lies is read from the predicted EZRIN, which is bright where
-cells are whatever the light does.
+The place of the embryo in the field tells recordings apart and nothing of the onset. Where the
+embryo lies is read from the predicted EZRIN, which is bright where cells are whatever the light
+does.
 """
 
 import numpy as np
@@ -55,7 +55,7 @@ def view(image: np.ndarray, middle: tuple[float, float], window: float, size: in
         size: Width of the result, in pixels.
 
     Returns:
-        float32 [size, size] with mean 0 and deviation 1 (0 everywhere where the square is flat).
+        float32 [size, size], in the image's range.
     """
     width = window * max(image.shape)
     border = int(np.ceil(width))
@@ -64,6 +64,11 @@ def view(image: np.ndarray, middle: tuple[float, float], window: float, size: in
     square = Image.fromarray(padded).resize(
         (size, size), Image.Resampling.BILINEAR, box=(left, top, left + width, top + width)
     )
-    soft = ndimage.gaussian_filter(np.asarray(square, np.float32), _SOFTNESS)
-    deviation = float(soft.std())
-    return (soft - soft.mean()) / (deviation if deviation > 1e-6 else 1.0)
+    return ndimage.gaussian_filter(np.asarray(square, np.float32), _SOFTNESS)
+
+
+def standardized(views: np.ndarray) -> np.ndarray:
+    """Every channel of views [..., Y, X, C] with mean 0 and deviation 1; 0 where it is flat."""
+    means = views.mean(axis=(-3, -2), keepdims=True)
+    deviations = views.std(axis=(-3, -2), keepdims=True)
+    return (views - means) / np.where(deviations > 1e-6, deviations, 1.0)

@@ -26,7 +26,7 @@ from isl.polarity.model import (
     save_polarity_model,
     views_of,
 )
-from isl.polarity.view import view
+from isl.polarity.view import standardized, view
 
 BACKBONE = ResNetConfig(depth=10, width=4, stem="small")
 SIZE = 16
@@ -112,11 +112,13 @@ def test_there_are_four_arms():
 def test_views_are_cut_where_ezrin_says_the_embryo_lies(model):
     dic, ezrin = recording()
     np.testing.assert_allclose(middles_of(ezrin), [[20, 27]] * 3, atol=0.5)
-    views = model.views(dic, ezrin)
-    moved = model.views(np.roll(dic, (5, -9), (1, 2)), np.roll(ezrin, (5, -9), (1, 2)))
+    views = standardized(model.views(dic, ezrin))
+    both = np.roll(dic, (5, -9), (1, 2)), np.roll(ezrin, (5, -9), (1, 2))
+    moved = standardized(model.views(*both))
     inside = (slice(None), slice(3, -3), slice(3, -3))
     np.testing.assert_allclose(moved[inside], views[inside], atol=0.3)
-    assert np.abs(model.views(dic, np.roll(ezrin, 9, 2))[inside] - views[inside]).max() > 1
+    elsewhere = standardized(model.views(dic, np.roll(ezrin, 9, 2)))
+    assert np.abs(elsewhere[inside] - views[inside]).max() > 1
 
 
 def test_a_saved_model_is_read_back_bit_for_bit(folder, model):
@@ -157,18 +159,26 @@ def test_every_member_speaks_for_itself(model):
     logits = plain.member_logits(dic, ezrin)
     assert logits.shape == (2, 3, 2)
     assert logits.dtype == np.float32
-    views = plain.views(dic, ezrin)
+    views = standardized(plain.views(dic, ezrin))
     for member, said in zip(plain.members, logits, strict=True):
         alone = jax.jit(lambda seen, member=member: member(seen))(views)
         np.testing.assert_allclose(softmax(said), softmax(alone), rtol=1e-4, atol=1e-5)
     assert np.abs(logits[0] - logits[1]).max() > 1e-3
 
 
-def test_brightness_and_contrast_do_not_matter(model):
+def test_brightness_matters_to_members_whose_views_are_not_standardized(model):
     dic, ezrin = recording()
-    expected = model.member_logits(dic, ezrin)
-    found = model.member_logits(0.25 + 0.5 * dic, 0.2 + 0.3 * ezrin)
-    np.testing.assert_allclose(found, expected, atol=2e-3)
+    dimmed = 0.25 + 0.5 * dic, 0.2 + 0.3 * ezrin
+    mixed = dataclasses.replace(model, config=make_config(standardize=(True, False)))
+    for each, indifferent in ((model, (True, True)), (mixed, (True, False))):
+        found, expected = each.member_logits(*dimmed), each.member_logits(dic, ezrin)
+        differences = np.abs(found - expected).max(axis=(1, 2))
+        assert tuple((differences < 2e-3).tolist()) == indifferent
+    np.testing.assert_array_equal(
+        mixed.member_logits(dic, ezrin)[0], model.member_logits(dic, ezrin)[0]
+    )
+    maps, mixed_maps = (each.activation_maps(dic, ezrin) for each in (model, mixed))
+    assert np.abs(maps - mixed_maps).max() > 1e-3
 
 
 def test_the_number_of_frames_does_not_matter(model):

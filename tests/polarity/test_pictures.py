@@ -41,6 +41,14 @@ def test_a_film_strip_shows_frames_calls_and_the_onset(found):
     assert len(before) / (len(before) + len(after)) == pytest.approx(4 / 9, abs=0.02)
 
 
+@pytest.mark.parametrize("letters", [10, 88, 250])
+def test_headlines_of_any_length_stay_on_the_picture(found, letters):
+    picture = pixels(draw_film_strip(found, letters * "W"))
+    dark = np.flatnonzero((picture[:60].max(axis=-1) < 128).any(axis=0))
+    assert 100 < dark[0] < 130
+    assert dark[-1] < 1540 - 5
+
+
 def test_the_same_assessment_gives_the_same_film_strip(found):
     assert draw_film_strip(found, "E1") == draw_film_strip(found, "E1")
 

@@ -225,6 +225,19 @@ def test_every_channel_of_every_view_is_standardized_and_lit_anew():
     assert abs(np.corrcoef(both[:, 0], both[:, 1])[0, 1]) < 0.3
 
 
+def test_views_that_are_not_standardized_keep_their_brightness_about():
+    views = 3 + 5 * np.random.default_rng(0).normal(size=(200, 8, 8, 1)).astype(np.float32)
+    same = SightConfig(**{**STILL, "size": 16, "standardize": [False]})
+    np.testing.assert_allclose(relit(jnp.asarray(views), same, KEY), views, atol=0.01)
+    sight = same.model_copy(update={"brightness": 0.5, "contrast": 0.2})
+    lit = np.asarray(relit(jnp.asarray(views), sight, KEY))
+    assert np.log(lit.std(axis=(1, 2)) / views.std(axis=(1, 2))).std() == pytest.approx(
+        0.2, rel=0.2
+    )
+    moved = (lit.mean(axis=(1, 2)) - views.mean(axis=(1, 2))) / views.std(axis=(1, 2))
+    assert moved.std() == pytest.approx(0.5, rel=0.2)
+
+
 def test_the_auxiliary_head_learns_measured_ezrin_and_is_left_out_of_the_model(tmp_path):
     experiment = make_experiment(arm="dic", loss={"auxiliary": 0.5}, backbone=ENCODER)
     task = PolarityTask(experiment, Ground(experiment, EMBRYOS, EZRIN))

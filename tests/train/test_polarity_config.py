@@ -43,6 +43,18 @@ def test_members_take_their_optimizers_in_turn() -> None:
     assert {alone.optimizer_of(member).kind for member in range(3)} == {"adamw"}
 
 
+def test_a_member_alone_has_its_own_seed_optimizer_and_sight() -> None:
+    sgd, adam = {"kind": "sgd"}, {"kind": "adam"}
+    sight = {"standardize": [True, False, False]}
+    experiment = config(seed=10, optimizers=[sgd, adam], sight=sight)
+    members = [experiment.of_member(member) for member in range(4)]
+    assert [member.seed for member in members] == [10, 11, 12, 13]
+    assert [member.optimizer.kind for member in members] == ["sgd", "adam", "sgd", "adam"]
+    flags = [member.sight.standardize for member in members]
+    assert flags == [(True,), (False,), (False,), (True,)]
+    assert {member.backbone for member in members} == {experiment.backbone}
+
+
 def test_a_backbone_may_be_the_way_down_of_a_unet() -> None:
     experiment = config(backbone={"kind": "encoder", "unet": {"levels": 3, "width": 8, "stem": 2}})
     assert experiment.backbone == EncoderConfig(unet=UNetConfig(levels=3, width=8, stem=2))
@@ -72,6 +84,11 @@ def parse_text(text: str) -> PolarityExperiment:
         ({"backbone": {"kind": "resnet", "depht": 10}}, "did you mean 'backbone.depth'"),
         ({"sight": {"windw": 1}}, "unknown key 'sight.windw'; did you mean 'sight.window'"),
         ({"sight": {"window": 0}}, "sight.window"),
+        ({"sight": {"standardize": []}}, "sight.standardize"),
+        (
+            {"backbone": {"kind": "encoder"}, "sight": {"standardize": [True, False]}},
+            "'encoder' needs sight.standardize = .true.",
+        ),
         ({"sight": {"size": 8}}, "sight.size"),
         ({"loss": {"softness": -1}}, "loss.softness"),
         ({"optimizers": [{"kind": "adam", "weight_decay": 1}]}, "weight_decay needs kind = 'adamw"),

@@ -2,12 +2,20 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 from simulated_recordings import PatchEnsemble, make_frames, predict_quickly
 from test_assess import recording_of
 
 from isl.polarity.assess import assess
-from isl.polarity.film_strip import AFTER, BEFORE, cut_out, draw_film_strip
+from isl.polarity.film_strip import (
+    AFTER,
+    BEFORE,
+    as_png,
+    cut_out,
+    draw_film_strip,
+    new_figure,
+)
 from isl.polarity.overlays import draw_overlays, enlarged, overlaid
 
 
@@ -47,6 +55,17 @@ def test_headlines_of_any_length_stay_on_the_picture(found, letters):
     dark = np.flatnonzero((picture[:60].max(axis=-1) < 128).any(axis=0))
     assert 100 < dark[0] < 130
     assert dark[-1] < 1540 - 5
+
+
+def test_colors_that_few_pixels_have_are_kept():
+    """Where no frame is after the onset, only the legend has the color of those that are."""
+    figure = new_figure((1.0, 3.0), "")
+    noise = np.random.default_rng(0).random((200, 600, 3))
+    noise[..., 1] *= 0.3
+    figure.figimage(noise, 100, 10)
+    figure.figimage(np.broadcast_to(to_rgb(AFTER), (12, 12, 3)), 900, 50)
+    picture = pixels(as_png(figure))
+    assert near(picture[:, 890:930], AFTER).sum() >= 100
 
 
 def test_the_same_assessment_gives_the_same_film_strip(found):

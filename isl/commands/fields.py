@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from isl.commands.failures import report_failures
 from isl.commands.preview import preview_panels
 from isl.commands.progress import FieldProgress
 from isl.devices import use_device
@@ -93,7 +94,9 @@ def predict_fields(request: Request) -> int:
     )
     if request.dry_run:
         use_device(request.device)
-        return _failed(_dry_run(fields, config, options, request), len(fields))
+        return report_failures(
+            _dry_run(fields, config, options, request), len(fields), what="fields"
+        )
     device = use_device(request.device)
     model = load_model(directory)
     call = Call(
@@ -106,7 +109,7 @@ def predict_fields(request: Request) -> int:
         pixel_size=request.pixel_size,
     )
     left = _left_to_do(fields, call, request) if request.resume else fields
-    failures: list[tuple[Field, InputError]] = []
+    failures: list[tuple[str, InputError]] = []
     with FieldProgress(len(left)) as progress:
         for field in left:
             progress.begin(field.name)
@@ -115,7 +118,7 @@ def predict_fields(request: Request) -> int:
             except InputError as error:
                 if len(fields) == 1:
                     raise
-                failures.append((field, error))
+                failures.append((field.name, error))
                 progress.end("failed")
             else:
                 progress.end("done")
@@ -125,7 +128,7 @@ def predict_fields(request: Request) -> int:
             f"predicted with {DEFAULT_MODEL}; --model names another (isl models lists them)",
             file=sys.stderr,
         )
-    return _failed(failures, len(fields))
+    return report_failures(failures, len(fields), what="fields")
 
 
 def _options(request: Request, config: ModelConfig) -> Options:
@@ -234,7 +237,7 @@ def _as_read(stack: ZStack | Movie) -> Mapping[str, Any]:
 
 def _dry_run(
     fields: Sequence[Field], config: ModelConfig, options: Options, request: Request
-) -> list[tuple[Field, InputError]]:
+) -> list[tuple[str, InputError]]:
     """Prints what would be done with each field; returns those that would fail."""
     failures = []
     print(f"model {config.name}: {', '.join(options.labels)}")
@@ -246,7 +249,7 @@ def _dry_run(
         except InputError as error:
             if len(fields) == 1:
                 raise
-            failures.append((field, error))
+            failures.append((field.name, error))
             continue
         rows, columns = plan.image_size if fit.scale else plan.output_size
         shape = " x ".join(map(str, _as_read(stack)["shape"]))
@@ -260,14 +263,3 @@ def _dry_run(
         for warning in fit.warnings:
             print(f"  warning: {warning}")
     return failures
-
-
-def _failed(failures: Sequence[tuple[Field, InputError]], fields: int) -> int:
-    """Prints a table of what failed, and returns the exit code."""
-    if not failures:
-        return 0
-    print(f"{len(failures)} of {fields} fields failed:", file=sys.stderr)
-    width = max(len(field.name) for field, _ in failures)
-    for field, error in failures:
-        print(f"  {field.name:<{width}}  {error}", file=sys.stderr)
-    return 2 if len(failures) == fields else 3

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+from isl.commands.failures import report_failures
 from isl.commands.progress import FieldProgress
 from isl.devices import use_device
 from isl.errors import InputError
@@ -130,7 +131,7 @@ def assess_recordings(request: Request) -> int:
     done = [embryo for embryo in embryos if embryo.name not in failed]
     if done:
         _write_tables(done, failed, chain, request)
-    return _failed(failed, len(embryos))
+    return report_failures(list(failed.items()), len(embryos), what="embryos")
 
 
 def _check_outputs(embryos: Sequence[Embryo], request: Request) -> None:
@@ -266,14 +267,3 @@ def _write_tables(
         with written_whole(request.out / name, overwrite=True) as temporary:
             temporary.write_text(text, encoding="utf-8")
     print(f"look at {request.out / REPORT}", file=sys.stderr)
-
-
-def _failed(failed: Mapping[str, str], embryos: int) -> int:
-    """Prints a table of what failed, and returns the exit code."""
-    if not failed:
-        return 0
-    print(f"{len(failed)} of {embryos} embryos failed:", file=sys.stderr)
-    width = max(map(len, failed))
-    for name, error in failed.items():
-        print(f"  {name:<{width}}  {error}", file=sys.stderr)
-    return 2 if len(failed) == embryos else 3

@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.metadata
 import logging
-import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from isl.commands.failures import report_failures
 from isl.commands.progress import FieldProgress
 from isl.devices import use_device
 from isl.errors import InputError
@@ -80,7 +80,7 @@ def fuse_stacks(request: Request) -> int:
     ]
     _check_outputs(fields, request)
     device = use_device(request.device)
-    failures: list[tuple[Field, InputError]] = []
+    failures: list[tuple[str, InputError]] = []
     with FieldProgress(len(fields)) as progress:
         for field in fields:
             progress.begin(field.name)
@@ -89,12 +89,12 @@ def fuse_stacks(request: Request) -> int:
             except InputError as error:
                 if len(fields) == 1:
                     raise
-                failures.append((field, error))
+                failures.append((field.name, error))
                 progress.end("failed")
             else:
                 progress.end("done")
                 print(field.files.images[IMAGE], flush=True)
-    return _failed(failures, len(fields))
+    return report_failures(failures, len(fields), what="fields")
 
 
 def files_of(folder: Path, name: str) -> FieldFiles:
@@ -228,14 +228,3 @@ def _record(field: Field, fused: Fused, request: Request, source_hash: str) -> d
         },
         "versions": versions() | {"dtcwt": importlib.metadata.version("dtcwt")},
     }
-
-
-def _failed(failures: Sequence[tuple[Field, InputError]], fields: int) -> int:
-    """Prints a table of what failed, and returns the exit code."""
-    if not failures:
-        return 0
-    print(f"{len(failures)} of {fields} fields failed:", file=sys.stderr)
-    width = max(len(field.name) for field, _ in failures)
-    for field, error in failures:
-        print(f"  {field.name:<{width}}  {error}", file=sys.stderr)
-    return 2 if len(failures) == fields else 3

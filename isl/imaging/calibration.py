@@ -25,6 +25,7 @@ _MINUTES = {
     "hours": 60.0, "hr": 60.0,
 }  # fmt: skip
 _CHANNEL_LINE = re.compile(r"^\s*Channel name #(\d+) = (.+?)\s*$", re.MULTILINE)
+_STAGE = re.compile(r'\b([YX])PositionUm"?\s*[:=]\s*"?(-?[\d.]+(?:[eE][-+]?\d+)?)')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,11 +36,13 @@ class Calibration:
         pixel_size: Micrometres.
         channel_names: One a channel.
         interval: Minutes between frames.
+        stage: Where the stage stood (y, x), micrometres.
     """
 
     pixel_size: PixelSize | None = None
     channel_names: tuple[str, ...] | None = None
     interval: float | None = None
+    stage: tuple[float, float] | None = None
 
 
 def from_ome(xml: str) -> Calibration:
@@ -63,6 +66,7 @@ def from_ome(xml: str) -> Calibration:
         interval=_scaled(
             pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"), _MINUTES
         ),
+        stage=_ome_stage(pixels),
     )
 
 
@@ -86,7 +90,22 @@ def from_imagej(
         ),
         channel_names=_imagej_names(metadata, channels),
         interval=_scaled(metadata.get("finterval"), str(metadata.get("tunit", "s")), _MINUTES),
+        stage=_imagej_stage(metadata),
     )
+
+
+def from_micromanager(metadata: Any, said: Calibration) -> Calibration:
+    """Adds what Micro-Manager says of its first plane (XPositionUm, PixelSizeUm) to `said`."""
+    if not isinstance(metadata, Mapping):
+        return said
+    stage = said.stage
+    if stage is None:
+        stage = _position(metadata.get("YPositionUm"), metadata.get("XPositionUm"))
+    size = said.pixel_size
+    if size is None:
+        edge = _scaled(metadata.get("PixelSizeUm"), "um", _MICROMETRES)
+        size = _pixel_size(edge, edge, None)
+    return dataclasses.replace(said, stage=stage, pixel_size=size)
 
 
 def from_resolution(resolution: tuple[float, float] | None, unit: str) -> Calibration:
@@ -97,9 +116,45 @@ def from_resolution(resolution: tuple[float, float] | None, unit: str) -> Calibr
     return Calibration(pixel_size=_believed(_pixel_size(y, x, None)))
 
 
+def _ome_stage(pixels: ElementTree.Element) -> tuple[float, float] | None:
+    """Position of the first plane that has one.
+
+    The standard's unit for a position without one is "reference frame", which is no length; files
+    from before units were part of it mean micrometres.
+    """
+    for plane in pixels.findall("{*}Plane"):
+        if plane.get("PositionY") is None or plane.get("PositionX") is None:
+            continue
+        units = [plane.get(f"Position{axis}Unit", "µm") for axis in "YX"]
+        y, x = (_MICROMETRES.get(_plain(unit)) for unit in units)
+        if y is None or x is None:
+            return None
+        position = _position(plane.get("PositionY"), plane.get("PositionX"))
+        return None if position is None else (position[0] * y, position[1] * x)
+    return None
+
+
+def _imagej_stage(metadata: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Position that Micro-Manager leaves in Info, as JSON or as lines."""
+    found = {axis: number for axis, number in _STAGE.findall(str(metadata.get("Info", "")))}
+    return _position(found.get("Y"), found.get("X"))
+
+
+def _position(y: Any, x: Any) -> tuple[float, float] | None:
+    try:
+        position = (float(y), float(x))
+    except (TypeError, ValueError):
+        return None
+    return position if all(map(math.isfinite, position)) else None
+
+
+def _plain(unit: str) -> str:
+    return unit.replace("\\u00B5", "µ").strip().casefold()
+
+
 def _scaled(value: Any, unit: str, units: Mapping[str, float]) -> float | None:
     """`value` in micrometres or minutes; None where it or its unit makes no sense."""
-    factor = units.get(unit.replace("\\u00B5", "µ").strip().casefold())
+    factor = units.get(_plain(unit))
     try:
         number = float(value)
     except (TypeError, ValueError):

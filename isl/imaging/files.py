@@ -50,19 +50,36 @@ def check_size(
     Raises:
         InputError: More is claimed than is there, or than this machine can hold.
     """
-    claimed = math.prod(int(length) for length in shape) * dtype.itemsize
-    sizes = " x ".join(str(length) for length in shape)
-    if stored is not None and claimed > stored * _STRONGEST_COMPRESSION + 4096:
-        raise InputError(
-            f"{path}: claims {sizes} pixels but holds only {stored} bytes of them; it is damaged, "
-            "copy or export it again"
-        )
+    if stored is not None:
+        check_claim(path, shape, dtype, stored)
+    claimed = _bytes(shape, dtype)
     memory = _physical_memory()
     if memory is not None and claimed > memory:
         raise InputError(
-            f"{path}: {sizes} pixels need {claimed / 2**30:.1f} GiB and this machine has "
+            f"{path}: {_sizes(shape)} pixels need {claimed / 2**30:.1f} GiB and this machine has "
             f"{memory / 2**30:.1f} GiB of memory; crop it, or save its fields one by one"
         )
+
+
+def check_claim(path: Path, shape: Sequence[int], dtype: np.dtype, stored: int) -> None:
+    """As `check_size`, for an image of which only a part will be in memory.
+
+    Raises:
+        InputError: More is claimed than `stored` bytes of Deflate or LZW data can hold.
+    """
+    if _bytes(shape, dtype) > stored * _STRONGEST_COMPRESSION + 4096:
+        raise InputError(
+            f"{path}: claims {_sizes(shape)} pixels but holds only {stored} bytes of them; it is "
+            "damaged, copy or export it again"
+        )
+
+
+def _bytes(shape: Sequence[int], dtype: np.dtype) -> int:
+    return math.prod(int(length) for length in shape) * dtype.itemsize
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return " x ".join(str(length) for length in shape)
 
 
 def _physical_memory() -> int | None:

@@ -7,7 +7,7 @@ import tifffile
 from isl.imaging.image import Movie
 from isl.imaging.names import image_ending
 from isl.imaging.read import read_transmitted
-from isl.imaging.tiff import _messages_of_tifffile, _only_series, parse_axes
+from isl.imaging.tiff_header import messages_of_tifffile, only_series, parse_axes
 
 # Axes that tifffile gives to pages of which the file does not say what they are.
 _PAGES = ("I", "Q")
@@ -69,8 +69,8 @@ def read_movie(path: Path, *, axes: str | None = None, channel: str | None = Non
 def _stored_axes(path: Path) -> tuple[str, tuple[int, ...]] | None:
     """Axes and shape of a TIFF's image; None for a file whose reader will say what is wrong."""
     try:
-        with _messages_of_tifffile([]), tifffile.TiffFile(path) as tiff:
-            series = _only_series(tiff, path)
+        with messages_of_tifffile([]), tifffile.TiffFile(path) as tiff:
+            series = only_series(tiff, path)
             return series.axes, tuple(int(length) for length in series.shape)
     except Exception:  # tifffile raises whatever its parsers meet in damaged bytes.
         return None

@@ -1,35 +1,17 @@
 """TIFF files, plain, ImageJ's and OME's, as one array with known axes."""
 
-import contextlib
-import logging
-import math
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import tifffile
 
 from isl.errors import InputError
-from isl.imaging.calibration import Calibration, from_imagej, from_ome, from_resolution
-from isl.imaging.files import check_readable_file, check_size
+from isl.imaging.files import check_size
 from isl.imaging.image import Picture
 from isl.imaging.names import field_name
 from isl.imaging.ome_tiff import write_ome_tiff
+from isl.imaging.tiff_header import ORDER, opened_tiff, parse_axes
 
 __all__ = ["parse_axes", "read_tiff", "write_ome_tiff"]
-
-_ORDER = "TCZYX"
-# Axes that tifffile gives to pages of which the file does not say what they are.
-_PAGES = ("I", "Q")
-_BOUNDED_COMPRESSIONS = (
-    tifffile.COMPRESSION.NONE,
-    tifffile.COMPRESSION.LZW,
-    tifffile.COMPRESSION.ADOBE_DEFLATE,
-    tifffile.COMPRESSION.DEFLATE,
-    tifffile.COMPRESSION.PACKBITS,
-)
-_RESOLUTION_UNITS = {2: "inch", 3: "cm"}
 
 
 def read_tiff(path: Path | str, *, axes: str | None = None) -> Picture:
@@ -48,23 +30,10 @@ def read_tiff(path: Path | str, *, axes: str | None = None) -> Picture:
             types than uint8, uint16 and floats, or `axes` does not fit it.
     """
     path = Path(path)
-    check_readable_file(path)
-    wanted = parse_axes(axes) if axes is not None else None
-    complaints: list[str] = []
-    try:
-        with _messages_of_tifffile(complaints), tifffile.TiffFile(path) as tiff:
-            series = _only_series(tiff, path)
-            order = _axes_of(series, wanted, path)
-            _check_pixels(series, path)
-            _check_complete(series, path, complaints)
-            stored = series.asarray()
-            calibration = _calibration(tiff, series, order)
-    except InputError:
-        raise
-    except MemoryError as error:
-        raise InputError(f"{path}: does not fit into memory; crop it or split it") from error
-    except Exception as error:  # tifffile raises whatever its parsers meet in damaged bytes.
-        raise _refusal(path, error) from error
+    with opened_tiff(path, axes=axes) as header:
+        series, order, calibration = header.series, header.order, header.calibration
+        check_size(path, series.shape, np.dtype(series.dtype))
+        stored = series.asarray()
     if stored.shape != series.shape:
         raise InputError(f"{path}: is damaged: {stored.shape} pixels instead of {series.shape}")
     array = _arranged(stored, order)
@@ -79,164 +48,12 @@ def read_tiff(path: Path | str, *, axes: str | None = None) -> Picture:
     )
 
 
-def parse_axes(axes: str) -> str:
-    """`axes` in capitals.
-
-    Raises:
-        InputError: A letter is unknown or twice there, or Y or X is missing.
-    """
-    letters = axes.upper()
-    if set(letters) - set(_ORDER) or len(set(letters)) != len(letters):
-        raise InputError(f"--axes {axes}: give each of T, Z, C, Y, X at most once, e.g. ZYX")
-    if not {"Y", "X"} <= set(letters):
-        raise InputError(f"--axes {axes}: Y and X are missing, e.g. ZYX")
-    return letters
-
-
-@contextlib.contextmanager
-def _messages_of_tifffile(messages: list[str]) -> Iterator[None]:
-    """Collects what tifffile would log to stderr while the block runs."""
-
-    def collect(record: logging.LogRecord) -> bool:
-        messages.append(record.getMessage())
-        return False
-
-    logger = logging.getLogger("tifffile")
-    logger.addFilter(collect)
-    try:
-        yield
-    finally:
-        logger.removeFilter(collect)
-
-
-def _only_series(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
-    """The one image of the file; reduced copies (pyramids, thumbnails) do not count."""
-    series = [s for s in tiff.series if not s.keyframe.is_reduced] or list(tiff.series)
-    if not series:
-        raise InputError(f"{path}: holds no image")
-    if len(series) > 1:
-        shapes = ", ".join(" x ".join(map(str, s.shape)) for s in series[:4])
-        raise InputError(
-            f"{path}: holds {len(series)} images ({shapes}{', ...' if len(series) > 4 else ''}), "
-            "or planes of different sizes; save each as a file of its own"
-        )
-    return series[0]
-
-
-def _axes_of(series: tifffile.TiffPageSeries, wanted: str | None, path: Path) -> str:
-    """One letter of TCZYX for each dimension of the series."""
-    shape = " x ".join(map(str, series.shape))
-    # Three or four planes are sometimes stored as one color image, plane after plane; if `axes`
-    # says so, they are planes. Interleaved colors never are.
-    planar = series.axes.find("S") < series.axes.find("Y")
-    if "S" in series.axes and not (planar and wanted is not None):
-        remedy = "give --axes if these are planes, or save" if planar else "save"
-        raise InputError(
-            f"{path}: is a color image (axes {series.axes}, {shape}); {remedy} its channels as "
-            "grayscale"
-        )
-    if wanted is not None:
-        if len(wanted) != len(series.shape):
-            raise InputError(
-                f"{path}: --axes {wanted} names {len(wanted)} axes, but the file stores "
-                f"{len(series.shape)}: {shape}"
-            )
-        return wanted
-    pages = [letter for letter in series.axes if letter not in _ORDER]
-    if not pages:
-        return series.axes
-    if len(pages) == 1 and pages[0] in _PAGES and "Z" not in series.axes:
-        return series.axes.replace(pages[0], "Z")
-    raise InputError(
-        f"{path}: does not say what its {len(series.shape)} dimensions are ({shape}); give --axes, "
-        "e.g. --axes TZYX"
-    )
-
-
-def _check_pixels(series: tifffile.TiffPageSeries, path: Path) -> None:
-    dtype = series.dtype
-    if dtype is None or not (dtype in (np.uint8, np.uint16) or dtype.kind == "f"):
-        raise InputError(
-            f"{path}: has pixels of type {dtype}; save it as 8-bit, 16-bit or 32-bit float"
-        )
-
-
-def _check_complete(series: tifffile.TiffPageSeries, path: Path, complaints: list[str]) -> None:
-    """Compares what the headers claim with what the file holds, before anything is allocated."""
-    dtype = np.dtype(series.dtype)
-    check_size(path, series.shape, dtype)
-    needed = math.prod(int(length) for length in series.shape) * dtype.itemsize
-    truncated = InputError(f"{path}: is truncated or damaged; copy or export it again")
-    # A page or tag that lies beyond the end is only logged, and the rest read as if it were all.
-    if any("invalid" in complaint and "offset" in complaint for complaint in complaints):
-        raise truncated
-    if series.dataoffset is not None:
-        if series.dataoffset + needed > series.keyframe.parent.filehandle.size:
-            raise truncated
-        return
-    held = 0
-    for page in series.pages:
-        if page is None:
-            raise InputError(f"{path}: lacks planes that its description names; export it again")
-        end = page.parent.filehandle.size
-        segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-        if not segments or any(n <= 0 or start + n > end for start, n in segments):
-            raise truncated
-        held += sum(page.databytecounts)
-    if series.keyframe.compression in _BOUNDED_COMPRESSIONS:
-        check_size(path, series.shape, dtype, held)
-    if series.keyframe.compression == tifffile.COMPRESSION.NONE and held * 8 < _packed_bits(series):
-        raise truncated
-
-
-def _packed_bits(series: tifffile.TiffPageSeries) -> int:
-    """Bits of uncompressed pixels, which may be packed (12 bits a pixel, say)."""
-    return math.prod(int(n) for n in series.shape) * int(series.keyframe.bitspersample)
-
-
-def _calibration(
-    tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, order: str
-) -> Calibration:
-    page = series.keyframe
-    resolution = _resolution(page)
-    if series.kind == "ome" and tiff.ome_metadata:
-        return from_ome(tiff.ome_metadata)
-    if tiff.imagej_metadata:
-        channels = series.shape[order.index("C")] if "C" in order else 1
-        return from_imagej(tiff.imagej_metadata, resolution, channels)
-    return from_resolution(resolution, _RESOLUTION_UNITS.get(int(page.resolutionunit), ""))
-
-
-def _resolution(page: Any) -> tuple[float, float] | None:
-    """Pixels a unit along (Y, X), from the tags; None where they are absent or zero."""
-    values = []
-    for name in ("YResolution", "XResolution"):
-        tag = page.tags.get(name)
-        if tag is None or not isinstance(tag.value, tuple) or 0 in tag.value:
-            return None
-        values.append(tag.value[0] / tag.value[1])
-    return values[0], values[1]
-
-
-def _refusal(path: Path, error: Exception) -> InputError:
-    text = str(error)
-    if "imagecodecs" in text:
-        return InputError(
-            f"{path}: is compressed in a way that needs one more package ({text}): "
-            "pip install isl[formats]"
-        )
-    return InputError(
-        f"{path}: cannot be read as TIFF ({text or type(error).__name__}); it is damaged or "
-        "something else renamed"
-    )
-
-
 def _arranged(stored: np.ndarray, order: str) -> np.ndarray:
     """[T, C, Z, Y, X] in native byte order; an axis that is not there gets length 1."""
-    present = [letter for letter in _ORDER if letter in order]
+    present = [letter for letter in ORDER if letter in order]
     array = stored.transpose([order.index(letter) for letter in present])
     lengths = dict(zip(present, array.shape, strict=True))
     dtype = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
     with np.errstate(over="ignore"):
         array = array.astype(dtype, copy=False)
-    return np.ascontiguousarray(array.reshape([lengths.get(letter, 1) for letter in _ORDER]))
+    return np.ascontiguousarray(array.reshape([lengths.get(letter, 1) for letter in ORDER]))

@@ -1,0 +1,62 @@
+import math
+import sys
+import types
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from isl.errors import InputError
+from isl.imaging.open_image import ending_of, open_images
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.TIFF", "a.ome.tif", "a.b.ome.tiff"])
+def test_tiffs(tmp_path, name):
+    path = tmp_path / name
+    tifffile.imwrite(path, np.zeros((5, 6, 7), np.uint8), metadata=None, photometric="minisblack")
+    (picture,) = open_images(path)
+    assert math.prod(picture.shape) == 5 * 6 * 7
+    assert picture.name == name[: name.rindex(".ome") if ".ome" in name else name.rindex(".")]
+    (picture,) = open_images(path, axes="CYX")
+    assert picture.shape == (1, 5, 1, 6, 7)
+
+
+def test_pngs(tmp_path):
+    path = tmp_path / "a.PNG"
+    Image.new("L", (4, 5)).save(path)
+    (picture,) = open_images(path, axes="YX")
+    assert picture.shape == (1, 1, 1, 5, 4)
+    with pytest.raises(InputError, match="--axes ZYX is for TIFF files"):
+        open_images(path, axes="ZYX")
+
+
+@pytest.mark.parametrize(
+    ("ending", "module", "function"),
+    [
+        (".nd2", "nikon", "open_nd2"),
+        (".czi", "zeiss", "open_czi"),
+        (".lif", "leica", "open_lif"),
+        (".zarr", "ome_zarr", "open_ome_zarr"),
+        (".ome.zarr", "ome_zarr", "open_ome_zarr"),
+    ],
+)
+def test_microscopes_formats_go_to_their_readers(tmp_path, monkeypatch, ending, module, function):
+    path = tmp_path / f"a{ending}"
+    reader = types.ModuleType(module)
+    setattr(reader, function, lambda given: ("opened", given))
+    monkeypatch.setitem(sys.modules, f"isl.imaging.{module}", reader)
+    assert open_images(path) == ("opened", path)
+    with pytest.raises(InputError, match="--axes ZYX is for TIFF files"):
+        open_images(path, axes="ZYX")
+
+
+def test_what_is_no_image(tmp_path):
+    path = tmp_path / "a.jpg"
+    with pytest.raises(InputError, match="there is no such file"):
+        open_images(path)
+    path.touch()
+    with pytest.raises(InputError, match=r"a.jpg: is no image that can be opened \(.*\.tif"):
+        open_images(path)
+    assert ending_of(path) is None
+    assert ending_of(tmp_path / "B.OME.TIF") == ".ome.tif"

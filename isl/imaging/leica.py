@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from isl.errors import InputError
+from isl.imaging.files import check_size
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.microscope_file import (
@@ -105,7 +106,8 @@ def _picture(image: Any, tile: int, name: str, source: GuardedFile, shared: Shar
         sizes.get("Y", 1),
         sizes["X"],
     )
-    check_shape(path, shape, dtype)
+    check_shape(path, shape)
+    check_size(path, shape[-2:], dtype)
     _check_stored(image, shape, source)
     names = _channel_names(image, bands)
     return LazyPicture(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.files import check_readable_file, check_size
+from isl.imaging.files import check_readable_file
 from isl.imaging.names import is_transmitted, modality_of
 
 # What microscopes' software calls ways to see without a label, in lower case without spaces or
@@ -31,6 +31,7 @@ _CONTRASTS = {
     "dicontrast": "DIC",
     "differentialinterferencecontrast": "DIC",
     "tldic": "DIC",
+    "transmitted": "Transmitted",
 }
 
 
@@ -44,6 +45,7 @@ class GuardedFile:
     Attributes:
         path: The file.
         size: Its bytes when it was opened.
+        lock: Held by libraries while they seek and read.
         reads: How often `read` was called, to tell pixels that came from the file from filling.
     """
 
@@ -58,6 +60,7 @@ class GuardedFile:
         self._file = path.open("rb")
         self.mode = "rb"
         self.reads = 0
+        self.lock = threading.RLock()
 
     def read(self, size: int | None = -1) -> bytes:
         """`size` bytes from where the file stands; all that are left where it is negative."""
@@ -229,21 +232,19 @@ def as_pixels(stored: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return np.array(stored, dtype=dtype, order="C")
 
 
-def check_shape(path: Path, shape: Sequence[int], dtype: np.dtype) -> None:
-    """Refuses images without pixels, and planes that cannot be in memory.
+def check_shape(path: Path, shape: Sequence[int]) -> None:
+    """Refuses images without pixels.
 
     Args:
         path: The file, for the message.
         shape: T, C, Z, Y, X.
-        dtype: Its pixel type.
 
     Raises:
-        InputError: An axis has no length, or a plane needs more memory than there is.
+        InputError: An axis has no length.
     """
     if any(length < 1 for length in shape):
         sizes = " x ".join(map(str, shape))
         raise InputError(f"{path}: holds no pixels (T x C x Z x Y x X is {sizes})")
-    check_size(path, shape[-2:], dtype)
 
 
 def told_name(name: str | None, contrast: str | None) -> str | None:
@@ -258,7 +259,8 @@ def told_name(name: str | None, contrast: str | None) -> str | None:
         where the notes do not.
     """
     told = _CONTRASTS.get(re.sub(r"[^a-z]", "", (contrast or "").casefold()))
-    if told is None or (name and modality_of(name)):
+    known = modality_of(name or "") or (is_transmitted(name or "") and told == "Transmitted")
+    if told is None or known:
         return name or None
     return f"{name} ({told})" if name else told
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from isl.errors import InputError
+from isl.imaging.files import check_size
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.microscope_file import (
@@ -81,8 +82,8 @@ def _pictures(opened: Any, source: GuardedFile) -> tuple[LazyPicture, ...]:
         attributes.heightPx,
         attributes.widthPx,
     )
-    check_shape(path, shape, dtype)
-    check_shape(path, (1, 1, 1, shape[3], shape[4] * channels), dtype)
+    check_shape(path, shape)
+    check_size(path, (shape[3], shape[4], channels), dtype)
     names = known_names(_channel_names(opened))
     names = names if names is not None and len(names) == channels else None
     shared = Shared(opened.close, source.close)

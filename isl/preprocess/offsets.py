@@ -188,12 +188,12 @@ def _band(tile: np.ndarray, rows: slice, columns: slice, name: str) -> np.ndarra
     """float32 [rows, columns]: the band of a part of a tile, of mean 0; None if it is flat."""
     around = tuple(slice(part.start - EDGE, part.stop + EDGE) for part in (rows, columns))
     strip = tile[around].astype(np.float32)
-    # Gaussians of numbers around 0 round less than of a camera's counts; a constant becomes 0.
-    strip -= strip.mean(dtype=np.float64)
     if not np.isfinite(strip).all():
         raise InputError(
             f"the {name} tile has pixels that are not finite; stitch on a channel without them"
         )
+    # Gaussians of numbers around 0 round less than of a camera's counts; a constant becomes 0.
+    strip -= strip.mean(dtype=np.float64)
     fine, coarse = (scipy.ndimage.gaussian_filter(strip, sigma) for sigma in (FINE, COARSE))
     band = (fine - coarse)[EDGE:-EDGE, EDGE:-EDGE]
     band = band - band.mean(dtype=np.float64).astype(np.float32)

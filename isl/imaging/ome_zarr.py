@@ -16,6 +16,7 @@ from isl.imaging.lazy import LazyPicture
 from isl.imaging.microscope_file import (
     as_pixels,
     check_shape,
+    is_zarr,
     kept_quiet,
     known_names,
     length,
@@ -29,6 +30,8 @@ _AXES = "TCZYX"
 # Versions up to 0.3 name their axes without types or not at all.
 _OLD_AXES = ("t", "c", "z", "y", "x")
 _ENDINGS = (".ome.zarr", ".zarr")
+# A field lies this many folders below its plate: row, column, field.
+_PLATE_DEPTH = 3
 # Names of units in UDUNITS, which OME-Zarr prescribes.
 _MICROMETRES = {
     "angstrom": 1e-4, "picometer": 1e-6, "nanometer": 1e-3, "micrometer": 1.0, "micron": 1.0,
@@ -114,13 +117,15 @@ def open_zarr_image(path: Path, name: str, *, level: str | None = None) -> LazyP
         return _picture(array, axes, path, name, attributes.get("omero"))
 
 
-def is_zarr(path: Path) -> bool:
-    """Whether a folder is a Zarr group or array."""
-    return any((path / file).is_file() for file in ("zarr.json", ".zgroup", ".zarray"))
-
-
 def image_name(path: Path) -> str:
-    """The name of an image: its folder's, without .zarr or .ome.zarr."""
+    """The name of an image, plate or series: its folder's, without .zarr or .ome.zarr.
+
+    A field of a plate is called by plate, well and field, e.g. "screen_B02_0".
+    """
+    above = path.absolute().parents
+    if len(above) > _PLATE_DEPTH and is_zarr(above[1]) and is_zarr(above[2]):
+        row, column, field = path.absolute().parts[-_PLATE_DEPTH:]
+        return f"{image_name(above[2])}_{row}{column}_{field}"
     name = path.name or path.resolve().name
     ending = next((e for e in _ENDINGS if name.lower().endswith(e) and len(name) > len(e)), "")
     return name[: len(name) - len(ending)]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from isl.errors import InputError
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.microscope_file import refusals
-from isl.imaging.ome_zarr import KIND, image_name, is_zarr, open_zarr_image, read_attributes
+from isl.imaging.microscope_file import is_zarr, refusals
+from isl.imaging.ome_zarr import KIND, image_name, open_zarr_image, read_attributes
 
 # A field lies this many folders below its plate: row, column, field.
 _DEPTH = 3

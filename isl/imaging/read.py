@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError, unknown
+from isl.imaging.containers import fields_in, is_container, open_container, read_whole
 from isl.imaging.image import FluorescenceImage, Movie, Picture, ZStack
 from isl.imaging.names import field_name, image_ending, is_transmitted, modality_of
 from isl.imaging.png import read_png
@@ -18,20 +19,27 @@ from isl.imaging.published import (
 )
 from isl.imaging.tiff import parse_axes, read_tiff
 
-_ACCEPTED = "a .tif, .tiff, .ome.tif or .png file, or a folder of published PNGs"
+_ACCEPTED = (
+    "a .tif, .tiff, .ome.tif, .png, .nd2, .czi or .lif file, an OME-Zarr, or a folder of published "
+    "PNGs"
+)
 
 
 def read_picture(path: Path | str, *, axes: str | None = None) -> Picture:
-    """One image file, TIFF or PNG (a PNG is one plane).
+    """One image: a TIFF, a PNG (which is one plane), a microscope's own format or an OME-Zarr.
 
     Args:
-        path: The file.
-        axes: As in `read_tiff`.
+        path: The file; an image within it (see `isl.imaging.containers`) where it holds several.
+        axes: As in `read_tiff`; for TIFF files.
 
     Raises:
-        InputError: The file is missing, of another kind, damaged, or `axes` does not fit.
+        InputError: The file is missing, of another kind, damaged, holds several images, or `axes`
+            does not fit.
     """
     path = Path(path)
+    if is_container(path):
+        with open_container(path, axes=axes) as opened:
+            return read_whole(opened)
     ending = image_ending(path)
     if ending is None and path.exists():
         raise InputError(f"{path}: is not {_ACCEPTED}")
@@ -63,13 +71,20 @@ def read_transmitted(
         InputError: The file cannot be read, or which channel is meant cannot be told.
     """
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() and not is_container(path):
         stack = read_published_stack(_published(path, axes))
         if channel is not None and channel.upper() != stack.modality:
             raise unknown("transmitted channel", channel, [str(stack.modality)])
         return stack
-    picture = read_picture(path, axes=axes)
-    index = _transmitted_channel(picture, channel)
+    if is_container(path):
+        # Other channels need not be read, nor have as many planes.
+        with open_container(path, axes=axes) as opened:
+            index = _transmitted_channel(opened.channel_names, opened.shape, path, channel)
+            picture = read_whole(opened, (index,))
+        index = 0
+    else:
+        picture = read_picture(path, axes=axes)
+        index = _transmitted_channel(picture.channel_names, picture.array.shape, path, channel)
     names = picture.channel_names
     frames = np.ascontiguousarray(picture.array[:, index])
     modality = modality_of(names[index]) if names is not None else None
@@ -107,7 +122,7 @@ def read_fluorescence(path: Path | str, *, axes: str | None = None) -> Fluoresce
         InputError: The file cannot be read, has several z planes, or two channels of one name.
     """
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() and not is_container(path):
         image = read_published_labels(_published(path, axes))
         if image is None:
             raise InputError(f"{path}: holds no fluorescence image")
@@ -119,7 +134,7 @@ def read_fluorescence(path: Path | str, *, axes: str | None = None) -> Fluoresce
             f"{path}: has {depth} z planes; a label is one plane: give a maximum projection, or "
             "--axes CYX if these are channels"
         )
-    labels = _names(picture)
+    labels = _names(picture.channel_names, picture.array.shape[1])
     _refuse_twins(labels, path)
     channels = picture.array[:, :, 0]
     return FluorescenceImage(
@@ -135,15 +150,18 @@ def read_fluorescence(path: Path | str, *, axes: str | None = None) -> Fluoresce
 def find_inputs(paths: Iterable[Path | str]) -> list[tuple[str, Path]]:
     """The fields that `paths` stand for, as (name, path).
 
-    A path is an image file, a published folder, or a folder of such things, whose other files and
-    hidden files are left out. Folders are not searched deeper.
+    A path is an image file, a published folder, an OME-Zarr, or a folder of such things, whose
+    other files and hidden files are left out. Folders are not searched deeper. A file of several
+    images and a plate stand for each of their fields; a plate's may be chosen by a pattern, as in
+    screen.zarr/B/*/0.
 
     Raises:
         InputError: A path is missing or no image, a folder holds none, or two fields have one name.
     """
     found: list[tuple[str, Path]] = []
     for path in map(Path, paths):
-        found += [(field_name(field), field) for field in _fields_at(path)]
+        for field in _fields_at(path):
+            found += fields_in(field) if is_container(field) else [(field_name(field), field)]
     if not found:
         raise InputError("no input: name image files or folders of them")
     seen: dict[str, Path] = {}
@@ -160,6 +178,8 @@ def find_inputs(paths: Iterable[Path | str]) -> list[tuple[str, Path]]:
 
 
 def _fields_at(path: Path) -> list[Path]:
+    if is_container(path):
+        return [path]
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder")
     if not path.is_dir():
@@ -173,14 +193,17 @@ def _fields_at(path: Path) -> list[Path]:
         fields = [
             entry
             for entry in entries
-            if not entry.name.startswith(".")
-            and (is_published_folder(entry) if entry.is_dir() else image_ending(entry) is not None)
+            if not entry.name.startswith(".") and (is_container(entry) or _is_field(entry))
         ]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not fields:
         raise InputError(f"{path}: holds no image; expected {_ACCEPTED}")
     return fields
+
+
+def _is_field(entry: Path) -> bool:
+    return is_published_folder(entry) if entry.is_dir() else image_ending(entry) is not None
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:
@@ -200,10 +223,10 @@ def _published(folder: Path, axes: str | None) -> Path:
     return folder
 
 
-def _names(picture: Picture) -> tuple[str, ...]:
-    if picture.channel_names is not None:
-        return picture.channel_names
-    return tuple(f"channel_{number}" for number in range(1, picture.array.shape[1] + 1))
+def _names(names: tuple[str, ...] | None, channels: int) -> tuple[str, ...]:
+    if names is not None:
+        return names
+    return tuple(f"channel_{number}" for number in range(1, channels + 1))
 
 
 def _refuse_twins(names: tuple[str, ...], path: Path) -> None:
@@ -212,12 +235,18 @@ def _refuse_twins(names: tuple[str, ...], path: Path) -> None:
         raise InputError(f"{path}: {count} channels are named '{name}'; rename them")
 
 
-def _transmitted_channel(picture: Picture, channel: str | None) -> int:
-    """Index of the channel meant; see `read_transmitted`."""
-    names = _names(picture)
-    path = picture.source
+def _is_named(name: str, asked: str) -> bool:
+    """Whether a channel is meant: "Brigh" also means "Brigh (Brightfield)", as readers call it."""
+    return asked.casefold() in (name.casefold(), name.casefold().rpartition(" (")[0])
+
+
+def _transmitted_channel(
+    stored: tuple[str, ...] | None, shape: tuple[int, ...], path: Path, channel: str | None
+) -> int:
+    """Index of the channel meant, of those of an image [T, C, Z, Y, X]; see `read_transmitted`."""
+    names = _names(stored, shape[1])
     if channel is not None:
-        fitting = [i for i, name in enumerate(names) if name.casefold() == channel.casefold()]
+        fitting = [i for i, name in enumerate(names) if _is_named(name, channel)]
         if not fitting:
             raise InputError(f"{path}: {unknown('channel', channel, names)}")
         if len(fitting) > 1:
@@ -228,7 +257,7 @@ def _transmitted_channel(picture: Picture, channel: str | None) -> int:
     fitting = [i for i, name in enumerate(names) if is_transmitted(name)]
     if len(fitting) == 1:
         return fitting[0]
-    if picture.channel_names is None and picture.array.shape[2] == 1:
+    if stored is None and shape[2] == 1:
         raise InputError(
             f"{path}: has {len(names)} unnamed channels and one plane; give --axes, e.g. --axes "
             "ZYX if they are z planes, or save the transmitted channel alone"

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
+from isl.imaging.containers import is_container
 from isl.imaging.image import Movie, Picture, PixelSize, ZStack
 from isl.imaging.normalize import normalize
 from isl.imaging.read import find_inputs, read_picture, read_transmitted
@@ -27,7 +28,7 @@ def describe(thing: str, *, axes: str | None = None, channel: str | None = None)
         InputError: It is neither, or cannot be read.
     """
     path = Path(thing)
-    if (path / "model.toml").is_file() or not path.exists():
+    if (path / "model.toml").is_file() or not (path.exists() or is_container(path)):
         if path.suffix:
             raise InputError(f"{thing}: there is no such file")
         return describe_model(model_directory(thing))
@@ -69,7 +70,7 @@ def describe_model(directory: Path) -> Facts:
 def describe_image(path: Path, *, axes: str | None = None, channel: str | None = None) -> Facts:
     """What a file or a published folder holds, plane by plane."""
     facts: Facts = [("image", str(path))]
-    if not path.is_dir():
+    if not path.is_dir() or is_container(path):
         facts += _describe_picture(read_picture(path, axes=axes))
     try:
         stack = read_transmitted(path, axes=axes, channel=channel)

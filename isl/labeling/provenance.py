@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from isl.errors import InputError
+from isl.imaging.containers import is_container, stored_path
 from isl.imaging.image import PixelSize
 from isl.labeling.options import Options
 from isl.labeling.outputs import FieldFiles
@@ -131,15 +132,19 @@ def is_done(call: Call, files: FieldFiles, source_hash: str) -> bool:
 def content_hash(path: Path) -> str:
     """sha256 of a file's bytes; of a folder, that of the names and hashes of the files in it.
 
+    An image within a file is as its file; an OME-Zarr is as all files below its folder.
+
     Raises:
         InputError: It cannot be read.
     """
+    path = stored_path(path)
     try:
         if not path.is_dir():
             return _sha256(path)
         listing = hashlib.sha256()
-        for file in sorted(file for file in path.iterdir() if file.is_file()):
-            listing.update(f"{_sha256(file)}  {file.name}\n".encode())
+        files = path.rglob("*") if is_container(path) else path.iterdir()
+        for file in sorted(file for file in files if file.is_file()):
+            listing.update(f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n".encode())
         return listing.hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -1,0 +1,175 @@
+"""Files that may hold several images, and OME-Zarr with its plates: fields by name, read whole.
+
+A path may lead into such a file as if it were a folder: mice.lif/mice_Series3 is the image that
+`isl.imaging.open_image.open_images` names so, and screen.zarr/B/02/0 is a field of a plate.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from isl.errors import InputError, unknown
+from isl.imaging.files import check_size
+from isl.imaging.image import Picture
+from isl.imaging.lazy import LazyPicture
+from isl.imaging.microscope_file import is_zarr
+from isl.imaging.names import IMAGE_ENDINGS
+from isl.imaging.open_image import ending_of, open_images
+
+_ZARR = ".zarr"
+# A field lies this many folders below its plate: row, column, field.
+_PLATE_DEPTH = 3
+
+
+def is_container(path: Path) -> bool:
+    """Whether a path is, or leads into, a microscope's own format or an OME-Zarr."""
+    if path.is_dir():
+        return is_zarr(path)
+    if path.exists():
+        return _is_microscope_file(path)
+    return _is_microscope_file(path.parent) or _zarr_above(path)
+
+
+def stored_path(path: Path) -> Path:
+    """The file or folder on the disk that holds an image: `path` itself, or what it leads into."""
+    return path.parent if not path.exists() and _is_microscope_file(path.parent) else path
+
+
+def fields_in(path: Path) -> list[tuple[str, Path]]:
+    """The images of a container, as (name, path); of a plate, missing wells too.
+
+    A container that cannot be opened is one field, whose reader says what is wrong: it must not
+    stop the others.
+
+    Args:
+        path: A container, an image in one, or a pattern of wells and fields of a plate.
+
+    Raises:
+        InputError: A pattern names no field.
+    """
+    if not path.exists() and _zarr_above(path):
+        return _plate_fields(path)
+    if path.is_dir():
+        return _zarr_fields(path)
+    if stored_path(path) != path:
+        with open_container(path) as picture:
+            return [(picture.name, path)]
+    try:
+        pictures = open_images(path)
+    except InputError:
+        return [(path.stem, path)]
+    _close(pictures)
+    if len(pictures) == 1:
+        return [(pictures[0].name, path)]
+    return [(picture.name, path / picture.name) for picture in pictures]
+
+
+def open_container(path: Path, *, axes: str | None = None) -> LazyPicture:
+    """The one image of a container, or the one that `path` names in it.
+
+    Raises:
+        InputError: It cannot be opened, holds several images, or not the one that is named.
+    """
+    stored = stored_path(path)
+    if axes is not None:
+        raise InputError(f"{path}: --axes {axes} is for TIFF files; this file says its own axes")
+    if _is_microscope_file(stored):
+        pictures = open_images(stored)
+    else:
+        # Within a plate, folders have no ending to be opened by; and zarr is slow to import.
+        from isl.imaging.ome_zarr import open_ome_zarr
+
+        pictures = open_ome_zarr(stored)
+    names = [picture.name for picture in pictures]
+    chosen = [p for p in pictures if stored == path or path.name in (p.name, _own(p, stored))]
+    if len(chosen) == 1:
+        _close(picture for picture in pictures if picture is not chosen[0])
+        return chosen[0]
+    _close(pictures)
+    if not chosen:
+        raise InputError(f"{stored}: {unknown('image', path.name, names)}")
+    first = path / names[0] if _is_microscope_file(stored) else pictures[0].source
+    listing = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+    raise InputError(f"{path}: holds {len(names)} images ({listing}); name one, such as {first}")
+
+
+def read_whole(picture: LazyPicture, channels: Sequence[int] | None = None) -> Picture:
+    """All pixels of a picture.
+
+    Args:
+        picture: What was opened.
+        channels: Indices of the channels wanted; None: all.
+
+    Raises:
+        InputError: It cannot be read, or not be held in memory.
+    """
+    chosen = tuple(range(picture.shape[1])) if channels is None else tuple(channels)
+    t, _, z, y, x = picture.shape
+    shape = (t, len(chosen), z, y, x)
+    check_size(picture.source, shape, picture.dtype)
+    try:
+        array = np.empty(shape, picture.dtype)
+    except MemoryError as error:
+        raise InputError(
+            f"{picture.source}: does not fit into memory; crop it or split it"
+        ) from error
+    for time, channel, plane in itertools.product(range(t), range(len(chosen)), range(z)):
+        array[time, channel, plane] = picture.read(t=time, c=chosen[channel], z=plane)
+    names = picture.channel_names
+    return Picture(
+        name=picture.name,
+        array=array,
+        channel_names=None if names is None else tuple(names[c] for c in chosen),
+        pixel_size=picture.pixel_size,
+        interval=picture.interval,
+        modality=picture.modality,
+        source=picture.source,
+    )
+
+
+def _is_microscope_file(path: Path) -> bool:
+    return ending_of(path) not in (None, _ZARR, *IMAGE_ENDINGS) and path.is_file()
+
+
+def _zarr_above(path: Path) -> bool:
+    return any(is_zarr(folder) for folder in itertools.islice(path.parents, _PLATE_DEPTH))
+
+
+def _own(picture: LazyPicture, stored: Path) -> str:
+    """An image's name without its file's before it."""
+    return picture.name.removeprefix(f"{stored.stem}_")
+
+
+def _close(pictures: Iterable[LazyPicture]) -> None:
+    for picture in pictures:
+        picture.close()
+
+
+def _zarr_fields(path: Path) -> list[tuple[str, Path]]:
+    from isl.imaging.ome_zarr import image_name, open_ome_zarr, read_attributes
+    from isl.imaging.plates import read_plate
+
+    try:
+        if "plate" not in read_attributes(path):
+            return [(picture.name, picture.source) for picture in open_ome_zarr(path)]
+        plate = read_plate(path)
+    except InputError:
+        return [(image_name(path), path)]
+    missing = [
+        (f"{image_name(path)}_{place.replace('/', '', 1).replace('/', '_')}", path / place)
+        for place in plate.missing
+    ]
+    return [(field.name, field.path) for field in plate.fields] + missing
+
+
+def _plate_fields(path: Path) -> list[tuple[str, Path]]:
+    """The fields that a pattern behind a plate's path names."""
+    from isl.imaging.plates import choose_fields, read_plate, split_plate_path
+
+    found = split_plate_path(path)
+    if found is None:
+        raise InputError(f"{path}: there is no such file or folder")
+    plate, pattern = found
+    return [(field.name, field.path) for field in choose_fields(read_plate(plate), pattern)]

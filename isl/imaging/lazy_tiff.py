@@ -44,9 +44,7 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
     leading = [letter for letter in order if letter not in "YX"]
 
     def read_plane(t: int, c: int, z: int, rows: slice, columns: slice) -> np.ndarray:
-        wanted = (t, c, z, rows, columns)
-        t, c, z = (range(shape[axis])[wanted[axis]] for axis in range(3))
-        place = {"T": t, "C": c, "Z": z}
+        place = {"T": range(shape[0])[t], "C": range(shape[1])[c], "Z": range(shape[2])[z]}
         index = tuple(place[letter] for letter in leading)
         window = [_window(part, shape[axis]) for axis, part in ((3, rows), (4, columns))]
         try:
@@ -117,7 +115,7 @@ def _reader(header: TiffHeader, path: Path, axes: str | None) -> _Reader:
 def _mapped(series: tifffile.TiffPageSeries, order: str) -> _Reader:
     """Pixels that lie in one piece: mapped anew each time, so a shorter file is noticed."""
     parent = series.keyframe.parent
-    file, offset = Path(parent.filehandle.path), series.dataoffset
+    file, offset = Path(parent.filehandle.path), int(series.dataoffset or 0)
     dtype = np.dtype(series.dtype).newbyteorder(parent.byteorder)
     shape = tuple(int(length) for length in series.shape)
     planes = [order.index(letter) for letter in order if letter not in "YX"]

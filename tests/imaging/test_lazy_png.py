@@ -37,7 +37,7 @@ def test_a_plane_and_its_windows(path, dtype):
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
 def test_color_is_refused(path, mode):
     Image.new(mode, (4, 4)).save(path)
-    with pytest.raises(InputError, match="plane.png: is a color image"):
+    with pytest.raises(InputError, match=r"plane.png: is a color image"):
         open_png(path)
 
 

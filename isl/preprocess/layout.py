@@ -14,7 +14,7 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging.read import natural_order
 from isl.preprocess.layout_config import LayoutConfig
-from isl.preprocess.layout_files import FieldKey, FoundPlane, find_planes
+from isl.preprocess.layout_files import FieldKey, FoundPlane, axes_for, find_planes
 from isl.preprocess.layout_pattern import find_matches
 from isl.preprocess.layout_tiles import (
     Grid,
@@ -47,6 +47,7 @@ class PlaneSource:
         c: Which channel.
         z: Which plane.
         image: Which image of the file, as `open_images` counts them.
+        axes: What `open_images` has to be told of the file's dimensions, or None.
     """
 
     file: Path
@@ -54,6 +55,7 @@ class PlaneSource:
     c: int = 0
     z: int = 0
     image: int = 0
+    axes: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -247,11 +249,21 @@ class _Builder:
                     (plane for place, plane in found.items() if place[:2] == (channel, level)),
                     key=lambda plane: _exposure_order(plane.exposure),
                 )
-                images[channel, index] = tuple(map(_source, exposures))
+                images[channel, index] = tuple(map(self._source, exposures))
         row, column = self.grid.places.get(key, (None, None))
         if row is None and key == TileKey() and self.tiles == {key}:
             row = column = 0
         return Tile(name=key.name, row=row, column=column, position=position, images=images)
+
+    def _source(self, plane: FoundPlane) -> PlaneSource:
+        return PlaneSource(
+            file=plane.match.file,
+            t=plane.t,
+            c=plane.c,
+            z=plane.z,
+            image=plane.image,
+            axes=axes_for(plane.match.file, self.config),
+        )
 
     def _positions(
         self, field: FieldKey, tiles: Mapping[TileKey, Mapping[_Plane, FoundPlane]], size: tuple
@@ -380,10 +392,6 @@ def _check_names(keys: Iterable[FieldKey], root: Path) -> None:
 
 def _place_of(plane: FoundPlane) -> _Plane:
     return plane.channel, plane.height, plane.exposure
-
-
-def _source(plane: FoundPlane) -> PlaneSource:
-    return PlaneSource(file=plane.match.file, t=plane.t, c=plane.c, z=plane.z, image=plane.image)
 
 
 def _expected(

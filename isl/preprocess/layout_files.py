@@ -104,7 +104,9 @@ def find_planes(config: LayoutConfig, matches: Sequence[Match]) -> FoundPlanes:
             no file has.
     """
     with ThreadPoolExecutor(_THREADS) as threads:
-        opened = list(threads.map(lambda match: _headers(match.file, config.axes), matches))
+        opened = list(
+            threads.map(lambda match: _headers(match.file, axes_for(match.file, config)), matches)
+        )
     planes: list[FoundPlane] = []
     broken: dict[FieldKey, str] = {}
     said: set[str] = set()
@@ -125,6 +127,11 @@ def find_planes(config: LayoutConfig, matches: Sequence[Match]) -> FoundPlanes:
                 raise InputError(f"layout.channels: {unknown('channel', name, said)}")
     _refuse_twins(planes)
     return FoundPlanes(planes=tuple(planes), broken=broken)
+
+
+def axes_for(file: Path, config: LayoutConfig) -> str | None:
+    """What `open_images` has to be told: only a TIFF may need it."""
+    return config.axes if file.suffix.lower() in (".tif", ".tiff") else None
 
 
 def height_of(match: Match) -> float | None:

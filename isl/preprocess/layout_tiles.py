@@ -154,9 +154,9 @@ def _numbered_grid(config: LayoutConfig, keys: Collection[TileKey]) -> Grid:
             )
     numbers = [key.number for key in keys if key.number is not None]
     if config.order == "grid" or (config.rows is None and config.columns is None):
-        raise InputError(
-            'layout: tiles have numbers; give order = "snake_row" or the like, and columns'
-        )
+        raise InputError('layout: tiles have numbers; give order, e.g. "snake_row", and columns')
+    if config.overlap is None:
+        raise InputError("layout.overlap is missing; give e.g. overlap = 0.1, or 300 for pixels")
     first = config.first_tile
     if first is None:
         first = 0 if min(numbers) == 0 else 1

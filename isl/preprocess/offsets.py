@@ -88,7 +88,7 @@ def measure_offset(
     expected: tuple[float, float],
     *,
     search: int,
-    least_overlap: int,
+    least_overlap: int = 2 * EDGE + LEAST_COMPARED,
 ) -> Offset:
     """The offset at which two tiles correlate best, to a fraction of a pixel.
 
@@ -104,7 +104,8 @@ def measure_offset(
         second: [Y, X], of any size.
         expected: Rows and columns from the first tile's origin to the second's, pixels.
         search: How far the truth may lie from `expected`, each way, pixels; at least 2.
-        least_overlap: Rows, and columns, that have to overlap, pixels; below 16 nothing is found.
+        least_overlap: Rows, and columns, that have to overlap, pixels; with fewer than the default
+            nothing is found.
 
     Raises:
         InputError: A tile is not [Y, X] or has pixels that are not finite, or `search` is too

@@ -31,7 +31,7 @@ class AdditiveDust:
 
     Attributes:
         artifact: float32 [Y, X], in counts; 0 outside the mask, and everywhere where none is found.
-        mask: bool [Y, X], where dust lies.
+        mask: bool [Y, X], where dust lies, soft edges included.
         background: float32 [Y, X], the mean image as it would be without dust, in counts above
             the sensor's offset.
         sensor_offset: What the camera counts in the dark, given or estimated.
@@ -84,7 +84,7 @@ def estimate_additive_dust(
             projection after a 5 x 5 median filter. That is too high where no image has a dark
             spot, and too low by the noise's lower tail; it moves the background alone, for the
             artifact is a difference.
-        most_share: Of the pixels; what covers more is no dust.
+        most_share: Of the pixels, soft edges aside; what covers more is no dust.
         background_sigma: Standard deviation of the blur, pixels; None: half a disk's diameter.
         fill: "mean": masked pixels take the mean of all others, as in the paper. "nearby": they
             take the blurred mean of those around them, and a surface of low order is fitted
@@ -105,10 +105,11 @@ def estimate_additive_dust(
     if sensor_offset is None:
         sensor_offset = float(scipy.ndimage.median_filter(minimum, 5, mode="nearest").min())
     mean -= sensor_offset
-    mask = _find(mean, minimum, disk_diameter)
-    share = float(mask.mean())
+    block = max(1, min(int(disk_diameter / _BLOCKS), *mean.shape))
+    found = _find(mean, minimum, block, disk_diameter / block)
+    share = float(found.mean())
     note = None
-    if not mask.any():
+    if not found.any():
         note = f"no disks found that rise from the background of {count} images"
     elif share > most_share:
         note = (
@@ -116,7 +117,8 @@ def estimate_additive_dust(
             f"{most_share:.1%}: no dust"
         )
     if note:
-        mask = np.zeros_like(mask)
+        found = np.zeros_like(found)
+    mask = _whole(dilation(found, disk(_edge(disk_diameter / block))), block, mean.shape)
     sigma = disk_diameter / 2 if background_sigma is None else background_sigma
     background = _background(mean, mask, sigma, fill)
     return AdditiveDust(
@@ -193,23 +195,35 @@ def _project(
     return mean, minimum, noise, count
 
 
-def _find(mean: np.ndarray, minimum: np.ndarray, disk_diameter: float) -> np.ndarray:
-    """Where disks rise from the background, bool [Y, X], grown by an eighth of a disk."""
-    block = max(1, min(int(disk_diameter / _BLOCKS), *mean.shape))
-    across = disk_diameter / block
+def _find(mean: np.ndarray, minimum: np.ndarray, block: int, across: float) -> np.ndarray:
+    """Where disks rise from the background, bool [Y / block, X / block].
+
+    Args:
+        mean: float64 [Y, X].
+        minimum: float64 [Y, X].
+        block: Pixels to a block's side.
+        across: Blocks to a disk's diameter.
+    """
     projections = [_denoised(_blocks(image, block)) for image in (mean, minimum)]
-    thinnest = disk(max(1, round(across / 8)))
     mask = np.zeros(projections[0].shape, bool)
     for _ in range(_ROUNDS):
         # Dust raises its own surroundings, until it is masked: so round by round.
         rises = [image - smooth(image, across, keep=~mask) for image in projections]
-        found = opening(_rising(np.minimum(*rises), mask), thinnest)
+        found = opening(_rising(np.minimum(*rises), mask), disk(_edge(across)))
         if (found == mask).all() or found.all():
             break
         mask = found
-    mask = dilation(mask, disk(max(1, round(across / 8))))
-    whole = np.repeat(np.repeat(mask, block, axis=0), block, axis=1)
-    return whole[: mean.shape[0], : mean.shape[1]]
+    return mask
+
+
+def _edge(across: float) -> int:
+    """An eighth of a disk, in blocks: a soft edge's width, half that of the thinnest disk."""
+    return max(1, round(across / 8))
+
+
+def _whole(mask: np.ndarray, block: int, shape: tuple[int, ...]) -> np.ndarray:
+    """A mask of blocks as one of pixels, bool [Y, X]."""
+    return np.repeat(np.repeat(mask, block, axis=0), block, axis=1)[: shape[0], : shape[1]]
 
 
 def _blocks(image: np.ndarray, block: int) -> np.ndarray:

@@ -31,5 +31,5 @@ def downscale(image: np.ndarray, factor: int = 2, *, source: object = "image") -
         )
     height, width = (length // factor * factor for length in image.shape)
     whole = image[:height, :width]
-    # In float64, which block sums of 16-bit counts cannot exceed.
+    # In float64: sums of large counts would not fit float32 exactly.
     return downscale_local_mean(whole.astype(np.float64), (factor, factor)).astype(np.float32)

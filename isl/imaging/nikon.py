@@ -31,6 +31,8 @@ from isl.imaging.microscope_file import (
 _KIND = "Nikon nd2"
 # What the loops of an experiment step through: time, stage positions, planes.
 _LOOPS = {"TimeLoop": "T", "NETimeLoop": "T", "XYPosLoop": "P", "ZStackLoop": "Z"}
+_MAGIC = bytes.fromhex("dacebe0a")
+_MAP_SIGNATURE, _TAIL = b"ND2 CHUNK MAP SIGNATURE 0000001!", 40
 # A file's map takes at least this many bytes for each frame.
 _ENTRY = 16
 _CONTRAST_FLAGS = {"brightfield": "Brightfield", "phaseContrast": "Phase", "diContrast": "DIC"}
@@ -54,6 +56,7 @@ def open_nd2(path: Path | str) -> tuple[LazyPicture, ...]:
     opened = None
     try:
         nd2 = library("nd2", path)
+        _check_whole(source)
         with refusals(path, _KIND), kept_quiet("nd2"):
             opened = nd2.ND2File(source)
             return _pictures(opened, source)
@@ -62,6 +65,17 @@ def open_nd2(path: Path | str) -> tuple[LazyPicture, ...]:
             opened.close()
         source.close()
         raise
+
+
+def _check_whole(source: GuardedFile) -> None:
+    """Refuses a file that lacks its end, where the map of its frames lies."""
+    with refusals(source.path, _KIND):
+        begun = source.read_at(0, len(_MAGIC)) == _MAGIC
+        if begun and source.read_at(source.size - _TAIL, len(_MAP_SIGNATURE)) != _MAP_SIGNATURE:
+            raise InputError(
+                f"{source.path}: lacks its end; it is truncated or still being written, copy it "
+                "again"
+            )
 
 
 def _pictures(opened: Any, source: GuardedFile) -> tuple[LazyPicture, ...]:

@@ -98,9 +98,9 @@ def _draw_tiles(
         axes.add_patch(Rectangle(does[::-1], width, height, fc="#5b65701c", ec=color, lw=1.3))
         y, x = does[0] + height / 2, does[1] + width / 2
         moved = ", ".join(_signed(length) for length in does - should)
-        axes.text(
-            x, y, tile.name, size=letters, color=color, weight="bold", ha="center", va="bottom"
-        )
+        # Names are names: a dollar sign begins no formula.
+        look = {"size": letters, "color": color, "weight": "bold", "parse_math": False}
+        axes.text(x, y, tile.name, ha="center", va="bottom", **look)
         # The same place, in the words' own height below it.
         axes.text(x, y, f"\n{moved}", size=0.85 * letters, color=_SOFT, ha="center", va="center")
 
@@ -145,7 +145,7 @@ def _draw_legend(figure: "Figure") -> None:
     entries = {
         "tile, and its rows and columns off": {"color": _INK, "lw": 1.3},
         "where it should lie": {"color": _SOFT, "lw": 0.8, "ls": (0, (4, 3))},
-        "tile that no neighbour places": {"color": DOUBTED, "lw": 1.3},
+        "tile that no neighbor places": {"color": DOUBTED, "lw": 1.3},
         "offset believed, wide: confident": {"color": TRUSTED, "lw": 4},
         "offset not believed": {"color": DOUBTED, "lw": 2.5, "ls": (0, (2, 1.2))},
         f"residual above {_NOTABLE} pixel": {
@@ -175,7 +175,7 @@ class _Panel(NamedTuple):
         title: Written above.
         image: float [Y, X].
         around: What colors are centered on and percent are of; None: values as they are.
-        outlined: bool [Y, X], what is outlined.
+        outlined: bool [Y, X], what is outlined; somewhere True.
     """
 
     title: str
@@ -191,18 +191,16 @@ def draw_estimates(estimates: Estimates) -> bytes | None:
         estimates: Of the channel.
 
     Returns:
-        The bytes of a PNG; None where nothing was estimated.
+        The bytes of a PNG; None where nothing was found.
     """
     panels = []
     if estimates.flat_field is not None:
         panels.append(_Panel("Flat field", estimates.flat_field, 1.0))
     if estimates.dust is not None:
         panels.append(_Panel("Dust that takes light", estimates.dust, 1.0))
-    if estimates.additive_dust is not None:
+    if estimates.additive_dust is not None and estimates.additive_dust.mask.any():
         dust = estimates.additive_dust
-        panels.append(
-            _Panel("Dust that adds light, counts", dust.artifact, outlined=dust.mask.astype(bool))
-        )
+        panels.append(_Panel("Dust that adds light, counts", dust.artifact, outlined=dust.mask))
     return _draw_panels(panels) if panels else None
 
 
@@ -225,8 +223,10 @@ def _draw_panels(panels: list[_Panel]) -> bytes:
 def _draw_panel(figure: "Figure", axes: "Axes", panel: _Panel) -> None:
     image = np.asarray(panel.image, np.float32)
     if panel.around is None:
-        low, high = (float(value) for value in np.percentile(image, (0.2, 99.8)))
-        look = {"cmap": "cividis", "vmin": low, "vmax": max(high, low + 1e-6)}
+        # What is outlined may be so little that it is beyond every percentile of the whole.
+        seen = image if panel.outlined is None else image[panel.outlined]
+        low, high = (float(value) for value in np.percentile(seen, (0.2, 99.8)))
+        look = {"cmap": "cividis", "vmin": min(low, 0.0), "vmax": max(high, low + 1e-6)}
     else:
         image = 100 * (image / panel.around - 1)
         reach = max(float(np.percentile(np.abs(image), 99.8)), 0.1)
@@ -235,7 +235,7 @@ def _draw_panel(figure: "Figure", axes: "Axes", panel: _Panel) -> None:
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.set_title(panel.title, fontsize=11, color=_INK, loc="left")
-    if panel.outlined is not None and panel.outlined.any() and not panel.outlined.all():
+    if panel.outlined is not None and not panel.outlined.all():
         axes.contour(panel.outlined, levels=[0.5], colors=[DOUBTED], linewidths=1.2)
     bar_axes = axes.inset_axes((1.03, 0, 0.045, 1))
     bar = figure.colorbar(drawn, cax=bar_axes, format=None if panel.around is None else _percent)

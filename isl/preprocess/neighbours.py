@@ -10,15 +10,16 @@ def neighbouring(
 ) -> tuple[tuple[int, int], ...]:
     """The pairs of tiles whose nominal rectangles share enough to be compared.
 
-    Two tiles are neighbors when they share an edge: along one axis their rectangles overlap by
-    more than half a tile, along the other by at least `least_overlap`. Diagonal neighbors share a
-    corner, which holds little to compare and adds nothing that the edges do not say.
+    Two tiles are neighbors when one lies beside or below the other: their rectangles overlap by at
+    least `least_overlap` along both axes, and one is moved from the other along one axis at least
+    twice as far, in tiles, as along the other. Diagonal neighbors share a corner, which holds less
+    to compare and adds little that the edges do not say.
 
     Args:
         positions: float [n, 2], row and column of each tile's first pixel, pixels.
         size: Rows and columns of every tile.
         least_overlap: Rows, or columns, that neighbors share at least, pixels; at least 1.
-        diagonal: Whether tiles that share a corner of `least_overlap` on both axes count too.
+        diagonal: Whether diagonal neighbors count too.
 
     Returns:
         (i, j) with i < j, sorted.
@@ -41,9 +42,10 @@ def neighbouring(
     pairs = []
     for rank, tile in enumerate(order):
         others = order[rank + 1 : end[rank]]
-        shared = np.asarray(size) - np.abs(positions[others] - positions[tile])
-        fits = (shared >= least_overlap).all(axis=1)
+        moved = np.abs(positions[others] - positions[tile])
+        fits = (moved <= np.asarray(size) - least_overlap).all(axis=1)
         if not diagonal:
-            fits &= (2 * shared > np.asarray(size)).any(axis=1)
+            tiles = moved / size
+            fits &= 2 * tiles.min(axis=1, initial=np.inf) <= tiles.max(axis=1, initial=0)
         pairs += [(min(int(tile), int(o)), max(int(tile), int(o))) for o in others[fits]]
     return tuple(sorted(pairs))

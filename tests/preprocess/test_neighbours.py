@@ -31,6 +31,15 @@ def test_corners_count_where_asked():
     assert neighbouring(positions, (20, 16), least_overlap=3, diagonal=True) == every
 
 
+def test_corners_do_not_count_where_tiles_overlap_by_more_than_half():
+    assert neighbouring(grid(2, 2, (8, 7)), (20, 16), least_overlap=3) == (
+        (0, 1),
+        (0, 2),
+        (1, 3),
+        (2, 3),
+    )
+
+
 def test_the_order_of_tiles_and_missing_ones_change_nothing_else():
     positions = grid(3, 3, (17, 17))[[8, 3, 0, 5, 4]]
     assert neighbouring(positions, (20, 20), least_overlap=2) == ((0, 3), (1, 2), (1, 4), (3, 4))
@@ -56,10 +65,10 @@ def test_few_tiles_have_no_neighbors(count):
 def test_as_the_comparison_of_all_pairs(positions, least, diagonal):
     expected = []
     for i, j in itertools.combinations(range(len(positions)), 2):
-        down = 15 - abs(positions[i, 0] - positions[j, 0])
-        right = 12 - abs(positions[i, 1] - positions[j, 1])
-        edge = down > 7.5 or right > 6
-        if down >= least and right >= least and (edge or diagonal):
+        down = abs(positions[i, 0] - positions[j, 0])
+        right = abs(positions[i, 1] - positions[j, 1])
+        edge = 2 * down / 15 <= right / 12 or 2 * right / 12 <= down / 15
+        if down <= 15 - least and right <= 12 - least and (edge or diagonal):
             expected.append((i, j))
     assert neighbouring(positions, (15, 12), least_overlap=least, diagonal=diagonal) == tuple(
         expected

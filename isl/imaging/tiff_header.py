@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import logging
 import math
+import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ _BOUNDED_COMPRESSIONS = (
     tifffile.COMPRESSION.DEFLATE,
     tifffile.COMPRESSION.PACKBITS,
 )
+# A page or tag beyond the end of the file is only logged, and the rest read as if it were all.
+_LOST_PAGES = re.compile(r"invalid.*offset|corrupted tag list|failed to reshape")
 _RESOLUTION_UNITS = {2: "inch", 3: "cm"}
 # Micro-Manager's JSON of one plane.
 _MICROMANAGER_TAG = 51123
@@ -108,20 +112,49 @@ def parse_axes(axes: str) -> str:
     return letters
 
 
-@contextlib.contextmanager
-def messages_of_tifffile(messages: list[str]) -> Iterator[None]:
-    """Collects what tifffile would log to stderr while the block runs."""
+class _Listener:
+    """Hears what tifffile logs, each thread what its own files cause.
 
-    def collect(record: logging.LogRecord) -> bool:
+    One filter serves all threads: logging walks its list of filters without a lock, so it must not
+    change while any of them listens.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._listening = 0
+        self._heard = threading.local()
+
+    def __call__(self, record: logging.LogRecord) -> bool:
+        messages: list[str] | None = getattr(self._heard, "messages", None)
+        if messages is None:
+            return True
         messages.append(record.getMessage())
         return False
 
-    logger = logging.getLogger("tifffile")
-    logger.addFilter(collect)
-    try:
-        yield
-    finally:
-        logger.removeFilter(collect)
+    @contextlib.contextmanager
+    def into(self, messages: list[str]) -> Iterator[None]:
+        logger = logging.getLogger("tifffile")
+        before = getattr(self._heard, "messages", None)
+        with self._lock:
+            self._listening += 1
+            logger.addFilter(self)
+        self._heard.messages = messages
+        try:
+            yield
+        finally:
+            self._heard.messages = before
+            with self._lock:
+                self._listening -= 1
+                if not self._listening:
+                    logger.removeFilter(self)
+
+
+_LISTENER = _Listener()
+
+
+def messages_of_tifffile(messages: list[str]) -> contextlib.AbstractContextManager[None]:
+    """Collects what tifffile would log to stderr while the block runs, in this thread."""
+    return _LISTENER.into(messages)
 
 
 def only_series(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
@@ -186,8 +219,7 @@ def _complete_pages(
     dtype = np.dtype(series.dtype)
     needed = math.prod(int(length) for length in series.shape) * dtype.itemsize
     truncated = InputError(f"{path}: is truncated or damaged; copy or export it again")
-    # A page or tag that lies beyond the end is only logged, and the rest read as if it were all.
-    if any("invalid" in complaint and "offset" in complaint for complaint in complaints):
+    if any(map(_LOST_PAGES.search, complaints)):
         raise truncated
     if series.dataoffset is not None:
         if series.dataoffset + needed > series.keyframe.parent.filehandle.size:

@@ -1,5 +1,7 @@
+import logging
 import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -244,6 +246,31 @@ def test_several_threads_read_one_picture(large):
     assert wrong == []
 
 
+def test_threads_that_open_files_hear_of_their_own_only(tmp_path):
+    for number in range(40):
+        path = tmp_path / f"{number}.tif"
+        with tifffile.TiffWriter(path) as tiff:
+            for plane in pixels(3, 20, 20):
+                tiff.write(plane, contiguous=False, metadata=None)
+        if number % 2:
+            # The last page's header lies beyond the end; tifffile says so in its log alone.
+            with tifffile.TiffFile(path) as tiff:
+                end = tiff.pages[2].offset
+            path.write_bytes(path.read_bytes()[: end + 1])
+
+    def refused(number):
+        try:
+            open_tiff(tmp_path / f"{number}.tif")
+        except InputError:
+            return True
+        return False
+
+    numbers = list(range(40)) * 3
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(refused, numbers)) == [number % 2 == 1 for number in numbers]
+    assert logging.getLogger("tifffile").filters == []
+
+
 def test_planes_and_steps_that_do_not_exist(path):
     tifffile.imwrite(path, pixels(3, 8, 8), imagej=True, metadata={"axes": "ZYX"})
     picture = open_tiff(path)
@@ -274,12 +301,22 @@ def test_truncated_and_lost_files(path, options):
         open_tiff(path)
 
 
-def test_a_file_cut_anywhere_is_refused_or_read_whole(path):
-    tifffile.imwrite(path, pixels(5, 30, 30), compression="zlib", rowsperstrip=8)
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("described", [False, True])
+def test_a_file_cut_anywhere_is_refused_or_read_whole(path, described, big):
+    with tifffile.TiffWriter(path, bigtiff=big) as tiff:
+        options = {"compression": "zlib", "rowsperstrip": 8}
+        if described:
+            tiff.write(pixels(5, 18, 16), **options)
+        else:
+            for plane in pixels(5, 18, 16):
+                tiff.write(plane, contiguous=False, metadata=None, **options)
+    with tifffile.TiffFile(path) as tiff:
+        ends = [page.offset + more for page in tiff.pages for more in (0, 1, 2, 9)]
     whole = path.read_bytes()
     expected = read_tiff(path).array
     refused = 0
-    for length in range(1, len(whole), 101):
+    for length in sorted({*range(1, len(whole), 101), *ends}):
         path.write_bytes(whole[:length])
         try:
             every_window(open_tiff(path), expected)

@@ -255,6 +255,18 @@ def test_every_truncation_that_loses_pixels_is_refused(path, kind):
     assert refused > 30
 
 
+@pytest.mark.parametrize("kind", ["plain", "zlib"])
+def test_a_file_cut_within_a_page_header_does_not_lose_its_later_planes_in_silence(path, kind):
+    path.write_bytes(whole := encoded(kind))
+    with tifffile.TiffFile(path) as tiff:
+        offsets = [page.offset for page in tiff.pages]
+    for offset in offsets[1:]:
+        for more in (0, 1):
+            path.write_bytes(whole[: offset + more])
+            with pytest.raises(InputError, match="truncated or damaged"):
+                read_tiff(path)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

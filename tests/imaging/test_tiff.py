@@ -263,7 +263,7 @@ def test_a_file_cut_within_a_page_header_does_not_lose_its_later_planes_in_silen
     for offset in offsets[1:]:
         for more in (0, 1):
             path.write_bytes(whole[: offset + more])
-            with pytest.raises(InputError, match="truncated or damaged"):
+            with pytest.raises(InputError, match="damaged"):
                 read_tiff(path)
 
 

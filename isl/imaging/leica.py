@@ -168,8 +168,11 @@ def _plane_reader(
                 return as_pixels(frame(place)[rows, columns], dtype)
             # Scanned in x and z first: each row lies in a frame of its own.
             lines = range(*rows.indices(image.sizes.get("Y", 1)))
-            stored = [frame(place | {"Y": line})[columns] for line in lines]
-            return as_pixels(np.stack(stored), dtype)
+            width = len(range(*columns.indices(image.sizes["X"])))
+            pixels = np.empty((len(lines), width), dtype)
+            for row, line in zip(pixels, lines, strict=True):
+                row[:] = as_pixels(frame(place | {"Y": line})[columns], dtype)
+            return pixels
 
     return read
 

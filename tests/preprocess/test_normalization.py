@@ -161,7 +161,7 @@ def test_a_constant_field_is_refused(value):
 
 def test_a_field_without_pixels_is_refused():
     moments = Moments.of(np.ones((3, 3)), np.zeros((3, 3), bool))
-    with pytest.raises(InputError, match="^well-A1: no pixel"):
+    with pytest.raises(InputError, match=r"^well-A1: no pixel"):
         plan_normalization(moments, mean=0.5, deviation=0.125, source="well-A1")
 
 
@@ -177,7 +177,7 @@ def test_a_target_that_cannot_be_had_is_named(mean, deviation):
 def test_what_is_not_finite_is_refused_where_it_counts(bad):
     image = np.ones((4, 4))
     image[1, 2] = bad
-    with pytest.raises(InputError, match="^well-A1: some pixels are NaN or infinite"):
+    with pytest.raises(InputError, match=r"^well-A1: some pixels are NaN or infinite"):
         Moments.of(image, source="well-A1")
     mask = np.isfinite(image)
     assert Moments.of(image, mask).count == 15

@@ -47,5 +47,5 @@ def test_what_is_no_percentile_is_named(percentile):
 
 @pytest.mark.parametrize("shape", [(3, 4), (0, 3, 4), (2, 0, 4)])
 def test_what_is_no_stack_is_named(shape):
-    with pytest.raises(InputError, match="^well-A1: .*shape"):
+    with pytest.raises(InputError, match=r"^well-A1: .*shape"):
         project(np.zeros(shape), source="well-A1")

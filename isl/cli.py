@@ -24,6 +24,7 @@ from isl.commands.models import models
 from isl.commands.phantom import phantom
 from isl.commands.polarity import polarity
 from isl.commands.predict import predict
+from isl.commands.preprocess import preprocess
 from isl.errors import InputError, unknown
 
 ENTRY_POINTS = "isl.commands"
@@ -32,6 +33,7 @@ _OWN: dict[str, Callable[..., Any]] = {
     "predict": predict,
     "polarity": polarity,
     "focus": focus,
+    "preprocess": preprocess,
     "inspect": inspect,
     "models": models,
     "import-weights": import_weights,

@@ -1,0 +1,118 @@
+"""What was done to a field, beside its images: where its tiles lie, and how to undo its scale."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pydantic
+
+from isl.imaging.files import written_whole
+from isl.preprocess.normalization import Normalization
+from isl.preprocess.quality import Measures
+from isl.preprocess.registration import Shift
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlacedTile:
+    """A tile on the canvas; lengths in pixels of the result.
+
+    Attributes:
+        name: What the layout calls it.
+        nominal: (y, x) of its first pixel where it should lie.
+        position: (y, x) where it lies.
+        anchored: Whether only the layout says so, because no neighbour does.
+    """
+
+    name: str
+    nominal: tuple[float, float]
+    position: tuple[float, float]
+    anchored: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeasuredLink:
+    """What two neighbours say of each other.
+
+    Attributes:
+        tiles: Their indices.
+        offset: (y, x) of the second's first pixel from the first's.
+        confidence: 0 to 1.
+        residual: Pixels between that and where they lie.
+        trusted: Whether it was believed.
+    """
+
+    tiles: tuple[int, int]
+    offset: tuple[float, float]
+    confidence: float
+    residual: float
+    trusted: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FieldRecord:
+    """A finished field.
+
+    Attributes:
+        name: Of the field.
+        group: Well, embryo or patient.
+        inputs: Digest of the names, sizes and times of its files.
+        size: Y, X of the canvas.
+        tile_size: Y, X of a tile on it.
+        pixel_size: Micrometres, or None.
+        z_step: Micrometres between the planes kept, or None.
+        planes: Which of the acquired planes were kept.
+        sharpness: Of every acquired plane of transmitted light.
+        sharpest: Which of them is sharpest.
+        tiles: Where they lie.
+        links: What neighbours say of each other.
+        covered: Share of the canvas that tiles cover.
+        exposures: Of each channel, summed.
+        normalization: Of each channel, one a plane kept; its inverse gives counts again.
+        registration: How each label lies to transmitted light.
+        measures: What quality is judged by.
+        warnings: What a person should know.
+    """
+
+    name: str
+    group: str
+    inputs: str
+    size: tuple[int, int]
+    tile_size: tuple[int, int]
+    pixel_size: float | None
+    z_step: float | None
+    planes: tuple[int, ...]
+    sharpness: tuple[float, ...]
+    sharpest: int
+    tiles: tuple[PlacedTile, ...]
+    links: tuple[MeasuredLink, ...]
+    covered: float
+    exposures: dict[str, int]
+    normalization: dict[str, tuple[Normalization, ...]]
+    registration: dict[str, Shift]
+    measures: Measures
+    warnings: tuple[str, ...]
+
+
+def write_record(path: Path, record: FieldRecord) -> None:
+    """Writes a record as JSON.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    with written_whole(path, overwrite=True) as unfinished:
+        unfinished.write_text(
+            json.dumps(dataclasses.asdict(record), indent=1) + "\n", encoding="utf-8"
+        )
+
+
+def read_record(path: Path) -> FieldRecord:
+    """What `write_record` wrote.
+
+    Raises:
+        OSError: It is not there.
+        ValueError: It is no such record.
+    """
+    return _ADAPTER.validate_json(path.read_bytes())
+
+
+_ADAPTER = pydantic.TypeAdapter(FieldRecord)

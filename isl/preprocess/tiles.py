@@ -1,0 +1,107 @@
+"""A field's tiles, corrected and kept on disk until the field is put together."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from isl.preprocess import estimates as estimates_of_set
+from isl.preprocess import scratch
+from isl.preprocess.config import PreprocessConfig
+from isl.preprocess.correction import Estimates, acquire, correct
+from isl.preprocess.layout import PlaneSource, RawField
+from isl.preprocess.workers import Workers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CorrectedTiles:
+    """One channel of a field, tile by tile.
+
+    Attributes:
+        files: float32 [Z, y, x] of each tile, in counts.
+        saturated: Share of the raw pixels that are full, over all tiles and planes.
+        exposures: Summed in every plane.
+    """
+
+    files: tuple[Path, ...]
+    saturated: float
+    exposures: int
+
+
+def correct_tiles(
+    field: RawField,
+    channels: Mapping[str, bool],
+    config: PreprocessConfig,
+    run: Path,
+    folder: Path,
+    workers: Workers,
+    progress: Callable[[int, int], None],
+) -> dict[str, CorrectedTiles]:
+    """Stages 1 to 5 of all tiles of a field; those that are done already are left as they are.
+
+    Args:
+        field: The field.
+        channels: Which channels, and whether each is fluorescence.
+        config: Which stages run.
+        run: The run's folder, which holds the estimates.
+        folder: For the corrected tiles.
+        workers: Who does it.
+        progress: Called with tiles done and to do.
+
+    Raises:
+        InputError: A file cannot be read, or the disk is full.
+    """
+    work = [
+        _Work(
+            planes=tuple(tile.images[channel, z] for z in range(field.planes[channel])),
+            file=folder / f"{channel}.{number:04d}.npy",
+            channel=channel,
+            fluorescence=channels[channel],
+        )
+        for channel in channels
+        for number, tile in enumerate(field.tiles)
+    ]
+    one = functools.partial(_correct_tile, config=config, run=run)
+    for done, _ in enumerate(workers.map(one, work), 1):
+        progress(done, len(work))
+    return {
+        channel: _gathered([each.file for each in work if each.channel == channel])
+        for channel in channels
+    }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Work:
+    planes: tuple[tuple[PlaneSource, ...], ...]
+    file: Path
+    channel: str
+    fluorescence: bool
+
+
+def _correct_tile(work: _Work, *, config: PreprocessConfig, run: Path) -> None:
+    if scratch.is_saved(work.file):
+        return
+    kept = run / estimates_of_set.FOLDER
+    shared = (
+        estimates_of_set.load_estimates(kept, work.channel)
+        if estimates_of_set.has_estimates(kept, work.channel)
+        else Estimates()
+    )
+    corrected, saturated = [], []
+    for sources in work.planes:
+        acquired = acquire(sources, config, fluorescence=work.fluorescence)
+        corrected.append(correct(acquired, shared, config))
+        saturated.append(acquired.saturated)
+    notes = {"saturated": float(np.mean(saturated)), "exposures": len(work.planes[0])}
+    scratch.save(work.file, np.stack(corrected), notes)
+
+
+def _gathered(files: list[Path]) -> CorrectedTiles:
+    notes = [scratch.notes_of(file) for file in files]
+    return CorrectedTiles(
+        files=tuple(files),
+        saturated=float(np.mean([each["saturated"] for each in notes])),
+        exposures=notes[0]["exposures"],
+    )

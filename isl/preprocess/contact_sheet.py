@@ -101,7 +101,7 @@ def contact_sheet(fields: Sequence[Shown | tuple[str, bool, np.ndarray | None, s
     buffer = io.BytesIO()
     # 256 colors are enough for gray and two colors, and a third as long.
     few = sheet.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    few.save(buffer, format="PNG", optimize=True)
+    few.save(buffer, format="PNG")
     return buffer.getvalue()
 
 

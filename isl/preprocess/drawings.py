@@ -4,6 +4,7 @@ import io
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from isl.preprocess.correction import Estimates
 from isl.preprocess.record import FieldRecord, MeasuredLink
@@ -20,7 +21,7 @@ _SOFT = "#66707a"
 _GROUND = "#f4f6f8"
 _DPI = 110
 # A picture is as wide as a report's text.
-_WIDTH = 9.9
+_WIDTH = 9.89
 _HEIGHTS = (2.5, 9.0)
 # Inches a tile, at most; few tiles need no large picture.
 _TILE = 1.7
@@ -63,7 +64,8 @@ def draw_offsets(record: FieldRecord) -> bytes:
     margin = 0.01 * extent.max()
     axes.set_xlim(low[1] - margin, high[1] + margin)
     axes.set_ylim(high[0] + margin, low[0] - margin)
-    axes.set_aspect("equal")
+    # Beside the left margin: a phone shows it before it is scrolled.
+    axes.set_aspect("equal", anchor="W")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     # Pixels of the canvas become points, to tell how large letters may be.
@@ -249,8 +251,14 @@ def _percent(value: float, _: int | None = None) -> str:
 
 
 def _as_png(figure: "Figure") -> bytes:
+    """A figure as the bytes of a PNG of 256 colors, a third as long as one of all colors."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
+    # Maximum coverage keeps colors that few pixels have, such as those of the legend.
+    few = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(buffer, format="PNG")
     return buffer.getvalue()

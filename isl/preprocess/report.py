@@ -1,0 +1,451 @@
+"""The report of a run: which fields are kept and why, and the pictures to judge that by."""
+
+import io
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from PIL import Image
+
+from isl.config import to_toml
+from isl.errors import InputError
+from isl.imaging.files import written_whole
+from isl.preprocess.config import STAGES, PreprocessConfig
+from isl.preprocess.contact_sheet import Shown, contact_sheet, thumbnail_of
+from isl.preprocess.correction import Estimates
+from isl.preprocess.drawings import draw_estimates
+from isl.preprocess.field import files_of
+from isl.preprocess.normalization import Normalization
+from isl.preprocess.quality import Decision
+from isl.preprocess.record import FieldRecord
+from isl.preprocess.registration import Shift
+from isl.report import (
+    Badge,
+    Block,
+    Cell,
+    Link,
+    bullets,
+    facts,
+    figure,
+    folded,
+    heading,
+    notice,
+    page,
+    paragraph,
+    table,
+    verbatim,
+)
+
+# Fields on one contact sheet: browsers draw no picture of any length.
+_A_SHEET = 60
+# Previews as wide as the text, or less where so many would make a file that no browser likes.
+_WIDTH, _LEAST_WIDTH, _AT_FULL_WIDTH = 1088, 400, 60
+_MANY_NAMES = 12
+
+_CHANGE = (
+    "Look at the fields below. Where you decide otherwise, change the column keep in quality.csv "
+    "to yes or no, save it under another name beside the configuration, name it there (decisions "
+    '= "my_decisions.csv") and run the same command again: no field is done anew, only the '
+    "dataset and this report are written again."
+)
+_BACK = (
+    "The files hold value x 65535. A value goes back to counts, those of the corrected raw images, "
+    "as the table says; so do predictions, in the units of this field's camera. The field's JSON "
+    "has the exact numbers."
+)
+_FLAT = "Flat field: light that falls unevenly; images are divided by it. "
+_TAKES = "Dust that takes light: what is left of the median image; images are divided by it. "
+_ADDS = "Dust that adds light (outlined): the same in all images; it is taken off. "
+
+
+def write_report(
+    path: Path,
+    *,
+    config: PreprocessConfig,
+    records: Sequence[FieldRecord],
+    decisions: Sequence[Decision],
+    failed: Sequence[tuple[str, str]],
+    estimates: Mapping[str, Estimates],
+    split: Mapping[str, str],
+    folder: Path,
+    manifest: Path | None,
+) -> None:
+    """Writes the report as one HTML file that holds all its pictures.
+
+    Args:
+        path: The file; one that is there is replaced.
+        config: What was to be done.
+        records: The finished fields.
+        decisions: One for each of `records`, in the same order.
+        failed: Names of fields that could not be done, each with the reason.
+        estimates: Of each channel for which something was estimated.
+        split: Of each group that has a field which is kept.
+        folder: Where the fields' files are; pictures that are not there are left out.
+        manifest: The dataset; None where no field is kept.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    judged = list(zip(records, decisions, strict=True))
+    blocks = [
+        *([paragraph(config.description)] if config.description else []),
+        *_summary(config, judged, failed, estimates, split, manifest),
+        *_left_out(judged, failed),
+        *_overview(judged, split, folder),
+        *_shared(estimates),
+        *_fields(config, judged, split, folder),
+        heading("Settings"),
+        verbatim(to_toml(_without_folders(config))),
+    ]
+    text = page(
+        f"Preprocessing of {path.resolve().parent.name}",
+        blocks,
+        footer=f"Made by isl preprocess (isl {version('isl')}).",
+    )
+    with written_whole(path, overwrite=True) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+_Judged = Sequence[tuple[FieldRecord, Decision]]
+
+
+def _summary(
+    config: PreprocessConfig,
+    judged: _Judged,
+    failed: Sequence[tuple[str, str]],
+    estimates: Mapping[str, Estimates],
+    split: Mapping[str, str],
+    manifest: Path | None,
+) -> list[Block]:
+    kept = [record for record, decision in judged if decision.keep]
+    off = [stage for stage in STAGES if not config.runs(stage)]
+    counts = [
+        f"{len(kept)} kept",
+        f"{len(judged) - len(kept)} rejected",
+        *([f"{len(failed)} failed"] if failed else []),
+    ]
+    values: dict[str, Cell] = {
+        "Fields": ", ".join(counts),
+        "Dataset": manifest.name if manifest else "none",
+        **{
+            f"Estimated for {channel}": f"from {one.images} of {one.of} images"
+            for channel, one in estimates.items()
+        },
+        "Stages left out": ", ".join(off).replace("_", " ") if off else "none",
+    }
+    if config.decisions is not None:
+        by_hand = sum(_is_by_hand(decision) for _, decision in judged)
+        values["Decided by hand"] = (
+            f"{_of(by_hand, 'field')} other than judged, by {config.decisions.name}"
+        )
+    return [
+        *([] if manifest else [notice("No field is kept, so there is no dataset.")]),
+        facts(values),
+        *_splits(kept, split),
+        *([paragraph(_CHANGE)] if judged else []),
+    ]
+
+
+def _splits(kept: Sequence[FieldRecord], split: Mapping[str, str]) -> list[Block]:
+    """How many groups and fields are for training, validation and test."""
+    rows: list[list[Cell]] = []
+    for name in dict.fromkeys(("train", "validation", "test", *split.values())):
+        groups = [group for group, its in split.items() if its == name]
+        if groups:
+            fields = sum(record.group in groups for record in kept)
+            more = f" and {len(groups) - _MANY_NAMES} more" if len(groups) > _MANY_NAMES else ""
+            rows.append([name, len(groups), fields, ", ".join(groups[:_MANY_NAMES]) + more])
+    return [table(("Split", "Groups", "Fields kept", "Which groups"), rows)] if rows else []
+
+
+def _left_out(judged: _Judged, failed: Sequence[tuple[str, str]]) -> list[Block]:
+    """Fields that are rejected or failed, and why."""
+    blocks = []
+    rejected = [(record, decision) for record, decision in judged if not decision.keep]
+    if rejected:
+        rows = [
+            (Link(record.name, record.name), "; ".join(decision.reasons) or "no reason given")
+            for record, decision in rejected
+        ]
+        blocks += [heading("Rejected"), table(("Field", "Why"), rows)]
+    if failed:
+        blocks += [heading("Failed"), table(("Field", "Why"), [tuple(each) for each in failed])]
+    return blocks
+
+
+def _overview(judged: _Judged, split: Mapping[str, str], folder: Path) -> list[Block]:
+    """All fields as a contact sheet and as a table."""
+    if not judged:
+        return []
+    shown = [
+        Shown(
+            name=record.name,
+            keep=decision.keep,
+            thumbnail=_thumbnail(record, folder),
+            words=_first_words(record, decision, split),
+        )
+        for record, decision in judged
+    ]
+    sheets = [
+        figure(
+            contact_sheet(shown[start : start + _A_SHEET]),
+            alt=f"{_of(len(shown[start : start + _A_SHEET]), 'field')}, small",
+            wide=True,
+        )
+        for start in range(0, len(shown), _A_SHEET)
+    ]
+    return [
+        heading("All fields"),
+        paragraph("The sharpest plane that was kept. Blue: kept; orange and crossed: rejected."),
+        *sheets,
+        table(_COLUMNS, [_row(record, decision, split) for record, decision in judged]),
+        folded("What the columns mean", [paragraph(_MEANING)]),
+    ]
+
+
+def _first_words(record: FieldRecord, decision: Decision, split: Mapping[str, str]) -> str:
+    if decision.keep:
+        return ", ".join(("kept", *([split[record.group]] if record.group in split else [])))
+    return decision.reasons[0] if decision.reasons else "rejected"
+
+
+_COLUMNS = (
+    "Field",
+    "Verdict",
+    "Split",
+    "Sharpness",
+    "Saturated",
+    "Offsets",
+    "Residual",
+    "Largest",
+    "Shift",
+    "Why",
+)
+_MEANING = (
+    "Sharpness: of the sharpest plane. Saturated: share of pixels, of the channel that has most. "
+    "Offsets: between neighbouring tiles, how many could be believed. Residual, largest: the "
+    "median and the largest distance of these from where the tiles lie, pixels. Shift: of the "
+    "label that lies farthest from transmitted light, pixels; empty where it is not known."
+)
+
+
+def _row(record: FieldRecord, decision: Decision, split: Mapping[str, str]) -> list[Cell]:
+    measures = record.measures
+    residuals = [link.residual for link in record.links if link.trusted]
+    shift = measures.registration_shift
+    # Each reason's first words; the others would make the table too wide.
+    why = dict.fromkeys(reason.partition(":")[0] for reason in decision.reasons)
+    return [
+        Link(record.name, record.name),
+        _verdict(decision),
+        split.get(record.group) if decision.keep else None,
+        None if measures.sharpness is None else f"{measures.sharpness:.3f}",
+        None if measures.saturated is None else f"{measures.saturated:.2%}",
+        f"{len(residuals)} of {len(record.links)}" if record.links else None,
+        f"{median(residuals):.2f}" if residuals else None,
+        f"{max(residuals):.2f}" if residuals else None,
+        None if shift is None else f"{shift:.1f}",
+        ", ".join(why),
+    ]
+
+
+def _verdict(decision: Decision) -> Badge:
+    word, tone = ("kept", "good") if decision.keep else ("rejected", "attention")
+    return Badge(word, tone)
+
+
+def _is_by_hand(decision: Decision) -> bool:
+    return any(reason.endswith("by hand") for reason in decision.reasons)
+
+
+def _shared(estimates: Mapping[str, Estimates]) -> list[Block]:
+    """What all images of a channel share."""
+    blocks: list[Block] = []
+    for channel, one in estimates.items():
+        picture = draw_estimates(one)
+        said = [notice(_sentence(note)) for note in one.notes]
+        if picture is None and not said:
+            continue
+        words = [
+            *([_FLAT] if one.flat_field is not None else []),
+            *([_TAKES] if one.dust is not None else []),
+            *([_ADDS] if one.additive_dust is not None and one.additive_dust.mask.any() else []),
+        ]
+        caption = "".join(words) + f"From {one.images} of {one.of} images."
+        blocks += [heading(channel, level=3), *said]
+        if picture is not None:
+            alt = f"What all images of {channel} share: flat field and dust"
+            blocks.append(figure(picture, alt=alt, caption=caption, wide=len(words) > 1))
+    return [heading("What images share"), *blocks] if blocks else []
+
+
+def _fields(
+    config: PreprocessConfig, judged: _Judged, split: Mapping[str, str], folder: Path
+) -> list[Block]:
+    if not judged:
+        return []
+    width = max(_LEAST_WIDTH, round(_WIDTH * min(1.0, (_AT_FULL_WIDTH / len(judged)) ** 0.5)))
+    blocks = [heading("Field by field")]
+    for record, decision in judged:
+        blocks += _field(config, record, decision, split, folder, width)
+    return blocks
+
+
+def _field(
+    config: PreprocessConfig,
+    record: FieldRecord,
+    decision: Decision,
+    split: Mapping[str, str],
+    folder: Path,
+    width: int,
+) -> list[Block]:
+    files = files_of(folder, record.name)
+    group = "" if record.group == record.name else f" Group {record.group}."
+    its_split = f" In {split[record.group]}." if decision.keep and record.group in split else ""
+    preview, offsets = (_embedded(file, width) for file in (files.preview, files.offsets))
+    inside = []
+    if preview is not None:
+        alt = f"{record.name} as acquired and as it is now"
+        inside.append(figure(preview, alt=alt, caption="Before and after.", wide=True))
+    if offsets is not None:
+        alt = f"Where the {_of(len(record.tiles), 'tile')} of {record.name} lie"
+        inside.append(figure(offsets, alt=alt, wide=True))
+    inside += [facts(_facts(record)), *_intensities(config, record)]
+    return [
+        heading(record.name, level=3, anchor=record.name),
+        paragraph(_verdict(decision), f"{group}{its_split}"),
+        *([bullets(decision.reasons)] if decision.reasons else []),
+        *(notice(_sentence(warning)) for warning in record.warnings),
+        folded("Before and after, tiles and intensities", inside),
+    ]
+
+
+def _facts(record: FieldRecord) -> dict[str, Cell]:
+    pixel = "" if record.pixel_size is None else f", {record.pixel_size:.4g} µm a pixel"
+    step = "" if record.z_step is None else f", {record.z_step:.4g} µm apart"
+    planes = ", ".join(map(str, record.planes))
+    residuals = [link.residual for link in record.links if link.trusted]
+    anchored = [tile.name for tile in record.tiles if tile.anchored]
+    found: dict[str, Cell] = {
+        "Size": f"{record.size[0]} x {record.size[1]} pixels{pixel}",
+        "Tiles": f"{len(record.tiles)} of {record.tile_size[0]} x {record.tile_size[1]} pixels; "
+        f"they cover {record.covered:.1%}",
+        "Planes kept": f"{planes} of 0 to {len(record.sharpness) - 1}{step}",
+        "Sharpest plane": record.sharpest,
+        "Sharpness of planes": ", ".join(f"{value:.3f}" for value in record.sharpness),
+        "Exposures summed": ", ".join(
+            f"{channel} {count}" for channel, count in record.exposures.items()
+        ),
+    }
+    if record.links:
+        found["Offsets believed"] = f"{len(residuals)} of {len(record.links)}"
+    if residuals:
+        found["Their residuals"] = (
+            f"median {median(residuals):.2f}, at most {max(residuals):.2f} pixels"
+        )
+    if anchored and len(record.tiles) > 1:
+        found["Placed by the layout alone"] = ", ".join(anchored)
+    for label, shift in record.registration.items():
+        found[f"{label} lies"] = _shift(shift)
+    measures = record.measures
+    for name, share in (
+        ("Transmitted image that shows something", measures.content),
+        ("Label that shows something", measures.label_content),
+        ("Saturated", measures.saturated),
+        ("Illumination left over", measures.uneven),
+    ):
+        if share is not None:
+            found[name] = f"{share:.2%}"
+    return found
+
+
+def _shift(shift: Shift) -> str:
+    """Where a label lies, in words."""
+    if not shift.known:
+        return "not known; nothing stands out that both show"
+    down, right = ("down" if shift.y >= 0 else "up"), ("right" if shift.x >= 0 else "left")
+    return (
+        f"{abs(shift.y):.1f} pixels {down} and {abs(shift.x):.1f} {right} of transmitted light "
+        f"(confidence {shift.confidence:.2f})"
+    )
+
+
+def _intensities(config: PreprocessConfig, record: FieldRecord) -> list[Block]:
+    """What each image's values stand for."""
+    rows: list[list[Cell]] = []
+    for channel, images in record.normalization.items():
+        for index, done in enumerate(images):
+            plane = record.planes[index] if channel == config.transmitted else index
+            name = channel if len(images) == 1 else f"{channel}, plane {plane}"
+            rows.append(
+                [
+                    name,
+                    _to_counts(done),
+                    _counts(done.mean),
+                    _counts(done.deviation),
+                    None if done.clipped is None else f"{done.clipped:.2%}",
+                ]
+            )
+    if not rows:
+        return []
+    columns = ("Image", "Counts of a value", "Mean, counts", "Deviation", "Clipped")
+    return [heading("Intensities", level=4), paragraph(_BACK), table(columns, rows)]
+
+
+def _to_counts(done: Normalization) -> str:
+    """The inverse of a normalization, e.g. "8000 x value - 240"."""
+    least = -done.offset / done.scale
+    text = f"{_counts(1 / done.scale)} x value {'-' if least < 0 else '+'} {_counts(abs(least))}"
+    return text.replace(" ", "\u00a0")
+
+
+def _counts(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _thumbnail(record: FieldRecord, folder: Path) -> np.ndarray | None:
+    """The sharpest plane that was kept, small; None where it cannot be read."""
+    nearest = min(record.planes, key=lambda plane: abs(plane - record.sharpest))
+    try:
+        return thumbnail_of(files_of(folder, record.name).stack, plane=record.planes.index(nearest))
+    except InputError:
+        return None
+
+
+def _embedded(file: Path, width: int) -> bytes | None:
+    """A PNG, made no wider than `width` and of 256 colors; None where there is none."""
+    try:
+        png = file.read_bytes()
+        picture = Image.open(io.BytesIO(png))
+        if picture.width <= width and picture.mode == "P":
+            return png
+        picture = picture.convert("RGB")
+    except OSError:
+        return None
+    if picture.width > width:
+        height = max(1, round(picture.height * width / picture.width))
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    few = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _without_folders(config: PreprocessConfig) -> PreprocessConfig:
+    """The configuration without the places on one machine that a report has no business with."""
+    layout, decisions = config.layout, config.decisions
+    if Path(layout.root).is_absolute():
+        layout = layout.model_copy(update={"root": Path(layout.root).name})
+    if decisions is not None:
+        decisions = Path(decisions.name)
+    return config.model_copy(update={"layout": layout, "decisions": decisions})
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def _of(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

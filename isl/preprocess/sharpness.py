@@ -17,7 +17,7 @@ from isl.errors import InputError
 # Standard deviations of the Gaussians, in pixels, that the fine and the coarse band lie between.
 SCALES = (1.0, 2.0, 8.0)
 # Of the coarse band's power at least this share must be more than noise.
-LEAST_SIGNAL = 0.1
+LEAST_SIGNAL = 0.25
 BLOCK = 1024
 # Blind to whatever is a plane or has straight edges (Immerkaer, Comput. Vis. Image Underst. 64,
 # 300, 1996).

@@ -39,7 +39,7 @@ def split_groups(
     _check_assigned(names, fixed)
     wanted = _shares(shares)
     free = [name for name in names if name not in fixed]
-    taken = {split: list(fixed.values()).count(split) for split in SPLITS}
+    taken: dict[Split, int] = {split: list(fixed.values()).count(split) for split in SPLITS}
     counts = _counts(len(names), len(free), wanted, taken)
     if seed < 0:
         raise InputError(f"split: seed {seed} is negative; give 0 or more")
@@ -56,7 +56,7 @@ def _check_assigned(names: Sequence[str], assigned: Mapping[str, Split]) -> None
             raise InputError(f"split: {unknown('group', name, names)}")
 
 
-def _shares(shares: Mapping[str, float]) -> dict[str, float]:
+def _shares(shares: Mapping[str, float]) -> dict[Split, float]:
     """Shares of all splits, with sum 1."""
     for split, share in shares.items():
         _check_split(split)
@@ -74,7 +74,7 @@ def _check_split(split: str) -> None:
 
 
 def _counts(
-    total: int, free: int, shares: Mapping[str, float], taken: Mapping[str, int]
+    total: int, free: int, shares: Mapping[Split, float], taken: Mapping[Split, int]
 ) -> dict[Split, int]:
     """How many of the free groups each split gets."""
     counts: dict[Split, int] = {
@@ -89,6 +89,10 @@ def _counts(
         )
     for _ in range(free - needed):
         # The next group goes where most is missing; the first of equals, so to training.
-        missing = {s: shares[s] * total - taken[s] - counts[s] for s in SPLITS if shares[s] > 0}
+        missing: dict[Split, float] = {
+            split: share * total - taken[split] - counts[split]
+            for split, share in shares.items()
+            if share > 0
+        }
         counts[max(missing, key=lambda split: missing[split])] += 1
     return counts

@@ -186,11 +186,19 @@ def _plane_reader(
 
 
 def _channel_names(opened: Any) -> list[str | None]:
+    """Names, with the way of seeing behind those whose notes tell it.
+
+    A channel without a wavelength of emission among others that have one was not fluorescence.
+    """
+    channels: list[Any] = list(opened.metadata.channels or ())
+    dark = [each for each in channels if not each.channel.emissionLambdaNm]
     names = []
-    for channel in opened.metadata.channels or ():
-        flags = channel.microscope.modalityFlags or ()
+    for each in channels:
+        flags = each.microscope.modalityFlags or ()
         contrast = next((_CONTRAST_FLAGS[flag] for flag in flags if flag in _CONTRAST_FLAGS), None)
-        names.append(told_name(channel.channel.name, contrast))
+        if contrast is None and len(channels) > 1 and len(dark) == 1 and each is dark[0]:
+            contrast = "Transmitted"
+        names.append(told_name(each.channel.name, contrast))
     return names
 
 

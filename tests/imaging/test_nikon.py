@@ -29,9 +29,9 @@ PLACES = loop(
 )
 
 
-def channel(name, flags=("fluorescence",)):
+def channel(name, flags=("fluorescence",), emission=450.0):
     return Space(
-        channel=Space(name=name),
+        channel=Space(name=name, emissionLambdaNm=emission),
         microscope=Space(modalityFlags=list(flags)),
         volume=Space(axesCalibration=(0.25, 0.3, 1.0), axesCalibrated=(True, True, False)),
         position=Space(stagePositionUm=Space(y=3.0, x=4.0)),
@@ -123,6 +123,25 @@ def test_what_it_says_of_itself(opened):
     (alone,) = opened(Library())
     assert (alone.name, alone.stage, alone.interval) == ("a", (3.0, 4.0), None)
     assert alone.pixel_size == PixelSize(y=0.3, x=0.25)
+
+
+@pytest.mark.parametrize(
+    ("emissions", "names"),
+    [
+        ((None, 450.0, 512.0), ("Mono (Transmitted)", "DAPI", "FITC")),
+        ((None, None, 512.0), ("Mono", "DAPI", "FITC")),
+        ((None, None, None), ("Mono", "DAPI", "FITC")),
+    ],
+)
+def test_the_only_channel_without_emission_is_transmitted(opened, emissions, names):
+    stands_for = Library(names=("Mono", "DAPI", "FITC"))
+    stands_for.metadata.channels = [
+        channel(name, emission=emission)
+        for name, emission in zip(("Mono", "DAPI", "FITC"), emissions, strict=True)
+    ]
+    (found,) = opened(stands_for)
+    assert found.channel_names == names
+    assert found.modality is None
 
 
 def test_the_file_is_closed_with_its_last_image(opened):

@@ -245,3 +245,32 @@ def test_pictures_work_in_a_with_statement(tmp_path):
     (picture,) = open_ome_zarr(write(tmp_path / "a.zarr", numbers(4, 5), "yx"))
     with picture as opened:
         assert opened.read().shape == (4, 5)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_damage_is_refused_in_one_line(tmp_path, capfd, version):
+    """Whatever byte of it is wrong, nothing but an InputError comes out."""
+    pixels = np.random.default_rng(0).integers(0, 60000, (2, 20, 20), dtype=np.uint16)
+    path = write(tmp_path / "a.zarr", pixels, "zyx", version)
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    messages = []
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        # Every other time the metadata, which are few among the chunks.
+        chosen = [file for file in files if seed % 2 or file.name.startswith((".z", "zarr"))]
+        file = chosen[random.integers(len(chosen))]
+        whole = file.read_bytes()
+        damaged = bytearray(whole[: random.integers(1, len(whole))] if seed % 3 == 0 else whole)
+        for _ in range(random.integers(1, 6)):
+            damaged[random.integers(len(damaged))] = random.integers(256)
+        file.write_bytes(damaged)
+        try:
+            for picture in open_ome_zarr(path):
+                picture.read(z=1, rows=slice(0, 50), columns=slice(0, 50))
+        except InputError as error:
+            messages.append(str(error))
+        file.write_bytes(whole)
+    assert len(messages) > 20
+    assert all(str(path) in message and "\n" not in message for message in messages)
+    assert capfd.readouterr() == ("", "")
+    assert [file for file in sorted(path.rglob("*")) if file.is_file()] == files

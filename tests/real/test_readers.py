@@ -138,6 +138,9 @@ def test_channels_modality_interval_and_stage(opened):
     assert yeast.channel_names == ("DIC", "FITC BP")
     assert yeast.modality == "DIC"
     assert yeast.stage == pytest.approx((-4429.86, 48861.04), abs=0.01)
+    for name in ("multichannel", "pbmc"):
+        (cells,) = opened(f"nd2/example-{name}.nd2")
+        assert cells.channel_names == ("Mono (Transmitted)", "DAPI", "FITC BP", "TRITC BP")
     (lapse,) = opened("nd2/example-timelapse.nd2")
     assert lapse.interval == pytest.approx(0.50016 / 60, rel=1e-4)
     (division,) = opened("czi/CellDivision_T3_Z5_CH2_X240_Y170.czi")
@@ -184,6 +187,9 @@ def test_every_pixel_is_the_librarys(readers, opened, file):
 def test_images_are_read_as_stacks(readers):
     yeast = read_transmitted(readers / "nd2" / "example-cerevisiae.nd2")
     assert (yeast.planes.shape, yeast.modality) == ((1, 256, 256), "DIC")
+    for channel in (None, "Mono"):
+        cells = read_transmitted(readers / "nd2" / "example-pbmc.nd2", channel=channel)
+        assert cells.planes.shape == (1, 256, 256)
     fields = find_inputs([readers / "lif"])
     assert len(fields) == 6
     scan = read_transmitted(dict(fields)["testdata_2channel_xz_xzy"], channel="Green")

@@ -2,6 +2,7 @@
 
 import os
 import resource
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,29 @@ def test_every_pixel_is_the_librarys(readers, opened, file):
         expected = whole.transpose(order).reshape(picture.shape)
         for t, c, z in np.ndindex(picture.shape[:3]):
             np.testing.assert_array_equal(picture.read(t=t, c=c, z=z), expected[t, c, z])
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "nd2/example-timelapse.nd2",
+        "czi/CellDivision_T3_Z5_CH2_X240_Y170.czi",
+        "lif/LeicaLASX_wavelength-sweep_example.lif",
+    ],
+)
+def test_several_threads_read_one_file(opened, file):
+    picture = opened(file)[-1]
+    places = list(np.ndindex(picture.shape[:3])) * 3
+    expected = [picture.read(t=t, c=c, z=z) for t, c, z in places]
+
+    def read(place):
+        t, c, z = place
+        return picture.read(t=t, c=c, z=z)
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(read, places))
+    for alone, together in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(together, alone)
 
 
 def test_images_are_read_as_stacks(readers):

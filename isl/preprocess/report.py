@@ -1,6 +1,7 @@
 """The report of a run: which fields are kept and why, and the pictures to judge that by."""
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -44,11 +45,14 @@ _A_SHEET = 60
 _WIDTH, _LEAST_WIDTH, _AT_FULL_WIDTH = 1088, 400, 60
 _MANY_NAMES = 12
 
+# The folders of a path; a report that is handed on says nothing of one machine.
+_FOLDERS = re.compile(r"(?<![^\s'\"(=])/(?:[^/\s:'\"]+/)+")
+
 _CHANGE = (
-    "Look at the fields below. Where you decide otherwise, change the column keep in quality.csv "
-    "to yes or no, save it under another name beside the configuration, name it there (decisions "
-    '= "my_decisions.csv") and run the same command again: no field is done anew, only the '
-    "dataset and this report are written again."
+    "Look at the fields below. Where you decide otherwise, copy quality.csv beside the "
+    "configuration, change the column keep in the copy to yes or no, name it in the configuration "
+    '(decisions = "my_decisions.csv") and run the same command again: no field is done anew, only '
+    "the dataset and this report are written again."
 )
 _BACK = (
     "The files hold value x 65535. A value goes back to counts, those of the corrected raw images, "
@@ -171,7 +175,8 @@ def _left_out(judged: _Judged, failed: Sequence[tuple[str, str]]) -> list[Block]
         ]
         blocks += [heading("Rejected"), table(("Field", "Why"), rows)]
     if failed:
-        blocks += [heading("Failed"), table(("Field", "Why"), [tuple(each) for each in failed])]
+        rows = [(name, _FOLDERS.sub("", reason)) for name, reason in failed]
+        blocks += [heading("Failed"), table(("Field", "Why"), rows)]
     return blocks
 
 
@@ -444,6 +449,7 @@ def _without_folders(config: PreprocessConfig) -> PreprocessConfig:
 
 
 def _sentence(text: str) -> str:
+    text = _FOLDERS.sub("", text)
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 

@@ -20,8 +20,8 @@ DISK_DIAMETER = 50.0
 # Disks are looked for in blocks of pixels, as many to a disk's diameter at least: finding a disk
 # takes no more, noise is averaged, and smoothing is quick.
 _BLOCKS = 16
-# Robust standard deviations of the background that a disk must rise by.
-_RISE = 3.0
+# Robust standard deviations of the background that a disk must rise by, in its core and besides.
+_CORE, _RIM = 3.0, 1.5
 _ROUNDS = 8
 
 
@@ -71,8 +71,8 @@ def estimate_additive_dust(
     - Both projections are smoothed by total variation, and a pixel is dust only where both rise
       above their surroundings: cells that chance left in the mean are not in the minimum.
     - The threshold is that of the triangle method, which is for small peaks beside a large one,
-      and no less than three robust deviations of the background. Specks thinner than a quarter of
-      a disk are no disks.
+      and no less than three robust deviations of the background; what is joined to that need only
+      rise by half as much. Specks thinner than a quarter of a disk are no disks.
     - The artifact is 0 outside the mask (grown by an eighth of a disk, for soft edges), so that no
       chance structure of the mean is taken off every image.
 
@@ -209,7 +209,11 @@ def _find(mean: np.ndarray, minimum: np.ndarray, block: int, across: float) -> n
     for _ in range(_ROUNDS):
         # Dust raises its own surroundings, until it is masked: so round by round.
         rises = [image - smooth(image, across, keep=~mask) for image in projections]
-        found = opening(_rising(np.minimum(*rises), mask), disk(_edge(across)))
+        rise = np.minimum(*rises)
+        core, rim = (
+            opening(rise > least, disk(_edge(across))) for least in _thresholds(rise, mask)
+        )
+        found = np.asarray(scipy.ndimage.binary_propagation(core, mask=rim), bool)
         if (found == mask).all() or found.all():
             break
         mask = found
@@ -239,11 +243,12 @@ def _denoised(image: np.ndarray) -> np.ndarray:
     return denoise_tv_chambolle(image, weight=2 * noise) if noise > 0 else image
 
 
-def _rising(rise: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Where a rise is more than the background's scatter (outside the mask so far)."""
-    if not rise.max() > rise.min():
-        return np.zeros(rise.shape, bool)
-    return rise > max(float(threshold_triangle(rise)), _RISE * _spread(rise[~mask]))
+def _thresholds(rise: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
+    """How much a disk's core and the rest of it rise; the scatter is that outside the mask."""
+    if rise.min() == rise.max():
+        return np.inf, np.inf
+    triangle, spread = float(threshold_triangle(rise)), _spread(rise[~mask])
+    return max(triangle, _CORE * spread), max(triangle, _RIM * spread)
 
 
 def _spread(values: np.ndarray) -> float:

@@ -108,6 +108,19 @@ def test_cells_that_chance_left_in_the_mean_are_no_dust():
         assert (found.artifact == 0).all()
 
 
+def test_noise_alone_is_no_dust():
+    for seed in range(4):
+        found = estimate(well(0.0, 10, seed=seed))
+        assert "no disks found" in found.note
+
+
+def test_faint_disks_among_many_cells_are_found_whole():
+    artifact = dust(height=30.0)
+    found = estimate(well(artifact, 30, cells=40))
+    assert np.mean(found.mask[artifact > 15]) > 0.95
+    assert found.mask.mean() < 2 * np.mean(artifact > 15)
+
+
 def test_images_of_one_value_have_no_dust():
     found = estimate([np.full(SHAPE, 7, np.uint16)] * 3)
     assert "no disks found" in found.note

@@ -37,6 +37,12 @@ def test_every_type_of_pixel(dtype):
     np.testing.assert_array_equal(burst, before)
 
 
+def test_integers_are_rounded_once():
+    # In float32 the ones would vanish beside 2^24, one by one.
+    burst = [np.full((1, 1), count, np.uint32) for count in (2**24, 1, 1)]
+    assert int(sum_exposures(burst)[0, 0]) == 2**24 + 2
+
+
 def test_floats_are_rounded_once():
     # In float32 the ones would vanish beside 2^25, one by one.
     burst = [np.full((1, 1), 2.0**25, np.float32), *[np.ones((1, 1), np.float32)] * 64]

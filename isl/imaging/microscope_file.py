@@ -34,6 +34,8 @@ _CONTRASTS = {
     "transmitted": "Transmitted",
 }
 
+_QUIET = threading.RLock()
+
 
 class GuardedFile:
     """A file that gives all the bytes it was asked for or none, and never allocates more.
@@ -178,19 +180,25 @@ def refusals(path: Path, kind: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def kept_quiet(logger: str) -> Iterator[None]:
-    """Drops what a library would write to stderr while the block runs."""
+    """Drops what a library would write to stderr while the block runs, in one thread at a time.
+
+    Args:
+        logger: The library's own logger: one that nobody else listens to.
+    """
     source = logging.getLogger(logger)
 
     def drop(record: logging.LogRecord) -> bool:
         return False
 
-    source.addFilter(drop)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        source.removeFilter(drop)
+    # Filters of warnings belong to all threads, and would not be restored in order.
+    with _QUIET:
+        source.addFilter(drop)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            source.removeFilter(drop)
 
 
 def is_zarr(path: Path) -> bool:

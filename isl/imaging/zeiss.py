@@ -83,7 +83,7 @@ def open_czi(path: Path | str) -> tuple[LazyPicture, ...]:
     source = GuardedFile(path)
     try:
         czifile = library("czifile", path)
-        with refusals(path, _KIND), kept_quiet("tifffile"):
+        with refusals(path, _KIND), kept_quiet("czifile"):
             return _pictures(czifile, source)
     except BaseException:
         source.close()

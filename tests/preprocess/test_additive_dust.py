@@ -116,7 +116,7 @@ def test_noise_alone_is_no_dust():
 
 def test_faint_disks_among_many_cells_are_found_whole():
     artifact = dust(height=30.0)
-    found = estimate(well(artifact, 30, cells=40))
+    found = estimate(well(artifact, 20, cells=80))
     assert np.mean(found.mask[artifact > 15]) > 0.95
     assert found.mask.mean() < 2 * np.mean(artifact > 15)
 

@@ -74,7 +74,7 @@ def draw_offsets(record: FieldRecord) -> bytes:
     for link in record.links:
         _draw_link(axes, link, lies[list(link.tiles)] + size / 2, _letters(record, points))
     _draw_legend(figure)
-    return _as_png(figure)
+    return _as_png(figure, 256)
 
 
 def _letters(record: FieldRecord, points: float) -> float:
@@ -160,7 +160,7 @@ def _draw_legend(figure: "Figure") -> None:
     }
     figure.legend(
         handles=[Line2D([], [], label=text, **look) for text, look in entries.items()],
-        loc="lower center",
+        loc="lower left",
         ncols=3,
         frameon=False,
         fontsize=9.5,
@@ -250,15 +250,17 @@ def _percent(value: float, _: int | None = None) -> str:
     return f"{value:+.3g} %".replace("-", "\u2212") if abs(value) > 1e-9 else "0 %"
 
 
-def _as_png(figure: "Figure") -> bytes:
-    """A figure as the bytes of a PNG of 256 colors, a third as long as one of all colors."""
+def _as_png(figure: "Figure", colors: int | None = None) -> bytes:
+    """A figure as the bytes of a PNG, of so many colors where that is said."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    if colors is not None:
+        # Maximum coverage keeps colors that few pixels have, such as those of the legend.
+        how = Image.Quantize.MAXCOVERAGE
+        picture = picture.quantize(colors, method=how, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    # Maximum coverage keeps colors that few pixels have, such as those of the legend.
-    few = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    few.save(buffer, format="PNG")
+    picture.save(buffer, format="PNG")
     return buffer.getvalue()

@@ -308,7 +308,7 @@ def _field(
 ) -> list[Block]:
     files = files_of(folder, record.name)
     group = "" if record.group == record.name else f" Group {record.group}."
-    its_split = f" In {split[record.group]}." if decision.keep and record.group in split else ""
+    its_split = f" Split: {split[record.group]}." if decision.keep and record.group in split else ""
     preview, offsets = (_embedded(file, width) for file in (files.preview, files.offsets))
     inside = []
     if preview is not None:

@@ -323,7 +323,7 @@ def test_what_is_said_of_a_field(tmp_path):
     record = dataclasses.replace(record, tiles=(*record.tiles[:-1], anchored))
     text = text_of(written(tmp_path, [record]))
     for said in (
-        "Group B2. In train.",
+        "Group B2. Split: train.",
         "Tile c2 is missing.",
         "40 x 170 pixels, 0.65 µm a pixel",
         "4 of 40 x 50 pixels; they cover 100.0%",

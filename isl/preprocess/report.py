@@ -309,7 +309,8 @@ def _field(
     files = files_of(folder, record.name)
     group = "" if record.group == record.name else f" Group {record.group}."
     its_split = f" Split: {split[record.group]}." if decision.keep and record.group in split else ""
-    preview, offsets = (_embedded(file, width) for file in (files.preview, files.offsets))
+    # A drawing takes little room at any width, and its words must be read.
+    preview, offsets = _embedded(files.preview, width), _embedded(files.offsets, _WIDTH)
     inside = []
     if preview is not None:
         alt = f"{record.name} as acquired and as it is now"

@@ -16,6 +16,7 @@ from isl.preprocess.layout import PlaneSource
 from isl.preprocess.multiplicative_dust import remove_dust
 from isl.preprocess.quality import saturated
 from isl.preprocess.salt_and_pepper import remove_salt_and_pepper
+from isl.preprocess.sharpness import Noise, estimate_noise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,13 +48,13 @@ class Acquired:
         image: float32 [Y, X], counts; the sum where there were several exposures.
         saturated: Share of pixels that are full, in the exposure that has most of them.
         exposures: How many.
-        passes: Of the median filter; 0 where it did not run.
+        noise: The camera's, counts, as the sum of exposures has it before any filter.
     """
 
     image: np.ndarray
     saturated: float
     exposures: int
-    passes: int = 0
+    noise: Noise
 
 
 def read_exposure(source: PlaneSource) -> np.ndarray:
@@ -85,12 +86,13 @@ def acquire(
     exposures = [read_exposure(source) for source in sources]
     full = max(saturated(exposure, config.full_pixel) for exposure in exposures)
     image = sum_exposures(exposures, source=str(sources[0].file))
-    passes = 0
+    noise = estimate_noise(image)
     if fluorescence and config.runs("salt_and_pepper"):
         stage = config.salt_and_pepper
-        clean = remove_salt_and_pepper(image, size=stage.size, most_passes=stage.most_passes)
-        image, passes = clean.image, clean.passes
-    return Acquired(image=image, saturated=full, exposures=len(exposures), passes=passes)
+        image = remove_salt_and_pepper(
+            image, size=stage.size, most_passes=stage.most_passes, source=sources[0].file
+        ).image
+    return Acquired(image=image, saturated=full, exposures=len(exposures), noise=noise)
 
 
 def without_additive_dust(

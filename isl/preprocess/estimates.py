@@ -17,13 +17,17 @@ from isl.preprocess import scratch
 from isl.preprocess.additive_dust import AdditiveDust, estimate_additive_dust
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.correction import Estimates, acquire, without_additive_dust
-from isl.preprocess.flat_field import estimate_flat_field
+from isl.preprocess.flat_field import estimate_flat_field, smooth
 from isl.preprocess.layout import PlaneSource
 from isl.preprocess.medians import pixelwise_median, sample_of
 from isl.preprocess.multiplicative_dust import estimate_dust
 from isl.preprocess.workers import Workers
 
 FOLDER = "estimates"
+_DUST_IMAGES = ("artifact", "background", "mask")
+# An error of the dust that would be seen: a tenth of the contrast that images are brought to.
+MOST_ERROR = 0.02
+_LEAST_OF_A_HALF = 3
 # Background between specks of dust is smooth: blurred over this many of their diameters.
 _BACKGROUND_DIAMETERS = 1.0
 
@@ -35,14 +39,19 @@ class ChannelOfSet:
     Attributes:
         name: Of the channel.
         fluorescence: Whether it is fluorescence.
-        planes: The exposures of each plane.
+        planes: The exposures of each plane of each tile.
         pixel_size: Micrometres as acquired, or None.
     """
 
     name: str
     fluorescence: bool
-    planes: tuple[tuple[PlaneSource, ...], ...]
+    planes: tuple[tuple[tuple[PlaneSource, ...], ...], ...]
     pixel_size: float | None
+
+    @property
+    def count(self) -> int:
+        """Planes of all tiles."""
+        return sum(map(len, self.planes))
 
 
 def needs_estimates(channel: ChannelOfSet, config: PreprocessConfig) -> bool:
@@ -73,7 +82,7 @@ def estimate(
     Raises:
         InputError: There are too few images, or they cannot be read.
     """
-    sample = _sample(channel, config)
+    sample = [channel.planes[tile][z] for tile, z in _sample(channel, config)]
     acquired = [folder / f"{number:05d}.acquired.npy" for number in range(len(sample))]
     reduced = [folder / f"{number:05d}.npy" for number in range(len(sample))]
     exposures = len(sample[0])
@@ -83,7 +92,7 @@ def estimate(
     dust = _additive_dust(channel, acquired, config, exposures) if channel.fluorescence else None
     reduce_one = functools.partial(_reduce, dust=dust, config=config)
     list(workers.map(reduce_one, zip(acquired, reduced, strict=True)))
-    median = pixelwise_median([np.load(file, mmap_mode="r") for file in reduced])
+    median, error = _median(reduced)
     scratch.remove(folder)
     flat_field = dust_field = None
     if config.runs("flat_field"):
@@ -96,25 +105,58 @@ def estimate(
     if config.runs("multiplicative_dust") and not channel.fluorescence:
         above = median - np.float32((config.sensor_offset or 0.0) * exposures)
         dust_field = estimate_dust(above if flat_field is None else above / flat_field)
-    notes = (dust.note,) if dust is not None and dust.note else ()
+    notes = [f"additive dust: {dust.note}"] if dust is not None and dust.note else []
+    if dust_field is not None and error > MOST_ERROR:
+        notes.append(
+            f"the median of {len(sample)} images is known to {error:.1%} a pixel, and what it errs "
+            "by is divided into every image as dust; give more images of other places (sample), or "
+            "leave multiplicative_dust out of 'stages'"
+        )
     return Estimates(
         additive_dust=dust,
         flat_field=flat_field,
         dust=dust_field,
         images=len(sample),
-        of=len(channel.planes),
-        notes=notes,
+        of=channel.count,
+        notes=tuple(notes),
     )
 
 
-def _sample(channel: ChannelOfSet, config: PreprocessConfig) -> tuple[tuple[PlaneSource, ...], ...]:
-    if len(channel.planes) < config.sample.least:
+def _sample(channel: ChannelOfSet, config: PreprocessConfig) -> list[tuple[int, int]]:
+    """Tile and plane of each image of the sample, in the order of tiles.
+
+    Planes of one tile show the same cells, so every tile gives one before any gives two.
+    """
+    if channel.count < config.sample.least:
         raise InputError(
-            f"channel '{channel.name}': {len(channel.planes)} images are too few for a median over "
-            f"the set, which needs {config.sample.least}; leave the stages flat_field, "
-            "additive_dust and multiplicative_dust out of 'stages', or set sample.least"
+            f"channel '{channel.name}': {channel.count} images are too few for a median over the "
+            f"set, which needs {config.sample.least}; leave the stages flat_field, additive_dust "
+            "and multiplicative_dust out of 'stages', or set sample.least"
         )
-    return sample_of(channel.planes, config.sample.images, 0)
+    rounds = -(-config.sample.images // len(channel.planes))
+    spread = [
+        (tile, (tile + turn) % len(planes))
+        for tile, planes in enumerate(channel.planes)
+        for turn in range(min(rounds, len(planes)))
+    ]
+    return list(sample_of(spread, config.sample.images, 0))
+
+
+def _median(files: Sequence[Path]) -> tuple[np.ndarray, float]:
+    """The median of each pixel, and how far it errs, relative: from the medians of two halves.
+
+    The halves are of different tiles, but for the one in the middle.
+    """
+    images = [np.load(file, mmap_mode="r") for file in files]
+    median = pixelwise_median(images)
+    if len(images) < 2 * _LEAST_OF_A_HALF:
+        return median, 0.0
+    middle = len(images) // 2
+    halves = pixelwise_median(images[:middle]), pixelwise_median(images[middle:])
+    first, second = (half / half.mean() for half in halves)
+    # What differs slowly between halves is illumination, which the flat field takes.
+    fine = (first - second) - smooth(first - second, len(median) / 32)
+    return median, float(fine.std()) / 2
 
 
 def _acquire(
@@ -163,17 +205,17 @@ def save_estimates(folder: Path, channel: str, estimates: Estimates) -> None:
     pictures: dict[str, tuple[np.ndarray, ...]] = {}
     if estimates.additive_dust is not None:
         dust = estimates.additive_dust
-        pictures["additive_dust"] = (dust.artifact, dust.background, dust.mask.astype(np.float32))
+        pictures["additive_dust"] = tuple(getattr(dust, name) for name in _DUST_IMAGES)
     if estimates.flat_field is not None:
         pictures["flat_field"] = (estimates.flat_field,)
     if estimates.dust is not None:
         pictures["dust"] = (estimates.dust,)
     for name, channels in pictures.items():
-        labels = ("artifact", "background", "mask") if len(channels) > 1 else (name,)
+        labels = _DUST_IMAGES if len(channels) > 1 else (name,)
         write_ome_tiff(
             folder / f"{channel}.{name}.ome.tif",
             FluorescenceImage(
-                name=channel, channels=np.stack(channels).astype(np.float32), labels=labels
+                name=channel, channels=np.stack(channels, dtype=np.float32), labels=labels
             ),
             overwrite=True,
         )
@@ -185,7 +227,11 @@ def save_estimates(folder: Path, channel: str, estimates: Estimates) -> None:
         "pictures": list(pictures),
         "additive_dust": None
         if dust is None
-        else {"sensor_offset": dust.sensor_offset, "images": dust.images, "note": dust.note},
+        else {
+            field.name: getattr(dust, field.name)
+            for field in dataclasses.fields(dust)
+            if field.name not in _DUST_IMAGES
+        },
     }
     with written_whole(folder / f"{channel}.json", overwrite=True) as unfinished:
         unfinished.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")

@@ -277,7 +277,8 @@ def _measures(
     residuals = placed.placement.residuals[trusted]
     known = [shift.length for shift in shifts.values() if shift.known]
     in_labels = [
-        content(scratch.load(canvases.files[label], plane=0), canvases.covered) for label in labels
+        content(scratch.load(canvases.files[label], plane=0), canvases.covered, tiles[label].noise)
+        for label in labels
     ]
     light = scratch.load(canvases.files[config.transmitted], plane=sharpest)
     return Measures(

@@ -137,7 +137,8 @@ def plan_run(config: PreprocessConfig, folder: Path) -> Plan:
         else:
             fields += [field] if config.runs("stitching") else single_tiles(field)
     if not fields:
-        raise InputError(failed[0][1] if len(failed) == 1 else f"no field can be used: {failed}")
+        more = f" (and {len(failed) - 1} more like it fail)" if len(failed) > 1 else ""
+        raise InputError(f"{failed[0][1]}{more}")
     return Plan(fields=tuple(fields), failed=tuple(failed), channels=_channels(fields, config))
 
 
@@ -164,10 +165,10 @@ def _channels(fields: Sequence[RawField], config: PreprocessConfig) -> tuple[Cha
             name=name,
             fluorescence=fluorescence,
             planes=tuple(
-                tile.images[name, z]
+                tuple(tile.images[name, z] for z in range(field.planes[name]))
                 for field in fields
+                if name in field.planes
                 for tile in field.tiles
-                for z in range(field.planes.get(name, 0))
             ),
             pixel_size=config.pixel_size or fields[0].pixel_size,
         )
@@ -186,8 +187,8 @@ def described(plan: Plan, config: PreprocessConfig) -> list[str]:
         lines.append(f"{field.name} (group {field.group}): {tiles} of {size}; planes: {depths}")
         lines += [f"  warning: {warning}" for warning in field.warnings]
     for channel in plan.channels:
-        sample = min(config.sample.images, len(channel.planes))
-        lines.append(f"estimates of {channel.name}: from {sample} of {len(channel.planes)} images")
+        sample = min(config.sample.images, channel.count)
+        lines.append(f"estimates of {channel.name}: from {sample} of {channel.count} images")
     return lines
 
 

@@ -98,15 +98,19 @@ class Decision:
     reasons: tuple[str, ...] = ()
 
 
-def content(image: np.ndarray, covered: np.ndarray | None = None) -> float:
+def content(
+    image: np.ndarray, covered: np.ndarray | None = None, noise: Noise | None = None
+) -> float:
     """Share of pixels that show more than noise.
 
     Noise is measured at the image's own scale and at half of it, so that noise which blending or
-    resampling has made smoother than the camera's is not taken for cells.
+    resampling has made smoother than the camera's is not taken for cells. What a median filter
+    leaves is smoother still, and has to be told apart by `noise`.
 
     Args:
         image: Integers or floats [Y, X], in any unit.
         covered: bool [Y, X], where the image shows something; None: everywhere.
+        noise: Of the image, had its slow part been white; None: measured.
     """
     image = image.astype(np.float32)
     seen = image if covered is None else image[covered]
@@ -117,10 +121,10 @@ def content(image: np.ndarray, covered: np.ndarray | None = None) -> float:
     if covered is not None:
         image = np.where(covered, image, np.float32(0))
     narrow, wide = (smoothed(image, scale, covered) for scale in CONTENT_SCALES)
-    noise = max(
-        estimate_noise(image, covered).deviation, 2 * _halved_noise(image, covered).deviation
-    )
-    threshold = CONTENT_DEVIATIONS * Noise(deviation=noise).after(*CONTENT_SCALES)
+    if noise is None:
+        own, halved = estimate_noise(image, covered), _halved_noise(image, covered)
+        noise = Noise(deviation=max(own.deviation, 2 * halved.deviation))
+    threshold = CONTENT_DEVIATIONS * noise.after(*CONTENT_SCALES)
     shown = np.abs(narrow - wide) > max(threshold, _ROUNDING * brightest)
     return float((shown if covered is None else shown[covered]).mean())
 

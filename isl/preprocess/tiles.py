@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from isl.preprocess import scratch
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.correction import Estimates, acquire, correct
 from isl.preprocess.layout import PlaneSource, RawField
+from isl.preprocess.sharpness import Noise
 from isl.preprocess.workers import Workers
 
 
@@ -23,11 +25,14 @@ class CorrectedTiles:
         files: float32 [Z, y, x] of each tile, in counts.
         saturated: Share of the raw pixels that are full, over all tiles and planes.
         exposures: Summed in every plane.
+        noise: In the slow part of a corrected image, as if all of it were white: its own where it
+            was filtered is not.
     """
 
     files: tuple[Path, ...]
     saturated: float
     exposures: int
+    noise: Noise
 
 
 def correct_tiles(
@@ -89,12 +94,21 @@ def _correct_tile(work: _Work, *, config: PreprocessConfig, run: Path) -> None:
         if estimates_of_set.has_estimates(kept, work.channel)
         else Estimates()
     )
-    corrected, saturated = [], []
+    corrected, saturated, noise = [], [], []
     for sources in work.planes:
         acquired = acquire(sources, config, fluorescence=work.fluorescence)
         corrected.append(correct(acquired, shared, config))
         saturated.append(acquired.saturated)
-    notes = {"saturated": float(np.mean(saturated)), "exposures": len(work.planes[0])}
+        noise.append(acquired.noise.deviation)
+    # Averages of factor x factor pixels have so much less; a median filter leaves the slow part of
+    # white noise, which it makes larger than an average would by pi / 2.
+    filtered = work.fluorescence and config.runs("salt_and_pepper")
+    left = math.sqrt(math.pi / 2 if filtered else 1.0) / config.factor
+    notes = {
+        "saturated": float(np.mean(saturated)),
+        "exposures": len(work.planes[0]),
+        "noise": float(np.mean(noise)) * left,
+    }
     scratch.save(work.file, np.stack(corrected), notes)
 
 
@@ -104,4 +118,5 @@ def _gathered(files: list[Path]) -> CorrectedTiles:
         files=tuple(files),
         saturated=float(np.mean([each["saturated"] for each in notes])),
         exposures=notes[0]["exposures"],
+        noise=Noise(deviation=float(np.median([each["noise"] for each in notes]))),
     )

@@ -25,6 +25,7 @@ from isl.commands.phantom import phantom
 from isl.commands.polarity import polarity
 from isl.commands.predict import predict
 from isl.commands.preprocess import preprocess
+from isl.commands.raw_units import raw_units
 from isl.errors import InputError, unknown
 
 ENTRY_POINTS = "isl.commands"
@@ -34,6 +35,7 @@ _OWN: dict[str, Callable[..., Any]] = {
     "polarity": polarity,
     "focus": focus,
     "preprocess": preprocess,
+    "raw-units": raw_units,
     "inspect": inspect,
     "models": models,
     "import-weights": import_weights,

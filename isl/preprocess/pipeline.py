@@ -26,6 +26,7 @@ from isl.preprocess.quality import (
     read_decisions,
     write_decisions,
 )
+from isl.preprocess.raw_units import of_the_set, write_normalization
 from isl.preprocess.record import FieldRecord, read_record
 from isl.preprocess.report import write_report
 from isl.preprocess.split import split_groups
@@ -36,6 +37,7 @@ SETTINGS = "settings.toml"
 DECISIONS = "quality.csv"
 MANIFEST = "dataset.toml"
 REPORT = "report.html"
+NORMALIZATION = "normalization.json"
 _LOCK = ".lock"
 _DIGEST = ".quality.sha256"
 # What may change without a field having to be done again, as it is without a configuration.
@@ -409,6 +411,8 @@ def _conclude(
     if kept:
         fields = tuple(_manifest_field(record, split, config, out) for record in kept)
         write_manifest(manifest, Manifest(fields=fields), overwrite=True)
+        labels = dict.fromkeys(label for record in kept for label in record.registration)
+        write_normalization(out / NORMALIZATION, of_the_set(kept, tuple(labels)))
     else:
         manifest.unlink(missing_ok=True)
     shared = out / estimates_of_set.FOLDER

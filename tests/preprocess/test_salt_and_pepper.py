@@ -80,7 +80,7 @@ def test_looking_where_something_changed_is_filtering_everything(image, size, mo
 
 
 def test_noise_needs_many_passes_and_ends_where_nothing_changes(monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK", 100)
+    monkeypatch.setattr(module, "_BLOCK", (8, 9))
     noise = np.random.default_rng(0).integers(0, 65536, (60, 50)).astype(np.uint16)
     expected, passes = filtered_slowly(noise, 5, 200)
     result = remove_salt_and_pepper(noise, most_passes=200)

@@ -149,7 +149,11 @@ def test_a_block_has_the_medians_of_its_windows_and_the_next_one_too(dtype):
         np.testing.assert_array_equal(window, before)
 
 
-def test_where_nothing_changed_no_block_is_filtered_again(monkeypatch):
+@pytest.mark.parametrize(
+    ("y", "x", "blocks"),
+    [(25, 25, 1), (22, 27, 1), (21, 25, 2), (25, 21, 2), (28, 25, 2), (25, 28, 2), (28, 21, 4)],
+)
+def test_only_blocks_within_reach_of_a_change_are_filtered_again(monkeypatch, y, x, blocks):
     seen = []
     filtered = MedianOf25.__call__
 
@@ -160,13 +164,9 @@ def test_where_nothing_changed_no_block_is_filtered_again(monkeypatch):
     monkeypatch.setattr(module, "_BLOCK", (10, 10))
     monkeypatch.setattr(MedianOf25, "__call__", recorded)
     image = np.full((50, 50), 7, np.uint16)
-    image[25, 25] = 9
+    image[y, x] = 9
     assert remove_salt_and_pepper(image).passes == 2
-    assert len(seen) == 25 + 1
-    seen.clear()
-    image[25, 25], image[21, 28] = 7, 9
-    assert remove_salt_and_pepper(image).passes == 2
-    assert len(seen) == 25 + 4
+    assert seen == [(14, 14)] * (25 + blocks)
 
 
 def test_noise_needs_many_passes_and_ends_where_nothing_changes(monkeypatch):

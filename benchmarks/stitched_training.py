@@ -33,11 +33,11 @@ REGION = (645, 1008, 8, 380)
 SEEDS = (0, 1, 2)
 SETTINGS = [
     "network.levels=3",
-    "network.width=16",
-    "training.steps=250",
-    "training.evaluate_every=250",
-    "training.checkpoint_every=250",
-    "training.crop=236",
+    "network.width=12",
+    "training.steps=150",
+    "training.evaluate_every=150",
+    "training.checkpoint_every=150",
+    "training.crop=156",
 ]
 
 

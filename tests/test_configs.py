@@ -11,6 +11,7 @@ from isl.model_folder import bundled_models
 from isl.networks import count_parameters
 from isl.polarity.classifier import abstract_classifier
 from isl.polarity.model import channels_of
+from isl.preprocess.config import PreprocessConfig
 from isl_eval.polarity_config import PolarityEvaluation
 from isl_train.labeling_config import LabelingConfig
 from isl_train.polarity_config import PolarityExperiment
@@ -46,6 +47,13 @@ def test_there_are_experiments_for_every_machine() -> None:
     names = {path.stem for path in FILES}
     assert names >= {"towers_paper", "towers_gpu", "unet_gpu", "neurons_cpu", "phantom"}
     assert names >= {"ezrin_aif", "ezrin_stack_phantom", "polarity", "polarity_arms"}
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("preprocess/*.toml")), ids=name_of)
+def test_preprocessing_loads(path: Path) -> None:
+    config = load_toml(path, PreprocessConfig)
+    assert len(config.description) > 40
+    assert config.modality is not None
 
 
 @pytest.mark.parametrize("path", LABELING, ids=name_of)

@@ -142,6 +142,20 @@ class SplitConfig(Config):
             raise ValueError("train, validation and test are all 0; give one a share")
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _region_is_of_training_fields(self) -> "SplitConfig":
+        if self.region is None:
+            return self
+        y0, y1, x0, x1 = self.region
+        if not (0 <= y0 < y1 and 0 <= x0 < x1):
+            raise ValueError("region is empty; give [y0, y1, x0, x1] with y0 < y1 and x0 < x1")
+        if self.validation or self.test or {*self.groups.values()} - {"train"}:
+            raise ValueError(
+                "region is for sets that are all for training; leave it out, or validation, test "
+                "and groups"
+            )
+        return self
+
 
 class PreprocessConfig(Config):
     """What `isl preprocess` does.
@@ -155,8 +169,7 @@ class PreprocessConfig(Config):
         pixel_size: Micrometres as acquired, instead of what the files say.
         z_step: Micrometres between the planes acquired, instead of what the files say.
         sensor_offset: What the camera counts in the dark, in one exposure. It is no light, and is
-            taken off before anything is divided; None: 0, or what the darkest pixels of the set
-            say where dust is taken off.
+            taken off before anything is divided; None: 0.
         full_pixel: Counts of a full pixel in one exposure, where the camera has fewer bits than its
             files (4095 for 12); None: the most that the files can hold.
         stages: Which of the paper's stages run; their order is always the paper's.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from isl.errors import InputError
 from isl.imaging.open_image import open_images
 from isl.preprocess.additive_dust import AdditiveDust, subtract
 from isl.preprocess.config import PreprocessConfig
@@ -27,6 +28,8 @@ class Estimates:
         additive_dust: In counts, at the size as acquired; None where the stage does not run.
         flat_field: float32 [y, x] of mean 1, downscaled; None where the stage does not run.
         dust: float32 [y, x] of mean 1, downscaled; None where the stage does not run.
+        error: Relative deviation, between the scales of `quality.content`, of what dust errs by:
+            cells of other images that it leaves in every one.
         images: How many images they were made from.
         of: How many there are.
         notes: What a person should know of them.
@@ -35,6 +38,7 @@ class Estimates:
     additive_dust: AdditiveDust | None = None
     flat_field: np.ndarray | None = None
     dust: np.ndarray | None = None
+    error: float = 0.0
     images: int = 0
     of: int = 0
     notes: tuple[str, ...] = ()
@@ -48,12 +52,14 @@ class Acquired:
         image: float32 [Y, X], counts; the sum where there were several exposures.
         saturated: Share of pixels that are full, in the exposure that has most of them.
         exposures: How many.
+        full: Counts of a pixel that is full in every exposure; 1 for floats, which none is.
         noise: The camera's, counts, as the sum of exposures has it before any filter.
     """
 
     image: np.ndarray
     saturated: float
     exposures: int
+    full: float
     noise: Noise
 
 
@@ -81,18 +87,30 @@ def acquire(
         fluorescence: Whether the plane is fluorescence.
 
     Raises:
-        InputError: A file cannot be read.
+        InputError: A file cannot be read, or holds pixels that are no numbers.
     """
     exposures = [read_exposure(source) for source in sources]
-    full = max(saturated(exposure, config.full_pixel) for exposure in exposures)
+    share = max(saturated(exposure, config.full_pixel) for exposure in exposures)
     image = sum_exposures(exposures, source=str(sources[0].file))
+    if not np.isfinite(image).all():
+        raise InputError(f"{sources[0].file}: holds NaN or infinite pixels; replace them first")
     noise = estimate_noise(image)
     if fluorescence and config.runs("salt_and_pepper"):
         stage = config.salt_and_pepper
         image = remove_salt_and_pepper(
             image, size=stage.size, most_passes=stage.most_passes, source=sources[0].file
         ).image
-    return Acquired(image=image, saturated=full, exposures=len(exposures), noise=noise)
+    return Acquired(
+        image=image,
+        saturated=share,
+        exposures=len(exposures),
+        full=len(exposures) * (config.full_pixel or _most(exposures[0].dtype)),
+        noise=noise,
+    )
+
+
+def _most(dtype: np.dtype) -> float:
+    return float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
 
 
 def without_additive_dust(
@@ -107,7 +125,7 @@ def without_additive_dust(
 def correct(acquired: Acquired, estimates: Estimates, config: PreprocessConfig) -> np.ndarray:
     """Stages 2 to 5: an acquired plane to float32 [y, x], in counts above the sensor's offset."""
     image = without_additive_dust(acquired.image, estimates.additive_dust, config)
-    offset = (config.sensor_offset or 0.0) * acquired.exposures
+    image = image - np.float32((config.sensor_offset or 0.0) * acquired.exposures)
     if estimates.flat_field is not None:
-        image = correct_flat_field(image, estimates.flat_field, sensor_offset=offset)
+        image = correct_flat_field(image, estimates.flat_field)
     return remove_dust(image, estimates.dust) if estimates.dust is not None else image

@@ -2,17 +2,12 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.files import written_whole
-from isl.imaging.image import FluorescenceImage
-from isl.imaging.ome_tiff import write_ome_tiff
-from isl.imaging.read import read_picture
 from isl.preprocess import scratch
 from isl.preprocess.additive_dust import AdditiveDust, estimate_additive_dust
 from isl.preprocess.config import PreprocessConfig
@@ -21,13 +16,15 @@ from isl.preprocess.flat_field import estimate_flat_field, smooth
 from isl.preprocess.layout import PlaneSource
 from isl.preprocess.medians import pixelwise_median, sample_of
 from isl.preprocess.multiplicative_dust import estimate_dust
+from isl.preprocess.quality import CONTENT_SCALES
+from isl.preprocess.sharpness import smoothed
 from isl.preprocess.workers import Workers
 
-FOLDER = "estimates"
-_DUST_IMAGES = ("artifact", "background", "mask")
 # An error of the dust that would be seen: a tenth of the contrast that images are brought to.
 MOST_ERROR = 0.02
 _LEAST_OF_A_HALF = 3
+# Share of full pixels beyond which an image says nothing of light.
+MOST_SATURATED = 0.5
 # Background between specks of dust is smooth: blurred over this many of their diameters.
 _BACKGROUND_DIAMETERS = 1.0
 
@@ -54,9 +51,9 @@ class ChannelOfSet:
         return sum(map(len, self.planes))
 
 
-def needs_estimates(channel: ChannelOfSet, config: PreprocessConfig) -> bool:
-    """Whether some stage needs what the channel's images share."""
-    own = "additive_dust" if channel.fluorescence else "multiplicative_dust"
+def needs_estimates(*, fluorescence: bool, config: PreprocessConfig) -> bool:
+    """Whether some stage needs what a channel's images share."""
+    own = "additive_dust" if fluorescence else "multiplicative_dust"
     return config.runs("flat_field") or config.runs(own)
 
 
@@ -73,7 +70,7 @@ def estimate(
     come from one median: the flat field is the median, blurred; the dust is what is left of it.
 
     Args:
-        channel: The channel.
+        channel: The channel, for which `check_estimable` passed.
         config: Which stages run.
         folder: For unfinished arrays; emptied at the end.
         workers: Who does it.
@@ -82,89 +79,154 @@ def estimate(
     Raises:
         InputError: There are too few images, or they cannot be read.
     """
-    sample = [channel.planes[tile][z] for tile, z in _sample(channel, config)]
-    acquired = [folder / f"{number:05d}.acquired.npy" for number in range(len(sample))]
-    reduced = [folder / f"{number:05d}.npy" for number in range(len(sample))]
-    exposures = len(sample[0])
-    acquire_one = functools.partial(_acquire, config=config, fluorescence=channel.fluorescence)
-    for done, _ in enumerate(workers.map(acquire_one, zip(sample, acquired, strict=True)), 1):
-        progress(done, len(acquired))
+    acquired = _acquire_sample(channel, config, folder, workers, progress)
+    exposures = len(channel.planes[0][0])
     dust = _additive_dust(channel, acquired, config, exposures) if channel.fluorescence else None
+    reduced = [file.with_suffix(".reduced.npy") for file in acquired]
     reduce_one = functools.partial(_reduce, dust=dust, config=config)
     list(workers.map(reduce_one, zip(acquired, reduced, strict=True)))
-    median, error = _median(reduced)
+    median, errors = _median(reduced)
     scratch.remove(folder)
-    flat_field = dust_field = None
-    if config.runs("flat_field"):
-        flat = config.flat_field
-        flat_field = estimate_flat_field(
-            median,
-            divisor=flat.fluorescence_divisor if channel.fluorescence else flat.transmitted_divisor,
-            sensor_offset=(config.sensor_offset or 0.0) * exposures,
-        )
+    light = median - np.float32((config.sensor_offset or 0.0) * exposures)
+    flat_field = _flat_field(light, channel, config) if config.runs("flat_field") else None
+    dust_field = None
     if config.runs("multiplicative_dust") and not channel.fluorescence:
-        above = median - np.float32((config.sensor_offset or 0.0) * exposures)
-        dust_field = estimate_dust(above if flat_field is None else above / flat_field)
+        rest = light if flat_field is None else light / flat_field
+        dust_field = estimate_dust(rest, source=f"dust field of '{channel.name}'")
     notes = [f"additive dust: {dust.note}"] if dust is not None and dust.note else []
-    if dust_field is not None and error > MOST_ERROR:
+    if dust_field is not None and errors.pixel > MOST_ERROR:
         notes.append(
-            f"the median of {len(sample)} images is known to {error:.1%} a pixel, and what it errs "
-            "by is divided into every image as dust; give more images of other places (sample), or "
-            "leave multiplicative_dust out of 'stages'"
+            f"the median of {len(acquired)} images is known to {errors.pixel:.1%} a pixel, and "
+            "what it errs by is divided into every image as dust; give more images of other "
+            "places (sample), or leave multiplicative_dust out of 'stages'"
         )
     return Estimates(
         additive_dust=dust,
         flat_field=flat_field,
         dust=dust_field,
-        images=len(sample),
+        error=0.0 if dust_field is None else errors.content,
+        images=len(acquired),
         of=channel.count,
         notes=tuple(notes),
     )
 
 
-def _sample(channel: ChannelOfSet, config: PreprocessConfig) -> list[tuple[int, int]]:
-    """Tile and plane of each image of the sample, in the order of tiles.
+def _acquire_sample(
+    channel: ChannelOfSet,
+    config: PreprocessConfig,
+    folder: Path,
+    workers: Workers,
+    progress: Callable[[int, int], None],
+) -> list[Path]:
+    """The sample's images on disk, but for those that are not fit for it."""
+    sample = sample_of_set(channel, config)
+    files = [folder / f"{number:05d}.acquired.npy" for number in range(len(sample))]
+    one = functools.partial(_acquire, config=config, fluorescence=channel.fluorescence)
+    fit, unfit = [], []
+    for file, reason in zip(files, workers.map(one, zip(sample, files, strict=True)), strict=True):
+        if reason is None:
+            fit.append(file)
+        else:
+            unfit.append(reason)
+        progress(len(fit) + len(unfit), len(files))
+    _check_enough(channel, len(fit), unfit, config)
+    return fit
+
+
+def _flat_field(light: np.ndarray, channel: ChannelOfSet, config: PreprocessConfig) -> np.ndarray:
+    stage = config.flat_field
+    divisor = stage.fluorescence_divisor if channel.fluorescence else stage.transmitted_divisor
+    return estimate_flat_field(light, divisor=divisor, source=f"flat field of '{channel.name}'")
+
+
+def check_estimable(channel: ChannelOfSet, config: PreprocessConfig) -> None:
+    """What can be known before anything is read.
+
+    Raises:
+        InputError: The set is too small, or nothing says how large dust is in pixels.
+    """
+    _check_enough(channel, channel.count, [], config)
+    if channel.fluorescence and config.runs("additive_dust") and channel.pixel_size is None:
+        raise InputError(
+            "stage additive_dust: how large dust is in pixels follows from the pixel size, which "
+            "the files do not say; set pixel_size"
+        )
+
+
+def _check_enough(
+    channel: ChannelOfSet, count: int, unfit: Sequence[str], config: PreprocessConfig
+) -> None:
+    if count >= config.sample.least:
+        return
+    more = f" ({len(unfit)} others are not fit for it, e.g. {unfit[0]})" if unfit else ""
+    raise InputError(
+        f"channel '{channel.name}': {count} images are too few for a median over the set, which "
+        f"needs {config.sample.least}{more}; leave the stages flat_field, additive_dust and "
+        "multiplicative_dust out of 'stages', or set sample.least"
+    )
+
+
+def sample_of_set(channel: ChannelOfSet, config: PreprocessConfig) -> list[tuple[PlaneSource, ...]]:
+    """The exposures of each image that estimates are made from, in the order of tiles.
 
     Planes of one tile show the same cells, so every tile gives one before any gives two.
     """
-    if channel.count < config.sample.least:
-        raise InputError(
-            f"channel '{channel.name}': {channel.count} images are too few for a median over the "
-            f"set, which needs {config.sample.least}; leave the stages flat_field, additive_dust "
-            "and multiplicative_dust out of 'stages', or set sample.least"
-        )
     rounds = -(-config.sample.images // len(channel.planes))
     spread = [
-        (tile, (tile + turn) % len(planes))
+        planes[(tile + turn) % len(planes)]
         for tile, planes in enumerate(channel.planes)
         for turn in range(min(rounds, len(planes)))
     ]
     return list(sample_of(spread, config.sample.images, 0))
 
 
-def _median(files: Sequence[Path]) -> tuple[np.ndarray, float]:
-    """The median of each pixel, and how far it errs, relative: from the medians of two halves.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Errors:
+    """How far a median errs, relative, as standard deviations.
+
+    Attributes:
+        pixel: Of one pixel.
+        content: Between the scales at which `quality.content` looks for cells.
+    """
+
+    pixel: float = 0.0
+    content: float = 0.0
+
+
+def _median(files: Sequence[Path]) -> tuple[np.ndarray, _Errors]:
+    """The median of each pixel, and how far it errs: from the medians of two halves.
 
     The halves are of different tiles, but for the one in the middle.
     """
     images = [np.load(file, mmap_mode="r") for file in files]
     median = pixelwise_median(images)
     if len(images) < 2 * _LEAST_OF_A_HALF:
-        return median, 0.0
+        return median, _Errors()
     middle = len(images) // 2
     halves = pixelwise_median(images[:middle]), pixelwise_median(images[middle:])
     first, second = (half / half.mean() for half in halves)
     # What differs slowly between halves is illumination, which the flat field takes.
     fine = (first - second) - smooth(first - second, len(median) / 32)
-    return median, float(fine.std()) / 2
+    narrow, wide = (smoothed(first - second, scale, None) for scale in CONTENT_SCALES)
+    return median, _Errors(pixel=float(fine.std()) / 2, content=float((narrow - wide).std()) / 2)
 
 
 def _acquire(
     item: tuple[tuple[PlaneSource, ...], Path], *, config: PreprocessConfig, fluorescence: bool
-) -> None:
+) -> str | None:
+    """Keeps an image of the sample on disk, or says why it is not fit for it."""
     sources, file = item
-    if not scratch.is_saved(file):
-        scratch.save(file, acquire(sources, config, fluorescence=fluorescence).image)
+    if scratch.is_saved(file):
+        return None
+    try:
+        acquired = acquire(sources, config, fluorescence=fluorescence)
+    except InputError as error:
+        # Its field will fail, with this reason; the others need not.
+        return str(error)
+    if acquired.saturated > MOST_SATURATED:
+        return f"{sources[0].file}: {acquired.saturated:.0%} of it is saturated"
+    scratch.save(file, acquired.image)
+    return None
 
 
 def _reduce(
@@ -179,11 +241,7 @@ def _additive_dust(
 ) -> AdditiveDust | None:
     if not config.runs("additive_dust"):
         return None
-    if channel.pixel_size is None:
-        raise InputError(
-            "stage additive_dust: how large dust is in pixels follows from the pixel size, which "
-            "the files do not say; set pixel_size"
-        )
+    assert channel.pixel_size is not None
     stage = config.additive_dust
     diameter = stage.disk_diameter / channel.pixel_size
     offset = config.sensor_offset
@@ -193,74 +251,5 @@ def _additive_dust(
         disk_diameter=diameter,
         most_share=stage.most_share,
         background_sigma=_BACKGROUND_DIAMETERS * diameter,
-    )
-
-
-def save_estimates(folder: Path, channel: str, estimates: Estimates) -> None:
-    """Writes a channel's estimates as float32 TIFFs, which Fiji opens, and CHANNEL.json last.
-
-    Raises:
-        InputError: They cannot be written.
-    """
-    pictures: dict[str, tuple[np.ndarray, ...]] = {}
-    if estimates.additive_dust is not None:
-        dust = estimates.additive_dust
-        pictures["additive_dust"] = tuple(getattr(dust, name) for name in _DUST_IMAGES)
-    if estimates.flat_field is not None:
-        pictures["flat_field"] = (estimates.flat_field,)
-    if estimates.dust is not None:
-        pictures["dust"] = (estimates.dust,)
-    for name, channels in pictures.items():
-        labels = _DUST_IMAGES if len(channels) > 1 else (name,)
-        write_ome_tiff(
-            folder / f"{channel}.{name}.ome.tif",
-            FluorescenceImage(
-                name=channel, channels=np.stack(channels, dtype=np.float32), labels=labels
-            ),
-            overwrite=True,
-        )
-    dust = estimates.additive_dust
-    said = {
-        "images": estimates.images,
-        "of": estimates.of,
-        "notes": estimates.notes,
-        "pictures": list(pictures),
-        "additive_dust": None
-        if dust is None
-        else {
-            field.name: getattr(dust, field.name)
-            for field in dataclasses.fields(dust)
-            if field.name not in _DUST_IMAGES
-        },
-    }
-    with written_whole(folder / f"{channel}.json", overwrite=True) as unfinished:
-        unfinished.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-
-
-def has_estimates(folder: Path, channel: str) -> bool:
-    """Whether `save_estimates` finished."""
-    return (folder / f"{channel}.json").is_file()
-
-
-@functools.lru_cache(maxsize=8)
-def load_estimates(folder: Path, channel: str) -> Estimates:
-    """What `save_estimates` wrote; kept in memory, since every tile needs it."""
-    said = json.loads((folder / f"{channel}.json").read_text(encoding="utf-8"))
-    pictures = {
-        name: read_picture(folder / f"{channel}.{name}.ome.tif").array[0, :, 0]
-        for name in said["pictures"]
-    }
-    dust = None
-    if said["additive_dust"] is not None:
-        artifact, background, mask = pictures["additive_dust"]
-        dust = AdditiveDust(
-            artifact=artifact, background=background, mask=mask > 0, **said["additive_dust"]
-        )
-    return Estimates(
-        additive_dust=dust,
-        flat_field=pictures["flat_field"][0] if "flat_field" in pictures else None,
-        dust=pictures["dust"][0] if "dust" in pictures else None,
-        images=said["images"],
-        of=said["of"],
-        notes=tuple(said["notes"]),
+        source=f"additive dust of '{channel.name}'",
     )

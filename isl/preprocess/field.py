@@ -1,28 +1,27 @@
 """One field from raw tiles to a stack, its labels and a record of what was done."""
 
 import dataclasses
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from isl.errors import InputError, unknown
 from isl.imaging.image import FluorescenceImage, PixelSize, ZStack
-from isl.preprocess import scratch
+from isl.preprocess import estimate_files, scratch
 from isl.preprocess.canvas import plan_canvas
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.layout import RawField
+from isl.preprocess.measures import measure_field, measure_planes
 from isl.preprocess.mosaic import Work, covered_by_tiles, put_together
-from isl.preprocess.placement import Placed, place_tiles
-from isl.preprocess.plane_choice import PlaneChoice, choose_planes
+from isl.preprocess.placement import Placed, place_tiles, scaled_size
+from isl.preprocess.plan import channels_of, choose
 from isl.preprocess.previews import write_previews
-from isl.preprocess.quality import Measures, content, uneven
-from isl.preprocess.record import FieldRecord, MeasuredLink, PlacedTile, write_record
+from isl.preprocess.record import FieldRecord, write_record
 from isl.preprocess.registration import Shift
-from isl.preprocess.sharpness import index_of_sharpest, sharpness
+from isl.preprocess.sharpness import index_of_sharpest
 from isl.preprocess.stored import (
     Canvases,
+    Stored,
     measure_registration,
     store_labels,
     store_transmitted,
@@ -67,26 +66,6 @@ def files_of(folder: Path, name: str) -> FieldFiles:
     )
 
 
-def channels_of(field: RawField, config: PreprocessConfig) -> dict[str, bool]:
-    """The channels of a field that are worked on, and whether each is fluorescence.
-
-    Raises:
-        InputError: The field lacks one that the configuration names, or a label of it has several
-            planes that are not projected.
-    """
-    labels = config.labels or tuple(each for each in field.planes if each != config.transmitted)
-    for channel in (config.transmitted, *labels):
-        if channel not in field.planes:
-            raise InputError(f"field '{field.name}': {unknown('channel', channel, field.planes)}")
-    for label in labels:
-        if field.planes[label] > 1 and not config.runs("projection"):
-            raise InputError(
-                f"field '{field.name}': '{label}' has {field.planes[label]} planes, and a label is "
-                "one image; add the stage projection to 'stages'"
-            )
-    return {config.transmitted: False, **dict.fromkeys(labels, True)}
-
-
 def process_field(
     field: RawField,
     config: PreprocessConfig,
@@ -115,9 +94,10 @@ def process_field(
     placed = place_tiles(field, tiles, config, workers)
     canvases = _put_together(field, channels, tiles, placed, config, folder, workers)
 
-    found = _measured_planes(canvases, config.transmitted, workers)
-    sharpest = index_of_sharpest([sharp for sharp, _ in found])
-    planes = _chosen(field, len(found), sharpest, config)
+    shared = estimate_files.load_estimates(run / estimate_files.FOLDER, config.transmitted)
+    found = measure_planes(canvases, config.transmitted, shared.error, workers)
+    sharpest = index_of_sharpest([plane.sharpness for plane in found])
+    planes = choose(field, sharpest, config)
     shifts = measure_registration(
         canvases, config.transmitted, sharpest, labels, config.registration.search
     )
@@ -128,13 +108,7 @@ def process_field(
     z_step = _scaled(config.z_step or field.z_step, planes.spacing)
     size = None if pixel_size is None else PixelSize(y=pixel_size, x=pixel_size, z=z_step)
     stack = ZStack(name=field.name, planes=light.images, pixel_size=size, modality=config.modality)
-    fluorescence = FluorescenceImage(
-        name=field.name,
-        channels=dyes.images,
-        labels=labels,
-        measured=np.broadcast_to(measured, dyes.images.shape) if labels else measured[None],
-        pixel_size=None if size is None else dataclasses.replace(size, z=None),
-    )
+    fluorescence = _fluorescence(field.name, dyes, labels, measured, size)
     files = files_of(run / FIELDS, field.name)
     write_images(files.stack, files.labels, files.measured, stack, fluorescence)
     record = FieldRecord(
@@ -146,10 +120,10 @@ def process_field(
         pixel_size=pixel_size,
         z_step=z_step,
         planes=planes.planes,
-        sharpness=tuple(sharp for sharp, _ in found),
+        sharpness=tuple(plane.sharpness for plane in found),
         sharpest=sharpest,
-        tiles=_placed_tiles(field, placed),
-        links=_measured_links(placed),
+        tiles=placed.tiles(field),
+        links=placed.measured_links(),
         covered=float(canvases.covered.mean()),
         exposures={channel: tiles[channel].exposures for channel in channels},
         normalization={
@@ -157,7 +131,9 @@ def process_field(
             **{label: (each,) for label, each in zip(labels, dyes.normalization, strict=True)},
         },
         registration=shifts,
-        measures=_measures(field.name, canvases, config, tiles, placed, found, labels, shifts),
+        measures=measure_field(
+            field.name, canvases, config.transmitted, tiles, placed.placement, found, shifts
+        ),
         warnings=(*field.warnings, *filter(None, (planes.note,)), *_shift_warnings(shifts, config)),
     )
     write_previews(files.preview, files.offsets, field, record, stack, fluorescence, config)
@@ -175,9 +151,10 @@ def _put_together(
     folder: Path,
     workers: Workers,
 ) -> Canvases:
-    size = (field.size[0] // config.factor, field.size[1] // config.factor)
-    canvas = plan_canvas(placed.placement.positions, size)
-    files = {channel: folder / f"{channel}.canvas.npy" for channel in channels}
+    canvas = plan_canvas(placed.placement.positions, scaled_size(field, config))
+    files = {
+        channel: folder / f"{scratch.file_name_of(channel)}.canvas.npy" for channel in channels
+    }
     work = [
         Work(
             files=tiles[channel].files,
@@ -188,111 +165,32 @@ def _put_together(
         for channel, fluorescence in channels.items()
     ]
     list(workers.map(put_together, work))
-    full = config.full_pixel or (
-        float(np.iinfo(field.dtype).max) if field.dtype.kind == "u" else 1.0
-    )
     return Canvases(
         canvas=canvas,
         files=files,
         covered=covered_by_tiles(canvas),
-        full_scale={channel: full * tiles[channel].exposures for channel in channels},
+        full_scale={channel: tiles[channel].full for channel in channels},
     )
 
 
-def _measured_planes(
-    canvases: Canvases, channel: str, workers: Workers
-) -> list[tuple[float, float]]:
-    """Sharpness and content of every plane of a channel."""
-    file = canvases.files[channel]
-    one = functools.partial(_measured_plane, file=file, covered=canvases.covered)
-    return list(workers.map(one, range(scratch.shape_of(file)[0])))
-
-
-def _measured_plane(plane: int, *, file: Path, covered: np.ndarray) -> tuple[float, float]:
-    image = scratch.load(file, plane=plane)
-    return sharpness(image, covered), content(image, covered)
-
-
-def _chosen(
-    field: RawField, available: int, sharpest: int, config: PreprocessConfig
-) -> PlaneChoice:
-    if config.planes.count is None:
-        return PlaneChoice(planes=tuple(range(available)), spacing=1, shifted=0)
-    return choose_planes(
-        available,
-        config.planes.count,
-        sharpest,
-        config.planes.spacing,
-        source=f"field '{field.name}'",
+def _fluorescence(
+    name: str,
+    dyes: Stored,
+    labels: tuple[str, ...],
+    measured: np.ndarray,
+    size: PixelSize | None,
+) -> FluorescenceImage:
+    return FluorescenceImage(
+        name=name,
+        channels=dyes.images,
+        labels=labels,
+        measured=np.broadcast_to(measured, dyes.images.shape) if labels else measured[None],
+        pixel_size=None if size is None else dataclasses.replace(size, z=None),
     )
 
 
 def _scaled(length: float | None, factor: int) -> float | None:
     return None if length is None else length * factor
-
-
-def _placed_tiles(field: RawField, placed: Placed) -> tuple[PlacedTile, ...]:
-    nominal = placed.nominal - placed.nominal.min(axis=0)
-    return tuple(
-        PlacedTile(
-            name=tile.name,
-            nominal=(float(nominal[number, 0]), float(nominal[number, 1])),
-            position=(
-                float(placed.placement.positions[number, 0]),
-                float(placed.placement.positions[number, 1]),
-            ),
-            anchored=number in placed.placement.anchored,
-        )
-        for number, tile in enumerate(field.tiles)
-    )
-
-
-def _measured_links(placed: Placed) -> tuple[MeasuredLink, ...]:
-    found = zip(placed.links, placed.placement.residuals, placed.placement.trusted, strict=True)
-    return tuple(
-        MeasuredLink(
-            tiles=(link.i, link.j),
-            offset=(float(link.offset[0]), float(link.offset[1])),
-            confidence=float(link.confidence),
-            residual=float(residual),
-            trusted=bool(trusted),
-        )
-        for link, residual, trusted in found
-    )
-
-
-def _measures(
-    name: str,
-    canvases: Canvases,
-    config: PreprocessConfig,
-    tiles: Mapping[str, CorrectedTiles],
-    placed: Placed,
-    found: Sequence[tuple[float, float]],
-    labels: Sequence[str],
-    shifts: Mapping[str, Shift],
-) -> Measures:
-    sharp = [each for each, _ in found]
-    sharpest = index_of_sharpest(sharp)
-    trusted = placed.placement.trusted
-    residuals = placed.placement.residuals[trusted]
-    known = [shift.length for shift in shifts.values() if shift.known]
-    in_labels = [
-        content(scratch.load(canvases.files[label], plane=0), canvases.covered, tiles[label].noise)
-        for label in labels
-    ]
-    light = scratch.load(canvases.files[config.transmitted], plane=sharpest)
-    return Measures(
-        field=name,
-        sharpness=sharp[sharpest],
-        sharpest_plane=sharpest,
-        content=max(each for _, each in found),
-        label_content=min(in_labels) if in_labels else None,
-        saturated=max(each.saturated for each in tiles.values()),
-        uneven=uneven(light, canvases.covered),
-        stitching_residual=float(np.sqrt(np.mean(residuals**2))) if len(residuals) else None,
-        trusted_links=float(np.mean(trusted)) if len(trusted) else None,
-        registration_shift=max(known) if known else None,
-    )
 
 
 def _shift_warnings(shifts: Mapping[str, Shift], config: PreprocessConfig) -> list[str]:

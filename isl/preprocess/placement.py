@@ -13,6 +13,7 @@ from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.layout import RawField
 from isl.preprocess.neighbours import neighbouring
 from isl.preprocess.offsets import Offset, measure_offset
+from isl.preprocess.record import MeasuredLink, PlacedTile
 from isl.preprocess.springs import Link, Placement, solve_positions
 from isl.preprocess.tiles import CorrectedTiles
 from isl.preprocess.workers import Workers
@@ -29,13 +30,53 @@ class Placed:
         nominal: float64 [n, 2], where they should, in pixels of the result.
         links: What neighbours say of each other.
         placement: Where they are.
-        compared: Channel and plane whose pictures were compared.
     """
 
     nominal: np.ndarray
     links: tuple[Link, ...]
     placement: Placement
-    compared: tuple[str, int]
+
+    def tiles(self, field: RawField) -> tuple[PlacedTile, ...]:
+        """For the field's record."""
+        nominal = self.nominal - self.nominal.min(axis=0)
+        return tuple(
+            PlacedTile(
+                name=tile.name,
+                nominal=_pair(nominal[number]),
+                position=_pair(self.placement.positions[number]),
+                anchored=number in self.placement.anchored,
+            )
+            for number, tile in enumerate(field.tiles)
+        )
+
+    def measured_links(self) -> tuple[MeasuredLink, ...]:
+        """For the field's record."""
+        found = zip(self.links, self.placement.residuals, self.placement.trusted, strict=True)
+        return tuple(
+            MeasuredLink(
+                tiles=(link.i, link.j),
+                offset=_pair(link.offset),
+                confidence=float(link.confidence),
+                residual=float(residual),
+                trusted=bool(trusted),
+            )
+            for link, residual, trusted in found
+        )
+
+
+def _pair(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    return float(values[0]), float(values[1])
+
+
+def check_placing(field: RawField, config: PreprocessConfig) -> None:
+    """What can be known of a field's placing before any pixel is read.
+
+    Raises:
+        InputError: The channel or plane to compare is not there, or no tiles overlap.
+    """
+    if len(field.tiles) > 1:
+        _compared(field, config)
+        _pairs(field, config)
 
 
 def place_tiles(
@@ -47,20 +88,14 @@ def place_tiles(
     """Measures how neighbours lie to each other and finds the positions that agree best.
 
     Raises:
-        InputError: The channel or plane to compare is not there, or no neighbours overlap.
+        InputError: The channel or plane to compare is not there, or no tiles overlap.
     """
-    factor = config.factor
-    nominal = np.array([tile.position for tile in field.tiles], np.float64) / factor
-    size = (field.size[0] // factor, field.size[1] // factor)
+    nominal = _nominal(field, config)
+    if len(field.tiles) == 1:
+        return Placed(nominal=nominal, links=(), placement=solve_positions(1, (), nominal))
     channel, plane = _compared(field, config)
-    search = max(2, round(config.stitching.search / factor))
-    least = min(LEAST_OVERLAP, *size)
-    pairs = neighbouring(nominal, size, least_overlap=least) if len(nominal) > 1 else ()
-    if len(nominal) > 1 and not pairs:
-        raise InputError(
-            f"field '{field.name}': no tiles overlap by {least * factor} pixels where the layout "
-            "puts them; check layout.overlap, or leave the stage stitching out of 'stages'"
-        )
+    pairs = _pairs(field, config)
+    search = max(2, round(config.stitching.search / config.factor))
     one = functools.partial(
         _measure,
         files=tiles[channel].files,
@@ -76,8 +111,29 @@ def place_tiles(
         nominal=nominal,
         links=links,
         placement=solve_positions(len(nominal), links, nominal),
-        compared=(channel, plane),
     )
+
+
+def _nominal(field: RawField, config: PreprocessConfig) -> np.ndarray:
+    return np.array([tile.position for tile in field.tiles], np.float64) / config.factor
+
+
+def _pairs(field: RawField, config: PreprocessConfig) -> tuple[tuple[int, int], ...]:
+    """Neighbours, which overlap by enough to be compared."""
+    size = scaled_size(field, config)
+    least = min(LEAST_OVERLAP, *size)
+    pairs = neighbouring(_nominal(field, config), size, least_overlap=least)
+    if not pairs:
+        raise InputError(
+            f"field '{field.name}': no tiles overlap by {least * config.factor} pixels where the "
+            "layout puts them; check layout.overlap, or leave the stage stitching out of 'stages'"
+        )
+    return pairs
+
+
+def scaled_size(field: RawField, config: PreprocessConfig) -> tuple[int, int]:
+    """Y, X of a tile after stage 3."""
+    return field.size[0] // config.factor, field.size[1] // config.factor
 
 
 def _compared(field: RawField, config: PreprocessConfig) -> tuple[str, int]:

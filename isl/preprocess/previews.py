@@ -68,5 +68,6 @@ def _as_acquired(field: RawField, record: FieldRecord, config: PreprocessConfig)
         y, x = int(top), int(left)
         small = small[: canvas.shape[0] - y, : canvas.shape[1] - x]
         canvas[y : y + small.shape[0], x : x + small.shape[1]] = small
-    low, high = np.percentile(canvas[canvas > 0] if canvas.any() else canvas, _PERCENTILES)
+    lit = canvas[canvas > 0]
+    low, high = np.percentile(lit if lit.size else canvas, _PERCENTILES)
     return (canvas - low) / max(float(high - low), 1e-6)

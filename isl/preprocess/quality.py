@@ -6,6 +6,7 @@ decisions go into a table that people may edit and hand back.
 
 import csv
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -99,7 +100,11 @@ class Decision:
 
 
 def content(
-    image: np.ndarray, covered: np.ndarray | None = None, noise: Noise | None = None
+    image: np.ndarray,
+    covered: np.ndarray | None = None,
+    noise: Noise | None = None,
+    *,
+    imprint: float = 0.0,
 ) -> float:
     """Share of pixels that show more than noise.
 
@@ -111,6 +116,8 @@ def content(
         image: Integers or floats [Y, X], in any unit.
         covered: bool [Y, X], where the image shows something; None: everywhere.
         noise: Of the image, had its slow part been white; None: measured.
+        imprint: Deviation, in the image's unit and between `CONTENT_SCALES`, of what corrections
+            left in it of other images' cells; no more content than noise is.
     """
     image = image.astype(np.float32)
     seen = image if covered is None else image[covered]
@@ -124,7 +131,7 @@ def content(
     if noise is None:
         own, halved = estimate_noise(image, covered), _halved_noise(image, covered)
         noise = Noise(deviation=max(own.deviation, 2 * halved.deviation))
-    threshold = CONTENT_DEVIATIONS * noise.after(*CONTENT_SCALES)
+    threshold = CONTENT_DEVIATIONS * math.hypot(noise.after(*CONTENT_SCALES), imprint)
     shown = np.abs(narrow - wide) > max(threshold, _ROUNDING * brightest)
     return float((shown if covered is None else shown[covered]).mean())
 

@@ -6,7 +6,9 @@ A file is mapped only while a part of it is copied, so that the system never cou
 
 import contextlib
 import json
+import re
 import shutil
+import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,11 @@ def save(path: Path, array: np.ndarray, notes: Mapping[str, Any] | None = None) 
         with written_whole(path.with_suffix(".json"), overwrite=True) as unfinished:
             unfinished.write_text(json.dumps(notes), encoding="utf-8")
     with written_whole(path, overwrite=True) as unfinished, unfinished.open("wb") as file:
-        np.save(file, array)
+        array = np.ascontiguousarray(array)
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(file, header)
+        # Not np.save: where the disk is full that does not say so.
+        file.write(array.data)
 
 
 @contextlib.contextmanager
@@ -81,6 +87,14 @@ def load(path: Path, *, plane: int | None = None, rows: slice = EVERYTHING) -> n
 def notes_of(path: Path) -> dict[str, Any]:
     """What `save` was told beside the array."""
     return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+_UNSAFE = re.compile(r"[^\w .+()-]")
+
+
+def file_name_of(channel: str) -> str:
+    """A channel's name as a part of file names: what those cannot hold is %-encoded."""
+    return _UNSAFE.sub(lambda found: urllib.parse.quote(found[0], safe=""), channel)
 
 
 def remove(folder: Path) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.preprocess import estimates as estimates_of_set
-from isl.preprocess import scratch
+from isl.preprocess import estimate_files, scratch
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.correction import Estimates, acquire, correct
+from isl.preprocess.correction import acquire, correct
 from isl.preprocess.layout import PlaneSource, RawField
 from isl.preprocess.sharpness import Noise
 from isl.preprocess.workers import Workers
@@ -25,6 +24,7 @@ class CorrectedTiles:
         files: float32 [Z, y, x] of each tile, in counts.
         saturated: Share of the raw pixels that are full, over all tiles and planes.
         exposures: Summed in every plane.
+        full: Counts of a full pixel of their sum.
         noise: In the slow part of a corrected image, as if all of it were white: its own where it
             was filtered is not.
     """
@@ -32,6 +32,7 @@ class CorrectedTiles:
     files: tuple[Path, ...]
     saturated: float
     exposures: int
+    full: float
     noise: Noise
 
 
@@ -61,7 +62,7 @@ def correct_tiles(
     work = [
         _Work(
             planes=tuple(tile.images[channel, z] for z in range(field.planes[channel])),
-            file=folder / f"{channel}.{number:04d}.npy",
+            file=folder / f"{scratch.file_name_of(channel)}.{number:04d}.npy",
             channel=channel,
             fluorescence=channels[channel],
         )
@@ -88,18 +89,14 @@ class _Work:
 def _correct_tile(work: _Work, *, config: PreprocessConfig, run: Path) -> None:
     if scratch.is_saved(work.file):
         return
-    kept = run / estimates_of_set.FOLDER
-    shared = (
-        estimates_of_set.load_estimates(kept, work.channel)
-        if estimates_of_set.has_estimates(kept, work.channel)
-        else Estimates()
-    )
-    corrected, saturated, noise = [], [], []
+    shared = estimate_files.load_estimates(run / estimate_files.FOLDER, work.channel)
+    corrected, saturated, noise, full = [], [], [], 0.0
     for sources in work.planes:
         acquired = acquire(sources, config, fluorescence=work.fluorescence)
         corrected.append(correct(acquired, shared, config))
         saturated.append(acquired.saturated)
         noise.append(acquired.noise.deviation)
+        full = acquired.full
     # Averages of factor x factor pixels have so much less; a median filter leaves the slow part of
     # white noise, which it makes larger than an average would by pi / 2.
     filtered = work.fluorescence and config.runs("salt_and_pepper")
@@ -107,6 +104,7 @@ def _correct_tile(work: _Work, *, config: PreprocessConfig, run: Path) -> None:
     notes = {
         "saturated": float(np.mean(saturated)),
         "exposures": len(work.planes[0]),
+        "full": full,
         "noise": float(np.mean(noise)) * left,
     }
     scratch.save(work.file, np.stack(corrected), notes)
@@ -118,5 +116,6 @@ def _gathered(files: list[Path]) -> CorrectedTiles:
         files=tuple(files),
         saturated=float(np.mean([each["saturated"] for each in notes])),
         exposures=notes[0]["exposures"],
+        full=notes[0]["full"],
         noise=Noise(deviation=float(np.median([each["noise"] for each in notes]))),
     )

@@ -1,0 +1,129 @@
+"""Estimates as files: pictures that Fiji opens, and what is to be said of them."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from isl.imaging.files import written_whole
+from isl.imaging.image import FluorescenceImage
+from isl.imaging.ome_tiff import write_ome_tiff
+from isl.imaging.read import read_picture
+from isl.preprocess import scratch
+from isl.preprocess.additive_dust import AdditiveDust
+from isl.preprocess.correction import Estimates
+
+FOLDER = "estimates"
+_DUST_IMAGES = ("artifact", "background", "mask")
+
+
+def save_estimates(folder: Path, channel: str, estimates: Estimates, inputs: str) -> None:
+    """Writes a channel's estimates as float32 TIFFs, which Fiji opens, and CHANNEL.json last.
+
+    Args:
+        folder: Of all estimates.
+        channel: Its name.
+        estimates: To write.
+        inputs: Digest of what they were made from.
+
+    Raises:
+        InputError: They cannot be written.
+    """
+    pictures: dict[str, tuple[np.ndarray, ...]] = {}
+    if estimates.additive_dust is not None:
+        dust = estimates.additive_dust
+        pictures["additive_dust"] = tuple(getattr(dust, name) for name in _DUST_IMAGES)
+    if estimates.flat_field is not None:
+        pictures["flat_field"] = (estimates.flat_field,)
+    if estimates.dust is not None:
+        pictures["dust"] = (estimates.dust,)
+    for name, channels in pictures.items():
+        labels = _DUST_IMAGES if len(channels) > 1 else (name,)
+        write_ome_tiff(
+            _picture_in(folder, channel, name),
+            FluorescenceImage(
+                name=channel, channels=np.stack(channels, dtype=np.float32), labels=labels
+            ),
+            overwrite=True,
+        )
+    dust = estimates.additive_dust
+    said = {
+        "inputs": inputs,
+        "error": estimates.error,
+        "images": estimates.images,
+        "of": estimates.of,
+        "notes": estimates.notes,
+        "pictures": list(pictures),
+        "additive_dust": None
+        if dust is None
+        else {
+            field.name: getattr(dust, field.name)
+            for field in dataclasses.fields(dust)
+            if field.name not in _DUST_IMAGES
+        },
+    }
+    with written_whole(_said_in(folder, channel), overwrite=True) as unfinished:
+        unfinished.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+
+
+def has_estimates(folder: Path, channel: str) -> bool:
+    """Whether `save_estimates` finished."""
+    return _said_in(folder, channel).is_file()
+
+
+def inputs_of_estimates(folder: Path, channel: str) -> str:
+    """What `save_estimates` was told they were made from."""
+    return json.loads(_said_in(folder, channel).read_text(encoding="utf-8"))["inputs"]
+
+
+def digest_of_estimates(folder: Path, channel: str) -> str:
+    """Digest of a channel's files; the same estimates have the same."""
+    digest = hashlib.sha256()
+    said = _said_in(folder, channel)
+    pictures = json.loads(said.read_text(encoding="utf-8"))["pictures"]
+    for file in (said, *(_picture_in(folder, channel, name) for name in pictures)):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def load_estimates(folder: Path, channel: str) -> Estimates:
+    """What `save_estimates` wrote, kept in memory, since every tile needs it; or else nothing."""
+    if not has_estimates(folder, channel):
+        return Estimates()
+    return _load(folder, channel, _said_in(folder, channel).stat().st_mtime_ns)
+
+
+def _said_in(folder: Path, channel: str) -> Path:
+    return folder / f"{scratch.file_name_of(channel)}.json"
+
+
+def _picture_in(folder: Path, channel: str, name: str) -> Path:
+    return folder / f"{scratch.file_name_of(channel)}.{name}.ome.tif"
+
+
+@functools.lru_cache(maxsize=8)
+def _load(folder: Path, channel: str, written: int) -> Estimates:
+    """As `load_estimates`, of what was written at that time."""
+    said = json.loads(_said_in(folder, channel).read_text(encoding="utf-8"))
+    pictures = {
+        name: read_picture(_picture_in(folder, channel, name)).array[0, :, 0]
+        for name in said["pictures"]
+    }
+    dust = None
+    if said["additive_dust"] is not None:
+        artifact, background, mask = pictures["additive_dust"]
+        dust = AdditiveDust(
+            artifact=artifact, background=background, mask=mask > 0, **said["additive_dust"]
+        )
+    return Estimates(
+        additive_dust=dust,
+        flat_field=pictures["flat_field"][0] if "flat_field" in pictures else None,
+        dust=pictures["dust"][0] if "dust" in pictures else None,
+        error=said["error"],
+        images=said["images"],
+        of=said["of"],
+        notes=tuple(said["notes"]),
+    )

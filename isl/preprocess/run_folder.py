@@ -1,0 +1,131 @@
+"""The folder of a run: one run at a time, of one set of settings, nothing of a person's lost."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from isl.config import to_toml
+from isl.errors import InputError
+from isl.imaging.files import written_whole
+from isl.preprocess import estimate_files, scratch
+from isl.preprocess.config import PreprocessConfig
+from isl.preprocess.field import FIELDS
+from isl.preprocess.layout import PlaneSource
+from isl.preprocess.quality import Decision, Measures, write_decisions
+
+SETTINGS = "settings.toml"
+DECISIONS = "quality.csv"
+MANIFEST = "dataset.toml"
+REPORT = "report.html"
+NORMALIZATION = "normalization.json"
+_LOCK = ".lock"
+_DIGEST = ".quality.sha256"
+# What may change without a field having to be done again, as it is without a configuration.
+_DEFAULTS = {
+    name: PreprocessConfig.model_fields[name].get_default()
+    for name in ("description", "quality", "decisions", "split")
+}
+
+
+@contextlib.contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keeps other runs out of the folder, and clears away what a killed one left half written.
+
+    Raises:
+        InputError: Another run is there, or nothing can be written there.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / _LOCK).open("w")
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"{out}: another run is writing there; wait for it, or give another --out"
+            ) from error
+        for folder in (out, out / FIELDS, out / estimate_files.FOLDER):
+            for left in folder.glob(".*.partial"):
+                left.unlink(missing_ok=True)
+        yield
+
+
+def check_settings(config: PreprocessConfig, out: Path) -> None:
+    """Keeps what decides on pixels; refuses to mix what was made with other settings.
+
+    Raises:
+        InputError: Fields of other settings are there.
+    """
+    bound = to_toml(config.model_copy(update=_DEFAULTS))
+    kept = out / SETTINGS
+    if kept.exists() and kept.read_text(encoding="utf-8") == bound:
+        return
+    done = any((out / FIELDS).glob("*.json"))
+    if kept.exists() and done:
+        raise InputError(
+            f"{out}: holds a run of other settings (see {SETTINGS}); name another folder, or "
+            "remove this one"
+        )
+    if not kept.exists() and (done or (out / MANIFEST).exists()):
+        raise InputError(f"{out}: holds other fields; name another folder")
+    # No field is done: what else is there was made for other settings, and soon again.
+    for folder in (scratch.FOLDER, estimate_files.FOLDER):
+        scratch.remove(out / folder)
+    with written_whole(kept, overwrite=True) as unfinished:
+        unfinished.write_text(bound, encoding="utf-8")
+
+
+def check_table(out: Path) -> None:
+    """Refuses to write over a table of decisions that a person has edited.
+
+    Raises:
+        InputError: It was.
+    """
+    table, digest = out / DECISIONS, out / _DIGEST
+    if not table.exists():
+        return
+    written = digest.read_text(encoding="utf-8").split() if digest.exists() else []
+    if _digest(table) not in written:
+        raise InputError(
+            f"{table}: was edited; copy it elsewhere and name it as 'decisions' in the "
+            "configuration, or remove it"
+        )
+
+
+def write_table(out: Path, decisions: Sequence[Decision], measures: Sequence[Measures]) -> None:
+    """Writes the table of decisions, and first what it will be known by.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    table, unfinished_table = out / DECISIONS, out / f".{DECISIONS}"
+    write_decisions(unfinished_table, decisions, measures, overwrite=True)
+    known = [_digest(file) for file in (table, unfinished_table) if file.exists()]
+    with written_whole(out / _DIGEST, overwrite=True) as unfinished:
+        unfinished.write_text("\n".join(known) + "\n", encoding="utf-8")
+    os.replace(unfinished_table, table)
+
+
+def digest_of_files(sources: Iterable[PlaneSource]) -> str:
+    """Digest of the names, sizes and times of files.
+
+    Raises:
+        InputError: One of them is gone.
+    """
+    digest = hashlib.sha256()
+    for file in sorted({source.file for source in sources}):
+        try:
+            found = file.stat()
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
+        digest.update(f"{file} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

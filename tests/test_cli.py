@@ -109,7 +109,7 @@ def test_help_of_predict_names_every_option(capsys):
     printed = capsys.readouterr().out
     options = (
         "out model labels statistics stitch border normalize dtype tile axes channel planes "
-        "pixel-size resample allow-mismatch renormalize device dry-run overwrite resume"
+        "pixel-size resample allow-mismatch renormalize memory device dry-run overwrite resume"
     )
     for option in options.split():
         assert f"--{option}" in printed

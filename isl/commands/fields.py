@@ -3,33 +3,35 @@
 import dataclasses
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import jax
 
 from isl.commands.failures import report_failures
 from isl.commands.preview import preview_panels
 from isl.commands.progress import FieldProgress
 from isl.devices import use_device
 from isl.errors import InputError, unknown
-from isl.imaging.image import Movie, PixelSize, ZStack
+from isl.imaging.image import PixelSize
 from isl.imaging.preview import write_preview
-from isl.imaging.read import find_inputs, read_transmitted
+from isl.imaging.read import find_inputs, open_transmitted
 from isl.imaging.tiff import write_ome_tiff
+from isl.labeling.memory import memory_budget
 from isl.labeling.model import Model, ModelConfig, load_model, read_model_config
 from isl.labeling.options import Options, check_options
 from isl.labeling.outputs import (
     PIXEL_TYPES,
     FieldFiles,
-    as_stored,
     check_files,
     files_of,
     written_together,
 )
-from isl.labeling.predict import Prediction, plan_field, predict_field
+from isl.labeling.plan import FieldPlan, plan_field
+from isl.labeling.predict import Outcome, outcome, predict_into
 from isl.labeling.provenance import Call, as_text, content_hash, is_done, record
+from isl.labeling.source import TransmittedField, field_of_picture, held, measure
+from isl.labeling.stored import StoredPrediction, thinned_plane, thinning
 from isl.model_folder import model_directory
 
 # The bundled model that was trained on real cells.
@@ -52,6 +54,7 @@ class Request:
     normalize: str | None = None
     dtype: str = "uint16"
     tile: str = "auto"
+    memory: float | None = None
     axes: str | None = None
     channel: str | None = None
     planes: tuple[int, ...] | None = None
@@ -83,6 +86,7 @@ def predict_fields(request: Request) -> int:
     directory = model_directory(request.model or DEFAULT_MODEL)
     config = read_model_config(directory)
     options = _options(request, config)
+    budget = memory_budget(request.memory)
     fields = [
         Field(name=name, path=path, files=files_of(request.out, name, options.statistics))
         for name, path in find_inputs(request.inputs)
@@ -95,7 +99,7 @@ def predict_fields(request: Request) -> int:
     if request.dry_run:
         use_device(request.device)
         return report_failures(
-            _dry_run(fields, config, options, request), len(fields), what="fields"
+            _dry_run(fields, config, options, request, budget), len(fields), what="fields"
         )
     device = use_device(request.device)
     model = load_model(directory)
@@ -114,7 +118,7 @@ def predict_fields(request: Request) -> int:
         for field in left:
             progress.begin(field.name)
             try:
-                _predict_field(field, model, call, device, progress)
+                _predict_field(field, model, call, device, budget, progress)
             except InputError as error:
                 if len(fields) == 1:
                     raise
@@ -167,76 +171,114 @@ def _left_to_do(fields: Sequence[Field], call: Call, request: Request) -> list[F
 
 
 def _predict_field(
-    field: Field, model: Model, call: Call, device: str, progress: FieldProgress
+    field: Field, model: Model, call: Call, device: str, budget: int, progress: FieldProgress
 ) -> None:
     started = time.monotonic()
-    stack = _read(field, call.axes, call.channel, call.pixel_size)
-    wanted = tuple(dict.fromkeys((*call.options.statistics, UNCERTAINTY)))
-    prediction = _within_memory(
-        model, stack, dataclasses.replace(call.options, statistics=wanted), progress
+    options = _with_uncertainty(call.options)
+    with _opened(field.path, call.axes, call.channel, call.pixel_size) as opened:
+        plan = plan_field(model.config, opened, options, budget=budget)
+        pixels = held(opened, plan.fit.planes) if plan.hold else opened
+        normalization = measure(pixels, plan.fit.planes, options.normalize, plan.window or 0)
+        with (
+            written_together(field.files) as staged,
+            _results(staged.record.parent, opened, plan, call) as results,
+        ):
+            plan = predict_into(
+                results.write, model, pixels, plan, options, normalization, progress.tiles
+            )
+            if options.renormalize:
+                results.renormalize(model.config.label_statistics)
+            made = outcome(model, opened, plan, options, normalization, results.renormalization)
+            _write_preview(staged.preview, pixels, made, results)
+            for statistic, path in staged.images.items():
+                with results.picture(statistic, opened) as picture:
+                    write_ome_tiff(path, picture, annotations=_annotations(call, statistic))
+            written = record(
+                call,
+                made,
+                field.files,
+                source=field.path,
+                source_hash=content_hash(field.path),
+                stored=_as_read(opened),
+                device=device,
+                seconds=time.monotonic() - started,
+            )
+            staged.record.write_text(as_text(written), encoding="utf-8")
+
+
+def _with_uncertainty(options: Options) -> Options:
+    wanted = tuple(dict.fromkeys((*options.statistics, UNCERTAINTY)))
+    return dataclasses.replace(options, statistics=wanted)
+
+
+@contextmanager
+def _opened(
+    path: Path, axes: str | None, channel: str | None, pixel_size: float | None
+) -> Iterator[TransmittedField]:
+    """A field none of whose pixels are in memory, with the pixel size that was given."""
+    picture, index = open_transmitted(path, axes=axes, channel=channel)
+    with picture:
+        field = field_of_picture(picture, index)
+        if pixel_size is not None:
+            z = None if field.pixel_size is None else field.pixel_size.z
+            size = PixelSize(y=pixel_size, x=pixel_size, z=z)
+            field = dataclasses.replace(field, pixel_size=size)
+        yield dataclasses.replace(field, source=path)
+
+
+def _results(
+    folder: Path, field: TransmittedField, plan: FieldPlan, call: Call
+) -> StoredPrediction:
+    options = call.options
+    size = field.size if plan.fit.scale else plan.tiles.output_size
+    return StoredPrediction(
+        folder,
+        (field.shape[0], len(options.labels), *size),
+        labels=options.labels,
+        statistics=options.statistics,
+        shown=(options.statistics[0], UNCERTAINTY),
+        dtype=call.dtype,
+        renormalize=options.renormalize,
     )
-    source_hash = content_hash(field.path)
-    with written_together(field.files) as staged:
-        for statistic, path in staged.images.items():
-            image = as_stored(prediction.image(statistic), call.dtype)
-            annotations = {
-                "model": call.model,
-                "model_sha256": call.model_hash,
-                "statistic": statistic,
-                "renormalized": str(call.options.renormalize).lower(),
-            }
-            write_ome_tiff(path, image, annotations=annotations)
-        panels, columns = preview_panels(stack, prediction, call.options.statistics[0], UNCERTAINTY)
-        write_preview(staged.preview, panels, columns=columns, pixel_size=stack.pixel_size)
-        made = record(
-            call,
-            prediction,
-            field.files,
-            source=field.path,
-            source_hash=source_hash,
-            stored=_as_read(stack),
-            device=device,
-            seconds=time.monotonic() - started,
-        )
-        staged.record.write_text(as_text(made), encoding="utf-8")
 
 
-def _within_memory(
-    model: Model, stack: ZStack | Movie, options: Options, progress: FieldProgress
-) -> Prediction:
-    try:
-        return predict_field(model, stack, options, progress.tiles)
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-            raise InputError(
-                f"{stack.source}: does not fit into memory with --tile {options.tile}; give a "
-                "smaller --tile, such as 128"
-            ) from error
-        raise
-
-
-def _read(
-    field: Field, axes: str | None, channel: str | None, pixel_size: float | None
-) -> ZStack | Movie:
-    stack = read_transmitted(field.path, axes=axes, channel=channel)
-    if pixel_size is None:
-        return stack
-    z = None if stack.pixel_size is None else stack.pixel_size.z
-    return dataclasses.replace(stack, pixel_size=PixelSize(y=pixel_size, x=pixel_size, z=z))
-
-
-def _as_read(stack: ZStack | Movie) -> Mapping[str, Any]:
-    pixels = stack.frames if isinstance(stack, Movie) else stack.planes
+def _annotations(call: Call, statistic: str) -> Mapping[str, str]:
     return {
-        "axes": "TZYX" if isinstance(stack, Movie) else "ZYX",
-        "shape": list(pixels.shape),
-        "dtype": str(pixels.dtype),
-        "modality": stack.modality,
+        "model": call.model,
+        "model_sha256": call.model_hash,
+        "statistic": statistic,
+        "renormalized": str(call.options.renormalize).lower(),
+    }
+
+
+def _write_preview(
+    path: Path, field: TransmittedField, made: Outcome, results: StoredPrediction
+) -> None:
+    """Of a movie the first frame is shown."""
+    size = results.shape[2:]
+    middle = made.planes[len(made.planes) // 2]
+    transmitted = thinned_plane(field, middle, made.offset, size)
+    panels, columns = preview_panels(
+        transmitted, results.shown, made.labels, made.options.statistics[0], UNCERTAINTY
+    )
+    shown = None
+    if made.pixel_size is not None:
+        step = thinning(size)
+        shown = PixelSize(y=made.pixel_size.y * step, x=made.pixel_size.x * step)
+    write_preview(path, panels, columns=columns, pixel_size=shown)
+
+
+def _as_read(field: TransmittedField) -> Mapping[str, Any]:
+    return {
+        "axes": "TZYX" if field.movie else "ZYX",
+        "shape": list(field.shape if field.movie else field.shape[1:]),
+        "dtype": str(field.dtype),
+        "modality": field.modality,
     }
 
 
 def _dry_run(
-    fields: Sequence[Field], config: ModelConfig, options: Options, request: Request
+    fields: Sequence[Field], config: ModelConfig, options: Options, request: Request, budget: int
 ) -> list[tuple[str, InputError]]:
     """Prints what would be done with each field; returns those that would fail."""
     failures = []
@@ -244,22 +286,23 @@ def _dry_run(
     print(f"statistics {', '.join(options.statistics)} as {request.dtype} to {request.out}")
     for field in fields:
         try:
-            stack = _read(field, request.axes, request.channel, request.pixel_size)
-            fit, plan = plan_field(config, stack, options)
+            with _opened(field.path, request.axes, request.channel, request.pixel_size) as opened:
+                plan = plan_field(config, opened, _with_uncertainty(options), budget=budget)
         except InputError as error:
             if len(fields) == 1:
                 raise
             failures.append((field.name, error))
             continue
-        rows, columns = plan.image_size if fit.scale else plan.output_size
-        shape = " x ".join(map(str, _as_read(stack)["shape"]))
+        rows, columns = opened.size if plan.fit.scale else plan.tiles.output_size
+        stored = _as_read(opened)
+        shape = " x ".join(map(str, stored["shape"]))
         print(
-            f"{field.name}: {_as_read(stack)['axes']} {shape}, planes "
-            f"{','.join(map(str, fit.planes))}, {len(plan)} tiles reading {plan.tile_size[0]} x "
-            f"{plan.tile_size[1]}, output {rows} x {columns}"
+            f"{field.name}: {stored['axes']} {shape}, planes "
+            f"{','.join(map(str, plan.fit.planes))}, {len(plan.tiles)} tiles reading "
+            f"{plan.tiles.tile_size[0]} x {plan.tiles.tile_size[1]}, output {rows} x {columns}"
         )
         for path in field.files.all:
             print(f"  {path}")
-        for warning in fit.warnings:
+        for warning in plan.fit.warnings:
             print(f"  warning: {warning}")
     return failures

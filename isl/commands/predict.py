@@ -60,6 +60,13 @@ def predict(
             metavar="auto|N", help="Widest tile, in pixels of output; memory grows by it."
         ),
     ] = "auto",
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GIB",
+            help="What pixels may take, however large the image; half of what is free by default.",
+        ),
+    ] = None,
     axes: Annotated[
         str | None,
         typer.Option(help="What a TIFF's dimensions are, where it does not say, e.g. ZYX."),
@@ -121,6 +128,7 @@ def predict(
         normalize=normalize,
         dtype=dtype,
         tile=tile,
+        memory=memory,
         axes=axes,
         channel=channel,
         planes=None if planes is None else parse_planes(planes),

@@ -7,7 +7,7 @@ from types import TracebackType
 
 import numpy as np
 
-from isl.imaging.image import PixelSize
+from isl.imaging.image import Picture, PixelSize
 
 EVERYTHING = slice(None)
 
@@ -73,3 +73,20 @@ class LazyPicture:
     ) -> None:
         """Lets go of the file."""
         self.close()
+
+
+def as_lazy(picture: Picture) -> LazyPicture:
+    """A picture that is in memory, as if it were a file's."""
+    times, channels, planes, rows, columns = picture.array.shape
+    return LazyPicture(
+        name=picture.name,
+        shape=(times, channels, planes, rows, columns),
+        dtype=picture.array.dtype,
+        read_plane=lambda t, c, z, rows, columns: picture.array[t, c, z, rows, columns],
+        close=lambda: None,
+        channel_names=picture.channel_names,
+        pixel_size=picture.pixel_size,
+        interval=picture.interval,
+        modality=picture.modality,
+        source=picture.source or Path(picture.name),
+    )

@@ -1,10 +1,12 @@
 """Fluorescence images as OME-TIFF: tiled, compressed, and the same bytes for the same image."""
 
+import dataclasses
 import hashlib
 import json
+import math
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from isl.errors import InputError
 from isl.imaging.colors import label_color
 from isl.imaging.files import written_whole
 from isl.imaging.image import FluorescenceImage
+from isl.imaging.lazy import LazyPicture
 
 TILE = 256
 _ZLIB_LEVEL = 6
@@ -25,7 +28,7 @@ _CLASSIC_LIMIT = 2**32 - 2**27
 
 def write_ome_tiff(
     path: Path | str,
-    image: FluorescenceImage,
+    image: FluorescenceImage | LazyPicture,
     *,
     annotations: Mapping[str, str] | None = None,
     overwrite: bool = False,
@@ -38,7 +41,8 @@ def write_ome_tiff(
 
     Args:
         path: The file to write.
-        image: uint8, uint16 or float32 [C, Y, X] or [T, C, Y, X].
+        image: uint8, uint16 or float32 [C, Y, X] or [T, C, Y, X]; or a picture of one z plane with
+            named channels, which is read twice, in bands of rows, and need not fit into memory.
         annotations: Texts kept in the file as a map annotation.
         overwrite: Whether a file already there may be replaced.
 
@@ -46,23 +50,24 @@ def write_ome_tiff(
         InputError: The file exists, or cannot be written there.
         ValueError: The image has another type or shape, or not one label a channel.
     """
-    _check(image)
-    axes = "CYX" if image.channels.ndim == 3 else "TCYX"
-    metadata = _metadata(image, axes, annotations)
-    differences = image.channels.dtype.kind == "u"
+    planes = _of_picture(image) if isinstance(image, LazyPicture) else _of_image(image)
+    _check(planes)
+    metadata = _metadata(planes, image, annotations)
+    differences = planes.dtype.kind == "u"
     resolution: dict[str, Any] = {}
     if image.pixel_size is not None:
         pixels_per_cm = (1e4 / image.pixel_size.x, 1e4 / image.pixel_size.y)
         resolution = {"resolution": pixels_per_cm, "resolutionunit": "CENTIMETER"}
+    size = math.prod(planes.shape) * planes.dtype.itemsize
     with written_whole(path, overwrite) as temporary:
         try:
             with tifffile.TiffWriter(
-                temporary, bigtiff=image.channels.nbytes > _CLASSIC_LIMIT, byteorder="<", ome=True
+                temporary, bigtiff=size > _CLASSIC_LIMIT, byteorder="<", ome=True
             ) as tiff:
                 tiff.write(
-                    _tiles(image.channels, differences),
-                    shape=image.channels.shape,
-                    dtype=image.channels.dtype,
+                    _tiles(planes, differences),
+                    shape=planes.shape,
+                    dtype=planes.dtype,
                     tile=(TILE, TILE),
                     photometric="minisblack",
                     compression="zlib",
@@ -75,42 +80,88 @@ def write_ome_tiff(
             raise InputError(f"{path}: cannot be described in OME-XML ({error})") from error
 
 
-def _check(image: FluorescenceImage) -> None:
-    channels = image.channels
-    if channels.dtype not in (np.uint8, np.uint16, np.float32) or channels.ndim not in (3, 4):
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Planes:
+    """Channels wherever they are.
+
+    Attributes:
+        shape: C, Y, X, or T, C, Y, X.
+        dtype: Of the pixels.
+        labels: C names.
+        read: (plane, of T * C; rows) to pixels [y, X].
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    labels: tuple[str, ...]
+    read: Callable[[int, slice], np.ndarray]
+
+    def bands(self, height: int) -> Iterator[np.ndarray]:
+        """All planes from top to bottom, one after the other, `height` rows [y, X] at a time."""
+        for plane in range(math.prod(self.shape[:-2])):
+            for top in range(0, self.shape[-2], height):
+                yield self.read(plane, slice(top, min(top + height, self.shape[-2])))
+
+
+def _of_image(image: FluorescenceImage) -> _Planes:
+    planes = image.channels.reshape(-1, *image.channels.shape[-2:])
+    return _Planes(
+        shape=image.channels.shape,
+        dtype=image.channels.dtype,
+        labels=image.labels,
+        read=lambda plane, rows: planes[plane, rows],
+    )
+
+
+def _of_picture(picture: LazyPicture) -> _Planes:
+    times, channels, depth, height, width = picture.shape
+    if depth != 1 or picture.channel_names is None:
+        raise ValueError(f"a picture of one z plane with named channels, not {picture.shape}")
+    shape = (channels, height, width)
+    return _Planes(
+        shape=(times, *shape) if times > 1 else shape,
+        dtype=picture.dtype,
+        labels=picture.channel_names,
+        read=lambda plane, rows: picture.read(t=plane // channels, c=plane % channels, rows=rows),
+    )
+
+
+def _check(planes: _Planes) -> None:
+    if planes.dtype not in (np.uint8, np.uint16, np.float32) or len(planes.shape) not in (3, 4):
         raise ValueError(
             f"channels are uint8, uint16 or float32 [C, Y, X] or [T, C, Y, X], "
-            f"not {channels.dtype} {channels.shape}"
+            f"not {planes.dtype} {planes.shape}"
         )
-    if channels.size == 0 or channels.shape[-3] != len(image.labels):
-        raise ValueError(f"channels {channels.shape} for {len(image.labels)} labels {image.labels}")
+    if math.prod(planes.shape) == 0 or planes.shape[-3] != len(planes.labels):
+        raise ValueError(f"channels {planes.shape} for {len(planes.labels)} labels {planes.labels}")
 
 
-def _tiles(channels: np.ndarray, differences: bool) -> Iterator[bytes]:
+def _tiles(planes: _Planes, differences: bool) -> Iterator[bytes]:
     """Compressed tiles, plane by plane, each in row-major order, padded with 0 to full size."""
-    height, width = channels.shape[-2:]
-    for plane in channels.reshape(-1, height, width):
-        for y in range(0, height, TILE):
-            for x in range(0, width, TILE):
-                tile = np.zeros((TILE, TILE), channels.dtype.newbyteorder("<"))
-                part = plane[y : y + TILE, x : x + TILE]
-                tile[: part.shape[0], : part.shape[1]] = part
-                if differences:
-                    # Unsigned differences wrap around, as the TIFF predictor wants.
-                    tile[:, 1:] -= tile[:, :-1].copy()
-                yield zlib.compress(tile.tobytes(), _ZLIB_LEVEL)
+    for band in planes.bands(TILE):
+        for x in range(0, band.shape[1], TILE):
+            tile = np.zeros((TILE, TILE), planes.dtype.newbyteorder("<"))
+            part = band[:, x : x + TILE]
+            tile[: part.shape[0], : part.shape[1]] = part
+            if differences:
+                # Unsigned differences wrap around, as the TIFF predictor wants.
+                tile[:, 1:] -= tile[:, :-1].copy()
+            yield zlib.compress(tile.tobytes(), _ZLIB_LEVEL)
 
 
 def _metadata(
-    image: FluorescenceImage, axes: str, annotations: Mapping[str, str] | None
+    planes: _Planes,
+    image: FluorescenceImage | LazyPicture,
+    annotations: Mapping[str, str] | None,
 ) -> dict[str, Any]:
+    movie = len(planes.shape) == 4
     metadata: dict[str, Any] = {
-        "axes": axes,
+        "axes": "TCYX" if movie else "CYX",
         "Creator": "isl",
         "Name": image.name,
         "Channel": {
-            "Name": list(image.labels),
-            "Color": [_ome_color(label) for label in image.labels],
+            "Name": list(planes.labels),
+            "Color": [_ome_color(label) for label in planes.labels],
         },
     }
     if image.pixel_size is not None:
@@ -119,20 +170,20 @@ def _metadata(
             if size is not None:
                 metadata[f"PhysicalSize{axis.upper()}"] = size
                 metadata[f"PhysicalSize{axis.upper()}Unit"] = "µm"
-    if image.interval is not None and image.channels.ndim == 4:
+    if image.interval is not None and movie:
         metadata["TimeIncrement"] = image.interval * 60
         metadata["TimeIncrementUnit"] = "s"
     if annotations:
         metadata["MapAnnotation"] = {str(key): str(value) for key, value in annotations.items()}
-    metadata["UUID"] = _content_uuid(image.channels, metadata)
+    metadata["UUID"] = _content_uuid(planes, metadata)
     return metadata
 
 
-def _content_uuid(channels: np.ndarray, metadata: Mapping[str, Any]) -> str:
+def _content_uuid(planes: _Planes, metadata: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-    digest.update(f"{channels.dtype.name} {channels.shape}".encode())
-    for plane in channels.reshape(-1, *channels.shape[-2:]):
-        digest.update(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).data)
+    digest.update(f"{planes.dtype.name} {planes.shape}".encode())
+    for band in planes.bands(TILE):
+        digest.update(np.ascontiguousarray(band, planes.dtype.newbyteorder("<")).data)
     return str(uuid.UUID(bytes=digest.digest()[:16], version=5))
 
 

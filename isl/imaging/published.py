@@ -14,6 +14,8 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.imaging.image import FluorescenceImage, ZStack
+from isl.imaging.lazy import LazyPicture
+from isl.imaging.lazy_png import open_png
 from isl.imaging.png import read_png
 
 TRANSMITTED = ("BRIGHTFIELD", "PHASE_CONTRAST", "DIC")
@@ -97,6 +99,41 @@ def read_published_stack(folder: Path | str) -> ZStack:
             of different sizes, or unreadable.
     """
     folder = Path(folder)
+    channel, files = _transmitted_files(folder)
+    return ZStack(
+        name=folder.name or folder.resolve().name,
+        planes=_stacked(files, folder),
+        modality=channel,
+        source=folder,
+    )
+
+
+def open_published_stack(folder: Path | str) -> LazyPicture:
+    """As `read_published_stack`, but not read; each window decodes its plane's file whole.
+
+    Raises:
+        InputError: As there.
+    """
+    folder = Path(folder)
+    channel, files = _transmitted_files(folder)
+    planes = [open_png(file) for file in files]
+    for plane, file in zip(planes, files, strict=True):
+        _check_same_kind(plane, file.name, planes[0], files[0].name, folder)
+    return LazyPicture(
+        name=folder.name or folder.resolve().name,
+        shape=(1, 1, len(planes), *planes[0].shape[3:]),
+        dtype=planes[0].dtype,
+        read_plane=lambda t, c, z, rows, columns: planes[z].read(
+            t=t, c=c, rows=rows, columns=columns
+        ),
+        close=planes[0].close,
+        modality=channel,
+        source=folder,
+    )
+
+
+def _transmitted_files(folder: Path) -> tuple[str, list[Path]]:
+    """The transmitted channel, and the files of its planes by increasing z_depth."""
     images = [image for image in _images(folder) if not image.is_mask]
     transmitted = [image for image in images if image.channel.upper() in TRANSMITTED]
     channels = sorted({image.channel for image in transmitted})
@@ -110,12 +147,7 @@ def read_published_stack(folder: Path | str) -> ZStack:
             "one a folder"
         )
     planes = [image for image in transmitted if image.z is not None] or transmitted
-    return ZStack(
-        name=folder.name or folder.resolve().name,
-        planes=_stacked(_by_depth(planes, folder), folder),
-        modality=channels[0].upper(),
-        source=folder,
-    )
+    return channels[0].upper(), _by_depth(planes, folder)
 
 
 def read_published_labels(folder: Path | str) -> FluorescenceImage | None:
@@ -216,14 +248,24 @@ def _same_kind(images: Iterable[np.ndarray], names: Sequence[str], folder: Path)
     """Stacks [Y, X] images of one size and type; the message names the first that differs."""
     stack: list[np.ndarray] = []
     for image, name in zip(images, names, strict=True):
-        if stack and (image.shape != stack[0].shape or image.dtype != stack[0].dtype):
-            raise InputError(
-                f"{folder}: {name} has {_size(image)} pixels ({image.dtype}), {names[0]} "
-                f"{_size(stack[0])} ({stack[0].dtype}); a field has one size and type"
-            )
         stack.append(image)
+        _check_same_kind(image, name, stack[0], names[0], folder)
     return np.stack(stack)
 
 
-def _size(image: np.ndarray) -> str:
+def _check_same_kind(
+    image: np.ndarray | LazyPicture,
+    name: str,
+    first: np.ndarray | LazyPicture,
+    first_name: str,
+    folder: Path,
+) -> None:
+    if image.shape != first.shape or image.dtype != first.dtype:
+        raise InputError(
+            f"{folder}: {name} has {_size(image)} pixels ({image.dtype}), {first_name} "
+            f"{_size(first)} ({first.dtype}); a field has one size and type"
+        )
+
+
+def _size(image: np.ndarray | LazyPicture) -> str:
     return f"{image.shape[-2]} x {image.shape[-1]}"

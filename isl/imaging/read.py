@@ -10,10 +10,14 @@ import numpy as np
 from isl.errors import InputError, unknown
 from isl.imaging.containers import fields_in, is_container, open_container, read_whole
 from isl.imaging.image import FluorescenceImage, Movie, Picture, ZStack
+from isl.imaging.lazy import LazyPicture, as_lazy
+from isl.imaging.lazy_png import open_png
+from isl.imaging.lazy_tiff import open_tiff
 from isl.imaging.names import field_name, image_ending, is_transmitted, modality_of
 from isl.imaging.png import read_png
 from isl.imaging.published import (
     is_published_folder,
+    open_published_stack,
     read_published_labels,
     read_published_stack,
 )
@@ -104,6 +108,35 @@ def read_transmitted(
         modality=modality,
         source=path,
     )
+
+
+def open_transmitted(
+    path: Path | str, *, axes: str | None = None, channel: str | None = None
+) -> tuple[LazyPicture, int]:
+    """As `read_transmitted`, but not read: what was opened, and which channel is meant.
+
+    Raises:
+        InputError: As there.
+    """
+    path = Path(path)
+    if path.is_dir() and not is_container(path):
+        picture = open_published_stack(_published(path, axes))
+        if channel is not None and channel.upper() != picture.modality:
+            raise unknown("transmitted channel", channel, [str(picture.modality)])
+        return picture, 0
+    if is_container(path):
+        picture = open_container(path, axes=axes)
+    elif image_ending(path) != ".png":
+        picture = open_tiff(path, axes=axes)
+    elif axes is None or parse_axes(axes) == "YX":
+        picture = open_png(path)
+    else:
+        picture = as_lazy(read_picture(path, axes=axes))
+    try:
+        return picture, _transmitted_channel(picture.channel_names, picture.shape, path, channel)
+    except BaseException:
+        picture.close()
+        raise
 
 
 def read_fluorescence(path: Path | str, *, axes: str | None = None) -> FluorescenceImage:

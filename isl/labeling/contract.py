@@ -19,9 +19,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.image import Movie, PixelSize, ZStack
+from isl.imaging.image import PixelSize
 from isl.imaging.normalize import DEVIATION, MEAN, PlaneNormalization, is_normal
 from isl.labeling.model import InputContract
+from isl.labeling.source import TransmittedField
 
 WARNED_RATIO = 1.1
 REFUSED_RATIO = 2.0
@@ -43,7 +44,7 @@ class Fit:
 
 
 def fit_to_model(
-    stack: ZStack | Movie,
+    stack: TransmittedField,
     expected: InputContract,
     *,
     model: str,
@@ -127,9 +128,9 @@ def parse_planes(text: str) -> tuple[int, ...]:
 
 
 def _choose_planes(
-    stack: ZStack | Movie, expected: int, planes: Sequence[int] | None, source: str, model: str
+    stack: TransmittedField, expected: int, planes: Sequence[int] | None, source: str, model: str
 ) -> tuple[int, ...]:
-    count = (stack.planes if isinstance(stack, ZStack) else stack.frames).shape[-3]
+    count = stack.shape[1]
     if planes is None:
         if count != expected:
             raise InputError(
@@ -151,7 +152,7 @@ def _choose_planes(
 
 
 def _scale(
-    stack: ZStack | Movie, expected: InputContract, source: str, model: str
+    stack: TransmittedField, expected: InputContract, source: str, model: str
 ) -> tuple[float, float]:
     if expected.pixel_size is None:
         raise InputError(f"--resample: model '{model}' does not say its pixel size")
@@ -161,7 +162,7 @@ def _scale(
 
 
 def _compare_pixel_size(
-    stack: ZStack | Movie,
+    stack: TransmittedField,
     expected: InputContract,
     model: str,
     refusals: list[str],
@@ -187,7 +188,7 @@ def _compare_pixel_size(
 
 
 def _compare_z_step(
-    stack: ZStack | Movie,
+    stack: TransmittedField,
     planes: tuple[int, ...],
     expected: InputContract,
     model: str,
@@ -210,7 +211,7 @@ def _compare_z_step(
 
 
 def _compare_modality(
-    stack: ZStack | Movie,
+    stack: TransmittedField,
     expected: InputContract,
     model: str,
     refusals: list[str],

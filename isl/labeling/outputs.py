@@ -98,17 +98,22 @@ def check_files(
 
 
 def as_stored(image: FluorescenceImage, dtype: str) -> FluorescenceImage:
-    """An image in [0, 1] in the pixel type it is to be stored with; full scale of integers is 1.0.
+    """An image in [0, 1] in the pixel type it is to be stored with; see `stored_values`."""
+    return dataclasses.replace(image, channels=stored_values(image.channels, dtype))
+
+
+def stored_values(values: np.ndarray, dtype: str | np.dtype) -> np.ndarray:
+    """Values in the pixel type they are to be stored with; full scale of integers is 1.0.
 
     Args:
-        image: Channels float32 in [0, 1].
+        values: float32 in [0, 1].
         dtype: One of PIXEL_TYPES.
     """
     if dtype == "float32":
-        return dataclasses.replace(image, channels=image.channels.astype(np.float32, copy=False))
+        return values.astype(np.float32, copy=False)
     full_scale = np.float32(np.iinfo(dtype).max)
-    scaled = np.clip(image.channels, 0, 1) * full_scale
-    return dataclasses.replace(image, channels=np.rint(scaled).astype(dtype))
+    scaled = np.clip(values, 0, 1) * full_scale
+    return np.rint(scaled, out=scaled).astype(dtype)
 
 
 @contextmanager

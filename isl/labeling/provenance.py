@@ -15,7 +15,7 @@ from isl.imaging.containers import is_container, stored_path
 from isl.imaging.image import PixelSize
 from isl.labeling.options import Options
 from isl.labeling.outputs import FieldFiles
-from isl.labeling.predict import Prediction
+from isl.labeling.predict import Outcome
 
 _PACKAGES = ("isl", "jax", "jaxlib", "flax", "numpy", "scipy", "tifffile")
 
@@ -57,7 +57,7 @@ class Call:
 
 def record(
     call: Call,
-    prediction: Prediction,
+    prediction: Outcome,
     files: FieldFiles,
     *,
     source: Path,

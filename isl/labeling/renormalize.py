@@ -1,7 +1,9 @@
 """The paper's last step: predicted images brought to the training images' mean and deviation."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -9,6 +11,9 @@ from isl.labeling.model import LabelStatistics
 
 # The other statistics are no intensities, so a label's brightness says nothing about them.
 INTENSITIES = ("median", "mean", "mode")
+_BLOCK = 1 << 22
+# An image of one value deviates by no more than its sum was rounded.
+_FLAT = 1e-7
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,41 +37,66 @@ class Renormalization:
     offset: float
 
 
-def renormalize_images(
-    values: Mapping[str, np.ndarray],
+# Reads one label of one statistic: (statistic, t, label, rows) to float32 [y, X] in [0, 1].
+Reader = Callable[[str, int, int, slice], np.ndarray]
+
+
+def plan_renormalization(
+    read: Reader,
+    shape: tuple[int, int, int, int],
+    statistics: Iterable[str],
     labels: Sequence[str],
     training: Mapping[str, LabelStatistics],
-) -> tuple[dict[str, np.ndarray], tuple[Renormalization, ...]]:
-    """Maps each label's predicted intensities to its training mean and standard deviation.
+) -> tuple[Renormalization, ...]:
+    """What brings each label's predicted intensities to its training mean and deviation.
 
     Args:
-        values: float32 [T, L, Y, X] in [0, 1] for every statistic.
+        read: Called for every row twice.
+        shape: T, L, Y, X of every statistic.
+        statistics: Their names; those that are no intensities are left alone.
         labels: L names.
         training: For every label.
-
-    Returns:
-        The same images, intensities mapped and clipped to [0, 1], and what was done.
     """
-    records = tuple(
-        _plan(statistic, label, values[statistic][:, index], training[label])
-        for statistic in values
+    times, _, height, width = shape
+    rows = max(1, _BLOCK // width)
+
+    def plan(statistic: str, label: int) -> Renormalization:
+        def blocks() -> Iterator[np.ndarray]:
+            for t, top in itertools.product(range(times), range(0, height, rows)):
+                yield read(statistic, t, label, slice(top, min(top + rows, height)))
+
+        return _plan(statistic, labels[label], blocks, training[labels[label]])
+
+    return tuple(
+        plan(statistic, label)
+        for statistic in statistics
         if statistic in INTENSITIES
-        for index, label in enumerate(labels)
+        for label in range(len(labels))
     )
-    mapped = {
-        name: value.copy() if name in INTENSITIES else value for name, value in values.items()
-    }
-    for record in records:
-        image = mapped[record.statistic][:, labels.index(record.label)]
-        np.clip(image * np.float32(record.scale) + np.float32(record.offset), 0, 1, out=image)
-    return mapped, records
+
+
+def renormalized(image: np.ndarray, plan: Renormalization) -> np.ndarray:
+    """Predicted intensities (float32, any shape) mapped and clipped to [0, 1]."""
+    mapped = image * np.float32(plan.scale) + np.float32(plan.offset)
+    return np.clip(mapped, 0, 1, out=mapped)
 
 
 def _plan(
-    statistic: str, label: str, image: np.ndarray, training: LabelStatistics
+    statistic: str,
+    label: str,
+    blocks: Callable[[], Iterator[np.ndarray]],
+    training: LabelStatistics,
 ) -> Renormalization:
-    mean, deviation = float(image.mean(dtype=np.float64)), float(image.std(dtype=np.float64))
-    scale = training.standard_deviation / deviation if deviation > 0 else 1.0
+    total, pixels, squares = 0.0, 0, 0.0
+    for block in blocks():
+        total += float(block.sum(dtype=np.float64))
+        pixels += block.size
+    mean = total / pixels
+    for block in blocks():
+        centered = block.astype(np.float64) - mean
+        squares += float(np.vdot(centered, centered))
+    deviation = math.sqrt(squares / pixels)
+    scale = training.standard_deviation / deviation if deviation > _FLAT else 1.0
     return Renormalization(
         statistic=statistic,
         label=label,

@@ -44,6 +44,28 @@ class Strip:
     lands: np.ndarray
 
 
+Tile = tuple[Strip, Strip]
+Window = tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Block:
+    """Tiles that follow each other, and the window of the image that holds all they read.
+
+    Attributes:
+        window: First row and the row after the last; the same of columns.
+        tiles: In the plan's order.
+    """
+
+    window: Window
+    tiles: tuple[Tile, ...]
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Row and column of the window's first pixel."""
+        return self.window[0][0], self.window[1][0]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class TilePlan:
     """How an image is cut into tiles of one shape, and the output put together.
@@ -68,19 +90,48 @@ class TilePlan:
         """Number of tiles."""
         return len(self.rows) * len(self.columns)
 
-    def tiles(self) -> Iterator[tuple[Strip, Strip]]:
+    def tiles(self) -> Iterator[Tile]:
         """Every tile, as its rows and its columns."""
         return itertools.product(self.rows, self.columns)
 
-    def read(self, planes: np.ndarray, tile: tuple[Strip, Strip]) -> np.ndarray:
-        """What a tile reads: [Z, Y, X] to [y, x, Z] of the plan's tile size."""
+    def blocks(self, at_most: int | None = None) -> Iterator[Block]:
+        """All tiles in order, as many together as read no more than `at_most` pixels.
+
+        Args:
+            at_most: None: no limit. A tile that reads more is a block of its own.
+        """
         rows, columns = (
-            reflected(strip.read + np.arange(width), size)
-            for strip, width, size in zip(tile, self.tile_size, self.image_size, strict=True)
+            [self._reads(strip, axis) for strip in strips]
+            for axis, strips in enumerate((self.rows, self.columns))
+        )
+        gathered: list[Tile] = []
+        window: Window = ((0, 0), (0, 0))
+        for tile, own in zip(self.tiles(), itertools.product(rows, columns), strict=True):
+            joint = _joined(window, own) if gathered else own
+            if gathered and at_most is not None and _pixels(joint) > at_most:
+                yield Block(window=window, tiles=tuple(gathered))
+                gathered, joint = [], own
+            gathered.append(tile)
+            window = joint
+        yield Block(window=window, tiles=tuple(gathered))
+
+    def read(self, planes: np.ndarray, tile: Tile, corner: tuple[int, int] = (0, 0)) -> np.ndarray:
+        """What a tile reads, of the plan's tile size.
+
+        Args:
+            planes: [Z, Y, X], the image or a block's window of it.
+            tile: One of this plan's tiles.
+            corner: Row and column of the image at which `planes` begins.
+
+        Returns:
+            [y, x, Z].
+        """
+        rows, columns = (
+            self._indices(strip, axis) - corner[axis] for axis, strip in enumerate(tile)
         )
         return np.moveaxis(planes[:, rows[:, None], columns], 0, -1)
 
-    def write(self, output: np.ndarray, tile: tuple[Strip, Strip], values: np.ndarray) -> None:
+    def write(self, output: np.ndarray, tile: Tile, values: np.ndarray) -> None:
         """Puts a tile's values where they belong.
 
         Args:
@@ -89,8 +140,33 @@ class TilePlan:
             values: The network's output for that tile, [y, x, L].
         """
         rows, columns = tile
-        kept = values[rows.kept[:, None], columns.kept]
-        output[:, rows.lands[:, None], columns.lands] = np.moveaxis(kept, -1, 0)
+        output[:, rows.lands[:, None], columns.lands] = kept(tile, values)
+
+    def _indices(self, strip: Strip, axis: int) -> np.ndarray:
+        """Rows (axis 0) or columns (axis 1) of the image that a strip reads."""
+        return reflected(strip.read + np.arange(self.tile_size[axis]), self.image_size[axis])
+
+    def _reads(self, strip: Strip, axis: int) -> tuple[int, int]:
+        """The range that holds them."""
+        indices = self._indices(strip, axis)
+        return int(indices.min()), int(indices.max()) + 1
+
+
+def kept(tile: Tile, values: np.ndarray) -> np.ndarray:
+    """Of the network's output for a tile, [y, x, L], what is used: [L, rows, columns]."""
+    rows, columns = tile
+    return np.moveaxis(values[rows.kept[:, None], columns.kept], -1, 0)
+
+
+def _joined(one: Window, other: Window) -> Window:
+    """The smallest window that holds both."""
+    rows, columns = ((min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(one, other, strict=True))
+    return rows, columns
+
+
+def _pixels(window: Window) -> int:
+    (top, bottom), (left, right) = window
+    return (bottom - top) * (right - left)
 
 
 def plan_tiles(

@@ -1,0 +1,98 @@
+"""How much memory prediction may take, and what that leaves for tiles, windows and planes.
+
+Half of the budget is the network's, while it computes a batch of tiles (on a CPU; a GPU has memory
+of its own); a quarter holds the window of the image from which tiles are cut; a quarter holds the
+stored planes, where they fit, so that a file is read once. What Python, JAX and compiled programs
+take comes on top: 0.5 to 1 GiB.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from isl.errors import InputError
+from isl.labeling.model import ModelConfig
+from isl.labeling.towers import TowersConfig
+
+GIB = 2**30
+# Half of what is free.
+_DEFAULT_SHARE = 2
+# Bytes at the network's peak for each pixel that a batch reads, as XLA says of compiled programs
+# for CPUs, rounded up: 26 to 32 for each of a U-Net's widest features; towers of base depth 100 and
+# 400 take 1376 and 3534.
+_UNET_BYTES = 33
+_TOWERS_BYTES = (700, 7.3)
+# Of a batch there are three at a time: one read, one computed, one written.
+_BATCHES = 3
+_FLOAT = 4
+
+
+def memory_budget(gib: float | None) -> int:
+    """Bytes that prediction may take; by default half of what is free.
+
+    Raises:
+        InputError: Nothing, or less, is allowed.
+    """
+    if gib is None:
+        return _free_memory() // _DEFAULT_SHARE
+    if not 0 < gib < float("inf"):
+        raise InputError(f"--memory {gib:g}: expected GiB above 0")
+    return round(gib * GIB)
+
+
+def bytes_per_pixel(config: ModelConfig, *, statistics: int, labels: int, on_cpu: bool) -> int:
+    """Memory for each pixel that a batch of tiles reads.
+
+    Args:
+        config: The model's.
+        statistics: How many.
+        labels: How many.
+        on_cpu: Whether the network computes in the same memory.
+    """
+    architecture = config.architecture
+    if isinstance(architecture, TowersConfig):
+        network = _TOWERS_BYTES[0] + _TOWERS_BYTES[1] * architecture.base_depth
+    else:
+        network = _UNET_BYTES * architecture.width / architecture.stem**2
+    # Results are there as the device gave them and as what is kept of them.
+    held = _BATCHES * _FLOAT * (config.input.planes + 2 * statistics * labels)
+    return round(network) * on_cpu + held
+
+
+def batch_pixels(budget: int, per_pixel: int) -> int:
+    """Pixels that a batch of tiles may read together."""
+    return budget // 2 // per_pixel
+
+
+def window_pixels(budget: int, planes: int) -> int:
+    """Pixels [Y, X] of the image that may be held normalized, of all planes."""
+    # Besides, a plane at a time as it is stored and as it is decoded.
+    return max(1, budget // 4 // (_FLOAT * planes + 8))
+
+
+def may_hold(budget: int, stored: int) -> bool:
+    """Whether so many bytes of stored planes may stay in memory."""
+    return stored <= budget // 4
+
+
+def _free_memory() -> int:
+    """Bytes that are free, or could be at once; what a container may take counts."""
+    free = [int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES"))]
+    if "MemAvailable" in (machine := _numbers("/proc/meminfo")):
+        free.append(machine["MemAvailable"] * 1024)
+    limit, used = (_numbers(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    if "" in limit and "" in used:
+        # Files that were read lately count as used, and go when memory is asked for.
+        files = _numbers("/sys/fs/cgroup/memory.stat").get("inactive_file", 0)
+        free.append(max(0, limit[""] - used[""] + files))
+    return min(free)
+
+
+def _numbers(path: str) -> dict[str, int]:
+    """The numbers in one of the kernel's files by their names; a single one has the name ""."""
+    try:
+        lines = Path(path).read_text(encoding="ascii").splitlines()
+    except OSError:
+        return {}
+    found = re.findall(r"^(?:(\w+):?\s+)?(\d+)", "\n".join(lines), re.MULTILINE)
+    return {name: int(number) for name, number in found}

@@ -1,0 +1,188 @@
+"""How one field is made to fit a model, cut into tiles, and kept within memory."""
+
+import dataclasses
+
+import jax.numpy as jnp
+
+from isl.errors import InputError
+from isl.labeling import memory
+from isl.labeling.contract import Fit, fit_to_model
+from isl.labeling.model import ModelConfig
+from isl.labeling.options import Options
+from isl.labeling.resample import resampled_size
+from isl.labeling.source import TransmittedField
+from isl.labeling.tiling import TilePlan, plan_tiles
+
+# Output widths of a tile: wide enough that the margin's share of the work is small, and narrow
+# enough that a tile's features fit into memory. On 2 CPU cores, 384 to 1024 differ by a tenth
+# (benchmarks/predict.txt); the GPU's is not measured.
+AUTO_TILE = {"cpu": 384, "gpu": 1024}
+# Widths of what a batch of smaller tiles may read together.
+AUTO_READ = {"cpu": 640, "gpu": 1280}
+# But at least this many margins: a network with a wide view would mostly compute margins.
+_MARGINS = 3
+# Tiles are not made narrower than this to fit into memory.
+_NARROWEST = 32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class FieldPlan:
+    """What is decided before a field is predicted.
+
+    Attributes:
+        fit: How the image is made to fit the model.
+        tiles: How it is cut.
+        batch: How many tiles are predicted together.
+        window: Pixels [Y, X] of the image that may be in memory, normalized; None: all of them.
+        hold: Whether the stored planes are to be read into memory at once.
+        total: Tiles of all time points.
+    """
+
+    fit: Fit
+    tiles: TilePlan
+    batch: int
+    window: int | None
+    hold: bool
+    total: int
+
+    @property
+    def batch_reads(self) -> int:
+        """Pixels that a batch reads."""
+        return self.batch * self.tiles.tile_size[0] * self.tiles.tile_size[1]
+
+
+def plan_field(
+    config: ModelConfig,
+    field: TransmittedField,
+    options: Options,
+    *,
+    budget: int | None = None,
+) -> FieldPlan:
+    """Plans one field; computes nothing.
+
+    Args:
+        config: The model's.
+        field: What is to be predicted.
+        options: As checked against the model.
+        budget: Bytes that prediction may take; None: as many as it likes.
+
+    Raises:
+        InputError: The image does not fit the model, or the model not the memory.
+    """
+    fit = fit_to_model(
+        field,
+        config.input,
+        model=config.name,
+        planes=options.planes,
+        resample=options.resample,
+        allow_mismatch=options.allow_mismatch,
+    )
+    read_at_once = None
+    if budget is not None:
+        read_at_once = memory.batch_pixels(budget, _bytes_per_pixel(config, options))
+        if fit.scale is not None:
+            _check_whole(field, fit, options, budget)
+    tiles, batch = _cut(config, field, fit, options, _widest(config, options), read_at_once)
+    plan = FieldPlan(
+        fit=fit,
+        tiles=tiles,
+        batch=batch,
+        window=None if budget is None else memory.window_pixels(budget, len(fit.planes)),
+        hold=budget is not None and memory.may_hold(budget, _stored_bytes(field, fit)),
+        total=field.shape[0] * len(tiles),
+    )
+    if read_at_once is not None and options.tile == "auto" and plan.batch_reads > read_at_once:
+        needed = 2 * plan.batch_reads * _bytes_per_pixel(config, options)
+        raise InputError(
+            f"{field.source or field.name}: {(budget or 0) / memory.GIB:.2g} GiB of memory are too "
+            f"few for model '{config.name}', which needs {needed / memory.GIB:.2g}; give more "
+            "with --memory"
+        )
+    return plan
+
+
+def smaller(
+    config: ModelConfig, field: TransmittedField, options: Options, plan: FieldPlan
+) -> FieldPlan | None:
+    """The same with tiles half as wide and batches that read half as much; None: there are none."""
+    width = max(config.architecture.geometry.output_size(n) for n in plan.tiles.tile_size) // 2
+    try:
+        tiles, batch = _cut(config, field, plan.fit, options, width, plan.batch_reads // 2)
+    except InputError:
+        return None
+    found = dataclasses.replace(plan, tiles=tiles, batch=batch, total=field.shape[0] * len(tiles))
+    return found if found.batch_reads < plan.batch_reads else None
+
+
+def _widest(config: ModelConfig, options: Options) -> int:
+    if options.tile != "auto":
+        return options.tile
+    return max(AUTO_TILE[platform()], _MARGINS * config.architecture.geometry.margin)
+
+
+def _cut(
+    config: ModelConfig,
+    field: TransmittedField,
+    fit: Fit,
+    options: Options,
+    tile: int,
+    read_at_once: int | None,
+) -> tuple[TilePlan, int]:
+    """Tiles at most so wide, narrower where a batch may not read them, and how many a batch has."""
+    size = resampled_size(field.size, fit.scale) if fit.scale else field.size
+    while True:
+        try:
+            tiles = plan_tiles(
+                config.architecture.geometry,
+                size,
+                tile=tile,
+                border=options.border,
+                stitch=options.stitch,
+            )
+        except InputError as error:
+            raise InputError(f"{field.source or field.name}: {error}") from error
+        reads = tiles.tile_size[0] * tiles.tile_size[1]
+        too_wide = read_at_once is not None and reads > read_at_once and options.tile == "auto"
+        if not too_wide or tile // 2 < _NARROWEST:
+            break
+        tile //= 2
+    at_most = AUTO_READ[platform()] ** 2
+    if read_at_once is not None:
+        at_most = min(at_most, read_at_once)
+    # Evened out: small tiles together read no more than one large one.
+    jobs = field.shape[0] * len(tiles)
+    batches = -(-jobs // max(1, at_most // reads))
+    return tiles, -(-jobs // batches)
+
+
+def _bytes_per_pixel(config: ModelConfig, options: Options) -> int:
+    return memory.bytes_per_pixel(
+        config,
+        statistics=len(options.statistics),
+        labels=len(options.labels),
+        on_cpu=platform() == "cpu",
+    )
+
+
+def _stored_bytes(field: TransmittedField, fit: Fit) -> int:
+    rows, columns = field.size
+    return field.shape[0] * len(set(fit.planes)) * rows * columns * field.dtype.itemsize
+
+
+def _check_whole(field: TransmittedField, fit: Fit, options: Options, budget: int) -> None:
+    """Resampling needs the image and the result whole."""
+    rows, columns = field.size
+    y, x = fit.scale or (1.0, 1.0)
+    results = field.shape[0] * len(options.statistics) * len(options.labels)
+    floats = rows * columns * ((1 + y * x) * (len(fit.planes) + results))
+    if 4 * floats > budget:
+        raise InputError(
+            f"{field.source or field.name}: --resample needs the image whole, "
+            f"{4 * floats / memory.GIB:.2g} GiB, more than the {budget / memory.GIB:.2g} GiB "
+            "allowed; give more with --memory, or resample the file first"
+        )
+
+
+def platform() -> str:
+    """Which of the tables above holds: "cpu" or "gpu"."""
+    return "cpu" if jnp.zeros(()).devices().pop().platform == "cpu" else "gpu"

@@ -1,0 +1,153 @@
+"""A prediction on disk while it is made: written by tiles, then read as pictures by windows.
+
+However large the field is, of its results no more is in memory than what is being written or read,
+and a thinned copy for the preview.
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from isl.imaging.lazy import LazyPicture
+from isl.imaging.plane_file import PlaneFile
+from isl.labeling.model import LabelStatistics
+from isl.labeling.outputs import stored_values
+from isl.labeling.renormalize import Renormalization, plan_renormalization, renormalized
+from isl.labeling.source import TransmittedField
+
+# Longest side of what is kept for a preview.
+THINNED = 1024
+
+
+def thinning(size: tuple[int, int]) -> int:
+    """Every how many rows and columns are enough to show an image of this size (Y, X)."""
+    return -(-max(size) // THINNED)
+
+
+class StoredPrediction(contextlib.ExitStack):
+    """Statistics of one field on disk, a sink for `isl.labeling.stream`; to be used with `with`.
+
+    Attributes:
+        shape: T, L, Y, X of every statistic.
+        shown: For some statistics, float32 [L, y, x] of every `thinning`-th row and column of the
+            first time point.
+        renormalization: What was done to intensities; see `renormalize`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        shape: tuple[int, int, int, int],
+        *,
+        labels: Sequence[str],
+        statistics: Sequence[str],
+        shown: Sequence[str],
+        dtype: str,
+        renormalize: bool,
+    ) -> None:
+        """Nothing predicted yet.
+
+        Args:
+            folder: On the disk that has room for them.
+            shape: T, L, Y, X.
+            labels: L names.
+            statistics: Those that are to become pictures.
+            shown: Those that are to be thinned.
+            dtype: Pixel type of the pictures.
+            renormalize: Whether `renormalize` is to be called: until then, floats are kept.
+        """
+        super().__init__()
+        self.shape = shape
+        self.renormalization: tuple[Renormalization, ...] = ()
+        self._labels = tuple(labels)
+        self._dtype = np.dtype(dtype)
+        times, _, rows, columns = shape
+        kept = "float32" if renormalize else dtype
+        self._files = {
+            name: self.enter_context(PlaneFile(folder, (times * len(labels), rows, columns), kept))
+            for name in statistics
+        }
+        self._step = thinning((rows, columns))
+        thin = [len(range(0, n, self._step)) for n in (rows, columns)]
+        self.shown = {name: np.zeros((len(labels), *thin), np.float32) for name in shown}
+
+    def write(
+        self, statistic: str, t: int, rows: np.ndarray, columns: np.ndarray, pixels: np.ndarray
+    ) -> None:
+        """Takes results; see `isl.labeling.stream.Sink`."""
+        if statistic in self._files:
+            file = self._files[statistic]
+            for label, values in enumerate(stored_values(pixels, file.dtype)):
+                file.write(t * len(self._labels) + label, rows, columns, values)
+        if statistic in self.shown and t == 0:
+            y, x = (np.flatnonzero(lands % self._step == 0) for lands in (rows, columns))
+            places = rows[y, None] // self._step, columns[x] // self._step
+            self.shown[statistic][:, *places] = pixels[:, y[:, None], x]
+
+    def renormalize(self, training: Mapping[str, LabelStatistics]) -> None:
+        """Brings intensities to the training labels' mean and deviation; all must be written."""
+        self.renormalization = plan_renormalization(
+            lambda statistic, t, label, rows: self._read(statistic, t, label, rows),
+            self.shape,
+            self._files,
+            self._labels,
+            training,
+        )
+        for done in self.renormalization:
+            if done.statistic in self.shown:
+                image = self.shown[done.statistic][self._labels.index(done.label)]
+                image[:] = renormalized(image, done)
+
+    def picture(self, statistic: str, field: TransmittedField) -> LazyPicture:
+        """One statistic as a picture, its labels as channels; closing it frees its disk space."""
+        done = {r.label: r for r in self.renormalization if r.statistic == statistic}
+
+        def read(t: int, c: int, z: int, rows: slice, columns: slice) -> np.ndarray:
+            pixels = self._read(statistic, t, c, rows, columns)
+            if self._labels[c] in done:
+                pixels = renormalized(pixels, done[self._labels[c]])
+            return pixels if pixels.dtype == self._dtype else stored_values(pixels, self._dtype)
+
+        times, labels, height, width = self.shape
+        return LazyPicture(
+            name=field.name,
+            shape=(times, labels, 1, height, width),
+            dtype=self._dtype,
+            read_plane=read,
+            close=self._files[statistic].close,
+            channel_names=self._labels,
+            pixel_size=field.pixel_size,
+            interval=field.interval,
+            source=field.source or Path(field.name),
+        )
+
+    def _read(
+        self, statistic: str, t: int, label: int, rows: slice, columns: slice = slice(None)
+    ) -> np.ndarray:
+        return self._files[statistic].read(t * len(self._labels) + label, rows, columns)
+
+
+def thinned_plane(
+    field: TransmittedField, z: int, offset: int, size: tuple[int, int]
+) -> np.ndarray:
+    """Every `thinning`-th row and column of a plane of the first time point, as stored: [y, x].
+
+    Args:
+        field: Whose plane.
+        z: Which.
+        offset: First row and column that count.
+        size: Y, X of what counts.
+    """
+    step = thinning(size)
+    rows, columns = size
+    # Parts of a file that are stored together are read once, and few of them at a time.
+    band = max(1, 256 // step) * step
+    parts = []
+    for top in range(0, rows, band):
+        window = slice(offset + top, offset + min(top + band, rows))
+        parts.append(
+            field.read(0, z, window, slice(offset, offset + columns))[::step, ::step].copy()
+        )
+    return np.concatenate(parts)

@@ -1,5 +1,7 @@
 """TOML files as frozen, typed values: unknown keys and wrong types are refused by name."""
 
+import os
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +51,30 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read as a TOML file ({error})") from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: is not valid TOML: {error}") from error
+
+
+def folder_named(text: str, relative_to: Path, *, source: str) -> Path:
+    """An absolute folder from a configuration's text.
+
+    Args:
+        text: A path; ${NAME} in it is an environment variable.
+        relative_to: What it starts from where it is not absolute.
+        source: The key and its file, for messages.
+
+    Raises:
+        InputError: A variable is not set.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if not os.environ.get(name):
+            raise InputError(
+                f"{source} '{text}' needs the environment variable {name}, which is not set"
+            )
+        return os.environ[name]
+
+    expanded = re.sub(r"\$\{(\w+)\}", value, text)
+    return Path(os.path.normpath((relative_to / expanded).absolute()))
 
 
 def parse(

@@ -29,8 +29,6 @@ Reading a manifest checks its structure and that its files exist; pixels are rea
 """
 
 import dataclasses
-import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -226,7 +224,7 @@ def load_manifest(path: Path) -> Manifest:
     """
     path = Path(path)
     stated = config.load_toml(path, _ManifestFile)
-    root = _resolved_root(path, stated.root)
+    root = config.folder_named(stated.root, path.parent, source=f"{path}: root")
     if not stated.field and not stated.time_lapse:
         raise InputError(f"{path}: has no field; a dataset needs at least one [[field]]")
     for field in stated.field:
@@ -263,7 +261,7 @@ def write_manifest(path: Path, manifest: Manifest, *, overwrite: bool = False) -
     named = tuple(_resolved(field, Path()) for field in manifest.fields)
     _check_names(path, named)
     _check_splits(path, named)
-    root = _resolved_root(path, manifest.root)
+    root = config.folder_named(manifest.root, path.parent, source=f"{path}: root")
     stated = {
         "root": manifest.root,
         "field": [_field_table(field, root) for field in manifest.fields],
@@ -312,19 +310,6 @@ def load_field(field: Field, labels: Sequence[str] | None = None) -> LoadedField
         labels=_stacked(field, wanted, held, transmitted),
         validation_region=field.validation_region,
     )
-
-
-def _resolved_root(path: Path, root: str) -> Path:
-    def value(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if not os.environ.get(name):
-            raise InputError(
-                f"{path}: root '{root}' needs the environment variable {name}, which is not set"
-            )
-        return os.environ[name]
-
-    expanded = re.sub(r"\$\{(\w+)\}", value, root)
-    return Path(os.path.normpath((path.parent / expanded).absolute()))
 
 
 def _resolved(field: Field, root: Path) -> Field:

@@ -2,8 +2,6 @@
 
 import dataclasses
 import itertools
-import os
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from isl.config import folder_named
 from isl.errors import InputError
 from isl.imaging.read import natural_order
 from isl.preprocess.layout_config import LayoutConfig
@@ -136,7 +135,7 @@ def find_fields(
         InputError: Nothing matches, two files hold the same plane, the configuration does not fit
             what is there, or no field can be used.
     """
-    root = _root(config.root, folder)
+    root = folder_named(config.root, folder, source="layout.root")
     found = find_planes(config, find_matches(root, config.patterns()))
     fields: dict[tuple[FieldKey, int], list[FoundPlane]] = {}
     for plane in found.planes:
@@ -357,18 +356,6 @@ class _Builder:
             return None
         unit = self.config.z_unit or ("um" if any("." in text for text in texts) else "plane")
         return round((levels[-1] - levels[0]) / (len(levels) - 1), 6) if unit == "um" else None
-
-
-def _root(text: str, folder: Path) -> Path:
-    def value(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if not os.environ.get(name):
-            raise InputError(
-                f"layout.root '{text}' needs the environment variable {name}, which is not set"
-            )
-        return os.environ[name]
-
-    return Path(os.path.normpath((folder / re.sub(r"\$\{(\w+)\}", value, text)).absolute()))
 
 
 def _name(key: FieldKey, root: Path) -> str:

@@ -9,9 +9,9 @@ The 5 x 5 median of images of 2048 x 2048 pixels, repeated until nothing changes
   pixel, and finds their medians with np.partition;
 - "network" is `isl.preprocess.salt_and_pepper`; its one pass is the first, with all checks.
 
-All give the same pixels, which is checked. Seconds of CPU on one core, of the network the
-best of three rounds. "scipy" until done is its one pass times the passes. "share" is how many pixels
-change in all.
+All give the same pixels, which is checked. Seconds of CPU on one core, of the network the best of
+three rounds. "scipy" until done is its one pass times the passes. "share" is how many pixels change
+in all.
 """
 
 import time

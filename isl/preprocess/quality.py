@@ -16,7 +16,7 @@ import pydantic
 from isl.config import Config
 from isl.errors import InputError, unknown
 from isl.imaging.files import written_whole
-from isl.preprocess.sharpness import Noise, estimate_noise, smoothed
+from isl.preprocess.sharpness import Noise, blocks, estimate_noise, smoothed
 
 # Pixels: detail between these two scales is content, where it exceeds so many deviations of noise.
 CONTENT_SCALES = (1.5, 8.0)
@@ -110,7 +110,8 @@ def content(
 
     Noise is measured at the image's own scale and at half of it, so that noise which blending or
     resampling has made smoother than the camera's is not taken for cells. What a median filter
-    leaves is smoother still, and has to be told apart by `noise`.
+    leaves is smoother still, and has to be told apart by `noise`. Large images are measured block
+    by block.
 
     Args:
         image: Integers or floats [Y, X], in any unit.
@@ -119,10 +120,18 @@ def content(
         imprint: Deviation, in the image's unit and between `CONTENT_SCALES`, of what corrections
             left in it of other images' cells; no more content than noise is.
     """
-    image = image.astype(np.float32)
+    pixels = shown = 0
+    for block, mask in blocks(image, covered):
+        pixels += block.size if mask is None else int(mask.sum())
+        shown += _shown(block, mask, noise, imprint)
+    return shown / pixels if pixels else 0.0
+
+
+def _shown(
+    image: np.ndarray, covered: np.ndarray | None, noise: Noise | None, imprint: float
+) -> int:
+    """Pixels of a block that show more than noise."""
     seen = image if covered is None else image[covered]
-    if seen.size == 0:
-        return 0.0
     brightest = float(np.abs(seen).max())
     image = image - seen.mean(dtype=np.float64).astype(np.float32)
     if covered is not None:
@@ -133,7 +142,7 @@ def content(
         noise = Noise(deviation=max(own.deviation, 2 * halved.deviation))
     threshold = CONTENT_DEVIATIONS * math.hypot(noise.after(*CONTENT_SCALES), imprint)
     shown = np.abs(narrow - wide) > max(threshold, _ROUNDING * brightest)
-    return float((shown if covered is None else shown[covered]).mean())
+    return int(np.count_nonzero(shown if covered is None else shown[covered]))
 
 
 def saturated(image: np.ndarray, limit: float | None = None) -> float:

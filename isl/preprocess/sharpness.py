@@ -40,8 +40,8 @@ def sharpness(plane: np.ndarray, covered: np.ndarray | None = None) -> float:
         nothing but noise.
     """
     pixels, fine, coarse, noise = 0, 0.0, 0.0, 0.0
-    for block in _blocks(plane, covered):
-        count, *powers = block
+    for block, mask in blocks(plane, covered):
+        count, *powers = _powers(block, mask)
         pixels += count
         fine, coarse, noise = (
             total + count * power
@@ -124,20 +124,30 @@ def smoothed(image: np.ndarray, deviation: float, covered: np.ndarray | None) ->
     return np.divide(total, weight, out=np.zeros_like(total), where=weight > 1e-6)
 
 
-def _blocks(
+def blocks(
     plane: np.ndarray, covered: np.ndarray | None
-) -> Iterator[tuple[int, float, float, float]]:
-    """Of each block that shows something: pixels, power of both bands, and of white noise."""
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """The parts that a large plane is measured in, one in memory at a time.
+
+    Args:
+        plane: Integers or floats [Y, X].
+        covered: bool [Y, X], where the plane shows something; None: everywhere.
+
+    Yields:
+        float32 [y, x], a copy, and where it is covered, None for everywhere; blocks that are
+        covered nowhere are left out.
+    """
     for top in range(0, plane.shape[0], BLOCK):
         for left in range(0, plane.shape[1], BLOCK):
             where = np.s_[top : top + BLOCK, left : left + BLOCK]
             mask = None if covered is None or covered[where].all() else covered[where]
             if mask is not None and not mask.any():
                 continue
-            yield _powers(plane[where].astype(np.float32), mask)
+            yield plane[where].astype(np.float32), mask
 
 
 def _powers(block: np.ndarray, covered: np.ndarray | None) -> tuple[int, float, float, float]:
+    """Pixels, power of both bands, and of white noise."""
     # Centered first: float32 keeps a faint detail on a bright ground.
     seen = block if covered is None else block[covered]
     block = block - seen.mean(dtype=np.float64).astype(np.float32)

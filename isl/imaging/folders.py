@@ -25,9 +25,8 @@ def folder_written_whole(
     """A hidden folder beside `path` to fill; it becomes `path` when the block succeeds.
 
     It is called `.NAME.partial`, always, so that a later run finds what a killed one left there,
-    and is locked: a second run that wants to fill it is refused. All in it must have reached the
-    disk when the block ends (`isl.imaging.files.written_whole` sees to that); temporary files of
-    that function which a killed process left are removed.
+    and is locked: a second run that wants to fill it is refused. All in it has reached the disk
+    when it is renamed; temporary files that a killed process left (`.ANYTHING.partial`) are gone.
 
     Args:
         path: Where the folder belongs.
@@ -111,11 +110,15 @@ def _locked(partial: Path, path: Path) -> Iterator[None]:
 
 
 def _settle(folder: Path) -> None:
-    """Removes temporary files, and makes the names of all others durable."""
+    """Removes temporary files, and makes all others durable."""
     for parent, _, names in os.walk(folder):
         for name in names:
+            path = Path(parent) / name
             if name.startswith(".") and name.endswith(".partial"):
-                (Path(parent) / name).unlink()
+                path.unlink()
+                continue
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
         _sync(Path(parent))
 
 

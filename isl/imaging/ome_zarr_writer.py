@@ -5,6 +5,8 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,6 @@ from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore
 
 from isl.errors import InputError
-from isl.imaging.files import written_whole
 from isl.imaging.folders import emptied, folder_written_whole
 from isl.imaging.image import PixelSize
 from isl.imaging.ome_zarr import image_name, read_attributes
@@ -33,7 +34,10 @@ _UNFINISHED = "unfinished"
 
 
 class _WholeFiles(LocalStore):
-    """A folder in which every file appears whole, and has reached the disk when it does."""
+    """A folder in which every file appears whole, and has reached the disk when it does.
+
+    The file, not its name: a name that a power cut takes away is that of a block not yet written.
+    """
 
     async def set(self, key: str, value: Buffer) -> None:
         await asyncio.to_thread(self.set_sync, key, value)
@@ -41,8 +45,24 @@ class _WholeFiles(LocalStore):
     def set_sync(self, key: str, value: Buffer) -> None:
         # The folder of an image that was given up must not come into being again.
         _check_there(self.root)
-        with written_whole(self.root / key, overwrite=True) as temporary:
-            temporary.write_bytes(value.as_numpy_array().data)
+        path = self.root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{secrets.token_hex(6)}.partial")
+        try:
+            with temporary.open("xb") as file:
+                file.write(value.as_numpy_array().data)
+                if self.lasting(key):
+                    file.flush()
+                    os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    @staticmethod
+    def lasting(key: str) -> bool:
+        """Whether a run goes on with what another has written: not with smaller resolutions."""
+        return key.startswith("0/")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,7 +127,12 @@ class ZarrImage:
             raise ValueError(
                 f"values are {values.dtype} {values.shape}, but {self.dtype} {shape} belong there"
             )
-        _array(self.folder, 0)[place] = values
+        try:
+            _array(self.folder, 0)[place] = values
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: cannot be written ({error.strerror or error})"
+            ) from error
 
     def is_written(
         self, t: int, channels: slice, rows: slice, columns: slice, *, z: int = 0
@@ -324,10 +349,9 @@ def _create(
 
 def _array(folder: Path, level: int) -> zarr.Array:
     _check_there(folder)
+    array = zarr.open_array(_WholeFiles(folder), path=str(level), mode="r+")
     # Otherwise shards of nothing but zeros would have no file, and seem not to be written.
-    return zarr.open_array(
-        _WholeFiles(folder), path=str(level), mode="r+", config={"write_empty_chunks": True}
-    )
+    return array.with_config({"write_empty_chunks": True})
 
 
 def _cuts(length: int, size: int) -> Iterator[slice]:

@@ -124,16 +124,15 @@ def _plan(
     total = Moments()
     for rows in bands(len(covered)):
         total += Moments.of(counts[rows], covered[rows], source=f"channel '{channel}'")
+    scale, offset = 1 / canvases.full_scale[channel], 0.0
     if config.runs("normalization"):
         mean, deviation = TARGETS[kind]
-        source = f"channel '{channel}'"
-        return plan_normalization(total, mean=mean, deviation=deviation, source=source)
-    return Normalization(
-        scale=1 / canvases.full_scale[channel],
-        offset=0.0,
-        mean=total.mean,
-        deviation=total.deviation,
-    )
+        # Where all pixels are alike there is no contrast to set; quality tells why that is so.
+        if total.lowest < total.highest or not config.runs("quality"):
+            source = f"channel '{channel}'"
+            return plan_normalization(total, mean=mean, deviation=deviation, source=source)
+        offset = mean - scale * total.mean
+    return Normalization(scale=scale, offset=offset, mean=total.mean, deviation=total.deviation)
 
 
 def _store(

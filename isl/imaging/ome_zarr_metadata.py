@@ -201,6 +201,7 @@ def _plate_groups(name: str, fields: Iterable[tuple[str, str, str]]) -> dict[str
         well = {"images": [{"path": field} for field in images]}
         groups[f"{row}/{column}"] = {"version": VERSION, "well": well}
     plate = {
+        "version": VERSION,
         "name": name,
         "rows": [{"name": row} for row in rows],
         "columns": [{"name": column} for column in columns],

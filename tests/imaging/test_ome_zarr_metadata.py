@@ -52,6 +52,7 @@ def test_what_a_plate_says(tmp_path):
     assert group.attrs["ome"] == {
         "version": "0.5",
         "plate": {
+            "version": "0.5",
             "name": "Screen 3",
             "rows": [{"name": "B"}, {"name": "AA"}],
             "columns": [{"name": "02"}, {"name": "9"}, {"name": "10"}],

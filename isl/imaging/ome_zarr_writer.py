@@ -128,6 +128,9 @@ class ZarrImage:
                 f"values are {values.dtype} {values.shape}, but {self.dtype} {shape} belong there"
             )
         try:
+            # Otherwise zarr would read what is there, which may be damaged, to put the new into it.
+            for file in self._files(place):
+                file.unlink(missing_ok=True)
             _array(self.folder, 0)[place] = values
         except OSError as error:
             raise InputError(
@@ -383,9 +386,9 @@ def _add_levels(image: ZarrImage, chunk: int, shard: int) -> int:
 
 
 def _halve_plane(source: zarr.Array, target: zarr.Array, plane: tuple[int, ...]) -> None:
-    """Fills a plane shard by shard, each from one shard of the source after the other."""
-    shards = (source.shards or source.shape)[-2:]
-    reads = [max(length // 2, 1) for length in shards]
+    """Fills a plane shard by shard, each from one strip of the source after the other."""
+    # Two chunks of rows and a shard's width at a time: no chunk is read twice.
+    reads = (source.chunks[-2], max((source.shards or source.shape)[-1] // 2, 1))
     blocks = (target.shards or target.shape)[-2:]
     for place in itertools.product(*map(_cuts, target.shape[-2:], blocks)):
         values = np.empty([part.stop - part.start for part in place], target.dtype)

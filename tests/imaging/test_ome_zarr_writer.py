@@ -245,6 +245,20 @@ def test_equal_images_give_equal_bytes(tmp_path):
     assert files(path) == expected
 
 
+def test_blocks_are_replaced_even_if_damaged(tmp_path):
+    pixels = pixels_of(1, 100, 90)
+    with zarr_image(
+        tmp_path / "a", shape=pixels.shape, dtype="uint16", labels=["X"], chunk=16, shard=64
+    ) as image:
+        fill(image, pixels[:, ::-1])
+        shard = image.folder.joinpath("0", "c", "0", "1", "0")
+        shard.write_bytes(shard.read_bytes()[:-9])
+        fill(image, pixels)
+    assert files(tmp_path / "a") == files(
+        write(tmp_path / "b" / "a", pixels, chunk=16, shard=64, labels=["X"])
+    )
+
+
 def test_processes_may_write(tmp_path):
     pixels = pixels_of(1, 100, 90)
     with zarr_image(

@@ -103,12 +103,18 @@ def write_table(out: Path, decisions: Sequence[Decision], measures: Sequence[Mea
     Raises:
         InputError: It cannot be written.
     """
-    table, unfinished_table = out / DECISIONS, out / f".{DECISIONS}"
-    write_decisions(unfinished_table, decisions, measures, overwrite=True)
-    known = [_digest(file) for file in (table, unfinished_table) if file.exists()]
+    table, new = out / DECISIONS, out / f".{DECISIONS}"
+    write_decisions(new, decisions, measures, overwrite=True)
+    written = _digest(new)
+    # Known by either, for a run that is killed here; then only by what is there.
+    _write_digests(out, [written, *([_digest(table)] if table.exists() else [])])
+    os.replace(new, table)
+    _write_digests(out, [written])
+
+
+def _write_digests(out: Path, digests: Sequence[str]) -> None:
     with written_whole(out / _DIGEST, overwrite=True) as unfinished:
-        unfinished.write_text("\n".join(known) + "\n", encoding="utf-8")
-    os.replace(unfinished_table, table)
+        unfinished.write_text("\n".join(digests) + "\n", encoding="utf-8")
 
 
 def digest_of_files(sources: Iterable[PlaneSource]) -> str:

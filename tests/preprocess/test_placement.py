@@ -1,0 +1,148 @@
+"""Tiles cut out of one picture at known places, put where they were cut."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.ndimage
+
+from isl.config import parse
+from isl.errors import InputError
+from isl.preprocess import scratch
+from isl.preprocess.config import PreprocessConfig
+from isl.preprocess.layout import PlaneSource, RawField, Tile
+from isl.preprocess.placement import check_placing, place_tiles, scaled_size
+from isl.preprocess.sharpness import Noise
+from isl.preprocess.tiles import CorrectedTiles
+from isl.preprocess.workers import Workers
+
+SIZE = 80
+NOMINAL = [(0, 0), (0, 50), (50, 0), (50, 50)]
+TRUE = [(2, 1), (0, 52), (53, 0), (51, 49)]
+
+
+def settings(**changed):
+    given = {"transmitted": "phase", "layout": {"pattern": "{well}.tif"}}
+    return parse(given | changed, PreprocessConfig, source="test")
+
+
+def field_of(positions, planes=None, size=(2 * SIZE, 2 * SIZE)):
+    """Raw tiles, twice as large as what they are corrected to."""
+    planes = planes or {"phase": 2}
+    return RawField(
+        name="A1",
+        group="A1",
+        tiles=tuple(
+            Tile(
+                name=f"t{number}",
+                row=None,
+                column=None,
+                position=(2.0 * y, 2.0 * x),
+                images={
+                    (channel, z): (PlaneSource(file=Path(f"{number}.tif"), z=z),)
+                    for channel, depth in planes.items()
+                    for z in range(depth)
+                },
+            )
+            for number, (y, x) in enumerate(positions)
+        ),
+        size=size,
+        dtype=np.dtype(np.uint16),
+        planes=planes,
+        pixel_size=0.3,
+        z_step=None,
+        warnings=(),
+    )
+
+
+def tiles_of(folder, where=TRUE, empty=()):
+    """Corrected tiles of two planes, of which the second shows the picture."""
+    rng = np.random.default_rng(2)
+    picture = scipy.ndimage.gaussian_filter(rng.normal(size=(180, 180)), 1.5)
+    files = []
+    for number, (y, x) in enumerate(where):
+        cut = picture[10 + y : 10 + y + SIZE, 10 + x : 10 + x + SIZE]
+        if number in empty:
+            cut = rng.normal(size=cut.shape)
+        stack = np.stack([rng.normal(size=cut.shape), cut]).astype(np.float32)
+        files.append(folder / f"{number}.npy")
+        scratch.save(files[-1], stack)
+    return {
+        "phase": CorrectedTiles(
+            files=tuple(files), saturated=0, exposures=1, full=65535, noise=Noise(deviation=0)
+        )
+    }
+
+
+def placed(field, tiles, config):
+    with Workers(1) as workers:
+        return place_tiles(field, tiles, config, workers)
+
+
+def test_tiles_go_where_they_were_cut(tmp_path):
+    field = field_of(NOMINAL)
+    found = placed(field, tiles_of(tmp_path), settings(stitching={"search": 16}))
+    np.testing.assert_allclose(found.placement.positions, TRUE, atol=0.1)
+    assert found.placement.trusted.all()
+    tiles = found.tiles(field)
+    assert [tile.name for tile in tiles] == ["t0", "t1", "t2", "t3"]
+    assert tiles[3].nominal == (50, 50)
+    assert tiles[3].position == pytest.approx((51, 49), abs=0.1)
+    assert not any(tile.anchored for tile in tiles)
+    links = {link.tiles: link for link in found.measured_links()}
+    assert set(links) == {(0, 1), (0, 2), (1, 3), (2, 3)}
+    assert links[0, 1].offset == pytest.approx((-2, 51), abs=0.1)
+    assert all(link.trusted and link.residual < 0.1 for link in links.values())
+
+
+def test_the_plane_that_is_asked_for_is_compared(tmp_path):
+    config = settings(stitching={"search": 16, "plane": 0})
+    found = placed(field_of(NOMINAL), tiles_of(tmp_path), config)
+    # Noise: nothing says otherwise than the stage.
+    assert not found.placement.trusted.any()
+    np.testing.assert_allclose(found.placement.positions, NOMINAL, atol=1e-9)
+
+
+def test_what_a_tile_without_content_says_is_not_believed(tmp_path):
+    found = placed(
+        field_of(NOMINAL), tiles_of(tmp_path, empty=[3]), settings(stitching={"search": 16})
+    )
+    trusted = {link.tiles for link in found.measured_links() if link.trusted}
+    assert trusted == {(0, 1), (0, 2)}
+    assert [tile.anchored for tile in found.tiles(field_of(NOMINAL))] == [False] * 3 + [True]
+    np.testing.assert_allclose(found.placement.positions[:3], TRUE[:3], atol=0.1)
+
+
+def test_offsets_below_the_confidence_asked_for_do_not_count(tmp_path):
+    config = settings(stitching={"search": 16, "least_confidence": 1.0})
+    found = placed(field_of(NOMINAL), tiles_of(tmp_path), config)
+    assert {link.confidence for link in found.measured_links()} == {0.0}
+    np.testing.assert_allclose(found.placement.positions, NOMINAL, atol=1e-9)
+
+
+def test_one_tile_has_no_neighbours():
+    field = field_of([(0, 0)])
+    check_placing(field, settings(stitching={"channel": "none"}))
+    found = placed(field, {}, settings())
+    np.testing.assert_array_equal(found.placement.positions, [[0, 0]])
+    assert found.measured_links() == ()
+
+
+def test_sizes_follow_the_downscaling():
+    field = field_of([(0, 0)], size=(161, 160))
+    assert scaled_size(field, settings()) == (80, 80)
+    assert scaled_size(field, settings(downscale=3)) == (53, 53)
+    assert scaled_size(field, settings(stages=["stitching"])) == (161, 160)
+
+
+@pytest.mark.parametrize(
+    ("positions", "stitching", "message"),
+    [
+        ([(0, 0), (0, 70)], {}, "no tiles overlap by 32 pixels where the layout puts them"),
+        ([(0, 0), (0, 50)], {"channel": "dic"}, "has no channel 'dic' to compare tiles by"),
+        ([(0, 0), (0, 50)], {"plane": 2}, "stitching.plane is 2, but 'phase' has 2 planes"),
+    ],
+)
+def test_what_cannot_be_placed_is_known_before(positions, stitching, message):
+    with pytest.raises(InputError, match=message):
+        check_placing(field_of(positions), settings(stitching=stitching))

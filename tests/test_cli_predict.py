@@ -189,6 +189,27 @@ def test_movies_stay_movies(run, tmp_path):
     assert len(made["normalization"]) == 2
 
 
+@pytest.mark.parametrize("words", [[], ["--renormalize", "--dtype", "uint8"]])
+def test_memory_decides_nothing_but_how_much_is_read_at_once(run, tmp_path, words):
+    stack = write_stack(tmp_path / "large.tif", size=(90, 130))
+    given = [stack, "--tile", "24", "--statistics", "median,mean", *words]
+    assert run(*given)[0] == 0
+    code, _, err = run(*given, "--memory", "0.002", "--out", tmp_path / "little")
+    assert code == 0, err
+    free, little = (files_in(tmp_path / name) for name in ("out", "little"))
+    assert free.keys() == little.keys()
+    tiles = [json.loads(files["large.json"])["tiles"] for files in (free, little)]
+    # Fewer tiles at a time, and the images the same but for rounding.
+    assert tiles[0] == tiles[1]
+    for name in ("large.ome.tif", "large.mean.ome.tif"):
+        images = [
+            read_fluorescence(tmp_path / folder / name).channels.astype(float)
+            for folder in ("out", "little")
+        ]
+        np.testing.assert_allclose(images[0], images[1], atol=1 + images[0].max() / 200)
+        assert images[0].std() > 0
+
+
 def test_axes_say_what_a_plain_file_does_not(run, tmp_path):
     values = np.random.default_rng(0).integers(0, 4096, (16, 18, 3), dtype=np.uint16)
     tifffile.imwrite(tmp_path / "odd.tif", values, photometric="minisblack", metadata=None)
@@ -248,6 +269,8 @@ def test_if_every_field_fails_nothing_is_written(run, tmp_path):
         (["--dtype", "uint12"], "unknown dtype 'uint12'"),
         (["--normalize", "of"], "unknown normalization 'of'; did you mean 'off'?"),
         (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--memory", "0"], "--memory 0: expected GiB above 0"),
+        (["--memory", "0.0001"], "0.0001 GiB of memory are too few for model 'tiny', which needs"),
         (["--planes", "a"], "--planes a: expected numbers"),
         (["--planes", "5:2"], "names no plane"),
         (["--planes", "0:2"], "--planes names 2 planes; model 'tiny' expects 3"),

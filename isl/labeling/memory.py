@@ -1,9 +1,10 @@
 """How much memory prediction may take, and what that leaves for tiles, windows and planes.
 
-Half of the budget is the network's, while it computes a batch of tiles (on a CPU; a GPU has memory
-of its own); a quarter holds the window of the image from which tiles are cut; a quarter holds the
-stored planes, where they fit, so that a file is read once. What Python, JAX and compiled programs
-take comes on top: 0.5 to 1 GiB.
+A quarter of the budget is left to decoders and to what allocators keep. Of the rest, half is the
+network's while it computes a batch of tiles (on a CPU; a GPU has memory of its own), a quarter
+holds the window of the image from which tiles are cut, and a quarter the stored planes, where they
+fit, so that a file is read once. What Python, JAX and compiled programs take comes on top: 0.3 to
+0.6 GiB.
 """
 
 import os
@@ -22,8 +23,10 @@ _DEFAULT_SHARE = 2
 # 400 take 1376 and 3534.
 _UNET_BYTES = 33
 _TOWERS_BYTES = (700, 7.3)
-# Of a batch there are three at a time: one read, one computed, one written.
-_BATCHES = 3
+# One batch is read, one computed, one written, and JAX copies what it is given: so many times there
+# is what a batch reads, and its results.
+_INPUTS = 4
+_RESULTS = 3
 _FLOAT = 4
 
 
@@ -54,25 +57,28 @@ def bytes_per_pixel(config: ModelConfig, *, statistics: int, labels: int, on_cpu
         network = _TOWERS_BYTES[0] + _TOWERS_BYTES[1] * architecture.base_depth
     else:
         network = _UNET_BYTES * architecture.width / architecture.stem**2
-    # Results are there as the device gave them and as what is kept of them.
-    held = _BATCHES * _FLOAT * (config.input.planes + 2 * statistics * labels)
+    held = _FLOAT * (_INPUTS * config.input.planes + _RESULTS * statistics * labels)
     return round(network) * on_cpu + held
 
 
 def batch_pixels(budget: int, per_pixel: int) -> int:
     """Pixels that a batch of tiles may read together."""
-    return budget // 2 // per_pixel
+    return _usable(budget) // 2 // per_pixel
 
 
 def window_pixels(budget: int, planes: int) -> int:
     """Pixels [Y, X] of the image that may be held normalized, of all planes."""
     # Besides, a plane at a time as it is stored and as it is decoded.
-    return max(1, budget // 4 // (_FLOAT * planes + 8))
+    return max(1, _usable(budget) // 4 // (_FLOAT * planes + 8))
 
 
 def may_hold(budget: int, stored: int) -> bool:
     """Whether so many bytes of stored planes may stay in memory."""
-    return stored <= budget // 4
+    return stored <= _usable(budget) // 4
+
+
+def _usable(budget: int) -> int:
+    return budget // 4 * 3
 
 
 def _free_memory() -> int:

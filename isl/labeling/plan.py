@@ -92,7 +92,7 @@ def plan_field(
         total=field.shape[0] * len(tiles),
     )
     if read_at_once is not None and options.tile == "auto" and plan.batch_reads > read_at_once:
-        needed = 2 * plan.batch_reads * _bytes_per_pixel(config, options)
+        needed = 8 / 3 * plan.batch_reads * _bytes_per_pixel(config, options)
         raise InputError(
             f"{field.source or field.name}: {(budget or 0) / memory.GIB:.2g} GiB of memory are too "
             f"few for model '{config.name}', which needs {needed / memory.GIB:.2g}; give more "

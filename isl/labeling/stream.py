@@ -143,17 +143,18 @@ def _batches(
     normalization: Sequence[Sequence[PlaneNormalization]],
 ) -> Iterator[_Batch]:
     """All tiles of all time points in batches of one size, the last filled up."""
+    shape = (plan.batch, *plan.tiles.tile_size, len(plan.fit.planes))
     jobs: list[tuple[int, Tile]] = []
-    patches: list[np.ndarray] = []
+    patches = np.empty(shape, np.float32)
     for t, tile, patch in _patches(field, plan, normalization):
+        patches[len(jobs)] = patch
         jobs.append((t, tile))
-        patches.append(patch)
         if len(jobs) == plan.batch:
-            yield _Batch(tuple(jobs), np.stack(patches))
-            jobs, patches = [], []
+            yield _Batch(tuple(jobs), patches)
+            jobs, patches = [], np.empty(shape, np.float32)
     if jobs:
-        patches += patches[-1:] * (plan.batch - len(jobs))
-        yield _Batch(tuple(jobs), np.stack(patches))
+        patches[len(jobs) :] = patches[len(jobs) - 1]
+        yield _Batch(tuple(jobs), patches)
 
 
 def _patches(

@@ -6,7 +6,12 @@ from hypothesis.extra import numpy as arrays
 
 from isl.errors import InputError
 from isl.imaging import normalize as module
-from isl.imaging.normalize import normalize, normalize_label
+from isl.imaging.normalize import (
+    apply_normalization,
+    measure_plane,
+    normalize,
+    normalize_label,
+)
 
 
 def stack_of(mean, deviation, dtype=np.float64):
@@ -84,6 +89,30 @@ def test_blocks_of_rows_make_no_difference(monkeypatch):
     pieces = normalize(planes)
     np.testing.assert_allclose(pieces[0], whole[0], rtol=1e-6)
     assert pieces[1][1].standard_deviation == pytest.approx(planes[1].std())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("mode", ["auto", "off"])
+def test_bands_and_windows_change_no_bit(monkeypatch, dtype, mode):
+    monkeypatch.setattr(module, "_BLOCK", 70)
+    monkeypatch.setattr(module, "_MAPPED", 30)
+    scale = 1 if dtype == np.float32 else 200
+    plane = (np.random.default_rng(0).random((41, 13)) * scale).astype(dtype)
+    whole, (expected,) = normalize(plane[None], mode)
+    for at_once in (0, 200, 10**9):
+        asked = []
+
+        def read(rows, asked=asked):
+            asked.append(rows)
+            return np.ascontiguousarray(plane[rows])
+
+        record = measure_plane(read, plane.shape, mode, at_once=at_once)
+        assert record == expected
+        # Every row twice.
+        rows = np.concatenate([np.arange(41)[part] for part in asked])
+        np.testing.assert_array_equal(rows, np.tile(np.arange(41), 2))
+    window = apply_normalization(plane[None, 5:30, 2:9], (record,))
+    np.testing.assert_array_equal(window, whole[:, 5:30, 2:9])
 
 
 def test_a_small_contrast_on_a_large_background_survives():

@@ -3,12 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image
 
 from isl.errors import InputError
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
 from isl.imaging.names import field_name, is_transmitted, modality_of
-from isl.imaging.read import find_inputs, read_fluorescence, read_transmitted
+from isl.imaging.read import find_inputs, open_transmitted, read_fluorescence, read_transmitted
 from isl.imaging.tiff import write_ome_tiff
 
 PUBLISHED = "lab-X,well-A4,z_depth-{z},channel-PHASE_CONTRAST,is_mask-false.png"
@@ -221,3 +222,68 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(InputError, match=r"cannot be read \(Permission denied\)"):
         find_inputs([tmp_path])
+
+
+def fields_of_all_kinds(folder):
+    """(path, axes, channel) of every way in which a field may be stored."""
+    write_ome(
+        folder / "stack.ome.tif", pixels(3, 6, 5), "ZYX", PhysicalSizeX=0.3, PhysicalSizeY=0.3
+    )
+    write_ome(folder / "movie.ome.tif", pixels(2, 3, 6, 5), "TZYX", TimeIncrement=60.0)
+    names = ["DAPI", "Phase"]
+    write_ome(folder / "channels.ome.tif", pixels(2, 3, 6, 5), "CZYX", names)
+    tifffile.imwrite(folder / "plain.tif", pixels(3, 6, 5), photometric="minisblack", metadata=None)
+    Image.fromarray(pixels(6, 5)).save(folder / "plane.png")
+    make_published(folder / "A4")
+    group = zarr.create_group(folder / "A5.ome.zarr", zarr_format=3)
+    group.create_array("0", data=pixels(2, 3, 6, 5))
+    axes = [{"name": name} for name in "czyx"]
+    group.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}],
+        "omero": {"channels": [{"label": name} for name in names]},
+    }
+    return [
+        (folder / "stack.ome.tif", None, None),
+        (folder / "movie.ome.tif", None, None),
+        (folder / "channels.ome.tif", None, None),
+        (folder / "channels.ome.tif", None, "DAPI"),
+        (folder / "plain.tif", "TYX", None),
+        (folder / "plain.tif", "YXZ", None),
+        (folder / "plane.png", None, None),
+        (folder / "plane.png", "XY", None),
+        (folder / "A4", None, None),
+        (folder / "A5.ome.zarr", None, None),
+    ]
+
+
+def test_a_field_opened_is_what_is_read(tmp_path):
+    for path, axes, channel in fields_of_all_kinds(tmp_path):
+        stack = read_transmitted(path, axes=axes, channel=channel)
+        picture, index = open_transmitted(path, axes=axes, channel=channel)
+        frames = stack.frames if isinstance(stack, Movie) else stack.planes[None]
+        with picture:
+            times, _, planes, rows, columns = picture.shape
+            assert (times, planes, rows, columns) == frames.shape
+            assert (picture.name, picture.pixel_size) == (stack.name, stack.pixel_size)
+            assert picture.dtype == frames.dtype
+            for t, z in np.ndindex(times, planes):
+                part = picture.read(t=t, c=index, z=z, rows=slice(1, 4), columns=slice(2, 5))
+                np.testing.assert_array_equal(part, frames[t, z, 1:4, 2:5])
+
+
+def test_what_is_not_read_is_not_opened(tmp_path):
+    names = ["Phase", "DIC"]
+    write_ome(tmp_path / "two.ome.tif", pixels(2, 3, 6, 5), "CZYX", names)
+    make_published(tmp_path / "A4")
+    Image.fromarray(pixels(6, 9)).save(tmp_path / "A4" / PUBLISHED.format(z=3))
+    for path, axes, channel, message in (
+        (tmp_path / "two.ome.tif", None, None, "which channel is transmitted light"),
+        (tmp_path / "two.ome.tif", None, "GFP", "unknown channel 'GFP'"),
+        (tmp_path / "A4", None, None, "a field has one size and type"),
+        (tmp_path / "A4", "ZYX", None, "--axes ZYX is for TIFF files"),
+        (tmp_path / "none.tif", None, None, "there is no such file"),
+    ):
+        for function in (read_transmitted, open_transmitted):
+            with pytest.raises(InputError, match=message):
+                function(path, axes=axes, channel=channel)

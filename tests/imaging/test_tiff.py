@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import io
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from isl.errors import InputError
 from isl.imaging import files, ome_tiff
-from isl.imaging.image import FluorescenceImage, PixelSize
+from isl.imaging.image import FluorescenceImage, Picture, PixelSize
+from isl.imaging.lazy import as_lazy
 from isl.imaging.tiff import parse_axes, read_tiff, write_ome_tiff
 
 RNG = np.random.default_rng(0)
@@ -410,6 +412,38 @@ def test_equal_images_give_equal_bytes_and_others_another_uuid(tmp_path):
     assert (tmp_path / "a.ome.tif").read_bytes() == (tmp_path / "b.ome.tif").read_bytes()
     other = fluorescence(2, 30, 30, channels=image.channels + 1)
     assert uuid("c.ome.tif", other) != uuid("a2.ome.tif", image)
+
+
+@pytest.mark.parametrize("shape", [(2, 300, 257), (3, 1, 20, 513)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_picture_read_in_bands_gives_the_same_bytes(tmp_path, dtype, shape):
+    channels = (np.random.default_rng(0).random(shape) * 200).astype(dtype)
+    labels = tuple("ab"[: shape[-3]])
+    size = PixelSize(y=0.5, x=0.25)
+    image = FluorescenceImage(
+        name="A4", channels=channels, labels=labels, pixel_size=size, interval=3.0
+    )
+    write_ome_tiff(tmp_path / "image.ome.tif", image, annotations={"model": "demo"})
+    frames = channels.reshape(-1, *shape[-3:])
+    picture = as_lazy(
+        Picture(
+            name="A4", array=frames[:, :, None], channel_names=labels, pixel_size=size, interval=3.0
+        )
+    )
+    tallest = []
+
+    def read(t, c, z, rows, columns):
+        band = picture.read_plane(t, c, z, rows, columns)
+        tallest.append(band.shape[0])
+        return band
+
+    watched = dataclasses.replace(picture, read_plane=read)
+    write_ome_tiff(tmp_path / "picture.ome.tif", watched, annotations={"model": "demo"})
+    written = [(tmp_path / f"{n}.ome.tif").read_bytes() for n in ("image", "picture")]
+    assert written[0] == written[1]
+    assert max(tallest) <= ome_tiff.TILE
+    with pytest.raises(ValueError, match="named channels"):
+        write_ome_tiff(tmp_path / "x.tif", dataclasses.replace(picture, channel_names=None))
 
 
 def test_large_images_become_bigtiff(tmp_path, monkeypatch):

@@ -79,6 +79,30 @@ def test_dense_tiles_lie_on_the_grid(geometry, length, tile):
 
 
 @given(
+    geometry=geometries,
+    size=st.tuples(st.integers(1, 700), st.integers(1, 700)),
+    tile=st.integers(24, 300),
+    stitch=st.sampled_from(["dense", "exact"]),
+    at_most=st.one_of(st.none(), st.integers(1, 500_000)),
+)
+@settings(max_examples=40, deadline=None)
+def test_blocks_are_windows_that_hold_what_their_tiles_read(geometry, size, tile, stitch, at_most):
+    plan = plan_tiles(geometry, size, tile=tile, stitch=stitch)
+    image = np.arange(size[0] * size[1], dtype=np.float32).reshape(1, *size)
+    blocks = list(plan.blocks(at_most))
+    assert [tile for block in blocks for tile in block.tiles] == list(plan.tiles())
+    assert at_most is not None or len(blocks) == 1
+    for block in blocks:
+        (top, bottom), (left, right) = block.window
+        window = image[:, top:bottom, left:right]
+        assert len(block.tiles) == 1 or at_most is None or window.size <= at_most
+        for one in block.tiles[:: max(1, len(block.tiles) - 1)]:
+            np.testing.assert_array_equal(
+                plan.read(window, one, block.corner), plan.read(image, one)
+            )
+
+
+@given(
     geometry=st.sampled_from([UNET, BLOCKS]),
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     tile=st.integers(8, 40),

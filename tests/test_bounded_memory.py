@@ -14,7 +14,7 @@ from isl.labeling.model import InputContract, ModelConfig, save_model
 from isl.labeling.network import build_network
 from isl.labeling.unet import UNetConfig
 
-PLANES, SIZE = 96, 1024
+PLANES, SIZE = 48, 1536
 MIB = 2**20
 BUDGET = 128 * MIB
 # Peak of resident memory of a process that runs `isl` with the words given, or only starts JAX.
@@ -83,7 +83,7 @@ def test_peak_memory_is_bounded_by_the_budget_and_not_by_the_image(model, tmp_pa
     # Above a field that is far smaller: Python, JAX and the compiled program are in both.
     assert peaks[SIZE] - peaks[512] < BUDGET
     # Above a process that only started JAX: importing and compiling take their part, once.
-    allowed = BUDGET + 400 * MIB
+    allowed = BUDGET + 450 * MIB
     assert peaks[SIZE] - peak() < allowed
     # Otherwise this would show nothing: the planes as stored and as floats, which are never whole.
     assert allowed < stored + 2 * stored

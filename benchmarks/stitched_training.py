@@ -22,6 +22,7 @@ from isl.imaging.image import FluorescenceImage, ZStack
 from isl.imaging.imagej_tiff import write_stack
 from isl.imaging.ome_tiff import write_ome_tiff
 from isl.imaging.published import read_published
+from isl.imaging.read import read_picture
 from isl.phantom.well_damage import draw_flat_field
 from isl.preprocess import pipeline
 from isl.preprocess.config import PreprocessConfig
@@ -172,7 +173,8 @@ def main() -> None:
     y, x = true.min(axis=0)
     height, width = record.size
     part = np.s_[:, y : y + height, x : x + width]
-    measured = labels.measured[part]
+    covered = read_picture(stitched / "fields" / "A4.measured.tif").array[0, 0, 0] > 0
+    measured = labels.measured[part] & covered
 
     whole = folder / "published"
     whole.mkdir(exist_ok=True)

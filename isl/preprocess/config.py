@@ -82,12 +82,15 @@ class StitchingConfig(Config):
         plane: Which of its planes; None: the middle one.
         search: How far tiles may lie from where they should, in pixels as acquired.
         least_confidence: Offsets below it are not believed.
+        equalize: Divide each tile by its gain, which what it shares with its neighbours tells: see
+            `isl.preprocess.gains`.
     """
 
     channel: str | None = None
     plane: int | None = pydantic.Field(default=None, ge=0)
     search: int = pydantic.Field(default=60, ge=1)
     least_confidence: float = pydantic.Field(default=0.3, ge=0, le=1)
+    equalize: bool = True
 
 
 class RegistrationConfig(Config):

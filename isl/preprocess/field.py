@@ -8,11 +8,11 @@ import numpy as np
 
 from isl.imaging.image import FluorescenceImage, PixelSize, ZStack
 from isl.preprocess import estimate_files, scratch
-from isl.preprocess.canvas import plan_canvas
+from isl.preprocess.canvas import Canvas, plan_canvas
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.layout import RawField
 from isl.preprocess.measures import measure_field, measure_planes
-from isl.preprocess.mosaic import Work, covered_by_tiles, put_together
+from isl.preprocess.mosaic import Work, covered_by_tiles, measure_gains, put_together
 from isl.preprocess.placement import Placed, place_tiles, scaled_size
 from isl.preprocess.plan import channels_of, choose
 from isl.preprocess.previews import write_previews
@@ -92,7 +92,9 @@ def process_field(
     folder = run / scratch.FOLDER / f"{field.name}-{inputs[:12]}"
     tiles = correct_tiles(field, channels, config, run, folder, workers, progress)
     placed = place_tiles(field, tiles, config, workers)
-    canvases = _put_together(field, channels, tiles, placed, config, folder, workers)
+    canvas = plan_canvas(placed.placement.positions, scaled_size(field, config))
+    gains = _gains(tiles, canvas, placed, config)
+    canvases = _put_together(channels, tiles, canvas, gains, config, folder, workers)
 
     shared = estimate_files.load_estimates(run / estimate_files.FOLDER, config.transmitted)
     found = measure_planes(canvases, config.transmitted, shared.error, workers)
@@ -126,6 +128,7 @@ def process_field(
         links=placed.measured_links(),
         covered=float(canvases.covered.mean()),
         exposures={channel: tiles[channel].exposures for channel in channels},
+        gains=gains,
         normalization={
             config.transmitted: light.normalization,
             **{label: (each,) for label, each in zip(labels, dyes.normalization, strict=True)},
@@ -142,16 +145,26 @@ def process_field(
     return record
 
 
+def _gains(
+    tiles: Mapping[str, CorrectedTiles], canvas: Canvas, placed: Placed, config: PreprocessConfig
+) -> dict[str, tuple[float, ...]]:
+    """What each tile of each channel is divided by, as believed neighbors tell."""
+    if not config.stitching.equalize:
+        return {channel: (1.0,) * len(each.files) for channel, each in tiles.items()}
+    trusted = zip(placed.links, placed.placement.trusted, strict=True)
+    pairs = [(link.i, link.j) for link, believed in trusted if believed]
+    return {channel: measure_gains(each.files, canvas, pairs) for channel, each in tiles.items()}
+
+
 def _put_together(
-    field: RawField,
     channels: Mapping[str, bool],
     tiles: Mapping[str, CorrectedTiles],
-    placed: Placed,
+    canvas: Canvas,
+    gains: Mapping[str, tuple[float, ...]],
     config: PreprocessConfig,
     folder: Path,
     workers: Workers,
 ) -> Canvases:
-    canvas = plan_canvas(placed.placement.positions, scaled_size(field, config))
     files = {
         channel: folder / f"{scratch.file_name_of(channel)}.canvas.npy" for channel in channels
     }
@@ -161,6 +174,7 @@ def _put_together(
             canvas=canvas,
             file=files[channel],
             percentile=config.percentile if fluorescence and config.runs("projection") else None,
+            gains=gains[channel],
         )
         for channel, fluorescence in channels.items()
     ]

@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from isl.preprocess import scratch
 from isl.preprocess.canvas import Canvas, blend_rows
+from isl.preprocess.gains import overlap_ratio, solve_gains
 from isl.preprocess.projection import project
 
 # Rows that are in memory at once: few enough for 15 planes of a wide canvas, and enough that tiles
@@ -25,12 +26,14 @@ class Work:
         canvas: Where they belong.
         file: Where the result goes: float32 [Z, Y, X], or [1, Y, X] where it is projected.
         percentile: Of the intensities over z; None: all planes are kept.
+        gains: What each tile is divided by.
     """
 
     files: tuple[Path, ...]
     canvas: Canvas
     file: Path
     percentile: float | None
+    gains: tuple[float, ...]
 
 
 def put_together(work: Work) -> None:
@@ -38,7 +41,7 @@ def put_together(work: Work) -> None:
     if scratch.is_saved(work.file):
         return
     height, width = work.canvas.size
-    read = functools.partial(_read, work.files)
+    read = functools.partial(_read, work)
     planes = 1 if work.percentile is not None else scratch.shape_of(work.files[0])[0]
     with scratch.saved_in_bands(work.file, (planes, height, width)) as write:
         for rows in bands(height):
@@ -48,8 +51,28 @@ def put_together(work: Work) -> None:
             write(rows, values)
 
 
-def _read(files: tuple[Path, ...], tile: int, rows: slice) -> np.ndarray:
-    return scratch.load(files[tile], rows=rows)
+def _read(work: Work, tile: int, rows: slice) -> np.ndarray:
+    counts = scratch.load(work.files[tile], rows=rows)
+    return counts if work.gains[tile] == 1 else counts / np.float32(work.gains[tile])
+
+
+def measure_gains(
+    files: Sequence[Path], canvas: Canvas, pairs: Sequence[tuple[int, int]]
+) -> tuple[float, ...]:
+    """How much brighter than the others each tile of a channel is, by its middle plane.
+
+    Args:
+        files: float32 [Z, y, x] of each tile.
+        canvas: Where they lie.
+        pairs: Neighbours.
+    """
+    middle = scratch.shape_of(files[0])[0] // 2
+    ratios = []
+    for i, j in pairs:
+        y, x = (int(n) for n in canvas.origins[j] - canvas.origins[i])
+        first, second = (scratch.load(files[tile], plane=middle) for tile in (i, j))
+        ratios.append(overlap_ratio(first, second, (y, x), pair=(i, j)))
+    return tuple(float(gain) for gain in solve_gains(len(files), ratios))
 
 
 def covered_by_tiles(canvas: Canvas) -> np.ndarray:

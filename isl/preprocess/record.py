@@ -67,6 +67,7 @@ class FieldRecord:
         links: What neighbours say of each other.
         covered: Share of the canvas that tiles cover.
         exposures: Of each channel, summed.
+        gains: Of each channel, what each tile was divided by.
         normalization: Of each channel, one a plane kept; its inverse gives counts again.
         registration: How each label lies to transmitted light.
         measures: What quality is judged by.
@@ -87,6 +88,7 @@ class FieldRecord:
     links: tuple[MeasuredLink, ...]
     covered: float
     exposures: dict[str, int]
+    gains: dict[str, tuple[float, ...]]
     normalization: dict[str, tuple[Normalization, ...]]
     registration: dict[str, Shift]
     measures: Measures

@@ -69,6 +69,7 @@ def record_of(
         ),
         covered=1.0,
         exposures={},
+        gains={},
         normalization={},
         registration={},
         measures=None,

@@ -74,6 +74,7 @@ def record_of(count):
         ),
         covered=1.0,
         exposures={"phase": 1},
+        gains={},
         normalization={},
         registration={},
         measures=Measures(field="A1"),

@@ -31,6 +31,7 @@ RECORD = FieldRecord(
     ),
     covered=0.9,
     exposures={"phase": 1, "Cy5/β": 4},
+    gains={},
     normalization={
         "phase": (Normalization(scale=1e-5, offset=-0.1, mean=10.0, deviation=2.0, clipped=0.01),)
     },

@@ -63,6 +63,7 @@ def record_of(name, *, links=((0.2, True), (0.6, True), (30.0, False)), **change
         ),
         "covered": 1.0,
         "exposures": {"DIC": 1, "DAPI": 3},
+        "gains": {},
         "normalization": {
             "DIC": tuple(
                 Normalization(scale=1 / 8000, offset=offset, mean=4000.0, deviation=1000.0)

@@ -88,6 +88,7 @@ def put_together(folder: Path) -> Path:
             "modality": "PHASE_CONTRAST",
             "pixel_size": 0.3,
             "stages": ["flat_field", "stitching", "normalization", "quality"],
+            "stitching": {"equalize": "all"},
             "layout": {
                 "root": str(folder / "tiles"),
                 "pattern": "{well}_r{row}_c{col}_z{z}_{channel}.tif",

@@ -82,15 +82,16 @@ class StitchingConfig(Config):
         plane: Which of its planes; None: the middle one.
         search: How far tiles may lie from where they should, in pixels as acquired.
         least_confidence: Offsets below it are not believed.
-        equalize: Divide each tile by its gain, which what it shares with its neighbours tells: see
-            `isl.preprocess.gains`.
+        equalize: Which channels' tiles are divided by their gains, as what they share with their
+            neighbours tells: see `isl.preprocess.gains`. A label's gains are less well known, the
+            more so the smaller the set and the overlap; take "all" where a lamp flickers.
     """
 
     channel: str | None = None
     plane: int | None = pydantic.Field(default=None, ge=0)
     search: int = pydantic.Field(default=60, ge=1)
     least_confidence: float = pydantic.Field(default=0.3, ge=0, le=1)
-    equalize: bool = True
+    equalize: Literal["all", "transmitted", "none"] = "transmitted"
 
 
 class RegistrationConfig(Config):

@@ -149,11 +149,17 @@ def _gains(
     tiles: Mapping[str, CorrectedTiles], canvas: Canvas, placed: Placed, config: PreprocessConfig
 ) -> dict[str, tuple[float, ...]]:
     """What each tile of each channel is divided by, as believed neighbors tell."""
-    if not config.stitching.equalize:
-        return {channel: (1.0,) * len(each.files) for channel, each in tiles.items()}
+    chosen = {"all": tuple(tiles), "transmitted": (config.transmitted,), "none": ()}
     trusted = zip(placed.links, placed.placement.trusted, strict=True)
     pairs = [(link.i, link.j) for link, believed in trusted if believed]
-    return {channel: measure_gains(each.files, canvas, pairs) for channel, each in tiles.items()}
+    return {
+        channel: measure_gains(
+            each.files, canvas, pairs, fluorescence=channel != config.transmitted
+        )
+        if channel in chosen[config.stitching.equalize]
+        else (1.0,) * len(each.files)
+        for channel, each in tiles.items()
+    }
 
 
 def _put_together(

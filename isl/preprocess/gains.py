@@ -1,9 +1,11 @@
 """How much brighter than the others each tile of a field is, from what overlapping tiles share.
 
 Lamps flicker and stain bleaches while a well is scanned, so that the same cells are brighter in one
-tile than in the next. Where two tiles overlap, the ratio of their means says by how much; the gains
-that agree best with all ratios are solved like positions are: by least squares. The paper does not
-do this.
+tile than in the next. Where two tiles overlap, a ratio says by how much: of their means in
+transmitted light, which is mostly background that flickers as a whole; of their contrasts in
+fluorescence, whose background also holds what was not taken off, and only where both show the same.
+The gains that agree best with all ratios are solved like positions are: by least squares. The paper
+does not do this.
 """
 
 import dataclasses
@@ -13,8 +15,11 @@ import numpy as np
 
 # Of a mean ratio's weight, what holds every gain to 1: decides only where overlaps say nothing.
 _PRIOR = 1e-3
-# What a flat field leaves at opposite edges, and what gains differ by where few pairs tell.
-_FLAT_FIELD, _USUAL, _FEW = 0.02, 0.1, 4
+# What a flat field of a small set leaves at opposite edges, and what gains differ by where a single
+# pair cannot tell.
+_FLAT_FIELD, _USUAL = 0.05, 0.1
+# Fluorescence of the same cells correlates at least so much.
+_SAME = 0.9
 # Overlaps that differ by more hold something else than the same cells.
 _MOST = float(np.log(3))
 
@@ -26,7 +31,7 @@ class Ratio:
     Attributes:
         i: Number of the first tile.
         j: Number of the second tile.
-        log: Logarithm of the second's mean over the first's; 0 where nothing can be said.
+        log: Logarithm of the second's brightness over the first's; 0 where nothing can be said.
         pixels: That they share; 0 where nothing can be said.
         direction: 0 where they lie below each other, 1 where side by side.
     """
@@ -39,7 +44,12 @@ class Ratio:
 
 
 def overlap_ratio(
-    first: np.ndarray, second: np.ndarray, offset: tuple[int, int], *, pair: tuple[int, int]
+    first: np.ndarray,
+    second: np.ndarray,
+    offset: tuple[int, int],
+    *,
+    pair: tuple[int, int],
+    fluorescence: bool,
 ) -> Ratio:
     """What the overlap of two tiles says of their gains.
 
@@ -48,15 +58,19 @@ def overlap_ratio(
         second: [Y, X], likewise.
         offset: Rows and columns from the first's origin to the second's, whole pixels.
         pair: Their numbers.
+        fluorescence: Whether contrasts are compared instead of means.
     """
     direction = int(abs(offset[1]) > abs(offset[0]))
     parts = []
     for image, (dy, dx) in ((first, offset), (second, (-offset[0], -offset[1]))):
         rows = slice(max(0, dy), image.shape[0] + min(0, dy))
         columns = slice(max(0, dx), image.shape[1] + min(0, dx))
-        parts.append(image[rows, columns])
-    means = [float(part.mean(dtype=np.float64)) if part.size else 0.0 for part in parts]
-    log = float(np.log(means[1] / means[0])) if min(means) > 0 else np.inf
+        parts.append(image[rows, columns].ravel().astype(np.float64))
+    if fluorescence:
+        measures = [_contrast(*parts), _contrast(*parts[::-1])]
+    else:
+        measures = [float(part.mean()) if part.size else 0.0 for part in parts]
+    log = float(np.log(measures[1] / measures[0])) if min(measures) > 0 else np.inf
     known = abs(log) <= _MOST
     return Ratio(
         i=pair[0],
@@ -102,8 +116,17 @@ def _common(logs: Sequence[float]) -> float:
     if not logs:
         return 0.0
     middle = float(np.median(logs))
-    few = len(logs) < _FEW
-    spread = _USUAL if few else 1.4826 * float(np.median(np.abs(np.asarray(logs) - middle)))
+    spread = 1.4826 * float(np.median(np.abs(np.asarray(logs) - middle)))
+    if len(logs) == 1:
+        spread = _USUAL
     # The median of n normal numbers errs by 1.25 deviations over the root of n.
     error = 1.25 * spread / np.sqrt(len(logs))
     return middle * _FLAT_FIELD**2 / (_FLAT_FIELD**2 + error**2)
+
+
+def _contrast(image: np.ndarray, other: np.ndarray) -> float:
+    """Deviation of an image; 0 where another of the same place shows something else."""
+    if image.size < 2 or not (image.std() > 0 and other.std() > 0):
+        return 0.0
+    same = np.corrcoef(image, other)[0, 1] >= _SAME
+    return float(image.std()) if same else 0.0

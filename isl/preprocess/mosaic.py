@@ -57,7 +57,11 @@ def _read(work: Work, tile: int, rows: slice) -> np.ndarray:
 
 
 def measure_gains(
-    files: Sequence[Path], canvas: Canvas, pairs: Sequence[tuple[int, int]]
+    files: Sequence[Path],
+    canvas: Canvas,
+    pairs: Sequence[tuple[int, int]],
+    *,
+    fluorescence: bool,
 ) -> tuple[float, ...]:
     """How much brighter than the others each tile of a channel is, by its middle plane.
 
@@ -65,13 +69,14 @@ def measure_gains(
         files: float32 [Z, y, x] of each tile.
         canvas: Where they lie.
         pairs: Neighbours.
+        fluorescence: Whether the channel is fluorescence.
     """
     middle = scratch.shape_of(files[0])[0] // 2
     ratios = []
     for i, j in pairs:
         y, x = (int(n) for n in canvas.origins[j] - canvas.origins[i])
         first, second = (scratch.load(files[tile], plane=middle) for tile in (i, j))
-        ratios.append(overlap_ratio(first, second, (y, x), pair=(i, j)))
+        ratios.append(overlap_ratio(first, second, (y, x), pair=(i, j), fluorescence=fluorescence))
     return tuple(float(gain) for gain in solve_gains(len(files), ratios))
 
 

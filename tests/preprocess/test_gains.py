@@ -29,9 +29,15 @@ def cut(gains, *, rows=3, columns=3, light=None, seed=0):
     return tiles, origins, pairs
 
 
-def ratios_of(tiles, origins, pairs):
+def ratios_of(tiles, origins, pairs, *, fluorescence=False):
     return [
-        overlap_ratio(tiles[a], tiles[b], tuple(np.subtract(origins[b], origins[a])), pair=(a, b))
+        overlap_ratio(
+            tiles[a],
+            tiles[b],
+            tuple(np.subtract(origins[b], origins[a])),
+            pair=(a, b),
+            fluorescence=fluorescence,
+        )
         for a, b in pairs
     ]
 
@@ -65,7 +71,7 @@ def test_what_a_flat_field_leaves_is_no_gain():
 def test_a_ratio_is_that_of_the_pixels_shared(y, x, seed):
     rng = np.random.default_rng(seed)
     first, second = rng.uniform(1, 2, (2, SIZE, SIZE))
-    found = overlap_ratio(first, second, (y, x), pair=(0, 1))
+    found = overlap_ratio(first, second, (y, x), pair=(0, 1), fluorescence=False)
     shared = [
         (first[r, c], second[r - y, c - x])
         for r in range(SIZE)
@@ -80,7 +86,8 @@ def test_a_ratio_is_that_of_the_pixels_shared(y, x, seed):
 
 @pytest.mark.parametrize("value", [0.0, -5.0, 100.0])
 def test_dark_or_other_pictures_say_nothing(value):
-    found = overlap_ratio(np.ones((4, 4)), np.full((4, 4), value), (0, 1), pair=(0, 1))
+    other = np.full((4, 4), value)
+    found = overlap_ratio(np.ones((4, 4)), other, (0, 1), pair=(0, 1), fluorescence=False)
     assert (found.pixels, found.log) == (0, 0.0)
 
 
@@ -96,3 +103,20 @@ def test_tiles_that_nothing_ties_keep_theirs():
     found = solve_gains(5, tied + more)
     assert found[1] / found[0] == pytest.approx(np.exp(0.2), rel=1e-2)
     assert found[4] == pytest.approx(1, rel=1e-2)
+
+
+def test_contrast_is_not_misled_by_what_is_added():
+    gains = np.ones(9)
+    gains[4] = 1.3
+    tiles, origins, pairs = cut(gains)
+    tiles = [tile + 40 * number for number, tile in enumerate(tiles)]
+    found = solve_gains(9, ratios_of(tiles, origins, pairs, fluorescence=True))
+    np.testing.assert_allclose(found / found[0], gains, rtol=5e-3)
+
+
+def test_fluorescence_of_other_cells_says_nothing():
+    first, second = np.random.default_rng(0).uniform(1, 2, (2, 20, 20))
+    found = overlap_ratio(first, second, (0, 10), pair=(0, 1), fluorescence=True)
+    assert found.pixels == 0
+    flat = overlap_ratio(first, np.ones((20, 20)), (0, 10), pair=(0, 1), fluorescence=True)
+    assert flat.pixels == 0

@@ -17,6 +17,9 @@ def saved(folder, depth=3):
     return files, stacks
 
 
+GAINS = (1.0, 1.25, 0.8)
+
+
 @pytest.fixture
 def canvas():
     return plan_canvas(np.array([[0.0, 0.0], [3.0, 20.4], [80.0, 5.0]]), TILE)
@@ -32,11 +35,15 @@ def test_bands_are_all_rows_once(height):
 @pytest.mark.parametrize("percentile", [None, 90.0, 0.0])
 def test_bands_make_the_whole_picture(percentile, canvas, tmp_path):
     files, stacks = saved(tmp_path)
-    work = Work(files=files, canvas=canvas, file=tmp_path / "all.npy", percentile=percentile)
+    work = Work(
+        files=files, canvas=canvas, file=tmp_path / "all.npy", percentile=percentile, gains=GAINS
+    )
     put_together(work)
     assert canvas.size[0] > ROWS
     values, weights = blend_rows(
-        canvas, slice(0, canvas.size[0]), lambda tile, rows: stacks[tile][:, rows]
+        canvas,
+        slice(0, canvas.size[0]),
+        lambda tile, rows: stacks[tile][:, rows] / np.float32(GAINS[tile]),
     )
     if percentile is not None:
         values = np.percentile(values, percentile, axis=0)[None]
@@ -48,7 +55,7 @@ def test_bands_make_the_whole_picture(percentile, canvas, tmp_path):
 
 def test_what_is_done_is_not_done_again(canvas, tmp_path):
     scratch.save(tmp_path / "all.npy", np.zeros(1))
-    work = Work(files=(), canvas=canvas, file=tmp_path / "all.npy", percentile=None)
+    work = Work(files=(), canvas=canvas, file=tmp_path / "all.npy", percentile=None, gains=())
     put_together(work)
     assert scratch.shape_of(tmp_path / "all.npy") == (1,)
 

@@ -332,6 +332,14 @@ def test_a_folder_that_cannot_be_written_is_refused(refused, stack, tmp_path, mo
     assert "may not be written to" in refused(stack)
 
 
+def test_more_than_there_is_memory_for_leaves_nothing(refused, stack, monkeypatch):
+    def none_left(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("isl.commands.fields.held", none_left)
+    assert "field.tif: does not fit into memory; give --memory less" in refused(stack)
+
+
 def test_a_full_disk_leaves_nothing(refused, stack, monkeypatch, tmp_path):
     (tmp_path / "out").mkdir()
 

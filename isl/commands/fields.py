@@ -175,7 +175,10 @@ def _predict_field(
 ) -> None:
     started = time.monotonic()
     options = _with_uncertainty(call.options)
-    with _opened(field.path, call.axes, call.channel, call.pixel_size) as opened:
+    with (
+        _within_memory(field),
+        _opened(field.path, call.axes, call.channel, call.pixel_size) as opened,
+    ):
         plan = plan_field(model.config, opened, options, budget=budget)
         pixels = held(opened, plan.fit.planes) if plan.hold else opened
         normalization = measure(pixels, plan.fit.planes, options.normalize, plan.window or 0)
@@ -204,6 +207,16 @@ def _predict_field(
                 seconds=time.monotonic() - started,
             )
             staged.record.write_text(as_text(written), encoding="utf-8")
+
+
+@contextmanager
+def _within_memory(field: Field) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise InputError(
+            f"{field.path}: does not fit into memory; give --memory less than is free"
+        ) from error
 
 
 def _with_uncertainty(options: Options) -> Options:

@@ -104,13 +104,19 @@ def plan_field(
 def smaller(
     config: ModelConfig, field: TransmittedField, options: Options, plan: FieldPlan
 ) -> FieldPlan | None:
-    """The same with tiles half as wide and batches that read half as much; None: there are none."""
+    """The same with tiles half as wide that read half as much at a time; None: there are none."""
     width = max(config.architecture.geometry.output_size(n) for n in plan.tiles.tile_size) // 2
     try:
         tiles, batch = _cut(config, field, plan.fit, options, width, plan.batch_reads // 2)
     except InputError:
         return None
-    found = dataclasses.replace(plan, tiles=tiles, batch=batch, total=field.shape[0] * len(tiles))
+    found = dataclasses.replace(
+        plan,
+        tiles=tiles,
+        batch=batch,
+        window=None if plan.window is None else max(1, plan.window // 2),
+        total=field.shape[0] * len(tiles),
+    )
     return found if found.batch_reads < plan.batch_reads else None
 
 

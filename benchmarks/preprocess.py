@@ -7,8 +7,8 @@
 `stages` measures each stage on one tile with shot noise, best of three. `tiles` writes 6 x 6 tiles
 of 2048 pixels, 15 planes and 4 channels to FOLDER (a plane's file is linked for the others, so
 1.3 GB; 12 GB more are needed for a while), and `field` runs the pipeline on them in two processes
-and prints the largest resident memory of each kind of process. The median filter makes one pass there:
-its time is measured by `stages`, and memory does not depend on it.
+and prints the largest resident memory of each kind of process. The median filter makes one pass
+there: its time is measured by `stages`, and memory does not depend on it.
 """
 
 import resource

@@ -127,7 +127,7 @@ def written_whole(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
         raise InputError(
             f"{path.parent}: {path.name} cannot be written there ({error.strerror or error})"
         ) from error
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _check_free(path: Path, overwrite: bool) -> None:
@@ -137,8 +137,8 @@ def _check_free(path: Path, overwrite: bool) -> None:
         raise InputError(f"{path}: exists already; give --overwrite to replace it")
 
 
-def _sync_folder(folder: Path) -> None:
-    """Makes the new name itself durable, where the system can do that for a folder."""
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable, where the system can do that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

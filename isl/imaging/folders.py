@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from isl.errors import InputError
+from isl.imaging.files import sync_folder
 
 # Of Linux's renameat2: paths are relative to the working folder; the two names are exchanged.
 _WORKING_FOLDER = -100
@@ -68,7 +69,7 @@ def folder_written_whole(
         raise InputError(
             f"{path.parent}: {path.name} cannot be written there ({error.strerror or error})"
         ) from error
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def emptied(folder: Path) -> Path:
@@ -119,7 +120,7 @@ def _settle(folder: Path) -> None:
                 continue
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-        _sync(Path(parent))
+        sync_folder(Path(parent))
 
 
 def _put_in_place(partial: Path, path: Path, discarded: Path) -> None:
@@ -151,13 +152,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    """Makes the names in a folder durable, where the system can do that."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

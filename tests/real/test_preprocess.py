@@ -89,8 +89,9 @@ def test_the_field_is_kept(stitched):
 
 
 def test_single_files_become_a_data_set(data, tmp_path):
-    call = ["preprocess", str(CONFIGS / "preprocess" / "sephace.toml"), "--out", str(tmp_path / "out")]
-    assert cli.main([*call, "--workers", "1"]) == 0
+    config = CONFIGS / "preprocess" / "sephace.toml"
+    call = ["preprocess", str(config), "--out", str(tmp_path / "out"), "--workers", "1"]
+    assert cli.main(call) == 0
     (field,) = load_manifest(tmp_path / "out" / "dataset.toml").fields
     loaded = load_field(field)
     assert loaded.transmitted.planes.shape == (6, 1024, 1344)

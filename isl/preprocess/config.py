@@ -68,10 +68,13 @@ class FlatFieldConfig(Config):
     Attributes:
         transmitted_divisor: The blur's deviation is the image's height divided by this.
         fluorescence_divisor: The same, for fluorescence.
+        places: From so many tiles on; of fewer, blurs are widened by the root of what is missing,
+            or else the cells of single tiles would show.
     """
 
     transmitted_divisor: float = pydantic.Field(default=32.0, gt=0)
     fluorescence_divisor: float = pydantic.Field(default=16.0, gt=0)
+    places: int = pydantic.Field(default=100, ge=1)
 
 
 class StitchingConfig(Config):

@@ -198,8 +198,9 @@ def test_an_only_field_that_is_bad(spoil, run, raw, tmp_path):
 def test_a_field_of_other_tiles_than_most(run, raw, tmp_path):
     for file in raw.glob("A3_*"):
         tifffile.imwrite(file, image_of(file)[:120])
-    code, _, err = run(stages=FLAT)
-    assert code == 3
+    # Four images of few nuclei show too little for a wider blur.
+    code, _, err = run(stages=FLAT, flat_field={"places": 1})
+    assert code == 3, err
     assert "field 'A3': has tiles of 120 x 128 pixels, most fields 128 x 128" in err
     assert kept(tmp_path / "out") == ["A1", "A2"]
     # Where nothing is estimated of the set, every field may have tiles of its own.

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from isl.commands.failures import report_failures
 from isl.errors import InputError
 
 
@@ -23,7 +24,7 @@ def raw_units(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist.")
     ] = False,
-) -> None:
+) -> int:
     """Writes predicted intensities in the raw images' own counts, as 32-bit OME-TIFF."""
     from isl.imaging.ome_tiff import write_ome_tiff
     from isl.imaging.read import read_fluorescence
@@ -40,11 +41,19 @@ def raw_units(
             raise InputError(f"{path}: would be replaced by its own result; give another --out")
         if result.exists() and not overwrite:
             raise InputError(f"{result}: exists already; give --overwrite to replace it")
+    failed = []
     for path, result in zip(inputs, results, strict=True):
-        image = read_fluorescence(path)
-        counts = in_counts(image, normalization, spread=_statistic(path, SPREADS) is not None)
-        write_ome_tiff(result, counts, overwrite=overwrite)
-        print(result)
+        try:
+            image = read_fluorescence(path)
+            counts = in_counts(image, normalization, spread=_statistic(path, SPREADS) is not None)
+            write_ome_tiff(result, counts, overwrite=overwrite)
+        except InputError as error:
+            if len(inputs) == 1:
+                raise
+            failed.append((path.name, error))
+        else:
+            print(result)
+    return report_failures(failed, len(inputs), what="images")
 
 
 def _statistic(path: Path, names: tuple[str, ...]) -> str | None:

@@ -106,3 +106,15 @@ def test_the_command_refuses_in_one_line(files, capsys, tmp_path):
     assert code == 2
     assert "--overwrite" in err
     assert run(capsys, predicted, "--like", like, "--out", out, "--overwrite")[0] == 0
+
+
+def test_an_image_that_fails_does_not_keep_others_back(files, capsys, tmp_path):
+    predicted, like, out = files
+    other = tmp_path / "other.ome.tif"
+    write_ome_tiff(other, image_of(np.zeros((1, 4, 4), np.float32), ("MAP2",)))
+    code, said, err = run(capsys, other, predicted, "--like", like, "--out", out)
+    assert code == 3
+    assert said.strip() == str(out / "field.ome.tif")
+    assert "1 of 2 images failed" in err
+    assert "nothing says how 'MAP2' was normalized" in err
+    assert [path.name for path in out.iterdir()] == ["field.ome.tif"]

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.commands.fields import UNCERTAINTY, Request, predict_fields
+from isl.commands.fields import Request, predict_fields
+from isl.commands.one_field import UNCERTAINTY
 from isl.errors import InputError
 from isl.imaging.agreement import pearson
 from isl.imaging.colors import label_color

@@ -336,7 +336,7 @@ def test_more_than_there_is_memory_for_leaves_nothing(refused, stack, monkeypatc
     def none_left(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("isl.commands.fields.held", none_left)
+    monkeypatch.setattr("isl.commands.one_field.held", none_left)
     assert "field.tif: does not fit into memory; give --memory less" in refused(stack)
 
 
@@ -346,7 +346,7 @@ def test_a_full_disk_leaves_nothing(refused, stack, monkeypatch, tmp_path):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("isl.commands.fields.write_preview", full)
+    monkeypatch.setattr("isl.commands.one_field.write_preview", full)
     # The field's progress is not reported: it is the only one, and it failed.
     assert "No space left on device" in refused(stack)
 
@@ -355,7 +355,7 @@ def test_an_interruption_leaves_nothing(run, stack, monkeypatch, tmp_path):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("isl.commands.fields.write_preview", interrupt)
+    monkeypatch.setattr("isl.commands.one_field.write_preview", interrupt)
     assert run(stack)[0] == 130
     assert names(tmp_path / "out") == []
 

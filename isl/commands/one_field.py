@@ -1,0 +1,171 @@
+"""One field through a model: opened, predicted on disk, and written whole."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from isl.commands.preview import preview_panels
+from isl.errors import InputError
+from isl.imaging.image import PixelSize
+from isl.imaging.preview import write_preview
+from isl.imaging.read import open_transmitted
+from isl.imaging.tiff import write_ome_tiff
+from isl.labeling.model import Model
+from isl.labeling.options import Options
+from isl.labeling.outputs import FieldFiles, written_together
+from isl.labeling.plan import FieldPlan, plan_field
+from isl.labeling.predict import Outcome, outcome, predict_into
+from isl.labeling.provenance import Call, as_text, content_hash, record
+from isl.labeling.source import TransmittedField, field_of_picture, held, measure
+from isl.labeling.stored import StoredPrediction, thinned_plane, thinning
+from isl.labeling.stream import Progress
+
+# Shown in every preview beside the prediction.
+UNCERTAINTY = "standard_deviation"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Field:
+    """One input, and the files it becomes."""
+
+    name: str
+    path: Path
+    files: FieldFiles
+
+
+def predict_one(
+    field: Field, model: Model, call: Call, device: str, budget: int, progress: Progress
+) -> None:
+    """Predicts one field and writes its files, all of them or none.
+
+    Args:
+        field: What, and where to.
+        model: A loaded model.
+        call: How, as it is recorded.
+        device: Its name, for the record.
+        budget: Bytes that pixels may take.
+        progress: Called with the number of tiles done, and of all.
+
+    Raises:
+        InputError: The field cannot be read, predicted or written.
+    """
+    started = time.monotonic()
+    options = with_uncertainty(call.options)
+    with (
+        _within_memory(field),
+        opened_field(field.path, call.axes, call.channel, call.pixel_size) as opened,
+    ):
+        plan = plan_field(model.config, opened, options, budget=budget)
+        pixels = held(opened, plan.fit.planes) if plan.hold else opened
+        normalization = measure(pixels, plan.fit.planes, options.normalize, plan.window or 0)
+        with (
+            written_together(field.files) as staged,
+            _results(staged.record.parent, opened, plan, call) as results,
+        ):
+            plan = predict_into(
+                results.write, model, pixels, plan, options, normalization, progress
+            )
+            if options.renormalize:
+                results.renormalize(model.config.label_statistics)
+            made = outcome(model, opened, plan, options, normalization, results.renormalization)
+            _write_preview(staged.preview, pixels, made, results)
+            for statistic, path in staged.images.items():
+                with results.picture(statistic, opened) as picture:
+                    write_ome_tiff(path, picture, annotations=_annotations(call, statistic))
+            written = record(
+                call,
+                made,
+                field.files,
+                source=field.path,
+                source_hash=content_hash(field.path),
+                stored=as_read(opened),
+                device=device,
+                seconds=time.monotonic() - started,
+            )
+            staged.record.write_text(as_text(written), encoding="utf-8")
+
+
+@contextmanager
+def _within_memory(field: Field) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise InputError(
+            f"{field.path}: does not fit into memory; give --memory less than is free"
+        ) from error
+
+
+def with_uncertainty(options: Options) -> Options:
+    """What is predicted: what was asked for, and what a preview shows."""
+    wanted = tuple(dict.fromkeys((*options.statistics, UNCERTAINTY)))
+    return dataclasses.replace(options, statistics=wanted)
+
+
+@contextmanager
+def opened_field(
+    path: Path, axes: str | None, channel: str | None, pixel_size: float | None
+) -> Iterator[TransmittedField]:
+    """A field none of whose pixels are in memory, with the pixel size that was given."""
+    picture, index = open_transmitted(path, axes=axes, channel=channel)
+    with picture:
+        field = field_of_picture(picture, index)
+        if pixel_size is not None:
+            z = None if field.pixel_size is None else field.pixel_size.z
+            size = PixelSize(y=pixel_size, x=pixel_size, z=z)
+            field = dataclasses.replace(field, pixel_size=size)
+        yield dataclasses.replace(field, source=path)
+
+
+def _results(
+    folder: Path, field: TransmittedField, plan: FieldPlan, call: Call
+) -> StoredPrediction:
+    options = call.options
+    size = field.size if plan.fit.scale else plan.tiles.output_size
+    return StoredPrediction(
+        folder,
+        (field.shape[0], len(options.labels), *size),
+        labels=options.labels,
+        statistics=options.statistics,
+        shown=(options.statistics[0], UNCERTAINTY),
+        dtype=call.dtype,
+        renormalize=options.renormalize,
+    )
+
+
+def _annotations(call: Call, statistic: str) -> Mapping[str, str]:
+    return {
+        "model": call.model,
+        "model_sha256": call.model_hash,
+        "statistic": statistic,
+        "renormalized": str(call.options.renormalize).lower(),
+    }
+
+
+def _write_preview(
+    path: Path, field: TransmittedField, made: Outcome, results: StoredPrediction
+) -> None:
+    """Of a movie the first frame is shown."""
+    size = results.shape[2:]
+    middle = made.planes[len(made.planes) // 2]
+    transmitted = thinned_plane(field, middle, made.offset, size)
+    panels, columns = preview_panels(
+        transmitted, results.shown, made.labels, made.options.statistics[0], UNCERTAINTY
+    )
+    shown = None
+    if made.pixel_size is not None:
+        step = thinning(size)
+        shown = PixelSize(y=made.pixel_size.y * step, x=made.pixel_size.x * step)
+    write_preview(path, panels, columns=columns, pixel_size=shown)
+
+
+def as_read(field: TransmittedField) -> Mapping[str, Any]:
+    """What a field is, for people and records."""
+    return {
+        "axes": "TZYX" if field.movie else "ZYX",
+        "shape": list(field.shape if field.movie else field.shape[1:]),
+        "dtype": str(field.dtype),
+        "modality": field.modality,
+    }

@@ -7,9 +7,11 @@ on, how well it does, and what it must not be used for). Loading one executes no
 
 import dataclasses
 import functools
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -60,6 +62,9 @@ class LabelStatistics(Config):
     standard_deviation: float
 
 
+Temperature = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+
+
 class ModelConfig(FolderConfig):
     """What `model.toml` says, besides what `FolderConfig` holds.
 
@@ -69,6 +74,8 @@ class ModelConfig(FolderConfig):
         architecture: What its body is.
         input: What it expects.
         label_statistics: By label, for re-normalization; may be empty.
+        temperature: By label, what its logits are divided by; labels not named have 1. Above 1,
+            distributions are wider than the network gives them (`isl calibrate` fits it).
     """
 
     kind: Literal["labeling"] = "labeling"  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -77,6 +84,14 @@ class ModelConfig(FolderConfig):
     architecture: ArchitectureConfig
     input: InputContract
     label_statistics: Mapping[str, LabelStatistics] = pydantic.Field(default_factory=dict)
+    temperature: Mapping[str, Temperature] = pydantic.Field(default_factory=dict)
+
+    @pydantic.model_validator(mode="after")
+    def _temperatures_are_of_labels(self) -> "ModelConfig":
+        for label in self.temperature:
+            if label not in self.labels:
+                raise ValueError(f"temperature is given for '{label}', which is no label")
+        return self
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,8 +127,12 @@ class Model:
 
     @property
     def hash(self) -> str:
-        """sha256 of its weights."""
-        return self.config.sha256[WEIGHTS_FILE]
+        """sha256 of its weights; of a model with temperatures, of these and the weights' sha256."""
+        weights = self.config.sha256[WEIGHTS_FILE]
+        if not self.config.temperature:
+            return weights
+        temperatures = sorted(self.config.temperature.items())
+        return hashlib.sha256(json.dumps([weights, temperatures]).encode()).hexdigest()
 
     def statistics(
         self, batch: jax.Array | np.ndarray, labels: tuple[str, ...], names: tuple[str, ...]
@@ -129,12 +148,16 @@ class Model:
             For every name float32 [B, y, x, L].
         """
         graph, state = self._parts
-        return _statistics(graph, state, jnp.asarray(batch), labels, names)
+        temperatures = self._temperatures(labels)
+        return _statistics(graph, state, jnp.asarray(batch), temperatures, labels, names)
 
     def logits(self, batch: jax.Array | np.ndarray, labels: tuple[str, ...]) -> jax.Array:
-        """The distributions themselves: float32 [B, Y, X, Z] to logits [B, y, x, L, 256]."""
+        """The distributions themselves: float32 [B, Y, X, Z] to logits [B, y, x, L, 256].
+
+        They are divided by the labels' temperatures, as for `statistics`.
+        """
         graph, state = self._parts
-        return _logits(graph, state, jnp.asarray(batch), labels)
+        return _logits(graph, state, jnp.asarray(batch), self._temperatures(labels), labels)
 
     def predict(self, stack: ZStack | Movie, **options: Any) -> Any:
         """See `isl.labeling.predict.predict`, which takes the same options."""
@@ -142,17 +165,22 @@ class Model:
 
         return predict(self, stack, **options)
 
+    def _temperatures(self, labels: tuple[str, ...]) -> np.ndarray:
+        """float32 [L], those of the labels asked for."""
+        return np.array([self.config.temperature.get(label, 1.0) for label in labels], np.float32)
+
     @functools.cached_property
     def _parts(self) -> tuple[nnx.GraphDef[LabelingNetwork], nnx.State]:
         graph, state = nnx.split(self.network)
         return graph, state
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
 def _statistics(
     graph: nnx.GraphDef[LabelingNetwork],
     state: nnx.State,
     batch: jax.Array,
+    temperatures: jax.Array | np.ndarray,
     labels: tuple[str, ...],
     names: tuple[str, ...],
 ) -> dict[str, jax.Array]:
@@ -160,7 +188,7 @@ def _statistics(
     embedding = network.embed(batch)
 
     def of_row(row: jax.Array) -> dict[str, jax.Array]:
-        return bins.statistics(network.label_logits(row, labels), names)
+        return bins.statistics(_at(temperatures, network.label_logits(row, labels)), names)
 
     # Logits are 256 numbers a pixel and label: a few rows at a time, they never leave the cache.
     rows = embedding.reshape(-1, *embedding.shape[2:])
@@ -177,15 +205,21 @@ def _logits_at_once() -> int:
     return 2**20 if jax.default_backend() == "cpu" else 2**27
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
+@functools.partial(jax.jit, static_argnums=(0, 4))
 def _logits(
     graph: nnx.GraphDef[LabelingNetwork],
     state: nnx.State,
     batch: jax.Array,
+    temperatures: jax.Array | np.ndarray,
     labels: tuple[str, ...],
 ) -> jax.Array:
     network = nnx.merge(graph, state)
-    return network.label_logits(network.embed(batch), labels)
+    return _at(temperatures, network.label_logits(network.embed(batch), labels))
+
+
+def _at(temperatures: jax.Array | np.ndarray, logits: jax.Array) -> jax.Array:
+    """Logits [..., L, 256] divided by the temperatures [L] of their labels."""
+    return logits / temperatures.reshape(*(1,) * (logits.ndim - 2), -1, 1)
 
 
 def save_model(

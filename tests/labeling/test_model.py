@@ -60,6 +60,56 @@ def test_statistics_are_those_of_the_logits_for_the_labels_asked_for(folder: Pat
     np.testing.assert_allclose(alone[..., 0], given["mean"][..., 1], atol=1e-6)
 
 
+def test_logits_and_statistics_are_at_the_temperatures_of_the_labels_asked_for(
+    folder: Path, tmp_path: Path
+) -> None:
+    plain = load_model(folder)
+    config = plain.config.model_copy(update={"temperature": {"MEMBRANE": 2.5}})
+    save_model(tmp_path / "warm", plain.network, config, "# A card\n")
+    warm = load_model(tmp_path / "warm")
+    assert warm.config.temperature == {"MEMBRANE": 2.5}
+    batch = np.random.default_rng(0).random((1, 20, 24, 3), np.float32)
+    for labels in (("NUCLEI", "MEMBRANE"), ("MEMBRANE", "NUCLEI"), ("MEMBRANE",)):
+        by_label = np.array([2.5 if label == "MEMBRANE" else 1.0 for label in labels], np.float32)
+        expected = plain.logits(batch, labels) / by_label.reshape(1, 1, 1, -1, 1)
+        np.testing.assert_allclose(warm.logits(batch, labels), expected, rtol=1e-5, atol=1e-6)
+        given = warm.statistics(batch, labels, ("standard_deviation", "median"))
+        wanted = bins.statistics(expected, ("standard_deviation", "median"))
+        for name, values in wanted.items():
+            np.testing.assert_allclose(given[name], values, atol=1e-5)
+
+
+def test_a_model_with_temperatures_is_told_from_the_one_without(
+    folder: Path, tmp_path: Path
+) -> None:
+    plain = load_model(folder)
+    assert plain.hash == plain.config.sha256["weights.safetensors"]
+    hashes = {plain.hash}
+    for index, temperature in enumerate(({"NUCLEI": 2.0}, {"NUCLEI": 2.5}, {"MEMBRANE": 2.0})):
+        config = plain.config.model_copy(update={"temperature": temperature})
+        save_model(tmp_path / f"warm{index}", plain.network, config, "# A card\n")
+        hashes.add(load_model(tmp_path / f"warm{index}").hash)
+    assert len(hashes) == 4
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ("NUCLEI = 0.0", "temperature.NUCLEI"),
+        ("NUCLEI = -1.0", "temperature.NUCLEI"),
+        ("NUCLEI = inf", "temperature.NUCLEI"),
+        ("NUCLEUS = 1.0", "'NUCLEUS', which is no label"),
+    ],
+)
+def test_temperatures_that_mean_nothing_are_refused(
+    folder: Path, table: str, complaint: str
+) -> None:
+    path = folder / "model.toml"
+    path.write_text(path.read_text().replace("[temperature]", f"[temperature]\n{table}"))
+    with pytest.raises(InputError, match=complaint):
+        load_model(folder)
+
+
 def test_an_existing_folder_is_kept_unless_told_otherwise(folder: Path) -> None:
     model = load_model(folder)
     with pytest.raises(InputError, match="already exists"):

@@ -14,7 +14,9 @@ from flax import nnx
 from isl.dataset import load_manifest
 from isl.errors import InputError, unknown
 from isl.labeling import bins, losses
+from isl.labeling.model import ModelConfig, read_model_config
 from isl.labeling.network import LabelingNetwork, abstract_network, build_network
+from isl.model_folder import model_directory
 from isl.networks import Compute, count_parameters
 
 from .augment import AugmentConfig, augment
@@ -196,7 +198,14 @@ class LabelingTask:
             name=self.config.name or self._name,
             summary=self.identity(),
             metrics=metrics,
+            start=self._start_config(),
         )
+
+    def _start_config(self) -> ModelConfig | None:
+        model = self.config.start.model
+        if model is None:
+            return None
+        return read_model_config(model_directory(self._start_model(model)))
 
     def _start_model(self, model: str) -> str | Path:
         """A folder beside the configuration goes before a bundled model of that name."""

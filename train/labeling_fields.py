@@ -44,6 +44,8 @@ class Ground:
         validation: Fields to judge on; may be empty.
         modality: What all fields have, or None.
         pixel_size: Micrometres, what all fields have, or None.
+        training_groups: Whom the training fields belong to.
+        validation_groups: Whom the validation fields belong to.
     """
 
     labels: tuple[str, ...]
@@ -52,6 +54,8 @@ class Ground:
     validation: tuple[ValidationField, ...]
     modality: str | None
     pixel_size: PixelSize | None
+    training_groups: tuple[str, ...] = ()
+    validation_groups: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -100,6 +104,8 @@ def load_ground(
         validation=tuple(validation),
         modality=_common([field.transmitted.modality for field in loaded_fields]),
         pixel_size=_common([field.transmitted.pixel_size for field in loaded_fields]),
+        training_groups=_groups(loaded_fields, training),
+        validation_groups=_groups(loaded_fields, validation),
     )
 
 
@@ -151,6 +157,13 @@ def _check_planes(first: LoadedField, field: LoadedField, source: object) -> Non
             f"{source}: field '{field.name}' has {found} planes, field '{first.name}' has "
             f"{expected}; name as many for each with 'planes'"
         )
+
+
+def _groups(
+    fields: Sequence[LoadedField], used: Sequence[TrainingField | ValidationField]
+) -> tuple[str, ...]:
+    names = {field.name for field in used}
+    return tuple(sorted({field.group for field in fields if field.name in names}))
 
 
 def _common(values: Sequence[Value]) -> Value | None:

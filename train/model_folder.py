@@ -23,6 +23,7 @@ def write_model(
     name: str,
     summary: str,
     metrics: Mapping[str, float],
+    start: ModelConfig | None = None,
 ) -> None:
     """Writes a model folder that prediction needs nothing besides.
 
@@ -34,7 +35,9 @@ def write_model(
         name: The model's name.
         summary: The network in words.
         metrics: How it did on held-out ground, and after how many updates.
+        start: Of the model it started from, whose training ground it has seen, too.
     """
+    before = start.trained_on or () if start is not None else ()
     size = ground.pixel_size
     model = ModelConfig(
         name=name,
@@ -49,6 +52,8 @@ def write_model(
             normalization=config.normalization,
         ),
         label_statistics=label_statistics(ground),
+        trained_on=tuple(sorted({*before, *ground.training_groups})),
+        chosen_on=ground.validation_groups,
     )
     save_model(directory, network, model, _card(config, ground, name, summary, metrics))
 

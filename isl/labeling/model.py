@@ -76,6 +76,9 @@ class ModelConfig(FolderConfig):
         label_statistics: By label, for re-normalization; may be empty.
         temperature: By label, what its logits are divided by; labels not named have 1. Above 1,
             distributions are wider than the network gives them (`isl calibrate` fits it).
+        trained_on: Groups (wells, embryos, patients) that it learned from, those of the model it
+            started from included; None: it does not say.
+        chosen_on: Groups that chose which of its weights were kept.
     """
 
     kind: Literal["labeling"] = "labeling"  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -85,6 +88,8 @@ class ModelConfig(FolderConfig):
     input: InputContract
     label_statistics: Mapping[str, LabelStatistics] = pydantic.Field(default_factory=dict)
     temperature: Mapping[str, Temperature] = pydantic.Field(default_factory=dict)
+    trained_on: tuple[str, ...] | None = None
+    chosen_on: tuple[str, ...] = ()
 
     @pydantic.model_validator(mode="after")
     def _temperatures_are_of_labels(self) -> "ModelConfig":

@@ -51,6 +51,8 @@ def write_phantoms(
         fields.append(
             Field(
                 name=name,
+                # Fields of another seed are other ground, whatever their names.
+                group=f"phantom-{seed}-{number:03d}",
                 transmitted=(stack_file,),
                 labels={label: LabelFile(file=labels_file, channel=label) for label in LABELS},
                 split="validation" if number >= count - validation else "train",

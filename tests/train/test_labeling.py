@@ -226,6 +226,20 @@ def test_the_model_says_what_it_was_trained_on(disjoint: Path) -> None:
     statistics = model.label_statistics["MAP2"]
     assert statistics.mean == pytest.approx(values.mean(), rel=1e-5)
     assert statistics.standard_deviation == pytest.approx(values.std(), rel=1e-5)
+    assert (model.trained_on, model.chosen_on) == (("a", "b"), ())
+
+
+def test_what_the_model_before_was_trained_on_is_known_of_the_next(tmp_path: Path) -> None:
+    for folder, fields in (("before", {"a": ["DAPI"], "b": ["DAPI"]}), ("next", {"c": ["DAPI"]})):
+        (tmp_path / folder).mkdir()
+        write_dataset(tmp_path / folder, fields, splits={"b": "validation"})
+    task = LabelingTask(_config(), tmp_path / "before")
+    task.export(*task.initial(jax.random.key(0)), tmp_path / "model", {"updates": 0})
+    before = read_model_config(tmp_path / "model")
+    assert (before.trained_on, before.chosen_on) == (("a",), ("b",))
+    task = LabelingTask(_config(start={"model": "../model"}), tmp_path / "next")
+    task.export(*task.initial(jax.random.key(0)), tmp_path / "second", {"updates": 0})
+    assert read_model_config(tmp_path / "second").trained_on == ("a", "c")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ def polarity(
         list[Path],
         typer.Argument(
             metavar="INPUT...",
-            help="TIFF movies of stacks or of all-in-focus frames, folders of one embryo's frames, "
+            help="Movies of stacks or of all-in-focus frames, folders of one embryo's frames, "
             "or folders of such things.",
         ),
     ],
@@ -62,7 +62,7 @@ def polarity(
     """Tells when embryos polarized, with the pictures to judge it by; for research only."""
     from isl.commands.recordings import Request, assess_recordings
     from isl.polarity.assess import RULES
-    from isl.polarity.recording import parse_frames, read_frame_table
+    from isl.polarity.frame_range import parse_frames, read_frame_table
 
     if interval_minutes is not None and not 0 < interval_minutes < float("inf"):
         raise InputError(f"--interval-minutes {interval_minutes:g}: expected minutes above 0")

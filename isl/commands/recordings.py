@@ -22,6 +22,8 @@ from isl.labeling.provenance import as_text, content_hash
 from isl.polarity.assess import EZRIN_STATISTICS, Assessment, OnsetModel, assess
 from isl.polarity.embryo_page import EmbryoPictures, embryo_page
 from isl.polarity.film_strip import draw_film_strip
+from isl.polarity.finding import find_recordings
+from isl.polarity.frame_range import FrameRange, limit_of
 from isl.polarity.model import DEFAULT_MODEL, load_polarity_model
 from isl.polarity.onset import Rule
 from isl.polarity.outputs import (
@@ -38,12 +40,7 @@ from isl.polarity.outputs import (
     sentence,
 )
 from isl.polarity.overlays import draw_overlays
-from isl.polarity.recording import (
-    FrameRange,
-    find_recordings,
-    limit_of,
-    read_recording,
-)
+from isl.polarity.recording import read_recording
 
 MEASURED = "measured"
 ONSETS, FRAMES, REPORT = "onsets.csv", "frames.csv", "report.html"

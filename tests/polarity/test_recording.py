@@ -5,14 +5,9 @@ from PIL import Image
 from simulated_recordings import make_frames, write_frames, write_movie
 
 from isl.errors import InputError
-from isl.polarity.recording import (
-    FrameRange,
-    find_recordings,
-    limit_of,
-    parse_frames,
-    read_frame_table,
-    read_recording,
-)
+from isl.polarity.finding import find_recordings
+from isl.polarity.frame_range import FrameRange, parse_frames
+from isl.polarity.recording import read_recording
 
 FRAMES = make_frames(6, onset=3, size=(20, 24))
 
@@ -95,54 +90,6 @@ def test_a_range_beyond_the_recording_is_refused(folder):
     line = refusal(read_recording, folder, frames=parse_frames("2:9"))
     assert "--frames 2:9 asks for frames 2 to 8, but its 6 frames are 0 to 5" in line
     assert "0 to 5" in refusal(read_recording, folder, frames=parse_frames("6:"))
-
-
-@pytest.mark.parametrize(
-    ("text", "start", "stop"), [("4:30", 4, 30), (":7", 0, 7), (" 3: ", 3, None), (":", 0, None)]
-)
-def test_frames_as_typed(text, start, stop):
-    parsed = parse_frames(text)
-    assert parsed is not None
-    assert (parsed.start, parsed.stop) == (start, stop)
-
-
-def test_frames_that_are_none():
-    assert parse_frames("table.csv") is None
-    assert "names no frame" in refusal(parse_frames, "5:5")
-    assert "names no frame" in refusal(parse_frames, ":0")
-
-
-def test_a_table_limits_each_embryo(tmp_path):
-    table = tmp_path / "stage.csv"
-    table.write_text("embryo,frames,remark\nE016,4:30,\nE052,:,all\n")
-    limits = read_frame_table(table)
-    assert (limits["E016"].start, limits["E016"].stop) == (4, 30)
-    assert limit_of("E052", tmp_path, limits).stop is None
-    line = refusal(limit_of, "E061", tmp_path / "E061", limits)
-    assert "E061: the table of --frames" in line
-    assert "unknown embryo 'E061'" in line
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("embryo,range\nE1,1:2\n", "unknown column 'frames'"),
-        ("embryo,frames\nE1,1-2\n", "line 2 has embryo 'E1' and frames '1-2'"),
-        ("embryo,frames\n,1:2\n", "line 2 has embryo ''"),
-        ("embryo,frames\nE1\n", "line 2 has embryo 'E1' and frames ''"),
-        ("embryo,frames\nE1,1:2\nE1,1:3\n", "line 3 names embryo 'E1' again"),
-        ("", "unknown column 'embryo'"),
-    ],
-)
-def test_tables_that_are_wrong(tmp_path, text, line):
-    table = tmp_path / "stage.csv"
-    table.write_text(text)
-    assert line in refusal(read_frame_table, table)
-
-
-def test_a_table_that_is_not_there(tmp_path):
-    line = refusal(read_frame_table, tmp_path / "no.csv")
-    assert "is neither A:B, such as 4:30, nor a table that exists" in line
 
 
 def test_missing_frames_are_refused_by_name(folder):
@@ -253,48 +200,6 @@ def test_frames_that_are_no_numbers_are_refused(tmp_path):
     frames[4, 2, 2] = np.nan
     path = write_movie(tmp_path / "nan.ome.tif", frames, "TYX")
     assert "frame 4 holds pixels that are NaN" in refusal(read_recording, path)
-
-
-def test_recordings_in_a_folder(tmp_path):
-    write_frames(tmp_path / "E10", FRAMES)
-    write_frames(tmp_path / "E9", FRAMES)
-    write_movie(tmp_path / "m2.ome.tif", FRAMES, "TYX")
-    (tmp_path / "notes.txt").write_text("")
-    Image.fromarray(FRAMES[0]).save(tmp_path / "overview.png")
-    (tmp_path / "empty").mkdir()
-    out = write_frames(tmp_path / "out", FRAMES)
-    write_frames(tmp_path / ".hidden", FRAMES)
-    found = find_recordings([tmp_path], leave_out=out)
-    assert [name for name, _ in found] == ["E9", "E10", "m2"]
-
-
-def test_recordings_of_one_name_are_refused(tmp_path):
-    first = write_frames(tmp_path / "a" / "E1", FRAMES)
-    second = write_frames(tmp_path / "b" / "E1", FRAMES)
-    assert "has the same name 'E1'" in refusal(find_recordings, [first, second])
-    assert "is given twice" in refusal(find_recordings, [first, first])
-
-
-def test_what_is_no_recording_is_refused(tmp_path):
-    assert "no such file or folder" in refusal(find_recordings, [tmp_path / "no"])
-    text = tmp_path / "notes.txt"
-    text.write_text("")
-    assert "notes.txt: is not a TIFF movie" in refusal(find_recordings, [text])
-    assert "holds no recording" in refusal(find_recordings, [tmp_path])
-    assert "no input" in refusal(find_recordings, [])
-
-
-def test_movies_among_frames_are_refused(folder):
-    write_movie(folder / "movie.ome.tif", FRAMES, "TYX")
-    assert "holds movies (movie.ome.tif) and single frames" in refusal(find_recordings, [folder])
-
-
-def test_pages_that_could_be_planes_or_times_need_axes(tmp_path):
-    for name in "ab":
-        tifffile.imwrite(tmp_path / f"{name}.tif", FRAMES, photometric="minisblack", metadata=None)
-    assert "a.tif does not say what its pages are" in refusal(find_recordings, [tmp_path])
-    assert [name for name, _ in find_recordings([tmp_path], axes="TYX")] == ["a", "b"]
-    assert find_recordings([tmp_path], axes="ZYX") == [(tmp_path.name, tmp_path)]
 
 
 def test_a_damaged_frame_is_named(folder):

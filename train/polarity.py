@@ -273,7 +273,8 @@ class PolarityTask:
             if not isinstance(network.backbone, ResNet):
                 raise InputError("imagenet_weights are for a backbone of kind 'resnet'")
             load_imagenet_weights(network.backbone, self._folder / weights, average_stem=True)
-        if isinstance(network.backbone, Encoder) and self._start:
+        pretrained = self._experiment.encoder_start == "labeling"
+        if isinstance(network.backbone, Encoder) and self._start and pretrained:
             _start_encoder(network.backbone, self._start)
         return Functional.take_apart(network)
 

@@ -97,7 +97,9 @@ class PolarityExperiment(ExperimentConfig):
         leave_out: Embryos that are not looked at, for cross-validation.
         arm: What the classifiers look at.
         ezrin: Where predicted EZRIN comes from.
-        backbone: What each classifier is. An encoder starts from the labeling network's weights.
+        backbone: What each classifier is.
+        encoder_start: Whether an encoder starts from the weights of the network that predicts
+            EZRIN, or from fresh ones.
         members: How many classifiers; each has its own seed.
         optimizers: Their optimizers in turn; the table `optimizer` unless given.
         imagenet_weights: A safetensors file for the backbone to start from; see
@@ -115,6 +117,7 @@ class PolarityExperiment(ExperimentConfig):
     arm: Arm = "dic+ezrin"
     ezrin: EzrinConfig
     backbone: BackboneConfig = ResNetConfig()
+    encoder_start: Literal["labeling", "fresh"] = "labeling"
     members: int = pydantic.Field(default=6, ge=1)
     optimizers: tuple[OptimizerConfig, ...] = ()
     imagenet_weights: Path | None = None
@@ -128,8 +131,12 @@ class PolarityExperiment(ExperimentConfig):
 
     @pydantic.model_validator(mode="after")
     def _encoders_know_standardized_views(self) -> "PolarityExperiment":
-        if self.backbone.kind == "encoder" and not all(self.sight.standardize):
-            raise ValueError("a backbone of kind 'encoder' needs sight.standardize = [true]")
+        pretrained = self.backbone.kind == "encoder" and self.encoder_start == "labeling"
+        if pretrained and not all(self.sight.standardize):
+            raise ValueError(
+                "a backbone of kind 'encoder' needs sight.standardize = [true], unless "
+                'encoder_start = "fresh"'
+            )
         return self
 
     def of_member(self, member: int) -> "PolarityExperiment":

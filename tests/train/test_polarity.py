@@ -285,6 +285,13 @@ def test_an_encoder_goes_on_from_what_the_labeling_network_learned(tmp_path):
     np.testing.assert_array_equal(kernel, labeling.network.body.down[0].second.kernel[...])
     fresh, _ = PolarityTask(experiment, ground).initial(KEY)
     assert (np.asarray(fresh["backbone"]["down"]["0"]["second"]["kernel"]) != kernel).any()
+    unlike = PolarityTask(
+        make_experiment(backbone=ENCODER, encoder_start="fresh"),
+        ground,
+        start=tmp_path / "labeling",
+    )
+    drawn, _ = unlike.initial(KEY)
+    jax.tree.map(np.testing.assert_array_equal, drawn, fresh)
     for folder, shape in (("deeper", {"levels": 2}), ("stacks", {"planes": 3})):
         save_labeling(tmp_path / folder, **shape)
         with pytest.raises(InputError, match=f"{folder} as a backbone: variable 'down/"):

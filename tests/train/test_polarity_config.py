@@ -58,6 +58,10 @@ def test_a_member_alone_has_its_own_seed_optimizer_and_sight() -> None:
 def test_a_backbone_may_be_the_way_down_of_a_unet() -> None:
     experiment = config(backbone={"kind": "encoder", "unet": {"levels": 3, "width": 8, "stem": 2}})
     assert experiment.backbone == EncoderConfig(unet=UNetConfig(levels=3, width=8, stem=2))
+    assert experiment.encoder_start == "labeling"
+    mixed = {"standardize": [True, False]}
+    fresh = config(backbone={"kind": "encoder"}, encoder_start="fresh", sight=mixed)
+    assert fresh.sight.standardize == (True, False)
 
 
 def test_the_settings_kept_with_a_run_are_read_back() -> None:

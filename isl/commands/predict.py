@@ -30,8 +30,9 @@ def predict(
         str,
         typer.Option(
             metavar="A,B|all",
-            help="median, mean, mode, standard_deviation, probability_nonzero, entropy, or all; "
-            "the first is NAME.ome.tif, each further one NAME.STATISTIC.ome.tif.",
+            help="median, mean, mode, standard_deviation, probability_nonzero, entropy, or all of "
+            "these; interval_90, the width of the 90 % interval; the first is NAME.ome.tif, each "
+            "further one NAME.STATISTIC.ome.tif.",
         ),
     ] = "median",
     stitch: Annotated[

@@ -13,6 +13,9 @@ import numpy as np
 
 BINS = 256
 STATISTICS = ("median", "mean", "mode", "standard_deviation", "probability_nonzero", "entropy")
+"""The six that `all` means."""
+FURTHER_STATISTICS = ("interval_90",)
+"""Given only when asked for by name."""
 
 _BLOCK = 16
 _INTENSITIES = np.arange(BINS, dtype=np.float32) / (BINS - 1)
@@ -43,12 +46,14 @@ def statistics(logits: jax.Array, names: Sequence[str] = STATISTICS) -> dict[str
 
     Args:
         logits: float32 [..., 256].
-        names: Any of STATISTICS.
+        names: Any of STATISTICS and FURTHER_STATISTICS.
 
     Returns:
         A float32 array [...] for every name: `median` = (bins whose cumulative probability is
         below 0.5) / 255; `mode`, `mean`, `standard_deviation` in intensities; `probability_nonzero`
-        = 1 - p[0]; `entropy` = -sum p ln(p + 1e-7) / ln 256, in [0, 1].
+        = 1 - p[0]; `entropy` = -sum p ln(p + 1e-7) / ln 256, in [0, 1];
+        `interval_90` = width of the central interval that holds 90 %, in intensities, with
+        probability spread evenly over a bin's width of 1 / 255.
     """
     p = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
     formulas = {
@@ -58,6 +63,7 @@ def statistics(logits: jax.Array, names: Sequence[str] = STATISTICS) -> dict[str
         "standard_deviation": lambda: _standard_deviation(p),
         "probability_nonzero": lambda: 1.0 - p[..., 0],
         "entropy": lambda: -jnp.sum(p * jnp.log(p + 1e-7), axis=-1) / np.log(BINS),
+        "interval_90": lambda: _quantile(cumulative(p), 0.95) - _quantile(cumulative(p), 0.05),
     }
     return {name: formulas[name]().astype(jnp.float32) for name in names}
 
@@ -66,3 +72,15 @@ def _standard_deviation(p: jax.Array) -> jax.Array:
     intensities = _INTENSITIES.reshape((1,) * (p.ndim - 1) + (BINS,))
     deviations = intensities - mean(p)[..., None]
     return jnp.sqrt(jnp.sum(p * jnp.square(deviations), axis=-1))
+
+
+def _quantile(cumulated: jax.Array, share: float) -> jax.Array:
+    """The intensity that a share of probability [..., 256] lies below: [...].
+
+    Within the bin that reaches the share, between the sums before and after it.
+    """
+    short = cumulated < share
+    before = jnp.max(jnp.where(short, cumulated, 0.0), axis=-1)
+    after = jnp.min(jnp.where(short, 2.0, cumulated), axis=-1)
+    within = (share - before) / (after - before)
+    return (jnp.sum(short, axis=-1) - 0.5 + within) / np.float32(BINS - 1)

@@ -147,7 +147,7 @@ class Model:
         Args:
             batch: float32 [B, Y, X, Z] in [0, 1]; Y and X fit the geometry.
             labels: Which labels, in which order.
-            names: Which of `isl.labeling.bins.STATISTICS`.
+            names: Which of those of `isl.labeling.bins`.
 
         Returns:
             For every name float32 [B, y, x, L].

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from isl.errors import InputError, unknown
-from isl.labeling.bins import STATISTICS
+from isl.labeling.bins import FURTHER_STATISTICS, STATISTICS
 from isl.labeling.model import ModelConfig
 from isl.labeling.tiling import BORDERS, STITCHES, Border, Stitch
 
@@ -16,7 +16,7 @@ class Options:
 
     Attributes:
         labels: Names, in the output's order.
-        statistics: Any of `bins.STATISTICS`, in the output's order.
+        statistics: Any of `bins.STATISTICS` and `bins.FURTHER_STATISTICS`, in the output's order.
         stitch: "dense" or "exact"; see `isl.labeling.tiling`.
         border: "reflect": the output has the input's size. "valid": the area without the margin.
         normalize: "auto" or "off"; see `isl.imaging.normalize`.
@@ -78,8 +78,8 @@ def check_options(
             raise unknown("label", label, config.labels)
     names = tuple(dict.fromkeys(statistics))
     for name in names:
-        if name not in STATISTICS:
-            raise unknown("statistic", name, STATISTICS)
+        if name not in STATISTICS + FURTHER_STATISTICS:
+            raise unknown("statistic", name, STATISTICS + FURTHER_STATISTICS)
     if not chosen or not names:
         raise InputError("give at least one label and one statistic")
     normalization = normalize or config.input.normalization

@@ -50,3 +50,24 @@ def test_a_certain_pixel_has_no_spread() -> None:
 
 def test_a_uniform_pixel_has_the_greatest_entropy() -> None:
     assert bins.statistics(jnp.zeros(256), ("entropy",))["entropy"] == pytest.approx(1, abs=1e-4)
+
+
+def test_the_interval_holds_ninety_percent_of_probability_spread_over_bins() -> None:
+    rng = np.random.default_rng(2)
+    logits = (4 * rng.normal(size=(40, 256))).astype(np.float32)
+    logits[0], logits[1] = 0, 0
+    logits[1, 77] = 100
+    given = np.asarray(bins.statistics(jnp.asarray(logits), ("interval_90",))["interval_90"])
+    assert given[0] == pytest.approx(0.9 * 256 / 255, abs=1e-5)
+    assert given[1] == pytest.approx(0.9 / 255, abs=1e-5)
+    ends = (np.arange(257) - 0.5) / 255
+    for row, width in zip(logits.astype(np.float64), given, strict=True):
+        p = np.exp(row - row.max())
+        reached = np.concatenate([[0], np.cumsum(p / p.sum())])
+        low, high = np.interp((0.05, 0.95), reached, ends)
+        assert width == pytest.approx(high - low, abs=1e-5)
+
+
+def test_all_means_the_six() -> None:
+    assert len(bins.STATISTICS) == 6
+    assert not set(bins.STATISTICS) & set(bins.FURTHER_STATISTICS)

@@ -147,6 +147,25 @@ class DistributionFigures:
         np.add.at(self._width, cells, interval_width(cumulative, SHARPNESS_LEVEL))
         self._true_bins += np.bincount(true_bin, minlength=BINS)
 
+    @property
+    def sums(self) -> dict[str, np.ndarray]:
+        """All that it holds: arrays that add up over pixels, by name."""
+        return {
+            "pit": self._pit,
+            "cross_entropy": self._cross_entropy,
+            "score": self._score,
+            "width": self._width,
+            "true_bins": self._true_bins,
+        }
+
+    @classmethod
+    def from_sums(cls, sums: Mapping[str, np.ndarray], *, seed: int = 0) -> "DistributionFigures":
+        """Figures of the pixels that `sums` were taken of, or of several such added up."""
+        figures = cls(seed=seed)
+        for name, array in figures.sums.items():
+            array += sums[name]
+        return figures
+
     def result(self) -> DistributionSummary:
         """Figures of all pixels so far."""
         pit = self._pit.sum(axis=(0, 1))

@@ -114,14 +114,13 @@ def _drawn(pixels: int, samples: int, seed: int) -> np.ndarray | slice:
     return np.random.default_rng(seed).choice(pixels, samples, replace=False)
 
 
-def _similarity(pair: Pair) -> float | str:
+def similarity_map(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+    """SSIM around every pixel, float64 [Y, X], and where its whole window counts, bool [Y, X]."""
     # A window that reaches beyond the mask would compare what nobody measured.
     window = np.ones((_SSIM_WINDOW, _SSIM_WINDOW), bool)
     counted = np.asarray(ndimage.binary_erosion(pair.mask, window), bool)
     if not counted.any():
-        return (
-            f"no window of {_SSIM_WINDOW} x {_SSIM_WINDOW} pixels counts whole: SSIM is undefined"
-        )
+        return np.zeros(pair.true.shape), counted
     true, predicted = (np.where(pair.mask, image, 0.0) for image in (pair.true, pair.predicted))
     whole_and_map: Any = structural_similarity(
         true,
@@ -132,7 +131,21 @@ def _similarity(pair: Pair) -> float | str:
         use_sample_covariance=False,
         full=True,
     )
-    return float(whole_and_map[1][counted].mean())
+    return whole_and_map[1], counted
+
+
+def foreground_of(true: np.ndarray) -> np.ndarray:
+    """The pixels [N] above Otsu's threshold, bool [N]; none where they are constant."""
+    return np.zeros(true.shape, bool) if is_constant(true) else true > threshold_otsu(true)
+
+
+def _similarity(pair: Pair) -> float | str:
+    values, counted = similarity_map(pair)
+    if not counted.any():
+        return (
+            f"no window of {_SSIM_WINDOW} x {_SSIM_WINDOW} pixels counts whole: SSIM is undefined"
+        )
+    return float(values[counted].mean())
 
 
 def _peak_over_noise(x: np.ndarray, y: np.ndarray) -> float | str:
@@ -146,7 +159,7 @@ def _peak_over_noise(x: np.ndarray, y: np.ndarray) -> float | str:
 def _foreground_correlation(x: np.ndarray, y: np.ndarray) -> float | str:
     if is_constant(x):
         return "the true image is constant: it has no foreground"
-    foreground = x > threshold_otsu(x)
+    foreground = foreground_of(x)
     found = correlation(x[foreground], y[foreground])
     if found is None:
         return "the foreground is constant in one of the images: its correlation is undefined"

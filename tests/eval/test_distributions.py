@@ -133,6 +133,24 @@ def test_tiles_add_up_to_the_whole():
     assert parts.result().coverage == whole.coverage
 
 
+def test_sums_of_parts_give_the_figures_of_the_whole():
+    rng = np.random.default_rng(5)
+    log_probabilities = gaussians(rng, 600, 0.1)
+    true = drawn(rng, log_probabilities)
+    whole, first, second = (DistributionFigures() for _ in range(3))
+    whole.add(log_probabilities, true)
+    first.add(log_probabilities[:200], true[:200])
+    second.add(log_probabilities[200:], true[200:])
+    added = {name: array + second.sums[name] for name, array in first.sums.items()}
+    joined = DistributionFigures.from_sums(added).result()
+    assert joined.pixels == 600
+    assert joined.cross_entropy == pytest.approx(whole.result().cross_entropy)
+    assert joined.sharpness == pytest.approx(whole.result().sharpness)
+    assert joined.bins_used == whole.result().bins_used
+    # What was taken out is not changed by what was made of it.
+    assert first.result().pixels == 200
+
+
 def test_the_interval_of_even_and_of_certain_distributions():
     even = np.cumsum(np.full((1, BINS), 1 / BINS, np.float32), axis=1)
     assert interval_width(even, 0.9) == pytest.approx([0.9 * 256 / 255], abs=1e-5)

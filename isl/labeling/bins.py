@@ -49,17 +49,29 @@ def statistics(logits: jax.Array, names: Sequence[str] = STATISTICS) -> dict[str
         names: Any of STATISTICS and FURTHER_STATISTICS.
 
     Returns:
+        As `statistics_of`.
+    """
+    return statistics_of(jax.nn.softmax(logits.astype(jnp.float32), axis=-1), names)
+
+
+def statistics_of(p: jax.Array, names: Sequence[str] = STATISTICS) -> dict[str, jax.Array]:
+    """The same of probabilities.
+
+    Args:
+        p: float32 [..., 256], of sum 1.
+        names: Any of STATISTICS and FURTHER_STATISTICS.
+
+    Returns:
         A float32 array [...] for every name: `median` = (bins whose cumulative probability is
         below 0.5) / 255; `mode`, `mean`, `standard_deviation` in intensities; `probability_nonzero`
         = 1 - p[0]; `entropy` = -sum p ln(p + 1e-7) / ln 256, in [0, 1];
         `interval_90` = width of the central interval that holds 90 %, in intensities, with
         probability spread evenly over a bin's width of 1 / 255.
     """
-    p = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
     formulas = {
         "median": lambda: jnp.sum(cumulative(p) < 0.5, axis=-1) / np.float32(BINS - 1),
         "mean": lambda: mean(p),
-        "mode": lambda: jnp.argmax(logits, axis=-1) / np.float32(BINS - 1),
+        "mode": lambda: jnp.argmax(p, axis=-1) / np.float32(BINS - 1),
         "standard_deviation": lambda: _standard_deviation(p),
         "probability_nonzero": lambda: 1.0 - p[..., 0],
         "entropy": lambda: -jnp.sum(p * jnp.log(p + 1e-7), axis=-1) / np.log(BINS),

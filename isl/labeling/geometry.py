@@ -7,6 +7,8 @@ independent of each other.
 """
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,11 +19,14 @@ class Geometry:
         margin: Pixels lost on each side of the input.
         step: Widths, and the positions at which a pass gives equal values, repeat with this step.
         smallest: The smallest input width with which every layer comes out even.
+        overhang: Pixels of the margin, the outermost, that no result depends on; see
+            `joint_geometry`.
     """
 
     margin: int
     step: int
     smallest: int
+    overhang: int = 0
 
     @property
     def receptive_field(self) -> int:
@@ -48,3 +53,23 @@ class Geometry:
         """The smallest valid input width whose output is at least `output_size` wide."""
         lacking = max(0, output_size - self.output_size(self.smallest))
         return self.smallest + -(-lacking // self.step) * self.step
+
+
+def joint_geometry(geometries: Sequence[Geometry], *, turned: bool = False) -> Geometry:
+    """Sizes of patches for several networks at once, or for one that sees the image turned.
+
+    The grids of networks that differ, and those of a network on an image and on the same image
+    flipped, need not begin at the same pixel. A step more on each side lets every network have the
+    window that fits its grid; patches then are as wide as all steps allow.
+
+    Args:
+        geometries: Of all networks.
+        turned: Whether they see flipped images too.
+    """
+    first = geometries[0]
+    if not turned and all(geometry == first for geometry in geometries):
+        return first
+    seen = max(geometry.margin for geometry in geometries)
+    margin = max(geometry.margin + geometry.step for geometry in geometries)
+    step = math.lcm(*(geometry.step for geometry in geometries))
+    return Geometry(margin=margin, step=step, smallest=2 * margin + step, overhang=margin - seen)

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -91,6 +91,11 @@ class ModelConfig(FolderConfig):
     trained_on: tuple[str, ...] | None = None
     chosen_on: tuple[str, ...] = ()
 
+    @property
+    def architectures(self) -> tuple[ArchitectureConfig, ...]:
+        """Of all networks that predict together: this one's."""
+        return (self.architecture,)
+
     @pydantic.model_validator(mode="after")
     def _temperatures_are_of_labels(self) -> "ModelConfig":
         for label in self.temperature:
@@ -152,8 +157,8 @@ class Model:
         Returns:
             For every name float32 [B, y, x, L].
         """
-        graph, state = self._parts
-        temperatures = self._temperatures(labels)
+        graph, state = self.parts
+        temperatures = self.temperatures(labels)
         return _statistics(graph, state, jnp.asarray(batch), temperatures, labels, names)
 
     def logits(self, batch: jax.Array | np.ndarray, labels: tuple[str, ...]) -> jax.Array:
@@ -161,8 +166,12 @@ class Model:
 
         They are divided by the labels' temperatures, as for `statistics`.
         """
-        graph, state = self._parts
-        return _logits(graph, state, jnp.asarray(batch), self._temperatures(labels), labels)
+        graph, state = self.parts
+        return _logits(graph, state, jnp.asarray(batch), self.temperatures(labels), labels)
+
+    def embed(self, batch: jax.Array | np.ndarray) -> jax.Array:
+        """What the heads read: float32 [B, Y, X, Z] to [B, y, x, D]."""
+        return _embed(*self.parts, jnp.asarray(batch))
 
     def predict(self, stack: ZStack | Movie, **options: Any) -> Any:
         """See `isl.labeling.predict.predict`, which takes the same options."""
@@ -170,12 +179,13 @@ class Model:
 
         return predict(self, stack, **options)
 
-    def _temperatures(self, labels: tuple[str, ...]) -> np.ndarray:
+    def temperatures(self, labels: tuple[str, ...]) -> np.ndarray:
         """float32 [L], those of the labels asked for."""
         return np.array([self.config.temperature.get(label, 1.0) for label in labels], np.float32)
 
     @functools.cached_property
-    def _parts(self) -> tuple[nnx.GraphDef[LabelingNetwork], nnx.State]:
+    def parts(self) -> tuple[nnx.GraphDef[LabelingNetwork], nnx.State]:
+        """The network as compiled programs take it."""
         graph, state = nnx.split(self.network)
         return graph, state
 
@@ -190,24 +200,42 @@ def _statistics(
     names: tuple[str, ...],
 ) -> dict[str, jax.Array]:
     network = nnx.merge(graph, state)
-    embedding = network.embed(batch)
 
-    def of_row(row: jax.Array) -> dict[str, jax.Array]:
-        return bins.statistics(_at(temperatures, network.label_logits(row, labels)), names)
+    def of_rows(rows: jax.Array) -> dict[str, jax.Array]:
+        logits = network.label_logits(rows, labels)
+        return bins.statistics(at_temperatures(temperatures, logits), names)
 
-    # Logits are 256 numbers a pixel and label: a few rows at a time, they never leave the cache.
-    rows = embedding.reshape(-1, *embedding.shape[2:])
-    numbers = rows.shape[1] * len(labels) * bins.BINS
-    at_once = max(1, _logits_at_once() // numbers)
-    stacked = jax.lax.map(of_row, rows, batch_size=min(at_once, rows.shape[0]))
-    return {
-        name: values.reshape(*embedding.shape[:3], len(labels)) for name, values in stacked.items()
-    }
+    return by_rows(of_rows, network.embed(batch), len(labels))
+
+
+def by_rows(
+    of_rows: Callable[[Any], dict[str, jax.Array]], embedding: Any, labels: int
+) -> dict[str, jax.Array]:
+    """Statistics of a few rows of pixels at a time: so their logits never leave the cache.
+
+    Args:
+        of_rows: From embeddings [..., x, D] to float32 [..., x, L] for every name.
+        embedding: [B, y, x, D], or several of these in a tuple.
+        labels: L; logits are 256 numbers a pixel and label.
+
+    Returns:
+        For every name float32 [B, y, x, L].
+    """
+    shape = jax.tree.leaves(embedding)[0].shape[:3]
+    rows = jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:]), embedding)
+    at_once = max(1, _logits_at_once() // (shape[2] * labels * bins.BINS))
+    found = jax.lax.map(of_rows, rows, batch_size=min(at_once, shape[0] * shape[1]))
+    return {name: values.reshape(*shape, labels) for name, values in found.items()}
 
 
 def _logits_at_once() -> int:
     """How many logits to hold at a time: a processor's cache, or a share of a GPU's memory."""
     return 2**20 if jax.default_backend() == "cpu" else 2**27
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _embed(graph: nnx.GraphDef[LabelingNetwork], state: nnx.State, batch: jax.Array) -> jax.Array:
+    return nnx.merge(graph, state).embed(batch)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
@@ -219,10 +247,10 @@ def _logits(
     labels: tuple[str, ...],
 ) -> jax.Array:
     network = nnx.merge(graph, state)
-    return _at(temperatures, network.label_logits(network.embed(batch), labels))
+    return at_temperatures(temperatures, network.label_logits(network.embed(batch), labels))
 
 
-def _at(temperatures: jax.Array | np.ndarray, logits: jax.Array) -> jax.Array:
+def at_temperatures(temperatures: jax.Array | np.ndarray, logits: jax.Array) -> jax.Array:
     """Logits [..., L, 256] divided by the temperatures [L] of their labels."""
     return logits / temperatures.reshape(*(1,) * (logits.ndim - 2), -1, 1)
 

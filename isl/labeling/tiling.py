@@ -183,19 +183,21 @@ def plan_tiles(
         geometry: Of the network.
         image_size: Y, X of the input.
         tile: The largest output width of a tile, in pixels; tiles are evened out below it.
-        border: "reflect": the output has the input's size. "valid": it is 2 * margin smaller; the
-            image reflected is then read only where the network's grid overhangs the far edges.
+        border: "reflect": the output has the input's size. "valid": it is smaller by what the
+            network sees on both sides; the image reflected is then read only where a grid
+            overhangs the edges.
         stitch: "dense" or "exact", see above.
 
     Raises:
         InputError: The image is too small for "valid", or the tile too narrow for the grid.
     """
-    offset = geometry.margin if border == "valid" else 0
+    seen = geometry.margin - geometry.overhang
+    offset = seen if border == "valid" else 0
     rows, columns = (size - 2 * offset for size in image_size)
     if min(rows, columns) < 1:
         raise InputError(
             f"an image of {image_size[0]} x {image_size[1]} pixels has no valid area: the network "
-            f"needs more than {2 * geometry.margin} each way (take --border reflect)"
+            f"needs more than {2 * seen} each way (take --border reflect)"
         )
     row_width, row_strips = _strips(geometry, rows, tile=tile, offset=offset, stitch=stitch)
     column_width, column_strips = _strips(

@@ -2,8 +2,6 @@
 
 import dataclasses
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +10,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from isl.errors import InputError
+from isl.imaging.files import sync_folder
 from isl.imaging.image import FluorescenceImage
+from isl.labeling.staging import settle, staging_folder
 
 PixelType = Literal["uint16", "float32", "uint8"]
 PIXEL_TYPES: tuple[str, ...] = get_args(PixelType)
@@ -120,9 +120,9 @@ def stored_values(values: np.ndarray, dtype: str | np.dtype) -> np.ndarray:
 def written_together(files: FieldFiles) -> Iterator[FieldFiles]:
     """Paths to write a field's files to; they get their names when all of them are there.
 
-    They are written into a hidden folder beside, which is removed whatever happens. A record that
-    is being replaced goes first and the new one comes last, so that no record ever stands beside
-    images it does not describe.
+    They are written into a hidden folder beside, which is removed whatever happens, and reach the
+    disk before they get their names. A record that is being replaced goes first and the new one
+    comes last, so that no record ever stands beside images it does not describe.
 
     Yields:
         Where to write each file.
@@ -131,26 +131,26 @@ def written_together(files: FieldFiles) -> Iterator[FieldFiles]:
         InputError: The folder cannot be written, or is full.
     """
     folder = files.record.parent
-    temporary = None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".isl-", dir=folder))
-        staged = FieldFiles(
-            images={name: temporary / path.name for name, path in files.images.items()},
-            preview=temporary / files.preview.name,
-            record=temporary / files.record.name,
-        )
-        yield staged
-        files.record.unlink(missing_ok=True)
-        for source, target in zip(staged.all, files.all, strict=True):
-            os.replace(source, target)
+        with staging_folder(folder) as temporary:
+            staged = FieldFiles(
+                images={name: temporary / path.name for name, path in files.images.items()},
+                preview=temporary / files.preview.name,
+                record=temporary / files.record.name,
+            )
+            yield staged
+            for source in staged.all:
+                settle(source)
+            files.record.unlink(missing_ok=True)
+            for source, target in zip(staged.all, files.all, strict=True):
+                if target == files.record:
+                    sync_folder(folder)
+                os.replace(source, target)
+            sync_folder(folder)
     except OSError as error:
         raise InputError(
             f"{folder}: results cannot be written there ({error.strerror or error})"
         ) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _check_folder(folder: Path) -> None:

@@ -1,0 +1,74 @@
+"""Hidden folders in which results are made; those that killed runs left are known, and removed."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from isl.imaging.files import sync_folder
+
+_PREFIX = ".isl-"
+# Locked for as long as its folder is in use; the system lets go of it when a process ends.
+_IN_USE = "in-use"
+# A folder without that file is either this young, or was left behind.
+_SECONDS_TO_LOCK = 60
+
+
+@contextlib.contextmanager
+def staging_folder(folder: Path) -> Iterator[Path]:
+    """A hidden folder within `folder`, which is made if missing; removed whatever happens.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
+    try:
+        with (staging / _IN_USE).open("wb") as file:
+            # A file system without locks has no left-overs removed, and works all the same.
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Removes hidden folders that killed runs left in `folder`; returns how many there were."""
+    left = [path for path in folder.glob(f"{_PREFIX}*") if path.is_dir() and _is_left(path)]
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
+    return len(left)
+
+
+def settle(path: Path) -> None:
+    """Makes a file, or a folder with all that is below it, durable.
+
+    Raises:
+        OSError: The disk is full, or fails.
+    """
+    if not path.is_dir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        return
+    for parent, _, names in os.walk(path):
+        for name in names:
+            settle(Path(parent) / name)
+        sync_folder(Path(parent))
+
+
+def _is_left(staging: Path) -> bool:
+    try:
+        with (staging / _IN_USE).open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except FileNotFoundError:
+        with contextlib.suppress(OSError):
+            return time.time() - staging.stat().st_mtime > _SECONDS_TO_LOCK
+        return False
+    except OSError:
+        return False

@@ -11,6 +11,7 @@ from isl.commands.progress import FieldProgress
 from isl.devices import use_device
 from isl.errors import InputError, unknown
 from isl.imaging.read import find_inputs
+from isl.labeling.contract import Planes
 from isl.labeling.memory import memory_budget
 from isl.labeling.model import ModelConfig, load_model, read_model_config
 from isl.labeling.options import Options, check_options
@@ -40,7 +41,7 @@ class Request:
     memory: float | None = None
     axes: str | None = None
     channel: str | None = None
-    planes: tuple[int, ...] | None = None
+    planes: Planes | None = None
     pixel_size: float | None = None
     resample: bool = False
     allow_mismatch: bool = False

@@ -77,7 +77,11 @@ def predict(
     ] = None,
     planes: Annotated[
         str | None,
-        typer.Option(metavar="LIST", help="Planes to use, from 0: 0,2,4 or 4:17 (17 excluded)."),
+        typer.Option(
+            metavar="LIST|interpolate",
+            help="Planes to use, from 0: 0,2,4 or 4:17 (17 excluded); interpolate: blended where "
+            "the model's lie. By default those whose z step fits, or all.",
+        ),
     ] = None,
     pixel_size: Annotated[
         float | None,

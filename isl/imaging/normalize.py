@@ -30,14 +30,14 @@ class PlaneNormalization:
     """What was done to one plane: intensity -> clip(intensity * scale + offset, 0, 1).
 
     Attributes:
-        plane: Index of the plane in the stack.
+        plane: Index of the plane in the stack; 1.25 is a quarter of the way from 1 to 2.
         mean: Of the plane's intensities (integers divided by their type's maximum).
         standard_deviation: Of the same.
         scale: 1 where the plane was left as it was.
         offset: 0 where the plane was left as it was.
     """
 
-    plane: int
+    plane: float
     mean: float
     standard_deviation: float
     scale: float = 1.0
@@ -76,7 +76,7 @@ def measure_plane(
     size: tuple[int, ...],
     mode: str = "auto",
     *,
-    plane: int = 0,
+    plane: float = 0,
     at_once: int = 0,
     source: object = "z-stack",
 ) -> PlaneNormalization:

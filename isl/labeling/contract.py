@@ -2,9 +2,11 @@
 
 The rules, from the model's input contract (`model.toml`, table `input`):
 
-- Number of planes: must agree, after `planes` has chosen some.
+- Planes: those that lie as far apart as the model's, to 10 %, around the centre of the stack, where
+  image and model say their z step; blended from neighbours where `planes` is "interpolate"; those
+  that `planes` lists; else all. Their number must agree.
+- Distance between listed planes: more than 10 % off is warned about, more than twofold refused.
 - Pixel size: more than 10 % off is warned about, more than twofold refused; `resample` mends both.
-- Distance between planes: more than 10 % off is warned about, more than twofold refused.
 - Modality: another one is refused.
 - Intensity: normalization mends it; where it is turned off, planes that lie elsewhere are warned
   about.
@@ -15,6 +17,7 @@ The rules, from the model's input contract (`model.toml`, table `input`):
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Literal, cast
 
 import numpy as np
 
@@ -26,6 +29,11 @@ from isl.labeling.source import TransmittedField
 
 WARNED_RATIO = 1.1
 REFUSED_RATIO = 2.0
+INTERPOLATE = "interpolate"
+# Planes counted from 0; or that they are to be blended where the model's lie.
+Planes = tuple[int, ...] | Literal["interpolate"]
+# A blend reaches so far beyond the outermost plane, which then stands for itself.
+_SLACK = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,12 +41,13 @@ class Fit:
     """How an image is made to fit a model.
 
     Attributes:
-        planes: Which of the image's planes are used, in the model's order.
+        planes: Which of the image's planes are used, in the model's order; a number such as 1.25
+            is a quarter of the way from plane 1 to plane 2.
         scale: Factors (y, x) by which the image is enlarged to the model's pixel size, or None.
         warnings: One line for everything that differs or is not known.
     """
 
-    planes: tuple[int, ...]
+    planes: tuple[float, ...]
     scale: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
 
@@ -48,7 +57,7 @@ def fit_to_model(
     expected: InputContract,
     *,
     model: str,
-    planes: Sequence[int] | None = None,
+    planes: Planes | None = None,
     resample: bool = False,
     allow_mismatch: bool = False,
 ) -> Fit:
@@ -58,7 +67,8 @@ def fit_to_model(
         stack: The image.
         expected: The model's input contract.
         model: The model's name, for messages.
-        planes: Planes to use, counted from 0; None takes all.
+        planes: Planes to use, counted from 0; "interpolate" blends neighbours where the model's
+            planes lie; None takes those that lie there, or all where nothing says where they lie.
         resample: Whether the image is to be brought to the model's pixel size.
         allow_mismatch: Whether to go on, with a warning, where the image is known not to fit.
 
@@ -66,15 +76,16 @@ def fit_to_model(
         InputError: The image does not fit.
     """
     source = str(stack.source or stack.name)
-    chosen = _choose_planes(stack, expected.planes, planes, f"{source}:", model)
     refusals: list[str] = []
     warnings: list[str] = []
+    chosen = _choose_planes(stack, expected, planes, model, allow_mismatch, warnings)
     scale = None
     if resample:
         scale = _scale(stack, expected, source, model)
     else:
         _compare_pixel_size(stack, expected, model, refusals, warnings)
-    _compare_z_step(stack, chosen, expected, model, refusals, warnings)
+    if planes != INTERPOLATE:
+        _compare_z_step(stack, chosen, expected, model, refusals, warnings)
     _compare_modality(stack, expected, model, refusals, warnings)
     if refusals and not allow_mismatch:
         raise InputError(f"{source}: {refusals[0]}, or --allow-mismatch)")
@@ -105,12 +116,14 @@ def compare_intensity(
     )
 
 
-def parse_planes(text: str) -> tuple[int, ...]:
+def parse_planes(text: str) -> Planes:
     """Planes from a list such as `0,2,4` or a range such as `4:17` or `0:26:2` (end excluded).
 
     Raises:
-        InputError: The text is neither.
+        InputError: The text is neither, nor `interpolate`.
     """
+    if text.strip() == INTERPOLATE:
+        return INTERPOLATE
     planes: list[int] = []
     for part in text.split(","):
         try:
@@ -120,7 +133,8 @@ def parse_planes(text: str) -> tuple[int, ...]:
             planes.extend(numbers if len(numbers) == 1 else range(*numbers))
         except ValueError:
             raise InputError(
-                f"--planes {text}: expected numbers from 0 and ranges, such as 0,2,4 or 4:17"
+                f"--planes {text}: expected numbers from 0 and ranges, such as 0,2,4 or 4:17, or "
+                f"{INTERPOLATE}"
             ) from None
     if not planes:
         raise InputError(f"--planes {text}: names no plane")
@@ -128,27 +142,108 @@ def parse_planes(text: str) -> tuple[int, ...]:
 
 
 def _choose_planes(
-    stack: TransmittedField, expected: int, planes: Sequence[int] | None, source: str, model: str
-) -> tuple[int, ...]:
+    stack: TransmittedField,
+    expected: InputContract,
+    planes: Planes | None,
+    model: str,
+    allow_mismatch: bool,
+    warnings: list[str],
+) -> tuple[float, ...]:
+    source = str(stack.source or stack.name)
     count = stack.shape[1]
-    if planes is None:
-        if count != expected:
-            raise InputError(
-                f"{source} z-stack has {count} planes; model '{model}' expects {expected} "
-                "(give --planes to choose)"
-            )
-        return tuple(range(count))
+    if planes == INTERPOLATE:
+        return _blended(stack, expected, source, model)
+    if planes is not None:
+        return _listed(count, expected.planes, cast(tuple[int, ...], planes), source, model)
+    known = _z_step(stack) is not None and expected.z_step is not None and expected.planes > 1
+    if known and count >= expected.planes and not (allow_mismatch and count == expected.planes):
+        return _placed(stack, expected, source, model, warnings)
+    if count != expected.planes:
+        raise InputError(
+            f"{source}: z-stack has {count} planes; model '{model}' expects {expected.planes} "
+            "(give --planes to choose)"
+        )
+    return tuple(range(count))
+
+
+def _listed(
+    count: int, expected: int, planes: tuple[int, ...], source: str, model: str
+) -> tuple[int, ...]:
     absent = [plane for plane in planes if not 0 <= plane < count]
     if absent:
         raise InputError(
-            f"{source} there is no plane {absent[0]}: its {count} planes are 0 to {count - 1} "
+            f"{source}: there is no plane {absent[0]}: its {count} planes are 0 to {count - 1} "
             "(mend --planes)"
         )
     if len(planes) != expected:
         raise InputError(
-            f"{source} --planes names {len(planes)} planes; model '{model}' expects {expected}"
+            f"{source}: --planes names {len(planes)} planes; model '{model}' expects {expected}"
         )
-    return tuple(planes)
+    return planes
+
+
+def _placed(
+    stack: TransmittedField,
+    expected: InputContract,
+    source: str,
+    model: str,
+    warnings: list[str],
+) -> tuple[int, ...]:
+    """Every so many planes, around the centre, that they lie as far apart as the model's."""
+    count, number = stack.shape[1], expected.planes
+    z_step, wanted = _z_step(stack) or 0.0, expected.z_step or 0.0
+    every = max(1, round(wanted / z_step))
+    if _ratio(every * z_step, wanted) > WARNED_RATIO:
+        raise InputError(
+            f"{source}: planes are {_um(z_step)} apart, and model '{model}' expects {_um(wanted)}, "
+            "where none lie (give --planes interpolate to blend neighbours, --planes LIST to "
+            "choose)"
+        )
+    if (number - 1) * every >= count:
+        raise InputError(f"{source}: {_too_thin(count, z_step, expected, model)}")
+    first = (count - 1 - (number - 1) * every) // 2
+    chosen = tuple(range(first, first + (number - 1) * every + 1, every))
+    if number < count:
+        warnings.append(
+            f"of {count} planes, {_um(z_step)} apart, {chosen[0]} to {chosen[-1]} in steps of "
+            f"{every} are taken, as model '{model}' expects {_um(wanted)} (--planes chooses others)"
+        )
+    return chosen
+
+
+def _blended(
+    stack: TransmittedField, expected: InputContract, source: str, model: str
+) -> tuple[float, ...]:
+    """Where the model's planes lie around the centre, in numbers of the image's planes."""
+    count, number, z_step = stack.shape[1], expected.planes, _z_step(stack)
+    if expected.z_step is None:
+        raise InputError(f"--planes {INTERPOLATE}: model '{model}' does not say its z step")
+    if z_step is None:
+        raise InputError(
+            f"{source}: does not say its z step, which --planes {INTERPOLATE} needs; give --planes "
+            "LIST"
+        )
+    # An odd number of planes has a middle one, which need not be blended.
+    middle = (count - 1) // 2 if number % 2 else (count - 1) / 2
+    wanted = middle + (np.arange(number) - (number - 1) / 2) * (expected.z_step / z_step)
+    if wanted[0] < -_SLACK or wanted[-1] > count - 1 + _SLACK:
+        raise InputError(f"{source}: {_too_thin(count, z_step, expected, model)}")
+    # A thousandth of a step is nothing to see, and whole numbers stay what they are.
+    places = [round(float(place), 3) for place in np.clip(wanted, 0, count - 1)]
+    return tuple(int(place) if place.is_integer() else place for place in places)
+
+
+def _too_thin(count: int, z_step: float, expected: InputContract, model: str) -> str:
+    wanted = expected.z_step or 0.0
+    return (
+        f"its {count} planes, {_um(z_step)} apart, span {_um((count - 1) * z_step)}; model "
+        f"'{model}' expects {expected.planes}, {_um(wanted)} apart, which span "
+        f"{_um((expected.planes - 1) * wanted)} (give --planes LIST to choose)"
+    )
+
+
+def _z_step(stack: TransmittedField) -> float | None:
+    return None if stack.pixel_size is None else stack.pixel_size.z
 
 
 def _scale(
@@ -189,7 +284,7 @@ def _compare_pixel_size(
 
 def _compare_z_step(
     stack: TransmittedField,
-    planes: tuple[int, ...],
+    planes: tuple[float, ...],
     expected: InputContract,
     model: str,
     refusals: list[str],
@@ -199,10 +294,11 @@ def _compare_z_step(
     # Planes given twice, or unevenly, have no one distance to compare.
     if expected.z_step is None or not steps.size or steps.min() != steps.max() or not steps[0]:
         return
-    if stack.pixel_size is None or stack.pixel_size.z is None:
+    own = _z_step(stack)
+    if own is None:
         warnings.append(f"does not say its z step; model '{model}' expects {_um(expected.z_step)}")
         return
-    z_step = abs(int(steps[0])) * stack.pixel_size.z
+    z_step = abs(float(steps[0])) * own
     message = (
         f"planes are {_um(z_step)} apart; model '{model}' expects {_um(expected.z_step)} "
         "(give --planes to choose others"

@@ -6,6 +6,7 @@ from typing import Literal
 
 from isl.errors import InputError, unknown
 from isl.labeling.bins import FURTHER_STATISTICS, STATISTICS
+from isl.labeling.contract import INTERPOLATE, Planes
 from isl.labeling.model import ModelConfig
 from isl.labeling.tiling import BORDERS, STITCHES, Border, Stitch
 
@@ -21,11 +22,13 @@ class Options:
         border: "reflect": the output has the input's size. "valid": the area without the margin.
         normalize: "auto" or "off"; see `isl.imaging.normalize`.
         tile: The largest output width of a tile in pixels, or "auto".
-        planes: Planes to use, counted from 0; None takes all.
+        planes: Planes to use, counted from 0, or "interpolate"; None takes those that lie as the
+            model's do; see `isl.labeling.contract`.
         renormalize: Whether predicted intensities are brought to the training labels' mean and
             standard deviation (the paper's last step).
         resample: Whether the image is brought to the model's pixel size, and the result back.
         allow_mismatch: Whether an image known not to fit is predicted with a warning.
+        symmetries: Whether distributions are the means of those of the eight turned images.
     """
 
     labels: tuple[str, ...]
@@ -34,10 +37,11 @@ class Options:
     border: Border = "reflect"
     normalize: Literal["auto", "off"] = "auto"
     tile: int | Literal["auto"] = "auto"
-    planes: tuple[int, ...] | None = None
+    planes: Planes | None = None
     renormalize: bool = False
     resample: bool = False
     allow_mismatch: bool = False
+    symmetries: bool = False
 
 
 def check_options(
@@ -49,10 +53,11 @@ def check_options(
     border: str = "reflect",
     normalize: str | None = None,
     tile: int | str = "auto",
-    planes: Sequence[int] | None = None,
+    planes: Sequence[int] | str | None = None,
     renormalize: bool = False,
     resample: bool = False,
     allow_mismatch: bool = False,
+    symmetries: bool = False,
 ) -> Options:
     """Options a model can honor; unknown names are refused with the nearest known one.
 
@@ -64,10 +69,11 @@ def check_options(
         border: With `resample`, only "reflect".
         normalize: None takes the model's own.
         tile: "auto" or a number of pixels.
-        planes: None takes all.
+        planes: See `Options`.
         renormalize: Refused where the model does not know its training labels' statistics.
         resample: See `Options`.
         allow_mismatch: See `Options`.
+        symmetries: With `stitch` "dense" only.
 
     Raises:
         InputError: An option is not known, or not possible with this model.
@@ -90,10 +96,16 @@ def check_options(
     ):
         if given not in known:
             raise unknown(kind, given, known)
-    if stitch == "exact" and config.architecture.kind != "towers":
+    for architecture in config.architectures if stitch == "exact" else ():
+        if architecture.kind != "towers":
+            raise InputError(
+                f"stitch 'exact' is defined for towers only; model '{config.name}' is a "
+                f"{architecture.kind} (take 'dense')"
+            )
+    if stitch == "exact" and symmetries:
         raise InputError(
-            f"stitch 'exact' is defined for towers only; model '{config.name}' is a "
-            f"{config.architecture.kind} (take 'dense')"
+            "stitch 'exact' is what the published code gives, which turns no image: it cannot be "
+            "combined with symmetries (take 'dense')"
         )
     if resample and border == "valid":
         raise InputError("border 'valid' cannot be combined with resampling (take 'reflect')")
@@ -110,11 +122,20 @@ def check_options(
         border="valid" if border == "valid" else "reflect",
         normalize="off" if normalization == "off" else "auto",
         tile=_tile(tile),
-        planes=None if planes is None else tuple(planes),
+        planes=_planes(planes),
         renormalize=renormalize,
         resample=resample,
         allow_mismatch=allow_mismatch,
+        symmetries=symmetries,
     )
+
+
+def _planes(planes: Sequence[int] | str | None) -> Planes | None:
+    if planes is None or planes == INTERPOLATE:
+        return None if planes is None else INTERPOLATE
+    if isinstance(planes, str):
+        raise unknown("choice of planes", planes, [INTERPOLATE])
+    return tuple(planes)
 
 
 def _tile(tile: int | str) -> int | Literal["auto"]:

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from isl.errors import InputError
 from isl.labeling import memory
 from isl.labeling.contract import Fit, fit_to_model
+from isl.labeling.geometry import Geometry, joint_geometry
 from isl.labeling.model import ModelConfig
 from isl.labeling.options import Options
 from isl.labeling.resample import resampled_size
-from isl.labeling.source import TransmittedField
+from isl.labeling.source import TransmittedField, stored_planes
 from isl.labeling.tiling import TilePlan, plan_tiles
 
 # Output widths of a tile: wide enough that the margin's share of the work is small, and narrow
@@ -105,7 +106,8 @@ def smaller(
     config: ModelConfig, field: TransmittedField, options: Options, plan: FieldPlan
 ) -> FieldPlan | None:
     """The same with tiles half as wide that read half as much at a time; None: there are none."""
-    width = max(config.architecture.geometry.output_size(n) for n in plan.tiles.tile_size) // 2
+    geometry = _geometry(config, options)
+    width = max(geometry.output_size(n) for n in plan.tiles.tile_size) // 2
     try:
         tiles, batch = _cut(config, field, plan.fit, options, width, plan.batch_reads // 2)
     except InputError:
@@ -123,7 +125,13 @@ def smaller(
 def _widest(config: ModelConfig, options: Options) -> int:
     if options.tile != "auto":
         return options.tile
-    return max(AUTO_TILE[platform()], _MARGINS * config.architecture.geometry.margin)
+    return max(AUTO_TILE[platform()], _MARGINS * _geometry(config, options).margin)
+
+
+def _geometry(config: ModelConfig, options: Options) -> Geometry:
+    """Sizes that tiles must have."""
+    geometries = [architecture.geometry for architecture in config.architectures]
+    return joint_geometry(geometries, turned=options.symmetries)
 
 
 def _cut(
@@ -139,7 +147,7 @@ def _cut(
     while True:
         try:
             tiles = plan_tiles(
-                config.architecture.geometry,
+                _geometry(config, options),
                 size,
                 tile=tile,
                 border=options.border,
@@ -166,13 +174,14 @@ def _bytes_per_pixel(config: ModelConfig, options: Options) -> int:
         config,
         statistics=len(options.statistics),
         labels=len(options.labels),
+        symmetries=8 if options.symmetries else 1,
         on_cpu=platform() == "cpu",
     )
 
 
 def _stored_bytes(field: TransmittedField, fit: Fit) -> int:
     rows, columns = field.size
-    return field.shape[0] * len(set(fit.planes)) * rows * columns * field.dtype.itemsize
+    return field.shape[0] * len(stored_planes(fit.planes)) * rows * columns * field.dtype.itemsize
 
 
 def _check_whole(field: TransmittedField, fit: Fit, options: Options, budget: int) -> None:

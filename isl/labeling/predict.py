@@ -11,7 +11,7 @@ from isl.errors import unknown
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
 from isl.imaging.normalize import PlaneNormalization
 from isl.labeling.contract import compare_intensity
-from isl.labeling.model import Model
+from isl.labeling.mixture import AnyModel
 from isl.labeling.options import Options, check_options
 from isl.labeling.plan import FieldPlan, plan_field
 from isl.labeling.renormalize import Renormalization, plan_renormalization, renormalized
@@ -32,7 +32,7 @@ class Outcome:
         offset: Row and column of the input at which the result's pixel (0, 0) lies.
         pixel_size: Micrometres, the input's; or None.
         interval: Minutes between frames; or None.
-        planes: The planes used.
+        planes: The planes used; 1.25 is a quarter of the way from plane 1 to plane 2.
         normalization: What was done to each plane, one tuple a time point (a z-stack has one).
         renormalization: What `renormalize` did, empty where it was not asked for.
         tiles: Number of tiles a time point, and what each read (Y, X).
@@ -47,7 +47,7 @@ class Outcome:
     offset: int
     pixel_size: PixelSize | None
     interval: float | None
-    planes: tuple[int, ...]
+    planes: tuple[float, ...]
     normalization: tuple[tuple[PlaneNormalization, ...], ...]
     renormalization: tuple[Renormalization, ...]
     tiles: int
@@ -84,7 +84,7 @@ class Prediction(Outcome):
 
 
 def predict(
-    model: Model,
+    model: AnyModel,
     stack: ZStack | Movie,
     *,
     labels: Sequence[str] | None = None,
@@ -93,16 +93,17 @@ def predict(
     border: str = "reflect",
     normalize: str | None = None,
     tile: int | str = "auto",
-    planes: Sequence[int] | None = None,
+    planes: Sequence[int] | str | None = None,
     renormalize: bool = False,
     resample: bool = False,
     allow_mismatch: bool = False,
+    symmetries: bool = False,
     progress: Progress | None = None,
 ) -> Prediction:
     """Predicts fluorescence from transmitted light, in tiles.
 
     Args:
-        model: A loaded model.
+        model: A loaded model, or several (`isl.labeling.mixture.Ensemble`).
         stack: As stored; it is normalized here.
         labels: See `Options` and `check_options`, as for all below.
         statistics: Which numbers of a pixel's distribution; the first is the image.
@@ -110,10 +111,11 @@ def predict(
         border: "reflect" or "valid".
         normalize: "auto", "off", or None for the model's own.
         tile: Largest output width of a tile, or "auto".
-        planes: Planes to use, counted from 0.
+        planes: Planes to use, counted from 0, or "interpolate".
         renormalize: Bring intensities to the training labels' mean and deviation.
         resample: Bring the image to the model's pixel size, and the result back.
         allow_mismatch: Predict an image known not to fit.
+        symmetries: Average the distributions of the eight turned images; eight times the work.
         progress: Called with the number of tiles done, and of all.
 
     Raises:
@@ -131,12 +133,13 @@ def predict(
         renormalize=renormalize,
         resample=resample,
         allow_mismatch=allow_mismatch,
+        symmetries=symmetries,
     )
     return predict_field(model, stack, options, progress)
 
 
 def predict_field(
-    model: Model,
+    model: AnyModel,
     stack: ZStack | Movie,
     options: Options,
     progress: Progress | None = None,
@@ -169,7 +172,7 @@ def predict_field(
 
 def predict_into(
     sink: Sink,
-    model: Model,
+    model: AnyModel,
     field: TransmittedField,
     plan: FieldPlan,
     options: Options,
@@ -205,7 +208,7 @@ def _arrays(
 
 
 def outcome(
-    model: Model,
+    model: AnyModel,
     field: TransmittedField,
     plan: FieldPlan,
     options: Options,

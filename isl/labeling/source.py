@@ -1,6 +1,7 @@
 """A transmitted-light field as prediction reads it: window by window, from memory or a file."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -44,6 +45,26 @@ class TransmittedField:
         """Y, X."""
         return self.shape[2:]
 
+    def plane(self, t: int, z: float, rows: slice, columns: slice) -> np.ndarray:
+        """Pixels [y, x] of a plane, as stored; or of a place between two planes, blended linearly.
+
+        Args:
+            t: Time point.
+            z: A plane's number; 1.25 is a quarter of the way from plane 1 to plane 2.
+            rows: Of step 1, as `columns`.
+            columns: Which of them.
+
+        Returns:
+            As stored; where two are blended, float32, integers divided by their type's maximum.
+        """
+        below = int(z)
+        lower = self.read(t, below, rows, columns)
+        if z == below:
+            return lower
+        upper = self.read(t, below + 1, rows, columns).astype(np.float32)
+        blend = lower + np.float32(z - below) * (upper - lower)
+        return blend / np.float32(np.iinfo(self.dtype).max) if self.dtype.kind == "u" else blend
+
 
 def field_of(stack: ZStack | Movie) -> TransmittedField:
     """A field that is in memory."""
@@ -84,9 +105,14 @@ def field_of_picture(picture: LazyPicture, channel: int) -> TransmittedField:
     )
 
 
-def held(field: TransmittedField, planes: Sequence[int]) -> TransmittedField:
+def stored_planes(planes: Sequence[float]) -> list[int]:
+    """The stored planes that these are, or lie between, each once."""
+    return sorted({n for z in planes for n in (math.floor(z), math.ceil(z))})
+
+
+def held(field: TransmittedField, planes: Sequence[float]) -> TransmittedField:
     """The field with some of its planes read into memory; no others can be read any more."""
-    wanted = sorted(set(planes))
+    wanted = stored_planes(planes)
     pixels = np.empty((field.shape[0], len(wanted), *field.size), field.dtype)
     for t, frame in enumerate(pixels):
         for z, plane in zip(wanted, frame, strict=True):
@@ -98,13 +124,13 @@ def held(field: TransmittedField, planes: Sequence[int]) -> TransmittedField:
 
 
 def measure(
-    field: TransmittedField, planes: Sequence[int], mode: str, at_once: int = 0
+    field: TransmittedField, planes: Sequence[float], mode: str, at_once: int = 0
 ) -> tuple[tuple[PlaneNormalization, ...], ...]:
     """How the planes used are to be normalized, one tuple a time point.
 
     Args:
         field: What is read, every row of it twice.
-        planes: Which planes; one that is named twice is measured once.
+        planes: Which planes, or places between two; one that is named twice is measured once.
         mode: "auto" or "off"; see `isl.imaging.normalize`.
         at_once: Pixels that may be read together.
 
@@ -112,9 +138,9 @@ def measure(
         InputError: A plane cannot be normalized, or not be read.
     """
 
-    def of_plane(t: int, z: int) -> PlaneNormalization:
+    def of_plane(t: int, z: float) -> PlaneNormalization:
         return measure_plane(
-            lambda rows: field.read(t, z, rows, EVERYTHING),
+            lambda rows: field.plane(t, z, rows, EVERYTHING),
             field.size,
             mode,
             plane=z,
@@ -136,6 +162,6 @@ def normalized(
     rows, columns = (slice(*part) for part in window)
     planes = np.empty((len(records), rows.stop - rows.start, columns.stop - columns.start), "f4")
     for record, out in zip(records, planes, strict=True):
-        stored = field.read(t, record.plane, rows, columns)
+        stored = field.plane(t, record.plane, rows, columns)
         apply_normalization(stored[None], (record,), out[None])
     return planes

@@ -130,13 +130,13 @@ class StoredPrediction(contextlib.ExitStack):
 
 
 def thinned_plane(
-    field: TransmittedField, z: int, offset: int, size: tuple[int, int]
+    field: TransmittedField, z: float, offset: int, size: tuple[int, int]
 ) -> np.ndarray:
     """Every `thinning`-th row and column of a plane of the first time point, as stored: [y, x].
 
     Args:
         field: Whose plane.
-        z: Which.
+        z: Which, or between which two.
         offset: First row and column that count.
         size: Y, X of what counts.
     """
@@ -148,6 +148,6 @@ def thinned_plane(
     for top in range(0, rows, band):
         window = slice(offset + top, offset + min(top + band, rows))
         parts.append(
-            field.read(0, z, window, slice(offset, offset + columns))[::step, ::step].copy()
+            field.plane(0, z, window, slice(offset, offset + columns))[::step, ::step].copy()
         )
     return np.concatenate(parts)

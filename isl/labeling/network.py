@@ -1,20 +1,23 @@
-"""The labeling network: a body (towers or unet) that embeds pixels, and a head for every label."""
+"""The labeling network: a body (towers, unet, deeplab) that embeds pixels, a head a label."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import pydantic
 from flax import nnx
 
+from isl.labeling.deeplab import DeepLab, DeepLabConfig
 from isl.labeling.geometry import Geometry
 from isl.labeling.heads import Head
 from isl.labeling.towers import Towers, TowersConfig
 from isl.labeling.unet import UNet, UNetConfig
 from isl.networks import NO_RANDOMNESS, Compute, draw_weights
 
-ArchitectureConfig = Annotated[TowersConfig | UNetConfig, pydantic.Field(discriminator="kind")]
+Architecture = TowersConfig | UNetConfig | DeepLabConfig
+ArchitectureConfig = Annotated[Architecture, pydantic.Field(discriminator="kind")]
+_BODIES: dict[str, Any] = {"towers": Towers, "unet": UNet, "deeplab": DeepLab}
 
 
 class LabelingNetwork(nnx.Module):
@@ -23,14 +26,14 @@ class LabelingNetwork(nnx.Module):
     Attributes:
         geometry: Which input widths fit and what comes out of them.
         labels: What it predicts, in order.
-        body: `Towers` or `UNet`.
+        body: `Towers`, `UNet` or `DeepLab`.
         label_heads: One head a label, by name.
         plane_heads: One autoencoding head an input plane; empty if there is no autoencoding.
     """
 
     def __init__(
         self,
-        architecture: TowersConfig | UNetConfig,
+        architecture: Architecture,
         *,
         planes: int,
         labels: Sequence[str],
@@ -41,8 +44,7 @@ class LabelingNetwork(nnx.Module):
         """See `build_network`."""
         self.geometry: Geometry = architecture.geometry
         self.labels = tuple(labels)
-        body = Towers if isinstance(architecture, TowersConfig) else UNet
-        self.body = body(architecture, planes, compute, rngs)  # pyright: ignore[reportArgumentType]
+        self.body = _BODIES[architecture.kind](architecture, planes, compute, rngs)
         depth = self.body.depth
         self.label_heads = nnx.Dict({label: Head(depth, compute, rngs) for label in labels})
         self.plane_heads = nnx.List(
@@ -64,7 +66,7 @@ class LabelingNetwork(nnx.Module):
 
 
 def abstract_network(
-    architecture: TowersConfig | UNetConfig,
+    architecture: Architecture,
     *,
     planes: int,
     labels: Sequence[str],
@@ -93,7 +95,7 @@ def abstract_network(
 
 
 def build_network(
-    architecture: TowersConfig | UNetConfig,
+    architecture: Architecture,
     *,
     planes: int,
     labels: Sequence[str],

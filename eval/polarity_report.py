@@ -20,7 +20,6 @@ from isl.report import (
     verbatim,
 )
 
-from .bootstrap import Interval
 from .polarity_figures import (
     draw_calibration,
     draw_curves,
@@ -30,6 +29,7 @@ from .polarity_figures import (
 )
 from .polarity_judge import Contender
 from .polarity_tables import Findings, as_json, plain
+from .report_cells import difference_cell, interval_cell, number_cell, p_cell, whole
 
 _RULES = {
     "smoothed": "smoothed",
@@ -75,14 +75,14 @@ def _arms(findings: Findings) -> list[Block]:
         onset, change = each.onset("smoothed"), each.onsets.get("change_point")
         rows.append(
             [
-                _whole(each.name),
-                _interval(each.by_embryo.get("auc")),
-                _interval(each.by_embryo["accuracy"]),
-                _interval(each.by_embryo["sensitivity"]),
-                _interval(each.by_embryo["specificity"]),
-                _interval(onset.mean, 2),
+                whole(each.name),
+                interval_cell(each.by_embryo.get("auc")),
+                interval_cell(each.by_embryo["accuracy"]),
+                interval_cell(each.by_embryo["sensitivity"]),
+                interval_cell(each.by_embryo["specificity"]),
+                interval_cell(onset.mean, 2),
                 f"{onset.summary.within_2} of {onset.summary.count}",
-                _interval(change.mean, 2) if change else "",
+                interval_cell(change.mean, 2) if change else "",
             ]
         )
     known = [each.name for each in findings.contenders if each.name in _ARMS]
@@ -117,13 +117,13 @@ def _arms(findings: Findings) -> list[Block]:
 def _frames(findings: Findings) -> list[Block]:
     rows: list[list[Cell]] = [
         [
-            _whole(each.name),
+            whole(each.name),
             each.confusion.true_negative,
             each.confusion.false_positive,
             each.confusion.false_negative,
             each.confusion.true_positive,
-            _number(each.onset("smoothed").accuracy.estimate),
-            _number(each.onsets["change_point"].accuracy.estimate)
+            number_cell(each.onset("smoothed").accuracy.estimate),
+            number_cell(each.onsets["change_point"].accuracy.estimate)
             if "change_point" in each.onsets
             else "",
             _range(each.members_auc),
@@ -178,7 +178,7 @@ def _onsets(findings: Findings) -> list[Block]:
             found = arm.found["smoothed"][number]
             last = "after" if found.high is None else found.high
             mark = " ?" if found.verdict == "cannot_tell" else ""
-            row.append(f"{_onset(found.frame)}{mark} {_whole(f'({found.low} to {last})')}")
+            row.append(f"{_onset(found.frame)}{mark} {whole(f'({found.low} to {last})')}")
         row += [
             _onset(each.onset("smoothed").rows[number].predicted) for each in findings.baselines
         ]
@@ -222,18 +222,18 @@ def _error_row(each: Contender, rule: Any) -> list[Cell]:
     scores = each.onsets[rule]
     summary, coverage = scores.summary, scores.coverage
     return [
-        _whole(each.name),
+        whole(each.name),
         _RULES[rule] if each.found is not None else "",
-        _interval(scores.mean, 2),
-        _number(summary.median, 1),
+        interval_cell(scores.mean, 2),
+        number_cell(summary.median, 1),
         summary.maximum,
-        _number(summary.rmse, 2),
+        number_cell(summary.rmse, 2),
         summary.within_2,
         summary.within_3,
-        _interval(scores.minutes, 0) if scores.minutes else "not known",
+        interval_cell(scores.minutes, 0) if scores.minutes else "not known",
         scores.verdicts["cannot_tell"] if scores.verdicts else None,
-        f"{_whole(f'{coverage.covered} of {coverage.count}')}, "
-        + _whole(f"{coverage.mean_width:.1f} wide")
+        f"{whole(f'{coverage.covered} of {coverage.count}')}, "
+        + whole(f"{coverage.mean_width:.1f} wide")
         if coverage
         else "",
     ]
@@ -244,12 +244,12 @@ def _differences(findings: Findings) -> list[Block]:
     for each in findings.comparisons:
         rows.append(
             [
-                _whole(each.name),
-                _whole(each.against),
-                _difference(each.auc, 3),
-                _difference(each.accuracy, 3),
-                _difference(each.onset_error["smoothed"], 2),
-                _difference(each.onset_error.get("change_point"), 2),
+                whole(each.name),
+                whole(each.against),
+                difference_cell(each.auc, 3),
+                difference_cell(each.accuracy, 3),
+                difference_cell(each.onset_error["smoothed"], 2),
+                difference_cell(each.onset_error.get("change_point"), 2),
             ]
         )
     if not rows:
@@ -267,16 +267,16 @@ def _differences(findings: Findings) -> list[Block]:
 
 def _paper(findings: Findings) -> list[Block]:
     by_frame = [
-        [each.name, *(_interval(each.by_frame.get(name)) for name in _SHARES)]
+        [each.name, *(interval_cell(each.by_frame.get(name)) for name in _SHARES)]
         for each in findings.contenders
     ]
     tests: list[list[Cell]] = [
         [
             each.name,
             each.against,
-            _number(each.z.z, 2) or each.z.note,
-            _p(each.z.p),
-            _p(each.wilcoxon["smoothed"].p) or each.wilcoxon["smoothed"].note,
+            number_cell(each.z.z, 2) or each.z.note,
+            p_cell(each.z.p),
+            p_cell(each.wilcoxon["smoothed"].p) or each.wilcoxon["smoothed"].note,
         ]
         for each in findings.comparisons
     ]
@@ -308,13 +308,14 @@ def _ezrin(findings: Findings) -> list[Block]:
     if scores is None:
         return []
     rows = [
-        [name, _number(mean), _number(scores.lowest[name])] for name, mean in scores.embryos.items()
+        [name, number_cell(mean), number_cell(scores.lowest[name])]
+        for name, mean in scores.embryos.items()
     ]
     return [
         heading("Predicted EZRIN"),
         paragraph(
             "Pearson's correlation with measured Ezrin frame by frame, mean over an embryo's "
-            f"frames, then over embryos: {_interval(scores.mean)}. "
+            f"frames, then over embryos: {interval_cell(scores.mean)}. "
             + (
                 "Every embryo was predicted by a network that had not seen it. "
                 if findings.folds
@@ -337,10 +338,10 @@ def _compaction(findings: Findings) -> list[Block]:
         [
             each.name,
             each.pearson.pairs,
-            _interval(each.pearson.interval) if not each.pearson.note else each.pearson.note,
-            _p(each.pearson.p),
-            _number(each.proxy.mean, 2),
-            _p(each.wilcoxon.p) or each.wilcoxon.note,
+            interval_cell(each.pearson.interval) if not each.pearson.note else each.pearson.note,
+            p_cell(each.pearson.p),
+            number_cell(each.proxy.mean, 2),
+            p_cell(each.wilcoxon.p) or each.wilcoxon.note,
         ]
         for each in findings.compaction
     ]
@@ -365,7 +366,12 @@ def _compaction(findings: Findings) -> list[Block]:
 
 def _calibration(findings: Findings) -> list[Block]:
     rows: list[list[Cell]] = [
-        [arm.name, _number(arm.calibration.brier), _number(arm.calibration.error), arm.temper]
+        [
+            arm.name,
+            number_cell(arm.calibration.brier),
+            number_cell(arm.calibration.error),
+            arm.temper,
+        ]
         for arm in findings.arms
         if arm.calibration
     ]
@@ -411,40 +417,6 @@ def _how(findings: Findings) -> list[Block]:
     )
     blocks.append(folded("Settings", [verbatim(as_json(plain(findings.settings)))]))
     return blocks
-
-
-def _interval(value: Interval | None, digits: int = 3) -> str:
-    if value is None or value.estimate is None:
-        return ""
-    text = f"{value.estimate:.{digits}f}"
-    if value.low is None or value.high is None:
-        return text
-    return f"{text} ({_whole(f'{value.low:.{digits}f} to {value.high:.{digits}f}')})"
-
-
-def _difference(value: Interval | None, digits: int) -> str:
-    if value is None or value.estimate is None:
-        return ""
-    text = f"{value.estimate:+.{digits}f}"
-    if value.low is None or value.high is None:
-        return text
-    star = " *" if value.excludes(0.0) else ""
-    return f"{text} {_whole(f'({value.low:+.{digits}f} to {value.high:+.{digits}f}){star}')}"
-
-
-def _whole(text: str) -> str:
-    """A text that is not broken into lines."""
-    return text.replace(" ", "\u00a0")
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return ""
-    return "< 0.0001" if value < 1e-4 else f"{value:.3g}"
 
 
 def _range(values: Sequence[float | None] | None) -> str:

@@ -13,16 +13,19 @@ from pathlib import Path
 
 from isl.errors import InputError
 from isl.labeling.model import ModelConfig
-from isl.labeling.towers import TowersConfig
+from isl.labeling.network import ArchitectureConfig
+from isl.labeling.towers import TowersConfig, module_depths
+from isl.labeling.unet import UNetConfig
 
 GIB = 2**30
 # Half of what is free.
 _DEFAULT_SHARE = 2
 # Bytes at the network's peak for each pixel that a batch reads, as XLA says of compiled programs
 # for CPUs, rounded up: 26 to 32 for each of a U-Net's widest features; towers of base depth 100 and
-# 400 take 1376 and 3534.
+# 400 take 1376 and 3534; 4 to 6.5 for each feature of a DeepLab's first stage and decoder.
 _UNET_BYTES = 33
 _TOWERS_BYTES = (700, 7.3)
+_DEEPLAB_BYTES = 7
 # One batch is read, one computed, one written, and JAX copies what it is given: so many times there
 # is what a batch reads, and its results.
 _INPUTS = 4
@@ -43,7 +46,9 @@ def memory_budget(gib: float | None) -> int:
     return round(gib * GIB)
 
 
-def bytes_per_pixel(config: ModelConfig, *, statistics: int, labels: int, on_cpu: bool) -> int:
+def bytes_per_pixel(
+    config: ModelConfig, *, statistics: int, labels: int, on_cpu: bool, symmetries: int = 1
+) -> int:
     """Memory for each pixel that a batch of tiles reads.
 
     Args:
@@ -51,14 +56,34 @@ def bytes_per_pixel(config: ModelConfig, *, statistics: int, labels: int, on_cpu
         statistics: How many.
         labels: How many.
         on_cpu: Whether the network computes in the same memory.
+        symmetries: How often each network sees the image, turned.
     """
-    architecture = config.architecture
-    if isinstance(architecture, TowersConfig):
-        network = _TOWERS_BYTES[0] + _TOWERS_BYTES[1] * architecture.base_depth
-    else:
-        network = _UNET_BYTES * architecture.width / architecture.stem**2
+    network = max(_network_bytes(architecture) for architecture in config.architectures)
+    if symmetries * len(config.architectures) > 1:
+        # Embeddings are kept until all there are can be averaged.
+        depths = [_embedding_depth(architecture, config) for architecture in config.architectures]
+        network += _FLOAT * symmetries * sum(depths)
     held = _FLOAT * (_INPUTS * config.input.planes + _RESULTS * statistics * labels)
     return round(network) * on_cpu + held
+
+
+def _network_bytes(architecture: ArchitectureConfig) -> float:
+    """Memory at the network's peak for each pixel that it sees."""
+    if isinstance(architecture, TowersConfig):
+        return _TOWERS_BYTES[0] + _TOWERS_BYTES[1] * architecture.base_depth
+    if isinstance(architecture, UNetConfig):
+        return _UNET_BYTES * architecture.width / architecture.stem**2
+    return _DEEPLAB_BYTES * (architecture.width + architecture.decoder)
+
+
+def _embedding_depth(architecture: ArchitectureConfig, config: ModelConfig) -> int:
+    """Numbers for each pixel that the heads read."""
+    if isinstance(architecture, UNetConfig):
+        return architecture.width
+    if not isinstance(architecture, TowersConfig):
+        return architecture.decoder
+    depths = module_depths(architecture.base_depth, architecture.projection or config.input.planes)
+    return list(depths.values())[-1][1]
 
 
 def batch_pixels(budget: int, per_pixel: int) -> int:

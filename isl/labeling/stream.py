@@ -15,7 +15,7 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.imaging.normalize import PlaneNormalization
-from isl.labeling.model import Model
+from isl.labeling.mixture import AnyModel, Mixture, predictor
 from isl.labeling.options import Options
 from isl.labeling.plan import FieldPlan, smaller
 from isl.labeling.resample import resample
@@ -50,7 +50,7 @@ class _Batch(NamedTuple):
 
 
 def predict_tiles(
-    model: Model,
+    model: AnyModel,
     field: TransmittedField,
     plan: FieldPlan,
     options: Options,
@@ -61,7 +61,7 @@ def predict_tiles(
     """Predicts a field tile by tile; where a device runs out of memory, with smaller tiles.
 
     Args:
-        model: A loaded model.
+        model: A loaded model, or several.
         field: Where pixels come from.
         plan: How it is cut.
         options: What is predicted.
@@ -77,7 +77,8 @@ def predict_tiles(
     """
     while True:
         try:
-            _run(model, _batches(field, plan, normalization), plan, options, sink, progress)
+            predicting = predictor(model, options, plan.tiles.output_size)
+            _run(predicting, _batches(field, plan, normalization), plan, options, sink, progress)
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -96,7 +97,7 @@ def predict_tiles(
 
 
 def _run(
-    model: Model,
+    model: AnyModel | Mixture,
     batches: Iterator[_Batch],
     plan: FieldPlan,
     options: Options,

@@ -21,6 +21,11 @@ class Symmetry(NamedTuple):
     columns: bool = False
     swapped: bool = False
 
+    @property
+    def parts(self) -> tuple["Symmetry", "Symmetry"]:
+        """What reverses, and what swaps after that."""
+        return Symmetry(rows=self.rows, columns=self.columns), Symmetry(swapped=self.swapped)
+
     def apply(self, image: Array, axes: tuple[int, int] = (-2, -1)) -> Array:
         """The image [..., Y, X, ...] turned; `axes` says which are its rows and columns."""
         turned = self._reversed(image, axes)

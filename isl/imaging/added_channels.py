@@ -17,6 +17,7 @@ def add_channels(
     predicted: LazyPicture,
     *,
     plane: int | None = None,
+    name: str | None = None,
     annotations: Mapping[str, str] | None = None,
     chunk: int = CHUNK,
     shard: int = SHARD,
@@ -35,7 +36,8 @@ def add_channels(
             `measured` or one.
         plane: Which of several planes gets channels predicted as a single one, the others 0; None:
             all of them, so that they are seen beside any.
-        annotations: As in `isl.imaging.ome_zarr_writer.zarr_image`.
+        name: As in `isl.imaging.ome_zarr_writer.zarr_image`.
+        annotations: As there.
         chunk: As there.
         shard: As there.
         overwrite: As there.
@@ -62,6 +64,7 @@ def add_channels(
         pixel_size=_pixel_size(measured, predicted),
         interval=predicted.interval if measured.interval is None else measured.interval,
         stage=measured.stage,
+        name=name,
         annotations=annotations,
         chunk=chunk,
         shard=shard,

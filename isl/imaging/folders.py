@@ -54,7 +54,7 @@ def folder_written_whole(
                 yield partial
                 _settle(partial)
                 _check_free(path, replaceable)
-                _put_in_place(partial, path, discarded)
+                put_in_place(partial, path, discarded)
             except BaseException:
                 if not keep:
                     # Threads that still write find the folder gone rather than half removed.
@@ -77,6 +77,27 @@ def emptied(folder: Path) -> Path:
     for path in folder.iterdir():
         _remove(path)
     return folder
+
+
+def put_in_place(partial: Path, path: Path, discarded: Path) -> None:
+    """Renames `partial` to `path`, and what is there to `discarded`: without a gap if possible.
+
+    All three are on one file system.
+
+    Raises:
+        OSError: It cannot be renamed; then what was there still is.
+    """
+    if not path.exists():
+        partial.rename(path)
+    elif _exchanged(partial, path):
+        partial.rename(discarded)
+    else:
+        path.rename(discarded)
+        try:
+            partial.rename(path)
+        except OSError:
+            discarded.rename(path)
+            raise
 
 
 def _check_free(path: Path, replaceable: Callable[[Path], bool] | None) -> None:
@@ -121,21 +142,6 @@ def _settle(folder: Path) -> None:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         sync_folder(Path(parent))
-
-
-def _put_in_place(partial: Path, path: Path, discarded: Path) -> None:
-    """Renames `partial` to `path`, and what is there to `discarded`: without a gap if possible."""
-    if not path.exists():
-        partial.rename(path)
-    elif _exchanged(partial, path):
-        partial.rename(discarded)
-    else:
-        path.rename(discarded)
-        try:
-            partial.rename(path)
-        except OSError:
-            discarded.rename(path)
-            raise
 
 
 def _exchanged(one: Path, other: Path) -> bool:

@@ -1,19 +1,13 @@
-"""What OME-Zarr 0.5 says of images and plates, and the files that say it."""
+"""What OME-Zarr 0.5 says of images, and the files that say it."""
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from isl.errors import InputError
 from isl.imaging.colors import label_color
 from isl.imaging.files import written_whole
-from isl.imaging.folders import folder_written_whole
 from isl.imaging.image import PixelSize
-from isl.imaging.microscope_file import is_zarr
-from isl.imaging.ome_zarr import image_name, read_attributes
-from isl.imaging.plates import read_plate
 
 VERSION = "0.5"
 # By the number of an image's dimensions.
@@ -128,95 +122,3 @@ def shown_channels(
         "channels": channels,
         "rdefs": {"defaultT": 0, "defaultZ": planes // 2, "model": "color"},
     }
-
-
-def write_plate(
-    path: Path | str, fields: Sequence[tuple[str, str, str]], *, name: str | None = None
-) -> dict[tuple[str, str, str], Path]:
-    """Writes a plate without its images, or adds wells and fields to one written so before.
-
-    Every image is then written on its own (`isl.imaging.ome_zarr_writer.zarr_image`). The same
-    call again changes nothing, so a run that goes on may make it.
-
-    Args:
-        path: The folder of the plate, e.g. screen.ome.zarr.
-        fields: Row, column and field of every image, e.g. ("B", "02", "0"), as in the plate that
-            is mirrored.
-        name: The plate's own name; None: the folder's.
-
-    Returns:
-        Where the image of each of `fields` belongs: PLATE/ROW/COLUMN/FIELD.
-
-    Raises:
-        InputError: Something else is there, or it cannot be written.
-        ValueError: There is no field, or a row, column or field has a name that is no folder's.
-    """
-    path = Path(path)
-    if not fields or not all(re.fullmatch(r"[\w-]+", part) for field in fields for part in field):
-        raise ValueError(f"fields are rows, columns and fields of letters and digits: {fields}")
-    name = image_name(path) if name is None else name
-    if path.exists():
-        _put_plate(path, name, {*fields, *_fields_of_ours(path)})
-    else:
-        with folder_written_whole(path) as folder:
-            _put_plate(folder, name, fields)
-    return {field: path.joinpath(*field) for field in fields}
-
-
-def _put_plate(folder: Path, name: str, fields: Iterable[tuple[str, str, str]]) -> None:
-    for group, ome in _plate_groups(name, fields).items():
-        if not is_zarr(folder / group) or dict(read_attributes(folder / group)) != ome:
-            put_group(folder / group, {"ome": ome} if ome else {})
-
-
-def _fields_of_ours(path: Path) -> set[tuple[str, str, str]]:
-    """The fields of a plate that holds what `_plate_groups` says and nothing else.
-
-    Raises:
-        InputError: It holds something else, which would be lost.
-    """
-    refusal = f"{path}: exists already and is no plate written by isl; give another name"
-    if not (path / "zarr.json").is_file():
-        raise InputError(refusal)
-    ome = read_attributes(path)
-    plate = read_plate(path)
-    listed = {(field.row, field.column, field.field) for field in plate.fields}
-    for place in plate.missing:
-        row, column, *field = place.split("/")
-        listed |= {(row, column, each) for each in field}
-    name = str(ome["plate"].get("name"))
-    if dict(ome) != _plate_groups(name, listed).get(""):
-        raise InputError(refusal)
-    return listed
-
-
-def _plate_groups(name: str, fields: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, Any]]:
-    """What every group of a plate says, by path; the plate last, so that its wells are there."""
-    wells: dict[tuple[str, str], list[str]] = {}
-    for row, column, field in sorted(fields, key=lambda parts: [_natural(part) for part in parts]):
-        wells.setdefault((row, column), []).append(field)
-    rows, columns = (sorted({well[axis] for well in wells}, key=_natural) for axis in (0, 1))
-    groups: dict[str, dict[str, Any]] = {row: {} for row in rows}
-    for (row, column), images in wells.items():
-        well = {"images": [{"path": field} for field in images]}
-        groups[f"{row}/{column}"] = {"version": VERSION, "well": well}
-    plate = {
-        "version": VERSION,
-        "name": name,
-        "rows": [{"name": row} for row in rows],
-        "columns": [{"name": column} for column in columns],
-        "wells": [
-            {
-                "path": f"{row}/{column}",
-                "rowIndex": rows.index(row),
-                "columnIndex": columns.index(column),
-            }
-            for row, column in wells
-        ],
-    }
-    return groups | {"": {"version": VERSION, "plate": plate}}
-
-
-def _natural(part: str) -> tuple[bool, int, str]:
-    """Sorts 2 before 10 and Z before AA."""
-    return not part.isdecimal(), int(part) if part.isdecimal() else len(part), part

@@ -4,7 +4,9 @@ import dataclasses
 import fnmatch
 import itertools
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from isl.errors import InputError
 from isl.imaging.lazy import LazyPicture
@@ -13,6 +15,25 @@ from isl.imaging.ome_zarr import KIND, image_name, open_zarr_image, read_attribu
 
 # A field lies this many folders below its plate: row, column, field.
 _DEPTH = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlateLayout:
+    """What a plate says of itself; nothing is said of which wells are there.
+
+    Attributes:
+        name: Its own name, or its folder's.
+        rows: Names of its rows, in order, as for `columns`.
+        columns: Those that it lists, and any of its wells beside them.
+        wells: Row and column of each, e.g. "B/02", in the plate's own order.
+        acquisitions: What it says of each.
+    """
+
+    name: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    wells: tuple[str, ...]
+    acquisitions: tuple[Mapping[str, Any], ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,8 +70,8 @@ class Plate:
     missing: tuple[str, ...]
 
 
-def read_plate(path: Path | str) -> Plate:
-    """The wells and fields of a plate; no pixels are read.
+def read_layout(path: Path | str) -> PlateLayout:
+    """What a plate says of itself; its wells are not looked at.
 
     Raises:
         InputError: It is missing, damaged or no plate.
@@ -60,15 +81,50 @@ def read_plate(path: Path | str) -> Plate:
     with refusals(path, KIND):
         if "plate" not in attributes:
             raise InputError(f"{path}: is no plate; name the folder that holds the rows")
-        wells = [str(well["path"]).strip("/") for well in attributes["plate"]["wells"]]
+        plate = attributes["plate"]
+        wells = [str(well["path"]).strip("/") for well in plate["wells"]]
         if not all(re.fullmatch(r"[\w-]+/[\w-]+", well) for well in wells):
             raise InputError(f"{path}: lists wells that are not row/column; it is damaged")
+        rows, columns = (
+            [str(one["name"]) for one in plate.get(axis) or ()] for axis in ("rows", "columns")
+        )
+        acquisitions = plate.get("acquisitions") or ()
+        return PlateLayout(
+            name=str(plate.get("name") or image_name(path)),
+            rows=tuple(dict.fromkeys((*rows, *(well.split("/")[0] for well in wells)))),
+            columns=tuple(dict.fromkeys((*columns, *(well.split("/")[1] for well in wells)))),
+            wells=tuple(dict.fromkeys(wells)),
+            acquisitions=tuple(one for one in acquisitions if isinstance(one, Mapping)),
+        )
+
+
+def read_plate(path: Path | str) -> Plate:
+    """The wells and fields of a plate; no pixels are read.
+
+    Raises:
+        InputError: It is missing, damaged or no plate.
+    """
+    path = Path(path)
     found, missing = [], []
-    for well in wells:
+    for well in read_layout(path).wells:
         fields, lost = _fields_of(path, well)
         found += fields
         missing += lost
     return Plate(path=path, fields=tuple(found), missing=tuple(missing))
+
+
+def images_listed(well: Path) -> Sequence[Mapping[str, Any]]:
+    """What a well says of its fields, in its own order; whether they are there is another matter.
+
+    Raises:
+        InputError: It is missing or damaged.
+    """
+    with refusals(well, KIND):
+        described = read_attributes(well).get("well") or {}
+        images = list(described.get("images") or ())
+        if not all(re.fullmatch(r"[\w-]+", str(image["path"]).strip("/")) for image in images):
+            raise InputError(f"{well}: lists fields that are no folders of it; it is damaged")
+        return [dict(image) | {"path": str(image["path"]).strip("/")} for image in images]
 
 
 def choose_fields(plate: Plate, pattern: str | None = None) -> tuple[PlateField, ...]:
@@ -155,11 +211,7 @@ def _fields_of(plate: Path, well: str) -> tuple[list[PlateField], list[str]]:
     if not is_zarr(folder):
         return [], [well]
     row, column = well.split("/")
-    with refusals(folder, KIND):
-        described = read_attributes(folder).get("well") or {}
-        listed = [str(image["path"]).strip("/") for image in described.get("images") or ()]
-        if not all(re.fullmatch(r"[\w-]+", field) for field in listed):
-            raise InputError(f"{folder}: lists fields that are no folders of it; it is damaged")
+    listed = [image["path"] for image in images_listed(folder)]
     fields = [
         PlateField(
             row=row,

@@ -13,12 +13,12 @@ from isl.errors import InputError, unknown
 from isl.imaging.read import find_inputs
 from isl.labeling.contract import Planes
 from isl.labeling.memory import memory_budget
-from isl.labeling.model import ModelConfig, load_model, read_model_config
+from isl.labeling.mixture import load_models, read_models_config
+from isl.labeling.model import ModelConfig
 from isl.labeling.options import Options, check_options
 from isl.labeling.outputs import PIXEL_TYPES, check_files, files_of
 from isl.labeling.plan import plan_field
 from isl.labeling.provenance import Call, content_hash, is_done
-from isl.model_folder import model_directory
 
 # The bundled model that was trained on real cells.
 DEFAULT_MODEL = "neurons-phase"
@@ -45,6 +45,7 @@ class Request:
     pixel_size: float | None = None
     resample: bool = False
     allow_mismatch: bool = False
+    symmetries: bool = False
     renormalize: bool = False
     device: str = "auto"
     dry_run: bool = False
@@ -58,8 +59,7 @@ def predict_fields(request: Request) -> int:
     Raises:
         InputError: The request is wrong, or its only field failed; nothing was written.
     """
-    directory = model_directory(request.model or DEFAULT_MODEL)
-    config = read_model_config(directory)
+    config = read_models_config(request.model or DEFAULT_MODEL)
     options = _options(request, config)
     budget = memory_budget(request.memory)
     fields = [
@@ -77,7 +77,7 @@ def predict_fields(request: Request) -> int:
             _dry_run(fields, config, options, request, budget), len(fields), what="fields"
         )
     device = use_device(request.device)
-    model = load_model(directory)
+    model = load_models(request.model or DEFAULT_MODEL)
     call = Call(
         model=model.name,
         model_hash=model.hash,
@@ -125,6 +125,7 @@ def _options(request: Request, config: ModelConfig) -> Options:
         renormalize=request.renormalize,
         resample=request.resample,
         allow_mismatch=request.allow_mismatch,
+        symmetries=request.symmetries,
     )
 
 

@@ -13,7 +13,7 @@ from isl.imaging.image import PixelSize
 from isl.imaging.preview import write_preview
 from isl.imaging.read import open_transmitted
 from isl.imaging.tiff import write_ome_tiff
-from isl.labeling.model import Model
+from isl.labeling.mixture import AnyModel
 from isl.labeling.options import Options
 from isl.labeling.outputs import FieldFiles, written_together
 from isl.labeling.plan import FieldPlan, plan_field
@@ -37,13 +37,13 @@ class Field:
 
 
 def predict_one(
-    field: Field, model: Model, call: Call, device: str, budget: int, progress: Progress
+    field: Field, model: AnyModel, call: Call, device: str, budget: int, progress: Progress
 ) -> None:
     """Predicts one field and writes its files, all of them or none.
 
     Args:
         field: What, and where to.
-        model: A loaded model.
+        model: A loaded model, or several.
         call: How, as it is recorded.
         device: Its name, for the record.
         budget: Bytes that pixels may take.

@@ -20,7 +20,9 @@ def predict(
     model: Annotated[
         str | None,
         typer.Option(
-            help="A bundled model's name (isl models) or a model folder; neurons-phase by default."
+            metavar="NAME[,NAME]",
+            help="A bundled model's name (isl models) or a model folder, neurons-phase by default; "
+            "several have their distributions averaged.",
         ),
     ] = None,
     labels: Annotated[
@@ -97,6 +99,14 @@ def predict(
             "--allow-mismatch", help="Warn where an image is known not to fit, and go on."
         ),
     ] = False,
+    symmetries: Annotated[
+        bool,
+        typer.Option(
+            "--symmetries",
+            help="Average the distributions of the image turned and flipped in all eight ways; "
+            "eight times the work.",
+        ),
+    ] = False,
     renormalize: Annotated[
         bool,
         typer.Option(
@@ -140,6 +150,7 @@ def predict(
         pixel_size=pixel_size,
         resample=resample,
         allow_mismatch=allow_mismatch,
+        symmetries=symmetries,
         renormalize=renormalize,
         device=device,
         dry_run=dry_run,

@@ -1,0 +1,220 @@
+"""The ground that labeling models are judged on: measured fluorescence, and where it was measured.
+
+A survey reads every field once, so that what cannot be judged is known before anything is computed;
+afterwards fields are read one at a time.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from isl.dataset import Field, LoadedField, Manifest, labels_of, load_field
+from isl.errors import InputError, unknown
+from isl.imaging.image import PixelSize, ZStack
+from isl.imaging.normalize import normalize_label
+from isl.labeling.bins import BINS
+from isl.timelapse import Split
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class GroundField:
+    """One field in memory.
+
+    Attributes:
+        name: Name of the field.
+        group: Well, embryo or patient.
+        stack: Its transmitted planes, as stored.
+        labels: L names.
+        truth: float32 [L, Y, X] in [0, 1].
+        measured: bool [L, Y, X], the pixels that count.
+    """
+
+    name: str
+    group: str
+    stack: ZStack
+    labels: tuple[str, ...]
+    truth: np.ndarray
+    measured: np.ndarray
+
+    @property
+    def pixel_size(self) -> float | None:
+        """Micrometres, where pixels are square; else None."""
+        size: PixelSize | None = self.stack.pixel_size
+        return size.x if size is not None and size.x == size.y else None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class FieldFacts:
+    """What the survey found of a field.
+
+    Attributes:
+        name: Name of the field.
+        group: Well, embryo or patient.
+        size: Y, X.
+        pixels: How many count, by label; labels that were not measured in it are absent.
+        histograms: int64 [256], their intensities in bins, by label.
+        fingerprint: Hash of the pixels, and of which of them count.
+    """
+
+    name: str
+    group: str
+    size: tuple[int, int]
+    pixels: Mapping[str, int]
+    histograms: Mapping[str, np.ndarray]
+    fingerprint: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Ground:
+    """All that is judged.
+
+    Attributes:
+        labels: L names.
+        fields: Facts of the fields that hold any of it, in the manifest's order.
+        split: The side of the splits that was asked for; None: every side.
+        notes: What was left out, and why.
+    """
+
+    labels: tuple[str, ...]
+    fields: tuple[FieldFacts, ...]
+    split: Split | None
+    notes: tuple[str, ...]
+    _stated: Mapping[str, Field]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Every group once."""
+        return tuple(dict.fromkeys(field.group for field in self.fields))
+
+    def groups_of(self, label: str) -> tuple[str, ...]:
+        """Groups in which a label was measured."""
+        return tuple(dict.fromkeys(field.group for field in self.fields if field.pixels.get(label)))
+
+    def histogram(self, label: str) -> np.ndarray:
+        """int64 [256], a label's intensities over all fields."""
+        found = [field.histograms[label] for field in self.fields if label in field.histograms]
+        return np.sum(found, axis=0)
+
+    def read(self, name: str) -> GroundField:
+        """Reads a field."""
+        return _ground_field(load_field(self._stated[name], self.labels), self.labels, self.split)
+
+
+def survey_ground(
+    manifest: Manifest,
+    *,
+    split: Split | None = None,
+    leave_out: Sequence[str] = (),
+    labels: Sequence[str] | None = None,
+    predicted: Sequence[str],
+) -> Ground:
+    """Reads all fields once and says what can be judged.
+
+    Args:
+        manifest: The dataset.
+        split: Which side of its splits; None: all.
+        leave_out: Groups that are not judged.
+        labels: What is to be judged; None: all that is held and predicted.
+        predicted: What any model predicts.
+
+    Raises:
+        InputError: A label is unknown, predicted by none, or measured nowhere on this ground, or
+            no ground is left.
+    """
+    source = manifest.path or "the dataset"
+    manifest = manifest.without(leave_out)
+    stated = manifest.fields if split is None else manifest.fields_for(split)
+    if not stated:
+        what = f"no field has split '{split}'" if split else "no field is left"
+        raise InputError(f"{source}: {what}, so there is nothing to judge")
+    wanted = _wanted(manifest, labels, predicted)
+    facts, notes = [], []
+    for field in stated:
+        held = [label for label in wanted if label in labels_of(field)]
+        found = _facts(_ground_field(load_field(field, wanted), wanted, split)) if held else None
+        if found is None or not found.pixels:
+            why = "its masks leave nothing" if held else "none of the labels was measured in it"
+            notes.append(f"Field {field.name} is not judged: {why}.")
+            continue
+        facts.append(found)
+    measured = tuple(label for label in wanted if any(label in field.pixels for field in facts))
+    for label in wanted:
+        if label in measured:
+            continue
+        if labels is not None or not measured:
+            raise InputError(
+                f"{source}: label '{label}' was never measured on the ground to be judged; mend "
+                "the masks, the split or 'labels'"
+            )
+        notes.append(f"Label {label} is not judged: it was measured nowhere on this ground.")
+    return Ground(
+        labels=measured,
+        fields=tuple(facts),
+        split=split,
+        notes=tuple(notes),
+        _stated={field.name: field for field in stated},
+    )
+
+
+def bounding_window(mask: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns around the True pixels of a mask [Y, X] that holds any."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _wanted(
+    manifest: Manifest, labels: Sequence[str] | None, predicted: Sequence[str]
+) -> tuple[str, ...]:
+    if labels is not None:
+        manifest.require_labels(labels)
+        for label in labels:
+            if label not in predicted:
+                raise InputError(f"no model predicts it: {unknown('label', label, predicted)}")
+        return tuple(dict.fromkeys(labels))
+    held = manifest.labels()
+    wanted = tuple(label for label in held if label in predicted)
+    if not wanted:
+        raise InputError(
+            f"{manifest.path or 'the dataset'}: holds {', '.join(held) or 'no label'}, and the "
+            f"models predict {', '.join(dict.fromkeys(predicted))}: they share no label"
+        )
+    return wanted
+
+
+def _ground_field(loaded: LoadedField, labels: tuple[str, ...], split: Split | None) -> GroundField:
+    assert loaded.labels.measured is not None
+    measured = loaded.labels.measured if split is None else loaded.measured_for(split)
+    return GroundField(
+        name=loaded.name,
+        group=loaded.group,
+        stack=loaded.transmitted,
+        labels=labels,
+        truth=normalize_label(loaded.labels.channels, source=loaded.name),
+        measured=measured,
+    )
+
+
+def _facts(field: GroundField) -> FieldFacts:
+    digest = hashlib.sha256(repr((field.group, field.labels, field.truth.shape)).encode())
+    for array in (field.stack.planes, field.truth, np.packbits(field.measured)):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    pixels, histograms = {}, {}
+    for label, truth, measured in zip(field.labels, field.truth, field.measured, strict=True):
+        if measured.any():
+            counts = np.bincount(to_bins(truth[measured]), minlength=BINS)
+            pixels[label], histograms[label] = int(counts.sum()), counts
+    return FieldFacts(
+        name=field.name,
+        group=field.group,
+        size=(field.truth.shape[1], field.truth.shape[2]),
+        pixels=pixels,
+        histograms=histograms,
+        fingerprint=digest.hexdigest()[:16],
+    )
+
+
+def to_bins(intensity: np.ndarray) -> np.ndarray:
+    """The bin of each intensity, as `isl.labeling.bins.to_bins`: int64 in 0..255."""
+    return np.rint(intensity * (BINS - 1)).astype(np.int64)

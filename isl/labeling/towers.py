@@ -239,6 +239,20 @@ class ResidualModule(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, Y, X, depth_in] to [B, y, x, depth]."""
+        if not self.expand_norm.use_running_average:
+            # Training: a batch's statistics are those of whole images.
+            return self._whole(x)
+        return layers.by_bands(
+            self._whole,
+            x,
+            overlap=1 if self.scaling == "up" else 2,
+            stride=2 if self.scaling == "down" else 1,
+            scale=2 if self.scaling == "up" else 1,
+            depth=self.depth,
+            numbers=2 * self.reduce_norm.num_features,
+        )
+
+    def _whole(self, x: jax.Array) -> jax.Array:
         h = self.expand(layers.relu_and_tanh(self.expand_norm(x)))
         if self.scaling != "up":
             h = jnp.concatenate([h, layers.max_pool(x, self.kernel, self.stride)], axis=-1)

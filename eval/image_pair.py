@@ -95,13 +95,13 @@ def is_constant(pixels: np.ndarray) -> bool:
     return pixels.size == 0 or float(np.ptp(pixels)) < _ROUNDING
 
 
-def constancy(pair: Pair) -> tuple[str, ...]:
-    """In words, why correlations are undefined; () where they are not."""
-    if not pair.mask.any():
+def constancy(true: np.ndarray, predicted: np.ndarray) -> tuple[str, ...]:
+    """In words, why correlations of pixels that count are undefined; () where they are not."""
+    if not true.size:
         return ("no pixel counts: nothing is defined",)
     return tuple(
         f"the {name} image is constant where it counts: its correlation is undefined"
-        for name, pixels in zip(("true", "predicted"), pair.chosen, strict=True)
+        for name, pixels in (("true", true), ("predicted", predicted))
         if is_constant(pixels)
     )
 

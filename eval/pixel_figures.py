@@ -90,7 +90,7 @@ def pixel_figures(
     ssim = _similarity(pair)
     psnr = _peak_over_noise(x, y)
     foreground = _foreground_correlation(x, y)
-    notes = constancy(pair)
+    notes = constancy(x, y)
     if x.size:
         notes += tuple(each for each in (ssim, psnr, foreground) if isinstance(each, str))
     return PixelFigures(

@@ -16,7 +16,7 @@ from isl.labeling.memory import memory_budget
 from isl.labeling.mixture import load_models, read_models_config
 from isl.labeling.model import ModelConfig
 from isl.labeling.options import Options, check_options
-from isl.labeling.outputs import PIXEL_TYPES, check_files, files_of
+from isl.labeling.outputs import FORMATS, PIXEL_TYPES, check_copy, check_files, files_of
 from isl.labeling.plan import plan_field
 from isl.labeling.provenance import Call, content_hash, is_done
 
@@ -37,6 +37,8 @@ class Request:
     border: str = "reflect"
     normalize: str | None = None
     dtype: str = "uint16"
+    format: str = "ome-tiff"
+    into: Path | None = None
     tile: str = "auto"
     memory: float | None = None
     axes: str | None = None
@@ -62,10 +64,7 @@ def predict_fields(request: Request) -> int:
     config = read_models_config(request.model or DEFAULT_MODEL)
     options = _options(request, config)
     budget = memory_budget(request.memory)
-    fields = [
-        Field(name=name, path=path, files=files_of(request.out, name, options.statistics))
-        for name, path in find_inputs(request.inputs)
-    ]
+    fields = _fields(request, options)
     check_files(
         request.out,
         [(field.path, field.files) for field in fields],
@@ -83,6 +82,8 @@ def predict_fields(request: Request) -> int:
         model_hash=model.hash,
         options=options,
         dtype=request.dtype,
+        format="ome-tiff" if request.into is not None else request.format,
+        into=request.into is not None,
         axes=request.axes,
         channel=request.channel,
         pixel_size=request.pixel_size,
@@ -110,9 +111,32 @@ def predict_fields(request: Request) -> int:
     return report_failures(failures, len(fields), what="fields")
 
 
+def _fields(request: Request, options: Options) -> list[Field]:
+    found = find_inputs(request.inputs)
+    if request.into is not None:
+        check_copy(request.into, [path for _, path in found], options.border)
+    return [
+        Field(
+            name=name,
+            path=path,
+            files=files_of(
+                request.out,
+                name,
+                options.statistics,
+                source=path,
+                format=request.format,
+                into=request.into,
+            ),
+        )
+        for name, path in found
+    ]
+
+
 def _options(request: Request, config: ModelConfig) -> Options:
     if request.dtype not in PIXEL_TYPES:
         raise unknown("dtype", request.dtype, PIXEL_TYPES)
+    if request.format not in FORMATS:
+        raise unknown("format", request.format, FORMATS)
     return check_options(
         config,
         labels=request.labels,

@@ -10,6 +10,7 @@ from typing import Any
 from isl.commands.preview import preview_panels
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
+from isl.imaging.lazy import LazyPicture
 from isl.imaging.preview import write_preview
 from isl.imaging.read import open_transmitted
 from isl.imaging.tiff import write_ome_tiff
@@ -72,9 +73,7 @@ def predict_one(
                 results.renormalize(model.config.label_statistics)
             made = outcome(model, opened, plan, options, normalization, results.renormalization)
             _write_preview(staged.preview, pixels, made, results)
-            for statistic, path in staged.images.items():
-                with results.picture(statistic, opened) as picture:
-                    write_ome_tiff(path, picture, annotations=_annotations(call, statistic))
+            _write_images(staged, field, opened, results, call)
             written = record(
                 call,
                 made,
@@ -109,14 +108,22 @@ def opened_field(
     path: Path, axes: str | None, channel: str | None, pixel_size: float | None
 ) -> Iterator[TransmittedField]:
     """A field none of whose pixels are in memory, with the pixel size that was given."""
+    with opened_picture(path, axes, channel, pixel_size) as (picture, index):
+        yield dataclasses.replace(field_of_picture(picture, index), source=path)
+
+
+@contextmanager
+def opened_picture(
+    path: Path, axes: str | None, channel: str | None, pixel_size: float | None
+) -> Iterator[tuple[LazyPicture, int]]:
+    """As `opened_field`: all channels, and which is the transmitted one."""
     picture, index = open_transmitted(path, axes=axes, channel=channel)
     with picture:
-        field = field_of_picture(picture, index)
         if pixel_size is not None:
-            z = None if field.pixel_size is None else field.pixel_size.z
+            z = None if picture.pixel_size is None else picture.pixel_size.z
             size = PixelSize(y=pixel_size, x=pixel_size, z=z)
-            field = dataclasses.replace(field, pixel_size=size)
-        yield dataclasses.replace(field, source=path)
+            picture = dataclasses.replace(picture, pixel_size=size)
+        yield picture, index
 
 
 def _results(
@@ -135,13 +142,50 @@ def _results(
     )
 
 
-def _annotations(call: Call, statistic: str) -> Mapping[str, str]:
-    return {
+def _write_images(
+    staged: FieldFiles,
+    field: Field,
+    opened: TransmittedField,
+    results: StoredPrediction,
+    call: Call,
+) -> None:
+    if staged.into:
+        from isl.imaging.added_channels import add_channels
+
+        (path,) = staged.images.values()
+        statistics = call.options.statistics
+        with (
+            opened_picture(field.path, call.axes, call.channel, call.pixel_size) as (measured, _),
+            results.picture(statistics, opened) as predicted,
+        ):
+            told = _annotations(call, opened, ", ".join(statistics), staged.format)
+            add_channels(path, measured, predicted, name=measured.name, annotations=told)
+        return
+    for statistic, path in staged.images.items():
+        told = _annotations(call, opened, statistic, staged.format)
+        with results.picture((statistic,), opened) as picture:
+            if staged.format == "ome-tiff":
+                write_ome_tiff(path, picture, annotations=told)
+            else:
+                # Zarr is slow to import.
+                from isl.imaging.ome_zarr_picture import write_ome_zarr
+
+                write_ome_zarr(path, picture, name=picture.name, annotations=told)
+
+
+def _annotations(
+    call: Call, field: TransmittedField, statistic: str, format: str
+) -> Mapping[str, str]:
+    told = {
         "model": call.model,
         "model_sha256": call.model_hash,
         "statistic": statistic,
         "renormalized": str(call.options.renormalize).lower(),
     }
+    if format == "ome-zarr" and field.pixel_size is not None and field.pixel_size.z is not None:
+        # An image without a z axis has no other place for it.
+        told["z_step_of_input_in_micrometers"] = f"{field.pixel_size.z:g}"
+    return told
 
 
 def _write_preview(

@@ -16,7 +16,16 @@ def predict(
             help="Image files, folders of published PNGs, or folders of such things.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; or give --into.")
+    ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="COPY.ome.zarr",
+            help="A copy of the one image, or plate, with predicted channels beside the measured.",
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -57,6 +66,10 @@ def predict(
     dtype: Annotated[
         str, typer.Option(help="uint16, float32 or uint8; full scale of integers is 1.0.")
     ] = "uint16",
+    format: Annotated[
+        str,
+        typer.Option(help="ome-tiff or ome-zarr; fields of a plate then become a plate."),
+    ] = "ome-tiff",
     tile: Annotated[
         str,
         typer.Option(
@@ -134,7 +147,7 @@ def predict(
         raise InputError(f"--pixel-size {pixel_size:g}: expected micrometres above 0")
     request = Request(
         inputs=tuple(inputs),
-        out=out,
+        out=_folder(out, into),
         model=model,
         labels=None if labels is None else _names(labels, "labels"),
         statistics=STATISTICS if statistics == "all" else _names(statistics, "statistics"),
@@ -142,6 +155,8 @@ def predict(
         border=border,
         normalize=normalize,
         dtype=dtype,
+        format=format,
+        into=into,
         tile=tile,
         memory=memory,
         axes=axes,
@@ -160,6 +175,16 @@ def predict(
     code = predict_fields(request)
     if code:
         raise typer.Exit(code)
+
+
+def _folder(out: Path | None, into: Path | None) -> Path:
+    """Where results go: beside a copy that predicted channels are added to."""
+    if (out is None) == (into is None):
+        raise InputError(
+            "give --out DIR for images of the predicted channels, or --into COPY.ome.zarr for a "
+            "copy of the input that holds them too" + (", not both" if out is not None else "")
+        )
+    return out if out is not None else Path(into or ".").parent
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:

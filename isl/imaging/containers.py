@@ -37,6 +37,21 @@ def stored_path(path: Path) -> Path:
     return path.parent if not path.exists() and _is_microscope_file(path.parent) else path
 
 
+def zarr_root(path: Path) -> Path | None:
+    """The Zarr that a path is or lies in: of a plate's field, the plate; None if there is none."""
+    folders = (path, *itertools.islice(path.parents, _PLATE_DEPTH))
+    return next((folder for folder in reversed(folders) if is_zarr(folder)), None)
+
+
+def place_in_plate(path: Path) -> tuple[Path, str] | None:
+    """The plate that a field or well lies in, and where, e.g. "B/02/0"; None if there is none."""
+    if not _zarr_above(path):
+        return None
+    from isl.imaging.plates import split_plate_path
+
+    return split_plate_path(path)
+
+
 def fields_in(path: Path) -> list[tuple[str, Path]]:
     """The images of a container, as (name, path); of a plate, missing wells too.
 

@@ -18,7 +18,7 @@ from isl.labeling.outputs import FieldFiles
 from isl.labeling.predict import Outcome
 
 # What settings that came later were before they could be asked for.
-_FORMERLY = {"symmetries": False}
+_FORMERLY = {"symmetries": False, "format": "ome-tiff", "into": False}
 _PACKAGES = ("isl", "jax", "jaxlib", "flax", "numpy", "scipy", "tifffile")
 
 
@@ -31,6 +31,8 @@ class Call:
         model_hash: sha256 of its weights.
         options: As checked against the model.
         dtype: Pixel type of the images written.
+        format: What they are written as, where predicted channels are images of their own.
+        into: Whether predicted channels are added to a copy of the input.
         axes: What --axes said, or None.
         channel: What --channel said, or None.
         pixel_size: What --pixel-size said, in micrometres, or None.
@@ -40,6 +42,8 @@ class Call:
     model_hash: str
     options: Options
     dtype: str
+    format: str = "ome-tiff"
+    into: bool = False
     axes: str | None = None
     channel: str | None = None
     pixel_size: float | None = None
@@ -48,6 +52,8 @@ class Call:
         """Everything that changes the result, as JSON would give it back."""
         settings = dataclasses.asdict(self.options) | {
             "dtype": self.dtype,
+            "format": self.format,
+            "into": self.into,
             "axes": self.axes,
             "channel": self.channel,
             "pixel_size": self.pixel_size,
@@ -94,14 +100,17 @@ def record(
         "settings": call.settings(),
         "border": {"kind": prediction.options.border, "offset": prediction.offset},
         "labels": list(prediction.labels),
-        "statistics": list(files.images),
+        "statistics": list(call.options.statistics),
         "normalization": [
             [dataclasses.asdict(plane) for plane in planes] for planes in prediction.normalization
         ],
         "renormalization": [dataclasses.asdict(label) for label in prediction.renormalization],
         "tiles": {"count": prediction.tiles, "reads": list(prediction.tile_size)},
         "outputs": {
-            "images": {name: path.name for name, path in files.images.items()},
+            "images": {
+                name: path.relative_to(files.record.parent).as_posix()
+                for name, path in files.images.items()
+            },
             "preview": files.preview.name,
         },
         "warnings": list(prediction.warnings),

@@ -100,26 +100,38 @@ class StoredPrediction(contextlib.ExitStack):
                 image = self.shown[done.statistic][self._labels.index(done.label)]
                 image[:] = renormalized(image, done)
 
-    def picture(self, statistic: str, field: TransmittedField) -> LazyPicture:
-        """One statistic as a picture, its labels as channels; closing it frees its disk space."""
-        done = {r.label: r for r in self.renormalization if r.statistic == statistic}
+    def picture(self, statistics: Sequence[str], field: TransmittedField) -> LazyPicture:
+        """Statistics as a picture; closing it frees their disk space.
+
+        Its channels are the labels; of each further statistic the labels again, called so:
+        "DAPI standard_deviation".
+        """
+        labels = self._labels
+        done = {(r.statistic, r.label): r for r in self.renormalization}
+        further = [f"{label} {name}" for name in statistics[1:] for label in labels]
 
         def read(t: int, c: int, z: int, rows: slice, columns: slice) -> np.ndarray:
-            pixels = self._read(statistic, t, c, rows, columns)
-            if self._labels[c] in done:
-                pixels = renormalized(pixels, done[self._labels[c]])
+            statistic, label = statistics[c // len(labels)], c % len(labels)
+            pixels = self._read(statistic, t, label, rows, columns)
+            if (statistic, labels[label]) in done:
+                pixels = renormalized(pixels, done[statistic, labels[label]])
             return pixels if pixels.dtype == self._dtype else stored_values(pixels, self._dtype)
 
-        times, labels, height, width = self.shape
+        def close() -> None:
+            for statistic in statistics:
+                self._files[statistic].close()
+
+        times, _, height, width = self.shape
         return LazyPicture(
             name=field.name,
-            shape=(times, labels, 1, height, width),
+            shape=(times, len(labels) * len(statistics), 1, height, width),
             dtype=self._dtype,
             read_plane=read,
-            close=self._files[statistic].close,
-            channel_names=self._labels,
+            close=close,
+            channel_names=(*labels, *further),
             pixel_size=field.pixel_size,
             interval=field.interval,
+            stage=field.stage,
             source=field.source or Path(field.name),
         )
 

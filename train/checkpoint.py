@@ -29,12 +29,15 @@ class Progress:
         batches_drawn: Position of the data stream.
         best: Best value of the selection metric so far, or None.
         best_update: When that was.
+        seconds: Spent on updates, over all processes that the run was gone on with; the first
+            update of each, with its compilation, and evaluations are not counted.
     """
 
     update: int = 0
     batches_drawn: int = 0
     best: float | None = None
     best_update: int | None = None
+    seconds: float = 0.0
 
 
 class Checkpoints:

@@ -23,7 +23,7 @@ from .augment import AugmentConfig, augment
 from .crops import Cropper
 from .initial import start_from_model, with_histogram_biases
 from .labeling_config import LabelingConfig
-from .labeling_fields import Ground, load_ground
+from .labeling_fields import Ground, load_ground, with_planes
 from .model_folder import write_model
 from .parameters import Functional
 from .task import Batch, Evaluation, Selection, Sums, Tree
@@ -44,6 +44,7 @@ class LabelingTask:
     Attributes:
         config: The experiment.
         ground: The fields, in memory.
+        parameters: How many numbers are trained.
     """
 
     def __init__(
@@ -69,11 +70,10 @@ class LabelingTask:
         self.folder = folder
         geometry = config.network.geometry
         _check_crop(config)
+        manifest = load_manifest(folder / config.dataset).without(config.leave_out)
         self.ground: Ground = load_ground(
-            load_manifest(folder / config.dataset).without(config.leave_out),
-            config.labels,
-            config.normalization,
-        )
+            with_planes(manifest, config.planes), config.labels, config.normalization
+        ).part(config.ground_share, config.seed)
         for label in config.loss.label_weights:
             if label not in self.ground.labels:
                 raise unknown("label in loss.label_weights", label, self.ground.labels)
@@ -81,8 +81,8 @@ class LabelingTask:
         self._weights = np.array(
             [config.loss.label_weights.get(label, 1.0) for label in self.ground.labels], np.float32
         )
-        abstract = abstract_network(config.network, **self._size)
-        self._parameter_count = count_parameters(abstract)
+        abstract = self._abstract_network()
+        self.parameters = count_parameters(abstract)
         self._functional: Functional[LabelingNetwork] = Functional(abstract)
         self._say = say
         self._name = name
@@ -116,7 +116,7 @@ class LabelingTask:
             heads += " and autoencoding"
         return (
             f"{architecture.kind} ({shape}), {self.ground.planes} planes, {heads}, "
-            f"{self._parameter_count:,} parameters"
+            f"{self.parameters:,} parameters"
         )
 
     def initial(self, key: jax.Array) -> tuple[Tree, Tree]:
@@ -211,6 +211,9 @@ class LabelingTask:
         """A folder beside the configuration goes before a bundled model of that name."""
         beside = self.folder / model
         return beside if beside.is_dir() else model
+
+    def _abstract_network(self) -> LabelingNetwork:
+        return abstract_network(self.config.network, **self._size)
 
     def _network(self, key: jax.Array) -> LabelingNetwork:
         return build_network(self.config.network, **self._size, rngs=nnx.Rngs(key))
@@ -325,11 +328,14 @@ class LabelingTask:
         for _, module in nnx.iter_modules(network):
             if isinstance(module, nnx.BatchNorm):
                 module.momentum = 0.0
-        embedding = network.embed(transmitted)
+        self._pass_heads(network, network.embed(transmitted))
+        return Functional.take_apart(network)[1]
+
+    def _pass_heads(self, network: LabelingNetwork, embedding: jax.Array) -> None:
+        """For what the heads keep of what they saw."""
         network.label_logits(embedding, self.ground.labels)
         if self.config.loss.autoencoding:
             network.plane_logits(embedding)
-        return Functional.take_apart(network)[1]
 
 
 def _draw(

@@ -97,8 +97,12 @@ class LabelingConfig(ExperimentConfig):
         dataset: The manifest, relative to the configuration's file.
         labels: Labels to learn; all that the manifest holds unless given.
         leave_out: Groups that are neither trained on nor judged by, for cross-validation.
+        planes: Which planes of every field to take, by index, in this order, whatever the manifest
+            says of them; None: those it names.
+        ground_share: Share of every training field's measured ground that is learned from: a
+            rectangle that the seed places.
         normalization: The rule for transmitted planes, stored with the model.
-        network: Towers or unet.
+        network: Towers, unet or deeplab.
     """
 
     task: Literal["labeling"]
@@ -106,6 +110,8 @@ class LabelingConfig(ExperimentConfig):
     dataset: Path
     labels: tuple[str, ...] | None = None
     leave_out: tuple[str, ...] = ()
+    planes: tuple[pydantic.NonNegativeInt, ...] | None = pydantic.Field(default=None, min_length=1)
+    ground_share: float = pydantic.Field(default=1.0, gt=0, le=1)
     normalization: Literal["auto", "off"] = "auto"
     network: ArchitectureConfig
     training: LabelingTraining  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -12,6 +12,7 @@ from isl.imaging.image import PixelSize
 from isl.imaging.normalize import normalize, normalize_label
 
 from .crops import TrainingField, bounding_box
+from .ground_part import part_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,6 +62,22 @@ class Ground:
     def nbytes(self) -> int:
         """Bytes of the training fields."""
         return sum(field.nbytes for field in self.training)
+
+    def part(self, share: float, seed: int) -> "Ground":
+        """With labels on a share of every training field only; see `part_of`."""
+        fields = (
+            part_of(field, share, np.random.default_rng([seed, index]))
+            for index, field in enumerate(self.training)
+        )
+        return dataclasses.replace(self, training=tuple(fields))
+
+
+def with_planes(manifest: Manifest, planes: tuple[int, ...] | None) -> Manifest:
+    """The dataset with these planes of every field; None: as it says itself."""
+    if planes is None:
+        return manifest
+    fields = (field.model_copy(update={"planes": planes}) for field in manifest.fields)
+    return dataclasses.replace(manifest, fields=tuple(fields))
 
 
 def load_ground(

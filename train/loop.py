@@ -1,8 +1,10 @@
 """The training loop: evaluate, checkpoint, draw, step, write, until the last update."""
 
+import contextlib
 import dataclasses
 import math
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -39,8 +41,8 @@ def fit(
     """Trains a task, going on from the last checkpoint in `workdir` if there is one.
 
     Leaves `experiment.toml` (all settings), `checkpoints/` (last and best), `training.csv`,
-    `validation.csv`, `tensorboard/`, `pictures/` and `model/`: the best model where there is
-    validation data, else the last.
+    `validation.csv`, `clock.csv` (seconds spent on updates by each evaluation), `tensorboard/`,
+    `pictures/` and `model/`: the best model where there is validation data, else the last.
 
     SIGINT or SIGTERM stop a single process after the update under way, with a checkpoint.
 
@@ -171,8 +173,10 @@ class _Run:
         """Judges the network if it is time; returns the selection metric if there is one."""
         if not self._is_due(update, self.training.evaluate_every):
             return None
-        self.ledger.settle()
+        with self._timed(update):
+            self.ledger.settle()
         self.display.pause()
+        self.writers.scalars("clock", update, {"seconds": self.progress.seconds})
         self.evaluations += 1
         every = self.training.picture_every
         is_last = update == self.training.steps
@@ -201,10 +205,11 @@ class _Run:
 
     def step(self, update: int, batches: Iterator[Batch]) -> None:
         """Draws one update's batch, in parts when accumulating, and makes the update."""
-        for _ in range(self.training.accumulate):
-            batch = next(batches)
-            self.state, sums = self.train_step(self.state, shard(batch, self.mesh))
-            self.ledger.add(update, batch, sums)
+        with self._timed(update):
+            for _ in range(self.training.accumulate):
+                batch = next(batches)
+                self.state, sums = self.train_step(self.state, shard(batch, self.mesh))
+                self.ledger.add(update, batch, sums)
         self.progress = dataclasses.replace(
             self.progress,
             update=update,
@@ -223,6 +228,15 @@ class _Run:
             self.start < self.training.steps or not self.model_folder.exists()
         ):
             self._export({})
+
+    @contextlib.contextmanager
+    def _timed(self, update: int) -> Iterator[None]:
+        """Adds what an update takes to the clock, if it is not the first of this process."""
+        began = time.monotonic()
+        yield
+        if update > self.start + 1:
+            seconds = self.progress.seconds + time.monotonic() - began
+            self.progress = dataclasses.replace(self.progress, seconds=seconds)
 
     def _is_due(self, update: int, every: int) -> bool:
         return update == self.training.steps or (every > 0 and update % every == 0)

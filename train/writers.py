@@ -11,7 +11,7 @@ from tensorboardX import SummaryWriter
 
 
 class Writers:
-    """Writes to `WORKDIR/{training,validation}.csv`, `tensorboard/` and `pictures/`."""
+    """Writes to `WORKDIR/{training,validation,clock}.csv`, `tensorboard/` and `pictures/`."""
 
     def __init__(self, workdir: Path, *, start: int, enabled: bool = True) -> None:
         """Opens the files; rows after update `start` are of a run that was cut off, and go.
@@ -25,7 +25,7 @@ class Writers:
         self._board: SummaryWriter | None = None
         if enabled:
             workdir.mkdir(parents=True, exist_ok=True)
-            for name in ("training", "validation"):
+            for name in ("training", "validation", "clock"):
                 _forget_after(workdir / f"{name}.csv", start)
             self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
 
@@ -42,7 +42,7 @@ class Writers:
         """Adds a row to `kind`.csv and points to TensorBoard.
 
         Args:
-            kind: "training" or "validation".
+            kind: "training", "validation" or "clock".
             update: Optimizer updates done.
             values: Numbers by name, the same names on every call; NaN: nothing was measured.
         """

@@ -1,0 +1,130 @@
+"""How long a run of a study is: so many updates, so many training pixels, or so much time.
+
+Networks whose updates cost differently are compared fairly only if each is given as much to see, or
+as much time, as every other. Time is turned into updates before a run begins, from the pace of a
+few updates: the schedule of the learning rate then ends with the run, and a run that is stopped
+and gone on with is the run that it would have been.
+"""
+
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from isl.config import Config
+
+from .labeling_config import LabelingConfig
+from .loop import fit
+from .task import Evaluation, Task
+
+PACE_UPDATES = 6
+"""Updates that a pace is taken from, the first one, which compiles, not counted."""
+# Of a run that is too short for the warm-up asked for.
+_WARMUP_SHARE = 0.1
+
+
+class BudgetConfig(Config):
+    """What a run may spend; exactly one of these.
+
+    Attributes:
+        updates: Updates of the optimizer.
+        pixels: Pixels of all crops' outputs: what the network is asked to predict in training.
+        seconds: Time spent on updates, at the pace measured before.
+    """
+
+    updates: int | None = pydantic.Field(default=None, ge=1)
+    pixels: float | None = pydantic.Field(default=None, gt=0)
+    seconds: float | None = pydantic.Field(default=None, gt=0)
+
+    @pydantic.model_validator(mode="after")
+    def _exactly_one(self) -> "BudgetConfig":
+        given = [name for name, value in self.model_dump().items() if value is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"a budget is one of updates, pixels and seconds; {len(given)} are given"
+            )
+        return self
+
+
+def pixels_per_update(experiment: LabelingConfig) -> int:
+    """Output pixels of a batch of crops."""
+    training = experiment.training
+    return training.batch_size * experiment.network.geometry.output_size(training.crop) ** 2
+
+
+def updates_for(budget: BudgetConfig, experiment: LabelingConfig, pace: float | None) -> int:
+    """How many updates a budget pays for, at least one.
+
+    Args:
+        budget: What may be spent.
+        experiment: What for.
+        pace: Seconds for an update; None where the budget is no time.
+    """
+    if budget.updates is not None:
+        return budget.updates
+    if budget.pixels is not None:
+        return max(1, math.ceil(budget.pixels / pixels_per_update(experiment)))
+    if pace is None or budget.seconds is None:
+        raise ValueError("a budget in seconds needs the pace")
+    return max(1, round(budget.seconds / pace))
+
+
+def of_length(experiment: LabelingConfig, updates: int, *, evaluations: int) -> LabelingConfig:
+    """An experiment of so many updates, judged so many times, without pictures.
+
+    A warm-up that would take more than a tenth of it is shortened to that.
+    """
+    every = math.ceil(updates / evaluations)
+    training: dict[str, Any] = {
+        "steps": updates,
+        "evaluate_every": every,
+        "checkpoint_every": every,
+        "picture_every": 0,
+    }
+    warmup = min(experiment.optimizer.warmup, int(_WARMUP_SHARE * updates))
+    return experiment.model_copy(
+        update={
+            "training": experiment.training.model_copy(update=training),
+            "optimizer": experiment.optimizer.model_copy(update={"warmup": warmup}),
+        }
+    )
+
+
+def seconds_per_update(task: Task, experiment: LabelingConfig) -> float:
+    """The pace of an experiment on this machine, as it is now; compiling is not counted."""
+    training: Mapping[str, Any] = {
+        **experiment.training.model_dump(),
+        "steps": PACE_UPDATES,
+        "evaluate_every": 0,
+        "checkpoint_every": 0,
+    }
+    short = experiment.model_copy(
+        update={"training": type(experiment.training).model_validate(training)}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        updates_alone: Any = _Unjudged(task)
+        progress = fit(updates_alone, short, Path(folder), freeze=experiment.start.freeze)
+    return progress.seconds / (PACE_UPDATES - 1)
+
+
+class _Unjudged:
+    """A task of which only the updates are wanted."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._task, name)
+
+    @property
+    def selection(self) -> None:
+        return None
+
+    def evaluate(self, params: Any, model_state: Any, *, pictures: bool) -> Evaluation:
+        return Evaluation(metrics={}, pictures={})
+
+    def export(self, params: Any, model_state: Any, directory: Path, metrics: Any) -> None:
+        directory.mkdir(parents=True)

@@ -1,9 +1,9 @@
 """The command `isl`: one line on stderr for what is wrong, and an exit code that says the same.
 
 0: done. 2: nothing could be done, because the input or the call is wrong. 3: some fields of several
-failed. 1: an internal error, with a traceback. 130: interrupted. Other distributions, `isl_train`
-and `isl_eval` among them, add commands through the entry-point group `isl.commands`; each entry is
-a function with typer's annotations.
+failed, or a check did. 1: an internal error, with a traceback. 130: interrupted. Other
+distributions, `isl_train` and `isl_eval` among them, add commands through the entry-point group
+`isl.commands`; each entry is a function with typer's annotations.
 """
 
 import logging
@@ -16,6 +16,7 @@ import typer
 import typer.main
 from typer.exceptions import Abort, TyperException
 
+from isl.commands.check import check
 from isl.commands.demo import demo
 from isl.commands.focus import focus
 from isl.commands.import_weights import import_weights
@@ -32,6 +33,7 @@ ENTRY_POINTS = "isl.commands"
 INTERRUPTED = 130
 _OWN: dict[str, Callable[..., Any]] = {
     "predict": predict,
+    "check": check,
     "polarity": polarity,
     "focus": focus,
     "preprocess": preprocess,

@@ -12,7 +12,10 @@ from isl.config import parse, read_toml
 from isl.devices import use_device
 from isl.errors import InputError, unknown
 
-TASKS: Mapping[str, str] = {"polarity": "isl_eval.polarity:evaluate_polarity"}
+TASKS: Mapping[str, str] = {
+    "polarity": "isl_eval.polarity:evaluate_polarity",
+    "labeling": "isl_eval.labeling:evaluate_labeling",
+}
 """Where each task is judged: a module, and in it a function of the configuration's file, its
 overrides and the folder for results."""
 

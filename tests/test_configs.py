@@ -7,11 +7,13 @@ import pytest
 from isl.config import load_toml, read_toml
 from isl.dataset import load_manifest
 from isl.errors import InputError
-from isl.model_folder import bundled_models
+from isl.labeling.model import read_model_config
+from isl.model_folder import bundled_models, model_directory
 from isl.networks import count_parameters
 from isl.polarity.classifier import abstract_classifier
 from isl.polarity.model import channels_of
 from isl.preprocess.config import PreprocessConfig
+from isl_eval.labeling_config import LabelingEvaluation
 from isl_eval.polarity_config import PolarityEvaluation
 from isl_train.labeling_config import LabelingConfig
 from isl_train.polarity_config import PolarityExperiment
@@ -33,6 +35,7 @@ def of_task(task: str, *, trained: bool) -> list[Path]:
 LABELING = of_task("labeling", trained=True)
 POLARITY = of_task("polarity", trained=True)
 EVALUATIONS = of_task("polarity", trained=False)
+LABELING_EVALUATIONS = of_task("labeling", trained=False)
 
 
 def name_of(path: Path) -> str:
@@ -40,7 +43,7 @@ def name_of(path: Path) -> str:
 
 
 def test_every_file_is_one_of_these() -> None:
-    assert sorted([*LABELING, *POLARITY, *EVALUATIONS]) == FILES
+    assert sorted([*LABELING, *POLARITY, *EVALUATIONS, *LABELING_EVALUATIONS]) == FILES
 
 
 def test_there_are_experiments_for_every_machine() -> None:
@@ -90,6 +93,15 @@ def test_an_evaluation_loads_and_so_does_what_it_trains(path: Path) -> None:
         load_toml(labeling, LabelingConfig, evaluation.ezrin_changes)
     else:
         assert evaluation.dataset is not None
+
+
+@pytest.mark.parametrize("path", LABELING_EVALUATIONS, ids=name_of)
+def test_a_labeling_evaluation_loads_and_its_models_predict_what_it_counts(path: Path) -> None:
+    evaluation = load_toml(path, LabelingEvaluation)
+    assert len(evaluation.description) > 40
+    assert (evaluation.level, evaluation.replicates) == (0.95, 1000)
+    for (name,) in evaluation.model:
+        assert set(evaluation.objects) <= set(read_model_config(model_directory(name)).labels)
 
 
 def test_all_arms_are_compared() -> None:

@@ -14,6 +14,7 @@ from isl.imaging.lazy import LazyPicture
 from isl.imaging.preview import write_preview
 from isl.imaging.read import open_transmitted
 from isl.imaging.tiff import write_ome_tiff
+from isl.labeling.flicker import Flicker, flicker_of_input
 from isl.labeling.mixture import AnyModel
 from isl.labeling.options import Options
 from isl.labeling.outputs import FieldFiles, written_together
@@ -73,6 +74,7 @@ def predict_one(
                 results.renormalize(model.config.label_statistics)
             made = outcome(model, opened, plan, options, normalization, results.renormalization)
             _write_preview(staged.preview, pixels, made, results)
+            changes = _flicker(pixels, made, results) if opened.movie else None
             _write_images(staged, field, opened, results, call)
             written = record(
                 call,
@@ -81,6 +83,7 @@ def predict_one(
                 source=field.path,
                 source_hash=content_hash(field.path),
                 stored=as_read(opened),
+                flicker=changes,
                 device=device,
                 seconds=time.monotonic() - started,
             )
@@ -139,6 +142,17 @@ def _results(
         shown=(options.statistics[0], UNCERTAINTY),
         dtype=call.dtype,
         renormalize=options.renormalize,
+    )
+
+
+def _flicker(field: TransmittedField, made: Outcome, results: StoredPrediction) -> Flicker:
+    statistic, middle = made.options.statistics[0], len(made.planes) // 2
+    size = results.shape[2:]
+    return Flicker(
+        statistic=statistic,
+        plane=made.planes[middle],
+        input=flicker_of_input(field, made.normalization, made.offset, size),
+        labels=results.flicker(statistic),
     )
 
 

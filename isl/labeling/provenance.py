@@ -13,6 +13,7 @@ from typing import Any
 from isl.errors import InputError
 from isl.imaging.containers import is_container, stored_path
 from isl.imaging.image import PixelSize
+from isl.labeling.flicker import DEFINITION, Flicker
 from isl.labeling.options import Options
 from isl.labeling.outputs import FieldFiles
 from isl.labeling.predict import Outcome
@@ -71,6 +72,7 @@ def record(
     source: Path,
     source_hash: str,
     stored: Mapping[str, Any],
+    flicker: Flicker | None,
     device: str,
     seconds: float,
 ) -> dict[str, Any]:
@@ -83,6 +85,7 @@ def record(
         source: The input file or folder.
         source_hash: Its `content_hash`.
         stored: Axes, shape and pixel type of the input as it was read.
+        flicker: Of a movie.
         device: What computed it.
         seconds: Wall time from opening the input to the last image.
     """
@@ -105,6 +108,7 @@ def record(
             [dataclasses.asdict(plane) for plane in planes] for planes in prediction.normalization
         ],
         "renormalization": [dataclasses.asdict(label) for label in prediction.renormalization],
+        "flicker": flicker and {"definition": DEFINITION} | dataclasses.asdict(flicker),
         "tiles": {"count": prediction.tiles, "reads": list(prediction.tile_size)},
         "outputs": {
             "images": {

@@ -12,6 +12,7 @@ import numpy as np
 
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.plane_file import PlaneFile
+from isl.labeling.flicker import Frames, flicker
 from isl.labeling.model import LabelStatistics
 from isl.labeling.outputs import stored_values
 from isl.labeling.renormalize import Renormalization, plan_renormalization, renormalized
@@ -107,14 +108,11 @@ class StoredPrediction(contextlib.ExitStack):
         "DAPI standard_deviation".
         """
         labels = self._labels
-        done = {(r.statistic, r.label): r for r in self.renormalization}
         further = [f"{label} {name}" for name in statistics[1:] for label in labels]
 
         def read(t: int, c: int, z: int, rows: slice, columns: slice) -> np.ndarray:
             statistic, label = statistics[c // len(labels)], c % len(labels)
-            pixels = self._read(statistic, t, label, rows, columns)
-            if (statistic, labels[label]) in done:
-                pixels = renormalized(pixels, done[statistic, labels[label]])
+            pixels = self._final(statistic, t, label, rows, columns)
             return pixels if pixels.dtype == self._dtype else stored_values(pixels, self._dtype)
 
         def close() -> None:
@@ -134,6 +132,28 @@ class StoredPrediction(contextlib.ExitStack):
             stage=field.stage,
             source=field.source or Path(field.name),
         )
+
+    def flicker(self, statistic: str) -> dict[str, float | None]:
+        """By label; see `isl.labeling.flicker`. There must be several time points."""
+
+        def frames_of(label: int) -> Frames:
+            return lambda t, rows: self._final(statistic, t, label, rows)
+
+        times, _, *size = self.shape
+        return {
+            name: flicker(frames_of(label), times, (size[0], size[1]))
+            for label, name in enumerate(self._labels)
+        }
+
+    def _final(
+        self, statistic: str, t: int, label: int, rows: slice, columns: slice = slice(None)
+    ) -> np.ndarray:
+        """As it becomes a picture, but for the pixel type where it was renormalized."""
+        pixels = self._read(statistic, t, label, rows, columns)
+        for done in self.renormalization:
+            if (done.statistic, done.label) == (statistic, self._labels[label]):
+                return renormalized(pixels, done)
+        return pixels
 
     def _read(
         self, statistic: str, t: int, label: int, rows: slice, columns: slice = slice(None)

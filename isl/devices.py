@@ -8,6 +8,11 @@ from isl.errors import InputError, unknown
 DEVICES = ("auto", "cpu", "gpu")
 
 
+def cache_folder() -> Path:
+    """Where isl keeps between runs what it can do without."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "isl"
+
+
 def use_device(name: str = "auto") -> str:
     """Makes JAX compute on a device, and keep compiled programs between runs.
 
@@ -27,8 +32,7 @@ def use_device(name: str = "auto") -> str:
     if name == "cpu":
         jax.config.update("jax_platforms", "cpu")
     if jax.config.values["jax_compilation_cache_dir"] is None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "isl" / "jax"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
     if name == "gpu" and jax.default_backend() != "gpu":
         raise InputError(
             "--device gpu: JAX sees no GPU here; install isl[gpu] on a machine that has one, or "

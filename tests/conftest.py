@@ -12,6 +12,8 @@ _worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 _kept = Path(__file__).parents[1] / ".pytest_cache" / "jax" / _worker
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_kept))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+# What runs measured is no business of the person who tests.
+os.environ["XDG_CACHE_HOME"] = str(_kept.parent.parent / "cache" / _worker)
 
 # A first call compiles, which no deadline for single examples foresees.
 hypothesis.settings.register_profile("patient", deadline=None)

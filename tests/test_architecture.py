@@ -117,7 +117,11 @@ def test_dependencies_are_what_is_imported():
         {distribution(re.split(r"[\[<>=;]", requirement)[0]) for requirement in requirements}
         for requirements in (
             project["dependencies"],
-            [r for name in ("gpu", "formats") for r in project["optional-dependencies"][name]],
+            [
+                r
+                for name in ("gpu", "formats", "cluster")
+                for r in project["optional-dependencies"][name]
+            ],
         )
     )
     assert imported - base - extra == set()

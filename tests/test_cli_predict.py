@@ -10,6 +10,7 @@ from flax import nnx
 from PIL import Image
 
 from isl import cli
+from isl.commands.run_manifest import MANIFEST
 from isl.imaging.read import read_fluorescence, read_transmitted
 from isl.labeling.model import InputContract, LabelStatistics, ModelConfig, load_model, save_model
 from isl.labeling.network import build_network
@@ -95,7 +96,8 @@ def files_in(folder):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    """What lies in a folder of results, besides the run's manifest."""
+    return sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
 
 
 def test_a_field_becomes_an_image_a_preview_and_a_record(run, stack, tmp_path, model):
@@ -120,7 +122,11 @@ def test_a_field_becomes_an_image_a_preview_and_a_record(run, stack, tmp_path, m
 def test_the_record_says_how_the_result_was_made(run, stack, tmp_path, model):
     run(stack, "--statistics", "mean,entropy", "--planes", "2,1,0", "--renormalize")
     made = json.loads((tmp_path / "out" / "field.json").read_text())
-    assert made["model"] == {"name": "tiny", "sha256": load_model(model).hash}
+    assert made["model"] == {
+        "name": "tiny",
+        "sha256": load_model(model).hash,
+        "origin": str(model),
+    }
     assert len(made["input"]["sha256"]) == 64
     assert made["input"]["axes"] == "ZYX"
     assert made["input"]["shape"] == [3, 20, 24]
@@ -200,6 +206,7 @@ def test_memory_decides_nothing_but_how_much_is_read_at_once(run, tmp_path, word
     assert free.keys() == little.keys()
     tiles = [json.loads(files["large.json"])["tiles"] for files in (free, little)]
     # Fewer tiles at a time, and the images the same but for rounding.
+    assert tiles[0].pop("batch") > tiles[1].pop("batch")
     assert tiles[0] == tiles[1]
     for name in ("large.ome.tif", "large.mean.ome.tif"):
         images = [
@@ -357,7 +364,7 @@ def test_an_interruption_leaves_nothing(run, stack, monkeypatch, tmp_path):
 
     monkeypatch.setattr("isl.commands.one_field.write_preview", interrupt)
     assert run(stack)[0] == 130
-    assert names(tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_resume_skips_what_is_done_in_the_same_way(run, refused, stack, tmp_path):
@@ -369,10 +376,12 @@ def test_resume_skips_what_is_done_in_the_same_way(run, refused, stack, tmp_path
     assert "field: done before" in err
     assert out.strip().endswith("second.ome.tif")
     after = files_in(tmp_path / "out")
+    # The manifest grows.
+    assert after[MANIFEST].startswith(before.pop(MANIFEST))
     assert before.items() <= after.items()
     # Tiles change nothing but rounding, so they do not count; other statistics do.
     assert "done before" in run(stack, "--resume", "--tile", "64")[2]
-    assert "was not made from" in refused(stack, "--resume", "--labels", "MAP2")
+    assert "holds results with other labels" in refused(stack, "--resume", "--labels", "MAP2")
     write_stack(stack, seed=9)
     assert "was not made from" in refused(stack, "--resume")
     code, _, err = run(stack, "--resume", "--overwrite")

@@ -18,10 +18,11 @@ from isl.labeling.flicker import Flicker, flicker_of_input
 from isl.labeling.mixture import AnyModel
 from isl.labeling.options import Options
 from isl.labeling.outputs import FieldFiles, written_together
-from isl.labeling.plan import FieldPlan, plan_field
+from isl.labeling.plan import FieldPlan, plan_field, width_of
 from isl.labeling.predict import Outcome, outcome, predict_into
 from isl.labeling.provenance import Call, as_text, content_hash, record
 from isl.labeling.source import TransmittedField, field_of_picture, held, measure
+from isl.labeling.steady import SteadyInput
 from isl.labeling.stored import StoredPrediction, thinned_plane, thinning
 from isl.labeling.stream import Progress
 
@@ -31,16 +32,24 @@ UNCERTAINTY = "standard_deviation"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Field:
-    """One input, and the files it becomes."""
+    """One input, and the files it becomes.
+
+    Attributes:
+        name: The field's.
+        path: Of the input.
+        files: Where results go.
+        batch: How many tiles are to be predicted together; None: as planned.
+    """
 
     name: str
     path: Path
     files: FieldFiles
+    batch: int | None = None
 
 
 def predict_one(
     field: Field, model: AnyModel, call: Call, device: str, budget: int, progress: Progress
-) -> None:
+) -> dict[str, Any]:
     """Predicts one field and writes its files, all of them or none.
 
     Args:
@@ -51,16 +60,21 @@ def predict_one(
         budget: Bytes that pixels may take.
         progress: Called with the number of tiles done, and of all.
 
+    Returns:
+        The record written; see `isl.labeling.provenance.record`.
+
     Raises:
-        InputError: The field cannot be read, predicted or written.
+        InputError: The field cannot be read, predicted or written, or changed in the meantime.
     """
     started = time.monotonic()
+    source = SteadyInput(field.path)
     options = with_uncertainty(call.options)
     with (
         _within_memory(field),
         opened_field(field.path, call.axes, call.channel, call.pixel_size) as opened,
     ):
         plan = plan_field(model.config, opened, options, budget=budget)
+        plan = dataclasses.replace(plan, batch=field.batch or plan.batch)
         pixels = held(opened, plan.fit.planes) if plan.hold else opened
         normalization = measure(pixels, plan.fit.planes, options.normalize, plan.window or 0)
         with (
@@ -81,13 +95,17 @@ def predict_one(
                 made,
                 field.files,
                 source=field.path,
-                source_hash=content_hash(field.path),
+                source_hash=source.sha256(),
                 stored=as_read(opened),
                 flicker=changes,
+                width=width_of(model.config, options, plan),
+                batch=plan.batch,
+                images={name: content_hash(path) for name, path in staged.images.items()},
                 device=device,
                 seconds=time.monotonic() - started,
             )
             staged.record.write_text(as_text(written), encoding="utf-8")
+    return written
 
 
 @contextmanager

@@ -10,12 +10,12 @@ from isl.errors import InputError
 
 def predict(
     inputs: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="INPUT...",
             help="Image files, folders of published PNGs, or folders of such things.",
         ),
-    ],
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; or give --into.")
     ] = None,
@@ -137,6 +137,20 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip fields that are done, made in the same way.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Processes on this machine that share the fields."),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="A running Dask scheduler whose workers predict."),
+    ] = None,
+    reproduce: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="NAME.json", help="Make a result again from its record, instead of INPUT."
+        ),
+    ] = None,
 ) -> None:
     """Predicts fluorescence from transmitted-light z-stacks and movies."""
     from isl.commands.fields import Request, predict_fields
@@ -146,7 +160,7 @@ def predict(
     if pixel_size is not None and not 0 < pixel_size < float("inf"):
         raise InputError(f"--pixel-size {pixel_size:g}: expected micrometres above 0")
     request = Request(
-        inputs=tuple(inputs),
+        inputs=tuple(inputs or ()),
         out=_folder(out, into),
         model=model,
         labels=None if labels is None else _names(labels, "labels"),
@@ -171,8 +185,17 @@ def predict(
         dry_run=dry_run,
         overwrite=overwrite,
         resume=resume,
+        workers=workers,
+        scheduler=scheduler,
     )
-    code = predict_fields(request)
+    if reproduce is not None:
+        from isl.commands import reproduce as again
+
+        code = again.reproduce(reproduce, request)
+    elif not inputs:
+        raise InputError("isl predict: no INPUT (name image files, or folders of them)")
+    else:
+        code = predict_fields(request)
     if code:
         raise typer.Exit(code)
 

@@ -72,11 +72,17 @@ class FieldProgress:
             # Fields count in parts, so that the time left is known before the first is done.
             self._bar.update(self._bars[0], completed=self._done + done / total)
 
-    def end(self, outcome: str) -> None:
-        """The field is done, skipped or failed."""
+    def end(self, outcome: str, name: str | None = None, seconds: float | None = None) -> None:
+        """The field is done, skipped or failed.
+
+        Args:
+            outcome: Which of these.
+            name: Of the field, where it is not the one that was begun last.
+            seconds: What it took; None: since it was begun.
+        """
         self._done += 1
-        seconds = time.monotonic() - self._started
-        line = f"[{self._done}/{self._fields}] {self._name}: {outcome} ({seconds:.1f} s)"
+        took = time.monotonic() - self._started if seconds is None else seconds
+        line = f"[{self._done}/{self._fields}] {name or self._name}: {outcome} ({took:.1f} s)"
         print(line, file=sys.stderr)
         if self._bar is not None and self._bars is not None:
             self._bar.update(self._bars[0], completed=self._done)

@@ -93,8 +93,13 @@ def batch_pixels(budget: int, per_pixel: int) -> int:
 
 def window_pixels(budget: int, planes: int) -> int:
     """Pixels [Y, X] of the image that may be held normalized, of all planes."""
+    return max(1, _usable(budget) // 4 // window_bytes(1, planes))
+
+
+def window_bytes(pixels: int, planes: int) -> int:
+    """Memory of a window of so many pixels [Y, X]."""
     # Besides, a plane at a time as it is stored and as it is decoded.
-    return max(1, _usable(budget) // 4 // (_FLOAT * planes + 8))
+    return pixels * (_FLOAT * planes + 8)
 
 
 def may_hold(budget: int, stored: int) -> bool:

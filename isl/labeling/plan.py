@@ -106,8 +106,7 @@ def smaller(
     config: ModelConfig, field: TransmittedField, options: Options, plan: FieldPlan
 ) -> FieldPlan | None:
     """The same with tiles half as wide that read half as much at a time; None: there are none."""
-    geometry = _geometry(config, options)
-    width = max(geometry.output_size(n) for n in plan.tiles.tile_size) // 2
+    width = width_of(config, options, plan) // 2
     try:
         tiles, batch = _cut(config, field, plan.fit, options, width, plan.batch_reads // 2)
     except InputError:
@@ -120,6 +119,26 @@ def smaller(
         total=field.shape[0] * len(tiles),
     )
     return found if found.batch_reads < plan.batch_reads else None
+
+
+def width_of(config: ModelConfig, options: Options, plan: FieldPlan) -> int:
+    """The output width of a plan's tiles: asked for as a tile, it gives the same again."""
+    geometry = _geometry(config, options)
+    return max(geometry.output_size(n) for n in plan.tiles.tile_size)
+
+
+def expected_memory(
+    config: ModelConfig, field: TransmittedField, options: Options, plan: FieldPlan
+) -> int:
+    """Bytes that pixels and the network take at the most while a plan is carried out."""
+    rows, columns = field.size
+    if plan.fit.scale:
+        window = _whole_bytes(field, plan.fit, options)
+    else:
+        pixels = rows * columns if plan.window is None else min(rows * columns, plan.window)
+        window = memory.window_bytes(pixels, len(plan.fit.planes))
+    held = _stored_bytes(field, plan.fit) if plan.hold else 0
+    return plan.batch_reads * _bytes_per_pixel(config, options) + window + held
 
 
 def _widest(config: ModelConfig, options: Options) -> int:
@@ -185,17 +204,21 @@ def _stored_bytes(field: TransmittedField, fit: Fit) -> int:
 
 
 def _check_whole(field: TransmittedField, fit: Fit, options: Options, budget: int) -> None:
+    needed = _whole_bytes(field, fit, options)
+    if needed > budget:
+        raise InputError(
+            f"{field.source or field.name}: --resample needs the image whole, "
+            f"{needed / memory.GIB:.2g} GiB, more than the {budget / memory.GIB:.2g} GiB "
+            "allowed; give more with --memory, or resample the file first"
+        )
+
+
+def _whole_bytes(field: TransmittedField, fit: Fit, options: Options) -> int:
     """Resampling needs the image and the result whole."""
     rows, columns = field.size
     y, x = fit.scale or (1.0, 1.0)
     results = field.shape[0] * len(options.statistics) * len(options.labels)
-    floats = rows * columns * ((1 + y * x) * (len(fit.planes) + results))
-    if 4 * floats > budget:
-        raise InputError(
-            f"{field.source or field.name}: --resample needs the image whole, "
-            f"{4 * floats / memory.GIB:.2g} GiB, more than the {budget / memory.GIB:.2g} GiB "
-            "allowed; give more with --memory, or resample the file first"
-        )
+    return round(4 * rows * columns * ((1 + y * x) * (len(fit.planes) + results)))
 
 
 def platform() -> str:

@@ -37,6 +37,7 @@ class Call:
         axes: What --axes said, or None.
         channel: What --channel said, or None.
         pixel_size: What --pixel-size said, in micrometres, or None.
+        origin: What the model was loaded by: names of bundled models and folders, with commas.
     """
 
     model: str
@@ -48,6 +49,7 @@ class Call:
     axes: str | None = None
     channel: str | None = None
     pixel_size: float | None = None
+    origin: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """Everything that changes the result, as JSON would give it back."""
@@ -73,6 +75,9 @@ def record(
     source_hash: str,
     stored: Mapping[str, Any],
     flicker: Flicker | None,
+    width: int,
+    batch: int,
+    images: Mapping[str, str],
     device: str,
     seconds: float,
 ) -> dict[str, Any]:
@@ -86,13 +91,16 @@ def record(
         source_hash: Its `content_hash`.
         stored: Axes, shape and pixel type of the input as it was read.
         flicker: Of a movie.
+        width: The widest output of a tile.
+        batch: How many tiles were predicted together.
+        images: The `content_hash` of every image, by statistic.
         device: What computed it.
         seconds: Wall time from opening the input to the last image.
     """
     return {
         "made_by": "isl predict",
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": {"name": call.model, "sha256": call.model_hash},
+        "model": {"name": call.model, "sha256": call.model_hash, "origin": call.origin},
         "input": {
             "path": str(source.resolve()),
             "sha256": source_hash,
@@ -109,13 +117,19 @@ def record(
         ],
         "renormalization": [dataclasses.asdict(label) for label in prediction.renormalization],
         "flicker": flicker and {"definition": DEFINITION} | dataclasses.asdict(flicker),
-        "tiles": {"count": prediction.tiles, "reads": list(prediction.tile_size)},
+        "tiles": {
+            "count": prediction.tiles,
+            "reads": list(prediction.tile_size),
+            "width": width,
+            "batch": batch,
+        },
         "outputs": {
             "images": {
                 name: path.relative_to(files.record.parent).as_posix()
                 for name, path in files.images.items()
             },
             "preview": files.preview.name,
+            "sha256": dict(images),
         },
         "warnings": list(prediction.warnings),
         "versions": versions(),

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
     from isl.imaging.read import find_inputs, read_fluorescence, read_transmitted
     from isl.imaging.tiff import write_ome_tiff
+    from isl.labeling.mixture import Ensemble, load_models
     from isl.labeling.model import Model, load_model
     from isl.labeling.predict import Prediction, predict
     from isl.model_folder import bundled_models
 
 __all__ = [
+    "Ensemble",
     "FluorescenceImage",
     "InputError",
     "Model",
@@ -31,6 +33,7 @@ __all__ = [
     "bundled_models",
     "find_inputs",
     "load_model",
+    "load_models",
     "predict",
     "read_fluorescence",
     "read_transmitted",
@@ -42,6 +45,7 @@ _MODULES = {
     "isl.imaging.image": ("FluorescenceImage", "Movie", "PixelSize", "ZStack"),
     "isl.imaging.read": ("find_inputs", "read_fluorescence", "read_transmitted"),
     "isl.imaging.tiff": ("write_ome_tiff",),
+    "isl.labeling.mixture": ("Ensemble", "load_models"),
     "isl.labeling.model": ("Model", "load_model"),
     "isl.model_folder": ("bundled_models",),
     "isl.labeling.predict": ("Prediction", "predict"),

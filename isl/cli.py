@@ -131,9 +131,18 @@ def _refuse(error: InputError | TyperException) -> int:
 
 
 class _WarningLines(logging.Handler):
-    """Prints what is worth knowing, one line each, on stderr as it is at that moment."""
+    """Prints what is worth knowing, one line each, on stderr as it is at that moment.
+
+    What holds of many images alike is said once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints a record."""
-        if record.levelno >= logging.WARNING:
-            print(f"warning: {record.getMessage()}", file=sys.stderr)
+        message = record.getMessage()
+        if message not in self._said:
+            self._said.add(message)
+            print(f"warning: {message}", file=sys.stderr)

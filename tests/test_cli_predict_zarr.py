@@ -177,6 +177,7 @@ def test_a_field_becomes_an_ome_zarr_with_the_pixels_of_the_tiff(done, stack, tm
     ]  # fmt: skip
     assert told["ome"]["multiscales"][0]["name"] == "field"
     made = json.loads((folder / "field.json").read_text())
+    assert made["flicker"] is None
     assert made["outputs"]["images"] == {
         "median": "field.ome.zarr",
         "entropy": "field.entropy.ome.zarr",
@@ -190,6 +191,16 @@ def test_movies_keep_their_time_points(done, tmp_path):
     (picture,) = open_ome_zarr(tmp_path / "out" / "movie.ome.zarr")
     assert picture.shape == (3, 2, 1, *SIZE)
     assert picture.interval == 2.0
+    told = json.loads((tmp_path / "out" / "movie.json").read_text())["flicker"]
+    assert told["statistic"] == "median"
+    assert told["plane"] == 1
+    # Noise of even brightness: |a - b| of two such numbers is 1/3, their deviation 1/sqrt(12).
+    assert told["input"] == pytest.approx(2 / np.sqrt(3), rel=0.1)
+    for c, label in enumerate(LABELS):
+        frames = np.stack([picture.read(t=t, c=c) for t in range(3)]).astype(float)
+        expected = np.abs(np.diff(frames, axis=0)).mean() / frames.std()
+        assert told["labels"][label] == pytest.approx(expected)
+    assert "consecutive frames" in told["definition"]
 
 
 def test_runs_give_the_same_bytes(done, stack, tmp_path):
@@ -261,6 +272,8 @@ def test_a_plate_becomes_a_plate_of_the_same_layout(run, done, plate, tmp_path):
     assert code == 3
     assert "screen_B3_0  " in err
     assert len(printed.splitlines()) == 3
+    # Said of the first field, and meant for all.
+    assert err.count("taking channel 'BF' as transmitted light") == 1
     fields = ("screen_A1_0", "screen_A1_1", "screen_B2_0")
     assert names(out) == sorted(
         [f"{name}{end}" for name in fields for end in (".json", ".preview.png")]

@@ -243,5 +243,6 @@ def as_read(field: TransmittedField) -> Mapping[str, Any]:
         "axes": "TZYX" if field.movie else "ZYX",
         "shape": list(field.shape if field.movie else field.shape[1:]),
         "dtype": str(field.dtype),
+        "channel": field.channel,
         "modality": field.modality,
     }

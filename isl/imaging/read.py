@@ -1,5 +1,6 @@
 """Files and folders as transmitted-light z-stacks, movies and fluorescence images."""
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -22,6 +23,8 @@ from isl.imaging.published import (
     read_published_stack,
 )
 from isl.imaging.tiff import parse_axes, read_tiff
+
+logger = logging.getLogger(__name__)
 
 _ACCEPTED = (
     "a .tif, .tiff, .ome.tif, .png, .nd2, .czi or .lif file, an OME-Zarr, or a folder of published "
@@ -115,6 +118,8 @@ def open_transmitted(
 ) -> tuple[LazyPicture, int]:
     """As `read_transmitted`, but not read: what was opened, and which channel is meant.
 
+    Where that is told by the channels' names alone, the choice is logged as a warning.
+
     Raises:
         InputError: As there.
     """
@@ -132,11 +137,15 @@ def open_transmitted(
         picture = open_png(path)
     else:
         picture = as_lazy(read_picture(path, axes=axes))
+    names = picture.channel_names
     try:
-        return picture, _transmitted_channel(picture.channel_names, picture.shape, path, channel)
+        index = _transmitted_channel(names, picture.shape, path, channel)
     except BaseException:
         picture.close()
         raise
+    if channel is None and names is not None and len(names) > 1:
+        logger.warning("taking channel '%s' as transmitted light", names[index])
+    return picture, index
 
 
 def read_fluorescence(path: Path | str, *, axes: str | None = None) -> FluorescenceImage:

@@ -27,6 +27,7 @@ class TransmittedField:
         pixel_size: Micrometres, or None where nothing says.
         interval: Minutes between frames, or None.
         modality: "PHASE_CONTRAST", "BRIGHTFIELD", "DIC", or None where nothing says.
+        channel: Name of the channel it is, where the file names its channels.
         stage: Position of the image's middle on the stage (y, x), micrometres, or None.
         source: The file or folder it came from.
     """
@@ -39,6 +40,7 @@ class TransmittedField:
     pixel_size: PixelSize | None = None
     interval: float | None = None
     modality: str | None = None
+    channel: str | None = None
     stage: tuple[float, float] | None = None
     source: Path | None = None
 
@@ -103,6 +105,7 @@ def field_of_picture(picture: LazyPicture, channel: int) -> TransmittedField:
         pixel_size=picture.pixel_size,
         interval=picture.interval if times > 1 else None,
         modality=picture.modality if names is None else modality_of(names[channel]),
+        channel=None if names is None else names[channel],
         stage=picture.stage,
         source=picture.source,
     )

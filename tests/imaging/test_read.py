@@ -272,6 +272,20 @@ def test_a_field_opened_is_what_is_read(tmp_path):
                 np.testing.assert_array_equal(part, frames[t, z, 1:4, 2:5])
 
 
+def test_a_channel_chosen_by_its_name_alone_is_told(tmp_path, caplog):
+    path = tmp_path / "field.tif"
+    write_ome(path, pixels(3, 4, 6, 5), "CZYX", ["DAPI", "Phase Contrast", "GFP"])
+    open_transmitted(path)[0].close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "taking channel 'Phase Contrast' as transmitted light"
+    ]
+    caplog.clear()
+    open_transmitted(path, channel="Phase Contrast")[0].close()
+    write_ome(tmp_path / "one.tif", pixels(4, 6, 5), "ZYX")
+    open_transmitted(tmp_path / "one.tif")[0].close()
+    assert caplog.records == []
+
+
 def test_what_is_not_read_is_not_opened(tmp_path):
     names = ["Phase", "DIC"]
     write_ome(tmp_path / "two.ome.tif", pixels(2, 3, 6, 5), "CZYX", names)

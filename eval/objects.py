@@ -8,8 +8,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
-from skimage.morphology import remove_small_objects
-from skimage.segmentation import relabel_sequential, watershed
+from skimage.morphology import remove_small_holes, remove_small_objects
+from skimage.segmentation import watershed
 
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
@@ -20,8 +20,12 @@ from .image_pair import checked_mask, is_constant
 _SMOOTHING = 1.0
 # Foreground this many deviations of the background above it is more than the background's noise.
 _CLEAR = 4.0
+# Pixels; circles smaller than this say nothing of nuclei.
+_CIRCLES_APART = 3
 # Centres of two nuclei that touch are at least this part of a diameter apart.
-_APART = 0.5
+_APART = 0.4
+# How much of a centre's prominence is due to brightness, beside the outline.
+_SEAMS = 0.7
 # What has less than this part of a typical nucleus' area is debris or noise.
 _SMALLEST = 0.1
 
@@ -56,7 +60,9 @@ def segment_nuclei(
     pixel_size: PixelSize | None = None,
     diameter: float | None = None,
 ) -> np.ndarray:
-    """Nuclei by Otsu's threshold, those that touch parted by a watershed of their distances.
+    """Nuclei by Otsu's threshold, those that touch parted by a watershed.
+
+    How large nuclei are comes from the foreground's distance transform, where nobody says it.
 
     The threshold is the image's own, so a prediction that is dimmer or smoother than what was
     measured is not held against it.
@@ -80,13 +86,19 @@ def segment_nuclei(
     if is_constant(pixels):
         return nothing
     threshold = threshold_otsu(pixels)
-    if not _stands_out(pixels, threshold):
+    background = pixels[pixels <= threshold]
+    center = float(np.median(background))
+    noise = 1.4826 * float(np.median(np.abs(background - center)))
+    # Else the threshold has parted the upper half of noise from the lower.
+    if threshold - center <= _CLEAR * noise:
         return nothing
-    foreground = ndimage.binary_fill_holes((smooth > threshold) & counts) & counts
-    distance = _distance(foreground)
-    size = _diameter_in_pixels(diameter, pixel_size) or _typical_diameter(distance)
-    foreground = remove_small_objects(foreground, max_size=int(_SMALLEST * np.pi / 4 * size**2))
-    return _parted(foreground, size)
+    foreground = (smooth > threshold) & counts
+    size = _diameter_in_pixels(diameter, pixel_size) or _typical_diameter(foreground)
+    negligible = int(_SMALLEST * np.pi / 4 * size**2)
+    # Larger holes are the gaps between nuclei that touch.
+    foreground = remove_small_holes(foreground, max_size=negligible) & counts
+    foreground = remove_small_objects(foreground, max_size=negligible)
+    return _parted(foreground, (smooth - center) / (threshold - center), size)
 
 
 SEGMENTERS: Mapping[str, Segmenter] = MappingProxyType({"nuclei": segment_nuclei})
@@ -98,14 +110,6 @@ def _smoothed(image: np.ndarray, counts: np.ndarray) -> np.ndarray:
     weights = ndimage.gaussian_filter(counts.astype(np.float64), _SMOOTHING)
     sums = ndimage.gaussian_filter(np.where(counts, image, 0.0).astype(np.float64), _SMOOTHING)
     return np.divide(sums, weights, out=np.zeros_like(sums), where=counts)
-
-
-def _stands_out(pixels: np.ndarray, threshold: float) -> bool:
-    """Whether what lies above the threshold is more than the upper half of noise."""
-    background = pixels[pixels <= threshold]
-    center = np.median(background)
-    deviation = 1.4826 * np.median(np.abs(background - center))
-    return bool(threshold - center > _CLEAR * deviation)
 
 
 def _diameter_in_pixels(diameter: float | None, pixel_size: PixelSize | None) -> float | None:
@@ -124,32 +128,38 @@ def _distance(foreground: np.ndarray) -> np.ndarray:
     return cast(np.ndarray, ndimage.distance_transform_edt(foreground))
 
 
-def _typical_diameter(distance: np.ndarray) -> float:
-    """Twice the radius that fits into most of the foreground's components, by area.
+def _typical_diameter(foreground: np.ndarray) -> float:
+    """Twice the median radius of the largest circles that fit here and there.
 
-    Nuclei that touch are as wide as one of them, wherever they hang together by a neck.
+    Nuclei that touch leave necks between them, so each still has a circle of its own.
     """
-    components, count = cast(tuple[np.ndarray, int], ndimage.label(distance > 0))
-    index = np.arange(1, count + 1)
-    radii = ndimage.maximum(distance, components, index)
-    areas = ndimage.sum_labels(distance > 0, components, index)
-    order = np.argsort(radii)
-    summed = np.cumsum(areas[order])
-    return 2.0 * float(radii[order][np.searchsorted(summed, summed[-1] / 2)])
-
-
-def _parted(foreground: np.ndarray, diameter: float) -> np.ndarray:
     distance = _distance(foreground)
-    # The ridge of an elongated nucleus has many little summits; blurred it has one.
-    landscape = ndimage.gaussian_filter(distance, max(_SMOOTHING, diameter / 10))
+    summits = peak_local_max(
+        ndimage.gaussian_filter(distance, _SMOOTHING),
+        min_distance=_CIRCLES_APART,
+        labels=foreground.astype(np.int32),
+        exclude_border=False,
+    )
+    radii = distance[tuple(summits.T)]
+    return 2.0 * float(np.median(radii[radii >= min(_CIRCLES_APART, radii.max())]))
+
+
+def _parted(foreground: np.ndarray, contrast: np.ndarray, diameter: float) -> np.ndarray:
+    """Nuclei that touch, parted: int32 [Y, X]; contrast is 0 in the background, 1 at the threshold.
+
+    Summits of the Laplacian of Gaussian whose width fits the diameter are centres of nuclei: it
+    sees both the necks of the outline and, inside clumps, the dark seams. Of the logarithm, so a
+    bright nucleus does not hide a dim neighbour.
+    """
+    blobs = np.where(foreground, 1.0 + _SEAMS * np.log(np.maximum(contrast, 1.0)), 0.0)
+    landscape = ndimage.gaussian_laplace(blobs, diameter / (2 * np.sqrt(2)))
     components, _ = cast(tuple[np.ndarray, int], ndimage.label(foreground))
     summits = peak_local_max(
-        landscape,
+        -landscape,
         min_distance=max(1, round(_APART * diameter)),
         labels=components,
         exclude_border=False,
     )
     markers = np.zeros(foreground.shape, np.int32)
     markers[tuple(summits.T)] = np.arange(1, len(summits) + 1)
-    labels = watershed(-landscape, markers, mask=foreground)
-    return relabel_sequential(labels)[0].astype(np.int32)
+    return watershed(landscape, markers, mask=foreground).astype(np.int32)

@@ -1,0 +1,261 @@
+"""Points set by people in place of segmented objects (paper, Manual identification of errors)."""
+
+import csv
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import numpy as np
+from scipy import ndimage
+
+from isl.errors import InputError, unknown
+
+from .object_matching import ObjectFigures, match_counted, objects_that_count
+
+ERRORS = ("split", "merged", "added", "missing")
+"""The kinds of errors, as `ObjectFigures` names them."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Points:
+    """Centres of objects that one person marked in one image.
+
+    Attributes:
+        yx: float64 [N, 2], pixels; the centre of the first pixel is (0, 0).
+        kinds: N words, such as "dead"; "" where the person said nothing.
+    """
+
+    yx: np.ndarray
+    kinds: tuple[str, ...]
+
+    def of_kind(self, kind: str) -> "Points":
+        """The points of one kind."""
+        chosen = [number for number, each in enumerate(self.kinds) if each == kind]
+        return Points(yx=self.yx[chosen], kinds=(kind,) * len(chosen))
+
+
+class ErrorRate(NamedTuple):
+    """Errors of one kind over several comparisons.
+
+    Attributes:
+        mean: Errors of each true object, mean of the comparisons; None: none had an object.
+        deviation: Unbiased sample deviation; None: fewer than two comparisons.
+        comparisons: How many had a true object.
+    """
+
+    mean: float | None
+    deviation: float | None
+    comparisons: int
+
+
+def read_points(path: Path | str, *, size: tuple[int, int] | None = None) -> Points:
+    """Reads a CSV with columns y and x in pixels and, if wanted, kind.
+
+    Args:
+        path: The table; its first line names the columns.
+        size: Of the image (Y, X) that points have to lie in; None: anywhere.
+
+    Raises:
+        InputError: It cannot be read, lacks a column, or a point is no number, lies outside of the
+            image, or is there twice.
+    """
+    path = Path(path)
+    places: dict[tuple[int, int], int] = {}
+    yx: list[tuple[float, float]] = []
+    kinds: list[str] = []
+    for line, row in _rows(path):
+        y, x = (_number(row[axis], axis, path, line) for axis in ("y", "x"))
+        pixel = round(y), round(x)
+        if size is not None and not (0 <= pixel[0] < size[0] and 0 <= pixel[1] < size[1]):
+            raise InputError(
+                f"{path}: line {line} marks y {y:g}, x {x:g}, outside of the image of "
+                f"{size[0]} x {size[1]} pixels; are these pixels of this image?"
+            )
+        if pixel in places:
+            raise InputError(
+                f"{path}: line {line} marks the pixel of line {places[pixel]} again; keep one"
+            )
+        places[pixel] = line
+        yx.append((y, x))
+        kinds.append((row.get("kind") or "").strip())
+    return Points(yx=np.array(yx, np.float64).reshape(-1, 2), kinds=tuple(kinds))
+
+
+def draw_discs(points: Points, diameter: float, size: tuple[int, int]) -> np.ndarray:
+    """Discs around points; where they overlap a pixel belongs to the nearer point.
+
+    Args:
+        points: Point n becomes label n + 1.
+        diameter: About that of a cell, pixels.
+        size: Of the image, (Y, X).
+
+    Returns:
+        int32 [Y, X], 0 background.
+
+    Raises:
+        InputError: The diameter is below a pixel, a point lies outside of the image, or two on
+            one pixel.
+    """
+    if not diameter >= 1:
+        raise InputError(f"discs have a diameter of {diameter:g} pixels; give 1 or more")
+    pixels = _pixels(points, size)
+    marked = np.zeros(size, np.int32)
+    if not len(pixels):
+        return marked
+    marked[tuple(pixels.T)] = np.arange(1, len(pixels) + 1)
+    distance, nearest = cast(
+        tuple[np.ndarray, np.ndarray],
+        ndimage.distance_transform_edt(marked == 0, return_indices=True),
+    )
+    return np.where(distance <= diameter / 2, marked[tuple(nearest)], 0).astype(np.int32)
+
+
+def match_points(
+    true: Points,
+    predicted: Points,
+    *,
+    diameter: float,
+    size: tuple[int, int],
+    exclude_edge: bool = True,
+    mask: np.ndarray | None = None,
+) -> ObjectFigures:
+    """Compares points set in a true and in a predicted image, by discs of largest overlap.
+
+    Two discs of one object share more pixels with each other than with the background as long as
+    their centres are within 0.4 diameters.
+
+    Args:
+        true: Taken for the truth.
+        predicted: Compared with it.
+        diameter: Of the discs, about that of a cell, pixels.
+        size: Of the image, (Y, X).
+        exclude_edge: Whether discs that touch the image's edge are left out: in the paper for
+            nuclei, not for dead cells and neurons.
+        mask: bool [Y, X], True where points count; others, as where nuclei lie too densely, are
+            left out. None: everywhere.
+
+    Raises:
+        InputError: A point lies outside of the image, the diameter is below a pixel, or the mask's
+            size differs.
+    """
+    if mask is not None and mask.shape != tuple(size):
+        raise InputError(
+            f"the image is {size[0]} x {size[1]} pixels, its mask "
+            f"{mask.shape[0]} x {mask.shape[1]}; give a mask of the image's size"
+        )
+    everywhere = np.ones(size, bool)
+    discs, counted = [], []
+    for points in (true, predicted):
+        labels = draw_discs(points, diameter, size)
+        counts = objects_that_count(labels, everywhere, exclude_edge=exclude_edge)
+        if mask is not None:
+            counts = counts & mask[tuple(_pixels(points, size).T)].astype(bool)
+        discs.append(labels)
+        counted.append(counts)
+    figures = match_counted(*discs, *counted)
+    # Discs are all of one size: what their sizes tell is chance.
+    return dataclasses.replace(figures, size_ks_statistic=None, size_ks_p=None)
+
+
+def annotator_pairs(
+    annotations: Mapping[str, Points],
+    *,
+    diameter: float,
+    size: tuple[int, int],
+    exclude_edge: bool = False,
+    mask: np.ndarray | None = None,
+) -> dict[tuple[str, str], ObjectFigures]:
+    """Every annotator compared with every other, each taken for the truth in turn.
+
+    Args:
+        annotations: Points of the same image, by annotator.
+        diameter: As in `match_points`.
+        size: As in `match_points`.
+        exclude_edge: As in `match_points`; in the paper edges counted here.
+        mask: As in `match_points`.
+
+    Returns:
+        Figures by (who is taken for the truth, who is compared): four annotators make 12 pairs.
+
+    Raises:
+        InputError: There are fewer than two annotators, or as in `match_points`.
+    """
+    if len(annotations) < 2:
+        raise InputError(
+            f"{len(annotations)} annotator(s) of an image: give two or more to compare"
+        )
+    return {
+        (first, second): match_points(
+            annotations[first],
+            annotations[second],
+            diameter=diameter,
+            size=size,
+            exclude_edge=exclude_edge,
+            mask=mask,
+        )
+        for first, second in permutations(annotations, 2)
+    }
+
+
+def error_rates(comparisons: Sequence[ObjectFigures]) -> dict[str, ErrorRate]:
+    """Mean and unbiased deviation of the share of each kind of error (paper, Figure 6).
+
+    Args:
+        comparisons: Of annotators with each other, or of each one's points in predicted and in
+            true images. Those without a true object are left out.
+    """
+    defined = [each for each in comparisons if each.true_count]
+    rates = {}
+    for kind in ERRORS:
+        shares = [getattr(each, kind) / each.true_count for each in defined]
+        rates[kind] = ErrorRate(
+            mean=float(np.mean(shares)) if shares else None,
+            deviation=float(np.std(shares, ddof=1)) if len(shares) > 1 else None,
+            comparisons=len(shares),
+        )
+    return rates
+
+
+def _pixels(points: Points, size: tuple[int, int]) -> np.ndarray:
+    """The pixel of each point, int [N, 2]."""
+    pixels = np.rint(points.yx).astype(int)
+    outside = ((pixels < 0) | (pixels >= np.array(size))).any(axis=1)
+    if outside.any():
+        y, x = points.yx[outside][0]
+        raise InputError(
+            f"a point at y {y:g}, x {x:g} lies outside of the image of {size[0]} x {size[1]} "
+            "pixels; are these pixels of this image?"
+        )
+    if len(np.unique(pixels, axis=0)) < len(pixels):
+        raise InputError("two points of one image lie on the same pixel; keep one of them")
+    return pixels
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str | None]]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True, restkey="")
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            rows = [(reader.line_num, row) for row in reader]
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file of points") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a CSV of points ({error})") from error
+    for axis in ("y", "x"):
+        if axis not in columns:
+            raise InputError(f"{path}: {unknown('column', axis, columns)}; its first line has y,x")
+    return rows
+
+
+def _number(text: str | None, axis: str, path: Path, line: int) -> float:
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{path}: line {line} has {axis} '{text or ''}'; expected pixels")
+    return value

@@ -54,7 +54,7 @@ def draw_risk(scores: Sequence[LabelScores]) -> bytes:
     axes.set(
         xlabel="share of the pixels that is kept, the surest first",
         ylabel="mean absolute error of these",
-        xlim=(0, 1),
+        xlim=(0, 1.01),
     )
     axes.set_ylim(bottom=0)
     axes.legend(loc="upper left", frameon=False)

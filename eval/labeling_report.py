@@ -50,7 +50,7 @@ def labeling_page(findings: Findings) -> str:
     blocks = [
         *_seen(findings),
         paragraph(findings.title + "."),
-        bullets(list(findings.headlines)),
+        bullets([line.replace(" %", "\u00a0%") for line in findings.headlines]),
         *_ground(findings),
         *_figures(findings),
         *_differences(findings),

@@ -80,8 +80,8 @@ def by_bands(
     What lies between the layers of `function` then never leaves the cache. A GPU gets all at once.
 
     Args:
-        function: Local and valid: from any `overlap + n * stride` rows it gives the `scale * n` rows
-            that they have in `function(x)`; the same of columns.
+        function: Local and valid: from any `overlap + n * stride` rows it gives those `scale * n`
+            rows that they have in `function(x)`; the same of columns.
         x: [B, Y, X, C].
         overlap: See above, as for `stride` and `scale`.
         stride: Rows read for each step.

@@ -9,6 +9,7 @@ import pydantic
 from flax import nnx
 
 from isl.labeling.deeplab import DeepLab, DeepLabConfig
+from isl.labeling.exact import embed_exactly, exact_geometry
 from isl.labeling.geometry import Geometry
 from isl.labeling.heads import Head
 from isl.labeling.towers import Towers, TowersConfig
@@ -25,6 +26,7 @@ class LabelingNetwork(nnx.Module):
 
     Attributes:
         geometry: Which input widths fit and what comes out of them.
+        exact: Whether it gives what separate smallest patches do; see `exactly`.
         labels: What it predicts, in order.
         body: `Towers`, `UNet` or `DeepLab`.
         label_heads: One head a label, by name.
@@ -43,6 +45,7 @@ class LabelingNetwork(nnx.Module):
     ) -> None:
         """See `build_network`."""
         self.geometry: Geometry = architecture.geometry
+        self.exact = False
         self.labels = tuple(labels)
         self.body = _BODIES[architecture.kind](architecture, planes, compute, rngs)
         depth = self.body.depth
@@ -53,7 +56,15 @@ class LabelingNetwork(nnx.Module):
 
     def embed(self, transmitted: jax.Array) -> jax.Array:
         """float32 [B, Y, X, Z] in [0, 1] to an embedding [B, y, x, D] of the valid output area."""
+        if self.exact:
+            return embed_exactly(self.body, transmitted)
         return self.body(transmitted)
+
+    def exactly(self) -> "LabelingNetwork":
+        """The same weights, giving what separate smallest patches do (`isl.labeling.exact`)."""
+        network = nnx.merge(*nnx.split(self))
+        network.geometry, network.exact = exact_geometry(self.geometry), True
+        return network
 
     def label_logits(self, embedding: jax.Array, labels: Sequence[str] | None = None) -> jax.Array:
         """[..., D] to float32 [..., L, 256], for all labels or the named ones."""

@@ -314,6 +314,7 @@ class Towers(nnx.Module):
     """The body of the published network, up to the embedding that the heads read.
 
     Attributes:
+        geometry: Sizes of what it takes and gives.
         depth: Depth of the embedding.
     """
 
@@ -325,10 +326,11 @@ class Towers(nnx.Module):
             if config.projection
             else None
         )
-        output = config.geometry.output_size(config.geometry.smallest)
+        self.geometry = config.geometry
+        output = self.geometry.output_size(self.geometry.smallest)
         # Pixels that each tower's crop takes off every side, whatever the input's width.
         self.borders = tuple(
-            config.geometry.margin - (tower_widths(scale, output)[0] - output) // 2
+            self.geometry.margin - (tower_widths(scale, output)[0] - output) // 2
             for scale in range(SCALES)
         )
         self.towers = nnx.List(
@@ -339,9 +341,13 @@ class Towers(nnx.Module):
         self.final = Tower(plan_final_tower(), config.base_depth, concatenated, compute, rngs)
         self.depth = self.final.depth
 
+    def project(self, transmitted: jax.Array) -> jax.Array:
+        """What the towers see: float32 [B, Y, X, Z] in [0, 1] to [B, Y, X, C]."""
+        return transmitted if self.projection is None else self.projection(transmitted)
+
     def __call__(self, transmitted: jax.Array) -> jax.Array:
         """float32 [B, Y, X, Z] in [0, 1] to [B, y, x, depth]."""
-        x = transmitted if self.projection is None else self.projection(transmitted)
+        x = self.project(transmitted)
         embedded = [
             tower(layers.crop(x, border))
             for tower, border in zip(self.towers, self.borders, strict=True)

@@ -111,6 +111,11 @@ class Ensemble:
 
         return predict(self, stack, **options)
 
+    @functools.cached_property
+    def exact(self) -> "Ensemble":
+        """As `Model.exact`."""
+        return dataclasses.replace(self, members=tuple(member.exact for member in self.members))
+
     @property
     def _mixture(self) -> "Mixture":
         return Mixture(members=self.members, geometry=self.geometry)
@@ -231,6 +236,8 @@ def predictor(model: AnyModel, options: Options, size: tuple[int, int]) -> AnyMo
         options: What was asked for.
         size: Y, X of the whole output.
     """
+    if options.stitch == "exact":
+        return model.exact
     if not options.symmetries:
         return model
     return Mixture(

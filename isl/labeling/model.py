@@ -22,6 +22,7 @@ from flax import nnx
 from isl.config import Config
 from isl.imaging.image import Movie, ZStack
 from isl.labeling import bins
+from isl.labeling.familiarity import Familiarity, statistic_names
 from isl.labeling.geometry import Geometry
 from isl.labeling.network import ArchitectureConfig, LabelingNetwork, abstract_network
 from isl.model_folder import (
@@ -76,6 +77,7 @@ class ModelConfig(FolderConfig):
         label_statistics: By label, for re-normalization; may be empty.
         temperature: By label, what its logits are divided by; labels not named have 1. Above 1,
             distributions are wider than the network gives them (`isl calibrate` fits it).
+        familiarity: What its training ground looks like; None: it does not say.
         trained_on: Groups (wells, embryos, patients) that it learned from, those of the model it
             started from included; None: it does not say.
         chosen_on: Groups that chose which of its weights were kept.
@@ -88,6 +90,7 @@ class ModelConfig(FolderConfig):
     input: InputContract
     label_statistics: Mapping[str, LabelStatistics] = pydantic.Field(default_factory=dict)
     temperature: Mapping[str, Temperature] = pydantic.Field(default_factory=dict)
+    familiarity: Familiarity | None = None
     trained_on: tuple[str, ...] | None = None
     chosen_on: tuple[str, ...] = ()
 
@@ -101,6 +104,13 @@ class ModelConfig(FolderConfig):
         for label in self.temperature:
             if label not in self.labels:
                 raise ValueError(f"temperature is given for '{label}', which is no label")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _familiarity_is_of_its_planes(self) -> "ModelConfig":
+        names = statistic_names(self.input.planes)
+        if self.familiarity is not None and tuple(self.familiarity.statistics) != names:
+            raise ValueError(f"familiarity.statistics are not those of {self.input.planes} planes")
         return self
 
 
@@ -182,6 +192,11 @@ class Model:
     def temperatures(self, labels: tuple[str, ...]) -> np.ndarray:
         """float32 [L], those of the labels asked for."""
         return np.array([self.config.temperature.get(label, 1.0) for label in labels], np.float32)
+
+    @functools.cached_property
+    def exact(self) -> "Model":
+        """The same, giving what separate smallest patches do (`isl.labeling.exact`)."""
+        return dataclasses.replace(self, network=self.network.exactly())
 
     @functools.cached_property
     def parts(self) -> tuple[nnx.GraphDef[LabelingNetwork], nnx.State]:

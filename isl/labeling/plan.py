@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from isl.errors import InputError
 from isl.labeling import memory
 from isl.labeling.contract import Fit, fit_to_model
+from isl.labeling.exact import exact_geometry
 from isl.labeling.geometry import Geometry, joint_geometry
 from isl.labeling.model import ModelConfig
 from isl.labeling.options import Options
@@ -150,6 +151,8 @@ def _widest(config: ModelConfig, options: Options) -> int:
 def _geometry(config: ModelConfig, options: Options) -> Geometry:
     """Sizes that tiles must have."""
     geometries = [architecture.geometry for architecture in config.architectures]
+    if options.stitch == "exact":
+        geometries = [exact_geometry(geometry) for geometry in geometries]
     return joint_geometry(geometries, turned=options.symmetries)
 
 
@@ -170,7 +173,6 @@ def _cut(
                 size,
                 tile=tile,
                 border=options.border,
-                stitch=options.stitch,
             )
         except InputError as error:
             raise InputError(f"{field.source or field.name}: {error}") from error

@@ -3,14 +3,8 @@
 Rows and columns are planned separately, because a valid network treats them so. Beyond the image's
 border a tile reads the image reflected, computed by index, so no padded copy is ever made.
 
-Two ways to cover an output with a network that is exact under shifts by `step` only:
-
-- dense: all tiles lie on one grid of `step` pixels that starts at the output's pixel (0, 0), so a
-  pixel's value does not depend on the tiles chosen.
-- exact: what separate smallest inputs, laid edge to edge, give. Such an input yields a block of
-  pixels narrower than `step` (towers: 8 of 16), so its position on the step grid varies; there are
-  `step / block` phases a direction, and one dense pass at each phase has every block of that phase.
-  For the towers that makes 4 passes, and equals the paper's 250-pixel patches with stride 8.
+A network that is exact under shifts by `step` only gives a pixel the same value whatever the tiles,
+since all of them lie on one grid of `step` pixels that starts at the output's pixel (0, 0).
 """
 
 import dataclasses
@@ -175,7 +169,6 @@ def plan_tiles(
     *,
     tile: int,
     border: Border = "reflect",
-    stitch: Stitch = "dense",
 ) -> TilePlan:
     """Plans how an image is covered.
 
@@ -186,7 +179,6 @@ def plan_tiles(
         border: "reflect": the output has the input's size. "valid": it is smaller by what the
             network sees on both sides; the image reflected is then read only where a grid
             overhangs the edges.
-        stitch: "dense" or "exact", see above.
 
     Raises:
         InputError: The image is too small for "valid", or the tile too narrow for the grid.
@@ -199,10 +191,8 @@ def plan_tiles(
             f"an image of {image_size[0]} x {image_size[1]} pixels has no valid area: the network "
             f"needs more than {2 * seen} each way (take --border reflect)"
         )
-    row_width, row_strips = _strips(geometry, rows, tile=tile, offset=offset, stitch=stitch)
-    column_width, column_strips = _strips(
-        geometry, columns, tile=tile, offset=offset, stitch=stitch
-    )
+    row_width, row_strips = _strips(geometry, rows, tile=tile, offset=offset)
+    column_width, column_strips = _strips(geometry, columns, tile=tile, offset=offset)
     return TilePlan(
         image_size=image_size,
         output_size=(rows, columns),
@@ -214,36 +204,26 @@ def plan_tiles(
 
 
 def _strips(
-    geometry: Geometry, length: int, *, tile: int, offset: int, stitch: Stitch
+    geometry: Geometry, length: int, *, tile: int, offset: int
 ) -> tuple[int, tuple[Strip, ...]]:
     """Input width of the tiles, and the strips that cover an output of `length` pixels once."""
-    step, block = geometry.step, geometry.output_size(geometry.smallest)
-    if stitch == "exact" and step % block:
-        raise InputError(f"--stitch exact: blocks of {block} pixels do not fill a step of {step}")
-    # Of every `step` pixels a pass gives all that count (dense), or one block's worth (exact).
-    kept = block if stitch == "exact" else step
-    narrowest = geometry.output_size(geometry.input_size(kept))
+    step = geometry.step
+    narrowest = geometry.output_size(geometry.input_size(step))
     if tile < narrowest:
         raise InputError(f"--tile {tile}: this network's tiles are at least {narrowest} wide")
     widest = narrowest + (tile - narrowest) // step * step
 
     groups = -(-length // step)
-    groups_at_most = groups if length <= widest else (widest - kept) // step + 1
+    groups_at_most = groups if length <= widest else widest // step
     tiles = -(-groups // groups_at_most)
     groups_a_tile = -(-groups // tiles)
     stride = groups_a_tile * step
-    needed = min(stride - step + kept, length)
-    width = geometry.input_size(needed)
-
     strips = []
-    for phase in range(0, step, kept):
-        for origin in range(phase, length, stride):
-            within = np.arange(min(stride, length - origin))
-            within = within[within % step < kept]
-            strips.append(
-                Strip(read=origin + offset - geometry.margin, kept=within, lands=origin + within)
-            )
-    return width, tuple(strips)
+    for origin in range(0, length, stride):
+        kept = np.arange(min(stride, length - origin))
+        read = origin + offset - geometry.margin
+        strips.append(Strip(read=read, kept=kept, lands=origin + kept))
+    return geometry.input_size(min(stride, length)), tuple(strips)
 
 
 def reflected(indices: np.ndarray, size: int) -> np.ndarray:

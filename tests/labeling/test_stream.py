@@ -13,6 +13,7 @@ from flax import nnx
 from isl.errors import InputError
 from isl.imaging.image import Movie, PixelSize, ZStack
 from isl.imaging.read import open_transmitted, read_transmitted
+from isl.labeling.exact import exact_geometry
 from isl.labeling.model import InputContract, LabelStatistics, Model, ModelConfig
 from isl.labeling.network import build_network
 from isl.labeling.options import check_options
@@ -139,6 +140,11 @@ class Cells(nnx.Module):
         height, width = (n - 2 * margin for n in transmitted.shape[1:3])
         image = mixed.reshape(first.shape)
         return image[:, margin : margin + height, margin : margin + width]
+
+    def exactly(self):
+        network = Cells()
+        network.geometry = exact_geometry(self.geometry)
+        return network
 
     def label_logits(self, embedding, labels):
         bins = jax.numpy.arange(256).reshape((1,) * embedding.ndim + (256,)) / 255

@@ -51,11 +51,10 @@ def cover(geometry: Geometry, image: np.ndarray, **options) -> np.ndarray:
     geometry=geometries,
     size=st.tuples(st.integers(1, 700), st.integers(1, 700)),
     tile=st.integers(24, 600),
-    stitch=st.sampled_from(["dense", "exact"]),
 )
 @settings(max_examples=60, deadline=None)
-def test_every_output_pixel_is_written_exactly_once(geometry, size, tile, stitch):
-    plan = plan_tiles(geometry, size, tile=tile, stitch=stitch)
+def test_every_output_pixel_is_written_exactly_once(geometry, size, tile):
+    plan = plan_tiles(geometry, size, tile=tile)
     for strips, length, width in zip((plan.rows, plan.columns), size, plan.tile_size, strict=True):
         lands = np.concatenate([strip.lands for strip in strips])
         np.testing.assert_array_equal(np.sort(lands), np.arange(length))
@@ -73,7 +72,7 @@ def test_every_output_pixel_is_written_exactly_once(geometry, size, tile, stitch
     tile=st.integers(24, 600),
 )
 @settings(max_examples=40, deadline=None)
-def test_dense_tiles_lie_on_the_grid(geometry, length, tile):
+def test_tiles_lie_on_the_grid(geometry, length, tile):
     plan = plan_tiles(geometry, (length, 1), tile=tile)
     assert all((strip.read + geometry.margin) % geometry.step == 0 for strip in plan.rows)
 
@@ -82,12 +81,11 @@ def test_dense_tiles_lie_on_the_grid(geometry, length, tile):
     geometry=geometries,
     size=st.tuples(st.integers(1, 700), st.integers(1, 700)),
     tile=st.integers(24, 300),
-    stitch=st.sampled_from(["dense", "exact"]),
     at_most=st.one_of(st.none(), st.integers(1, 500_000)),
 )
 @settings(max_examples=40, deadline=None)
-def test_blocks_are_windows_that_hold_what_their_tiles_read(geometry, size, tile, stitch, at_most):
-    plan = plan_tiles(geometry, size, tile=tile, stitch=stitch)
+def test_blocks_are_windows_that_hold_what_their_tiles_read(geometry, size, tile, at_most):
+    plan = plan_tiles(geometry, size, tile=tile)
     image = np.arange(size[0] * size[1], dtype=np.float32).reshape(1, *size)
     blocks = list(plan.blocks(at_most))
     assert [tile for block in blocks for tile in block.tiles] == list(plan.tiles())
@@ -106,38 +104,14 @@ def test_blocks_are_windows_that_hold_what_their_tiles_read(geometry, size, tile
     geometry=st.sampled_from([UNET, BLOCKS]),
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     tile=st.integers(8, 40),
-    stitch=st.sampled_from(["dense", "exact"]),
 )
 @settings(max_examples=25, deadline=None)
-def test_tile_size_never_changes_a_value(geometry, size, tile, stitch):
+def test_tile_size_never_changes_a_value(geometry, size, tile):
     image = np.random.default_rng(0).random(size)
-    tiled = cover(geometry, image, tile=tile, stitch=stitch)
-    whole = cover(geometry, image, tile=10_000, stitch=stitch)
+    tiled = cover(geometry, image, tile=tile)
+    whole = cover(geometry, image, tile=10_000)
     assert tiled.shape == size
     np.testing.assert_allclose(tiled, whole, rtol=1e-12)
-
-
-@pytest.mark.parametrize("size", [(13, 7), (31, 24), (2, 50)])
-def test_exact_is_the_patches_one_by_one(size):
-    image = np.random.default_rng(1).random(size)
-    block = BLOCKS.output_size(BLOCKS.smallest)
-    padded = np.pad(image, BLOCKS.margin + block, mode="reflect")[block:, block:]
-    expected = np.zeros(size)
-    for y in range(0, size[0], block):
-        for x in range(0, size[1], block):
-            patch = padded[y : y + BLOCKS.smallest, x : x + BLOCKS.smallest, None]
-            values = pass_over(BLOCKS, patch)[..., 0]
-            rows, columns = min(block, size[0] - y), min(block, size[1] - x)
-            expected[y : y + rows, x : x + columns] = values[:rows, :columns]
-    for tile in (2, 8, 100):
-        actual = cover(BLOCKS, image, tile=tile, stitch="exact")
-        np.testing.assert_allclose(actual, expected, rtol=1e-12)
-
-
-def test_exact_takes_four_passes_for_the_towers():
-    plan = plan_tiles(TOWERS, (256, 256), tile=512, stitch="exact")
-    assert len(plan) == 4
-    assert {strip.read + TOWERS.margin for strip in plan.rows} == {0, 8}
 
 
 @given(size=st.integers(1, 20), before=st.integers(0, 90), after=st.integers(0, 90))

@@ -70,7 +70,7 @@ def streamed(model, field, folder, *, window=1, renormalize=False, dtype="float3
             stored.renormalize(model.config.label_statistics)
         found = {}
         for name in options.statistics:
-            with stored.picture(name, field) as picture:
+            with stored.picture([name], field) as picture:
                 found[name] = np.stack(
                     [
                         [picture.read(t=t, c=c) for c in range(len(options.labels))]

@@ -30,8 +30,8 @@ from .labeling_models import Contender, read_prediction
 
 BLOCK = 128
 """Width of the blocks in pixels."""
-# Output width of a tile: its distributions, 256 numbers a pixel and label, are whole in memory.
-_TILE = 256
+# Output width of a tile: its logits, 256 numbers a pixel and label, are whole in memory.
+_TILE = 384
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -154,12 +154,12 @@ def predict_measured(
             continue
         patch = plan.tiles.read(planes, tile)[None]
         logits = source.logits(patch, options.labels)[0]
-        log_p = np.asarray(jax.nn.log_softmax(logits, axis=-1))
-        log_p = log_p[np.ix_(rows.kept, columns.kept)]
-        for name, values in _statistics(log_p).items():
-            images[name][:, *lands] = np.moveaxis(values, -1, 0)
         for number, blocks in enumerate(sums):
-            blocks.add(log_p[:, :, number], truth[number][lands], counted[number], tile)
+            log_p = np.asarray(jax.nn.log_softmax(logits[:, :, number], axis=-1))
+            log_p = log_p[np.ix_(rows.kept, columns.kept)]
+            for name, values in _statistics(log_p).items():
+                images[name][number][lands] = values
+            blocks.add(log_p, truth[number][lands], counted[number], tile)
     return Predicted(
         labels=options.labels,
         images=images,
@@ -202,7 +202,7 @@ class _Blocks:
 
 
 def _statistics(log_p: np.ndarray) -> dict[str, np.ndarray]:
-    """Images [y, x, L] of a tile's log-probabilities [y, x, L, 256]."""
+    """Images [y, x] of a tile's log-probabilities [y, x, 256]."""
     found = {name: np.asarray(value) for name, value in _jitted(log_p).items()}
     cumulative = found.pop("cumulative").reshape(-1, bins.BINS)
     found["width"] = interval_width(cumulative, SHARPNESS_LEVEL).reshape(log_p.shape[:-1])

@@ -11,9 +11,9 @@ from isl.commands.one_field import as_read, opened_field
 from isl.devices import use_device
 from isl.errors import InputError
 from isl.imaging.names import field_name
-from isl.labeling.check import Agreement, Check, check, part_to_check
+from isl.labeling.check import Agreement, Check, check, memory_to_check, part_to_check
 from isl.labeling.contract import Planes
-from isl.labeling.memory import memory_budget
+from isl.labeling.memory import GIB, memory_budget
 from isl.labeling.mixture import AnyModel, load_models
 from isl.labeling.options import Options, check_options
 from isl.labeling.plan import plan_field
@@ -71,6 +71,12 @@ def check_image(request: Request) -> int:
         where = part_to_check(field.size, model.geometry.step)
         if request.everything:
             where = slice(0, field.size[0]), slice(0, field.size[1])
+            needed = memory_to_check(field.size, len(fit.planes), len(options.labels))
+            if needed > budget:
+                raise InputError(
+                    f"{request.image}: --all needs {needed / GIB:.2g} GiB of memory, more than the "
+                    f"{budget / GIB:.2g} GiB that may be taken; leave it out to check the middle"
+                )
         first = dataclasses.replace(field, shape=(1, *field.shape[1:]))
         (planes,) = measure(first, fit.planes, options.normalize)
         rows, columns = ((part.start, part.stop) for part in where)

@@ -123,6 +123,12 @@ def part_to_check(size: tuple[int, int], step: int, at_most: int = PART) -> tupl
     return parts[0], parts[1]
 
 
+def memory_to_check(size: tuple[int, int], planes: int, labels: int) -> int:
+    """Bytes that the image takes, and what is predicted of it and compared; it is all in memory."""
+    # The planes and the same moved or turned; two predictions of every statistic.
+    return 4 * size[0] * size[1] * (2 * planes + 2 * len(_STATISTICS) * labels)
+
+
 def check(model: AnyModel, planes: np.ndarray, options: Options, budget: int) -> Check:
     """Predicts one z-stack in many ways.
 

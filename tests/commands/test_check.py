@@ -109,6 +109,13 @@ def test_the_middle_of_a_large_image_is_what_is_checked(run, movie, monkeypatch)
     assert first.endswith("rows 12 to 28, columns 18 to 34 of 41 x 54 pixels (--all: all of them)")
 
 
+def test_an_image_too_large_to_check_whole_is_refused(run, movie, monkeypatch):
+    monkeypatch.setattr("isl.commands.check_image.memory_to_check", lambda *given: 2**60)
+    code, out, err = run("phantom", movie, "--all")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "--all needs 1.1e+09 GiB" in err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -1,9 +1,12 @@
 """Which device computes, chosen when a command runs and never on import."""
 
+import logging
 import os
 from pathlib import Path
 
 from isl.errors import InputError, unknown
+
+logger = logging.getLogger(__name__)
 
 DEVICES = ("auto", "cpu", "gpu")
 
@@ -32,10 +35,27 @@ def use_device(name: str = "auto") -> str:
     if name == "cpu":
         jax.config.update("jax_platforms", "cpu")
     if jax.config.values["jax_compilation_cache_dir"] is None:
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
+        _keep_programs(cache_folder() / "jax")
     if name == "gpu" and jax.default_backend() != "gpu":
         raise InputError(
             "--device gpu: JAX sees no GPU here; install isl[gpu] on a machine that has one, or "
             "give --device cpu"
         )
     return jax.devices()[0].device_kind
+
+
+def _keep_programs(cache: Path) -> None:
+    """Keeps compiled programs in a folder, if anything can be written there."""
+    import jax
+
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        logger.info("compiled programs are not kept: %s", error)
+        return
+    if not os.access(cache, os.W_OK | os.X_OK):
+        logger.info("compiled programs are not kept: %s cannot be written", cache)
+        return
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    # Small programs too: a command needs dozens of them.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

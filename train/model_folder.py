@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.imaging.image import PixelSize
+from isl.labeling.familiarity import Familiarity, LearnedField, learn_familiarity
 from isl.labeling.model import InputContract, LabelStatistics, ModelConfig, save_model
 from isl.labeling.network import LabelingNetwork
 
@@ -52,6 +53,7 @@ def write_model(
             normalization=config.normalization,
         ),
         label_statistics=label_statistics(ground),
+        familiarity=_familiarity(ground),
         trained_on=tuple(sorted({*before, *ground.training_groups})),
         chosen_on=ground.validation_groups,
     )
@@ -70,6 +72,20 @@ def label_statistics(ground: Ground) -> dict[str, LabelStatistics]:
             deviation = math.sqrt(squares / count)
             statistics[label] = LabelStatistics(mean=mean, standard_deviation=deviation)
     return statistics
+
+
+def _familiarity(ground: Ground) -> Familiarity | None:
+    """What the training ground looks like where crops were drawn from it."""
+    return learn_familiarity(
+        [
+            LearnedField(
+                group=field.name,
+                transmitted=np.moveaxis(field.transmitted, -1, 0),
+                usable=field.visible & field.measured.any(axis=-1),
+            )
+            for field in ground.training
+        ]
+    )
 
 
 def _card(

@@ -86,7 +86,7 @@ def predict_one(
             )
             if options.renormalize:
                 results.renormalize(model.config.label_statistics)
-            made = outcome(model, opened, plan, options, normalization, results.renormalization)
+            made = outcome(model, pixels, plan, options, normalization, results.renormalization)
             _write_preview(staged.preview, pixels, made, results)
             changes = _flicker(pixels, made, results) if opened.movie else None
             _write_images(staged, field, opened, results, call)

@@ -11,6 +11,7 @@ from isl.errors import unknown
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
 from isl.imaging.normalize import PlaneNormalization
 from isl.labeling.contract import compare_intensity
+from isl.labeling.familiarity import look_at
 from isl.labeling.mixture import AnyModel
 from isl.labeling.options import Options, check_options
 from isl.labeling.plan import FieldPlan, plan_field
@@ -221,6 +222,11 @@ def outcome(
         model.config.input,
         normalize=options.normalize,
     )
+    if model.config.familiarity is not None:
+        looks = look_at(model.config.familiarity, field, normalization[0], plan.fit.scale)
+        if looks is not None and looks.unlike:
+            unlike = f"is unlike what model '{model.config.name}' learned from: {looks.reason}"
+            warnings += (unlike,)
     for warning in warnings:
         logger.warning("%s: %s", field.source or field.name, warning)
     return Outcome(

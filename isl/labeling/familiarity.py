@@ -1,0 +1,326 @@
+"""Whether a field looks like those a model learned from, before its prediction is believed.
+
+Crops of normalized transmitted light are described by how strong detail is at each size (octaves
+of an averaging pyramid), whether it is rather bright or rather dark, how sparse it is, and, where
+there are several planes, which of them are sharp and how like their neighbours they are. A field's
+mean is compared with the crops of the training ground, in units of how far the mean of so many
+crops may lie off; its score is the root of the mean square of the three largest deviations. The
+limit is a little above what parts of the training ground score when the rest is asked about them.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import pydantic
+
+from isl.config import Config
+from isl.imaging.normalize import PlaneNormalization
+from isl.labeling.resample import resample, resampled_size
+from isl.labeling.source import TransmittedField, normalized
+from isl.labeling.tiling import Window
+
+CROP = 128
+"""Width of a crop, in pixels; a smaller image is one crop of the largest multiple of 64."""
+CROPS = 36
+"""How many are looked at in a field, at most, spread evenly."""
+
+_OCTAVES = 5
+_SMALLEST = 2 ** (_OCTAVES + 1)
+# What may differ between two fields of one kind, whatever the crops of one field say: in natural
+# logarithms (detail, sharpness, sparsity), cubic roots of skewness, and Fisher's z.
+_TOLERATED = {
+    "detail": 0.15,
+    "asymmetry": 0.1,
+    "sparsity": 0.3,
+    "sharpness": 0.05,
+    "likeness": 0.1,
+}
+# Crops of one field resemble each other: of their variance, this much does not average out.
+_SHARED = 0.05
+_LARGEST = 3
+_FOLDS = 12
+_MARGIN = 1.15
+# Where all ground is alike, fields within what is tolerated are not warned of.
+_LEAST = 2.0
+_TRAINING_CROPS = 600
+_FEWEST = 8
+_TINY = 1e-9
+
+
+class Familiarity(Config):
+    """What a model's training ground looks like.
+
+    Attributes:
+        limit: The largest score that is not warned of.
+        statistics: By name, the mean and the standard deviation over crops.
+    """
+
+    limit: pydantic.PositiveFloat
+    statistics: Mapping[str, tuple[pydantic.FiniteFloat, pydantic.NonNegativeFloat]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class LearnedField:
+    """A field of the training ground.
+
+    Attributes:
+        group: Well, embryo or patient.
+        transmitted: float32 [Z, Y, X] in [0, 1], normalized.
+        usable: bool [Y, X], what the model may have learned from.
+    """
+
+    group: str
+    transmitted: np.ndarray
+    usable: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Unfamiliarity:
+    """How far a field is from the training ground.
+
+    Attributes:
+        score: 1 to 2 is what other parts of the same ground have.
+        limit: The model's; above it, a person is to be warned.
+        deviations: By statistic, how many deviations the field lies above (or below) the ground.
+    """
+
+    score: float
+    limit: float
+    deviations: Mapping[str, float]
+
+    @property
+    def unlike(self) -> bool:
+        """Whether a person is to be warned."""
+        return self.score > self.limit
+
+    @property
+    def reason(self) -> str:
+        """What is most unusual, in words."""
+        name, value = max(self.deviations.items(), key=lambda item: abs(item[1]))
+        side = "above" if value > 0 else "below"
+        return f"{name} is {abs(value):.1f} deviations {side} what it learned from"
+
+
+def statistic_names(planes: int) -> tuple[str, ...]:
+    """Names of all statistics of crops of so many planes, in order."""
+    sizes = [2 ** (octave + 1) for octave in range(_OCTAVES)]
+    kinds = ("detail", "asymmetry", "sparsity")
+    names = [f"{kind} at {size} pixels" for kind in kinds for size in sizes]
+    if planes > 1:
+        names += [f"sharpness of plane {plane}" for plane in range(planes)]
+        names += [f"likeness of planes {plane} and {plane + 1}" for plane in range(planes - 1)]
+    return tuple(names)
+
+
+def statistics_of(crop: np.ndarray) -> np.ndarray:
+    """Describes a crop, in the order of `statistic_names`.
+
+    Args:
+        crop: float32 [Z, y, x] in [0, 1], y and x multiples of 64.
+
+    Returns:
+        float64 [F].
+    """
+    levels = [crop]
+    for _ in range(_OCTAVES + 1):
+        levels.append(_halved(levels[-1]))
+    details, asymmetries, sparsities = [], [], []
+    for octave in range(_OCTAVES):
+        fine = levels[octave] - _enlarged(levels[octave + 1], 2)
+        details.append(np.log(_mean(fine * fine) + _TINY) / 2)
+        wide = levels[octave] - _enlarged(levels[octave + 2], 4)
+        squares = wide * wide
+        variance = _mean(squares) + _TINY
+        asymmetries.append(np.cbrt(_mean(squares * wide)) / np.sqrt(variance))
+        sparsities.append(np.log(_mean(squares * squares) / variance**2 + _TINY))
+    found = [np.mean([*details, *asymmetries, *sparsities], axis=1)]
+    if len(crop) > 1:
+        sharpness = (details[0] + details[1]) / 2
+        found += [sharpness - sharpness.mean(), _likeness(levels[1] - _enlarged(levels[4], 8))]
+    return np.concatenate(found)
+
+
+def learn_familiarity(fields: Sequence[LearnedField]) -> Familiarity | None:
+    """What training ground looks like, and how much parts of it differ from the rest.
+
+    The parts are groups where there are at least as many as folds; else neighbouring crops.
+
+    Args:
+        fields: The training ground, all of one number of planes.
+
+    Returns:
+        None where there are too few crops to tell.
+    """
+    at_most = max(1, _TRAINING_CROPS // max(1, len(fields)))
+    described: list[np.ndarray] = []
+    groups: list[str] = []
+    for field in fields:
+        for crop in _training_crops(field, at_most):
+            described.append(statistics_of(crop))
+            groups.append(field.group)
+    if len(described) < _FEWEST:
+        return None
+    crops = np.array(described)
+    scores = []
+    for fold in _folds(groups):
+        rest = np.setdiff1d(np.arange(len(crops)), fold)
+        deviations = _deviations(crops[fold].mean(axis=0), len(fold), *_spread(crops[rest]))
+        scores.append(_score(deviations))
+    center, deviation = _spread(crops)
+    names = statistic_names(len(fields[0].transmitted))
+    return Familiarity(
+        statistics={
+            name: (round(float(c), 5), round(float(d), 5))
+            for name, c, d in zip(names, center, deviation, strict=True)
+        },
+        limit=round(max(_LEAST, _MARGIN * max(scores)), 3),
+    )
+
+
+def unfamiliarity(familiarity: Familiarity, crops: Iterable[np.ndarray]) -> Unfamiliarity | None:
+    """Compares a field with the training ground.
+
+    Args:
+        familiarity: The model's.
+        crops: float32 [Z, y, x] in [0, 1] of the field, normalized, y and x multiples of 64.
+
+    Returns:
+        None where there are no crops.
+    """
+    described, area = [], 0
+    for crop in crops:
+        described.append(statistics_of(crop))
+        area += crop.shape[1] * crop.shape[2]
+    if not described:
+        return None
+    center, deviation = np.array(list(familiarity.statistics.values())).T
+    found = _deviations(np.mean(described, axis=0), area / CROP**2, center, deviation)
+    return Unfamiliarity(
+        score=_score(found),
+        limit=familiarity.limit,
+        deviations=dict(zip(familiarity.statistics, found.tolist(), strict=True)),
+    )
+
+
+def look_at(
+    familiarity: Familiarity,
+    field: TransmittedField,
+    records: Sequence[PlaneNormalization],
+    scale: tuple[float, float] | None = None,
+) -> Unfamiliarity | None:
+    """Compares a field (of a movie, its first time point) with the training ground.
+
+    Args:
+        familiarity: The model's.
+        field: Windows of it are read.
+        records: How the planes used are normalized, in the model's order.
+        scale: Factors (y, x) that enlarge the image to the model's pixel size, or None.
+
+    Returns:
+        None where it is too small to tell.
+    """
+    y, x = scale or (1.0, 1.0)
+
+    def crops() -> Iterator[np.ndarray]:
+        for rows, columns in crop_windows(resampled_size(field.size, (y, x))):
+            size = (rows[1] - rows[0], columns[1] - columns[0])
+            window = (_stored(rows, y, field.size[0]), _stored(columns, x, field.size[1]))
+            planes = normalized(field, 0, records, window)
+            yield planes if scale is None else resample(planes, size)
+
+    return unfamiliarity(familiarity, crops())
+
+
+def _stored(window: tuple[int, int], scale: float, size: int) -> tuple[int, int]:
+    """What covers a window on the model's pixel size, in the image's pixels."""
+    start = min(round(window[0] / scale), size - 1)
+    return start, max(start + 1, min(round(window[1] / scale), size))
+
+
+def crop_windows(size: tuple[int, int]) -> tuple[Window, ...]:
+    """Where a field is looked at: at most CROPS windows; none in one too small to tell."""
+    width = min(CROP, min(size) // _SMALLEST * _SMALLEST)
+    if not width:
+        return ()
+    along = round(np.sqrt(CROPS))
+    tops, lefts = (_spread_evenly(length, width, along) for length in size)
+    return tuple(((top, top + width), (left, left + width)) for top in tops for left in lefts)
+
+
+def _spread_evenly(length: int, width: int, at_most: int) -> list[int]:
+    count = min(at_most, length // width)
+    return [round(place) for place in np.linspace(0, length - width, count)]
+
+
+def _training_crops(field: LearnedField, at_most: int) -> Iterator[np.ndarray]:
+    """Crops half of whose pixels or more are usable, half a crop apart."""
+    _, height, width = field.transmitted.shape
+    side = min(CROP, min(height, width) // _SMALLEST * _SMALLEST)
+    if not side:
+        return
+    corners = [
+        (y, x)
+        for y in range(0, height - side + 1, side // 2)
+        for x in range(0, width - side + 1, side // 2)
+        if field.usable[y : y + side, x : x + side].mean() >= 0.5
+    ]
+    for index in np.unique(np.linspace(0, len(corners) - 1, at_most).round().astype(int)):
+        if corners:
+            y, x = corners[index]
+            yield field.transmitted[:, y : y + side, x : x + side]
+
+
+def _folds(groups: Sequence[str]) -> list[np.ndarray]:
+    names = list(dict.fromkeys(groups))
+    if len(names) < _FOLDS // 2:
+        return [fold for fold in np.array_split(np.arange(len(groups)), _FOLDS) if fold.size]
+    members = np.array([names.index(group) for group in groups])
+    return [np.flatnonzero(members == index) for index in range(len(names))]
+
+
+def _spread(crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return crops.mean(axis=0), crops.std(axis=0, ddof=1)
+
+
+def _deviations(
+    mean: np.ndarray, count: float, center: np.ndarray, deviation: np.ndarray
+) -> np.ndarray:
+    """How far the mean of `count` crops lies off, [F]."""
+    planes = _planes_of(mean.size)
+    tolerated = np.array([_TOLERATED[name.split(" ", 1)[0]] for name in statistic_names(planes)])
+    share = _SHARED + (1 - _SHARED) / max(count, _TINY)
+    return (mean - center) / np.sqrt(np.square(deviation) * share + np.square(tolerated))
+
+
+def _planes_of(count: int) -> int:
+    """Planes of crops that are described by so many statistics."""
+    further = count - 3 * _OCTAVES
+    return (further + 1) // 2 if further else 1
+
+
+def _score(deviations: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.sort(np.square(deviations))[-_LARGEST:])))
+
+
+def _halved(images: np.ndarray) -> np.ndarray:
+    planes, height, width = images.shape
+    return images.reshape(planes, height // 2, 2, width // 2, 2).mean(axis=(2, 4))
+
+
+def _enlarged(images: np.ndarray, factor: int) -> np.ndarray:
+    return images.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def _mean(images: np.ndarray) -> np.ndarray:
+    """Of every plane, float64 [Z]."""
+    return images.mean(axis=(1, 2), dtype=np.float64)
+
+
+def _likeness(images: np.ndarray) -> np.ndarray:
+    """Fisher's z of the correlation of neighbouring planes: [Z, y, x] to [Z - 1]."""
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    flat -= flat.mean(axis=1, keepdims=True)
+    lengths = np.sqrt(np.square(flat).sum(axis=1)) + _TINY
+    products = (flat[:-1] * flat[1:]).sum(axis=1) / (lengths[:-1] * lengths[1:])
+    return np.arctanh(np.clip(products, -0.999, 0.999))

@@ -69,7 +69,7 @@ class LabelingTask:
         self.config = config
         self.folder = folder
         geometry = config.network.geometry
-        _check_crop(config)
+        check_crop(config)
         manifest = load_manifest(folder / config.dataset).without(config.leave_out)
         self.ground: Ground = load_ground(
             with_planes(manifest, config.planes), config.labels, config.normalization
@@ -352,7 +352,12 @@ def _some_pixels(chosen: jax.Array, array: jax.Array) -> jax.Array:
     return _all_pixels(array)[:, chosen]
 
 
-def _check_crop(config: LabelingConfig) -> None:
+def check_crop(config: LabelingConfig) -> None:
+    """Refuses crops that do not pass through the network.
+
+    Raises:
+        InputError: Names the widths that do.
+    """
     geometry, crop = config.network.geometry, config.training.crop
     if not geometry.is_valid(crop):
         above = geometry.input_size(max(1, crop - 2 * geometry.margin))

@@ -25,6 +25,7 @@ from isl.labeling import bins
 from isl.labeling.familiarity import Familiarity, statistic_names
 from isl.labeling.geometry import Geometry
 from isl.labeling.network import ArchitectureConfig, LabelingNetwork, abstract_network
+from isl.labeling.sharing import over_devices
 from isl.model_folder import (
     WEIGHTS_FILE,
     FolderConfig,
@@ -220,7 +221,10 @@ def _statistics(
         logits = network.label_logits(rows, labels)
         return bins.statistics(at_temperatures(temperatures, logits), names)
 
-    return by_rows(of_rows, network.embed(batch), len(labels))
+    def of_tiles(tiles: jax.Array) -> dict[str, jax.Array]:
+        return by_rows(of_rows, network.embed(tiles), len(labels))
+
+    return over_devices(of_tiles, batch)
 
 
 def by_rows(
@@ -250,7 +254,7 @@ def _logits_at_once() -> int:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _embed(graph: nnx.GraphDef[LabelingNetwork], state: nnx.State, batch: jax.Array) -> jax.Array:
-    return nnx.merge(graph, state).embed(batch)
+    return over_devices(nnx.merge(graph, state).embed, batch)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))

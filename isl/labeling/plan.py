@@ -2,7 +2,7 @@
 
 import dataclasses
 
-import jax.numpy as jnp
+import jax
 
 from isl.errors import InputError
 from isl.labeling import memory
@@ -166,28 +166,29 @@ def _cut(
 ) -> tuple[TilePlan, int]:
     """Tiles at most so wide, narrower where a batch may not read them, and how many a batch has."""
     size = resampled_size(field.size, fit.scale) if fit.scale else field.size
+    devices = jax.local_device_count()
     while True:
         try:
-            tiles = plan_tiles(
-                _geometry(config, options),
-                size,
-                tile=tile,
-                border=options.border,
-            )
+            geometry = _geometry(config, options)
+            tiles = plan_tiles(geometry, size, tile=tile, border=options.border)
         except InputError as error:
             raise InputError(f"{field.source or field.name}: {error}") from error
         reads = tiles.tile_size[0] * tiles.tile_size[1]
-        too_wide = read_at_once is not None and reads > read_at_once and options.tile == "auto"
-        if not too_wide or tile // 2 < _NARROWEST:
+        jobs = field.shape[0] * len(tiles)
+        too_wide = read_at_once is not None and reads > read_at_once
+        idle = jobs < devices and tile // 2 >= geometry.margin
+        if options.tile != "auto" or tile // 2 < _NARROWEST or not (too_wide or idle):
             break
         tile //= 2
-    at_most = AUTO_READ[platform()] ** 2
+    at_most = devices * max(reads, AUTO_READ[platform()] ** 2)
     if read_at_once is not None:
         at_most = min(at_most, read_at_once)
     # Evened out: small tiles together read no more than one large one.
-    jobs = field.shape[0] * len(tiles)
-    batches = -(-jobs // max(1, at_most // reads))
-    return tiles, -(-jobs // batches)
+    together = max(1, at_most // reads)
+    batch = -(-jobs // -(-jobs // together))
+    # Every device gets as many tiles as any other.
+    shared = -(-batch // devices) * devices
+    return tiles, shared if shared <= together else batch
 
 
 def _bytes_per_pixel(config: ModelConfig, options: Options) -> int:
@@ -225,4 +226,4 @@ def _whole_bytes(field: TransmittedField, fit: Fit, options: Options) -> int:
 
 def platform() -> str:
     """Which of the tables above holds: "cpu" or "gpu"."""
-    return "cpu" if jnp.zeros(()).devices().pop().platform == "cpu" else "gpu"
+    return "cpu" if jax.local_devices()[0].platform == "cpu" else "gpu"

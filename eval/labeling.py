@@ -31,6 +31,7 @@ from .labeling_judge import (
 from .labeling_models import Contender, check_unseen, find_contenders, seen_groups
 from .labeling_objects import segmenter_of
 from .labeling_pictures import FieldPicture, field_picture, ranked_fields
+from .labeling_points import judge_points, read_annotations
 from .labeling_predictions import LabelingShelf, Predicted, options_for, predict_ground
 from .labeling_report import labeling_page
 from .labeling_tables import (
@@ -40,6 +41,7 @@ from .labeling_tables import (
     figure_rows,
     metrics_record,
     object_rows,
+    point_rows,
     spectral_rows,
 )
 from .labeling_verdict import headlines
@@ -50,6 +52,7 @@ REPORT, METRICS = "report.html", "metrics.json"
 TABLES = {
     "figures.csv": figure_rows,
     "objects.csv": object_rows,
+    "points.csv": point_rows,
     "spectral.csv": spectral_rows,
     "calibration.csv": calibration_rows,
     "curves.csv": curve_rows,
@@ -88,6 +91,7 @@ def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
     _check_named(config, ground)
     if not config.allow_seen:
         check_unseen(contenders, ground)
+    annotations = read_annotations(config, path.parent, ground)
     for line in ground.notes:
         say(line)
     shelf = LabelingShelf(out, _settings(config, contenders, ground))
@@ -102,6 +106,7 @@ def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
         comparisons=comparisons,
         seen=_seen(contenders, ground),
         pictures=pictures,
+        points=judge_points(config, annotations),
         warnings=warnings,
         headlines=headlines(scores, comparisons, ground),
         settings=config.model_dump(mode="json"),
@@ -208,9 +213,9 @@ def _with_labels(contenders: Sequence[Contender], ground: Ground) -> tuple[Conte
 
 def _check_named(config: LabelingEvaluation, ground: Ground) -> None:
     """Labels that the configuration names beside `labels`."""
-    for label in config.objects:
+    for label in (*config.objects, *(entry.label for entry in config.points)):
         if label not in ground.labels:
-            raise unknown("label in 'objects'", label, ground.labels)
+            raise unknown("label in 'objects' or 'points'", label, ground.labels)
 
 
 def _settings(

@@ -20,6 +20,43 @@ Members = Annotated[tuple[str, ...], pydantic.BeforeValidator(_several)]
 """One model, or several that are mixed as distributions."""
 
 
+class AnnotatedPoints(Config):
+    """Points that people set into measured and predicted images, in place of segmented objects.
+
+    In paths, which are relative to the configuration's file, {field} stands for a field's name;
+    fields without a file were not annotated.
+
+    Attributes:
+        label: In whose images.
+        of: Whose predicted images the people saw, in words.
+        measured: By annotator, the CSV of points in a measured image; columns y, x (pixels) and,
+            if wanted, kind.
+        predicted: By annotator, the same of a predicted image.
+        diameter: Of the disc around a point, pixels.
+        exclude_edge: Whether discs that touch the image's edge are left out, as nuclei are.
+        mask: An image that is 0 where points are left out, such as where nuclei lie too densely.
+    """
+
+    label: str
+    of: str = ""
+    measured: Mapping[str, str] = pydantic.Field(min_length=1)
+    predicted: Mapping[str, str] = pydantic.Field(default_factory=dict)
+    diameter: float = pydantic.Field(ge=1)
+    exclude_edge: bool = True
+    mask: str | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _something_to_compare(self) -> "AnnotatedPoints":
+        strangers = set(self.predicted) - set(self.measured)
+        if strangers:
+            raise ValueError(
+                f"annotator '{min(strangers)}' of 'predicted' has no points in 'measured'"
+            )
+        if not self.predicted and len(self.measured) < 2:
+            raise ValueError("give 'predicted', or two annotators or more to compare")
+        return self
+
+
 class LabelingEvaluation(Config):
     """What to judge, and on what.
 
@@ -43,6 +80,7 @@ class LabelingEvaluation(Config):
         objects: Labels whose images show nuclei, to be segmented and counted.
         segmenter: How; a name of `isl_eval.objects.SEGMENTERS`.
         diameter: Of a typical nucleus, in micrometres; estimated from the image unless given.
+        points: Points set by people.
         replicates: Of every bootstrap.
         level: Of every interval.
         seed: Of every random draw.
@@ -64,6 +102,7 @@ class LabelingEvaluation(Config):
     objects: tuple[str, ...] = ()
     segmenter: str = "nuclei"
     diameter: pydantic.PositiveFloat | None = None
+    points: tuple[AnnotatedPoints, ...] = ()
     replicates: int = pydantic.Field(default=REPLICATES, ge=1)
     level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
     seed: int = pydantic.Field(default=0, ge=0)

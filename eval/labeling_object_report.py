@@ -5,6 +5,7 @@ from isl.report import Block, Cell, figure, heading, paragraph, table
 from .labeling_figures import draw_sizes, some
 from .labeling_judge import LabelScores
 from .labeling_tables import Findings
+from .points import ERRORS, ErrorRate
 from .report_cells import interval_cell, number_cell, p_cell, whole
 
 
@@ -51,6 +52,39 @@ def object_blocks(findings: Findings) -> list[Block]:
             if each.objects and each.objects.true_sizes.size and each.objects.predicted_sizes.size
         ),
     ]
+
+
+def point_blocks(findings: Findings) -> list[Block]:
+    """Errors by people's points; [] where there are none."""
+    if not findings.points:
+        return []
+    rows: list[list[Cell]] = []
+    for each in findings.points:
+        name = f"{each.label}, {each.kind}" if each.kind else each.label
+        of = f"predicted by {each.of}" if each.of else "predicted"
+        for what, rates in ((of, each.predicted_rates), ("people", each.annotator_rates)):
+            if any(rate.comparisons for rate in rates.values()):
+                first = next(iter(rates.values()))
+                rows.append(
+                    [name, what, first.comparisons, *(_rate(rates[kind]) for kind in ERRORS)]
+                )
+    return [
+        heading("Points set by people"),
+        table(
+            ("Label", "Compared", "Comparisons", *(kind.capitalize() for kind in ERRORS)),
+            rows,
+            caption="Errors in percent of the true objects: mean and unbiased deviation of the "
+            "comparisons. Predicted: each person's points in the predicted image beside their own "
+            "in the measured one. People: every ordered pair of them in the measured images.",
+        ),
+    ]
+
+
+def _rate(rate: ErrorRate) -> Cell:
+    if rate.mean is None:
+        return "undefined"
+    text = f"{100 * rate.mean:.1f}"
+    return text if rate.deviation is None else whole(f"{text} ± {100 * rate.deviation:.1f}")
 
 
 def _counts(each: LabelScores) -> list[Cell]:

@@ -26,7 +26,7 @@ from .labeling_calibration_report import calibration_blocks
 from .labeling_figures import draw_field, draw_spectral, some
 from .labeling_judge import BASELINE, SAMPLES, LabelScores
 from .labeling_models import Contender
-from .labeling_object_report import object_blocks
+from .labeling_object_report import object_blocks, point_blocks
 from .labeling_tables import HIGHER_IS_BETTER, TITLES, Findings, field_figures
 from .labeling_verdict import drawn_over
 from .polarity_tables import as_json, plain
@@ -60,6 +60,7 @@ def labeling_page(findings: Findings) -> str:
         *calibration_blocks(findings),
         *_fields(findings),
         *object_blocks(findings),
+        *point_blocks(findings),
         *_notes(findings),
         *_models(findings),
         *_how(findings),

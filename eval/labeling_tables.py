@@ -13,6 +13,7 @@ from .labeling_ground import Ground
 from .labeling_judge import BASELINE, SAMPLES, Comparison, FieldScores, LabelScores
 from .labeling_models import Contender
 from .labeling_pictures import FieldPicture
+from .labeling_points import PointScores, counted_errors
 from .polarity_tables import plain
 
 Rows = list[dict[str, str]]
@@ -48,6 +49,7 @@ class Findings:
         comparisons: Of contenders with the first one and with the baseline.
         seen: Groups of the ground that a contender was trained on, where there are any.
         pictures: Best, median and worst fields.
+        points: What people's points say.
         warnings: By contender, what differs from what it expects.
         headlines: The outcome in words.
         settings: What was asked for.
@@ -60,6 +62,7 @@ class Findings:
     comparisons: tuple[Comparison, ...]
     seen: Mapping[str, tuple[str, ...]]
     pictures: tuple[FieldPicture, ...]
+    points: tuple[PointScores, ...]
     warnings: Mapping[str, tuple[str, ...]]
     headlines: tuple[str, ...]
     settings: Mapping[str, Any]
@@ -107,6 +110,7 @@ def metrics_record(findings: Findings) -> dict[str, Any]:
                 for label in ground.labels
             },
             "comparisons": findings.comparisons,
+            "points": [_point_record(each) for each in findings.points],
             "warnings": findings.warnings,
             "versions": versions(),
             "settings": settings,
@@ -161,6 +165,31 @@ def object_rows(findings: Findings) -> Rows:
                         "group": field.group,
                         **{name: value for name, value in named.items() if name not in skipped},
                         "notes": "; ".join(figures.notes),
+                    }
+                )
+            )
+    return rows
+
+
+def point_rows(findings: Findings) -> Rows:
+    """A row for every comparison of two people's points, or of one's in two images."""
+    rows: Rows = []
+    for each in findings.points:
+        pairs = [
+            ((field, who, f"{who} (predicted)"), found)
+            for (field, who), found in each.predicted.items()
+        ]
+        for (field, truth, compared), figures in (*pairs, *each.annotators.items()):
+            rows.append(
+                _of_all(
+                    {
+                        "label": each.label,
+                        "kind": each.kind,
+                        "field": field,
+                        "truth": truth,
+                        "compared": compared,
+                        **counted_errors(figures),
+                        "accuracy": figures.accuracy,
                     }
                 )
             )
@@ -287,6 +316,17 @@ def _scores_record(each: LabelScores) -> dict[str, Any]:
         "risk_coverage": each.risk,
         "objects": each.objects,
         "notes": each.notes,
+    }
+
+
+def _point_record(each: PointScores) -> dict[str, Any]:
+    return {
+        "label": each.label,
+        "of": each.of,
+        "kind": each.kind,
+        "fields": each.fields,
+        "predicted_rates": {k: rate._asdict() for k, rate in each.predicted_rates.items()},
+        "annotator_rates": {k: rate._asdict() for k, rate in each.annotator_rates.items()},
     }
 
 

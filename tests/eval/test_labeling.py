@@ -194,6 +194,21 @@ def test_images_that_lie_apart_are_warned_of(run, tmp_path):
     assert "shifted by +6.0 rows and -4.0 columns; look whether they are" in check_page(out)
 
 
+def test_points_of_people_stand_in_the_report(run, tmp_path):
+    write_ground(tmp_path, 1)
+    (tmp_path / "true.csv").write_text("y,x\n20,20\n40,40\n", encoding="utf-8")
+    (tmp_path / "guess.csv").write_text("y,x\n21,20\n", encoding="utf-8")
+    entry = 'label = "DAPI", measured = { ann = "true.csv" }, predicted = { ann = "guess.csv" }'
+    config = 'predictions = { b = "blurred" }\n'
+    code, _, _, out = run(f"{config}points = [{{ {entry}, diameter = 9 }}]")
+    assert code == 0
+    assert "Points set by people" in check_page(out)
+    (row,) = rows_of(out / "points.csv")
+    assert (row["true_count"], row["missing"], row["accuracy"]) == ("2", "1", "0.5")
+    assert run(config)[0] == 0
+    assert not (out / "points.csv").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -202,7 +217,10 @@ def test_images_that_lie_apart_are_warned_of(run, tmp_path):
         ('model = "absent"', "unknown model 'absent'"),
         ('predictions = { b = "blurred" }\nlabels = ["DAPY"]', "did you mean 'DAPI'"),
         ('predictions = { b = "blurred" }\nlabels = []', "labels: Tuple should have at least 1"),
-        ('predictions = { b = "blurred" }\nobjects = ["NFH"]', "in 'objects' 'NFH'"),
+        (
+            'predictions = { b = "blurred" }\nobjects = ["NFH"]',
+            "label in 'objects' or 'points' 'NFH'",
+        ),
         ('predictions = { b = "blurred" }\nsegmenter = "x"', "unknown segmenter 'x'"),
         ('predictions = { b = "blurred" }\nsplit = "test"', "no field has split 'test'"),
         ('predictions = { b = "blurred" }\nimages = "mean"', "did you mean 'image'"),

@@ -205,7 +205,7 @@ def predict_there(
         key = f"isl-predict-{run}-{field.name}"
         futures[client.submit(_predict, pickle.dumps(task), key=key, pure=False)] = field
     try:
-        for future in as_completed(futures):
+        for future in as_completed(futures, loop=client.loop):
             field = futures[future]
             try:
                 made, warnings = _result(future)

@@ -161,7 +161,7 @@ def _predict_all(
                 call, options=dataclasses.replace(options, tile=begun["tile"])
             )
         budget = _budget(request, begun, client)
-        left = _left_to_do(fields, call, request) if request.resume else fields
+        left = _left_to_do(fields, call, request, begun) if request.resume else fields
         progress = stack.enter_context(FieldProgress(len(left)))
         if client is None:
             results = _predict_here(left, model, call, device, budget, progress)
@@ -315,7 +315,9 @@ def _options(request: Request, config: ModelConfig) -> Options:
     )
 
 
-def _left_to_do(fields: Sequence[Field], call: Call, request: Request) -> list[Field]:
+def _left_to_do(
+    fields: Sequence[Field], call: Call, request: Request, begun: Mapping[str, Any] | None
+) -> list[Field]:
     """Fields without results; results of another origin are never replaced unasked."""
     left = []
     for field in fields:
@@ -323,7 +325,9 @@ def _left_to_do(fields: Sequence[Field], call: Call, request: Request) -> list[F
         if present and is_done(call, field.files, content_hash(field.path)):
             print(f"{field.name}: done before", file=sys.stderr)
             continue
-        if present and not request.overwrite:
+        # A run that was killed may have left images that no record describes yet.
+        unfinished = begun is not None and not field.files.record.exists()
+        if present and not (request.overwrite or unfinished):
             raise InputError(
                 f"{present[0]}: exists, and was not made from {field.path} in this way; give "
                 "--overwrite to replace it"

@@ -37,12 +37,13 @@ class RunManifest:
         """
         self._path = path
         self._descriptor = descriptor
-        self._run: dict[str, Any] | None = None
-        self._written = False
         text = path.read_bytes()
         # A line that was being written when the power went is not there.
         self._whole = text.rfind(b"\n") + 1
         self._lines = list(_parsed(text[: self._whole]))
+        # Where this run's lines begin, and whether one of them is of a finished field.
+        self._began = self._whole
+        self._used = False
 
     def begun(self, call: Call) -> Mapping[str, Any] | None:
         """The last run with this model and these settings: what decided its rounding, or None.
@@ -74,14 +75,16 @@ class RunManifest:
         return alike[-1]
 
     def begin(self, call: Call, *, memory: int) -> None:
-        """A run begins; it is written when its first field is done.
+        """A run begins. Images that have no record from now on are those of a run that was killed.
 
         Args:
             call: How fields are predicted.
             memory: Bytes that a process may take.
+
+        Raises:
+            InputError: The disk is full, or fails.
         """
-        self._written = False
-        self._run = {
+        run = {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "model": {"name": call.model, "sha256": call.model_hash},
             "settings": call.settings(),
@@ -89,6 +92,8 @@ class RunManifest:
             "memory": memory,
             "versions": versions(),
         }
+        self._began = self._whole
+        self._append({"run": run}, "nothing is done")
 
     def finished(self, name: str, made: Mapping[str, Any]) -> None:
         """A field is done, its files written.
@@ -100,19 +105,25 @@ class RunManifest:
         Raises:
             InputError: The disk is full, or fails.
         """
-        lines = [] if self._written else [{"run": self._run}]
-        lines.append(
-            {
-                "done": {
-                    "field": name,
-                    "input": made["input"]["sha256"],
-                    "images": made["outputs"]["images"],
-                    "tiles": made["tiles"],
-                    "device": made["device"],
-                }
-            }
-        )
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+        line = {
+            "field": name,
+            "input": made["input"]["sha256"],
+            "images": made["outputs"]["images"],
+            "tiles": made["tiles"],
+            "device": made["device"],
+        }
+        self._append({"done": line}, f"{name} is done, go on with --resume")
+        self._used = True
+
+    def end(self) -> None:
+        """A run that finished no field leaves no line, and a file without lines is none."""
+        if not self._used:
+            os.ftruncate(self._descriptor, self._began)
+        if os.fstat(self._descriptor).st_size == 0:
+            self._path.unlink(missing_ok=True)
+
+    def _append(self, line: Mapping[str, Any], otherwise: str) -> None:
+        text = (json.dumps(line, ensure_ascii=False) + "\n").encode()
         try:
             os.ftruncate(self._descriptor, self._whole)
             written = os.pwrite(self._descriptor, text, self._whole)
@@ -122,11 +133,9 @@ class RunManifest:
             os.fsync(self._descriptor)
         except OSError as error:
             raise InputError(
-                f"{self._path}: cannot be written ({error.strerror or error}); {name} is done, "
-                "go on with --resume"
+                f"{self._path}: cannot be written ({error.strerror or error}); {otherwise}"
             ) from error
         self._whole += written
-        self._written = True
 
 
 @contextlib.contextmanager
@@ -147,12 +156,13 @@ def held_folder(folder: Path) -> Iterator[RunManifest]:
         raise InputError(
             f"{folder}: results cannot be written there ({error.strerror or error})"
         ) from error
+    manifest = RunManifest(path, descriptor)
     try:
         remove_leftovers(folder)
-        yield RunManifest(path, descriptor)
+        yield manifest
     finally:
-        if os.fstat(descriptor).st_size == 0:
-            path.unlink(missing_ok=True)
+        remove_leftovers(folder)
+        manifest.end()
         os.close(descriptor)
         with contextlib.suppress(OSError):
             for level in fresh:

@@ -1,0 +1,235 @@
+"""Runs that are killed, that a disk stops, or whose workers die: what stays, and going on."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from flax import nnx
+
+from isl import cli
+from isl.commands.run_manifest import MANIFEST, held_folder
+from isl.labeling.model import InputContract, ModelConfig, save_model
+from isl.labeling.network import build_network
+from isl.labeling.unet import UNetConfig
+
+FIELDS = "abcde"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    architecture = UNetConfig(levels=2, width=4)
+    network = build_network(architecture, planes=2, labels=("DAPI",), rngs=nnx.Rngs(0))
+    config = ModelConfig(
+        name="tiny", labels=("DAPI",), architecture=architecture, input=InputContract(planes=2)
+    )
+    save_model(folder, network, config, "# A card")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fields(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fields")
+    for name in FIELDS:
+        values = np.random.default_rng(ord(name)).integers(0, 4096, (2, 40, 52), dtype=np.uint16)
+        tifffile.imwrite(
+            folder / f"{name}.tif", values, photometric="minisblack", metadata={"axes": "ZYX"}
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def words(model, fields):
+    """A call but for --out."""
+    return ["predict", str(fields), "--model", str(model), "--tile", "24", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(words, tmp_path_factory):
+    """Names and bytes of the images of a run that nothing stopped."""
+    out = tmp_path_factory.mktemp("uninterrupted")
+    assert cli.main([*words, "--out", str(out)]) == 0
+    return images(out)
+
+
+def images(folder):
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.name.endswith((".tif", ".png"))
+    }
+
+
+def done(folder):
+    lines = [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()]
+    return [line["done"]["field"] for line in lines if "done" in line]
+
+
+def running(program, *words):
+    return subprocess.run(
+        [sys.executable, "-c", program, *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        check=False,
+    )
+
+
+# Kills itself, as kill -9 and a power cut do, when something happens for the n-th time.
+KILLED = """
+import os, signal, sys
+import isl.commands.one_field, isl.labeling.outputs
+from isl.cli import main
+where, count, *words = sys.argv[1:]
+module, name = where.rsplit(".", 1)
+module = eval(module)
+real, calls = getattr(module, name), []
+def deadly(*given, **named):
+    calls.append(given)
+    if len(calls) == int(count):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*given, **named)
+setattr(module, name, deadly)
+main(words)
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "count", "whole"),
+    [
+        # While the third field is written.
+        ("isl.commands.one_field.write_ome_tiff", 3, 2),
+        # Between its image and its record getting their names: both are replaced by os.replace.
+        ("isl.labeling.outputs.sync_folder", 5, 2),
+    ],
+)
+def test_a_killed_run_is_gone_on_with(words, uninterrupted, tmp_path, capsys, where, count, whole):
+    out = tmp_path / "out"
+    killed = running(KILLED, where, str(count), *words, "--out", str(out))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert done(out) == list(FIELDS[:whole])
+    assert list(out.glob(".isl-*"))
+    capsys.readouterr()
+    code = cli.main([*words, "--out", str(out), "--resume"])
+    assert code == 0
+    printed = capsys.readouterr()
+    assert printed.err.count("done before") == whole
+    assert len(printed.out.splitlines()) == len(FIELDS) - whole
+    assert images(out) == uninterrupted
+    assert not list(out.glob(".isl-*"))
+    assert done(out) == list(FIELDS)
+
+
+def test_tiles_are_those_that_the_run_began_with(words, uninterrupted, tmp_path):
+    few = [word for word in words if word not in ("--tile", "24")]
+    out = tmp_path / "out"
+    assert cli.main([*few, "--out", str(out), "--tile", "24", "--memory", "0.5"]) == 0
+    for path in out.glob("e.*"):
+        path.unlink()
+    assert cli.main([*few, "--out", str(out), "--resume"]) == 0
+    assert images(out) == uninterrupted
+    runs = [json.loads(line) for line in (out / MANIFEST).read_text().splitlines()]
+    memory = [line["run"]["memory"] for line in runs if "run" in line]
+    assert memory == [2**29, 2**29]
+
+
+def test_another_model_never_goes_on_with_a_run(words, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main([*words, "--out", str(out)]) == 0
+    for path in out.glob("e.*"):
+        path.unlink()
+    before = images(out)
+    other = tmp_path / "other"
+    architecture = UNetConfig(levels=2, width=4)
+    network = build_network(architecture, planes=2, labels=("DAPI",), rngs=nnx.Rngs(1))
+    config = ModelConfig(
+        name="tiny", labels=("DAPI",), architecture=architecture, input=InputContract(planes=2)
+    )
+    save_model(other, network, config, "# Another card")
+    replaced = [str(other) if word == str(model) else word for word in words]
+    capsys.readouterr()
+    assert cli.main([*replaced, "--out", str(out), "--resume"]) == 2
+    assert "holds results with another model, which --resume would mix" in capsys.readouterr().err
+    assert images(out) == before
+
+
+def test_two_runs_into_one_folder(words, tmp_path, capsys):
+    with held_folder(tmp_path / "out"):
+        assert cli.main([*words, "--out", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err
+    assert "another isl predict is writing there; wait for it, or give another --out" in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills(words, uninterrupted, tmp_path, capsys):
+    out = tmp_path / "out"
+    # Any file that grows beyond this fails, as on a full disk; compiled programs are there already.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
+    try:
+        code = cli.main([*words, "--out", str(out)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert code == 2
+    err = capsys.readouterr().err
+    assert "5 of 5 fields failed:" in err
+    assert err.count("cannot be written there (File too large)") == 5
+    assert not out.exists()
+    assert cli.main([*words, "--out", str(out), "--resume"]) == 0
+    assert images(out) == uninterrupted
+
+
+# Kills one of the workers as soon as a field is begun.
+WORKER_KILLED = """
+import contextlib, os, signal, sys, threading, time
+from pathlib import Path
+import isl.commands.fields as fields
+from isl.cli import main
+
+real = fields.local_workers
+
+@contextlib.contextmanager
+def with_a_murderer(count):
+    with real(count) as client:
+        victim = min(client.run(os.getpid).values())
+        def kill():
+            while not list(Path(sys.argv[1]).glob(".isl-*/in-use")):
+                time.sleep(0.01)
+            os.kill(victim, signal.SIGKILL)
+            print("killed", flush=True)
+        threading.Thread(target=kill, daemon=True).start()
+        yield client
+
+if __name__ == "__main__":
+    fields.local_workers = with_a_murderer
+    sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_a_worker_that_dies_has_its_fields_done_again(words, uninterrupted, tmp_path):
+    out = tmp_path / "out"
+    program = tmp_path / "program.py"
+    program.write_text(WORKER_KILLED)
+    ran = subprocess.run(
+        [sys.executable, str(program), str(out), *words, "--out", str(out), "--workers", "2"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    printed = ran.stdout.splitlines()
+    assert printed.count("killed") == 1
+    assert sorted(printed)[:-1] == [str(out / f"{name}.ome.tif") for name in FIELDS]
+    # Nothing but a line for each field: Dask is quiet.
+    assert [": done (" in line for line in ran.stderr.splitlines()] == [True] * len(FIELDS)
+    assert images(out) == uninterrupted
+    assert sorted(done(out)) == list(FIELDS)
+    assert not list(out.glob(".isl-*"))

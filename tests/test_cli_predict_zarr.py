@@ -16,7 +16,7 @@ from isl.imaging.ome_zarr_writer import zarr_image
 from isl.imaging.open_image import open_images
 from isl.imaging.plates import read_plate
 from isl.imaging.read import read_fluorescence
-from isl.labeling.model import InputContract, ModelConfig, save_model
+from isl.labeling.model import InputContract, ModelConfig, load_model, save_model
 from isl.labeling.network import build_network
 from isl.labeling.unet import UNetConfig
 
@@ -307,8 +307,7 @@ def test_a_plate_becomes_a_plate_of_the_same_layout(run, done, plate, tmp_path):
 def test_wells_are_added_to_a_plate_and_done_ones_skipped(done, refused, plate, tmp_path):
     whole, out = tmp_path / "whole", tmp_path / "out"
     for pattern in ("A", "B/2"):
-        done(plate / pattern / "*" if pattern == "A" else plate / pattern, "--out", whole,
-             "--format", "ome-zarr")  # fmt: skip
+        done(plate / pattern, "--out", whole, "--format", "ome-zarr")
     call = ("--out", out, "--format", "ome-zarr")
     done(plate / "B/2/0", *call)
     assert [field.name for field in read_plate(out / "screen.ome.zarr").fields] == ["screen_B2_0"]
@@ -395,6 +394,43 @@ def test_copies_that_cannot_be(refused, stack, plate, tmp_path):
     assert "unknown format 'ome-zar'; did you mean 'ome-zarr'?" in refused(
         stack, *out, "--format", "ome-zar"
     )
+
+
+def test_planes_lie_where_the_models_do(model, tmp_path, capsys):
+    loaded = load_model(model)
+    wary, finer = tmp_path / "wary", tmp_path / "finer"
+    for folder, z_step in ((wary, 4.0), (finer, 3.0)):
+        contract = InputContract(planes=3, z_step=z_step)
+        config = loaded.config.model_copy(update={"input": contract})
+        save_model(folder, loaded.network, config, "# A card")
+    thick = tmp_path / "thick.ome.zarr"
+    write_zarr(thick, channels=("BF",), planes=7)
+    for name, words in (
+        ("placed", []),
+        ("listed", ["--planes", "1,3,5"]),
+        ("same", ["--planes", "interpolate"]),
+        ("blended", ["--planes", "interpolate", "--model", str(finer)]),
+    ):
+        given = ["predict", str(thick), "--out", str(tmp_path / name), "--model", str(wary), *words]
+        assert cli.main(given) == 0, capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "of 7 planes, 2 um apart, 1 to 5 in steps of 2 are taken" in said
+    placed, *others = (
+        read_fluorescence(tmp_path / name / "thick.ome.tif").channels
+        for name in ("placed", "listed", "same", "blended")
+    )
+    np.testing.assert_array_equal(others[0], placed)
+    np.testing.assert_array_equal(others[1], placed)
+    assert np.abs(others[2].astype(float) - placed).max() > 100
+    planes = {
+        name: json.loads((tmp_path / name / "thick.json").read_text())["input"]["planes"]
+        for name in ("placed", "same", "blended")
+    }
+    assert planes == {"placed": [1, 3, 5], "same": [1, 3, 5], "blended": [1.5, 3, 4.5]}
+    given = ["predict", str(thick), "--out", str(tmp_path / "refused"), "--model", str(finer)]
+    assert cli.main(given) == 2
+    assert "2 um apart, and model 'tiny' expects 3 um, where none lie" in capsys.readouterr().err
+    assert not (tmp_path / "refused").exists()
 
 
 def test_a_dry_run_names_what_would_be_written(run, plate, tmp_path):

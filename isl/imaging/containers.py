@@ -166,6 +166,10 @@ def _zarr_fields(path: Path) -> list[tuple[str, Path]]:
     from isl.imaging.ome_zarr import image_name, open_ome_zarr, read_attributes
     from isl.imaging.plates import read_plate
 
+    within = place_in_plate(path)
+    if within is not None and "/" not in within[1]:
+        # A row, which looks like a series of images: its wells are numbered.
+        return _plate_fields(path / "*")
     try:
         if "plate" not in read_attributes(path):
             return [(picture.name, picture.source) for picture in open_ome_zarr(path)]

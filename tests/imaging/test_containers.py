@@ -158,6 +158,15 @@ def test_fields_of_a_plate_by_pattern(plate, pattern):
     assert len(found) == (2 if pattern == "B/*/0" else 1)
 
 
+def test_a_row_is_all_fields_of_its_wells(plate):
+    expected = [
+        ("screen_B02_0", plate / "B" / "02" / "0"),
+        ("screen_B03_0", plate / "B" / "03" / "0"),
+    ]
+    for given in (plate / "B", plate / "B" / "*"):
+        assert find_inputs([given]) == expected
+
+
 @pytest.mark.parametrize(("pattern", "match"), [("C04", "lists C/04"), ("D/*", "no field 'D/")])
 def test_patterns_that_name_no_field(plate, pattern, match):
     with pytest.raises(InputError, match=match):

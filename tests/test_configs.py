@@ -15,8 +15,12 @@ from isl.polarity.model import channels_of
 from isl.preprocess.config import PreprocessConfig
 from isl_eval.labeling_config import LabelingEvaluation
 from isl_eval.polarity_config import PolarityEvaluation
+from isl_eval.study_config import StudyConfig
+from isl_eval.study_runs import Workbench
 from isl_train.labeling_config import LabelingConfig
 from isl_train.polarity_config import PolarityExperiment
+from isl_train.search import search_space_fits
+from isl_train.search_config import SearchConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.glob("*.toml"))
@@ -36,6 +40,8 @@ LABELING = of_task("labeling", trained=True)
 POLARITY = of_task("polarity", trained=True)
 EVALUATIONS = of_task("polarity", trained=False)
 LABELING_EVALUATIONS = of_task("labeling", trained=False)
+COMPARISONS = of_task("comparison", trained=False)
+SEARCHES = of_task("search", trained=False)
 
 
 def name_of(path: Path) -> str:
@@ -43,7 +49,8 @@ def name_of(path: Path) -> str:
 
 
 def test_every_file_is_one_of_these() -> None:
-    assert sorted([*LABELING, *POLARITY, *EVALUATIONS, *LABELING_EVALUATIONS]) == FILES
+    evaluations = [*EVALUATIONS, *LABELING_EVALUATIONS, *COMPARISONS]
+    assert sorted([*LABELING, *POLARITY, *evaluations, *SEARCHES]) == FILES
 
 
 def test_there_are_experiments_for_every_machine() -> None:
@@ -102,6 +109,35 @@ def test_a_labeling_evaluation_loads_and_its_models_predict_what_it_counts(path:
     assert (evaluation.level, evaluation.replicates) == (0.95, 1000)
     for (name,) in evaluation.model:
         assert set(evaluation.objects) <= set(read_model_config(model_directory(name)).labels)
+
+
+@pytest.mark.parametrize("path", COMPARISONS, ids=name_of)
+def test_a_comparison_loads_and_all_its_variants_fit(path: Path, tmp_path: Path) -> None:
+    study = load_toml(path, StudyConfig)
+    assert len(study.description) > 40
+    bench = Workbench(study, path, tmp_path, say=print)
+    for variant in study.variant:
+        experiment = bench.experiment(variant, 7)
+        assert experiment.seed == 7
+        assert (path.parent / experiment.dataset).is_file()
+
+
+def test_planes_of_the_z_depth_study_are_the_papers() -> None:
+    """The centre of 13 first, then outward in steps of two: of 3 planes, 4, 6 and 8."""
+    path = CONFIGS / "z_depth_neurons.toml"
+    bench = Workbench(load_toml(path, StudyConfig), path, Path(), say=print)
+    planes = {
+        each.at: bench.experiment(name, 0).planes for name, each in bench.config.variant.items()
+    }
+    order = [6, 4, 8, 2, 10, 0, 12]
+    assert planes == {n: tuple(sorted(order[:n])) for n in (1, 3, 5, 7)} | {13: None}
+
+
+@pytest.mark.parametrize("path", SEARCHES, ids=name_of)
+def test_a_search_loads_and_its_space_fits_the_experiment(path: Path) -> None:
+    search = load_toml(path, SearchConfig)
+    assert len(search.description) > 40
+    search_space_fits(search, path.parent / search.experiment)
 
 
 def test_all_arms_are_compared() -> None:

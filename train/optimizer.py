@@ -1,4 +1,4 @@
-"""Optimizers from configuration: adam or adamw, schedules, clipping, accumulation, freezing."""
+"""Optimizers from configuration: adam, adamw, sgd, adagrad; schedules, clipping, freezing."""
 
 import fnmatch
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ class OptimizerConfig(Config):
     `boundaries = [n]`, `factors = [0.1]`.
 
     Attributes:
-        kind: adam; adamw with decoupled weight decay; or sgd with momentum `b1`, whose weight decay
-            is added to the gradient.
+        kind: adam; adamw with decoupled weight decay; sgd with momentum `b1`, whose weight decay is
+            added to the gradient; or adagrad, its sums of squares started at TensorFlow's 0.1.
         learning_rate: The highest learning rate of the schedule.
         schedule: constant; step: multiplied by `factors[i]` at `boundaries[i]`; warmup_cosine:
             linear from 0 over `warmup` updates, then half a cosine down to `final_factor`.
@@ -37,7 +37,7 @@ class OptimizerConfig(Config):
         clip_norm: Gradients of a larger global norm are scaled down to it; 0 turns it off.
     """
 
-    kind: Literal["adam", "adamw", "sgd"] = "adam"
+    kind: Literal["adam", "adamw", "sgd", "adagrad"] = "adam"
     learning_rate: float = pydantic.Field(default=1e-4, gt=0)
     schedule: Literal["constant", "step", "warmup_cosine"] = "constant"
     boundaries: tuple[int, ...] = ()
@@ -63,8 +63,8 @@ class OptimizerConfig(Config):
             raise ValueError(f"boundaries {list(self.boundaries)} do not increase")
         if self.warmup and self.schedule != "warmup_cosine":
             raise ValueError(f"warmup needs schedule = 'warmup_cosine', not '{self.schedule}'")
-        if self.weight_decay and self.kind == "adam":
-            raise ValueError("weight_decay needs kind = 'adamw' or 'sgd', not 'adam'")
+        if self.weight_decay and self.kind in ("adam", "adagrad"):
+            raise ValueError(f"weight_decay needs kind = 'adamw' or 'sgd', not '{self.kind}'")
         return self
 
 
@@ -111,6 +111,8 @@ def build_optimizer(
     decay = [optax.add_decayed_weights(config.weight_decay)] if config.weight_decay else []
     if config.kind == "sgd":
         chain += [*decay, optax.trace(decay=config.b1)]
+    elif config.kind == "adagrad":
+        chain += [optax.scale_by_rss(initial_accumulator_value=0.1, eps=config.epsilon)]
     else:
         chain += [optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.epsilon), *decay]
     optimizer = optax.chain(*chain, optax.scale_by_learning_rate(schedule))

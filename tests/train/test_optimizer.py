@@ -48,13 +48,24 @@ def test_constant() -> None:
         ({"boundaries": [5, 2], "factors": [1, 1], "schedule": "step"}, "do not increase"),
         ({"warmup": 5}, "warmup needs schedule"),
         ({"weight_decay": 0.1}, "needs kind = 'adamw' or 'sgd', not 'adam'"),
-        ({"kind": "rmsprop"}, "'adam', 'adamw' or 'sgd'"),
+        ({"weight_decay": 0.1, "kind": "adagrad"}, "needs kind = 'adamw' or 'sgd', not 'adagrad'"),
+        ({"kind": "rmsprop"}, "'adam', 'adamw', 'sgd' or 'adagrad'"),
         ({"learning_rat": 1}, "did you mean 'learning_rate'"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(keys: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         _config(**keys)
+
+
+def test_adagrad_divides_by_the_root_of_all_squares_so_far() -> None:
+    optimizer = build_optimizer(_config(kind="adagrad", learning_rate=0.5), PARAMS, steps=2)
+    gradients = jax.tree.map(lambda array: 2 * jnp.ones_like(array), PARAMS)
+    state = optimizer.init(PARAMS)
+    for squares in (0.1 + 4, 0.1 + 8):
+        updates, state = optimizer.update(gradients, state, PARAMS)
+        found = updates["body"]["kernel"]
+        np.testing.assert_allclose(found, -0.5 * 2 / np.sqrt(squares) * np.ones(3), rtol=1e-5)
 
 
 def test_frozen_paths() -> None:

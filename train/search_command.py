@@ -1,0 +1,48 @@
+"""The command `isl search`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isl.devices import use_device
+from isl.errors import InputError
+
+
+def search(
+    config: Annotated[Path, typer.Argument(help="What to search, and how: a TOML file.")],
+    workdir: Annotated[
+        Path,
+        typer.Option(help="Folder of the search; gone on with, or joined, if it was begun before."),
+    ],
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="How many trials, over all workers.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the file."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+) -> None:
+    """Searches hyperparameters of an experiment, as a TOML file says.
+
+    Start it several times with one WORKDIR, on any machines that see it, and the workers share the
+    search.
+    """
+    if workdir.exists() and not workdir.is_dir():
+        raise InputError(f"--workdir {workdir}: is a file; name a folder")
+    use_device(device)
+
+    from rich.console import Console
+
+    from .search import search_hyperparameters
+
+    console = Console(stderr=True)
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    best = search_hyperparameters(
+        config, list(set_ or ()), workdir, trials=trials, say=say, console=console
+    )
+    typer.echo(best)

@@ -166,7 +166,7 @@ class Mixture:
                 )
                 view = _View(graph=graph, symmetry=symmetry, windows=windows)
                 # One after another: together they would need as many times the memory.
-                embedding = member.embed(view.cut(patches))
+                embedding = _turned_back(view, member.embed(view.cut(patches)))
                 views.append(view)
                 seen.append((state, member.temperatures(labels), embedding))
         return tuple(views), tuple(seen)
@@ -306,8 +306,8 @@ def model_names(names: str | Path | Sequence[str | Path]) -> tuple[str | Path, .
 def joined(configs: Sequence[ModelConfig]) -> EnsembleConfig:
     """What several models expect and predict together.
 
-    Labels are in the first one's order; statistics of training labels are kept where all agree, and
-    a group that any of them saw was seen.
+    Labels are in the first one's order; statistics of training labels, and what training ground
+    looks like, are kept where all agree, and a group that any of them saw was seen.
 
     Raises:
         InputError: They do not predict the same labels from the same input.
@@ -341,6 +341,9 @@ def joined(configs: Sequence[ModelConfig]) -> EnsembleConfig:
         architecture=first.architecture,
         input=first.input,
         label_statistics=agreed,
+        familiarity=first.familiarity
+        if all(config.familiarity == first.familiarity for config in configs)
+        else None,
         trained_on=None
         if None in trained
         else tuple(sorted({g for t in trained for g in t or ()})),
@@ -354,19 +357,21 @@ def _statistics(
     views: tuple[_View, ...], seen: tuple[Any, ...], labels: tuple[str, ...], names: tuple[str, ...]
 ) -> dict[str, jax.Array]:
     mean = _mean_distribution(views, seen, labels)
-    embeddings = _turned_back(views, seen)
+    embeddings = tuple(embedding for _, _, embedding in seen)
     return by_rows(lambda rows: bins.statistics_of(mean(rows), names), embeddings, len(labels))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
 def _logits(views: tuple[_View, ...], seen: tuple[Any, ...], labels: tuple[str, ...]) -> jax.Array:
-    mean = _mean_distribution(views, seen, labels)(_turned_back(views, seen))
+    embeddings = tuple(embedding for _, _, embedding in seen)
+    mean = _mean_distribution(views, seen, labels)(embeddings)
     # Where every member says 0, the logarithm of the smallest number there is.
     return jnp.log(jnp.maximum(mean, jnp.finfo(mean.dtype).tiny))
 
 
-def _turned_back(views: tuple[_View, ...], seen: tuple[Any, ...]) -> tuple[jax.Array, ...]:
-    return tuple(view.back(embedding) for view, (_, _, embedding) in zip(views, seen, strict=True))
+@functools.partial(jax.jit, static_argnums=0)
+def _turned_back(view: _View, embedding: jax.Array) -> jax.Array:
+    return view.back(embedding)
 
 
 def _mean_distribution(

@@ -210,3 +210,35 @@ def test_records_of_other_planes_are_refused(tmp_path, familiarity):
     assert kept == familiarity
     with pytest.raises(InputError, match=r"familiarity\.statistics are not those of 5 planes"):
         written(5)
+
+
+def test_predicting_warns_of_what_the_model_has_not_learned(tmp_path, familiarity, caplog):
+    from flax import nnx
+
+    from isl.labeling.model import InputContract, ModelConfig, load_model, save_model
+    from isl.labeling.network import build_network
+    from isl.labeling.unet import UNetConfig
+
+    architecture = UNetConfig(levels=2, width=2)
+    network = build_network(
+        architecture, planes=3, labels=("NUCLEI",), autoencode=False, rngs=nnx.Rngs(0)
+    )
+    config = ModelConfig(
+        name="small",
+        labels=("NUCLEI",),
+        architecture=architecture,
+        input=InputContract(planes=3),
+        familiarity=familiarity,
+    )
+    save_model(tmp_path / "small", network, config, "# small\n")
+    model = load_model(tmp_path / "small")
+    image = texture(3, (192, 192))
+    known = model.predict(ZStack(name="known", planes=image))
+    assert not any("unlike" in warning for warning in known.warnings)
+    (warning,) = (
+        warning
+        for warning in model.predict(ZStack(name="negative", planes=1 - image)).warnings
+        if "unlike" in warning
+    )
+    assert warning.startswith("is unlike what model 'small' learned from: asymmetry at ")
+    assert f"negative: {warning}" in caplog.messages

@@ -45,6 +45,10 @@ class FolderConfig(Config):
 
 Folder = TypeVar("Folder", bound=FolderConfig)
 
+# Kernels hold nearly all of a network's numbers, none of them large; biases and batch statistics
+# are few and may be. All of them compute as float32.
+KernelType = Literal["float32", "float16"]
+
 
 def save_folder(
     directory: Path,
@@ -53,6 +57,7 @@ def save_folder(
     card: str,
     *,
     overwrite: bool = False,
+    kernels: KernelType = "float32",
 ) -> None:
     """Writes a model folder, whole or not at all.
 
@@ -62,6 +67,7 @@ def save_folder(
         config: All but `sha256`, which is filled in.
         card: Markdown.
         overwrite: Whether an existing model folder is replaced.
+        kernels: What kernels are stored as; float16 halves a model's size.
 
     Raises:
         InputError: The folder exists or cannot be written.
@@ -73,7 +79,12 @@ def save_folder(
         with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".model-") as temporary:
             fresh = Path(temporary) / "model"
             fresh.mkdir()
-            weights = safetensors.numpy.save(arrays_of(network))
+            weights = safetensors.numpy.save(
+                {
+                    name: array.astype(kernels) if array.ndim > 1 else array
+                    for name, array in arrays_of(network).items()
+                }
+            )
             (fresh / WEIGHTS_FILE).write_bytes(weights)
             (fresh / CARD_FILE).write_text(card, encoding="utf-8")
             hashes = {name: _sha256(fresh / name) for name in (WEIGHTS_FILE, CARD_FILE)}

@@ -106,6 +106,22 @@ def test_weights_that_are_none_are_refused(folder):
             read(folder / WEIGHTS_FILE)
 
 
+def test_kernels_of_half_the_size_are_read_as_float32(tmp_path):
+    network = nnx.Linear(300, 70, rngs=nnx.Rngs(0))
+    for kernels in ("float32", "float16"):
+        save_folder(tmp_path / kernels, network, ScaleConfig(name="s"), "", kernels=kernels)
+    stored = read_weights(tmp_path / "float16" / WEIGHTS_FILE)
+    assert (stored["kernel"].dtype, stored["bias"].dtype) == (np.float16, np.float32)
+    whole, half = (
+        (tmp_path / kind / WEIGHTS_FILE).stat().st_size for kind in ("float32", "float16")
+    )
+    assert whole / half == pytest.approx(2, rel=0.01)
+    read = nnx.Linear(300, 70, rngs=nnx.Rngs(1))
+    fill(read, stored, source="test")
+    assert read.kernel.dtype == np.float32
+    np.testing.assert_allclose(read.kernel[...], network.kernel[...], rtol=1e-3, atol=1e-6)
+
+
 def test_an_existing_folder_is_kept_unless_asked(folder):
     before = (folder / WEIGHTS_FILE).read_bytes()
     other = Scale(seed=1)

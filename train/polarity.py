@@ -153,7 +153,12 @@ def train_ensemble(
     config = polarity_config(experiment, embryos, experiment.name or name, experiment.members)
     directory = workdir / "model"
     save_polarity_model(
-        directory, members, config, card(experiment, embryos, config), overwrite=True
+        directory,
+        members,
+        config,
+        card(experiment, embryos, config),
+        overwrite=True,
+        kernels=experiment.kernels,
     )
     return directory
 

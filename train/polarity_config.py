@@ -7,6 +7,7 @@ import pydantic
 
 from isl.backbones.resnet import ResNetConfig
 from isl.config import Config
+from isl.model_folder import KernelType
 from isl.polarity.classifier import BackboneConfig
 from isl.polarity.model import Arm
 from isl.polarity.onset import Combine, Rule
@@ -108,6 +109,7 @@ class PolarityExperiment(ExperimentConfig):
         combine: How members become one.
         rule: How calls become an onset.
         threshold: A frame is called after onset above it.
+        kernels: What the finished model's kernels are stored as; float16 halves its size.
     """
 
     task: Literal["polarity"]
@@ -125,6 +127,7 @@ class PolarityExperiment(ExperimentConfig):
     combine: Combine = "mean"
     rule: Rule = "smoothed"
     threshold: float = pydantic.Field(default=0.5, gt=0, lt=1)
+    kernels: KernelType = "float32"
     training: PolarityTraining  # pyright: ignore[reportIncompatibleVariableOverride]
     sight: SightConfig = SightConfig()
     loss: OnsetLossConfig = OnsetLossConfig()

@@ -22,6 +22,7 @@ from isl.labeling.model import Model, load_model
 from isl.model_folder import (
     WEIGHTS_FILE,
     FolderConfig,
+    KernelType,
     check_folder,
     fill,
     model_directory,
@@ -232,6 +233,7 @@ def save_polarity_model(
     card: str,
     *,
     overwrite: bool = False,
+    kernels: KernelType = "float32",
 ) -> None:
     """Writes a model folder, whole or not at all; see `isl.model_folder.save_folder`.
 
@@ -241,10 +243,12 @@ def save_polarity_model(
         config: All but `sha256`, which is filled in.
         card: Markdown.
         overwrite: Whether an existing model folder is replaced.
+        kernels: What kernels are stored as.
     """
     for member in members:
         member.auxiliary = None
-    save_folder(directory, Ensemble(members), config, card, overwrite=overwrite)
+    ensemble = Ensemble(members)
+    save_folder(directory, ensemble, config, card, overwrite=overwrite, kernels=kernels)
 
 
 def load_polarity_model(name_or_directory: str | Path = DEFAULT_MODEL) -> PolarityModel:

@@ -3,7 +3,7 @@
     python benchmarks/symmetries.py [MODEL...]
 
 Cost: processor seconds of all cores and peak resident memory above a process that only loaded the
-model, for one random field of 1024 x 1024, compiled before; best of two processes each, in turns.
+model, for one random field of 512 x 512, compiled before; best of two processes each, in turns.
 Gain: the bundled model `phantom` on eight simulated fields whose seeds were never trained on, with
 intervals by bootstrap over fields.
 """
@@ -28,7 +28,7 @@ from isl.labeling.predict import predict
 from isl.labeling.tiling import reflected
 from isl.phantom import LABELS, PhantomConfig, make_phantom
 
-SIZE, ROUNDS = 1024, 2
+SIZE, ROUNDS = 512, 2
 FIELDS, FIELD_SIZE, FIRST_SEED = 8, 256, 90_000
 WAYS = ("plain", "symmetries")
 

@@ -107,6 +107,8 @@ def _all_runs(bench: Workbench, runs: Sequence[Run], say: Say) -> list[RunResult
         results.append(bench.result(run))
         tell = progress.skip if done else progress.end
         tell(kind, 1, text)
+        # Programs of networks that are done with; those kept on disk are read again.
+        jax.clear_caches()
     return results
 
 

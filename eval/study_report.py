@@ -22,10 +22,10 @@ from .study_config import OWN, BoostingVariant, MeanVariant, NetworkVariant, Reg
 from .study_tables import Findings, Standing
 
 _KINDS = {
-    NetworkVariant: "network with distributions",
-    RegressorVariant: "the same body with one number a label, squared error",
-    BoostingVariant: "gradient boosting on filter features",
-    MeanVariant: "the label's mean and histogram on the training ground",
+    NetworkVariant: "distributions",
+    RegressorVariant: "one number a label",
+    BoostingVariant: "trees on filter features",
+    MeanVariant: "training mean, histogram",
 }
 
 
@@ -53,8 +53,8 @@ def _how(findings: Findings) -> list[Block]:
     config = findings.config
     few = len(findings.groups) < FEWEST_GROUPS
     drawn = (
-        f"blocks of {BLOCK} pixels, since there are only {len(findings.groups)} groups: it says "
-        "how far a figure depends on the ground within these, and nothing of other groups"
+        f"blocks of {BLOCK} pixels, since the ground is of {_groups(len(findings.groups))}: it "
+        "says how far a figure depends on the ground within, and nothing of other groups"
         if few
         else f"the {len(findings.groups)} groups"
     )
@@ -71,6 +71,10 @@ def _how(findings: Findings) -> list[Block]:
         "fitted to pixels drawn once. Seconds are those of updates, without compiling and judging.",
     ]
     return [heading("How it was judged"), bullets(items)]
+
+
+def _groups(count: int) -> str:
+    return "one group" if count == 1 else f"{count} groups"
 
 
 def _budget(findings: Findings, budget: str) -> list[Block]:
@@ -118,7 +122,7 @@ def _budget_words(findings: Findings, budget: str) -> str:
     if given.pixels is not None:
         return f"{given.pixels / 1e6:,.3g} million training pixels each"
     if given.seconds is not None:
-        return f"{given.seconds:,.0f} seconds of training each"
+        return f"{given.seconds:,.4g} seconds of training each"
     return f"{given.updates:,} updates each"
 
 

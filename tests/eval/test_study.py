@@ -292,4 +292,4 @@ def test_tables_pictures_and_page_of_a_study_with_an_axis() -> None:
     page = study_page(findings, {"isl": "1"})
     assert page.count("<figure") == 3
     assert "number of planes" in page
-    assert "there are only 1 groups" in page
+    assert "the ground is of one group" in page

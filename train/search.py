@@ -78,7 +78,7 @@ def search_hyperparameters(
     wanted = config.trials if trials is None else trials
     while search.is_wanting(wanted):
         search.one_trial()
-    return search.write_results()
+    return search.end()
 
 
 class _Search:
@@ -169,6 +169,16 @@ class _Search:
         # Compiled programs of networks that are done with.
         jax.clear_caches()
         self.write_results()
+
+    def end(self) -> Path:
+        """Says what others still do, and writes the results."""
+        running = self._optuna.trial.TrialState.RUNNING
+        if others := len(self._study.get_trials(deepcopy=False, states=(running,))):
+            self._say(
+                f"{others} of the trials are under way with other workers; that of a worker which "
+                f"is gone can be taken over after {LOST_AFTER / 60:.0f} minutes: start again then"
+            )
+        return self.write_results()
 
     def write_results(self) -> Path:
         """The table, the report and the best experiment, as far as the search is."""

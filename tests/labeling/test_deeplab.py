@@ -80,6 +80,37 @@ def test_the_output_sees_what_its_reach_says_and_no_padding() -> None:
         assert size - 1 - border - 2 * config.output_stride <= seen.max() <= size - 1 - border
 
 
+def test_steps_down_the_gradient_lower_the_loss_and_reach_every_layer() -> None:
+    config = DeepLabConfig(**{**TINY, "width": 4, "decoder": 4}, rates=(1,), output_stride=8)
+    network = build_network(config, planes=1, labels=("A",), rngs=nnx.Rngs(0))
+    network.train()
+    size = config.geometry.smallest
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, size, size, 1)).astype(np.float32)
+    margin = config.geometry.margin
+    bright = x[:, margin:-margin, margin:-margin] > 0
+    target = np.where(bright, 200, 20)
+    graph, params, rest = nnx.split(network, nnx.Param, ...)
+
+    @jax.jit
+    def step(params: nnx.State) -> tuple[jax.Array, nnx.State, nnx.State]:
+        def loss(params: nnx.State) -> jax.Array:
+            model = nnx.merge(graph, params, rest, copy=True)
+            logits = model.label_logits(model.embed(x))
+            log_p = jax.nn.log_softmax(logits)
+            return -np.float32(1) * jax.numpy.take_along_axis(log_p, target[..., None], -1).mean()
+
+        value, gradient = jax.value_and_grad(loss)(params)
+        return value, gradient, jax.tree.map(lambda p, g: p - 0.02 * g, params, gradient)
+
+    first, gradient, params = step(params)
+    for _ in range(10):
+        last, _, params = step(params)
+    assert last < 0.95 * first
+    kernels = [array for path, array in nnx.to_flat_state(gradient) if str(path[-1]) == "kernel"]
+    assert all(np.any(np.asarray(kernel[...])) for kernel in kernels)
+
+
 def test_an_atrous_convolution_is_that_of_a_slow_loop() -> None:
     rng = np.random.default_rng(0)
     conv = nnx.eval_shape(lambda: NormedConv(3, 2, 3, Compute(), nnx.Rngs(0), rate=2)).conv

@@ -14,6 +14,7 @@ from isl.commands.run_manifest import MANIFEST
 from isl.imaging.read import read_fluorescence, read_transmitted
 from isl.labeling.model import InputContract, LabelStatistics, ModelConfig, load_model, save_model
 from isl.labeling.network import build_network
+from isl.labeling.provenance import content_hash
 from isl.labeling.unet import UNetConfig
 
 LABELS = ("DAPI", "MAP2")
@@ -387,6 +388,100 @@ def test_resume_skips_what_is_done_in_the_same_way(run, refused, stack, tmp_path
     code, _, err = run(stack, "--resume", "--overwrite")
     assert code == 0
     assert "done before" not in err
+
+
+def test_a_result_is_made_again_from_its_record(run, refused, stack, tmp_path, capsys):
+    words = ["--statistics", "mean,entropy", "--planes", "2,1,0", "--dtype", "uint8"]
+    assert run(stack, *words, "--border", "valid", "--tile", "16", "--memory", "0.002")[0] == 0
+    out, again = tmp_path / "out", tmp_path / "again"
+    record = out / "field.json"
+
+    # The record knows the model's folder.
+    assert cli.main(["predict", "--reproduce", str(record), "--out", str(again)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"{again / 'field.ome.tif'}\n"
+    assert "differ" not in printed.err
+    for name in ("field.ome.tif", "field.entropy.ome.tif"):
+        assert (again / name).read_bytes() == (out / name).read_bytes()
+    first, second = (json.loads((folder / "field.json").read_text()) for folder in (out, again))
+    assert first["tiles"] == second["tiles"]
+    assert first["outputs"] == second["outputs"]
+
+    line = refused("--reproduce", record, "--labels", "MAP2", "--out", again, "--overwrite")
+    assert line == "--reproduce takes everything from the record; leave out --labels"
+    other = write_stack(tmp_path / "other.tif", seed=3)
+    line = refused(other, "--reproduce", record, "--overwrite")
+    assert "other.tif: is not what the record was made from (sha256" in line
+
+
+def test_what_differs_from_a_record_is_said(run, refused, stack, tmp_path):
+    assert run(stack)[0] == 0
+    record = tmp_path / "out" / "field.json"
+    made = json.loads(record.read_text())
+
+    def write(**changes):
+        (tmp_path / "changed.json").write_text(json.dumps(made | changes))
+        return "--reproduce", tmp_path / "changed.json", "--out", tmp_path / "again"
+
+    code, _, err = run(*write(versions=made["versions"] | {"jax": "0.0.1"}))
+    assert code == 0
+    assert "warning: jax was 0.0.1 and is" in err
+    outputs = made["outputs"] | {"sha256": {"median": "0" * 64}}
+    code, _, err = run(*write(outputs=outputs), "--overwrite")
+    assert code == 0
+    assert "field.ome.tif: differs from the image that" in err
+    # Records of earlier versions lack what only says more.
+    older = {"model": {k: v for k, v in made["model"].items() if k != "origin"}}
+    older["tiles"] = {name: made["tiles"][name] for name in ("count", "reads")}
+    older["outputs"] = {"images": made["outputs"]["images"]}
+    assert run(*write(**older), "--overwrite")[0] == 0
+
+    changed = write(model=made["model"] | {"sha256": "1" * 64})
+    assert "is not the record's model 'tiny' (sha256" in refused(*changed)
+    assert "setting 'sharpen' is not known" in refused(
+        *write(settings=made["settings"] | {"sharpen": True})
+    )
+    assert "is no record of isl predict" in refused(*write(made_by="another program"))
+    for text, line in (("{", "is no record of isl predict"), ("[]", "is no record")):
+        (tmp_path / "bad.json").write_text(text)
+        assert line in refused("--reproduce", tmp_path / "bad.json")
+    assert "cannot be read" in refused("--reproduce", tmp_path / "nothing.json")
+    stack.unlink()
+    assert "there is no such file" in refused("--reproduce", record, "--overwrite")
+
+
+def test_an_input_that_changes_during_the_run(run, stack, tmp_path, monkeypatch):
+    def written_on(path):
+        with stack.open("ab") as file:
+            file.write(b"more planes")
+        return content_hash(path)
+
+    monkeypatch.setattr("isl.labeling.steady.content_hash", written_on)
+    code, out, err = run(stack)
+    assert (code, out) == (2, "")
+    assert err == f"{stack}: changed while it was read; predict it again when it is written\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_tells_memory_disk_and_time(run, stack, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    second = write_stack(tmp_path / "second.tif", size=(30, 24), seed=5)
+    words = [stack, second, "--statistics", "mean,entropy", "--dtype", "float32"]
+    _, out, _ = run(*words, "--dry-run")
+    assert "in all 2 fields, 2 tiles, 0.0012 megapixels of output" in out
+    # 50 rows of 24 pixels, 2 labels, 2 statistics, 4 bytes.
+    assert f"disk: at most {50 * 24 * 2 * 2 * 4 / 1024:.3g} KiB of images" in out
+    assert "memory: at most 0.6" in out
+    assert "time: not known; no run of this model on cpu was finished here before" in out
+    assert run(*words)[0] == 0
+    _, out, _ = run(*words, "--dry-run", "--overwrite")
+    assert "time: about " in out
+    monkeypatch.setattr("isl.commands.dry_run._free_disk", lambda _: 100)
+    _, out, _ = run(*words, "--dry-run", "--overwrite")
+    assert "100 bytes are free\n  warning: " in out
+    assert "may become full" in out
+    (tmp_path / "cache" / "isl" / "speeds.json").write_text("[1")
+    assert "time: not known" in run(*words, "--dry-run", "--overwrite")[1]
 
 
 def test_a_dry_run_writes_nothing_and_says_what_is_wrong(run, refused, stack, tmp_path):

@@ -315,8 +315,4 @@ def _seen(contenders: Sequence[Contender], ground: Ground) -> Mapping[str, tuple
 
 def _title(contenders: Sequence[Contender], ground: Ground) -> str:
     names = ", ".join(contender.name for contender in contenders)
-    fields, groups = len(ground.fields), len(ground.groups)
-    return (
-        f"{names} on {fields} field{'' if fields == 1 else 's'} of {groups} "
-        f"group{'' if groups == 1 else 's'}"
-    )
+    return f"{names} on {ground.extent}"

@@ -23,8 +23,8 @@ def _calibration(findings: Findings, judged: list[LabelScores]) -> list[Block]:
     blocks = [
         heading("Calibration"),
         paragraph(
-            "Of distributions that mean what they say, 90 % of the true intensities lie in the "
-            "central 90 % interval. Fewer: the model is surer than it should be."
+            "Of distributions that mean what they say, 90\u00a0% of the true intensities lie in "
+            "the central 90\u00a0% interval. Fewer: the model is surer than it should be."
         ),
         table(
             ("Label", "Model", *(whole(f"{level:.0%}") for level in _LEVELS), "Width of 90%"),
@@ -96,17 +96,16 @@ def _ranges(summary: DistributionSummary) -> list[Block]:
 
 
 def _abstention(findings: Findings) -> list[Block]:
-    blocks = [
+    labels = {
+        label: scores
+        for label in findings.ground.labels
+        if (scores := some(findings.of_label(label), lambda each: each.risk))
+    }
+    return [
         heading("Abstention"),
         paragraph(
             "Where the pixels with the widest intervals are left out, the error of the others "
             "should fall."
         ),
+        figure(draw_risk(labels), alt="Error of what is kept, by label", wide=len(labels) > 1),
     ]
-    for label in findings.ground.labels:
-        scores = some(findings.of_label(label), lambda each: each.risk)
-        if scores:
-            blocks.append(
-                figure(draw_risk(scores), alt=f"{label}: error of what is kept", caption=f"{label}")
-            )
-    return blocks

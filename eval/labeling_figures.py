@@ -1,6 +1,6 @@
 """Pictures of a labeling evaluation: calibration, frequencies, abstention, sizes, and fields."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -44,46 +44,49 @@ def draw_calibration(scores: Sequence[LabelScores]) -> bytes:
     return png(figure)
 
 
-def draw_risk(scores: Sequence[LabelScores]) -> bytes:
-    """The error of what is kept where the least certain pixels are left out."""
-    figure, axes = _panel()
-    for index, each in enumerate(scores):
-        assert each.risk is not None
-        kept, risk = each.risk.coverage, each.risk.risk
-        axes.plot(kept, risk, color=color(index), linewidth=2, label=each.contender)
-    axes.set(
-        xlabel="share of the pixels that is kept, the surest first",
-        ylabel="mean absolute error of these",
-        xlim=(0, 1.01),
-    )
-    axes.set_ylim(bottom=0)
-    axes.legend(loc="upper left", frameon=False)
+def draw_risk(labels: Mapping[str, Sequence[LabelScores]]) -> bytes:
+    """The error of what is kept where the least certain pixels are left out, a panel a label."""
+    figure, panels = _panels(labels)
+    for axes, scores in zip(panels, labels.values(), strict=True):
+        for index, each in enumerate(scores):
+            assert each.risk is not None
+            kept, risk = each.risk.coverage, each.risk.risk
+            axes.plot(kept, risk, color=color(index), linewidth=2, label=each.contender)
+        axes.set(xlabel="share of the pixels that is kept", xlim=(0, 1.01))
+        axes.set_ylim(bottom=0)
+    panels[0].set_ylabel("mean absolute error of these")
+    panels[0].legend(loc="upper left", frameon=False)
     return png(figure)
 
 
-def draw_spectral(scores: Sequence[LabelScores]) -> bytes:
-    """Correlation by spatial frequency: the mean of the fields, and each of them faintly."""
-    figure, axes = _panel()
-    bands = scores[0].fields[0].spectral
-    sized = all(f.spectral[0].high_per_um is not None for each in scores for f in each.fields)
-    axes.axhline(0, color=LINE, linewidth=1)
-    for index, each in enumerate(scores):
-        curves = np.array([[_nan(b.correlation) for b in f.spectral] for f in each.fields])
-        middle = np.array([(b.low + b.high) / 2 for b in bands])
-        if sized:
-            middle = np.array([_middle_per_um(b.low_per_um, b.high_per_um) for b in bands])
-        if len(curves) > 1:
-            axes.plot(middle, curves.T, color=color(index), linewidth=0.6, alpha=0.3)
-        mean = [_mean(column) for column in curves.T]
-        axes.plot(middle, mean, color=color(index), linewidth=2, marker="o", label=each.contender)
-    axes.set(
-        xlabel="cycles per um" if sized else "cycles per pixel",
-        ylabel="correlation within the band",
-        ylim=(-0.25, 1),
-    )
-    axes.set_xlim(left=0)
-    axes.legend(loc="upper right", frameon=False)
+def draw_spectral(labels: Mapping[str, Sequence[LabelScores]]) -> bytes:
+    """Correlation by spatial frequency: the mean of the fields, each of them faintly."""
+    figure, panels = _panels(labels)
+    fields = [field for scores in labels.values() for each in scores for field in each.fields]
+    sized = all(band.high_per_um is not None for field in fields for band in field.spectral)
+    for axes, scores in zip(panels, labels.values(), strict=True):
+        axes.axhline(0, color=LINE, linewidth=1)
+        for index, each in enumerate(scores):
+            _draw_bands(axes, each, sized, color(index))
+        axes.set(xlabel="cycles per um" if sized else "cycles per pixel", ylim=(-0.25, 1))
+        axes.set_xlim(left=0)
+    panels[0].set_ylabel("correlation within the band")
+    panels[0].legend(loc="upper right", frameon=False)
     return png(figure)
+
+
+def _draw_bands(axes: Axes, each: LabelScores, sized: bool, ink: str) -> None:
+    curves = np.array([[_nan(b.correlation) for b in f.spectral] for f in each.fields])
+    middle = np.array(
+        [
+            (_nan(b.low_per_um) + _nan(b.high_per_um)) / 2 if sized else (b.low + b.high) / 2
+            for b in each.fields[0].spectral
+        ]
+    )
+    if len(curves) > 1:
+        axes.plot(middle, curves.T, color=ink, linewidth=0.6, alpha=0.3)
+    mean = [_mean(column) for column in curves.T]
+    axes.plot(middle, mean, color=ink, linewidth=2, marker="o", label=each.contender)
 
 
 def draw_sizes(each: LabelScores) -> bytes:
@@ -128,6 +131,19 @@ def _panel() -> tuple[Figure, Axes]:
     return figure, clean(figure.add_subplot())
 
 
+def _panels(labels: Mapping[str, Sequence[LabelScores]]) -> tuple[Figure, list[Axes]]:
+    """A panel for each label, three in a row."""
+    columns = min(3, len(labels))
+    rows = -(-len(labels) // columns)
+    figure = Figure(figsize=(3.5 * max(columns, 2), 3.3 * rows), dpi=DPI, layout="constrained")
+    panels = []
+    for number, label in enumerate(labels, 1):
+        axes = clean(figure.add_subplot(rows, max(columns, 2), number))
+        axes.set_title(label, fontsize=10, loc="left")
+        panels.append(axes)
+    return figure, panels
+
+
 def _nan(value: float | None) -> float:
     return float("nan") if value is None else value
 
@@ -135,9 +151,3 @@ def _nan(value: float | None) -> float:
 def _mean(values: np.ndarray) -> float:
     defined = values[np.isfinite(values)]
     return float(defined.mean()) if defined.size else float("nan")
-
-
-def _middle_per_um(low: float | None, high: float | None) -> float:
-    assert low is not None
-    assert high is not None
-    return (low + high) / 2

@@ -88,6 +88,15 @@ class Ground:
         """Every group once."""
         return tuple(dict.fromkeys(field.group for field in self.fields))
 
+    @property
+    def extent(self) -> str:
+        """How much there is, in words."""
+        fields, groups = len(self.fields), len(self.groups)
+        return (
+            f"{fields} field{'' if fields == 1 else 's'} of {groups} "
+            f"group{'' if groups == 1 else 's'}"
+        )
+
     def groups_of(self, label: str) -> tuple[str, ...]:
         """Groups in which a label was measured."""
         return tuple(dict.fromkeys(field.group for field in self.fields if field.pixels.get(label)))

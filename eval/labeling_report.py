@@ -125,10 +125,7 @@ def _ground(findings: Findings) -> list[Block]:
     side = "every side of the splits" if ground.split is None else f"split '{ground.split}'"
     return [
         heading("Ground"),
-        paragraph(
-            f"{len(ground.fields)} fields of {len(ground.groups)} groups; {side}. Only pixels "
-            "where a label was measured count."
-        ),
+        paragraph(f"{ground.extent}; {side}. Only pixels where a label was measured count."),
         table(("Label", "Groups", "Fields", "Pixels"), rows),
         folded("Groups and their fields", [table(("Group", "Fields", "Names"), groups)]),
         *([bullets(list(ground.notes))] if ground.notes else []),
@@ -180,8 +177,8 @@ def _figures(findings: Findings) -> list[Block]:
 def _figure(each: LabelScores, name: str) -> Cell:
     value = each.figures[name]
     if value.estimate is None:
-        of_distribution = name not in ("pearson", "foreground_pearson", "nrmse", "ssim", "psnr")
-        return "" if each.contender == BASELINE or of_distribution else "undefined"
+        of_image = name in ("pearson", "foreground_pearson", "nrmse", "ssim", "psnr")
+        return "undefined" if of_image else ""
     if name.startswith("coverage"):
         return _share(value)
     return interval_cell(value, _DIGITS.get(name, 3))
@@ -196,8 +193,6 @@ def _share(value: Interval) -> str:
 
 
 def _sampled(each: LabelScores) -> Cell:
-    if each.contender == BASELINE:
-        return ""
     return "undefined" if each.pearson_sampled is None else number_cell(each.pearson_sampled)
 
 
@@ -273,22 +268,20 @@ def _heat_maps(findings: Findings) -> list[Block]:
 
 
 def _frequencies(findings: Findings) -> list[Block]:
-    blocks = [
+    labels = {
+        label: some(findings.of_label(label), lambda each: each.fields[0].spectral)
+        for label in findings.ground.labels
+    }
+    return [
         heading("Frequencies"),
         paragraph(
             "Correlation of the two images within bands of spatial frequency, coarse to the left: "
             "how fine the detail is that a prediction still has right. Faint lines are fields."
         ),
+        figure(
+            draw_spectral(labels), alt="Correlation by frequency, by label", wide=len(labels) > 1
+        ),
     ]
-    for label in findings.ground.labels:
-        scores = some(findings.of_label(label), lambda each: each.fields[0].spectral)
-        if scores:
-            blocks.append(
-                figure(
-                    draw_spectral(scores), alt=f"{label}: correlation by frequency", caption=label
-                )
-            )
-    return blocks
 
 
 def _fields(findings: Findings) -> list[Block]:

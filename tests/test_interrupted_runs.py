@@ -233,3 +233,30 @@ def test_a_worker_that_dies_has_its_fields_done_again(words, uninterrupted, tmp_
     assert images(out) == uninterrupted
     assert sorted(done(out)) == list(FIELDS)
     assert not list(out.glob(".isl-*"))
+
+
+# A scheduler with a worker in this process, as one that runs elsewhere is seen by its address.
+SCHEDULER = """
+import os, sys
+import isl.commands.cluster as cluster
+from isl.cli import main
+cluster._PATIENCE = 1
+out, *words = sys.argv[1:]
+for address in ("tcp://127.0.0.1:9", "nonsense://x"):
+    code = main([*words, "--out", out, "--scheduler", address])
+    assert code == 2 and not os.path.exists(out), code
+from distributed import LocalCluster
+with LocalCluster(n_workers=1, processes=False, dashboard_address=None, protocol="tcp") as there:
+    sys.exit(main([*words, "--out", out, "--scheduler", there.scheduler_address]))
+"""
+
+
+def test_a_running_scheduler_and_one_that_is_not_there(words, uninterrupted, tmp_path):
+    out = tmp_path / "out"
+    ran = running(SCHEDULER, str(out), *words)
+    assert ran.returncode == 0, ran.stderr
+    gone, wrong, *done_lines = ran.stderr.splitlines()
+    assert gone.startswith("--scheduler tcp://127.0.0.1:9: no scheduler answers there (")
+    assert wrong.startswith("--scheduler nonsense://x: no scheduler answers there (")
+    assert [": done (" in line for line in done_lines] == [True] * len(FIELDS)
+    assert images(out) == uninterrupted

@@ -30,7 +30,8 @@ from isl.labeling.memory import GIB, memory_budget
 from isl.labeling.mixture import AnyModel, load_models, model_names, read_models_config
 from isl.labeling.model import ModelConfig
 from isl.labeling.options import Options, check_options
-from isl.labeling.outputs import FORMATS, PIXEL_TYPES, check_copy, check_files, files_of
+from isl.labeling.output_checks import check_copy, check_files
+from isl.labeling.outputs import FORMATS, PIXEL_TYPES, files_of
 from isl.labeling.provenance import Call, content_hash, is_done
 from isl.model_folder import bundled_models, model_directory
 

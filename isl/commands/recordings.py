@@ -17,7 +17,8 @@ from isl.errors import InputError
 from isl.imaging.files import written_whole
 from isl.imaging.tiff import write_ome_tiff
 from isl.labeling.model import Model
-from isl.labeling.outputs import FieldFiles, check_files, written_together
+from isl.labeling.output_checks import check_files
+from isl.labeling.outputs import FieldFiles, written_together
 from isl.labeling.provenance import as_text, content_hash
 from isl.polarity.assess import EZRIN_STATISTICS, Assessment, OnsetModel, assess
 from isl.polarity.embryo_page import EmbryoPictures, embryo_page

@@ -20,7 +20,8 @@ from isl.imaging.image import FluorescenceImage, Movie, ZStack
 from isl.imaging.preview import Panel, write_preview
 from isl.imaging.read import find_inputs, read_transmitted
 from isl.imaging.tiff import write_ome_tiff
-from isl.labeling.outputs import FieldFiles, check_files, written_together
+from isl.labeling.output_checks import check_files
+from isl.labeling.outputs import FieldFiles, written_together
 from isl.labeling.provenance import as_text, content_hash, versions
 from isl.polarity.focus import fuse_movie
 from isl.polarity.wavelet import LEVELS

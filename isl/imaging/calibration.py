@@ -47,11 +47,7 @@ class Calibration:
 
 def from_ome(xml: str) -> Calibration:
     """Reads OME-XML (the first image's Pixels element); broken XML says nothing."""
-    try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError:
-        return Calibration()
-    pixels = root.find(".//{*}Pixels")
+    pixels = _ome_pixels(xml)
     if pixels is None:
         return Calibration()
 
@@ -68,6 +64,30 @@ def from_ome(xml: str) -> Calibration:
         ),
         stage=_ome_stage(pixels),
     )
+
+
+def channels_in_ome(xml: str) -> tuple[int, int] | None:
+    """How many channels OME-XML describes one by one, and how many it says there are.
+
+    None where it describes none, or is broken. A channel of several samples (colors) counts as so
+    many.
+    """
+    pixels = _ome_pixels(xml)
+    if pixels is None:
+        return None
+    channels = pixels.findall("{*}Channel")
+    try:
+        described = sum(int(channel.get("SamplesPerPixel", "1")) for channel in channels)
+        return (described, int(pixels.get("SizeC", ""))) if channels else None
+    except ValueError:
+        return None
+
+
+def _ome_pixels(xml: str) -> ElementTree.Element | None:
+    try:
+        return ElementTree.fromstring(xml).find(".//{*}Pixels")
+    except ElementTree.ParseError:
+        return None
 
 
 def from_imagej(

@@ -16,6 +16,7 @@ import tifffile
 from isl.errors import InputError
 from isl.imaging.calibration import (
     Calibration,
+    channels_in_ome,
     from_imagej,
     from_micromanager,
     from_ome,
@@ -36,6 +37,8 @@ _BOUNDED_COMPRESSIONS = (
 # A page or tag beyond the end of the file is only logged, and the rest read as if it were all.
 _LOST_PAGES = re.compile(r"invalid.*offset|corrupted tag list|failed to reshape")
 _RESOLUTION_UNITS = {2: "inch", 3: "cm"}
+# OME-XML begins within so many letters of a description.
+_OME_WITHIN = 1000
 # Micro-Manager's JSON of one plane.
 _MICROMANAGER_TAG = 51123
 
@@ -81,6 +84,8 @@ def opened_tiff(path: Path, *, axes: str | None = None) -> Iterator[TiffHeader]:
     try:
         with messages_of_tifffile(complaints), tifffile.TiffFile(path) as tiff:
             series = only_series(tiff, path)
+            if wanted is None:
+                _check_description(tiff, series, path)
             order = _axes_of(series, wanted, path)
             _check_pixels(series, path)
             pages = _complete_pages(series, path, complaints)
@@ -199,6 +204,39 @@ def _axes_of(series: tifffile.TiffPageSeries, wanted: str | None, path: Path) ->
         f"{path}: does not say what its {len(series.shape)} dimensions are ({shape}); give --axes, "
         "e.g. --axes TZYX"
     )
+
+
+def _check_description(
+    tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path
+) -> None:
+    """Refuses OME-XML that is damaged, or says something else than the pages.
+
+    Planes would be taken for channels, or left out, without anyone noticing.
+    """
+    problem = None
+    if series.kind != "ome":
+        if len(series.shape) > 2 and "<OME" in tiff.pages.first.description[:_OME_WITHIN]:
+            problem = "is damaged, or contradicts its pages"
+    elif tiff.ome_metadata and (said := channels_in_ome(tiff.ome_metadata)) is not None:
+        described, size = said
+        if described != size:
+            problem = f"describes {described} channels, and says that there are {size}"
+    if problem is None and series.kind == "ome":
+        named = {page.index for page in series.pages if page and page.parent is tiff}
+        unnamed = [p for p in range(len(tiff.pages)) if p not in named]
+        whole = [p for p in unnamed if not _page(tiff, p).is_reduced]
+        if whole:
+            problem = f"names {len(named)} of its {len(named) + len(whole)} planes"
+    if problem is not None:
+        raise InputError(
+            f"{path}: its OME-XML {problem}; export it again, or give --axes, e.g. --axes ZYX"
+        )
+
+
+def _page(tiff: tifffile.TiffFile, index: int) -> tifffile.TiffPage:
+    """A page with its tags, which tifffile leaves out of all but the first."""
+    page = tiff.pages[index]
+    return page if isinstance(page, tifffile.TiffPage) else page.aspage()
 
 
 def _check_pixels(series: tifffile.TiffPageSeries, path: Path) -> None:

@@ -119,7 +119,7 @@ def test_dependencies_are_what_is_imported():
             project["dependencies"],
             [
                 r
-                for name in ("gpu", "formats", "cluster")
+                for name in ("gpu", "formats", "cluster", "compare", "search")
                 for r in project["optional-dependencies"][name]
             ],
         )

@@ -49,8 +49,8 @@ def predict(
     stitch: Annotated[
         str,
         typer.Option(
-            help="dense, or exact: what the published code's patches give (towers only, 4 times "
-            "the work)."
+            help="dense, or exact: what the published code's patches give (towers only, about 2.5 "
+            "times the work)."
         ),
     ] = "dense",
     border: Annotated[

@@ -157,6 +157,8 @@ def predict(
     from isl.labeling.bins import STATISTICS
     from isl.labeling.contract import parse_planes
 
+    if not inputs and reproduce is None:
+        raise InputError("no INPUT: name image files, or folders of them")
     if pixel_size is not None and not 0 < pixel_size < float("inf"):
         raise InputError(f"--pixel-size {pixel_size:g}: expected micrometres above 0")
     request = Request(
@@ -192,8 +194,6 @@ def predict(
         from isl.commands import reproduce as again
 
         code = again.reproduce(reproduce, request)
-    elif not inputs:
-        raise InputError("isl predict: no INPUT (name image files, or folders of them)")
     else:
         code = predict_fields(request)
     if code:

@@ -13,6 +13,8 @@ FARTHEST = 2.0
 """Pixels; images that lie farther apart are warned of."""
 # How much better images must agree once shifted: a poor prediction correlates as well anywhere.
 _GAIN = 0.02
+# And how well: of images that agree nowhere, the summit of their cross-correlation is chance.
+_LEAST = 0.3
 
 
 def misregistration(
@@ -30,7 +32,7 @@ def misregistration(
 
     Returns:
         Rows and columns; None where the images are no farther apart than `FARTHEST`, or no shift
-        makes them agree better.
+        makes them agree, and better.
     """
     pair = checked_pair(true, predicted, mask)
     top, bottom, left, right = largest_rectangle(pair.mask)
@@ -48,6 +50,6 @@ def misregistration(
     shifted = ndimage.shift(images[1], (rows, columns), order=1, mode="constant", cval=np.nan)
     both = np.isfinite(shifted)
     after = correlation(images[0][both], shifted[both])
-    if after is None or after < before + _GAIN:
+    if after is None or after < max(before + _GAIN, _LEAST):
         return None
     return rows, columns

@@ -34,9 +34,9 @@ def test_only_what_counts_is_looked_at():
     assert misregistration(true, predicted, mask) == pytest.approx((6, 0), abs=0.3)
 
 
-def test_a_poor_prediction_is_not_called_unregistered():
-    rng = np.random.default_rng(3)
-    noise = rng.random(ALL.shape)
+@pytest.mark.parametrize("seed", range(6))
+def test_a_poor_prediction_is_not_called_unregistered(seed):
+    noise = np.random.default_rng(seed).random(ALL.shape)
     assert misregistration(blobs(1, ALL.shape), noise, ALL) is None
 
 

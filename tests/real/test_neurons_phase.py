@@ -38,6 +38,7 @@ def test_files_are_named_and_shaped_as_promised(predicted: Path) -> None:
         "condition_b_A4.standard_deviation.ome.tif",
         "condition_b_A4.preview.png",
         "condition_b_A4.json",
+        "isl-run.jsonl",
     }
     image = read_fluorescence(predicted / "condition_b_A4.ome.tif")
     assert image.labels == tuple(LEAST)

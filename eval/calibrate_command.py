@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from isl.commands.parameters import Device
 from isl.errors import InputError, unknown
 
 
@@ -28,7 +29,7 @@ def calibrate(
         bool,
         typer.Option("--allow-seen", help="Take ground of groups that the model learned from."),
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Fits how sure a model is: copies it with a temperature for every label, and says what for."""
     from isl.dataset import SPLITS, load_manifest

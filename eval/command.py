@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from isl.commands.parameters import Device
 from isl.config import parse, read_toml
 from isl.devices import use_device
 from isl.errors import InputError, unknown
@@ -30,7 +31,7 @@ def evaluate(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the file."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Judges models on ground they never saw, as a TOML file says, and leaves a report in OUT."""
     overrides = list(set_ or ())

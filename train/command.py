@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isl.commands.parameters import Device
 from isl.config import load_toml, parse, read_toml
 from isl.devices import use_device
 from isl.errors import InputError, unknown
@@ -27,7 +28,7 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the experiment."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    device: Device = "auto",
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that prepare batches; 0: threads.")
     ] = None,

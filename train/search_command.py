@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from isl.commands.parameters import Device
 from isl.devices import use_device
 from isl.errors import InputError
 
@@ -22,7 +23,7 @@ def search(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the file."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Searches hyperparameters of an experiment, as a TOML file says.
 

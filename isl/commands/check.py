@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from isl.errors import InputError
+from isl.commands.parameters import (
+    AllowMismatch,
+    Axes,
+    Channel,
+    Device,
+    LabelNames,
+    Overwrite,
+    PixelSize,
+)
 
 
 def check(
@@ -28,36 +36,19 @@ def check(
     everything: Annotated[
         bool, typer.Option("--all", help="The whole image, not only its middle.")
     ] = False,
-    labels: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Labels to predict; all by default.")
-    ] = None,
+    labels: LabelNames = None,
     symmetries: Annotated[
         bool, typer.Option("--symmetries", help="Predict as isl predict --symmetries does.")
     ] = False,
-    axes: Annotated[
-        str | None,
-        typer.Option(help="What a TIFF's dimensions are, where it does not say, e.g. ZYX."),
-    ] = None,
-    channel: Annotated[
-        str | None, typer.Option(help="The transmitted-light channel, where there are several.")
-    ] = None,
+    axes: Axes = None,
+    channel: Channel = None,
     planes: Annotated[
         str | None, typer.Option(metavar="LIST|interpolate", help="As for isl predict.")
     ] = None,
-    pixel_size: Annotated[
-        float | None,
-        typer.Option(metavar="UM", help="Pixel size in micrometres, whatever the file says."),
-    ] = None,
-    allow_mismatch: Annotated[
-        bool,
-        typer.Option(
-            "--allow-mismatch", help="Warn where an image is known not to fit, and go on."
-        ),
-    ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a result that exists.")
-    ] = False,
+    pixel_size: PixelSize = None,
+    allow_mismatch: AllowMismatch = False,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
 ) -> None:
     """Predicts an image in other tiles, moved and turned, and says what that changes.
 
@@ -66,8 +57,6 @@ def check(
     from isl.commands.check_image import Request, check_image
     from isl.labeling.contract import parse_planes
 
-    if pixel_size is not None and not 0 < pixel_size < float("inf"):
-        raise InputError(f"--pixel-size {pixel_size:g}: expected micrometres above 0")
     code = check_image(
         Request(
             model=model,

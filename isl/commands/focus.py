@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from isl.commands.parameters import Axes, Channel, Device, Overwrite
+
 
 def focus(
     inputs: Annotated[
@@ -15,17 +17,10 @@ def focus(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
-    axes: Annotated[
-        str | None,
-        typer.Option(help="What a TIFF's dimensions are, where it does not say, e.g. TZYX."),
-    ] = None,
-    channel: Annotated[
-        str | None, typer.Option(help="The transmitted-light channel, where there are several.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that exist.")
-    ] = False,
+    axes: Axes = None,
+    channel: Channel = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
 ) -> None:
     """Fuses z-stacks, and movies frame by frame, to one all-in-focus image and its depth.
 

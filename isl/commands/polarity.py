@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from isl.commands.parameters import Axes, Channel, Device, Overwrite
 from isl.errors import InputError, unknown
 
 
@@ -44,17 +45,10 @@ def polarity(
             "single change; as the model says by default.",
         ),
     ] = None,
-    axes: Annotated[
-        str | None,
-        typer.Option(help="What a TIFF's dimensions are, where it does not say, e.g. TZYX."),
-    ] = None,
-    channel: Annotated[
-        str | None, typer.Option(help="The transmitted-light channel, where there are several.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that exist.")
-    ] = False,
+    axes: Axes = None,
+    channel: Channel = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep embryos that are done, made in the same way.")
     ] = False,

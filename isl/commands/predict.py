@@ -5,6 +5,15 @@ from typing import Annotated
 
 import typer
 
+from isl.commands.parameters import (
+    AllowMismatch,
+    Axes,
+    Channel,
+    Device,
+    LabelNames,
+    Overwrite,
+    PixelSize,
+)
 from isl.errors import InputError
 
 
@@ -34,9 +43,7 @@ def predict(
             "several have their distributions averaged.",
         ),
     ] = None,
-    labels: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Labels to predict; all by default.")
-    ] = None,
+    labels: LabelNames = None,
     statistics: Annotated[
         str,
         typer.Option(
@@ -83,13 +90,8 @@ def predict(
             help="What pixels may take, however large the image; half of what is free by default.",
         ),
     ] = None,
-    axes: Annotated[
-        str | None,
-        typer.Option(help="What a TIFF's dimensions are, where it does not say, e.g. ZYX."),
-    ] = None,
-    channel: Annotated[
-        str | None, typer.Option(help="The transmitted-light channel, where there are several.")
-    ] = None,
+    axes: Axes = None,
+    channel: Channel = None,
     planes: Annotated[
         str | None,
         typer.Option(
@@ -98,26 +100,18 @@ def predict(
             "the model's lie. By default those whose z step fits, or all.",
         ),
     ] = None,
-    pixel_size: Annotated[
-        float | None,
-        typer.Option(metavar="UM", help="Pixel size in micrometres, whatever the file says."),
-    ] = None,
+    pixel_size: PixelSize = None,
     resample: Annotated[
         bool,
         typer.Option("--resample", help="Predict at the model's pixel size, return the input's."),
     ] = False,
-    allow_mismatch: Annotated[
-        bool,
-        typer.Option(
-            "--allow-mismatch", help="Warn where an image is known not to fit, and go on."
-        ),
-    ] = False,
+    allow_mismatch: AllowMismatch = False,
     symmetries: Annotated[
         bool,
         typer.Option(
             "--symmetries",
             help="Average the distributions of the image turned and flipped in all eight ways; "
-            "eight times the work.",
+            "about seven times the work.",
         ),
     ] = False,
     renormalize: Annotated[
@@ -127,13 +121,11 @@ def predict(
             help="Bring predicted intensities to the training images' mean and deviation.",
         ),
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    device: Device = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done; compute and write nothing.")
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that exist.")
-    ] = False,
+    overwrite: Overwrite = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip fields that are done, made in the same way.")
     ] = False,
@@ -159,8 +151,6 @@ def predict(
 
     if not inputs and reproduce is None:
         raise InputError("no INPUT: name image files, or folders of them")
-    if pixel_size is not None and not 0 < pixel_size < float("inf"):
-        raise InputError(f"--pixel-size {pixel_size:g}: expected micrometres above 0")
     request = Request(
         inputs=tuple(inputs or ()),
         out=_folder(out, into),

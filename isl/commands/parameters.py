@@ -1,0 +1,39 @@
+"""Options that several commands share, as typer reads them from annotations."""
+
+from typing import Annotated
+
+import typer
+
+from isl.errors import InputError
+
+
+def _above_zero(value: float | None) -> float | None:
+    if value is not None and not 0 < value < float("inf"):
+        raise InputError(f"--pixel-size {value:g}: expected micrometres above 0")
+    return value
+
+
+Axes = Annotated[
+    str | None,
+    typer.Option(help="What a TIFF's dimensions are, where it does not say, e.g. ZYX or TZYX."),
+]
+Channel = Annotated[
+    str | None, typer.Option(help="The transmitted-light channel, where there are several.")
+]
+PixelSize = Annotated[
+    float | None,
+    typer.Option(
+        metavar="UM",
+        callback=_above_zero,
+        help="Pixel size in micrometres, whatever the file says.",
+    ),
+]
+AllowMismatch = Annotated[
+    bool,
+    typer.Option("--allow-mismatch", help="Warn where an image is known not to fit, and go on."),
+]
+LabelNames = Annotated[
+    str | None, typer.Option(metavar="A,B", help="Labels to predict; all by default.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]

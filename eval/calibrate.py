@@ -21,7 +21,7 @@ from isl.labeling.temperature import fit_temperature
 from isl.labeling.tiling import plan_tiles
 from isl.timelapse import Split
 
-from .distributions import LEVELS, DistributionFigures, DistributionSummary
+from .metrics.distributions import LEVELS, DistributionFigures, DistributionSummary
 
 # Of every label, over all fields: some 60 MB, and far more than a temperature needs.
 _PIXELS = 60_000

@@ -14,9 +14,9 @@ from isl.devices import use_device
 from isl.errors import InputError, unknown
 
 TASKS: Mapping[str, str] = {
-    "polarity": "isl_eval.polarity:evaluate_polarity",
-    "labeling": "isl_eval.labeling:evaluate_labeling",
-    "comparison": "isl_eval.study:compare_variants",
+    "polarity": "isl_eval.polarity.evaluation:evaluate_polarity",
+    "labeling": "isl_eval.labeling.evaluation:evaluate_labeling",
+    "comparison": "isl_eval.study.comparison:compare_variants",
 }
 """Where each task is judged: a module, and in it a function of the configuration's file, its
 overrides and the folder for results."""

@@ -13,10 +13,10 @@ from isl.networks import count_parameters
 from isl.polarity.classifier import abstract_classifier
 from isl.polarity.model import channels_of
 from isl.preprocess.config import PreprocessConfig
-from isl_eval.labeling_config import LabelingEvaluation
-from isl_eval.polarity_config import PolarityEvaluation
-from isl_eval.study_config import StudyConfig
-from isl_eval.study_runs import Workbench
+from isl_eval.labeling.config import LabelingEvaluation
+from isl_eval.polarity.config import PolarityEvaluation
+from isl_eval.study.config import StudyConfig
+from isl_eval.study.runs import Workbench
 from isl_train.labeling_config import LabelingConfig
 from isl_train.polarity_config import PolarityExperiment
 from isl_train.search import search_space_fits

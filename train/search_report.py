@@ -1,6 +1,5 @@
 """What a search leaves to look at: a table of its trials, and a page with a picture of each key."""
 
-import csv
 import io
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from isl.imaging.files import written_whole
+from isl.records import as_csv
 from isl.report import Block, Cell, figure, heading, page, paragraph, table
 
 from .search_config import SearchConfig
@@ -26,15 +26,17 @@ def write_results(study: Any, config: SearchConfig, metric: str, workdir: Path) 
         workdir: The search's folder.
     """
     rows = _rows(study, config)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["trial", "state", metric, *config.space], lineterminator="\n")
-    writer.writeheader()
-    for trial, state, value, params in rows:
-        shown = {key: params.get(key, "") for key in config.space}
-        value_text = "" if value is None else f"{value:.6g}"
-        writer.writerow({"trial": trial, "state": state, metric: value_text, **shown})
+    trials = [
+        {
+            "trial": trial,
+            "state": state,
+            metric: "" if value is None else f"{value:.6g}",
+            **{key: params.get(key, "") for key in config.space},
+        }
+        for trial, state, value, params in rows
+    ]
     for name, content in (
-        ("trials.csv", text.getvalue()),
+        ("trials.csv", as_csv(["trial", "state", metric, *config.space], trials)),
         ("report.html", _page(study, config, metric, rows)),
     ):
         with written_whole(workdir / name, overwrite=True) as temporary:

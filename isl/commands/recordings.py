@@ -31,7 +31,6 @@ from isl.polarity.outputs import (
     FRAME_COLUMNS,
     ONSET_COLUMNS,
     OVERLAYS,
-    as_csv,
     ezrin_image,
     files_of,
     frame_rows,
@@ -42,6 +41,7 @@ from isl.polarity.outputs import (
 )
 from isl.polarity.overlays import draw_overlays
 from isl.polarity.recording import read_recording
+from isl.records import as_csv
 
 MEASURED = "measured"
 ONSETS, FRAMES, REPORT = "onsets.csv", "frames.csv", "report.html"

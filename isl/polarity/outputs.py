@@ -5,10 +5,8 @@ alone, so that an embryo done before stands in a new table as it did in the old 
 counted from 0 in file order throughout, whether or not all of them were used.
 """
 
-import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -151,15 +149,6 @@ def frame_rows(made: Mapping[str, Any]) -> list[dict[str, str]]:
         }
         for frame in made["frames"]
     ]
-
-
-def as_csv(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
-    """A table as it is written."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def sentence(made: Mapping[str, Any]) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from isl_eval.polarity_crossval import Workshop
-from isl_eval.polarity_predictions import HeldOut
+from isl_eval.polarity.crossval import Workshop
+from isl_eval.polarity.predictions import HeldOut
 from isl_train.embryos import Embryo
 
 ONSETS = {"A": 3, "B": 5, "C": 6, "D": 4, "E": 7, "F": None}

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from isl_eval.bootstrap import bootstrap, bootstrap_difference, bootstrap_one
-from isl_eval.classification import accuracy, auc
+from isl_eval.polarity.classification import accuracy, auc
 
 
 def rng(seed=0):

@@ -7,9 +7,9 @@ import pytest
 from simulated_polarity import Recorder, make_embryos, write_dataset
 
 from isl import cli
-from isl_eval.polarity import plan_cross_validation
-from isl_eval.polarity_config import PolarityEvaluation
-from isl_eval.polarity_crossval import _train
+from isl_eval.polarity.config import PolarityEvaluation
+from isl_eval.polarity.crossval import _train
+from isl_eval.polarity.evaluation import plan_cross_validation
 
 FILES = {"arms.csv", "frames.csv", "onsets.csv", "metrics.json", "report.html", "settings.json"}
 
@@ -29,8 +29,10 @@ def run(config, monkeypatch, capsys):
         recorders.append(Recorder(plan.ezrin_folds, fail_at=fail_at[0]))
         return recorders[-1].workshop()
 
-    monkeypatch.setattr("isl_eval.polarity._real_workshop", workshop)
-    monkeypatch.setattr("isl_eval.polarity.polarity_page", lambda findings: findings.title)
+    monkeypatch.setattr("isl_eval.polarity.evaluation._real_workshop", workshop)
+    monkeypatch.setattr(
+        "isl_eval.polarity.evaluation.polarity_page", lambda findings: findings.title
+    )
 
     def call(*words, out="out", fail=0):
         fail_at[0] = fail
@@ -215,7 +217,7 @@ def test_an_ensemble_keeps_the_labeling_model_that_did_not_know_the_held_out(tmp
         (run / "model").mkdir(parents=True)
         return run / "model"
 
-    monkeypatch.setattr("isl_eval.polarity_crossval.train_ensemble", train_ensemble)
+    monkeypatch.setattr("isl_eval.polarity.crossval.train_ensemble", train_ensemble)
     labeling = tmp_path / "without_A"
     labeling.mkdir()
     (labeling / "card.md").write_text("knows not A", encoding="utf-8")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from isl_eval.bootstrap import bootstrap
-from isl_eval.classification import Confusion, confusion
-from isl_eval.comparison import two_proportions
-from isl_eval.onset import onset_table, summarize
+from isl_eval.polarity.classification import Confusion, confusion
+from isl_eval.polarity.comparison import two_proportions
+from isl_eval.polarity.onset import onset_table, summarize
 
 PUBLISHED = tomllib.loads(
     (Path(__file__).parents[1] / "golden" / "polarity_onset.toml").read_text(encoding="utf-8")

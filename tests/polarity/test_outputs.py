@@ -14,7 +14,6 @@ from isl.polarity.embryo_page import EmbryoPictures, embryo_page
 from isl.polarity.outputs import (
     FRAME_COLUMNS,
     ONSET_COLUMNS,
-    as_csv,
     duration,
     files_of,
     frame_rows,
@@ -23,6 +22,7 @@ from isl.polarity.outputs import (
     record,
     sentence,
 )
+from isl.records import as_csv
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""`isl eval` with task "labeling": models judged on ground they never saw."""

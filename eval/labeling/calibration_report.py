@@ -1,0 +1,111 @@
+"""Whether distributions mean what they say: the report on calibration and abstention."""
+
+from isl.report import Block, Cell, figure, folded, heading, paragraph, table
+
+from ..metrics.distributions import DistributionSummary, RangeSummary
+from ..report_cells import number_cell, whole
+from .figures import draw_calibration, draw_risk, some
+from .judge import LabelScores
+from .tables import Findings
+
+_LEVELS = (0.5, 0.8, 0.9, 0.95)
+
+
+def calibration_blocks(findings: Findings) -> list[Block]:
+    """Coverage, PIT and reliability of every label, then abstention; [] for images alone."""
+    judged = some(findings.judged, lambda each: each.distribution)
+    if not judged:
+        return []
+    return [*_calibration(findings, judged), *_abstention(findings)]
+
+
+def _calibration(findings: Findings, judged: list[LabelScores]) -> list[Block]:
+    blocks = [
+        heading("Calibration"),
+        paragraph(
+            "Of distributions that mean what they say, 90\u00a0% of the true intensities lie in "
+            "the central 90\u00a0% interval. Fewer: the model is surer than it should be."
+        ),
+        table(
+            ("Label", "Model", *(whole(f"{level:.0%}") for level in _LEVELS), "Width of 90%"),
+            [_row(each) for each in judged if each.distribution],
+            caption="Share of the true intensities within central intervals, in percent.",
+        ),
+    ]
+    for label in findings.ground.labels:
+        scores = some(findings.of_label(label), lambda each: each.distribution)
+        if not scores:
+            continue
+        blocks += [
+            heading(label, level=3),
+            figure(
+                draw_calibration(scores),
+                alt=f"{label}: observed beside nominal coverage, and PIT histogram",
+                caption="Left: on the diagonal intervals hold what they say. Right: even where "
+                "distributions are right, high at both ends where they are too narrow, in the "
+                "middle where they are too wide.",
+                wide=True,
+            ),
+        ]
+        for each in scores:
+            if each.distribution is not None:
+                ranges = _ranges(each.distribution)
+                blocks.append(folded(f"By intensity: {label}, {each.contender}", ranges))
+    return blocks
+
+
+def _row(each: LabelScores) -> list[Cell]:
+    assert each.distribution is not None
+    return [each.label, whole(each.contender), *_coverage(each.distribution)]
+
+
+def _coverage(part: DistributionSummary | RangeSummary) -> list[Cell]:
+    shares: list[Cell] = [
+        "" if part.coverage is None else f"{100 * part.coverage[level]:.1f}" for level in _LEVELS
+    ]
+    return [*shares, number_cell(part.sharpness)]
+
+
+def _ranges(summary: DistributionSummary) -> list[Block]:
+    columns = ("Intensity", "Pixels", "Cross-entropy", *(f"{level:.0%}" for level in _LEVELS))
+
+    def rows(parts: tuple[RangeSummary, ...]) -> list[list[Cell]]:
+        return [
+            [
+                f"{part.low:g} to {part.high:g}",
+                f"{part.pixels:,}",
+                number_cell(part.cross_entropy),
+                *_coverage(part),
+            ]
+            for part in parts
+        ]
+
+    return [
+        table(
+            (*columns, "Width of 90%"),
+            rows(summary.by_predicted_intensity),
+            caption="By the mean of the distribution: right ones keep what they say here.",
+        ),
+        table(
+            (*columns, "Width of 90%"),
+            rows(summary.by_true_intensity),
+            caption="By what was measured: even right ones do not, as pixels were chosen by their "
+            "outcome.",
+        ),
+    ]
+
+
+def _abstention(findings: Findings) -> list[Block]:
+    labels = {
+        label: scores
+        for label in findings.ground.labels
+        if (scores := some(findings.of_label(label), lambda each: each.risk))
+    }
+    return [
+        heading("Abstention"),
+        paragraph(
+            "Where the pixels with the widest intervals are left out, the error of the others "
+            "should fall."
+        ),
+        figure(draw_risk(labels), alt="Error of what is kept, by label", wide=len(labels) > 1),
+    ]

@@ -1,0 +1,116 @@
+"""The TOML of a labeling evaluation: which models, on which ground, judged how."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from isl.config import Config
+from isl.timelapse import Split
+
+from ..bootstrap import LEVEL, REPLICATES
+
+
+def _several(given: Any) -> Any:
+    return (given,) if isinstance(given, str) else given
+
+
+Members = Annotated[tuple[str, ...], pydantic.BeforeValidator(_several)]
+"""One model, or several that are mixed as distributions."""
+
+
+class AnnotatedPoints(Config):
+    """Points that people set into measured and predicted images, in place of segmented objects.
+
+    In paths, which are relative to the configuration's file, {field} stands for a field's name;
+    fields without a file were not annotated.
+
+    Attributes:
+        label: In whose images.
+        of: Whose predicted images the people saw, in words.
+        measured: By annotator, the CSV of points in a measured image; columns y, x (pixels) and,
+            if wanted, kind.
+        predicted: By annotator, the same of a predicted image.
+        diameter: Of the disc around a point, pixels.
+        exclude_edge: Whether discs that touch the image's edge are left out, as nuclei are.
+        mask: An image that is 0 where points are left out, such as where nuclei lie too densely.
+    """
+
+    label: str
+    of: str = ""
+    measured: Mapping[str, str] = pydantic.Field(min_length=1)
+    predicted: Mapping[str, str] = pydantic.Field(default_factory=dict)
+    diameter: float = pydantic.Field(ge=1)
+    exclude_edge: bool = True
+    mask: str | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _something_to_compare(self) -> "AnnotatedPoints":
+        strangers = set(self.predicted) - set(self.measured)
+        if strangers:
+            raise ValueError(
+                f"annotator '{min(strangers)}' of 'predicted' has no points in 'measured'"
+            )
+        if not self.predicted and len(self.measured) < 2:
+            raise ValueError("give 'predicted', or two annotators or more to compare")
+        return self
+
+
+class LabelingEvaluation(Config):
+    """What to judge, and on what.
+
+    Attributes:
+        description: What the evaluation is for.
+        model: Model folders relative to the configuration's file, or names of bundled models; a
+            list in the list is an ensemble, whose members' distributions are mixed.
+        predictions: Images that were predicted elsewhere, by the name they get in the report:
+            folders that hold NAME.ome.tif or NAME.tif for every field, as `isl predict` writes
+            them. They have no distributions, so only pictures are judged.
+        dataset: The manifest.
+        split: Only ground on this side of the manifest's splits; every side unless given.
+        leave_out: Groups that are not judged.
+        labels: What is judged; unless given, all that the ground holds and any model predicts.
+        planes: Planes given to every model, counted from 0; all unless given.
+        symmetries: Whether distributions are the means of those of the eight turned images.
+        allow_mismatch: Whether ground known not to fit a model is judged, with a warning.
+        allow_seen: Whether models may be judged on groups that they say they were trained on; the
+            report then says so in large letters.
+        image: Which statistic of a distribution is the image that is judged.
+        objects: Labels whose images show nuclei, to be segmented and counted.
+        segmenter: How; a name of `isl_eval.metrics.objects.SEGMENTERS`.
+        diameter: Of a typical nucleus, in micrometres; estimated from the image unless given.
+        points: Points set by people.
+        replicates: Of every bootstrap.
+        level: Of every interval.
+        seed: Of every random draw.
+    """
+
+    description: str = ""
+    task: Literal["labeling"]
+    model: Annotated[tuple[Members, ...], pydantic.BeforeValidator(_several)] = ()
+    predictions: Mapping[str, Path] = pydantic.Field(default_factory=dict)
+    dataset: Path
+    split: Split | None = None
+    leave_out: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = pydantic.Field(default=None, min_length=1)
+    planes: tuple[pydantic.NonNegativeInt, ...] | None = pydantic.Field(default=None, min_length=1)
+    symmetries: bool = False
+    allow_mismatch: bool = False
+    allow_seen: bool = False
+    image: Literal["median", "mean"] = "median"
+    objects: tuple[str, ...] = ()
+    segmenter: str = "nuclei"
+    diameter: pydantic.PositiveFloat | None = None
+    points: tuple[AnnotatedPoints, ...] = ()
+    replicates: int = pydantic.Field(default=REPLICATES, ge=1)
+    level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
+    seed: int = pydantic.Field(default=0, ge=0)
+
+    @pydantic.model_validator(mode="after")
+    def _something_to_judge(self) -> "LabelingEvaluation":
+        if not self.model and not self.predictions:
+            raise ValueError("give 'model', 'predictions' or both: there is nothing to judge")
+        if any(not members for members in self.model):
+            raise ValueError("an ensemble in 'model' is empty; name its members")
+        return self

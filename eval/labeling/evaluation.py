@@ -1,0 +1,317 @@
+"""Judging labeling models: predicted fluorescence beside what was measured, and how sure it was."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from isl.config import load_toml
+from isl.dataset import load_manifest
+from isl.errors import InputError, unknown
+from isl.imaging.files import written_whole
+from isl.records import as_csv, as_json
+
+from ..progress import PartsProgress
+from .config import LabelingEvaluation
+from .ground import Ground, GroundField, survey_ground
+from .judge import (
+    BASELINE,
+    Comparison,
+    FieldScores,
+    LabelScores,
+    Sample,
+    Sampler,
+    compare,
+    image_of,
+    judge_label,
+    score_baseline,
+    score_field,
+)
+from .models import Contender, check_unseen, find_contenders, seen_groups
+from .objects import segmenter_of
+from .pictures import FieldPicture, field_picture, ranked_fields
+from .points import judge_points, read_annotations
+from .predictions import LabelingShelf, Predicted, options_for, predict_ground
+from .report import labeling_page
+from .tables import (
+    Findings,
+    calibration_rows,
+    curve_rows,
+    figure_rows,
+    metrics_record,
+    object_rows,
+    point_rows,
+    spectral_rows,
+)
+from .verdict import headlines
+
+REPORT, METRICS = "report.html", "metrics.json"
+TABLES = {
+    "figures.csv": figure_rows,
+    "objects.csv": object_rows,
+    "points.csv": point_rows,
+    "spectral.csv": spectral_rows,
+    "calibration.csv": calibration_rows,
+    "curves.csv": curve_rows,
+}
+Say = Callable[[str], None]
+
+
+def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
+    """Judges what a configuration names, and leaves the report and its tables in a folder.
+
+    Args:
+        path: The configuration, of `LabelingEvaluation`.
+        overrides: `key=value` texts.
+        out: The folder; predictions in it are not made again.
+
+    Raises:
+        InputError: Something in the configuration, or the data, does not fit.
+        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+    """
+    config = load_toml(path, LabelingEvaluation, overrides)
+    console = Console(stderr=True)
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    segmenter_of(config)
+    contenders = find_contenders(config, path.parent)
+    ground = survey_ground(
+        load_manifest(path.parent / config.dataset),
+        split=config.split,
+        leave_out=config.leave_out,
+        labels=config.labels,
+        predicted=[label for contender in contenders for label in contender.labels],
+    )
+    contenders = _with_labels(contenders, ground)
+    _check_named(config, ground)
+    if not config.allow_seen:
+        check_unseen(contenders, ground)
+    annotations = read_annotations(config, path.parent, ground)
+    for line in ground.notes:
+        say(line)
+    shelf = LabelingShelf(out, _settings(config, contenders, ground))
+    warnings = predict_all(contenders, ground, config, shelf, say)
+    scores, pictures = judge(contenders, ground, config, shelf, say)
+    comparisons = _comparisons(scores, config)
+    findings = Findings(
+        title=_title(contenders, ground),
+        ground=ground,
+        contenders=tuple(contenders),
+        scores=scores,
+        comparisons=comparisons,
+        seen=_seen(contenders, ground),
+        pictures=pictures,
+        points=judge_points(config, annotations),
+        warnings=warnings,
+        headlines=headlines(scores, comparisons, ground),
+        settings=config.model_dump(mode="json"),
+    )
+    write(findings, out)
+    for line in findings.headlines:
+        say(line)
+
+
+def predict_all(
+    contenders: Sequence[Contender],
+    ground: Ground,
+    config: LabelingEvaluation,
+    shelf: LabelingShelf,
+    say: Say,
+) -> dict[str, tuple[str, ...]]:
+    """Predicts every field by every contender; what the shelf holds is not done again.
+
+    Returns:
+        By contender, what differs from what it expects, a line for each field and difference.
+    """
+    sizes = {field.name: field.size[0] * field.size[1] for field in ground.fields}
+    amounts = {contender.name: float(sum(sizes.values())) for contender in contenders}
+    progress = PartsProgress(amounts, say)
+    warnings: dict[str, list[str]] = {contender.name: [] for contender in contenders}
+    for facts in ground.fields:
+        field: GroundField | None = None
+        for contender in contenders:
+            progress.begin()
+            done, text = float(sizes[facts.name]), f"{contender.name}: {facts.name}"
+            predicted = shelf.take(contender.name, facts.name)
+            if predicted is not None:
+                progress.skip(contender.name, done, text)
+            else:
+                field = field or ground.read(facts.name)
+                predicted = predict_ground(contender, field, ground, config)
+                shelf.put(contender.name, facts.name, predicted)
+                progress.end(contender.name, done, text)
+            warnings[contender.name] += [f"{facts.name}: {line}" for line in predicted.warnings]
+    return {name: tuple(dict.fromkeys(lines)) for name, lines in warnings.items()}
+
+
+def judge(
+    contenders: Sequence[Contender],
+    ground: Ground,
+    config: LabelingEvaluation,
+    shelf: LabelingShelf,
+    say: Say,
+) -> tuple[tuple[LabelScores, ...], tuple[FieldPicture, ...]]:
+    """From predictions to figures of every label, the baseline's last, and pictures of fields."""
+    samplers = {label: Sampler(ground, label, config.seed) for label in ground.labels}
+    names = (*(contender.name for contender in contenders), BASELINE)
+    of_fields: dict[tuple[str, str], list[FieldScores]] = {}
+    samples: dict[tuple[str, str], list[tuple[np.ndarray, ...]]] = {}
+    for facts in ground.fields:
+        field = ground.read(facts.name)
+        for contender in contenders:
+            predicted = _taken(shelf, contender.name, facts.name)
+            for label in predicted.labels:
+                if label not in facts.pixels:
+                    continue
+                key = contender.name, label
+                scores = score_field(field, label, predicted, config)
+                of_fields.setdefault(key, []).append(scores)
+                drawn = _sampled(field, label, predicted, samplers[label], config)
+                samples.setdefault(key, []).append(drawn)
+        for label in facts.pixels:
+            baseline = score_baseline(field, label, ground)
+            of_fields.setdefault((BASELINE, label), []).append(baseline)
+        say(f"judged: {facts.name}")
+    scores = tuple(
+        judge_label(name, label, found, _sample(samples.get((name, label))), config)
+        for label in ground.labels
+        for name in names
+        if (found := of_fields.get((name, label))) is not None
+    )
+    return scores, _pictures(scores, ground, config, shelf)
+
+
+def write(findings: Findings, out: Path) -> None:
+    """Writes the report, the record and the tables, replacing older ones."""
+    texts = {METRICS: as_json(metrics_record(findings))}
+    for name, rows_of in TABLES.items():
+        rows = rows_of(findings)
+        if rows:
+            texts[name] = as_csv(list(rows[0]), rows)
+        else:
+            (out / name).unlink(missing_ok=True)
+    texts[REPORT] = labeling_page(findings)
+    for name, text in texts.items():
+        with written_whole(out / name, overwrite=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _with_labels(contenders: Sequence[Contender], ground: Ground) -> tuple[Contender, ...]:
+    for contender in contenders:
+        if not set(contender.labels) & set(ground.labels):
+            raise InputError(
+                f"'{contender.name}' predicts {', '.join(contender.labels)}: none of "
+                f"{', '.join(ground.labels)}, which are judged; take it out"
+            )
+    return tuple(contenders)
+
+
+def _check_named(config: LabelingEvaluation, ground: Ground) -> None:
+    """Labels that the configuration names beside `labels`."""
+    for label in (*config.objects, *(entry.label for entry in config.points)):
+        if label not in ground.labels:
+            raise unknown("label in 'objects' or 'points'", label, ground.labels)
+
+
+def _settings(
+    config: LabelingEvaluation, contenders: Sequence[Contender], ground: Ground
+) -> dict[str, Any]:
+    """All that predictions depend on."""
+    asked = {
+        contender.name: options_for(contender, ground, config).labels
+        for contender in contenders
+        if contender.model is not None
+    }
+    return {
+        "contenders": {contender.name: contender.identity for contender in contenders},
+        "labels": {name: list(labels) for name, labels in asked.items()},
+        "fields": {field.name: field.fingerprint for field in ground.fields},
+        "planes": None if config.planes is None else list(config.planes),
+        "symmetries": config.symmetries,
+        "seed": config.seed,
+    }
+
+
+def _taken(shelf: LabelingShelf, contender: str, field: str) -> Predicted:
+    predicted = shelf.take(contender, field)
+    assert predicted is not None
+    return predicted
+
+
+def _sampled(
+    field: GroundField,
+    label: str,
+    predicted: Predicted,
+    sampler: Sampler,
+    config: LabelingEvaluation,
+) -> tuple[np.ndarray, ...]:
+    """True and predicted intensity, and width where there is one, of the pixels drawn."""
+    number = field.labels.index(label)
+    images = [field.truth[number], image_of(predicted, label, config)]
+    if "width" in predicted.images:
+        images.append(predicted.images["width"][predicted.labels.index(label)])
+    mask = field.measured[number]
+    return tuple(sampler.take(field.name, image, mask) for image in images)
+
+
+def _sample(parts: Sequence[tuple[np.ndarray, ...]] | None) -> Sample | None:
+    if parts is None:
+        return None
+    true, predicted, *width = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return Sample(true=true, predicted=predicted, width=width[0] if width else None)
+
+
+def _pictures(
+    scores: Sequence[LabelScores],
+    ground: Ground,
+    config: LabelingEvaluation,
+    shelf: LabelingShelf,
+) -> tuple[FieldPicture, ...]:
+    pictures = []
+    for each in scores:
+        if each.contender == BASELINE:
+            continue
+        for number, rank in ranked_fields([f.pixels.pearson for f in each.fields]).items():
+            shown = each.fields[number]
+            field = ground.read(shown.field)
+            at = field.labels.index(each.label)
+            predicted = _taken(shelf, each.contender, shown.field)
+            pictures.append(
+                field_picture(
+                    field.truth[at],
+                    image_of(predicted, each.label, config),
+                    field.measured[at],
+                    contender=each.contender,
+                    label=each.label,
+                    field=shown.field,
+                    rank=rank,
+                    pearson=shown.pixels.pearson,
+                )
+            )
+    return tuple(pictures)
+
+
+def _comparisons(
+    scores: Sequence[LabelScores], config: LabelingEvaluation
+) -> tuple[Comparison, ...]:
+    """Every contender with the first one on a label, and with the baseline."""
+    found = []
+    for label in dict.fromkeys(each.label for each in scores):
+        *contenders, baseline = (each for each in scores if each.label == label)
+        found += [compare(each, contenders[0], config) for each in contenders[1:]]
+        found += [compare(each, baseline, config) for each in contenders]
+    return tuple(found)
+
+
+def _seen(contenders: Sequence[Contender], ground: Ground) -> Mapping[str, tuple[str, ...]]:
+    found = {contender.name: seen_groups(contender, ground) for contender in contenders}
+    return {name: groups for name, groups in found.items() if groups}
+
+
+def _title(contenders: Sequence[Contender], ground: Ground) -> str:
+    names = ", ".join(contender.name for contender in contenders)
+    return f"{names} on {ground.extent}"

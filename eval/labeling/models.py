@@ -1,0 +1,170 @@
+"""What is judged on labeled ground: models, ensembles, and images predicted elsewhere."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from isl.errors import InputError
+from isl.imaging.normalize import normalize_label
+from isl.imaging.read import read_fluorescence
+from isl.labeling.mixture import AnyModel, Ensemble, load_models
+from isl.labeling.model import ModelConfig
+
+from ..metrics.image_pair import size_text
+from .config import LabelingEvaluation
+from .ground import Ground, GroundField
+
+ENDINGS = (".ome.tif", ".tif", ".tiff")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Contender:
+    """One column of every comparison.
+
+    Attributes:
+        name: What it is called in the report.
+        labels: What it predicts.
+        identity: What its predictions depend on, beside the field: hashes of weights.
+        model: A model, or an ensemble; None: images lie in `folder`.
+        folder: Where images that were predicted elsewhere lie.
+        members: What each member's `model.toml` says; () for images.
+        cards: Each member's card.
+        hashes: Each member's hash.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    identity: str
+    model: AnyModel | None = None
+    folder: Path | None = None
+    members: tuple[ModelConfig, ...] = ()
+    cards: tuple[str, ...] = ()
+    hashes: tuple[str, ...] = ()
+
+    @property
+    def trained_on(self) -> frozenset[str]:
+        """Groups that any member says it was trained on."""
+        return frozenset(group for each in self.members for group in each.trained_on or ())
+
+    @property
+    def chosen_on(self) -> frozenset[str]:
+        """Groups that chose which of any member's weights were kept."""
+        return frozenset(group for each in self.members for group in each.chosen_on)
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing says what it was trained on."""
+        return not self.members or any(each.trained_on is None for each in self.members)
+
+
+def find_contenders(config: LabelingEvaluation, folder: Path) -> tuple[Contender, ...]:
+    """Loads models, beside the configuration first and then the bundled ones.
+
+    Args:
+        config: What was asked for.
+        folder: Where its file lies.
+
+    Raises:
+        InputError: A model is not there or damaged, or two contenders have one name.
+    """
+    found: dict[str, Contender] = {}
+
+    def add(contender: Contender, otherwise: str) -> None:
+        name = contender.name if contender.name not in found else otherwise
+        if name in found:
+            raise InputError(
+                f"'{name}' is judged twice; name it once, or rename the entry in 'predictions'"
+            )
+        found[name] = dataclasses.replace(contender, name=name)
+
+    for members in config.model:
+        # Two models of one name are told apart by what they were asked for as.
+        add(_of_models(members, folder), otherwise=" and ".join(members))
+    for name, images in config.predictions.items():
+        add(_of_images(name, folder / images), otherwise=name)
+    return tuple(found.values())
+
+
+def check_unseen(contenders: Iterable[Contender], ground: Ground) -> None:
+    """Refuses groups that a contender's members say they were trained on.
+
+    Raises:
+        InputError: Names the groups and the model.
+    """
+    for contender in contenders:
+        shared = seen_groups(contender, ground)
+        if shared:
+            several = len(shared) > 1
+            listed = ", ".join(f"'{group}'" for group in shared[:5])
+            more = f" and {len(shared) - 5} more" if len(shared) > 5 else ""
+            raise InputError(
+                f"model '{contender.name}' was trained on group{'s' if several else ''} {listed}"
+                f"{more}, as its model.toml says, and would be judged on "
+                f"{'them' if several else 'it'}; name {'them' if several else 'it'} in leave_out, "
+                "rename groups that are others, or set allow_seen = true"
+            )
+
+
+def seen_groups(contender: Contender, ground: Ground) -> tuple[str, ...]:
+    """Groups of the ground that a contender was trained on."""
+    return tuple(group for group in ground.groups if group in contender.trained_on)
+
+
+def read_prediction(contender: Contender, field: GroundField) -> dict[str, np.ndarray]:
+    """Images of a field that were predicted elsewhere: float32 [Y, X] in [0, 1], by label.
+
+    Raises:
+        InputError: There is none, it cannot be read, or is of another size than the field.
+    """
+    assert contender.folder is not None
+    path = _image_file(contender.folder, field.name)
+    image = read_fluorescence(path)
+    if image.channels.ndim != 3:
+        raise InputError(f"{path}: is a movie; give one image for each field")
+    size = field.truth.shape[1:]
+    if image.channels.shape[1:] != size:
+        raise InputError(
+            f"{path}: is {size_text(image.channels[0])} pixels, but field '{field.name}' is "
+            f"{size[0]} x {size[1]}; predict the field as it is, without --border valid"
+        )
+    channels = normalize_label(image.channels, source=path)
+    return dict(zip(image.labels, channels, strict=True))
+
+
+def _of_models(members: Sequence[str], folder: Path) -> Contender:
+    places = [folder / name if (folder / name).is_dir() else name for name in members]
+    model = load_models(places)
+    parts = model.members if isinstance(model, Ensemble) else (model,)
+    return Contender(
+        name=model.name if len(parts) == 1 else f"mean of {model.name.replace(',', ', ')}",
+        labels=model.labels,
+        identity=model.hash,
+        model=model,
+        members=tuple(part.config for part in parts),
+        cards=tuple(part.card for part in parts),
+        hashes=tuple(part.hash for part in parts),
+    )
+
+
+def _of_images(name: str, folder: Path) -> Contender:
+    if not folder.is_dir():
+        raise InputError(f"predictions.{name}: {folder} is no folder")
+    files = sorted(path for path in folder.iterdir() if path.name.endswith(ENDINGS))
+    if not files:
+        raise InputError(f"predictions.{name}: {folder} holds no {' or '.join(ENDINGS)} file")
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    labels = read_fluorescence(files[0]).labels
+    return Contender(name=name, labels=labels, identity=digest.hexdigest(), folder=folder)
+
+
+def _image_file(folder: Path, name: str) -> Path:
+    for ending in ENDINGS:
+        if (folder / f"{name}{ending}").is_file():
+            return folder / f"{name}{ending}"
+    raise InputError(f"{folder}: holds no {name}{ENDINGS[0]} for field '{name}'; predict it first")

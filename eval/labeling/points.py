@@ -1,0 +1,197 @@
+"""Points that people set, over all fields: predicted beside measured, and people beside people."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from isl.errors import InputError
+from isl.imaging.read import read_fluorescence
+
+from ..metrics.image_pair import size_text
+from ..metrics.object_matching import ObjectFigures
+from ..metrics.points import (
+    ERRORS,
+    ErrorRate,
+    Points,
+    annotator_pairs,
+    error_rates,
+    match_points,
+    read_points,
+)
+from .config import AnnotatedPoints, LabelingEvaluation
+from .ground import Ground
+
+_FIELD = "{field}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class AnnotatedField:
+    """Points of one field.
+
+    Attributes:
+        name: Name of the field.
+        size: Y, X.
+        measured: By annotator, points in the measured image.
+        predicted: By annotator, points in the predicted one.
+        mask: bool [Y, X], False where points are left out; None: nowhere.
+    """
+
+    name: str
+    size: tuple[int, int]
+    measured: Mapping[str, Points]
+    predicted: Mapping[str, Points]
+    mask: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class PointScores:
+    """What the points of one label say.
+
+    Attributes:
+        label: The label.
+        of: Whose predictions, in words.
+        kind: Of which kind of points; "" where people did not tell kinds apart.
+        fields: Which fields were annotated.
+        predicted: Figures of (field, annotator): each one's predicted beside their measured points.
+        annotators: Figures of (field, who is taken for the truth, who is compared), measured
+            images.
+        predicted_rates: Errors of each true object in `predicted`, by kind of error.
+        annotator_rates: The same in `annotators`.
+    """
+
+    label: str
+    of: str
+    kind: str
+    fields: tuple[str, ...]
+    predicted: Mapping[tuple[str, str], ObjectFigures]
+    annotators: Mapping[tuple[str, str, str], ObjectFigures]
+    predicted_rates: Mapping[str, ErrorRate]
+    annotator_rates: Mapping[str, ErrorRate]
+
+
+def read_annotations(
+    config: LabelingEvaluation, folder: Path, ground: Ground
+) -> tuple[tuple[AnnotatedField, ...], ...]:
+    """Reads all points that a configuration names, before anything is computed.
+
+    Args:
+        config: What was asked for.
+        folder: Where its file lies.
+        ground: Whose fields may be annotated.
+
+    Returns:
+        For every entry of `points`, the fields that have any.
+
+    Raises:
+        InputError: A file cannot be read, or no field has any.
+    """
+    return tuple(_read(entry, folder, ground) for entry in config.points)
+
+
+def judge_points(
+    config: LabelingEvaluation, annotations: Sequence[Sequence[AnnotatedField]]
+) -> tuple[PointScores, ...]:
+    """Compares points, all of them together and, where people told kinds apart, kind by kind."""
+    scores = []
+    for entry, fields in zip(config.points, annotations, strict=True):
+        told = {
+            kind
+            for field in fields
+            for points in (*field.measured.values(), *field.predicted.values())
+            for kind in points.kinds
+            if kind
+        }
+        scores += [_judge(entry, fields, kind) for kind in ("", *sorted(told))]
+    return tuple(scores)
+
+
+def _judge(entry: AnnotatedPoints, fields: Sequence[AnnotatedField], kind: str) -> PointScores:
+    predicted: dict[tuple[str, str], ObjectFigures] = {}
+    annotators: dict[tuple[str, str, str], ObjectFigures] = {}
+    for field in fields:
+        measured, guessed = (
+            {who: points.of_kind(kind) if kind else points for who, points in side.items()}
+            for side in (field.measured, field.predicted)
+        )
+        for who in guessed:
+            if who in measured:
+                predicted[field.name, who] = match_points(
+                    measured[who],
+                    guessed[who],
+                    diameter=entry.diameter,
+                    size=field.size,
+                    exclude_edge=entry.exclude_edge,
+                    mask=field.mask,
+                )
+        if len(measured) > 1:
+            pairs = annotator_pairs(
+                measured,
+                diameter=entry.diameter,
+                size=field.size,
+                exclude_edge=entry.exclude_edge,
+                mask=field.mask,
+            )
+            annotators |= {(field.name, *pair): figures for pair, figures in pairs.items()}
+    return PointScores(
+        label=entry.label,
+        of=entry.of,
+        kind=kind,
+        fields=tuple(field.name for field in fields),
+        predicted=predicted,
+        annotators=annotators,
+        predicted_rates=error_rates(list(predicted.values())),
+        annotator_rates=error_rates(list(annotators.values())),
+    )
+
+
+def counted_errors(figures: ObjectFigures) -> dict[str, int]:
+    """Counts and errors of one comparison, by name."""
+    names = ("true_count", "predicted_count", *ERRORS)
+    return {name: getattr(figures, name) for name in names}
+
+
+def _read(entry: AnnotatedPoints, folder: Path, ground: Ground) -> tuple[AnnotatedField, ...]:
+    found = []
+    for field in ground.fields:
+        measured, predicted = (
+            {
+                who: read_points(path, size=field.size)
+                for who, text in side.items()
+                if (path := _path(text, folder, field.name)).is_file()
+            }
+            for side in (entry.measured, entry.predicted)
+        )
+        if measured:
+            mask = None if entry.mask is None else _path(entry.mask, folder, field.name)
+            found.append(
+                AnnotatedField(
+                    name=field.name,
+                    size=field.size,
+                    measured=measured,
+                    predicted=predicted,
+                    mask=None if mask is None else _mask(mask, field.size),
+                )
+            )
+    if not found:
+        first = next(iter(entry.measured.values()))
+        raise InputError(
+            f"points of {entry.label}: no field has a file such as "
+            f"{_path(first, folder, ground.fields[0].name)}; mend 'measured'"
+        )
+    return tuple(found)
+
+
+def _path(text: str, folder: Path, field: str) -> Path:
+    return folder / text.replace(_FIELD, field)
+
+
+def _mask(path: Path, size: tuple[int, int]) -> np.ndarray:
+    image = read_fluorescence(path).channels
+    if image.shape != (1, *size):
+        raise InputError(
+            f"{path}: is {size_text(image)}, but the field is {size[0]} x {size[1]} pixels; a "
+            "mask is one image of the field's size"
+        )
+    return image[0] != 0

@@ -1,0 +1,75 @@
+"""The outcome of a labeling evaluation in words."""
+
+from collections.abc import Sequence
+
+from .blocks import BLOCK
+from .ground import Ground
+from .judge import BASELINE, Comparison, LabelScores
+
+
+def headlines(
+    scores: Sequence[LabelScores], comparisons: Sequence[Comparison], ground: Ground
+) -> tuple[str, ...]:
+    """A sentence for each label and contender, and one for each comparison that can be told."""
+    lines = []
+    for label in ground.labels:
+        of_label = [each for each in scores if each.label == label]
+        baseline = next(each for each in of_label if each.contender == BASELINE)
+        lines += [_of(each, baseline) for each in of_label if each is not baseline]
+        lines += [
+            _difference(each)
+            for each in comparisons
+            if each.label == label and each.second != BASELINE
+        ]
+    return tuple(lines)
+
+
+def drawn_over(each: LabelScores) -> str:
+    """What intervals were drawn over, in words."""
+    if each.over == "groups":
+        return f"{each.units} groups"
+    return f"{each.units} blocks of {BLOCK} pixels"
+
+
+def _of(each: LabelScores, baseline: LabelScores) -> str:
+    pearson = each.figures["pearson"]
+    if pearson.estimate is None:
+        parts = ["its correlation is undefined (an image is constant)"]
+    else:
+        bounds = ""
+        if pearson.low is not None and pearson.high is not None:
+            bounds = f" ({pearson.low:.3f} to {pearson.high:.3f} over {drawn_over(each)})"
+        parts = [f"Pearson {pearson.estimate:.3f}{bounds}"]
+    score, constant = (s.figures["cross_entropy"].estimate for s in (each, baseline))
+    if score is not None and constant is not None:
+        parts.append(f"cross-entropy {score:.3f}, the best constant's {constant:.3f}")
+    within = each.figures["coverage_90"].estimate
+    if within is not None:
+        parts.append(f"{100 * within:.1f} % of the pixels lie in their 90 % intervals")
+    if each.objects is not None and each.objects.accuracy.estimate is not None:
+        counts = each.objects.counts
+        parts.append(
+            f"{counts['predicted_count']} nuclei for {counts['true_count']}, accuracy "
+            f"{each.objects.accuracy.estimate:.2f}"
+        )
+    return f"{each.label}, {each.contender}: {'; '.join(parts)}."
+
+
+def _difference(each: Comparison) -> str:
+    found = each.figures["pearson"]
+    if found.estimate is None:
+        return f"{each.label}: {each.first} and {each.second} cannot be compared by Pearson."
+    outside = found.excludes(0.0)
+    if outside is None:
+        verdict = "by how much it varies is not known"
+    elif not outside:
+        verdict = "which may be chance"
+    else:
+        verdict = "more than chance" + (
+            "" if each.over == "groups" else " on this ground; groups are too few to say more"
+        )
+    more = "above" if found.estimate >= 0 else "below"
+    return (
+        f"{each.label}: Pearson of {each.first} is {abs(found.estimate):.3f} {more} that of "
+        f"{each.second}, {verdict}."
+    )

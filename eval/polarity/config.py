@@ -1,0 +1,85 @@
+"""The TOML of a polarity evaluation: which arms or models, on which embryos, held out how."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from isl.config import Config
+from isl.polarity.model import ARMS, Arm
+from isl.timelapse import Split
+
+from ..bootstrap import LEVEL, REPLICATES
+
+Metric = Literal["auc", "accuracy", "onset_error"]
+
+
+def _several(given: Any) -> Any:
+    return (given,) if isinstance(given, str) else given
+
+
+class PolarityEvaluation(Config):
+    """What to judge: arms, cross-validated; or models that exist, on embryos they do not know.
+
+    Attributes:
+        description: What the evaluation is for.
+        experiment: The training experiment that is run for every fold and arm; relative to the
+            configuration's file. Or else:
+        model: Polarity models as they are: folders relative to the configuration's file, or names
+            of bundled ones.
+        changes: `key=value` texts that override keys of the training experiment.
+        ezrin_changes: Likewise, of the labeling experiment that it names.
+        dataset: The manifest; the experiment's unless given.
+        split: Only embryos on this side of the manifest's splits; every side for models unless
+            given, always "train" for cross-validation.
+        leave_out: Embryos that are neither judged nor trained on.
+        arms: Which arms to train.
+        folds: Parts the embryos are cut into, "leave_one_out", or the parts themselves, as lists of
+            embryos.
+        replicates: Of every bootstrap.
+        level: Of every interval but the onsets' own.
+        decide_by: The measure by which the default arm is chosen.
+        seed: Of every bootstrap; the training has its own.
+    """
+
+    description: str = ""
+    task: Literal["polarity"]
+    experiment: Path | None = None
+    model: Annotated[tuple[str, ...], pydantic.BeforeValidator(_several)] = ()
+    changes: tuple[str, ...] = ()
+    ezrin_changes: tuple[str, ...] = ()
+    dataset: Path | None = None
+    split: Split | None = None
+    leave_out: tuple[str, ...] = ()
+    arms: tuple[Arm, ...] = pydantic.Field(default=ARMS, min_length=1)
+    folds: int | Literal["leave_one_out"] | tuple[tuple[str, ...], ...] = 4
+    replicates: int = pydantic.Field(default=REPLICATES, ge=1)
+    level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
+    decide_by: Metric = "auc"
+    seed: int = pydantic.Field(default=0, ge=0)
+
+    @pydantic.field_validator("folds")
+    @classmethod
+    def _two_or_more(cls, folds: Any) -> Any:
+        count = folds if isinstance(folds, int) else len(folds)
+        if count < 2:
+            raise ValueError(f"{count} folds leave nothing to train on; give 2 or more")
+        return folds
+
+    @pydantic.field_validator("arms")
+    @classmethod
+    def _each_once(cls, arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
+        return tuple(dict.fromkeys(arms))
+
+    @pydantic.model_validator(mode="after")
+    def _one_way(self) -> "PolarityEvaluation":
+        if (self.experiment is None) == (not self.model):
+            raise ValueError(
+                "give either 'experiment' (arms are trained and cross-validated) or 'model' "
+                "(judged as it is)"
+            )
+        if self.model and self.dataset is None:
+            raise ValueError("'model' needs a 'dataset' to be judged on")
+        if self.experiment is not None and self.split not in (None, "train"):
+            raise ValueError(f"arms are trained on split 'train', so split cannot be {self.split}")
+        return self

@@ -1,0 +1,309 @@
+"""Grouped cross-validation: every embryo predicted by ensembles that knew neither it nor its fold.
+
+The cross-fit of EZRIN is nested. A held-out embryo's EZRIN comes from a labeling network without
+its fold. A training embryo's comes from one that has seen neither its own fold nor the held-out
+one: else the classifier would learn from EZRIN better than any new embryo's, or from a network that
+has looked at what it is judged by.
+"""
+
+import dataclasses
+import functools
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from rich.console import Console
+
+from isl.errors import InputError
+from isl.imaging.agreement import pearson
+from isl.polarity.model import Arm
+from isl_train.crossfit import Crossfit  # pyright: ignore[reportMissingImports]
+from isl_train.embryos import Embryo  # pyright: ignore[reportMissingImports]
+from isl_train.labeling_config import LabelingConfig  # pyright: ignore[reportMissingImports]
+from isl_train.polarity import train_ensemble  # pyright: ignore[reportMissingImports]
+from isl_train.polarity_config import PolarityExperiment  # pyright: ignore[reportMissingImports]
+
+from ..progress import PartsProgress
+from .folds import Folds, folds_touched
+from .predictions import HeldOut, Shelf
+
+
+class EzrinSource(Protocol):
+    """What is asked of an `isl_train.crossfit.Crossfit`."""
+
+    def model_without(self, groups: Iterable[str]) -> Path:
+        """The folder of the labeling model that has not seen some groups."""
+        ...
+
+    def predicted(self, embryo: Embryo, *, leave_out: Iterable[str] = ()) -> np.ndarray:
+        """EZRIN float32 [T, Y, X] by the model without the embryo's fold and `leave_out`."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """Where networks are trained and asked; tests put something quick in its place.
+
+    Attributes:
+        ezrin: The cross-fit.
+        ezrin_folds: Its folds.
+        train: From an experiment, embryos, their EZRIN, a folder for the run and the labeling model
+            to start from, to the folder of the trained ensemble.
+        logits: From that folder, an embryo and its EZRIN, to logits float32 [M, T, 2].
+    """
+
+    ezrin: EzrinSource
+    ezrin_folds: Folds
+    train: Callable[
+        [PolarityExperiment, Sequence[Embryo], Mapping[str, np.ndarray], Path, Path], Path
+    ]
+    logits: Callable[[Path, Embryo, np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class CrossValidation:
+    """Predictions on every embryo, by models that knew neither it nor its fold.
+
+    Attributes:
+        predictions: For every arm, one for each fold.
+        agreement: Pearson's correlation of predicted and measured EZRIN, float64 [T] by embryo;
+            embryos without measured Ezrin are not among them.
+    """
+
+    predictions: dict[str, list[HeldOut]]
+    agreement: dict[str, np.ndarray]
+
+
+def cross_validate(
+    experiment: PolarityExperiment,
+    arms: Sequence[Arm],
+    embryos: Sequence[Embryo],
+    folds: Folds,
+    workshop: Workshop,
+    shelf: Shelf,
+    runs: Path,
+    *,
+    say: Callable[[str], None],
+) -> CrossValidation:
+    """Trains and asks one ensemble for every fold and arm; what the shelf holds is not done again.
+
+    Args:
+        experiment: How to train; its arm is replaced.
+        arms: Which arms.
+        embryos: All of them.
+        folds: Who is held out together.
+        workshop: Where networks are trained.
+        shelf: Where predictions are kept.
+        runs: Folder for the training runs.
+        say: Told a line for every part that is done.
+    """
+    costs = _ezrin_costs(folds, workshop.ezrin_folds)
+    progress = PartsProgress({"EZRIN": sum(costs), **{arm: len(folds) for arm in arms}}, say)
+    predictions: dict[str, list[HeldOut]] = {arm: [] for arm in arms}
+    agreement: dict[str, np.ndarray] = {}
+    for number, fold in enumerate(folds, 1):
+        label = f"fold_{number}"
+        held_out = [embryo for embryo in embryos if embryo.group in fold]
+        training = [embryo for embryo in embryos if embryo.group not in fold]
+        where = f"fold {number} of {len(folds)} ({', '.join(fold)})"
+        stored = {arm: shelf.take(label, arm) for arm in arms}
+        found = shelf.take_agreement(label)
+        ezrin: dict[str, np.ndarray] = {}
+        if found is None or None in stored.values():
+            progress.begin()
+            ezrin = nested_ezrin(held_out, training, workshop)
+            found = _agreement(held_out, ezrin)
+            shelf.put_agreement(label, found)
+            progress.end("EZRIN", costs[number - 1], f"{where}: EZRIN predicted")
+        else:
+            progress.skip("EZRIN", costs[number - 1], f"{where}: EZRIN predicted")
+        agreement |= found
+        for arm in arms:
+            made = stored[arm]
+            if made is None:
+                progress.begin()
+                run = runs / label / arm
+                made = _hold_out(experiment, arm, held_out, training, ezrin, workshop, run)
+                shelf.put(label, arm, made)
+                progress.end(arm, 1, f"{where}: {arm} trained and asked")
+            else:
+                progress.skip(arm, 1, f"{where}: {arm}")
+            predictions[arm].append(made)
+    return CrossValidation(predictions=predictions, agreement=agreement)
+
+
+def nested_ezrin(
+    held_out: Sequence[Embryo], training: Sequence[Embryo], workshop: Workshop
+) -> dict[str, np.ndarray]:
+    """EZRIN of every embryo, from networks that knew neither it nor, in training, the held-out.
+
+    Returns:
+        float32 [T, Y, X] by the embryo's name.
+    """
+    unseen = _unseen(held_out, workshop)
+    return {
+        embryo.name: workshop.ezrin.predicted(embryo, leave_out=unseen)
+        for embryo in (*training, *held_out)
+    }
+
+
+def check_measured(arms: Sequence[Arm], embryos: Sequence[Embryo]) -> None:
+    """Refuses the arm of measured Ezrin where there is none.
+
+    Raises:
+        InputError: Names the first embryo without it.
+    """
+    for embryo in embryos:
+        if "measured" in arms and embryo.measured is None:
+            raise InputError(
+                f"embryo '{embryo.name}' has no measured EZRIN; leave 'measured' out of arms"
+            )
+
+
+def real_workshop(
+    experiment: PolarityExperiment,
+    folder: Path,
+    labeling: LabelingConfig,
+    labeling_folder: Path,
+    ezrin_folds: Folds,
+    out: Path,
+    *,
+    console: Console,
+    say: Callable[[str], None],
+) -> Workshop:
+    """The workshop that trains.
+
+    Args:
+        experiment: How to train an ensemble.
+        folder: Where its configuration lies.
+        labeling: How to learn EZRIN.
+        labeling_folder: Where that configuration lies.
+        ezrin_folds: Embryos whose EZRIN comes from one network.
+        out: Folder for the runs.
+        console: Where the training's progress is shown.
+        say: Told what a person should know, a line at a time.
+    """
+    crossfit = Crossfit(
+        labeling, labeling_folder, out / "ezrin", ezrin_folds, say=say, console=console
+    )
+    return Workshop(
+        ezrin=crossfit,
+        ezrin_folds=ezrin_folds,
+        train=functools.partial(_train, folder=folder, console=console),
+        logits=held_out_logits,
+    )
+
+
+def held_out_logits(model_folder: Path, embryo: Embryo, ezrin: np.ndarray) -> np.ndarray:
+    """What every member says of every frame, float32 [M, T, 2].
+
+    Views are cut where predicted EZRIN shows the embryo, as in training, whatever the arm.
+
+    Args:
+        model_folder: Of a polarity model.
+        embryo: Whose frames.
+        ezrin: Its predicted EZRIN, float32 [T, Y, X].
+    """
+    from isl.polarity.model import load_polarity_model, middles_of, views_of
+
+    model = load_polarity_model(model_folder)
+    config = model.config
+    seen = embryo.measured if config.arm == "measured" else ezrin
+    assert seen is not None
+    views = views_of(
+        config.arm, embryo.dic, seen, middles_of(ezrin), window=config.window, size=config.size
+    )
+    return model.logits_of_views(views)
+
+
+def _train(
+    experiment: PolarityExperiment,
+    embryos: Sequence[Embryo],
+    ezrin: Mapping[str, np.ndarray],
+    run: Path,
+    labeling_model: Path,
+    *,
+    folder: Path,
+    console: Console,
+) -> Path:
+    from isl.polarity.model import EZRIN_FOLDER
+
+    model = train_ensemble(
+        experiment,
+        embryos,
+        ezrin,
+        run,
+        name=f"{run.parent.name}-{run.name}",
+        labeling_model=labeling_model,
+        folder=folder,
+        console=console,
+    )
+    # A bundled labeling model may have learned from the embryos that are held out here.
+    if not (model / EZRIN_FOLDER).exists():
+        shutil.copytree(labeling_model, model / EZRIN_FOLDER)
+    return model
+
+
+def _hold_out(
+    experiment: PolarityExperiment,
+    arm: Arm,
+    held_out: Sequence[Embryo],
+    training: Sequence[Embryo],
+    ezrin: Mapping[str, np.ndarray],
+    workshop: Workshop,
+    run: Path,
+) -> HeldOut:
+    """Trains one arm on the training embryos and asks it about the others."""
+    started = time.monotonic()
+    of_arm = experiment.model_copy(
+        update={"arm": arm, "ezrin": experiment.ezrin.model_copy(update={"model": ""})}
+    )
+    labeling_model = workshop.ezrin.model_without(_unseen(held_out, workshop))
+    seen = {embryo.name: ezrin[embryo.name] for embryo in training}
+    model = workshop.train(of_arm, training, seen, run, labeling_model)
+    return HeldOut(
+        logits={
+            embryo.name: workshop.logits(model, embryo, ezrin[embryo.name]) for embryo in held_out
+        },
+        combine=experiment.combine,
+        threshold=experiment.threshold,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _unseen(held_out: Sequence[Embryo], workshop: Workshop) -> tuple[str, ...]:
+    """Groups that no labeling network may have seen while these are held out: their folds'."""
+    return folds_touched(workshop.ezrin_folds, (embryo.group for embryo in held_out))
+
+
+def _agreement(embryos: Sequence[Embryo], ezrin: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        embryo.name: ezrin_agreement(ezrin[embryo.name], embryo.measured)
+        for embryo in embryos
+        if embryo.measured is not None
+    }
+
+
+def ezrin_agreement(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """Pearson's correlation frame by frame, float64 [T]; nan where one of the two is flat.
+
+    Args:
+        predicted: float [T, Y, X].
+        measured: float [T, Y, X].
+    """
+    return np.array([pearson(one, other) for one, other in zip(predicted, measured, strict=True)])
+
+
+def _ezrin_costs(folds: Folds, ezrin_folds: Folds) -> list[float]:
+    """How many labeling networks each fold needs that no fold before it needed."""
+    known: set[frozenset[str]] = set()
+    costs = []
+    for fold in folds:
+        unseen = frozenset(folds_touched(ezrin_folds, fold))
+        needed = {unseen | frozenset(other) for other in ezrin_folds}
+        costs.append(float(len(needed - known)))
+        known |= needed
+    return costs

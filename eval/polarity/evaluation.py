@@ -1,0 +1,310 @@
+"""Judging the onset of polarization: arms, cross-validated, or models on embryos new to them."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from isl.config import load_toml
+from isl.dataset import Manifest, load_manifest
+from isl.errors import InputError
+from isl.imaging.files import written_whole
+from isl.records import as_csv, as_json
+from isl_train.embryos import Embryo, load_embryos  # pyright: ignore[reportMissingImports]
+from isl_train.labeling_config import LabelingConfig  # pyright: ignore[reportMissingImports]
+from isl_train.polarity_config import PolarityExperiment  # pyright: ignore[reportMissingImports]
+
+from .config import PolarityEvaluation
+from .crossval import (
+    CrossValidation,
+    Workshop,
+    check_measured,
+    cross_validate,
+    real_workshop,
+)
+from .folds import Folds, crossfit_folds, held_out_folds
+from .judge import (
+    REFERENCE,
+    Comparison,
+    Contender,
+    Resampling,
+    compare,
+    judge_arm,
+    judge_baselines,
+    judge_compaction,
+    judge_ezrin,
+)
+from .predictions import Shelf, fingerprints
+from .report import polarity_page
+from .saved import check_embryos, find_models, judge_saved
+from .tables import (
+    Findings,
+    arm_rows,
+    frame_rows,
+    metrics_record,
+    onset_rows,
+)
+from .verdict import decide, headlines
+
+REPORT, METRICS = "report.html", "metrics.json"
+Say = Callable[[str], None]
+WorkshopOf = Callable[["Plan", Path], Workshop]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """A cross-validation, all of it checked.
+
+    Attributes:
+        experiment: How to train an ensemble.
+        folder: Where its configuration lies.
+        labeling: How to learn EZRIN; it leaves out whom nobody may see.
+        labeling_folder: Where that configuration lies.
+        embryos: Who is judged.
+        folds: Who is held out together.
+        ezrin_folds: Whose EZRIN comes from one network.
+    """
+
+    experiment: PolarityExperiment
+    folder: Path
+    labeling: LabelingConfig
+    labeling_folder: Path
+    embryos: tuple[Embryo, ...]
+    folds: Folds
+    ezrin_folds: Folds
+
+
+def evaluate_polarity(
+    path: Path,
+    overrides: Sequence[str],
+    out: Path,
+    *,
+    workshop: WorkshopOf | None = None,
+) -> None:
+    """Judges what a configuration names, and leaves the report and its tables in a folder.
+
+    Args:
+        path: The configuration, of `PolarityEvaluation`.
+        overrides: `key=value` texts.
+        out: The folder; predictions in it are not made again.
+        workshop: Where networks are trained; None: `real_workshop`.
+
+    Raises:
+        InputError: Something in the configuration, or the data, does not fit.
+        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+    """
+    config = load_toml(path, PolarityEvaluation, overrides)
+    console = Console(stderr=True)
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    if config.experiment is None:
+        findings = _judge_models(config, path, out, say)
+    else:
+        plan = plan_cross_validation(config, path)
+        make = workshop or (lambda plan, out: _real_workshop(plan, out, console, say))
+        findings = _judge_arms(config, plan, out, make, say)
+    write(findings, out)
+    for line in findings.headlines:
+        say(line)
+    if findings.decision is not None:
+        say(findings.decision.words)
+
+
+def plan_cross_validation(config: PolarityEvaluation, path: Path) -> Plan:
+    """Reads and checks all that a cross-validation needs; nothing is written.
+
+    Args:
+        config: What was asked for.
+        path: The file it comes from.
+    """
+    assert config.experiment is not None
+    file = path.parent / config.experiment
+    experiment = load_toml(file, PolarityExperiment, config.changes)
+    labeling_file = file.parent / experiment.ezrin.experiment
+    labeling = load_toml(labeling_file, LabelingConfig, config.ezrin_changes)
+    dataset = file.parent / experiment.dataset
+    if config.dataset is not None:
+        dataset = path.parent / config.dataset
+    manifest = load_manifest(dataset).without({*experiment.leave_out, *config.leave_out})
+    embryos = _on_side(load_embryos(manifest), "train", manifest)
+    check_measured(config.arms, embryos)
+    folds = held_out_folds(embryos, config.folds, source=str(path))
+    judged = {embryo.group for embryo in embryos}
+    others = {field.group for field in manifest.fields} - judged
+    unseen = {*experiment.leave_out, *config.leave_out, *others}
+    return Plan(
+        experiment=experiment,
+        folder=file.parent,
+        labeling=_without(labeling, labeling_file, judged, unseen),
+        labeling_folder=labeling_file.parent,
+        embryos=embryos,
+        folds=folds,
+        ezrin_folds=crossfit_folds(embryos, folds, wanted=experiment.ezrin.folds, source=str(path)),
+    )
+
+
+def write(findings: Findings, out: Path) -> None:
+    """Writes the report, the record and the tables, replacing older ones."""
+    texts = {METRICS: as_json(metrics_record(findings))}
+    for name, rows in (
+        ("arms.csv", arm_rows(findings)),
+        ("frames.csv", frame_rows(findings)),
+        ("onsets.csv", onset_rows(findings)),
+    ):
+        texts[name] = as_csv(list(rows[0]), rows)
+    texts[REPORT] = polarity_page(findings)
+    for name, text in texts.items():
+        with written_whole(out / name, overwrite=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _judge_arms(
+    config: PolarityEvaluation, plan: Plan, out: Path, make: WorkshopOf, say: Say
+) -> Findings:
+    shelf = Shelf(out, _settings(plan))
+    done = cross_validate(
+        plan.experiment,
+        config.arms,
+        plan.embryos,
+        plan.folds,
+        make(plan, out),
+        shelf,
+        out / "runs",
+        say=say,
+    )
+    frames = sum(len(embryo.after) for embryo in plan.embryos)
+    title = (
+        f"{len(config.arms)} arms on {len(plan.embryos)} embryos, {frames} frames; "
+        f"cross-validated in {len(plan.folds)} folds of embryos"
+    )
+    reference = REFERENCE if REFERENCE in config.arms else config.arms[0]
+    return judge(config, plan.embryos, done, title=title, reference=reference, folds=plan.folds)
+
+
+def _judge_models(config: PolarityEvaluation, path: Path, out: Path, say: Say) -> Findings:
+    assert config.dataset is not None
+    models = find_models(config.model, path.parent)
+    manifest = load_manifest(path.parent / config.dataset).without(config.leave_out)
+    embryos = load_embryos(manifest)
+    if config.split is not None:
+        embryos = _on_side(embryos, config.split, manifest)
+    check_embryos(models, embryos)
+    settings = {
+        "models": {model.name: list(model.identity) for model in models},
+        "embryos": fingerprints(embryos),
+    }
+    done = judge_saved(models, embryos, Shelf(out, settings), say=say)
+    frames = sum(len(embryo.after) for embryo in embryos)
+    names = ", ".join(model.name for model in models)
+    title = f"{names} on {len(embryos)} embryos, {frames} frames, that it was not trained on"
+    plain_dic = [model.name for model in models if model.config.arm == REFERENCE]
+    reference = plain_dic[0] if plain_dic else models[0].name
+    return judge(config, embryos, done, title=title, reference=reference, folds=())
+
+
+def judge(
+    config: PolarityEvaluation,
+    embryos: Sequence[Embryo],
+    done: CrossValidation,
+    *,
+    title: str,
+    reference: str,
+    folds: Folds,
+) -> Findings:
+    """From predictions to all that the report says.
+
+    Args:
+        config: What was asked for.
+        embryos: With their annotation.
+        done: Predictions on them.
+        title: What was judged, in words.
+        reference: The arm that others are compared with.
+        folds: Who was held out together.
+    """
+    resampling = Resampling(replicates=config.replicates, level=config.level, seed=config.seed)
+    arms = tuple(
+        judge_arm(name, made, embryos, resampling) for name, made in done.predictions.items()
+    )
+    # Leaving one out takes two.
+    baselines = judge_baselines(embryos, resampling) if len(embryos) > 1 else ()
+    comparisons = _comparisons(arms, baselines, reference, resampling)
+    compaction = [judge_compaction(arm, embryos, resampling) for arm in arms]
+    return Findings(
+        title=title,
+        embryos=tuple(embryos),
+        folds=folds,
+        arms=arms,
+        baselines=baselines,
+        reference=reference,
+        comparisons=comparisons,
+        compaction=tuple(each for each in compaction if each is not None),
+        ezrin=judge_ezrin(done.agreement, embryos, resampling),
+        decision=decide(arms, comparisons, config.decide_by) if folds else None,
+        headlines=tuple(headlines(arms, comparisons, reference)),
+        resampling=resampling,
+        settings=config.model_dump(mode="json"),
+    )
+
+
+def _without(
+    labeling: LabelingConfig, file: Path, judged: set[str], unseen: set[str]
+) -> LabelingConfig:
+    """The labeling experiment without whom nobody may see; it can do without the judged, too."""
+    if labeling.start.model is not None:
+        raise InputError(
+            f"{file}: starts from model '{labeling.start.model}', which may know the embryos that "
+            "are held out; take start.model out"
+        )
+    manifest = load_manifest(file.parent / labeling.dataset).without(labeling.leave_out)
+    manifest.without(judged - set(labeling.leave_out))
+    present = {field.group for field in manifest.fields}
+    left_out = {*labeling.leave_out, *(unseen & present)}
+    return labeling.model_copy(update={"leave_out": tuple(sorted(left_out))})
+
+
+def _comparisons(
+    arms: Sequence[Contender],
+    baselines: Sequence[Contender],
+    reference: str,
+    resampling: Resampling,
+) -> tuple[Comparison, ...]:
+    referred = next(arm for arm in arms if arm.name == reference)
+    pairs = [(arm, referred) for arm in arms if arm is not referred]
+    pairs += [(arm, baseline) for arm in arms for baseline in baselines]
+    return tuple(compare(one, other, resampling) for one, other in pairs)
+
+
+def _on_side(embryos: Sequence[Embryo], split: str, manifest: Manifest) -> tuple[Embryo, ...]:
+    chosen = tuple(embryo for embryo in embryos if embryo.split == split)
+    if not chosen:
+        raise InputError(f"{manifest.path}: no time-lapse has split '{split}'")
+    return chosen
+
+
+def _settings(plan: Plan) -> dict[str, Any]:
+    """All that held-out predictions depend on, but the arm."""
+    experiment = plan.experiment.model_dump(mode="json", exclude={"arm", "description", "name"})
+    return {
+        "experiment": experiment,
+        "labeling": plan.labeling.model_dump(mode="json", exclude={"description", "name"}),
+        "folds": [list(fold) for fold in plan.folds],
+        "ezrin_folds": [list(fold) for fold in plan.ezrin_folds],
+        "embryos": fingerprints(plan.embryos),
+    }
+
+
+def _real_workshop(plan: Plan, out: Path, console: Console, say: Say) -> Workshop:
+    return real_workshop(
+        plan.experiment,
+        plan.folder,
+        plan.labeling,
+        plan.labeling_folder,
+        plan.ezrin_folds,
+        out,
+        console=console,
+        say=say,
+    )

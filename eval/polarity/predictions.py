@@ -1,0 +1,83 @@
+"""Predictions on embryos that were held out, kept on disk so that none is made twice."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from isl.polarity.onset import Combine
+from isl_train.embryos import Embryo  # pyright: ignore[reportMissingImports]
+
+from ..array_shelf import ArrayShelf
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class HeldOut:
+    """What one ensemble says of embryos it has not seen.
+
+    Attributes:
+        logits: float32 [M, T, 2] of every embryo, by its name.
+        combine: How members become one.
+        threshold: A frame is called after onset above it.
+        seconds: What training and predicting took.
+    """
+
+    logits: Mapping[str, np.ndarray]
+    combine: Combine
+    threshold: float
+    seconds: float = 0.0
+
+
+class Shelf(ArrayShelf):
+    """The folder of predictions of one evaluation."""
+
+    def take(self, fold: str, arm: str) -> HeldOut | None:
+        """The predictions of an arm on a fold, if they were made."""
+        stored = self.read(self._path(fold, arm))
+        if stored is None:
+            return None
+        made, arrays = stored
+        return HeldOut(
+            logits=arrays,
+            combine=made["combine"],
+            threshold=made["threshold"],
+            seconds=made["seconds"],
+        )
+
+    def put(self, fold: str, arm: str, held_out: HeldOut) -> None:
+        """Keeps predictions."""
+        made = {
+            "combine": held_out.combine,
+            "threshold": held_out.threshold,
+            "seconds": held_out.seconds,
+        }
+        self.write(self._path(fold, arm), made, held_out.logits)
+
+    def take_agreement(self, fold: str) -> dict[str, np.ndarray] | None:
+        """Pearson's correlation of predicted and measured EZRIN, float64 [T] by embryo."""
+        stored = self.read(self._agreement_path(fold))
+        return None if stored is None else stored[1]
+
+    def put_agreement(self, fold: str, agreement: Mapping[str, np.ndarray]) -> None:
+        """Keeps correlations; embryos without measured Ezrin are not among them."""
+        self.write(self._agreement_path(fold), {}, agreement)
+
+    def _path(self, fold: str, arm: str) -> Path:
+        return self.folder / f"{fold}.{arm.replace('/', '_')}.npz"
+
+    def _agreement_path(self, fold: str) -> Path:
+        return self.folder / f"{fold}.ezrin_pearson.npz"
+
+
+def fingerprints(embryos: Sequence[Embryo]) -> dict[str, str]:
+    """A hash of every embryo's frames, measured Ezrin and labels, by name."""
+    return {embryo.name: _fingerprint(embryo) for embryo in embryos}
+
+
+def _fingerprint(embryo: Embryo) -> str:
+    digest = hashlib.sha256(repr((embryo.group, embryo.dic.shape)).encode())
+    for array in (embryo.dic, embryo.measured, embryo.after):
+        digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,155 @@
+"""Polarity models as they are, on embryos that they do not know."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isl.errors import InputError
+from isl_train.crossfit import predicted_ezrin  # pyright: ignore[reportMissingImports]
+from isl_train.embryos import Embryo  # pyright: ignore[reportMissingImports]
+
+from ..progress import PartsProgress
+from .crossval import CrossValidation, check_measured, ezrin_agreement, held_out_logits
+from .folds import check_apart
+from .predictions import HeldOut, Shelf
+
+FOLD = "all"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SavedModel:
+    """A polarity model that is to be judged.
+
+    Attributes:
+        name: What it is called in the report.
+        folder: Its folder.
+        config: What its `model.toml` says.
+        ezrin: Name or folder of the labeling model.
+        identity: Hashes of its weights and of the labeling model's.
+    """
+
+    name: str
+    folder: Path
+    config: Any
+    ezrin: str | Path
+    identity: tuple[str, str]
+
+
+def find_models(names: Sequence[str], folder: Path) -> tuple[SavedModel, ...]:
+    """Looks up models, beside the configuration first and then among the bundled ones.
+
+    Raises:
+        InputError: There is no such model, it is damaged, or two have one name.
+    """
+    from isl.labeling.model import load_model
+    from isl.polarity.model import EZRIN_FOLDER, load_polarity_model
+
+    found: dict[str, SavedModel] = {}
+    for name in names:
+        beside = folder / name
+        model = load_polarity_model(beside if beside.is_dir() else name)
+        ezrin = model.config.ezrin or model.directory / EZRIN_FOLDER
+        labeling = load_model(ezrin)
+        if labeling.config.input.planes != 1:
+            raise InputError(
+                f"{model.directory}: predicts EZRIN from {labeling.config.input.planes} planes; "
+                "only models that take one all-in-focus frame are judged here"
+            )
+        called = model.name if model.name not in found else name
+        if called in found:
+            raise InputError(f"model '{name}' is named twice; name it once")
+        found[called] = SavedModel(
+            name=called,
+            folder=model.directory,
+            config=model.config,
+            ezrin=ezrin,
+            identity=(model.hash, labeling.hash),
+        )
+    return tuple(found.values())
+
+
+def check_embryos(models: Sequence[SavedModel], embryos: Sequence[Embryo]) -> None:
+    """Refuses embryos that a model says it was trained on, or whose Ezrin it needs and lacks.
+
+    Raises:
+        InputError: Names them.
+    """
+    for model in models:
+        check_measured((model.config.arm,), embryos)
+        known = set(model.config.embryos)
+        check_apart(
+            (embryo.name for embryo in embryos),
+            (embryo.name for embryo in embryos if known & {embryo.name, embryo.group}),
+            where=str(model.folder),
+            remedy="name them in leave_out, or judge another model",
+        )
+
+
+def judge_saved(
+    models: Sequence[SavedModel],
+    embryos: Sequence[Embryo],
+    shelf: Shelf,
+    *,
+    say: Callable[[str], None],
+    predict: Callable[[SavedModel, Embryo], np.ndarray] | None = None,
+) -> CrossValidation:
+    """Asks every model about every embryo; what the shelf holds is not done again.
+
+    Args:
+        models: Which models.
+        embryos: Which embryos.
+        shelf: Where predictions are kept.
+        say: Told a line for every part that is done.
+        predict: EZRIN float32 [T, Y, X] of an embryo by a model's labeling model; None: that.
+    """
+    predict = predict or _predict
+    progress = PartsProgress({"embryos": len(models) * len(embryos)}, say)
+    predictions: dict[str, list[HeldOut]] = {}
+    agreement: dict[str, np.ndarray] = {}
+    for model in models:
+        stored = shelf.take(FOLD, model.name), shelf.take_agreement(f"{FOLD}.{model.name}")
+        if stored[0] is not None and stored[1] is not None:
+            made, found = stored[0], stored[1]
+            progress.skip("embryos", len(embryos), model.name)
+        else:
+            made, found = _ask(model, embryos, predict, progress)
+            shelf.put(FOLD, model.name, made)
+            shelf.put_agreement(f"{FOLD}.{model.name}", found)
+        predictions[model.name] = [made]
+        # Models of one evaluation share a labeling model as a rule; else the first one's counts.
+        agreement = found | agreement
+    return CrossValidation(predictions=predictions, agreement=agreement)
+
+
+def _ask(
+    model: SavedModel,
+    embryos: Sequence[Embryo],
+    predict: Callable[[SavedModel, Embryo], np.ndarray],
+    progress: PartsProgress,
+) -> tuple[HeldOut, dict[str, np.ndarray]]:
+    started = time.monotonic()
+    logits, agreement = {}, {}
+    for embryo in embryos:
+        progress.begin()
+        ezrin = predict(model, embryo)
+        logits[embryo.name] = held_out_logits(model.folder, embryo, ezrin)
+        if embryo.measured is not None:
+            agreement[embryo.name] = ezrin_agreement(ezrin, embryo.measured)
+        progress.end("embryos", 1, f"{model.name}: {embryo.name}, {len(embryo.dic)} frames")
+    made = HeldOut(
+        logits=logits,
+        combine=model.config.combine,
+        threshold=model.config.threshold,
+        seconds=time.monotonic() - started,
+    )
+    return made, agreement
+
+
+def _predict(model: SavedModel, embryo: Embryo) -> np.ndarray:
+    from isl.labeling.model import load_model
+
+    return predicted_ezrin(load_model(model.ezrin), embryo)

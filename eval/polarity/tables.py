@@ -1,0 +1,239 @@
+"""The tables and the record of a polarity evaluation, as files."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from isl.records import plain
+from isl_train.embryos import Embryo  # pyright: ignore[reportMissingImports]
+
+from ..bootstrap import Interval
+from .judge import (
+    RULES,
+    CompactionScores,
+    Comparison,
+    Contender,
+    EzrinScores,
+    OnsetScores,
+    Resampling,
+)
+from .verdict import Decision
+
+Rows = list[dict[str, str]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Findings:
+    """All that an evaluation found.
+
+    Attributes:
+        title: What was judged, in words.
+        embryos: Who was judged.
+        folds: Who was held out together; (): nothing was trained.
+        arms: Arms or models.
+        baselines: What needs no picture.
+        reference: The arm that others are compared with.
+        comparisons: Of arms with it, and with the baselines.
+        compaction: Of arms, where compaction is known.
+        ezrin: Predicted EZRIN; None where nothing was measured.
+        decision: The default arm; None where the rule does not apply.
+        headlines: The outcome in words.
+        resampling: How intervals were drawn.
+        settings: What was asked for.
+    """
+
+    title: str
+    embryos: tuple[Embryo, ...]
+    folds: tuple[tuple[str, ...], ...]
+    arms: tuple[Contender, ...]
+    baselines: tuple[Contender, ...]
+    reference: str
+    comparisons: tuple[Comparison, ...]
+    compaction: tuple[CompactionScores, ...]
+    ezrin: EzrinScores | None
+    decision: Decision | None
+    headlines: tuple[str, ...]
+    resampling: Resampling
+    settings: Mapping[str, Any]
+
+    @property
+    def contenders(self) -> tuple[Contender, ...]:
+        """Arms, then baselines."""
+        return (*self.arms, *self.baselines)
+
+    def fold_of(self, embryo: Embryo) -> int | None:
+        """The fold that held an embryo out, from 1; None: nothing was trained."""
+        for number, fold in enumerate(self.folds, 1):
+            if embryo.group in fold:
+                return number
+        return None
+
+
+def metrics_record(findings: Findings) -> dict[str, Any]:
+    """Every number, as JSON can hold it; what is undefined is null."""
+    return plain(
+        {
+            "made_by": "isl eval",
+            "task": "polarity",
+            "title": findings.title,
+            "embryos": [_embryo_record(findings, embryo) for embryo in findings.embryos],
+            "frames": sum(len(embryo.after) for embryo in findings.embryos),
+            "intervals": {
+                "level": findings.resampling.level,
+                "replicates": findings.resampling.replicates,
+                "seed": findings.resampling.seed,
+                "over": "embryos, unless named by_frame",
+            },
+            "headlines": findings.headlines,
+            "decision": findings.decision,
+            "arms": {arm.name: _contender_record(arm) for arm in findings.arms},
+            "baselines": {each.name: _contender_record(each) for each in findings.baselines},
+            "reference": findings.reference,
+            "comparisons": findings.comparisons,
+            "ezrin": findings.ezrin,
+            "compaction": findings.compaction,
+            "settings": findings.settings,
+        }
+    )
+
+
+def arm_rows(findings: Findings) -> Rows:
+    """A row for each arm and baseline: the table of the report, in numbers."""
+    rows = []
+    for each in findings.contenders:
+        onset, change = each.onset("smoothed"), each.onsets.get("change_point")
+        cells = each.confusion
+        row: dict[str, Any] = {
+            "arm": each.name,
+            "embryos": len(onset.rows),
+            "frames": cells.total,
+            **_spread("auc", each.by_embryo.get("auc")),
+            **_spread("accuracy", each.by_embryo["accuracy"]),
+            **_spread("sensitivity", each.by_embryo["sensitivity"]),
+            **_spread("specificity", each.by_embryo["specificity"]),
+            **_spread("onset_error", onset.mean),
+            "onset_error_median": onset.summary.median,
+            "onset_error_maximum": onset.summary.maximum,
+            "within_2_frames": onset.summary.within_2,
+            "within_3_frames": onset.summary.within_3,
+            **_spread("change_point_error", change.mean if change else None),
+            "onset_error_minutes": onset.summary.mean_minutes,
+            "accuracy_smoothed": onset.accuracy.estimate,
+            "cannot_tell": onset.verdicts["cannot_tell"] if onset.verdicts else None,
+            "intervals_covering": onset.coverage.share if onset.coverage else None,
+            "brier": each.calibration.brier if each.calibration else None,
+            "calibration_error": each.calibration.error if each.calibration else None,
+            **dataclasses.asdict(cells),
+        }
+        rows.append({name: _cell(value) for name, value in row.items()})
+    return rows
+
+
+def frame_rows(findings: Findings) -> Rows:
+    """A row for each frame and arm."""
+    rows = []
+    for arm in findings.arms:
+        for number, embryo in enumerate(findings.embryos):
+            assert arm.found is not None
+            onset = arm.found["smoothed"][number]
+            rows += [
+                {
+                    "arm": arm.name,
+                    "embryo": embryo.name,
+                    "fold": _cell(findings.fold_of(embryo)),
+                    "frame": str(t),
+                    "label": str(int(embryo.after[t])),
+                    "probability": f"{onset.probability[t]:.6f}",
+                    "call": str(int(onset.calls[t])),
+                    "smoothed": str(int(onset.smoothed[t])),
+                }
+                for t in range(len(embryo.after))
+            ]
+    return rows
+
+
+def onset_rows(findings: Findings) -> Rows:
+    """A row for each embryo, rule, and arm or baseline; only arms have verdicts and intervals."""
+    rows = []
+    for each in findings.contenders:
+        for rule, scores in each.onsets.items():
+            found = each.found[rule] if each.found is not None else [None] * len(scores.rows)
+            for embryo, row, onset in zip(findings.embryos, scores.rows, found, strict=True):
+                values: dict[str, Any] = {
+                    "arm": each.name,
+                    "rule": rule if each.found is not None else "",
+                    "embryo": embryo.name,
+                    "fold": findings.fold_of(embryo),
+                    "frames": row.frames,
+                    "annotated": row.true,
+                    "predicted": row.predicted,
+                    "error": row.error,
+                    "error_minutes": row.minutes,
+                    "verdict": onset.verdict if onset else None,
+                    "low": onset.low if onset else None,
+                    "high": onset.high if onset else None,
+                    "agreement": onset.agreement if onset else None,
+                }
+                rows.append({name: _cell(value) for name, value in values.items()})
+    return rows
+
+
+def _embryo_record(findings: Findings, embryo: Embryo) -> dict[str, Any]:
+    return {
+        "name": embryo.name,
+        "group": embryo.group,
+        "fold": findings.fold_of(embryo),
+        "frames": len(embryo.after),
+        "onset": embryo.onset,
+        "compaction": embryo.compaction,
+        "interval_minutes": embryo.interval,
+    }
+
+
+def _contender_record(each: Contender) -> dict[str, Any]:
+    return {
+        "confusion": each.confusion,
+        "undefined": each.confusion.undefined,
+        "by_embryo": each.by_embryo,
+        "by_frame": each.by_frame,
+        "roc": None
+        if each.roc is None
+        else {
+            "false_positive_rate": each.roc.false_positive_rate,
+            "true_positive_rate": each.roc.true_positive_rate,
+        },
+        "onsets": {rule: _onset_record(each, rule) for rule in RULES if rule in each.onsets},
+        "within_embryos": each.of_embryo,
+        "calibration": each.calibration,
+        "members_auc": each.members_auc,
+        "likeliest_temper": each.temper,
+        "seconds": each.seconds,
+    }
+
+
+def _onset_record(each: Contender, rule: Any) -> dict[str, Any]:
+    scores: OnsetScores = each.onsets[rule]
+    return {
+        "summary": scores.summary,
+        "mean_error": scores.mean,
+        "mean_error_minutes": scores.minutes,
+        "accuracy": scores.accuracy,
+        "confusion": scores.confusion,
+        "interval_90": None
+        if scores.coverage is None
+        else {**dataclasses.asdict(scores.coverage), "share": scores.coverage.share},
+        "verdicts": scores.verdicts,
+        "embryos": scores.rows,
+    }
+
+
+def _spread(name: str, interval: Interval | None) -> dict[str, float | None]:
+    if interval is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

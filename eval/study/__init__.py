@@ -1,0 +1,1 @@
+"""`isl eval` with task "comparison": variants of an experiment, trained and judged alike."""

@@ -1,0 +1,323 @@
+"""The tables of a comparison: what each variant is worth over its seeds, and over the ground.
+
+Two things make a figure uncertain, and they are told apart: the spread over seeds is that of
+training again, the interval is that of judging on other ground (blocks of the judged fields where
+there are fewer than five groups) the networks that there are.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from isl.records import plain
+
+from ..bootstrap import Interval, bootstrap
+from ..labeling.blocks import FIGURES, Over, figures_of
+from .config import OWN, StudyConfig
+from .runs import RunResult
+
+SHOWN = ("pearson", "mae", "ssim", "cross_entropy", "ranked_probability_score")
+"""Figures with intervals."""
+Rows = list[dict[str, str]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Standing:
+    """One variant with one budget on one label.
+
+    Attributes:
+        variant: Its name.
+        budget: Its name.
+        label: The label; "" for the mean over labels.
+        seeds: How many runs there are.
+        mean: Each figure of `FIGURES`, the mean over runs; None: undefined in one of them.
+        deviation: Its unbiased deviation over runs; None with fewer than two.
+        intervals: Of the figures of `SHOWN`, over the ground; {} for the mean over labels.
+        differences: From the reference, on the same replicates; {} where there is none.
+        over: What was drawn; None where nothing was.
+    """
+
+    variant: str
+    budget: str
+    label: str
+    seeds: int
+    mean: Mapping[str, float | None]
+    deviation: Mapping[str, float | None]
+    intervals: Mapping[str, Interval] = dataclasses.field(default_factory=dict)
+    differences: Mapping[str, Interval] = dataclasses.field(default_factory=dict)
+    over: Over | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Findings:
+    """All that a comparison found.
+
+    Attributes:
+        config: What was asked for.
+        labels: What was judged, in order.
+        results: Every run.
+        standings: Of every variant and budget, a label at a time, then the mean over labels.
+        truths: float32 [y, x] of the first field's judged ground, by label.
+        fields: Whose ground was judged.
+        groups: Whose.
+        settings: The configuration as it was read.
+    """
+
+    config: StudyConfig
+    labels: tuple[str, ...]
+    results: tuple[RunResult, ...]
+    standings: tuple[Standing, ...]
+    truths: Mapping[str, np.ndarray]
+    fields: tuple[str, ...]
+    groups: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+    @property
+    def budgets(self) -> tuple[str, ...]:
+        """Names of the budgets that runs of networks had."""
+        return tuple(self.config.budget) or (OWN,)
+
+    def of(self, variant: str, budget: str, label: str = "") -> Standing | None:
+        """A standing; what has a budget of its own stands beside every budget."""
+        for each in self.standings:
+            same = each.budget in (budget, OWN)
+            if same and (each.variant, each.label) == (variant, label):
+                return each
+        return None
+
+    def runs(self, variant: str, budget: str) -> tuple[RunResult, ...]:
+        """The runs behind a standing."""
+        return tuple(
+            each
+            for each in self.results
+            if each.run.variant == variant and each.run.budget in (budget, OWN)
+        )
+
+
+def standings_of(config: StudyConfig, results: Sequence[RunResult]) -> tuple[Standing, ...]:
+    """Every variant and budget, on every label and over all of them."""
+    labels = list(dict.fromkeys(label for each in results for label in each.rows))
+    found = []
+    for label in labels:
+        for budget in dict.fromkeys(each.run.budget for each in results):
+            found += _of_label(config, results, label, budget)
+    for variant, budget in dict.fromkeys((e.run.variant, e.run.budget) for e in results):
+        single = [e for e in found if (e.variant, e.budget) == (variant, budget)]
+        runs = [e for e in results if (e.run.variant, e.run.budget) == (variant, budget)]
+        over_labels = [
+            _averaged([_figures(run)[standing.label] for standing in single]) for run in runs
+        ]
+        found.append(
+            Standing(
+                variant=variant,
+                budget=budget,
+                label="",
+                seeds=len(runs),
+                mean=_averaged(over_labels),
+                deviation=_deviations(over_labels),
+            )
+        )
+    return tuple(found)
+
+
+def run_rows(findings: Findings) -> Rows:
+    """A row for each run and label."""
+    rows = []
+    for each in findings.results:
+        for label, figures in _figures(each).items():
+            row = {
+                "variant": each.run.variant,
+                "budget": each.run.budget,
+                "seed": each.run.seed,
+                "label": label,
+                "updates": each.updates,
+                "pixels": each.pixels,
+                "seconds": each.seconds,
+                "parameters": each.parameters,
+                **figures,
+            }
+            rows.append({name: _cell(value) for name, value in row.items()})
+    return rows
+
+
+def standing_rows(findings: Findings) -> Rows:
+    """A row for each variant, budget and label: mean and spread over seeds, and intervals."""
+    rows = []
+    for each in findings.standings:
+        runs = findings.runs(each.variant, each.budget)
+        row: dict[str, Any] = {
+            "variant": each.variant,
+            "budget": each.budget,
+            "label": each.label or "mean",
+            "seeds": each.seeds,
+            "pixels": np.mean([run.pixels for run in runs]),
+            "seconds": np.mean([run.seconds for run in runs]),
+            "parameters": runs[0].parameters,
+        }
+        for name in FIGURES:
+            row[name] = each.mean[name]
+            row[f"{name}_deviation"] = each.deviation[name]
+        for name in SHOWN:
+            for kind, found in (("", each.intervals), ("_difference", each.differences)):
+                interval = found.get(name)
+                if kind:
+                    row[f"{name}{kind}"] = interval.estimate if interval else None
+                row[f"{name}{kind}_low"] = interval.low if interval else None
+                row[f"{name}{kind}_high"] = interval.high if interval else None
+        rows.append({name: _cell(value) for name, value in row.items()})
+    return rows
+
+
+def curve_rows(findings: Findings) -> Rows:
+    """A row for each point of the learning curves."""
+    names = dict.fromkeys(name for each in findings.results for at in each.curve for name in at)
+    return [
+        {
+            "variant": each.run.variant,
+            "budget": each.run.budget,
+            "seed": str(each.run.seed),
+            **{name: _cell(at.get(name)) for name in names},
+        }
+        for each in findings.results
+        for at in each.curve
+    ]
+
+
+def study_record(findings: Findings, versions: Mapping[str, str]) -> dict[str, Any]:
+    """Every number, as JSON can hold it; what is undefined is null."""
+    return plain(
+        {
+            "made_by": "isl eval",
+            "task": "comparison",
+            "labels": findings.labels,
+            "fields": findings.fields,
+            "groups": findings.groups,
+            "standings": findings.standings,
+            "runs": [
+                {
+                    **dataclasses.asdict(each.run),
+                    "updates": each.updates,
+                    "pixels": each.pixels,
+                    "seconds": each.seconds,
+                    "parameters": each.parameters,
+                    "figures": _figures(each),
+                    "curve": each.curve,
+                }
+                for each in findings.results
+            ],
+            "settings": findings.settings,
+            "versions": versions,
+        }
+    )
+
+
+def _of_label(
+    config: StudyConfig, results: Sequence[RunResult], label: str, budget: str
+) -> list[Standing]:
+    """Every variant of one budget; those judged on the same ground share their replicates."""
+    own = [each for each in results if each.run.budget == budget and label in each.rows]
+    reference = config.reference
+    shared = [
+        each
+        for each in results
+        if each.run.variant == reference
+        and each.run.budget in (budget, _first(config))
+        and label in each.rows
+    ]
+    found = []
+    for variant in dict.fromkeys(each.run.variant for each in own):
+        runs = [each for each in own if each.run.variant == variant]
+        others = [e for e in shared if e.run.budget == budget] or shared
+        if variant == reference:
+            others = []
+        figures = [each.rows[label].figures for each in runs]
+        intervals, differences = _drawn(config, runs, others, label)
+        found.append(
+            Standing(
+                variant=variant,
+                budget=budget,
+                label=label,
+                seeds=len(runs),
+                mean=_averaged(figures),
+                deviation=_deviations(figures),
+                intervals=intervals,
+                differences=differences,
+                over=runs[0].rows[label].over,
+            )
+        )
+    return found
+
+
+def _first(config: StudyConfig) -> str:
+    """The budget whose reference stands beside what has a budget of its own."""
+    return next(iter(config.budget), OWN)
+
+
+def _drawn(
+    config: StudyConfig, runs: Sequence[RunResult], others: Sequence[RunResult], label: str
+) -> tuple[dict[str, Interval], dict[str, Interval]]:
+    """Intervals of the mean over runs, and of what it is above that of others."""
+    rows = runs[0].rows[label]
+    comparable = all(
+        (each.rows[label].fields, each.rows[label].sums.shape) == (rows.fields, rows.sums.shape)
+        for each in others
+    )
+    others = others if comparable else ()
+    span = rows.highest - rows.lowest
+
+    def figures(*sums: np.ndarray) -> dict[str, float | None]:
+        singles = [figures_of(each.sum(axis=0), span) for each in sums]
+        mean = _averaged(singles[: len(runs)])
+        found = {name: mean[name] for name in SHOWN}
+        if others:
+            against = _averaged(singles[len(runs) :])
+            for name in SHOWN:
+                pair = mean[name], against[name]
+                found[f"-{name}"] = None if None in pair else pair[0] - pair[1]  # pyright: ignore
+        return found
+
+    drawn = bootstrap(
+        figures,
+        [each.rows[label].sums for each in (*runs, *others)],
+        groups=rows.drawn,
+        rng=np.random.default_rng(config.seed),
+        replicates=config.replicates,
+        level=config.level,
+    )
+    return (
+        {name: drawn[name] for name in SHOWN},
+        {name: drawn[f"-{name}"] for name in SHOWN} if others else {},
+    )
+
+
+def _figures(result: RunResult) -> dict[str, dict[str, float | None]]:
+    return {label: rows.figures for label, rows in result.rows.items()}
+
+
+def _averaged(figures: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """The mean of each figure; None where it is undefined in one of them."""
+    found: dict[str, float | None] = {}
+    for name in FIGURES:
+        values = [each[name] for each in figures]
+        known = [value for value in values if value is not None]
+        found[name] = sum(known) / len(known) if known and len(known) == len(values) else None
+    return found
+
+
+def _deviations(figures: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """The unbiased deviation of each figure; None with fewer than two, or where undefined."""
+    found: dict[str, float | None] = {}
+    for name in FIGURES:
+        known = [value for each in figures if (value := each[name]) is not None]
+        enough = len(known) == len(figures) > 1
+        found[name] = float(np.std(known, ddof=1)) if enough else None
+    return found
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    return f"{float(value):.6g}" if isinstance(value, float | np.floating) else str(value)

@@ -1,0 +1,131 @@
+"""Figures from sums over blocks: the same as those of whole images, and drawn by group or block."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.special
+from simulated_labeling import blobs
+
+from isl_eval.labeling.blocks import (
+    FIGURES,
+    block_rows,
+    constant_scores,
+    differences,
+    intervals,
+    joined,
+)
+from isl_eval.labeling.ground import to_bins
+from isl_eval.labeling.judge import scores_of_histogram
+from isl_eval.labeling.predictions import BLOCK, _Blocks
+from isl_eval.metrics.distributions import DistributionFigures
+from isl_eval.metrics.pixel_figures import pixel_figures
+
+SIZE = (150, 140)
+
+
+def images(seed, size=SIZE):
+    rng = np.random.default_rng(seed)
+    true = blobs(seed, size, count=30)
+    predicted = np.clip(0.7 * true + 0.1 + 0.05 * rng.normal(size=size), 0, 1)
+    mask = rng.random(size) < 0.999
+    mask[:40, :50] = False
+    return true, predicted.astype(np.float32), mask
+
+
+def rows_of(seed, *, field="a", group="g", distributions=None, size=SIZE):
+    return block_rows(*images(seed, size), distributions or {}, field=field, group=group)
+
+
+def test_one_field_has_the_figures_of_its_image():
+    true, predicted, mask = images(0)
+    whole = pixel_figures(true, predicted, mask)
+    rows = rows_of(0)
+    assert rows.sums.shape[0] == math.prod(-(-n // BLOCK) for n in SIZE)
+    for name in ("pearson", "foreground_pearson", "mae", "nrmse", "ssim", "psnr"):
+        assert rows.figures[name] == pytest.approx(getattr(whole, name), rel=1e-6), name
+    assert tuple(rows.figures) == FIGURES
+    assert rows.figures["cross_entropy"] is None
+
+
+def test_several_fields_are_judged_over_all_their_pixels():
+    parts = [rows_of(seed, field=str(seed), group=str(seed)) for seed in (1, 2)]
+    pixels = [
+        [image[mask] for image in (true, predicted)]
+        for true, predicted, mask in (images(1), images(2))
+    ]
+    true, predicted = (np.concatenate(each) for each in zip(*pixels, strict=True))
+    figures = joined(parts).figures
+    assert figures["pearson"] == pytest.approx(np.corrcoef(true, predicted)[0, 1], rel=1e-6)
+    error = math.sqrt(np.mean((true.astype(float) - predicted) ** 2))
+    assert figures["nrmse"] == pytest.approx(error / np.ptp(true), rel=1e-6)
+    assert joined(parts).within(["1"], "groups").figures["mae"] == parts[0].figures["mae"]
+
+
+def test_distributions_of_blocks_add_up_to_those_of_the_field():
+    true, predicted, mask = images(3)
+    rng = np.random.default_rng(0)
+    mask &= rng.random(SIZE) < 0.2
+    log_p = scipy.special.log_softmax(rng.normal(size=(*SIZE, 256)), axis=-1).astype(np.float32)
+
+    class Strip:
+        def __init__(self, size):
+            self.lands = np.arange(size)
+
+    blocks = _Blocks(0)
+    blocks.add(log_p, true, mask, (Strip(SIZE[0]), Strip(SIZE[1])))
+    assert set(blocks.sums) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    found = block_rows(true, predicted, mask, blocks.sums, field="a", group="g").figures
+    whole = DistributionFigures()
+    whole.add(log_p[mask], true[mask])
+    result = whole.result()
+    assert found["cross_entropy"] == pytest.approx(result.cross_entropy)
+    assert found["ranked_probability_score"] == pytest.approx(result.ranked_probability_score)
+    assert found["sharpness"] == pytest.approx(result.sharpness)
+    # Places within bins are drawn, so coverage is the same up to that.
+    assert found["coverage_90"] == pytest.approx(result.coverage[0.9], abs=0.02)
+
+
+def test_a_constant_prediction_has_an_error_and_no_correlation():
+    true, _, mask = images(4)
+    rows = block_rows(true, np.full(SIZE, 0.2437), mask, {}, field="a", group="g")
+    assert rows.figures["pearson"] is None
+    assert rows.figures["foreground_pearson"] is None
+    assert rows.figures["mae"] == pytest.approx(np.abs(true[mask] - 0.2437).mean(), rel=1e-6)
+
+
+def test_the_histogram_as_a_distribution_scores_its_entropy():
+    true, _, mask = images(5)
+    bins = to_bins(true)
+    histogram = np.bincount(bins[mask], minlength=256)
+    rows = block_rows(true, np.full(SIZE, true.mean()), mask, {}, field="a", group="g")
+    scores = scores_of_histogram(histogram)
+    figures = constant_scores(rows, bins, mask, scores).figures
+    p = histogram[histogram > 0] / histogram.sum()
+    assert figures["cross_entropy"] == pytest.approx(-(p * np.log(p)).sum() / math.log(256))
+    cumulative = np.cumsum(histogram) / histogram.sum()
+    slow = np.mean([np.mean((cumulative - (np.arange(256) >= t)) ** 2) for t in bins[mask][:500]])
+    table = scores[1][bins[mask][:500]].mean()
+    assert table == pytest.approx(slow)
+    assert figures["coverage_90"] is None
+
+
+def test_groups_are_drawn_where_there_are_five_and_blocks_where_there_are_fewer():
+    few = joined([rows_of(n, field=str(n), group=str(n % 4)) for n in range(5)])
+    many = joined([rows_of(n, field=str(n), group=str(n)) for n in range(5)])
+    options = {"replicates": 40, "level": 0.9, "seed": 0}
+    assert (few.over, many.over) == ("blocks", "groups")
+    assert intervals(few, **options)["pearson"].units == len(few.fields) == 20
+    found = intervals(many, **options)["pearson"]
+    assert found.units == 5
+    assert found.low <= found.estimate <= found.high
+
+
+def test_differences_are_of_the_same_blocks():
+    first, second = rows_of(6), rows_of(7, size=(100, 100))
+    options = {"replicates": 20, "level": 0.9, "seed": 0}
+    same = differences(first, first, **options)
+    assert (same["pearson"].estimate, same["pearson"].low, same["mae"].high) == (0, 0, 0)
+    assert same["cross_entropy"].estimate is None
+    with pytest.raises(ValueError, match="same blocks"):
+        differences(first, second, **options)

@@ -1,0 +1,246 @@
+"""`isl eval` of labeling: what it writes, goes on with, says and refuses."""
+
+import csv
+import html.parser
+import json
+import re
+
+import numpy as np
+import pytest
+import tifffile
+from simulated_labeling import SIZE, blobs, write_field, write_ground, write_prediction
+from test_labeling_models import write_model
+
+from isl import cli
+from isl.dataset import Manifest, write_manifest
+from isl_eval.labeling import evaluation as labeling
+
+FILES = {
+    *("report.html", "metrics.json", "settings.json", "predictions"),
+    *("figures.csv", "objects.csv", "spectral.csv", "calibration.csv", "curves.csv"),
+}
+BASIC = 'task = "labeling"\ndataset = "dataset.toml"\nreplicates = 20\n'
+
+
+class Page(html.parser.HTMLParser):
+    """Every tag with its attributes, and the text in between."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.parts = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.parts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.parts).replace("\u00a0", " ").split())
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Runs `isl eval` with a configuration's text; returns code, stdout, stderr, folder."""
+
+    def call(text, *words, out="out"):
+        path = tmp_path / "eval.toml"
+        path.write_text(BASIC + text, encoding="utf-8")
+        given = [str(word) for word in words]
+        code = cli.main(
+            ["eval", str(path), "--out", str(tmp_path / out), "--device", "cpu", *given]
+        )
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err, tmp_path / out
+
+    return call
+
+
+def rows_of(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def check_page(folder):
+    """The report's text, once it is sure that it loads nothing and has no nan for a figure."""
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe"}
+    sources = [attrs["src"] for _, attrs in page.tags if "src" in attrs]
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert not re.search(r"\bnan\b|\binf\b|None", page.text)
+    for path in folder.glob("*.csv"):
+        assert not re.search(r"\bnan\b", path.read_text(encoding="utf-8"))
+    return page.text
+
+
+def test_a_model_its_ensemble_and_images_from_elsewhere(run, tmp_path):
+    write_ground(tmp_path, 2)
+    write_model(tmp_path / "one", "one", chosen_on=("g1",))
+    write_model(tmp_path / "two", "two", seed=1)
+    config = """
+model = ["one", ["one", "two"]]
+objects = ["DAPI"]
+predictions = { blurred = "blurred" }
+"""
+    code, printed, said, out = run(config)
+    assert (code, printed.strip()) == (0, str(out / "report.html"))
+    assert {path.name for path in out.iterdir()} == FILES
+    assert len(list((out / "predictions").iterdir())) == 3 * 2
+    assert "DAPI, blurred: Pearson 0.9" in said
+    text = check_page(out)
+    for heading in ("Ground", "Figures", "Differences", "Calibration", "Abstention", "Nuclei"):
+        assert heading in text
+    assert "There are fewer than 5 groups, so blocks of 128 pixels were drawn" in text
+    assert "The weights of one were chosen by how they did on g1" in text
+    assert "Nothing says which groups blurred was trained on" in text
+    assert "NOT HELD OUT" not in text
+    assert "A card." in text
+
+    record = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert list(record["contenders"]) == ["one", "mean of one, two", "blurred"]
+    found = record["labels"]["DAPI"]
+    assert list(found) == ["one", "mean of one, two", "blurred", "best constant"]
+    assert found["blurred"]["figures"]["cross_entropy"]["estimate"] is None
+    assert found["best constant"]["figures"]["pearson"]["estimate"] is None
+    assert found["one"]["distribution"]["pixels"] == 2 * SIZE[0] * SIZE[1]
+    assert (found["one"]["over"], found["one"]["units"]) == ("blocks", 2)
+    assert record["held_out"] is True
+
+    figures = {
+        (r["contender"], r["of"], r["name"], r["figure"]): r for r in rows_of(out / "figures.csv")
+    }
+    row = figures["blurred", "label", "DAPI", "pearson"]
+    assert float(row["low"]) <= float(row["value"]) <= float(row["high"])
+    in_record = found["blurred"]["fields"][0]["figures"]["mae"]
+    in_table = float(figures["blurred", "field", "f0", "mae"]["value"])
+    assert in_table == pytest.approx(in_record, rel=1e-5)
+    objects = rows_of(out / "objects.csv")
+    assert {r["contender"] for r in objects} == {"one", "mean of one, two", "blurred"}
+
+
+def test_interrupted_and_gone_on_with_gives_the_same(run, tmp_path, monkeypatch):
+    write_ground(tmp_path, 3)
+    config = 'predictions = { blurred = "blurred" }'
+    assert run(config, out="whole")[0] == 0
+    real, asked = labeling.predict_ground, []
+
+    def interrupted(contender, field, ground, config):
+        asked.append(field.name)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return real(contender, field, ground, config)
+
+    monkeypatch.setattr(labeling, "predict_ground", interrupted)
+    assert run(config, out="broken")[0] == cli.INTERRUPTED
+    assert not (tmp_path / "broken" / "report.html").exists()
+    code, _, said, _ = run(config, out="broken")
+    assert (code, asked) == (0, ["f0", "f1", "f2", "f2"])
+    assert said.count("done before") == 2
+    for name in ("metrics.json", "figures.csv", "report.html"):
+        whole, broken = (tmp_path / folder / name for folder in ("whole", "broken"))
+        assert whole.read_bytes() == broken.read_bytes()
+    # How it is judged may change; what is judged may not.
+    assert run(config, "--set", "replicates=10", out="whole")[0] == 0
+    write_prediction(tmp_path / "blurred", "f0", {"DAPI": blobs(9)})
+    code, _, err, _ = run(config, out="whole")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "holds an evaluation of other settings (contenders.blurred is" in err
+
+
+def test_seen_ground_is_refused_and_if_allowed_said_in_large_letters(run, tmp_path):
+    write_ground(tmp_path, 1)
+    write_model(tmp_path / "one", "one", trained_on=("g0",))
+    code, _, err, out = run('model = "one"')
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "model 'one' was trained on group 'g0'" in err
+    assert "allow_seen = true" in err
+    assert not out.exists()
+    assert run('model = "one"\nallow_seen = true')[0] == 0
+    page = Page((out / "report.html").read_text(encoding="utf-8"))
+    assert next(tag for tag, _ in page.tags if tag in ("h2", "p")) == "h2"
+    assert "NOT HELD OUT" in page.text
+    assert "one was trained on g0." in page.text
+    record = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert (record["held_out"], record["seen"]) == (False, {"one": ["g0"]})
+
+
+def test_constant_images_and_fields_without_objects_are_said_in_words(run, tmp_path):
+    field, _ = write_field(tmp_path, "f0", 0)
+    dark, _ = write_field(tmp_path, "f1", 1)
+    tifffile.imwrite(tmp_path / "f1-DAPI.tif", np.full(SIZE, 3000, np.uint16))
+    write_manifest(tmp_path / "dataset.toml", Manifest(fields=(field, dark)))
+    for name in ("f0", "f1"):
+        write_prediction(tmp_path / "flat", name, {"DAPI": np.full(SIZE, 0.2)})
+    code, _, said, out = run('predictions = { flat = "flat" }\nobjects = ["DAPI"]')
+    assert code == 0
+    assert "DAPI, flat: its correlation is undefined (an image is constant)" in said
+    text = check_page(out)
+    assert "undefined" in text
+    assert "field f1: the true image is constant where it counts: its correlation is" in text
+    assert "field f1: the true image holds no object that counts" in text
+    record = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert record["labels"]["DAPI"]["flat"]["figures"]["pearson"]["estimate"] is None
+
+
+def test_images_that_lie_apart_are_warned_of(run, tmp_path):
+    truths = write_ground(tmp_path, 1)
+    shifted = np.roll(truths["f0"]["DAPI"], (6, -4), axis=(0, 1))
+    write_prediction(tmp_path / "apart", "f0", {"DAPI": shifted})
+    code, _, _, out = run('predictions = { apart = "apart" }')
+    assert code == 0
+    assert "shifted by +6.0 rows and -4.0 columns; look whether they are" in check_page(out)
+
+
+def test_points_of_people_stand_in_the_report(run, tmp_path):
+    write_ground(tmp_path, 1)
+    (tmp_path / "true.csv").write_text("y,x\n20,20\n40,40\n", encoding="utf-8")
+    (tmp_path / "guess.csv").write_text("y,x\n21,20\n", encoding="utf-8")
+    entry = 'label = "DAPI", measured = { ann = "true.csv" }, predicted = { ann = "guess.csv" }'
+    config = 'predictions = { b = "blurred" }\n'
+    code, _, _, out = run(f"{config}points = [{{ {entry}, diameter = 9 }}]")
+    assert code == 0
+    assert "Points set by people" in check_page(out)
+    (row,) = rows_of(out / "points.csv")
+    assert (row["true_count"], row["missing"], row["accuracy"]) == ("2", "1", "0.5")
+    assert run(config)[0] == 0
+    assert not (out / "points.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "give 'model', 'predictions' or both"),
+        ('model = ["one", []]', "an ensemble in 'model' is empty"),
+        ('model = "absent"', "unknown model 'absent'"),
+        ('predictions = { b = "blurred" }\nlabels = ["DAPY"]', "did you mean 'DAPI'"),
+        ('predictions = { b = "blurred" }\nlabels = []', "labels: Tuple should have at least 1"),
+        (
+            'predictions = { b = "blurred" }\nobjects = ["NFH"]',
+            "label in 'objects' or 'points' 'NFH'",
+        ),
+        ('predictions = { b = "blurred" }\nsegmenter = "x"', "unknown segmenter 'x'"),
+        ('predictions = { b = "blurred" }\nsplit = "test"', "no field has split 'test'"),
+        ('predictions = { b = "blurred" }\nimages = "mean"', "did you mean 'image'"),
+        ('predictions = { b = "blurred" }\nlevel = 1.5', "level: Input should be less than 1"),
+        ('predictions = { b = "nowhere" }', "nowhere is no folder"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(run, tmp_path, text, message):
+    write_ground(tmp_path, 1)
+    code, printed, err, out = run(text)
+    assert (code, printed) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert message in err
+    assert not out.exists()
+
+
+def test_a_model_for_other_planes_is_refused(run, tmp_path):
+    write_ground(tmp_path, 1)
+    write_model(tmp_path / "one", "one", planes=3)
+    code, _, err, out = run('model = "one"')
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "2 planes" in err
+    assert not (out / "report.html").exists()

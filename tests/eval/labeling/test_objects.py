@@ -1,0 +1,85 @@
+"""Nuclei of several fields: counts add up, and a field without any leaves nothing undefined."""
+
+import numpy as np
+import pytest
+from simulated_labeling import SIZE, blobs
+
+from isl.errors import InputError
+from isl.imaging.image import ZStack
+from isl_eval.labeling.config import LabelingEvaluation
+from isl_eval.labeling.ground import GroundField
+from isl_eval.labeling.objects import judge_objects, score_objects, segmenter_of
+
+ALL = np.ones(SIZE, bool)
+
+
+def config(**keys):
+    given = {"task": "labeling", "model": "m", "dataset": "d.toml", "replicates": 30, **keys}
+    return LabelingEvaluation(**given)
+
+
+def field(name, true, group=""):
+    stack = ZStack(name=name, planes=np.zeros((1, *SIZE), np.uint8))
+    return GroundField(
+        name=name,
+        group=group or name,
+        stack=stack,
+        labels=("DAPI",),
+        truth=true[None],
+        measured=ALL[None],
+    )
+
+
+def found(number, predicted=None):
+    true = blobs(number, count=5)
+    given = true if predicted is None else predicted
+    return score_objects(field(f"f{number}", true), true, given, ALL, config())
+
+
+def test_the_same_images_have_no_error():
+    scores = judge_objects([found(0), found(1)], config())
+    counts = scores.counts
+    assert counts["true_count"] == counts["predicted_count"] == scores.true_sizes.size > 4
+    assert (counts["split"], counts["merged"], counts["added"], counts["missing"]) == (0,) * 4
+    assert (scores.accuracy.estimate, scores.average_precision_50.estimate) == (1, 1)
+    assert scores.sizes.statistic == 0
+    assert (scores.accuracy.low, scores.note) == (None, "fewer than 5 groups: no intervals")
+
+
+def test_a_field_without_objects_is_counted_and_leaves_the_others_defined():
+    dark = np.full(SIZE, 0.05, np.float32)
+    empty = score_objects(field("dark", dark), dark, dark, ALL, config())
+    assert empty.figures.accuracy is None
+    both = judge_objects([found(0), empty], config())
+    alone = judge_objects([found(0)], config())
+    assert both.accuracy.estimate == alone.accuracy.estimate == 1
+    assert both.average_precision_50.estimate == 1
+    nothing = judge_objects([empty], config())
+    assert nothing.accuracy.estimate is None
+    assert nothing.average_precision_50.estimate is None
+    assert nothing.sizes.statistic is None
+
+
+def test_missing_nuclei_lower_the_accuracy_and_groups_are_drawn():
+    dark = np.full(SIZE, 0.05, np.float32)
+    fields = [found(n) for n in range(4)] + [found(4, dark)]
+    scores = judge_objects(fields, config())
+    missing = scores.counts["missing"]
+    assert missing == fields[4].figures.true_count > 0
+    true = scores.counts["true_count"]
+    assert scores.accuracy.estimate == pytest.approx((true - missing) / true)
+    assert scores.accuracy.units == 5
+    assert scores.accuracy.low < scores.accuracy.estimate <= scores.accuracy.high
+    assert scores.note == "intervals over 5 groups"
+
+
+def test_no_fields_give_no_scores_and_no_name_no_segmenter():
+    assert judge_objects([], config()) is None
+    with pytest.raises(InputError, match="unknown segmenter 'nucle'; did you mean 'nuclei'"):
+        segmenter_of(config(segmenter="nucle"))
+
+
+def test_a_diameter_needs_a_pixel_size():
+    true = blobs(0)
+    with pytest.raises(InputError, match="10 um needs a pixel size"):
+        score_objects(field("a", true), true, true, ALL, config(diameter=10))

@@ -1,0 +1,94 @@
+"""Points of several people in several fields: matched, compared in pairs, and refused by name."""
+
+import re
+
+import numpy as np
+import pytest
+import tifffile
+from simulated_labeling import SIZE, write_ground
+
+from isl.config import parse
+from isl.dataset import load_manifest
+from isl.errors import InputError
+from isl_eval.labeling.config import LabelingEvaluation
+from isl_eval.labeling.ground import survey_ground
+from isl_eval.labeling.points import judge_points, read_annotations
+
+PLACES = [(20, 20), (20, 40), (45, 20), (45, 40)]
+
+
+def write_points(path, places, kinds=None):
+    path.parent.mkdir(exist_ok=True)
+    kinds = kinds or [""] * len(places)
+    lines = [f"{y},{x},{kind}" for (y, x), kind in zip(places, kinds, strict=True)]
+    path.write_text("\n".join(["y,x,kind", *lines]) + "\n", encoding="utf-8")
+
+
+def config_of(**points):
+    entry = {
+        "label": "DAPI",
+        "measured": {"ann": "ann/{field}.csv", "bo": "bo/{field}.csv"},
+        "predicted": {"ann": "ann/{field}-predicted.csv"},
+        "diameter": 9,
+        **points,
+    }
+    given = {"task": "labeling", "model": "m", "dataset": "dataset.toml", "points": [entry]}
+    return parse(given, LabelingEvaluation, source="test")
+
+
+@pytest.fixture
+def ground(tmp_path):
+    write_ground(tmp_path)
+    return survey_ground(load_manifest(tmp_path / "dataset.toml"), predicted=["DAPI"])
+
+
+def judged(config, folder, ground):
+    return judge_points(config, read_annotations(config, folder, ground))
+
+
+def test_one_person_misses_one_and_adds_one(ground, tmp_path):
+    write_points(tmp_path / "ann" / "f0.csv", PLACES)
+    write_points(tmp_path / "ann" / "f0-predicted.csv", [*PLACES[:3], (32, 30)])
+    write_points(tmp_path / "bo" / "f0.csv", PLACES[:2])
+    (scores,) = judged(config_of(), tmp_path, ground)
+    assert scores.fields == ("f0",)
+    assert set(scores.predicted) == {("f0", "ann")}
+    assert scores.predicted_rates["missing"] == (0.25, None, 1)
+    assert scores.predicted_rates["added"] == (0.25, None, 1)
+    assert set(scores.annotators) == {("f0", "ann", "bo"), ("f0", "bo", "ann")}
+    # Of 4 nuclei 2 are missing to one, of 2 nuclei 2 are added to the other.
+    assert scores.annotator_rates["missing"].mean == pytest.approx(0.25)
+    assert scores.annotator_rates["added"].mean == pytest.approx(0.5)
+    assert scores.annotator_rates["added"].deviation == pytest.approx(np.std([0, 1], ddof=1))
+
+
+def test_kinds_and_masks_count_by_themselves(ground, tmp_path):
+    for name in ("f0", "f1"):
+        write_points(tmp_path / "ann" / f"{name}.csv", PLACES, ["dead", "", "dead", "live"])
+        write_points(tmp_path / "ann" / f"{name}-predicted.csv", PLACES[:1], ["dead"])
+    mask = np.ones(SIZE, np.uint8)
+    mask[:30] = 0
+    tifffile.imwrite(tmp_path / "dense.tif", mask)
+    every, dead, live = judged(config_of(mask="dense.tif"), tmp_path, ground)
+    assert [each.kind for each in (every, dead, live)] == ["", "dead", "live"]
+    assert [each.predicted["f1", "ann"].true_count for each in (every, dead, live)] == [2, 1, 1]
+    assert dead.predicted_rates["missing"] == (1.0, 0.0, 2)
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ({"measured": {"ann": "{field}.csv"}, "predicted": {}}, "give 'predicted', or two"),
+        ({"predicted": {"cy": "x.csv"}}, "annotator 'cy' of 'predicted' has no points in"),
+        ({"measured": {"ann": "no/{field}.csv"}}, "no field has a file such as"),
+        ({"mask": "small.tif"}, "small.tif: is 1 x 9 x 9, but the field is 70 x 60"),
+        ({"diameter": 0.5}, "diameter: Input should be greater than or equal to 1"),
+        ({"measured": {"ann": "bad.csv"}}, "marks y 700, x 5, outside of the image"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(ground, tmp_path, points, message):
+    write_points(tmp_path / "ann" / "f0.csv", PLACES)
+    write_points(tmp_path / "bad.csv", [(700, 5)])
+    tifffile.imwrite(tmp_path / "small.tif", np.ones((9, 9), np.uint8))
+    with pytest.raises(InputError, match=re.escape(message)):
+        judged(config_of(**points), tmp_path, ground)

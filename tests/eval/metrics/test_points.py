@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+
+from isl.errors import InputError
+from isl_eval.metrics.points import (
+    Points,
+    annotator_pairs,
+    draw_discs,
+    error_rates,
+    match_points,
+    read_points,
+)
+
+SIZE = (60, 80)
+
+
+def points(*yx, kind=""):
+    return Points(yx=np.array(yx, float).reshape(-1, 2), kinds=(kind,) * len(yx))
+
+
+def errors(figures):
+    return figures.split, figures.merged, figures.added, figures.missing
+
+
+def matched(true, predicted, **settings):
+    return match_points(points(*true), points(*predicted), diameter=10, size=SIZE, **settings)
+
+
+def test_discs_have_the_diameter_and_part_where_they_overlap():
+    discs = draw_discs(points((20, 20), (20, 26), (50, 70)), 10, SIZE)
+    y, x = np.indices(SIZE)
+    assert ((discs == 3) == (np.hypot(y - 50, x - 70) <= 5)).all()
+    assert (discs[20, 15:32] == [1] * 8 + [1 if discs[20, 23] == 1 else 2] + [2] * 8).all()
+    assert not draw_discs(points(), 10, SIZE).any()
+
+
+@pytest.mark.parametrize(
+    ("true", "predicted", "expected"),
+    [
+        ([(20, 20), (40, 40)], [(21, 18), (40, 43)], (0, 0, 0, 0)),
+        ([(20, 20)], [(20, 17), (20, 23)], (1, 0, 0, 0)),
+        ([(20, 17), (20, 23)], [(20, 20)], (0, 1, 0, 0)),
+        ([(20, 20)], [(20, 20), (40, 40)], (0, 0, 1, 0)),
+        ([(20, 20), (40, 40)], [(40, 40)], (0, 0, 0, 1)),
+        # Discs of 10 pixels share most with each other within 4 pixels, and not beyond 5.
+        ([(20, 20)], [(20, 23.6)], (0, 0, 0, 0)),
+        ([(20, 20)], [(20, 25)], (0, 0, 1, 1)),
+    ],
+)
+def test_errors_by_kind(true, predicted, expected):
+    figures = matched(true, predicted)
+    assert errors(figures) == expected
+    assert figures.accuracy == (len(true) - sum(expected)) / len(true)
+    assert (figures.size_ks_statistic, figures.size_ks_p) == (None, None)
+
+
+def test_discs_at_the_edge_count_only_where_asked():
+    true, predicted = [(20, 20), (5, 40)], [(20, 20)]
+    assert matched(true, predicted).missing == 0
+    assert matched(true, predicted, exclude_edge=False).missing == 1
+    assert matched([(20, 20), (6, 40)], predicted).missing == 1
+
+
+def test_points_in_excluded_regions_do_not_count():
+    mask = np.ones(SIZE, bool)
+    mask[:, 50:] = False
+    figures = matched([(20, 20), (30, 60)], [(20, 20), (20, 70)], mask=mask)
+    assert (figures.true_count, figures.predicted_count, sum(errors(figures))) == (1, 1, 0)
+    nothing = matched([(20, 20)], [(20, 20)], mask=np.zeros(SIZE, bool))
+    assert (nothing.true_count, nothing.accuracy) == (0, None)
+
+
+def test_annotators_are_compared_in_all_ordered_pairs():
+    annotations = {
+        "a": points((20, 20), (40, 40)),
+        "b": points((20, 20)),
+        "c": points((20, 20), (40, 40), (40, 60), (20, 60)),
+        "d": points((20, 20), (40, 40)),
+    }
+    pairs = annotator_pairs(annotations, diameter=10, size=SIZE)
+    assert len(pairs) == 12
+    assert errors(pairs["a", "b"]) == (0, 0, 0, 1)
+    assert errors(pairs["b", "c"]) == (0, 0, 3, 0)
+    rates = error_rates(list(pairs.values()))
+    added = [0, 1, 0, 1, 3, 1, 0, 0, 0, 0, 0, 1]
+    missing = [1 / 2, 0, 0, 0, 0, 0, 1 / 2, 3 / 4, 1 / 2, 0, 1 / 2, 0]
+    assert rates["missing"].mean == pytest.approx(np.mean(missing))
+    assert rates["missing"].deviation == pytest.approx(np.std(missing, ddof=1))
+    assert rates["added"].mean == pytest.approx(np.mean(added))
+    assert (rates["split"].mean, rates["split"].deviation) == (0, 0)
+
+
+def test_rates_without_objects_are_undefined():
+    nothing = matched([], [(20, 20)])
+    assert error_rates([nothing])["added"] == (None, None, 0)
+    assert error_rates([nothing, matched([(20, 20)], [])])["missing"] == (1, None, 1)
+
+
+def test_points_are_read_from_tables(tmp_path):
+    table = tmp_path / "points.csv"
+    table.write_text("\ufeffx, y, kind\n3.5, 10, dead\n20, 11,\n", encoding="utf-8")
+    found = read_points(table, size=(12, 30))
+    assert found.yx.tolist() == [[10, 3.5], [11, 20]]
+    assert found.kinds == ("dead", "")
+    assert found.of_kind("dead").yx.tolist() == [[10, 3.5]]
+    table.write_text("y,x\n")
+    assert read_points(table).yx.shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "unknown column 'y'"),
+        ("row,x\n1,2\n", "unknown column 'y'"),
+        ("y,X\n1,2\n", "unknown column 'x'; did you mean 'X'"),
+        ("y,x\n1,2\n3,here\n", "line 3 has x 'here'; expected pixels"),
+        ("y,x\n1\n", "line 2 has x ''"),
+        ("y,x\nnan,1\n", "line 2 has y 'nan'"),
+        ("y,x\n1,2\n1.2,2.1\n", "line 3 marks the pixel of line 2 again"),
+        ("y,x\n1,20\n", "line 2 marks y 1, x 20, outside of the image of 10 x 20"),
+    ],
+)
+def test_bad_tables_are_named(tmp_path, text, message):
+    table = tmp_path / "points.csv"
+    table.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_points(table, size=(10, 20))
+    assert str(table) in str(caught.value)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_points(tmp_path / "points.csv")
+    (tmp_path / "points.csv").write_bytes(b"y,x\n\xff,1\n")
+    with pytest.raises(InputError, match="cannot be read as a CSV"):
+        read_points(tmp_path / "points.csv")
+
+
+def test_bad_points_and_settings():
+    with pytest.raises(InputError, match="y 20, x 90 lies outside of the image of 60 x 80"):
+        matched([(20, 90)], [])
+    with pytest.raises(InputError, match="two points of one image lie on the same pixel"):
+        matched([(20, 20), (20.1, 20)], [])
+    with pytest.raises(InputError, match="diameter of 0 pixels"):
+        draw_discs(points((20, 20)), 0, SIZE)
+    with pytest.raises(InputError, match="60 x 80 pixels, its mask 80 x 60"):
+        matched([], [], mask=np.ones(SIZE[::-1], bool))
+    with pytest.raises(InputError, match="1 annotator"):
+        annotator_pairs({"a": points()}, diameter=10, size=SIZE)

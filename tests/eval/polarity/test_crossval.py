@@ -1,0 +1,140 @@
+"""The nested cross-validation: nobody is predicted by anything that knew them."""
+
+import numpy as np
+import pytest
+from simulated_polarity import Recorder, make_embryo, make_embryos
+
+from isl.config import parse
+from isl.errors import InputError
+from isl_eval.polarity.crossval import check_measured, cross_validate, ezrin_agreement, nested_ezrin
+from isl_eval.polarity.folds import crossfit_folds, held_out_folds
+from isl_eval.polarity.predictions import Shelf
+from isl_train.polarity_config import PolarityExperiment
+
+EMBRYOS = make_embryos()
+ARMS = ("dic", "ezrin", "dic+ezrin", "measured")
+EXPERIMENT = parse(
+    {
+        "task": "polarity",
+        "dataset": "manifest.toml",
+        "ezrin": {"experiment": "ezrin.toml", "model": "ezrin-aif"},
+        "training": {"steps": 1, "batch_size": 1},
+    },
+    PolarityExperiment,
+    source="test",
+)
+
+
+def folds_for(folds, embryos=EMBRYOS):
+    held_out = held_out_folds(embryos, folds, source="test")
+    return held_out, crossfit_folds(embryos, held_out, wanted=3, source="test")
+
+
+def run(tmp_path, folds, *, arms=ARMS, settings="same", fail_at=0, said=None):
+    held_out, ezrin_folds = folds_for(folds)
+    recorder = Recorder(ezrin_folds, fail_at=fail_at)
+    done = cross_validate(
+        EXPERIMENT,
+        arms,
+        EMBRYOS,
+        held_out,
+        recorder.workshop(),
+        Shelf(tmp_path, {"settings": settings}),
+        tmp_path / "runs",
+        say=([] if said is None else said).append,
+    )
+    return done, recorder
+
+
+@pytest.mark.parametrize("folds", [2, 3, 6, "leave_one_out"])
+def test_no_held_out_embryo_is_seen_by_any_network(tmp_path, folds):
+    held_out, ezrin_folds = folds_for(folds)
+    for fold in held_out:
+        recorder = Recorder(ezrin_folds)
+        judged = [embryo for embryo in EMBRYOS if embryo.group in fold]
+        training = [embryo for embryo in EMBRYOS if embryo.group not in fold]
+        found = nested_ezrin(judged, training, recorder.workshop())
+        assert set(found) == {embryo.name for embryo in EMBRYOS}
+        for name, unseen in recorder.predicted:
+            assert name in unseen
+            assert unseen >= set(fold)
+            assert not unseen >= set("ABCDEF")
+
+
+@pytest.mark.parametrize("folds", [2, 3, "leave_one_out"])
+def test_ensembles_are_trained_without_whom_they_are_asked_about(tmp_path, folds):
+    _, recorder = run(tmp_path, folds)
+    trained = {place / "model": (set(names), start) for _, names, place, start in recorder.trained}
+    held_out, _ = folds_for(folds)
+    assert len(trained) == len(ARMS) * len(held_out)
+    for model, name in recorder.asked:
+        names, start = trained[model]
+        assert name not in names
+        # The labeling network that an encoder starts from has not seen them either.
+        assert name in start.name.removeprefix("without_").split("_")
+    for arm in ARMS:
+        asked = [name for model, name in recorder.asked if model.parent.name == arm]
+        assert sorted(asked) == list("ABCDEF")
+
+
+def test_every_arm_is_trained_as_that_arm_in_a_folder_of_its_own(tmp_path):
+    _, recorder = run(tmp_path, 3, arms=("ezrin", "dic"))
+    assert [(arm, place.relative_to(tmp_path)) for arm, _, place, _ in recorder.trained] == [
+        (arm, tmp_path.__class__("runs") / f"fold_{fold}" / arm)
+        for fold in (1, 2, 3)
+        for arm in ("ezrin", "dic")
+    ]
+
+
+def test_what_is_done_is_not_done_again(tmp_path):
+    first, _ = run(tmp_path, 3)
+    said = []
+    second, recorder = run(tmp_path, 3, said=said)
+    assert (recorder.trained, recorder.asked, recorder.predicted) == ([], [], [])
+    assert all(line.endswith("(done before)") for line in said)
+    assert_same(first, second)
+
+
+@pytest.mark.parametrize("fail_at", [1, 2, 5, 12])
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, fail_at):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "broken", 3, fail_at=fail_at)
+    resumed, recorder = run(tmp_path / "broken", 3)
+    assert len(recorder.trained) == 12 - (fail_at - 1)
+    assert_same(resumed, run(tmp_path / "whole", 3)[0])
+
+
+def test_arms_may_be_added(tmp_path):
+    run(tmp_path, 3, arms=("dic",))
+    done, recorder = run(tmp_path, 3, arms=("dic", "ezrin"))
+    assert [arm for arm, *_ in recorder.trained] == ["ezrin"] * 3
+    assert list(done.predictions) == ["dic", "ezrin"]
+
+
+def assert_same(one, other):
+    assert list(one.predictions) == list(other.predictions)
+    for arm, made in one.predictions.items():
+        for mine, theirs in zip(made, other.predictions[arm], strict=True):
+            assert (mine.combine, mine.threshold) == (theirs.combine, theirs.threshold)
+            assert list(mine.logits) == list(theirs.logits)
+            for name, logits in mine.logits.items():
+                np.testing.assert_array_equal(logits, theirs.logits[name])
+    assert list(one.agreement) == list(other.agreement)
+    for name, values in one.agreement.items():
+        np.testing.assert_array_equal(values, other.agreement[name])
+
+
+def test_measured_ezrin_is_asked_for_only_where_it_is_used():
+    lacking = [*EMBRYOS, make_embryo("G", 2, measured=False)]
+    check_measured(("dic", "ezrin", "dic+ezrin"), lacking)
+    check_measured(ARMS, EMBRYOS)
+    with pytest.raises(InputError, match="embryo 'G' has no measured EZRIN; leave 'measured' out"):
+        check_measured(ARMS, lacking)
+
+
+def test_agreement_is_pearsons_frame_by_frame():
+    measured = np.random.default_rng(0).random((3, 4, 5))
+    predicted = np.stack([2 * measured[0] + 1, -measured[1], np.full((4, 5), 0.3)])
+    found = ezrin_agreement(predicted, measured)
+    np.testing.assert_allclose(found[:2], [1, -1], atol=1e-12)
+    assert np.isnan(found[2])

@@ -1,0 +1,94 @@
+"""Predictions that are kept, and never taken for those of other settings."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+from simulated_polarity import make_embryo
+
+from isl.errors import InputError
+from isl_eval.array_shelf import SETTINGS
+from isl_eval.polarity.predictions import HeldOut, Shelf, fingerprints
+
+MADE = HeldOut(
+    logits={"A": np.arange(12, dtype=np.float32).reshape(2, 3, 2), "B/1": np.ones((2, 1, 2))},
+    combine="vote",
+    threshold=0.4,
+    seconds=7.0,
+)
+
+
+def test_what_is_put_is_taken(tmp_path):
+    Shelf(tmp_path, {"seed": 1}).put("fold_1", "dic+ezrin", MADE)
+    shelf = Shelf(tmp_path, {"seed": 1})
+    found = shelf.take("fold_1", "dic+ezrin")
+    assert (found.combine, found.threshold, found.seconds) == ("vote", 0.4, 7.0)
+    assert list(found.logits) == ["A", "B/1"]
+    np.testing.assert_array_equal(found.logits["A"], MADE.logits["A"])
+    assert found.logits["A"].dtype == np.float32
+    assert shelf.take("fold_1", "dic") is None
+    assert shelf.take("fold_2", "dic+ezrin") is None
+
+
+def test_agreement_is_kept_undefined_frames_too(tmp_path):
+    shelf = Shelf(tmp_path, {})
+    assert shelf.take_agreement("fold_1") is None
+    shelf.put_agreement("fold_1", {"A": np.array([0.5, np.nan])})
+    np.testing.assert_array_equal(shelf.take_agreement("fold_1")["A"], [0.5, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ({"a": {"seed": 0}}, {"a": {"seed": 1}}, "a.seed is 1 now, and was 0"),
+        ({"a": {}}, {"a": {"new": None}}, "a is 'absent' now, and was {}"),
+        ({"b": 2}, {"b": 2, "new": None}, "new is None now, and was 'absent'"),
+        ({"folds": [["A"]]}, {"folds": [["B"]]}, "folds is [['B']] now, and was [['A']]"),
+    ],
+)
+def test_other_settings_are_refused_by_name(tmp_path, before, now, said):
+    Shelf(tmp_path, before)
+    kept = (tmp_path / SETTINGS).read_bytes()
+    with pytest.raises(InputError, match=re.escape(f"({said}); name another --out")):
+        Shelf(tmp_path, now)
+    assert (tmp_path / SETTINGS).read_bytes() == kept
+
+
+def test_a_file_carried_in_from_elsewhere_is_refused(tmp_path):
+    Shelf(tmp_path / "other", {"seed": 1}).put("fold_1", "dic", MADE)
+    shelf = Shelf(tmp_path / "own", {"seed": 0})
+    stray = "predictions/fold_1.dic.npz"
+    (tmp_path / "own" / "predictions").mkdir()
+    (tmp_path / "own" / stray).write_bytes((tmp_path / "other" / stray).read_bytes())
+    with pytest.raises(InputError, match=r"fold_1\.dic\.npz: was made under other settings"):
+        shelf.take("fold_1", "dic")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"no archive"])
+def test_a_damaged_file_is_refused(tmp_path, content):
+    shelf = Shelf(tmp_path, {})
+    shelf.put("fold_1", "dic", MADE)
+    (tmp_path / "predictions" / "fold_1.dic.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"fold_1\.dic\.npz: cannot be read .*; remove it"):
+        shelf.take("fold_1", "dic")
+
+
+def test_damaged_settings_are_refused(tmp_path):
+    (tmp_path / SETTINGS).write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match=r"settings\.json: cannot be read"):
+        Shelf(tmp_path, {})
+
+
+def test_fingerprints_change_with_all_that_predictions_depend_on():
+    embryo = make_embryo("A", 3)
+    other = dataclasses.replace
+    changed = [
+        embryo,
+        other(embryo, dic=embryo.dic + np.float32(0.001)),
+        other(embryo, measured=None),
+        other(embryo, after=~embryo.after),
+        other(embryo, group="B"),
+    ]
+    assert len({fingerprints([each])["A"] for each in changed}) == 5
+    assert fingerprints([embryo]) == fingerprints([make_embryo("A", 3)])

@@ -1,0 +1,295 @@
+"""Comparisons: which runs there are, that each is made once, and what the tables say of them."""
+
+import csv
+import dataclasses
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "train"))
+from simulated_fields import write_dataset
+
+from isl.config import parse
+from isl.errors import InputError
+from isl_eval.bootstrap import Interval
+from isl_eval.labeling.blocks import FIGURES, BlockRows, block_rows
+from isl_eval.study import runs as study_runs
+from isl_eval.study.comparison import compare_variants
+from isl_eval.study.config import StudyConfig
+from isl_eval.study.learning_curves import draw_along_axis, draw_learning_curves
+from isl_eval.study.report import study_page
+from isl_eval.study.runs import Run, RunResult, plan_runs
+from isl_eval.study.tables import Findings, run_rows, standing_rows, standings_of
+from isl_train.checkpoint import Progress
+
+BASE = """
+task = "labeling"
+dataset = "manifest.toml"
+[network]
+kind = "unet"
+levels = 2
+width = 2
+[training]
+steps = 5
+batch_size = 2
+crop = 32
+[loss]
+labels = 1.0
+autoencoding = 0.0
+"""
+STUDY = """
+task = "comparison"
+experiment = "base.toml"
+seeds = [3, 4]
+evaluations = 2
+replicates = 20
+reference = "unet"
+[budget.work]
+pixels = 5120
+[variant.unet]
+[variant.plain]
+kind = "regressor"
+[variant.trees]
+kind = "gradient_boosting"
+pixels = 200
+trees = 3
+widest = 1
+[variant.mean]
+kind = "mean"
+"""
+
+
+def config(**tables) -> StudyConfig:
+    given = {"task": "comparison", "experiment": "base.toml", "variant": {"a": {}}, **tables}
+    return parse(given, StudyConfig, source="test")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_dataset(tmp_path, {"a": ["DAPI"]}, validation_region=(0, 20, 0, 64))
+    (tmp_path / "base.toml").write_text(BASE)
+    (tmp_path / "study.toml").write_text(STUDY)
+    return tmp_path
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Takes the place of the training loop: leaves a model with fresh weights behind."""
+    made: list[str] = []
+
+    def fit(task, experiment, place, **_):
+        made.append(place.name)
+        (place / "checkpoints").mkdir(parents=True)
+        (place / "validation.csv").write_text("update,pearson_mean,cross_entropy\n3,0.5,\n")
+        (place / "clock.csv").write_text("update,seconds\n3,1.5\n")
+        task.export(*task.initial(jax.random.key(0)), place / "model", {"updates": 1})
+        return Progress(update=experiment.training.steps, seconds=2.0)
+
+    monkeypatch.setattr(study_runs, "fit", fit)
+    monkeypatch.setattr("isl_eval.study.comparison._keep_programs", lambda out: None)
+    return made
+
+
+def test_every_network_has_every_budget_and_seed_and_others_their_own() -> None:
+    variants = {"net": {}, "trees": {"kind": "gradient_boosting"}, "mean": {"kind": "mean"}}
+    budgets = {"work": {"pixels": 10}, "time": {"seconds": 5}}
+    runs = plan_runs(config(variant=variants, budget=budgets, seeds=[1, 2]))
+    assert runs == (
+        Run(variant="net", budget="work", seed=1),
+        Run(variant="net", budget="time", seed=1),
+        Run(variant="trees", budget="own", seed=1),
+        Run(variant="mean", budget="own", seed=1),
+        Run(variant="net", budget="work", seed=2),
+        Run(variant="net", budget="time", seed=2),
+        Run(variant="trees", budget="own", seed=2),
+    )
+    assert Run(variant="plain U-Net", budget="1/4", seed=0).name == "plain_U_Net.1_4.0"
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"reference": "b"}, "reference 'b' is no variant"),
+        ({"seeds": [1, 1]}, "name one twice"),
+        ({"variant": {"a": {"at": 1.0}}}, "no table axis"),
+        ({"budget": {"own": {"pixels": 1}}}, "can be called 'own'"),
+        ({"budget": {"x": {"pixels": 1, "seconds": 1}}}, "one of updates, pixels and seconds"),
+        ({"variant": {"a": {"kind": "forest"}}}, "forest"),
+        ({"variant": {"a": {"change": []}}}, "change"),
+        ({"variant": {}}, "variant"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(tables: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        config(**tables)
+
+
+def test_a_study_leaves_tables_and_a_report_and_makes_each_run_once(
+    folder: Path, fits: list[str]
+) -> None:
+    out = folder / "out"
+    compare_variants(folder / "study.toml", [], out)
+    assert fits == ["unet.work.3", "plain.work.3", "unet.work.4", "plain.work.4"]
+    assert not list(out.glob("runs/*/checkpoints"))
+    with (out / "comparison.csv").open(encoding="utf-8", newline="") as file:
+        rows = {(row["variant"], row["label"]): row for row in csv.DictReader(file)}
+    assert {variant for variant, _ in rows} == {"unet", "plain", "trees", "mean"}
+    unet = rows["unet", "DAPI"]
+    # Ten updates of two crops with outputs of 16 x 16 pixels.
+    assert (unet["seeds"], float(unet["pixels"]), float(unet["seconds"])) == ("2", 5120, 2.0)
+    assert float(unet["cross_entropy"]) > 0
+    assert rows["plain", "DAPI"]["cross_entropy"] == ""
+    assert rows["mean", "DAPI"]["pearson"] == ""
+    assert float(rows["mean", "DAPI"]["cross_entropy"]) > 0
+    assert float(rows["trees", "DAPI"]["pearson"]) > 0.3
+    record = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
+    first = record["runs"][0]
+    assert first["curve"] == [{"update": 3, "pixels": 3 * 512, "seconds": 1.5, "pearson_mean": 0.5}]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "training pixels each" in page
+    assert "Pearson above unet" in page
+
+    before = (out / "comparison.csv").read_text(encoding="utf-8")
+    compare_variants(folder / "study.toml", [], out)
+    assert len(fits) == 4
+    assert (out / "comparison.csv").read_text(encoding="utf-8") == before
+    # Another seed makes its own runs alone; another image is another study.
+    with pytest.raises(InputError, match="image is 'median' now, and was 'mean'"):
+        compare_variants(folder / "study.toml", ["image=median"], out)
+    shutil.rmtree(out / "runs" / "plain.work.4")
+    compare_variants(folder / "study.toml", [], out)
+    assert fits[4:] == ["plain.work.4"]
+
+
+def test_a_crop_that_does_not_fit_is_refused_before_anything_is_written(folder: Path) -> None:
+    changed = 'variant.unet={ changes = ["training.crop=33"] }'
+    with pytest.raises(InputError, match=r"training\.crop 33 does not fit"):
+        compare_variants(folder / "study.toml", [changed], folder / "out")
+    assert not (folder / "out").exists()
+
+
+def test_time_is_turned_into_updates_once(
+    folder: Path, fits: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[int] = []
+
+    def pace(task, experiment) -> float:
+        measured.append(experiment.training.steps)
+        return 0.5
+
+    monkeypatch.setattr(study_runs, "seconds_per_update", pace)
+    overrides = ["budget={ time = { seconds = 6 } }", "seeds=[0, 1]", "variant={ unet = {} }"]
+    compare_variants(folder / "study.toml", overrides, folder / "out")
+    record = json.loads((folder / "out" / "comparison.json").read_text(encoding="utf-8"))
+    assert [run["updates"] for run in record["runs"]] == [12, 12]
+    assert len(measured) == 1
+
+
+def rows_of(seed: int, noise: float) -> BlockRows:
+    """A field of 4 blocks, predicted with noise."""
+    truth = np.random.default_rng(0).random((256, 256)).astype(np.float32)
+    error = noise * np.random.default_rng(seed).normal(size=truth.shape)
+    mask = np.ones(truth.shape, bool)
+    return block_rows(truth, (truth + error).astype(np.float32), mask, {}, field="f", group="g")
+
+
+def results(noises: dict[str, float], seeds: int = 2) -> list[RunResult]:
+    return [
+        RunResult(
+            run=Run(variant=variant, budget="work", seed=seed),
+            updates=5,
+            pixels=1e6,
+            seconds=10.0 + seed,
+            parameters=1000,
+            curve=({"update": 1, "pixels": 5e5, "seconds": 5.0, "pearson_mean": 0.5},),
+            rows={"DAPI": rows_of(10 * index + seed, noise)},
+            pictures={"DAPI": np.zeros((8, 6), np.float32)},
+        )
+        for seed in range(seeds)
+        for index, (variant, noise) in enumerate(noises.items())
+    ]
+
+
+def study_of(noises: dict[str, float], **tables) -> StudyConfig:
+    variants = {name: {} for name in noises}
+    return config(variant=variants, budget={"work": {"pixels": 1e6}}, replicates=50, **tables)
+
+
+def test_standings_are_means_over_seeds_and_differences_share_replicates() -> None:
+    noises = {"good": 0.05, "bad": 0.5}
+    found = results(noises)
+    standings = standings_of(study_of(noises, reference="bad"), found)
+    good = next(each for each in standings if (each.variant, each.label) == ("good", "DAPI"))
+    singles = [each.rows["DAPI"].figures for each in found if each.run.variant == "good"]
+    for name in FIGURES:
+        values = [each[name] for each in singles]
+        if None in values:
+            assert good.mean[name] is None
+        else:
+            assert good.mean[name] == pytest.approx(np.mean(values))
+            assert good.deviation[name] == pytest.approx(np.std(values, ddof=1))
+    interval = good.intervals["pearson"]
+    assert interval.estimate == pytest.approx(good.mean["pearson"])
+    assert interval.low is not None
+    assert interval.high is not None
+    assert interval.low <= good.mean["pearson"] <= interval.high
+    bad = next(each for each in standings if (each.variant, each.label) == ("bad", "DAPI"))
+    above = good.differences["pearson"]
+    assert above.estimate == pytest.approx(good.mean["pearson"] - bad.mean["pearson"])
+    assert above.excludes(0.0)
+    assert (good.over, bad.differences) == ("blocks", {})
+    assert {each.label for each in standings} == {"DAPI", ""}
+
+
+def test_variants_judged_on_other_ground_are_not_subtracted() -> None:
+    noises = {"here": 0.1, "there": 0.1}
+    found = results(noises)
+    elsewhere = [
+        dataclasses.replace(
+            each,
+            rows={"DAPI": dataclasses.replace(each.rows["DAPI"], fields=("other",) * 4)},
+        )
+        if each.run.variant == "there"
+        else each
+        for each in found
+    ]
+    standings = standings_of(study_of(noises, reference="here"), elsewhere)
+    there = next(each for each in standings if (each.variant, each.label) == ("there", "DAPI"))
+    assert there.differences == {}
+    assert isinstance(there.intervals["mae"], Interval)
+
+
+def test_tables_pictures_and_page_of_a_study_with_an_axis() -> None:
+    noises = {"1 plane": 0.3, "3 planes": 0.1}
+    study = study_of(noises, axis={"name": "number of planes"})
+    placed = {
+        name: each.model_copy(update={"at": at, "line": "<one>"})
+        for (name, each), at in zip(study.variant.items(), (1.0, 3.0), strict=True)
+    }
+    study = study.model_copy(update={"variant": placed})
+    found = results(noises)
+    findings = Findings(
+        config=study,
+        labels=("DAPI",),
+        results=tuple(found),
+        standings=standings_of(study, found),
+        truths={"DAPI": np.random.default_rng(0).random((8, 6)).astype(np.float32)},
+        fields=("f",),
+        groups=("g",),
+        settings={},
+    )
+    assert len(run_rows(findings)) == 4
+    assert [row["label"] for row in standing_rows(findings)] == ["DAPI", "DAPI", "mean", "mean"]
+    for draw in (draw_along_axis, draw_learning_curves):
+        picture = draw(findings, "work")
+        assert picture is not None
+        assert picture.startswith(b"\x89PNG")
+    page = study_page(findings, {"isl": "1"})
+    assert page.count("<figure") == 3
+    assert "number of planes" in page
+    assert "the ground is of one group" in page

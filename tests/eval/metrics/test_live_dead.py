@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from isl.imaging.image import PixelSize
-from isl_eval.metrics.live_dead import live_and_dead
+from isl_eval.metrics.live_dead import live_and_dead, together
 from isl_eval.metrics.points import Points
 
 
@@ -30,3 +30,43 @@ def test_nobody_dead_and_nothing_found():
     somebody = Points(yx=np.array([(1.0, 1.0)]), kinds=("dead",))
     empty = live_and_dead(np.zeros((9, 9), int), somebody, PixelSize(y=1, x=1))
     assert (empty.dead.size, empty.live.size) == (0, 0)
+    assert (empty.points, empty.met) == (1, 0)
+
+
+def test_live_cells_may_be_marked_instead_and_points_that_meet_no_nucleus_are_counted():
+    labels = np.zeros((30, 30), int)
+    labels[4:9, 4:9], labels[20:23, 20:23] = 1, 2
+    marked = Points(yx=np.array([(6.0, 6), (7, 6), (6, 28)]), kinds=("",) * 3)
+    found = live_and_dead(labels, marked, PixelSize(y=1, x=1), state="live")
+    assert (found.live, found.dead) == (
+        pytest.approx([np.sqrt(25 / np.pi)]),
+        pytest.approx([np.sqrt(9 / np.pi)]),
+    )
+    assert (found.points, found.met) == (3, 2)
+
+
+def test_nuclei_of_several_images_are_one_sample():
+    rng = np.random.default_rng(0)
+    pixel_size = PixelSize(y=1, x=1)
+    parts = []
+    for live, dead in ((5, 4), (3, 6)):
+        labels = np.zeros((12, 9 * 12), int)
+        for number in range(live + dead):
+            height, width = rng.integers(3, 9, 2)
+            labels[2 : 2 + height, 12 * number : 12 * number + width] = number + 1
+        places = [np.argwhere(labels == number + 1).mean(axis=0) for number in range(dead)]
+        parts.append(
+            live_and_dead(
+                labels, Points(yx=np.array(places), kinds=("",) * dead), pixel_size, reach=0.1
+            )
+        )
+    both = together(parts)
+    assert both.live == pytest.approx(np.concatenate([parts[0].live, parts[1].live]))
+    assert (both.live.size, both.dead.size, both.points, both.met) == (8, 10, 10, 10)
+    # The largest difference of the two empirical distributions, at every radius there is.
+    shares = [
+        abs(np.mean(both.live <= radius) - np.mean(both.dead <= radius))
+        for radius in np.concatenate([both.live, both.dead])
+    ]
+    assert both.test.statistic == pytest.approx(max(shares))
+    assert 0 < both.test.p <= 1

@@ -9,7 +9,7 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import ndimage, stats
 from skimage.metrics import contingency_table
 from skimage.segmentation import relabel_sequential
 
@@ -76,8 +76,8 @@ def match_objects(
     Args:
         true_labels: int [Y, X], 0 background.
         predicted_labels: int [Y, X], 0 background; its numbers need not be those of the true one.
-        exclude_edge: Whether objects that touch the image's edge, or reach out of the mask, are
-            left out, as in the paper's nuclei.
+        exclude_edge: Whether objects that touch the image's edge, or a pixel outside of the mask,
+            are left out, as in the paper's nuclei: they may be cut off there.
         mask: bool [Y, X], True where objects count; those that lie outside by half or more never
             do. None: everywhere.
 
@@ -104,13 +104,12 @@ def objects_that_count(labels: np.ndarray, inside: np.ndarray, *, exclude_edge: 
         exclude_edge: As in `match_objects`.
     """
     sizes = np.bincount(labels.ravel())
-    within = np.bincount(labels[inside], minlength=sizes.size)
     if not exclude_edge:
-        return (2 * within > sizes)[1:]
-    frame = np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()])
-    whole = within == sizes
-    whole[frame] = False
-    return whole[1:]
+        return (2 * np.bincount(labels[inside], minlength=sizes.size) > sizes)[1:]
+    # Segmented within the mask only, a nucleus that the mask cuts off does not reach out of it, but
+    # it touches what does not count.
+    clear = np.asarray(ndimage.binary_erosion(inside), bool)
+    return (np.bincount(labels[clear], minlength=sizes.size) == sizes)[1:]
 
 
 def match_counted(

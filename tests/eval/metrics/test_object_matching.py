@@ -90,6 +90,17 @@ def test_objects_that_reach_out_of_the_mask_are_left_out_like_those_at_the_edge(
     assert match_objects(image(A, B), image(A), mask=mask, exclude_edge=False).missing == 0
 
 
+def test_objects_that_the_mask_cuts_off_are_left_out():
+    # As a segmenter gives them that looks at measured ground only: B ends where the mask does.
+    mask = np.ones(SIZE, bool)
+    mask[:, 12:] = False
+    cut = np.where(mask, image(A, B), 0)
+    figures = match_objects(cut, np.where(mask, image(A), 0), mask=mask)
+    assert (figures.true_count, figures.missing, figures.true_sizes.tolist()) == (1, 0, [16])
+    counted = match_objects(cut, cut, mask=mask, exclude_edge=False)
+    assert counted.true_sizes.tolist() == [16, 8]
+
+
 def test_sizes_that_differ():
     large = image(*[(2, 8, 2 + 9 * n, 8 + 9 * n) for n in range(3)])
     small = image(*[(3, 7, 2 + 9 * n, 8 + 9 * n) for n in range(3)])

@@ -22,7 +22,7 @@ from ..metrics.pixel_figures import foreground_of, similarity_map
 from .predictions import BLOCK
 
 FEWEST_GROUPS = 5
-"""With fewer groups blocks are drawn."""
+"""With fewer groups blocks are drawn, and with fewer blocks nothing."""
 
 Over = Literal["groups", "blocks"]
 
@@ -207,6 +207,7 @@ def intervals(rows: BlockRows, *, replicates: int, level: float, seed: int) -> d
         rng=np.random.default_rng(seed),
         replicates=replicates,
         level=level,
+        fewest=FEWEST_GROUPS,
     )
 
 
@@ -236,6 +237,7 @@ def differences(
         rng=np.random.default_rng(seed),
         replicates=replicates,
         level=level,
+        fewest=FEWEST_GROUPS,
     )
 
 

@@ -10,6 +10,7 @@ from isl.config import Config
 from isl.timelapse import Split
 
 from ..bootstrap import LEVEL, REPLICATES
+from ..metrics.live_dead import REACH, State
 
 
 def _several(given: Any) -> Any:
@@ -18,6 +19,11 @@ def _several(given: Any) -> Any:
 
 Members = Annotated[tuple[str, ...], pydantic.BeforeValidator(_several)]
 """One model, or several that are mixed as distributions."""
+
+
+def of_field(text: str, folder: Path, field: str) -> Path:
+    """The path that a configuration in a folder means for one field: {field} is its name."""
+    return folder / text.replace("{field}", field)
 
 
 class AnnotatedPoints(Config):
@@ -57,6 +63,39 @@ class AnnotatedPoints(Config):
         return self
 
 
+class MarkedCells(Config):
+    """Points that tell the nuclei of dead cells from those of living ones.
+
+    Paths are as in `AnnotatedPoints`. Of several files for a field all points count; of points
+    that have a kind, those of the kind "dead" or "live" only.
+
+    Attributes:
+        dead: CSV files of points at dead cells; all other nuclei are those of living ones.
+        live: Of points at living cells instead; all other nuclei are those of dead ones.
+        reach: How far from a point the centre of its nucleus may lie, micrometres.
+    """
+
+    dead: Annotated[tuple[str, ...], pydantic.BeforeValidator(_several)] = ()
+    live: Annotated[tuple[str, ...], pydantic.BeforeValidator(_several)] = ()
+    reach: pydantic.PositiveFloat = REACH
+
+    @pydantic.model_validator(mode="after")
+    def _one_state(self) -> "MarkedCells":
+        if bool(self.dead) == bool(self.live):
+            raise ValueError("give either 'dead' or 'live': a file of points, or several")
+        return self
+
+    @property
+    def state(self) -> State:
+        """What the marked cells are."""
+        return "dead" if self.dead else "live"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Where they are marked."""
+        return self.dead or self.live
+
+
 class LabelingEvaluation(Config):
     """What to judge, and on what.
 
@@ -81,6 +120,7 @@ class LabelingEvaluation(Config):
         segmenter: How; a name of `isl_eval.metrics.objects.SEGMENTERS`.
         diameter: Of a typical nucleus, in micrometres; estimated from the image unless given.
         points: Points set by people.
+        live_dead: By label of `objects`, which of its nuclei are those of dead cells.
         replicates: Of every bootstrap.
         level: Of every interval.
         seed: Of every random draw.
@@ -103,6 +143,7 @@ class LabelingEvaluation(Config):
     segmenter: str = "nuclei"
     diameter: pydantic.PositiveFloat | None = None
     points: tuple[AnnotatedPoints, ...] = ()
+    live_dead: Mapping[str, MarkedCells] = pydantic.Field(default_factory=dict)
     replicates: int = pydantic.Field(default=REPLICATES, ge=1)
     level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
     seed: int = pydantic.Field(default=0, ge=0)
@@ -113,4 +154,7 @@ class LabelingEvaluation(Config):
             raise ValueError("give 'model', 'predictions' or both: there is nothing to judge")
         if any(not members for members in self.model):
             raise ValueError("an ensemble in 'model' is empty; name its members")
+        for label in self.live_dead:
+            if label not in self.objects:
+                raise ValueError(f"'live_dead' parts the nuclei of {label}: name it in 'objects'")
         return self

@@ -1,5 +1,6 @@
 """Judging labeling models: predicted fluorescence beside what was measured, and how sure it was."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from .judge import (
     score_baseline,
     score_field,
 )
+from .live_dead import AllMarks, read_marks
 from .models import Contender, check_unseen, find_contenders, seen_groups
 from .objects import segmenter_of
 from .pictures import FieldPicture, field_picture, ranked_fields
@@ -40,6 +42,7 @@ from .tables import (
     calibration_rows,
     curve_rows,
     figure_rows,
+    live_dead_rows,
     metrics_record,
     object_rows,
     point_rows,
@@ -51,6 +54,7 @@ REPORT, METRICS = "report.html", "metrics.json"
 TABLES = {
     "figures.csv": figure_rows,
     "objects.csv": object_rows,
+    "live_dead.csv": live_dead_rows,
     "points.csv": point_rows,
     "spectral.csv": spectral_rows,
     "calibration.csv": calibration_rows,
@@ -91,11 +95,13 @@ def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
     if not config.allow_seen:
         check_unseen(contenders, ground)
     annotations = read_annotations(config, path.parent, ground)
+    marks, unmarked = read_marks(config, path.parent, ground)
+    ground = dataclasses.replace(ground, notes=(*ground.notes, *unmarked))
     for line in ground.notes:
         say(line)
     shelf = LabelingShelf(out, _settings(config, contenders, ground))
     warnings = predict_all(contenders, ground, config, shelf, say)
-    scores, pictures = judge(contenders, ground, config, shelf, say)
+    scores, pictures = judge(contenders, ground, config, shelf, marks, say)
     comparisons = _comparisons(scores, config)
     findings = Findings(
         title=_title(contenders, ground),
@@ -153,6 +159,7 @@ def judge(
     ground: Ground,
     config: LabelingEvaluation,
     shelf: LabelingShelf,
+    marks: AllMarks,
     say: Say,
 ) -> tuple[tuple[LabelScores, ...], tuple[FieldPicture, ...]]:
     """From predictions to figures of every label, the baseline's last, and pictures of fields."""
@@ -168,7 +175,8 @@ def judge(
                 if label not in facts.pixels:
                     continue
                 key = contender.name, label
-                scores = score_field(field, label, predicted, config)
+                marked = marks.get((label, field.name))
+                scores = score_field(field, label, predicted, config, marked)
                 of_fields.setdefault(key, []).append(scores)
                 drawn = _sampled(field, label, predicted, samplers[label], config)
                 samples.setdefault(key, []).append(drawn)
@@ -211,7 +219,7 @@ def _with_labels(contenders: Sequence[Contender], ground: Ground) -> tuple[Conte
 
 
 def _check_named(config: LabelingEvaluation, ground: Ground) -> None:
-    """Labels that the configuration names beside `labels`."""
+    """Labels that the configuration names beside `labels`; `objects` holds `live_dead`'s."""
     for label in (*config.objects, *(entry.label for entry in config.points)):
         if label not in ground.labels:
             raise unknown("label in 'objects' or 'points'", label, ground.labels)

@@ -7,7 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..drawing import DPI, INK, LINE, SOFT, clean, color, png
+from ..metrics.live_dead import STATES
 from .judge import LabelScores
+from .live_dead import IMAGES, LiveDeadScores
 from .pictures import FieldPicture
 
 
@@ -100,6 +102,25 @@ def draw_sizes(each: LabelScores) -> bytes:
     axes.set(xlabel="size of a nucleus in pixels", ylabel="share of the nuclei that are smaller")
     axes.set_xlim(left=0)
     axes.legend(loc="lower right", frameon=False)
+    return png(figure)
+
+
+def draw_radii(found: LiveDeadScores) -> bytes:
+    """Cumulative radii of measured and of predicted nuclei, of living and of dead cells."""
+    figure = Figure(figsize=(8.4, 3.6), dpi=DPI, layout="constrained")
+    panels = figure.subplots(1, len(STATES), sharex=True, sharey=True)
+    for axes, state in zip(panels, STATES, strict=True):
+        for image, ink in zip(IMAGES, (INK, color(0)), strict=True):
+            radii = getattr(getattr(found, image), state)
+            if radii.size:
+                name = f"{image}, {radii.size}"
+                clean(axes).ecdf(radii, color=ink, linewidth=2, label=name)
+        axes.set(xlabel="radius of a nucleus (um)")
+        axes.set_title(f"{state} cells", fontsize=10, loc="left")
+        axes.set_xlim(left=0)
+        if axes.lines:
+            axes.legend(loc="lower right", frameon=False)
+    panels[0].set_ylabel("share of the nuclei that are smaller")
     return png(figure)
 
 

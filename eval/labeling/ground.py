@@ -56,6 +56,7 @@ class FieldFacts:
         pixels: How many count, by label; labels that were not measured in it are absent.
         histograms: int64 [256], their intensities in bins, by label.
         fingerprint: Hash of the pixels, and of which of them count.
+        pixel_size: Micrometres; None where nothing says.
     """
 
     name: str
@@ -64,6 +65,7 @@ class FieldFacts:
     pixels: Mapping[str, int]
     histograms: Mapping[str, np.ndarray]
     fingerprint: str
+    pixel_size: PixelSize | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -221,6 +223,7 @@ def _facts(field: GroundField) -> FieldFacts:
         pixels=pixels,
         histograms=histograms,
         fingerprint=digest.hexdigest()[:16],
+        pixel_size=field.stack.pixel_size,
     )
 
 

@@ -26,6 +26,7 @@ from .blocks import (
 )
 from .config import LabelingEvaluation
 from .ground import Ground, GroundField, to_bins
+from .live_dead import Marks
 from .objects import FieldObjects, ObjectScores, judge_objects, score_objects
 from .predictions import Predicted
 from .registration import misregistration
@@ -166,6 +167,7 @@ def score_field(
     label: str,
     predicted: Predicted,
     config: LabelingEvaluation,
+    marks: Marks | None = None,
 ) -> FieldScores:
     """Figures of one label of one field.
 
@@ -174,6 +176,7 @@ def score_field(
         label: One that was predicted.
         predicted: By a contender.
         config: Which image is judged, and whether it shows nuclei.
+        marks: Which of these are of dead cells; None where nobody says.
     """
     number = field.labels.index(label)
     true, mask = field.truth[number], field.measured[number]
@@ -186,7 +189,7 @@ def score_field(
         pixels=pixel_figures(true, image, mask, seed=config.seed),
         rows=block_rows(true, image, mask, blocks, field=field.name, group=field.group),
         spectral=spectral_correlation(true, image, mask, pixel_size=field.stack.pixel_size),
-        objects=score_objects(field, true, image, mask, config)
+        objects=score_objects(field, true, image, mask, config, marks)
         if label in config.objects
         else None,
         shift=misregistration(true, image, mask),
@@ -316,5 +319,7 @@ def _notes(
             )
         notes += [f"field {field.field}: {note}" for note in field.pixels.notes]
         if field.objects is not None:
-            notes += [f"field {field.field}: {note}" for note in field.objects.figures.notes]
+            parted = field.objects.live_dead
+            found = (*field.objects.figures.notes, *(parted.notes if parted else ()))
+            notes += [f"field {field.field}: {note}" for note in found]
     return (*notes, *(distribution.notes if distribution is not None else ()))

@@ -13,6 +13,7 @@ from ..metrics.objects import SEGMENTERS, Segmenter, segment_nuclei
 from .blocks import FEWEST_GROUPS
 from .config import LabelingEvaluation
 from .ground import GroundField
+from .live_dead import LiveDeadScores, Marks, all_nuclei, part_nuclei
 
 _COUNTS = ("true_count", "predicted_count", "split", "merged", "added", "missing")
 _PRECISIONS = ("average_precision_50", "average_precision_75")
@@ -26,11 +27,13 @@ class FieldObjects:
         field: Its name.
         group: Its group.
         figures: What was found.
+        live_dead: Its nuclei parted by marked cells; None where none were marked.
     """
 
     field: str
     group: str
     figures: ObjectFigures
+    live_dead: LiveDeadScores | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +48,7 @@ class ObjectScores:
         sizes: Kolmogorov-Smirnov test of all sizes.
         true_sizes: int [N], pixels.
         predicted_sizes: int [M], pixels.
+        live_dead: Nuclei parted by marked cells; None where none were marked.
         note: How intervals were drawn, or why there are none.
     """
 
@@ -55,6 +59,7 @@ class ObjectScores:
     sizes: SizeTest
     true_sizes: np.ndarray
     predicted_sizes: np.ndarray
+    live_dead: LiveDeadScores | None
     note: str
 
 
@@ -75,8 +80,9 @@ def score_objects(
     predicted: np.ndarray,
     mask: np.ndarray,
     config: LabelingEvaluation,
+    marks: Marks | None = None,
 ) -> FieldObjects:
-    """Nuclei of one field: float [Y, X] true and predicted, bool [Y, X] mask."""
+    """Nuclei of one field: float [Y, X] true and predicted, bool [Y, X] mask, marked cells."""
     segment = segmenter_of(config)
     size = field.stack.pixel_size
 
@@ -85,8 +91,13 @@ def score_objects(
             return segment_nuclei(image, mask=mask, pixel_size=size, diameter=config.diameter)
         return segment(image, mask=mask, pixel_size=size)
 
-    figures = match_objects(labels_of(true), labels_of(predicted), mask=mask)
-    return FieldObjects(field=field.name, group=field.group, figures=figures)
+    nuclei = labels_of(true), labels_of(predicted)
+    return FieldObjects(
+        field=field.name,
+        group=field.group,
+        figures=match_objects(*nuclei, mask=mask),
+        live_dead=None if marks is None else part_nuclei(*nuclei, mask, marks),
+    )
 
 
 def judge_objects(
@@ -124,6 +135,7 @@ def judge_objects(
         sizes=compare_sizes(true, predicted),
         true_sizes=true,
         predicted_sizes=predicted,
+        live_dead=all_nuclei([field.live_dead for field in fields if field.live_dead]),
         note=f"fewer than {FEWEST_GROUPS} groups: no intervals"
         if few
         else f"intervals over {len(set(groups))} groups",

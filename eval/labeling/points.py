@@ -20,10 +20,8 @@ from ..metrics.points import (
     match_points,
     read_points,
 )
-from .config import AnnotatedPoints, LabelingEvaluation
+from .config import AnnotatedPoints, LabelingEvaluation, of_field
 from .ground import Ground
-
-_FIELD = "{field}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -159,12 +157,12 @@ def _read(entry: AnnotatedPoints, folder: Path, ground: Ground) -> tuple[Annotat
             {
                 who: read_points(path, size=field.size)
                 for who, text in side.items()
-                if (path := _path(text, folder, field.name)).is_file()
+                if (path := of_field(text, folder, field.name)).is_file()
             }
             for side in (entry.measured, entry.predicted)
         )
         if measured:
-            mask = None if entry.mask is None else _path(entry.mask, folder, field.name)
+            mask = None if entry.mask is None else of_field(entry.mask, folder, field.name)
             found.append(
                 AnnotatedField(
                     name=field.name,
@@ -178,13 +176,9 @@ def _read(entry: AnnotatedPoints, folder: Path, ground: Ground) -> tuple[Annotat
         first = next(iter(entry.measured.values()))
         raise InputError(
             f"points of {entry.label}: no field has a file such as "
-            f"{_path(first, folder, ground.fields[0].name)}; mend 'measured'"
+            f"{of_field(first, folder, ground.fields[0].name)}; mend 'measured'"
         )
     return tuple(found)
-
-
-def _path(text: str, folder: Path, field: str) -> Path:
-    return folder / text.replace(_FIELD, field)
 
 
 def _mask(path: Path, size: tuple[int, int]) -> np.ndarray:

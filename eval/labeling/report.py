@@ -27,6 +27,7 @@ from .blocks import BLOCK, FEWEST_GROUPS
 from .calibration_report import calibration_blocks
 from .figures import draw_field, draw_spectral, some
 from .judge import BASELINE, SAMPLES, LabelScores
+from .live_dead_report import live_dead_blocks
 from .models import Contender
 from .object_report import object_blocks, point_blocks
 from .tables import HIGHER_IS_BETTER, TITLES, Findings, field_figures
@@ -60,6 +61,7 @@ def labeling_page(findings: Findings) -> str:
         *calibration_blocks(findings),
         *_fields(findings),
         *object_blocks(findings),
+        *live_dead_blocks(findings),
         *point_blocks(findings),
         *_notes(findings),
         *_models(findings),

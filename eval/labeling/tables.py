@@ -9,9 +9,11 @@ from isl.records import plain
 
 from ..bootstrap import Interval
 from ..metrics.distributions import DistributionSummary, RangeSummary
+from ..metrics.live_dead import STATES
 from .blocks import BLOCK, FEWEST_GROUPS, FIGURES
 from .ground import Ground
 from .judge import BASELINE, SAMPLES, Comparison, FieldScores, LabelScores
+from .live_dead import IMAGES, LiveDeadScores, summary_of
 from .models import Contender
 from .pictures import FieldPicture
 from .points import PointScores, counted_errors
@@ -171,6 +173,46 @@ def object_rows(findings: Findings) -> Rows:
     return rows
 
 
+def live_dead_rows(findings: Findings) -> Rows:
+    """A row for the nuclei of either state in either image, of every label and every field."""
+    rows: Rows = []
+    for each in findings.judged:
+        of_label = each.objects.live_dead if each.objects else None
+        named = [("label", each.label, of_label)] + [
+            ("field", field.field, field.objects.live_dead)
+            for field in each.fields
+            if field.objects
+        ]
+        who = {"contender": each.contender, "label": each.label}
+        for of, name, found in named:
+            if found is not None:
+                rows += [{**who, "of": of, "name": name, **row} for row in _parted(found)]
+    return rows
+
+
+def _parted(found: LiveDeadScores) -> Iterator[dict[str, str]]:
+    for image in IMAGES:
+        parted = getattr(found, image)
+        for state in STATES:
+            summary, between = summary_of(found, image, state), found.between[state]
+            yield _of_all(
+                {
+                    "image": image,
+                    "cells": state,
+                    "nuclei": summary.nuclei,
+                    "radius_um_mean": summary.mean,
+                    "radius_um_deviation": summary.deviation,
+                    "points": parted.points,
+                    "points_met": parted.met,
+                    "ks_live_dead": parted.test.statistic,
+                    "p_live_dead": parted.test.p,
+                    "ks_measured_predicted": between.statistic,
+                    "p_measured_predicted": between.p,
+                    "notes": "; ".join(found.notes),
+                }
+            )
+
+
 def point_rows(findings: Findings) -> Rows:
     """A row for every comparison of two people's points, or of one's in two images."""
     rows: Rows = []
@@ -325,8 +367,8 @@ def _point_record(each: PointScores) -> dict[str, Any]:
         "of": each.of,
         "kind": each.kind,
         "fields": each.fields,
-        "predicted_rates": {k: rate._asdict() for k, rate in each.predicted_rates.items()},
-        "annotator_rates": {k: rate._asdict() for k, rate in each.annotator_rates.items()},
+        "predicted_rates": each.predicted_rates,
+        "annotator_rates": each.annotator_rates,
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.imaging.image import PixelSize
+from isl.labeling.autoencoding import plane_loss
 from isl.labeling.familiarity import Familiarity, LearnedField, learn_familiarity
 from isl.labeling.model import InputContract, LabelStatistics, ModelConfig, save_model
 from isl.labeling.network import LabelingNetwork
@@ -53,7 +54,7 @@ def write_model(
             normalization=config.normalization,
         ),
         label_statistics=label_statistics(ground),
-        familiarity=_familiarity(ground),
+        familiarity=_familiarity(ground, network),
         trained_on=tuple(sorted({*before, *ground.training_groups})),
         chosen_on=ground.validation_groups,
     )
@@ -74,18 +75,17 @@ def label_statistics(ground: Ground) -> dict[str, LabelStatistics]:
     return statistics
 
 
-def _familiarity(ground: Ground) -> Familiarity | None:
+def _familiarity(ground: Ground, network: LabelingNetwork) -> Familiarity | None:
     """What the training ground looks like where crops were drawn from it."""
-    return learn_familiarity(
-        [
-            LearnedField(
-                group=field.name,
-                transmitted=np.moveaxis(field.transmitted, -1, 0),
-                usable=field.visible & field.measured.any(axis=-1),
-            )
-            for field in ground.training
-        ]
-    )
+    fields = [
+        LearnedField(
+            group=field.name,
+            transmitted=np.moveaxis(field.transmitted, -1, 0),
+            usable=field.visible & field.measured.any(axis=-1),
+        )
+        for field in ground.training
+    ]
+    return learn_familiarity(fields, plane_loss(network))
 
 
 def _card(

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from isl.errors import InputError
@@ -27,7 +26,11 @@ from isl.model_folder import (
 from isl.networks import NO_RANDOMNESS, Compute, draw_weights
 
 from .labeling import LabelingTask
+from .model_folder import label_statistics
 from .task import Batch, Selection, Sums, Tree
+
+# Of a label that is the same everywhere.
+_LEAST_DEVIATION = 1e-3
 
 
 class Regressor(LabelingNetwork):
@@ -37,7 +40,9 @@ class Regressor(LabelingNetwork):
         geometry: As of a labeling network.
         labels: What it predicts, in order.
         body: As of a labeling network.
-        numbers: From the embedding to an intensity a label.
+        numbers: From the embedding to a number a label, in deviations from its mean.
+        scale: Each label's deviation.
+        offset: Each label's mean.
     """
 
     def __init__(
@@ -58,13 +63,18 @@ class Regressor(LabelingNetwork):
             self.body.depth,
             len(self.labels),
             kernel_init=nnx.initializers.zeros,
+            use_bias=False,
             dtype=compute.dtype,
             rngs=rngs,
         )
+        self.scale = nnx.Param(jnp.ones(len(self.labels)))
+        self.offset = nnx.Param(jnp.zeros(len(self.labels)))
 
     def intensities(self, embedding: jax.Array) -> jax.Array:
         """[..., D] to float32 [..., L]."""
-        return self.numbers(embedding).astype(jnp.float32)
+        numbers = self.numbers(embedding).astype(jnp.float32)
+        shape = (1,) * (numbers.ndim - 1) + (-1,)
+        return numbers * self.scale[...].reshape(shape) + self.offset[...].reshape(shape)
 
 
 def abstract_regressor(
@@ -126,6 +136,9 @@ class RegressionTask(LabelingTask):
     def initial(self, key: jax.Array) -> tuple[Tree, Tree]:
         """Fresh weights, and each label's mean as the first answer.
 
+        Labels are standardized, and the last layer starts at 0, or the first hundreds of updates
+        would go into finding their mean and scale.
+
         Raises:
             InputError: There is a model to start from; a plain yardstick has none.
         """
@@ -136,8 +149,13 @@ class RegressionTask(LabelingTask):
             )
         network = self._abstract_network()
         draw_weights(network, nnx.Rngs(key))
-        assert network.numbers.bias is not None
-        network.numbers.bias[...] = jnp.asarray(self._label_means())
+        statistics = label_statistics(self.ground)
+        for index, label in enumerate(self.ground.labels):
+            if label in statistics:
+                network.offset[...] = network.offset[...].at[index].set(statistics[label].mean)
+                deviation = max(statistics[label].standard_deviation, _LEAST_DEVIATION)
+                network.scale[...] = network.scale[...].at[index].set(deviation)
+        network.numbers.kernel[...] = jnp.zeros_like(network.numbers.kernel[...])
         return self._functional.take_apart(network)
 
     def loss(
@@ -182,13 +200,6 @@ class RegressionTask(LabelingTask):
             labels=self.ground.labels,
             compute=self._compute(self.config.training.batch_norm_decay),
         )
-
-    def _label_means(self) -> np.ndarray:
-        """float32 [L], over the training ground; 0 for a label that was not measured on it."""
-        parts = [(field.targets, field.measured) for field in self.ground.training]
-        totals = sum(np.where(m, t, 0).sum(axis=(0, 1), dtype=np.float64) for t, m in parts)
-        counts = sum(m.sum(axis=(0, 1)) for _, m in parts)
-        return np.asarray(totals / np.maximum(counts, 1), np.float32)
 
     @functools.partial(jax.jit, static_argnums=0)
     def _predict_tile(

@@ -6,16 +6,19 @@ there are several planes, which of them are sharp and how like their neighbours 
 mean is compared with the crops of the training ground, in units of how far the mean of so many
 crops may lie off; its score is the root of the mean square of the three largest deviations. The
 limit is a little above what parts of the training ground score when the rest is asked about them.
+Where a model has autoencoding heads, how well they tell the planes apart from what they saw of them
+is one more statistic.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pydantic
 
 from isl.config import Config
 from isl.imaging.normalize import PlaneNormalization
+from isl.labeling.autoencoding import PlaneLoss
 from isl.labeling.resample import resample, resampled_size
 from isl.labeling.source import TransmittedField, normalized
 from isl.labeling.tiling import Window
@@ -27,6 +30,9 @@ CROPS = 36
 
 _OCTAVES = 5
 _SMALLEST = 2 ** (_OCTAVES + 1)
+_AUTOENCODING = "autoencoding loss"
+# Networks read far around what they predict: they are asked about fewer places.
+_AUTOENCODED_CROPS = 9
 # What may differ between two fields of one kind, whatever the crops of one field say: in natural
 # logarithms (detail, sharpness, sparsity), cubic roots of skewness, and Fisher's z.
 _TOLERATED = {
@@ -35,6 +41,7 @@ _TOLERATED = {
     "sparsity": 0.3,
     "sharpness": 0.05,
     "likeness": 0.1,
+    "autoencoding": 0.03,
 }
 # Crops of one field resemble each other: of their variance, this much does not average out.
 _SHARED = 0.05
@@ -44,6 +51,7 @@ _MARGIN = 1.15
 # Where all ground is alike, fields within what is tolerated are not warned of.
 _LEAST = 2.0
 _TRAINING_CROPS = 600
+_TRAINING_LOSSES = 64
 _FEWEST = 8
 _TINY = 1e-9
 
@@ -54,10 +62,12 @@ class Familiarity(Config):
     Attributes:
         limit: The largest score that is not warned of.
         statistics: By name, the mean and the standard deviation over crops.
+        autoencoding: The same of the model's autoencoding loss; None: it has no such heads.
     """
 
     limit: pydantic.PositiveFloat
     statistics: Mapping[str, tuple[pydantic.FiniteFloat, pydantic.NonNegativeFloat]]
+    autoencoding: tuple[pydantic.FiniteFloat, pydantic.NonNegativeFloat] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,49 +151,72 @@ def statistics_of(crop: np.ndarray) -> np.ndarray:
     return np.concatenate(found)
 
 
-def learn_familiarity(fields: Sequence[LearnedField]) -> Familiarity | None:
+def learn_familiarity(
+    fields: Sequence[LearnedField], plane_loss: PlaneLoss | None = None
+) -> Familiarity | None:
     """What training ground looks like, and how much parts of it differ from the rest.
 
     The parts are groups where there are at least as many as folds; else neighbouring crops.
 
     Args:
         fields: The training ground, all of one number of planes.
+        plane_loss: Of the model that learned from it; None: it has no autoencoding heads.
 
     Returns:
         None where there are too few crops to tell.
     """
-    at_most = max(1, _TRAINING_CROPS // max(1, len(fields)))
+    crops_at_most, losses_at_most = (
+        max(1, total // max(1, len(fields))) for total in (_TRAINING_CROPS, _TRAINING_LOSSES)
+    )
     described: list[np.ndarray] = []
+    asked: list[float] = []
     groups: list[str] = []
     for field in fields:
-        for crop in _training_crops(field, at_most):
-            described.append(statistics_of(crop))
+        corners = _training_corners(field, crops_at_most)
+        with_loss = set(_spread_over(len(corners), losses_at_most))
+        for index, window in enumerate(corners):
+            rows, columns = (slice(*part) for part in window)
+            described.append(statistics_of(field.transmitted[:, rows, columns]))
+            around = plane_loss and _around(window, plane_loss.width, field.usable.shape)
+            if plane_loss and around and index in with_loss:
+                rows, columns = (slice(*part) for part in around)
+                asked.append(plane_loss(field.transmitted[:, rows, columns]))
+            else:
+                asked.append(np.nan)
             groups.append(field.group)
     if len(described) < _FEWEST:
         return None
-    crops = np.array(described)
+    crops, losses = np.array(described), np.array(asked)
     scores = []
     for fold in _folds(groups):
         rest = np.setdiff1d(np.arange(len(crops)), fold)
-        deviations = _deviations(crops[fold].mean(axis=0), len(fold), *_spread(crops[rest]))
-        scores.append(_score(deviations))
+        found = _deviations(crops[fold].mean(axis=0), len(fold), *_spread(crops[rest]))
+        here, there = (_known(losses[part]) for part in (fold, rest))
+        if here.size and there.size > 1:
+            found = np.append(found, _loss_deviation(here, *_mean_and_deviation(there)))
+        scores.append(_score(found))
     center, deviation = _spread(crops)
     names = statistic_names(len(fields[0].transmitted))
+    known = _known(losses)
     return Familiarity(
         statistics={
             name: (round(float(c), 5), round(float(d), 5))
             for name, c, d in zip(names, center, deviation, strict=True)
         },
+        autoencoding=_mean_and_deviation(known) if known.size > 1 else None,
         limit=round(max(_LEAST, _MARGIN * max(scores)), 3),
     )
 
 
-def unfamiliarity(familiarity: Familiarity, crops: Iterable[np.ndarray]) -> Unfamiliarity | None:
+def unfamiliarity(
+    familiarity: Familiarity, crops: Iterable[np.ndarray], losses: Sequence[float] = ()
+) -> Unfamiliarity | None:
     """Compares a field with the training ground.
 
     Args:
         familiarity: The model's.
         crops: float32 [Z, y, x] in [0, 1] of the field, normalized, y and x multiples of 64.
+        losses: The model's autoencoding losses in places of the field.
 
     Returns:
         None where there are no crops.
@@ -196,10 +229,14 @@ def unfamiliarity(familiarity: Familiarity, crops: Iterable[np.ndarray]) -> Unfa
         return None
     center, deviation = np.array(list(familiarity.statistics.values())).T
     found = _deviations(np.mean(described, axis=0), area / CROP**2, center, deviation)
+    deviations = dict(zip(familiarity.statistics, found.tolist(), strict=True))
+    if familiarity.autoencoding is not None and len(losses):
+        known = np.array(losses)
+        deviations[_AUTOENCODING] = _loss_deviation(known, *familiarity.autoencoding)
     return Unfamiliarity(
-        score=_score(found),
+        score=_score(np.array(list(deviations.values()))),
         limit=familiarity.limit,
-        deviations=dict(zip(familiarity.statistics, found.tolist(), strict=True)),
+        deviations=deviations,
     )
 
 
@@ -208,6 +245,7 @@ def look_at(
     field: TransmittedField,
     records: Sequence[PlaneNormalization],
     scale: tuple[float, float] | None = None,
+    plane_loss: PlaneLoss | None = None,
 ) -> Unfamiliarity | None:
     """Compares a field (of a movie, its first time point) with the training ground.
 
@@ -216,20 +254,28 @@ def look_at(
         field: Windows of it are read.
         records: How the planes used are normalized, in the model's order.
         scale: Factors (y, x) that enlarge the image to the model's pixel size, or None.
+        plane_loss: The model's; None: it has no autoencoding heads.
 
     Returns:
         None where it is too small to tell.
     """
     y, x = scale or (1.0, 1.0)
+    whole = resampled_size(field.size, (y, x))
 
-    def crops() -> Iterator[np.ndarray]:
-        for rows, columns in crop_windows(resampled_size(field.size, (y, x))):
-            size = (rows[1] - rows[0], columns[1] - columns[0])
-            window = (_stored(rows, y, field.size[0]), _stored(columns, x, field.size[1]))
-            planes = normalized(field, 0, records, window)
-            yield planes if scale is None else resample(planes, size)
+    def pixels(window: Window) -> np.ndarray:
+        rows, columns = window
+        size = (rows[1] - rows[0], columns[1] - columns[0])
+        stored = (_stored(rows, y, field.size[0]), _stored(columns, x, field.size[1]))
+        planes = normalized(field, 0, records, stored)
+        return planes if scale is None else resample(planes, size)
 
-    return unfamiliarity(familiarity, crops())
+    windows = crop_windows(whole)
+    losses: list[float] = []
+    if familiarity.autoencoding is not None and plane_loss is not None:
+        for index in _spread_over(len(windows), _AUTOENCODED_CROPS):
+            around = _around(windows[index], plane_loss.width, whole)
+            losses += [plane_loss(pixels(around))] if around else []
+    return unfamiliarity(familiarity, map(pixels, windows), losses)
 
 
 def _stored(window: tuple[int, int], scale: float, size: int) -> tuple[int, int]:
@@ -253,22 +299,38 @@ def _spread_evenly(length: int, width: int, at_most: int) -> list[int]:
     return [round(place) for place in np.linspace(0, length - width, count)]
 
 
-def _training_crops(field: LearnedField, at_most: int) -> Iterator[np.ndarray]:
-    """Crops half of whose pixels or more are usable, half a crop apart."""
-    _, height, width = field.transmitted.shape
+def _training_corners(field: LearnedField, at_most: int) -> list[Window]:
+    """Windows half a crop apart all of whose pixels are usable."""
+    height, width = field.usable.shape
     side = min(CROP, min(height, width) // _SMALLEST * _SMALLEST)
     if not side:
-        return
-    corners = [
-        (y, x)
+        return []
+    windows = [
+        ((y, y + side), (x, x + side))
         for y in range(0, height - side + 1, side // 2)
         for x in range(0, width - side + 1, side // 2)
-        if field.usable[y : y + side, x : x + side].mean() >= 0.5
+        if field.usable[y : y + side, x : x + side].all()
     ]
-    for index in np.unique(np.linspace(0, len(corners) - 1, at_most).round().astype(int)):
-        if corners:
-            y, x = corners[index]
-            yield field.transmitted[:, y : y + side, x : x + side]
+    return [windows[index] for index in _spread_over(len(windows), at_most)]
+
+
+def _spread_over(count: int, at_most: int) -> list[int]:
+    """Of so many, the indices of at most so many, evenly spread."""
+    if not count:
+        return []
+    return np.unique(np.linspace(0, count - 1, at_most).round().astype(int)).tolist()
+
+
+def _around(window: Window, width: int, size: tuple[int, ...]) -> Window | None:
+    """The square of this width around a window, moved into the image; None where none fits."""
+    if width > min(size):
+        return None
+    starts = [
+        min(max((low + high - width) // 2, 0), length - width)
+        for (low, high), length in zip(window, size, strict=True)
+    ]
+    rows, columns = ((start, start + width) for start in starts)
+    return rows, columns
 
 
 def _folds(groups: Sequence[str]) -> list[np.ndarray]:
@@ -289,8 +351,26 @@ def _deviations(
     """How far the mean of `count` crops lies off, [F]."""
     planes = _planes_of(mean.size)
     tolerated = np.array([_TOLERATED[name.split(" ", 1)[0]] for name in statistic_names(planes)])
-    share = _SHARED + (1 - _SHARED) / max(count, _TINY)
-    return (mean - center) / np.sqrt(np.square(deviation) * share + np.square(tolerated))
+    return (mean - center) / np.sqrt(np.square(deviation) * _share(count) + np.square(tolerated))
+
+
+def _loss_deviation(losses: np.ndarray, center: float, deviation: float) -> float:
+    """The same of autoencoding losses, [N]."""
+    spread = np.square(deviation) * _share(losses.size) + _TOLERATED["autoencoding"] ** 2
+    return float((losses.mean() - center) / np.sqrt(spread))
+
+
+def _share(count: float) -> float:
+    """Of the variance of crops, what is left in the mean of so many."""
+    return _SHARED + (1 - _SHARED) / max(count, _TINY)
+
+
+def _known(losses: np.ndarray) -> np.ndarray:
+    return losses[np.isfinite(losses)]
+
+
+def _mean_and_deviation(losses: np.ndarray) -> tuple[float, float]:
+    return round(float(losses.mean()), 5), round(float(losses.std(ddof=1)), 5)
 
 
 def _planes_of(count: int) -> int:

@@ -30,6 +30,7 @@ from flax import nnx
 from isl.errors import InputError
 from isl.imaging.image import Movie, ZStack
 from isl.labeling import bins
+from isl.labeling.familiarity import Familiarity
 from isl.labeling.geometry import Geometry, joint_geometry
 from isl.labeling.model import (
     LabelStatistics,
@@ -110,6 +111,10 @@ class Ensemble:
         from isl.labeling.predict import predict
 
         return predict(self, stack, **options)
+
+    @property
+    def plane_loss(self) -> None:
+        """Its members' autoencoding losses are not looked at."""
 
     @functools.cached_property
     def exact(self) -> "Ensemble":
@@ -341,15 +346,21 @@ def joined(configs: Sequence[ModelConfig]) -> EnsembleConfig:
         architecture=first.architecture,
         input=first.input,
         label_statistics=agreed,
-        familiarity=first.familiarity
-        if all(config.familiarity == first.familiarity for config in configs)
-        else None,
+        familiarity=_joined_familiarity([config.familiarity for config in configs]),
         trained_on=None
         if None in trained
         else tuple(sorted({g for t in trained for g in t or ()})),
         chosen_on=tuple(sorted({group for config in configs for group in config.chosen_on})),
         members=tuple(configs),
     )
+
+
+def _joined_familiarity(records: Sequence[Familiarity | None]) -> Familiarity | None:
+    """What their training ground looks like, where all learned from the same."""
+    known = [record for record in records if record is not None]
+    if len(known) < len(records) or any(r.statistics != known[0].statistics for r in known):
+        return None
+    return Familiarity(statistics=known[0].statistics, limit=max(r.limit for r in known))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2, 3))

@@ -22,6 +22,7 @@ from flax import nnx
 from isl.config import Config
 from isl.imaging.image import Movie, ZStack
 from isl.labeling import bins
+from isl.labeling.autoencoding import PlaneLoss, plane_loss
 from isl.labeling.familiarity import Familiarity, statistic_names
 from isl.labeling.geometry import Geometry
 from isl.labeling.network import ArchitectureConfig, LabelingNetwork, abstract_network
@@ -198,6 +199,11 @@ class Model:
     def exact(self) -> "Model":
         """The same, giving what separate smallest patches do (`isl.labeling.exact`)."""
         return dataclasses.replace(self, network=self.network.exactly())
+
+    @functools.cached_property
+    def plane_loss(self) -> PlaneLoss | None:
+        """How well its autoencoding heads know an image; None: it has none."""
+        return plane_loss(self.network)
 
     @functools.cached_property
     def parts(self) -> tuple[nnx.GraphDef[LabelingNetwork], nnx.State]:

@@ -128,8 +128,8 @@ def test_ground_that_may_not_be_used_is_not_learned():
     spoilt = image.copy()
     spoilt[:, :, :256] = 1 - spoilt[:, :, :256]
     usable = np.zeros(image.shape[1:], bool)
-    # Only the crops of the last 128 columns hold half of this.
-    usable[:, 320:] = True
+    # Crops that reach beyond the last 128 columns are not wholly usable.
+    usable[:, 256:] = True
 
     def taught(planes: np.ndarray):
         return learn_familiarity(

@@ -32,7 +32,7 @@ class Interval:
         low: Lower bound; None: undefined.
         high: Upper bound; None: undefined.
         level: Share of the replicates that the interval is to hold, e.g. 0.95.
-        units: How many groups (or rows) were drawn for each replicate.
+        units: How many groups (or rows) there are; as many are drawn for each replicate.
         replicates: How many were drawn.
         degenerate: For how many of them the statistic is undefined; the bounds leave these out.
         note: Why something is undefined, or that replicates were left out; "" where neither is so.
@@ -62,6 +62,7 @@ def bootstrap(
     rng: np.random.Generator,
     replicates: int = REPLICATES,
     level: float = LEVEL,
+    fewest: int = 2,
 ) -> dict[str, Interval]:
     """Percentile intervals of statistics of the rows.
 
@@ -73,14 +74,16 @@ def bootstrap(
         rng: Where the draws come from; the same generator state gives the same intervals.
         replicates: How many times to draw.
         level: Share of the replicates between the bounds.
+        fewest: Units without which there are no bounds; one alone cannot vary.
 
     Returns:
-        An interval for every name. Bounds are undefined where there is one unit only, which cannot
-        vary, and where more than half of the replicates are degenerate.
+        An interval for every name. Bounds are undefined where there are fewer units than `fewest`,
+        and where more than half of the replicates are degenerate.
     """
     rows, units = _rows_of_units(columns, groups)
     if not 0 < level < 1 or replicates < 1:
         raise ValueError(f"level is {level}, replicates {replicates}; give 0 to 1, and 1 or more")
+    few = _few(units, "rows" if rows is None else "groups") if units < max(2, fewest) else ""
     arrays = [np.asarray(column) for column in columns]
     estimates = {name: _number(value) for name, value in statistics(*arrays).items()}
     drawn: dict[str, list[float]] = {name: [] for name in estimates}
@@ -90,7 +93,7 @@ def bootstrap(
             if (number := _number(value)) is not None:
                 drawn[name].append(number)
     return {
-        name: _interval(estimates[name], values, units, replicates, level)
+        name: _interval(estimates[name], values, units, replicates, level, few)
         for name, values in drawn.items()
     }
 
@@ -173,20 +176,32 @@ def _rows_of_units(
     return rows, len(rows)
 
 
+def _few(units: int, of: str) -> str:
+    """Why so few units bound nothing, in words."""
+    if units > 1:
+        return f"{units} {of} are too few"
+    return "there is one row only" if of == "rows" else "all rows are of one group"
+
+
 def _number(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _interval(
-    estimate: float | None, values: list[float], units: int, replicates: int, level: float
+    estimate: float | None,
+    values: list[float],
+    units: int,
+    replicates: int,
+    level: float,
+    few: str,
 ) -> Interval:
     degenerate = replicates - len(values)
     note = ""
     low = high = None
     if estimate is None:
         note = "undefined for these rows"
-    elif units == 1:
-        note = "no interval: all rows are of one group"
+    elif few:
+        note = f"no interval: {few}"
     elif 2 * degenerate > replicates:
         note = f"no interval: undefined in {degenerate} of {replicates} replicates"
     else:

@@ -60,13 +60,16 @@ def _how(findings: Findings) -> list[Block]:
     )
     items = [
         f"Judged on the validation ground of {', '.join(findings.fields)}, which also chose when "
-        "each network was at its best; where it lies in a field that was trained on, figures are "
+        "each network was at its best, so networks' figures are a little too good, while trees and "
+        "means chose nothing. Where it lies in a field that was trained on, figures are "
         "optimistic, for all variants alike.",
         f"Judged is the {config.image} of each distribution, and the distribution itself by its "
         "cross-entropy (in units of ln 256: a uniform prediction scores 1).",
         "± is the unbiased deviation over training runs with different seeds.",
         f"In brackets: the interval of {config.level:.0%} over {config.replicates} bootstrap "
-        f"replicates, which draw {drawn}.",
+        f"replicates, which draw {drawn}. Of the means over the runs that there are: they do "
+        "not hold the spread over seeds, so a difference counts only where it is clear of that, "
+        "too.",
         "Training pixels are the outputs of all crops that a network was asked for; trees are "
         "fitted to pixels drawn once. Seconds are those of updates, without compiling and judging.",
     ]

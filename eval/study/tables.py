@@ -15,7 +15,7 @@ import numpy as np
 from isl.records import plain
 
 from ..bootstrap import Interval, bootstrap
-from ..labeling.blocks import FIGURES, Over, figures_of
+from ..labeling.blocks import FEWEST_GROUPS, FIGURES, Over, figures_of
 from .config import OWN, StudyConfig
 from .runs import RunResult
 
@@ -286,6 +286,7 @@ def _drawn(
         rng=np.random.default_rng(config.seed),
         replicates=config.replicates,
         level=config.level,
+        fewest=FEWEST_GROUPS,
     )
     return (
         {name: drawn[name] for name in SHOWN},

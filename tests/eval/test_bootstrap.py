@@ -138,6 +138,23 @@ def test_a_single_group_cannot_vary_and_says_so():
     assert "one group" in found.note
 
 
+def test_units_that_are_too_few_bound_nothing_and_say_so():
+    values, groups = rng(15).normal(size=8), np.repeat(np.arange(4), 2)
+    for by, units, what in ((groups, 4, "4 groups are"), (None, 8, "8 rows are")):
+        bounded, few = (
+            bootstrap(lambda x: {"mean": mean(x)}, [values], groups=by, rng=rng(15), fewest=fewest)[
+                "mean"
+            ]
+            for fewest in (units, units + 1)
+        )
+        assert bounded.low < bounded.estimate < bounded.high
+        assert (few.estimate, few.low, few.high) == (bounded.estimate, None, None)
+        assert few.units == units
+        assert few.note == f"no interval: {what} too few"
+    alone = bootstrap_one(mean, [values[:1]], groups=None, rng=rng(15))
+    assert (alone.low, alone.note) == (None, "no interval: there is one row only")
+
+
 def test_differences_are_paired():
     truth = rng(16).random(200) < 0.5
     first = np.where(rng(17).random(200) < 0.9, truth, ~truth)

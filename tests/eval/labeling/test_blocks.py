@@ -121,8 +121,17 @@ def test_groups_are_drawn_where_there_are_five_and_blocks_where_there_are_fewer(
     assert found.low <= found.estimate <= found.high
 
 
+def test_fewer_than_five_blocks_bound_nothing():
+    rows = rows_of(8)
+    options = {"replicates": 40, "level": 0.95, "seed": 0}
+    for found in (intervals(rows, **options), differences(rows, rows, **options)):
+        assert found["pearson"].estimate is not None
+        assert (found["pearson"].low, found["pearson"].high) == (None, None)
+        assert found["pearson"].note == "no interval: 4 rows are too few"
+
+
 def test_differences_are_of_the_same_blocks():
-    first, second = rows_of(6), rows_of(7, size=(100, 100))
+    first, second = joined([rows_of(6), rows_of(9)]), rows_of(7, size=(100, 100))
     options = {"replicates": 20, "level": 0.9, "seed": 0}
     same = differences(first, first, **options)
     assert (same["pearson"].estimate, same["pearson"].low, same["mae"].high) == (0, 0, 0)

@@ -191,8 +191,8 @@ def test_time_is_turned_into_updates_once(
 
 
 def rows_of(seed: int, noise: float) -> BlockRows:
-    """A field of 4 blocks, predicted with noise."""
-    truth = np.random.default_rng(0).random((256, 256)).astype(np.float32)
+    """A field of 6 blocks, predicted with noise."""
+    truth = np.random.default_rng(0).random((256, 384)).astype(np.float32)
     error = noise * np.random.default_rng(seed).normal(size=truth.shape)
     mask = np.ones(truth.shape, bool)
     return block_rows(truth, (truth + error).astype(np.float32), mask, {}, field="f", group="g")
@@ -252,7 +252,7 @@ def test_variants_judged_on_other_ground_are_not_subtracted() -> None:
     elsewhere = [
         dataclasses.replace(
             each,
-            rows={"DAPI": dataclasses.replace(each.rows["DAPI"], fields=("other",) * 4)},
+            rows={"DAPI": dataclasses.replace(each.rows["DAPI"], fields=("other",) * 6)},
         )
         if each.run.variant == "there"
         else each
@@ -293,3 +293,6 @@ def test_tables_pictures_and_page_of_a_study_with_an_axis() -> None:
     assert page.count("<figure") == 3
     assert "number of planes" in page
     assert "the ground is of one group" in page
+    # The spread over seeds is no part of the brackets, and trees and means chose nothing.
+    assert "they do not hold the spread over seeds" in page
+    assert "trees and means chose nothing" in page

@@ -1,14 +1,18 @@
-"""Fields of blobs on disk, with a manifest, for the tests of labeling evaluations."""
+"""Fields of blobs on disk, with a manifest, and a model, for the tests of labeling evaluations."""
 
 from pathlib import Path
 
 import numpy as np
 import scipy.ndimage
 import tifffile
+from flax import nnx
 
 from isl.dataset import Field, LabelFile, Manifest, write_manifest
 from isl.imaging.image import FluorescenceImage
 from isl.imaging.ome_tiff import write_ome_tiff
+from isl.labeling.model import InputContract, ModelConfig, save_model
+from isl.labeling.network import build_network
+from isl.labeling.unet import UNetConfig
 
 SIZE = (70, 60)
 
@@ -74,3 +78,19 @@ def write_ground(folder: Path, count=2, *, labels=("DAPI",), **options):
         write_prediction(folder / "blurred", name, blurred)
     write_manifest(folder / "dataset.toml", Manifest(fields=tuple(fields)), overwrite=True)
     return truths
+
+
+def write_model(folder, name="tiny", *, seed=0, planes=2, trained_on=("g7",), chosen_on=()):
+    """A small network of fresh weights, as a model folder."""
+    architecture = UNetConfig(levels=2, width=2)
+    network = build_network(architecture, planes=planes, labels=("DAPI",), rngs=nnx.Rngs(seed))
+    network.eval()
+    config = ModelConfig(
+        name=name,
+        labels=("DAPI",),
+        architecture=architecture,
+        input=InputContract(planes=planes, modality="DIC", pixel_size=0.5),
+        trained_on=trained_on,
+        chosen_on=chosen_on,
+    )
+    save_model(folder, network, config, f"# {name}\n\nA card.\n")

@@ -8,8 +8,14 @@ import re
 import numpy as np
 import pytest
 import tifffile
-from simulated_labeling import SIZE, blobs, write_field, write_ground, write_prediction
-from test_labeling_models import write_model
+from simulated_labeling import (
+    SIZE,
+    blobs,
+    write_field,
+    write_ground,
+    write_model,
+    write_prediction,
+)
 
 from isl import cli
 from isl.dataset import Manifest, write_manifest

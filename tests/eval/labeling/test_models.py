@@ -6,15 +6,13 @@ import re
 import jax
 import numpy as np
 import pytest
-from flax import nnx
-from simulated_labeling import SIZE, write_ground, write_prediction
+from simulated_labeling import SIZE, write_ground, write_model, write_prediction
 
 from isl.dataset import load_manifest
 from isl.errors import InputError
 from isl.imaging.normalize import normalize
 from isl.labeling import losses
-from isl.labeling.model import InputContract, ModelConfig, save_model
-from isl.labeling.network import build_network
+from isl.labeling.model import InputContract, ModelConfig
 from isl.labeling.unet import UNetConfig
 from isl_eval.labeling.config import LabelingEvaluation
 from isl_eval.labeling.ground import survey_ground
@@ -26,21 +24,6 @@ from isl_eval.labeling.models import (
     seen_groups,
 )
 from isl_eval.labeling.predictions import LabelingShelf, predict_ground
-
-
-def write_model(folder, name="tiny", *, seed=0, planes=2, trained_on=("g7",), chosen_on=()):
-    architecture = UNetConfig(levels=2, width=2)
-    network = build_network(architecture, planes=planes, labels=("DAPI",), rngs=nnx.Rngs(seed))
-    network.eval()
-    config = ModelConfig(
-        name=name,
-        labels=("DAPI",),
-        architecture=architecture,
-        input=InputContract(planes=planes, modality="DIC", pixel_size=0.5),
-        trained_on=trained_on,
-        chosen_on=chosen_on,
-    )
-    save_model(folder, network, config, f"# {name}\n\nA card.\n")
 
 
 def config_of(**keys):

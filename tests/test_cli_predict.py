@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -270,6 +271,10 @@ def test_if_every_field_fails_nothing_is_written(run, tmp_path):
         (["--labels", "DAPY"], "unknown label 'DAPY'; did you mean 'DAPI'?"),
         (["--labels", ","], "--labels ',': names nothing"),
         (["--statistics", "medium"], "unknown statistic 'medium'; did you mean 'median'?"),
+        (["--statistics", "abstained"], "statistic 'abstained' needs the widest 90 % interval"),
+        (["--abstain", "1.5"], "--abstain 1.5: expected the widest 90 % interval that is accepted"),
+        (["--abstain", "0"], "--abstain 0: expected"),
+        (["--abstain", "wide"], "Invalid value for '--abstain'"),
         (["--stitch", "exact"], "'exact' is defined for towers only"),
         (["--stitch", "dens"], "unknown stitch 'dens'; did you mean 'dense'?"),
         (["--border", "valid", "--tile", "x"], "tile 'x'"),
@@ -448,6 +453,56 @@ def test_what_differs_from_a_record_is_said(run, refused, stack, tmp_path):
     assert "cannot be read" in refused("--reproduce", tmp_path / "nothing.json")
     stack.unlink()
     assert "there is no such file" in refused("--reproduce", record, "--overwrite")
+
+
+def test_abstention_is_a_mask_beside_the_images(run, refused, stack, tmp_path, model):
+    widths = load_model(model).predict(read_transmitted(stack), statistics=["interval_90"])
+    widths = widths.statistics["interval_90"]
+    limit = float(np.median(widths))
+    words = [stack, "--abstain", limit, "--renormalize"]
+    _, out, _ = run(*words, "--dry-run")
+    # 16 bits of the median, 8 of the mask, 2 labels.
+    assert f"disk: at most {20 * 24 * 2 * 3 / 1024:.3g} KiB of images" in out
+    code, _, err = run(*words)
+    assert code == 0, err
+    folder = tmp_path / "out"
+    masks = read_fluorescence(folder / "field.abstained.ome.tif")
+    assert masks.labels == LABELS
+    assert masks.channels.dtype == np.uint8
+    np.testing.assert_array_equal(masks.channels, 255 * (widths > np.float32(limit)))
+    assert read_fluorescence(folder / "field.ome.tif").channels.dtype == np.uint16
+    made = json.loads((folder / "field.json").read_text())
+    share = dict(zip(LABELS, (widths > np.float32(limit)).mean(axis=(1, 2)), strict=True))
+    assert made["abstained"]["width"] == made["settings"]["abstain"] == limit
+    assert made["abstained"]["share"] == pytest.approx(share)
+    assert made["statistics"] == ["median", "abstained"]
+    assert {r["statistic"] for r in made["renormalization"]} == {"median"}
+    said = ", ".join(f"{label} {part:.1%}" for label, part in share.items())
+    assert f"field: done, abstained from {said} (" in err
+
+    assert "done before" in run(*words, "--resume")[2]
+    line = refused(stack, "--abstain", limit / 2, "--renormalize", "--resume")
+    assert "holds results with other abstain, which" in line
+    line = refused(stack, "--renormalize", "--resume")
+    assert "holds results with other abstain, statistics, which" in line
+    line = refused("--reproduce", folder / "field.json", "--abstain", limit, "--overwrite")
+    assert line == "--reproduce takes everything from the record; leave out --abstain"
+    again = tmp_path / "again"
+    code, _, err = run("--reproduce", folder / "field.json", "--out", again)
+    assert (code, "differ" in err) == (0, False)
+    for name in ("field.ome.tif", "field.abstained.ome.tif"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_results_from_before_there_was_abstention_are_done(run, stack, tmp_path):
+    assert run(stack)[0] == 0
+    for path in (tmp_path / "out" / "field.json", tmp_path / "out" / MANIFEST):
+        text = path.read_text()
+        # As earlier versions wrote it.
+        older = re.sub(r',\s*"abstain": null', "", text)
+        assert older != text
+        path.write_text(older)
+    assert "done before" in run(stack, "--resume")[2]
 
 
 def test_an_input_that_changes_during_the_run(run, stack, tmp_path, monkeypatch):

@@ -358,6 +358,28 @@ def test_predicted_channels_beside_the_measured_ones(done, tmp_path):
     assert made["settings"]["into"] is True
 
 
+def test_masks_are_channels_of_a_copy_and_images_of_plates(done, plate, tmp_path):
+    source, place = plate / "B" / "2" / "0", "B/2/0"
+    words = ("--statistics", "abstained,interval_90", "--labels", "MAP2", "--dtype", "float32")
+    done(source, "--out", tmp_path, *words, "--abstain", 1)
+    width = read_fluorescence(tmp_path / "screen_B2_0.interval_90.ome.tif").channels[0]
+    limit = float(np.median(width))
+    too_wide = width > np.float32(limit)
+
+    done(source, "--into", tmp_path / "copy.ome.zarr", *words, "--abstain", limit)
+    (picture,) = open_ome_zarr(tmp_path / "copy.ome.zarr" / place)
+    assert picture.channel_names[-2:] == ("MAP2", "MAP2 interval_90")
+    # Full scale of a copy's pixel type, which all its channels share.
+    mask = picture.read(c=len(picture.channel_names) - 2)
+    np.testing.assert_array_equal(mask, too_wide.astype(np.float32))
+
+    out = tmp_path / "plates"
+    done(source, "--out", out, "--format", "ome-zarr", "--labels", "MAP2", "--abstain", limit)
+    (picture,) = open_ome_zarr(out / "screen.abstained.ome.zarr" / place)
+    assert picture.dtype == np.uint8
+    np.testing.assert_array_equal(picture.read(), 255 * too_wide)
+
+
 def test_a_movie_with_predicted_channels(done, tmp_path):
     movie = write_stack(tmp_path / "movie.ome.tif", times=2)
     done(movie, "--into", tmp_path / "copy.zarr")

@@ -72,12 +72,12 @@ def dry_run(
         _describe(field, opened, plan)
         rows, columns = opened.size if plan.fit.scale else plan.tiles.output_size
         pixels = opened.shape[0] * rows * columns
-        values = pixels * len(call.options.labels) * len(call.options.statistics)
+        a_pixel = sum(_bytes_of(call.pixel_type(name)) for name in call.options.statistics)
         totals.fields += 1
         totals.tiles += plan.total
         totals.pixels += pixels
         totals.memory = max(totals.memory, memory)
-        totals.stored += values * _bytes_of(call.dtype)
+        totals.stored += pixels * len(call.options.labels) * a_pixel
     _sum_up(totals, call, out=out, device=device, processes=processes)
     return failures
 

@@ -72,6 +72,7 @@ class Request:
     resample: bool = False
     allow_mismatch: bool = False
     symmetries: bool = False
+    abstain: float | None = None
     renormalize: bool = False
     device: str = "auto"
     dry_run: bool = False
@@ -205,9 +206,17 @@ def _collect(
             progress.end("failed", field.name)
         else:
             timings.append(timing(made))
-            progress.end("done", field.name, made["seconds"])
+            progress.end(f"done{_abstained(made)}", field.name, made["seconds"])
             print(field.files.images[options.statistics[0]], flush=True)
     return failures, timings
+
+
+def _abstained(made: Mapping[str, Any]) -> str:
+    """What share of each label's pixels was abstained from, where that was asked for."""
+    if made["abstained"] is None:
+        return ""
+    shares = made["abstained"]["share"].items()
+    return ", abstained from " + ", ".join(f"{label} {share:.1%}" for label, share in shares)
 
 
 def _predict_here(
@@ -313,6 +322,7 @@ def _options(request: Request, config: ModelConfig) -> Options:
         resample=request.resample,
         allow_mismatch=request.allow_mismatch,
         symmetries=request.symmetries,
+        abstain=request.abstain,
     )
 
 

@@ -14,6 +14,7 @@ from isl.imaging.lazy import LazyPicture
 from isl.imaging.preview import write_preview
 from isl.imaging.read import open_transmitted
 from isl.imaging.tiff import write_ome_tiff
+from isl.labeling.abstention import ABSTAINED
 from isl.labeling.flicker import Flicker, flicker_of_input
 from isl.labeling.mixture import AnyModel
 from isl.labeling.options import Options
@@ -89,6 +90,7 @@ def predict_one(
             made = outcome(model, pixels, plan, options, normalization, results.renormalization)
             _write_preview(staged.preview, pixels, made, results)
             changes = _flicker(pixels, made, results) if opened.movie else None
+            abstained = None if options.abstain is None else results.share(ABSTAINED)
             _write_images(staged, field, opened, results, call)
             written = record(
                 call,
@@ -98,6 +100,7 @@ def predict_one(
                 source_hash=source.sha256(),
                 stored=as_read(opened),
                 flicker=changes,
+                abstained=abstained,
                 width=width_of(model.config, options, plan),
                 batch=plan.batch,
                 images={name: content_hash(path) for name, path in staged.images.items()},
@@ -156,9 +159,8 @@ def _results(
         folder,
         (field.shape[0], len(options.labels), *size),
         labels=options.labels,
-        statistics=options.statistics,
+        pixel_types={name: call.pixel_type(name) for name in options.statistics},
         shown=(options.statistics[0], UNCERTAINTY),
-        dtype=call.dtype,
         renormalize=options.renormalize,
     )
 
@@ -214,6 +216,8 @@ def _annotations(
         "statistic": statistic,
         "renormalized": str(call.options.renormalize).lower(),
     }
+    if call.options.abstain is not None:
+        told["abstained_above_interval_90"] = f"{call.options.abstain:g}"
     if format == "ome-zarr" and field.pixel_size is not None and field.pixel_size.z is not None:
         # An image without a z axis has no other place for it.
         told["z_step_of_input_in_micrometers"] = f"{field.pixel_size.z:g}"

@@ -53,6 +53,15 @@ def predict(
             "further one NAME.STATISTIC.ome.tif.",
         ),
     ] = "median",
+    abstain: Annotated[
+        float | None,
+        typer.Option(
+            metavar="WIDTH",
+            help="Besides, NAME.abstained.ome.tif: 255 where the 90 % interval is wider than this "
+            "intensity (above 0, at most 1), else 0. Abstention in the report of isl eval tells "
+            "the error that each width leaves.",
+        ),
+    ] = None,
     stitch: Annotated[
         str,
         typer.Option(
@@ -172,6 +181,7 @@ def predict(
         resample=resample,
         allow_mismatch=allow_mismatch,
         symmetries=symmetries,
+        abstain=abstain,
         renormalize=renormalize,
         device=device,
         dry_run=dry_run,

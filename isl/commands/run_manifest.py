@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from isl.errors import InputError
-from isl.labeling.provenance import Call, versions
+from isl.labeling.provenance import FORMERLY, Call, versions
 from isl.labeling.staging import remove_leftovers
 
 MANIFEST = "isl-run.jsonl"
@@ -205,6 +205,6 @@ def _parsed(text: bytes) -> Iterator[dict[str, Any]]:
 
 def _origin(run: Any) -> tuple[Any, dict[str, Any]]:
     try:
-        return run["model"]["sha256"], dict(run["settings"])
+        return run["model"]["sha256"], FORMERLY | run["settings"]
     except (KeyError, TypeError, ValueError):
         return None, {}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from isl.errors import InputError, unknown
+from isl.labeling.abstention import ABSTAINED, check_width, from_distributions
 from isl.labeling.bins import FURTHER_STATISTICS, STATISTICS
 from isl.labeling.contract import INTERPOLATE, Planes
 from isl.labeling.model import ModelConfig
@@ -17,7 +18,8 @@ class Options:
 
     Attributes:
         labels: Names, in the output's order.
-        statistics: Any of `bins.STATISTICS` and `bins.FURTHER_STATISTICS`, in the output's order.
+        statistics: Any of `bins.STATISTICS` and `bins.FURTHER_STATISTICS`, in the output's order;
+            and `abstained`, where `abstain` says from what.
         stitch: "dense" or "exact"; see `isl.labeling.tiling`.
         border: "reflect": the output has the input's size. "valid": the area without the margin.
         normalize: "auto" or "off"; see `isl.imaging.normalize`.
@@ -29,6 +31,8 @@ class Options:
         resample: Whether the image is brought to the model's pixel size, and the result back.
         allow_mismatch: Whether an image known not to fit is predicted with a warning.
         symmetries: Whether distributions are the means of those of the eight turned images.
+        abstain: The widest 90 % interval that is accepted, in intensities; wider ones are 1 in the
+            statistic `abstained`. None: there is no such statistic.
     """
 
     labels: tuple[str, ...]
@@ -42,6 +46,12 @@ class Options:
     resample: bool = False
     allow_mismatch: bool = False
     symmetries: bool = False
+    abstain: float | None = None
+
+    @property
+    def from_distributions(self) -> tuple[str, ...]:
+        """The statistics that a network's distributions are asked for."""
+        return from_distributions(self.statistics)
 
 
 def check_options(
@@ -58,6 +68,7 @@ def check_options(
     resample: bool = False,
     allow_mismatch: bool = False,
     symmetries: bool = False,
+    abstain: float | None = None,
 ) -> Options:
     """Options a model can honor; unknown names are refused with the nearest known one.
 
@@ -74,6 +85,7 @@ def check_options(
         resample: See `Options`.
         allow_mismatch: See `Options`.
         symmetries: With `stitch` "dense" only.
+        abstain: Adds `abstained` to the statistics, as the last unless it is among them.
 
     Raises:
         InputError: An option is not known, or not possible with this model.
@@ -82,10 +94,7 @@ def check_options(
     for label in chosen:
         if label not in config.labels:
             raise unknown("label", label, config.labels)
-    names = tuple(dict.fromkeys(statistics))
-    for name in names:
-        if name not in STATISTICS + FURTHER_STATISTICS:
-            raise unknown("statistic", name, STATISTICS + FURTHER_STATISTICS)
+    names = _statistics(statistics, abstain)
     if not chosen or not names:
         raise InputError("give at least one label and one statistic")
     normalization = normalize or config.input.normalization
@@ -127,7 +136,24 @@ def check_options(
         resample=resample,
         allow_mismatch=allow_mismatch,
         symmetries=symmetries,
+        abstain=abstain,
     )
+
+
+def _statistics(asked: Sequence[str], abstain: float | None) -> tuple[str, ...]:
+    known = STATISTICS + FURTHER_STATISTICS
+    if abstain is not None:
+        check_width(abstain)
+        asked, known = (*asked, ABSTAINED), (*known, ABSTAINED)
+    for name in asked:
+        if name == ABSTAINED and abstain is None:
+            raise InputError(
+                f"statistic '{ABSTAINED}' needs the widest 90 % interval that is accepted (give "
+                "--abstain WIDTH)"
+            )
+        if name not in known:
+            raise unknown("statistic", name, known)
+    return tuple(dict.fromkeys(asked))
 
 
 def _planes(planes: Sequence[int] | str | None) -> Planes | None:

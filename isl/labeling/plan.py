@@ -194,7 +194,7 @@ def _cut(
 def _bytes_per_pixel(config: ModelConfig, options: Options) -> int:
     return memory.bytes_per_pixel(
         config,
-        statistics=len(options.statistics),
+        statistics=len(options.from_distributions),
         labels=len(options.labels),
         symmetries=8 if options.symmetries else 1,
         on_cpu=platform() == "cpu",
@@ -220,7 +220,7 @@ def _whole_bytes(field: TransmittedField, fit: Fit, options: Options) -> int:
     """Resampling needs the image and the result whole."""
     rows, columns = field.size
     y, x = fit.scale or (1.0, 1.0)
-    results = field.shape[0] * len(options.statistics) * len(options.labels)
+    results = field.shape[0] * len(options.from_distributions) * len(options.labels)
     return round(4 * rows * columns * ((1 + y * x) * (len(fit.planes) + results)))
 
 

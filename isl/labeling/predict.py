@@ -10,6 +10,7 @@ import numpy as np
 from isl.errors import unknown
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
 from isl.imaging.normalize import PlaneNormalization
+from isl.labeling.abstention import abstaining
 from isl.labeling.contract import compare_intensity
 from isl.labeling.familiarity import look_at
 from isl.labeling.mixture import AnyModel
@@ -99,6 +100,7 @@ def predict(
     resample: bool = False,
     allow_mismatch: bool = False,
     symmetries: bool = False,
+    abstain: float | None = None,
     progress: Progress | None = None,
 ) -> Prediction:
     """Predicts fluorescence from transmitted light, in tiles.
@@ -117,6 +119,7 @@ def predict(
         resample: Bring the image to the model's pixel size, and the result back.
         allow_mismatch: Predict an image known not to fit.
         symmetries: Average the distributions of the eight turned images; eight times the work.
+        abstain: Add the statistic `abstained`: 1 where the 90 % interval is wider than this.
         progress: Called with the number of tiles done, and of all.
 
     Raises:
@@ -135,6 +138,7 @@ def predict(
         resample=resample,
         allow_mismatch=allow_mismatch,
         symmetries=symmetries,
+        abstain=abstain,
     )
     return predict_field(model, stack, options, progress)
 
@@ -150,7 +154,7 @@ def predict_field(
     plan = plan_field(model.config, field, options)
     normalization = measure(field, plan.fit.planes, options.normalize)
     size = field.size if plan.fit.scale else plan.tiles.output_size
-    values, write = _arrays(size, field.shape[0], options)
+    values, write = _arrays(options.statistics, (field.shape[0], len(options.labels), *size))
     plan = predict_into(write, model, field, plan, options, normalization, progress)
     renormalization: tuple[Renormalization, ...] = ()
     if options.renormalize:
@@ -181,10 +185,12 @@ def predict_into(
     progress: Progress | None = None,
 ) -> FieldPlan:
     """Predicts a field at its own pixel size; see `isl.labeling.stream.predict_tiles`."""
+    sink = abstaining(sink, options.statistics, options.abstain)
     if plan.fit.scale is None:
         return predict_tiles(model, field, plan, options, normalization, sink, progress)
     # Resampling needs results whole, as it does the image.
-    values, write = _arrays(plan.tiles.output_size, field.shape[0], options)
+    shape = (field.shape[0], len(options.labels), *plan.tiles.output_size)
+    values, write = _arrays(options.from_distributions, shape)
     plan = predict_tiles(model, field, plan, options, normalization, write, progress)
     rows, columns = map(np.arange, field.size)
     for name, frames in values.items():
@@ -194,11 +200,10 @@ def predict_into(
 
 
 def _arrays(
-    size: tuple[int, int], times: int, options: Options
+    statistics: Sequence[str], shape: tuple[int, int, int, int]
 ) -> tuple[dict[str, np.ndarray], Sink]:
     """float32 [T, L, Y, X] for every statistic, and what writes to them."""
-    shape = (times, len(options.labels), *size)
-    values = {name: np.empty(shape, np.float32) for name in options.statistics}
+    values = {name: np.empty(shape, np.float32) for name in statistics}
 
     def write(
         statistic: str, t: int, rows: np.ndarray, columns: np.ndarray, pixels: np.ndarray
@@ -223,7 +228,13 @@ def outcome(
         normalize=options.normalize,
     )
     if model.config.familiarity is not None:
-        looks = look_at(model.config.familiarity, field, normalization[0], plan.fit.scale)
+        looks = look_at(
+            model.config.familiarity,
+            field,
+            normalization[0],
+            plan.fit.scale,
+            plane_loss=model.plane_loss,
+        )
         if looks is not None and looks.unlike:
             unlike = f"is unlike what model '{model.config.name}' learned from: {looks.reason}"
             warnings += (unlike,)

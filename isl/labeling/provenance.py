@@ -13,13 +13,14 @@ from typing import Any
 from isl.errors import InputError
 from isl.imaging.containers import is_container, stored_path
 from isl.imaging.image import PixelSize
+from isl.labeling.abstention import ABSTAINED
 from isl.labeling.flicker import DEFINITION, Flicker
 from isl.labeling.options import Options
 from isl.labeling.outputs import FieldFiles
 from isl.labeling.predict import Outcome
 
 # What settings that came later were before they could be asked for.
-_FORMERLY = {"symmetries": False, "format": "ome-tiff", "into": False}
+FORMERLY = {"symmetries": False, "format": "ome-tiff", "into": False, "abstain": None}
 _PACKAGES = ("isl", "jax", "jaxlib", "flax", "numpy", "scipy", "tifffile")
 
 
@@ -31,7 +32,7 @@ class Call:
         model: The model's name.
         model_hash: sha256 of its weights.
         options: As checked against the model.
-        dtype: Pixel type of the images written.
+        dtype: Pixel type of the images written; see `pixel_type`.
         format: What they are written as, where predicted channels are images of their own.
         into: Whether predicted channels are added to a copy of the input.
         axes: What --axes said, or None.
@@ -50,6 +51,10 @@ class Call:
     channel: str | None = None
     pixel_size: float | None = None
     origin: str | None = None
+
+    def pixel_type(self, statistic: str) -> str:
+        """What a statistic is stored as: a mask's own image has 8 bits, and 255 where it holds."""
+        return "uint8" if statistic == ABSTAINED and not self.into else self.dtype
 
     def settings(self) -> dict[str, Any]:
         """Everything that changes the result, as JSON would give it back."""
@@ -75,6 +80,7 @@ def record(
     source_hash: str,
     stored: Mapping[str, Any],
     flicker: Flicker | None,
+    abstained: Mapping[str, float] | None,
     width: int,
     batch: int,
     images: Mapping[str, str],
@@ -91,6 +97,7 @@ def record(
         source_hash: Its `content_hash`.
         stored: Axes, shape and pixel type of the input as it was read.
         flicker: Of a movie.
+        abstained: By label, the share of pixels abstained from; None: there is no mask.
         width: The widest output of a tile.
         batch: How many tiles were predicted together.
         images: The `content_hash` of every image, by statistic.
@@ -117,6 +124,7 @@ def record(
         ],
         "renormalization": [dataclasses.asdict(label) for label in prediction.renormalization],
         "flicker": flicker and {"definition": DEFINITION} | dataclasses.asdict(flicker),
+        "abstained": abstained and {"width": call.options.abstain, "share": dict(abstained)},
         "tiles": {
             "count": prediction.tiles,
             "reads": list(prediction.tile_size),
@@ -152,7 +160,7 @@ def is_done(call: Call, files: FieldFiles, source_hash: str) -> bool:
         return (
             made["model"]["sha256"] == call.model_hash
             and made["input"]["sha256"] == source_hash
-            and _FORMERLY | made["settings"] == call.settings()
+            and FORMERLY | made["settings"] == call.settings()
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False

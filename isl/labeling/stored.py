@@ -15,11 +15,18 @@ from isl.imaging.plane_file import PlaneFile
 from isl.labeling.flicker import Frames, flicker
 from isl.labeling.model import LabelStatistics
 from isl.labeling.outputs import stored_values
-from isl.labeling.renormalize import Renormalization, plan_renormalization, renormalized
+from isl.labeling.renormalize import (
+    INTENSITIES,
+    Renormalization,
+    plan_renormalization,
+    renormalized,
+)
 from isl.labeling.source import TransmittedField
 
 # Longest side of what is kept for a preview.
 THINNED = 1024
+# Pixels that are counted at a time.
+_BLOCK = 1 << 22
 
 
 def thinning(size: tuple[int, int]) -> int:
@@ -43,9 +50,8 @@ class StoredPrediction(contextlib.ExitStack):
         shape: tuple[int, int, int, int],
         *,
         labels: Sequence[str],
-        statistics: Sequence[str],
+        pixel_types: Mapping[str, str],
         shown: Sequence[str],
-        dtype: str,
         renormalize: bool,
     ) -> None:
         """Nothing predicted yet.
@@ -54,21 +60,21 @@ class StoredPrediction(contextlib.ExitStack):
             folder: On the disk that has room for them.
             shape: T, L, Y, X.
             labels: L names.
-            statistics: Those that are to become pictures.
+            pixel_types: For every statistic that is to become a picture, of what pixel type.
             shown: Those that are to be thinned.
-            dtype: Pixel type of the pictures.
-            renormalize: Whether `renormalize` is to be called: until then, floats are kept.
+            renormalize: Whether `renormalize` is to be called: until then, intensities are floats.
         """
         super().__init__()
         self.shape = shape
         self.renormalization: tuple[Renormalization, ...] = ()
         self._labels = tuple(labels)
-        self._dtype = np.dtype(dtype)
+        self._pixel_types = {name: np.dtype(dtype) for name, dtype in pixel_types.items()}
         times, _, rows, columns = shape
-        kept = "float32" if renormalize else dtype
+        planes = (times * len(labels), rows, columns)
         self._files = {
-            name: self.enter_context(PlaneFile(folder, (times * len(labels), rows, columns), kept))
-            for name in statistics
+            name: self.enter_context(PlaneFile(folder, planes, kept))
+            for name, dtype in pixel_types.items()
+            for kept in ["float32" if renormalize and name in INTENSITIES else dtype]
         }
         self._step = thinning((rows, columns))
         thin = [len(range(0, n, self._step)) for n in (rows, columns)]
@@ -105,15 +111,15 @@ class StoredPrediction(contextlib.ExitStack):
         """Statistics as a picture; closing it frees their disk space.
 
         Its channels are the labels; of each further statistic the labels again, called so:
-        "DAPI standard_deviation".
+        "DAPI standard_deviation". Its pixel type is the first statistic's.
         """
-        labels = self._labels
+        labels, dtype = self._labels, self._pixel_types[statistics[0]]
         further = [f"{label} {name}" for name in statistics[1:] for label in labels]
 
         def read(t: int, c: int, z: int, rows: slice, columns: slice) -> np.ndarray:
             statistic, label = statistics[c // len(labels)], c % len(labels)
             pixels = self._final(statistic, t, label, rows, columns)
-            return pixels if pixels.dtype == self._dtype else stored_values(pixels, self._dtype)
+            return pixels if pixels.dtype == dtype else stored_values(pixels, dtype)
 
         def close() -> None:
             for statistic in statistics:
@@ -123,7 +129,7 @@ class StoredPrediction(contextlib.ExitStack):
         return LazyPicture(
             name=field.name,
             shape=(times, len(labels) * len(statistics), 1, height, width),
-            dtype=self._dtype,
+            dtype=dtype,
             read_plane=read,
             close=close,
             channel_names=(*labels, *further),
@@ -144,6 +150,21 @@ class StoredPrediction(contextlib.ExitStack):
             name: flicker(frames_of(label), times, (size[0], size[1]))
             for label, name in enumerate(self._labels)
         }
+
+    def share(self, statistic: str) -> dict[str, float]:
+        """By label, the share of pixels that are not 0, of all time points together."""
+        times, _, height, width = self.shape
+        rows = max(1, _BLOCK // width)
+
+        def count(label: int) -> int:
+            return sum(
+                int(np.count_nonzero(self._read(statistic, t, label, slice(top, top + rows))))
+                for t in range(times)
+                for top in range(0, height, rows)
+            )
+
+        pixels = times * height * width
+        return {name: count(label) / pixels for label, name in enumerate(self._labels)}
 
     def _final(
         self, statistic: str, t: int, label: int, rows: slice, columns: slice = slice(None)

@@ -127,7 +127,7 @@ def _run(
         upcoming = reading.submit(next, batches, None)
         while (batch := upcoming.result()) is not None:
             upcoming = reading.submit(next, batches, None)
-            results = model.statistics(batch.patches, options.labels, options.statistics)
+            results = model.statistics(batch.patches, options.labels, options.from_distributions)
             running.append(writing.submit(write, batch.jobs, results))
             if len(running) > 1:
                 finish(running.popleft())

@@ -1,6 +1,7 @@
 """Predictions: the same whatever the tiles, on the right pixels, and honest about their input."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -210,6 +211,10 @@ def test_labels_and_statistics_come_in_the_order_asked_for(model):
         ({"tile": "big"}, "tile 'big': expected 'auto' or a number"),
         ({"tile": 1}, "tiles are at least"),
         ({"border": "valid", "resample": True}, "cannot be combined"),
+        ({"abstain": 0}, "--abstain 0: expected the widest 90 % interval that is accepted"),
+        ({"abstain": 1.01}, "--abstain 1.01: expected .* above 0 and at most 1"),
+        ({"abstain": float("nan")}, "--abstain nan: expected"),
+        ({"statistics": ["abstained"]}, r"'abstained' needs .* \(give --abstain WIDTH\)"),
         ({"renormalize": True}, "does not know the mean and deviation of .* MAP2"),
     ],
 )
@@ -311,6 +316,60 @@ def test_renormalizing_gives_the_training_mean_and_deviation(model):
     expected = np.clip(plain.statistics["mean"] * record.scale + record.offset, 0, 1)
     np.testing.assert_allclose(image, expected, atol=1e-6)
     np.testing.assert_array_equal(prediction.statistics["entropy"], plain.statistics["entropy"])
+
+
+def widths_of(model, stack, **given):
+    return predict(model, stack, statistics=["interval_90"], **given).statistics["interval_90"]
+
+
+def test_what_is_too_wide_is_abstained_from(model):
+    stack = stack_of((31, 30))
+    widths = widths_of(model, stack)
+    limit = float(np.median(widths))
+    given = {"statistics": ["mean"], "labels": ["DAPI"], "renormalize": True}
+    prediction = predict(model, stack, abstain=limit, **given)
+    assert list(prediction.statistics) == ["mean", "abstained"]
+    mask = prediction.statistics["abstained"]
+    assert mask.dtype == np.float32
+    np.testing.assert_array_equal(mask, widths[:1] > np.float32(limit))
+    assert 0 < mask.mean() < 1
+    plain = predict(model, stack, **given)
+    np.testing.assert_array_equal(prediction.statistics["mean"], plain.statistics["mean"])
+    # It stands where it is named, beside the width that it is taken from.
+    both = predict(model, stack, statistics=["abstained", "interval_90"], abstain=limit)
+    assert list(both.statistics) == ["abstained", "interval_90"]
+    np.testing.assert_array_equal(both.statistics["interval_90"], widths)
+    np.testing.assert_array_equal(both.image().channels, widths > np.float32(limit))
+
+
+def test_nothing_is_abstained_from_twice(model):
+    """A wider limit never abstains from more."""
+    stack = stack_of((20, 22))
+    limits = np.quantile(widths_of(model, stack), [0.2, 0.5, 0.9])
+    masks = [predict(model, stack, abstain=float(n)).statistics["abstained"] for n in limits]
+    assert masks[0].mean() > masks[1].mean() > masks[2].mean()
+    for narrow, wide in itertools.pairwise(masks):
+        assert np.all(wide <= narrow)
+    assert not predict(model, stack, abstain=1).statistics["abstained"].any()
+
+
+def test_turned_images_and_movies_are_abstained_from_as_their_own_widths_say(model):
+    frames = np.stack([stack_of((18, 20), seed=seed).planes for seed in range(2)])
+    movie = Movie(name="movie", frames=frames)
+    widths = widths_of(model, movie, symmetries=True)
+    limit = float(np.median(widths))
+    mask = predict(model, movie, symmetries=True, abstain=limit).statistics["abstained"]
+    np.testing.assert_array_equal(mask, widths > np.float32(limit))
+
+
+def test_a_resampled_mask_is_that_of_the_resampled_width(model):
+    wary = expecting(model, pixel_size=0.4)
+    stack = stack_of((30, 35), pixel_size=PixelSize(y=0.5, x=0.5))
+    widths = widths_of(wary, stack, resample=True)
+    limit = float(np.median(widths))
+    mask = predict(wary, stack, resample=True, abstain=limit).statistics["abstained"]
+    assert mask.shape == (2, 30, 35)
+    np.testing.assert_array_equal(mask, widths > np.float32(limit))
 
 
 def test_progress_counts_every_tile(model):

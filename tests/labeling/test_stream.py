@@ -60,9 +60,8 @@ def streamed(model, field, folder, *, window=1, renormalize=False, dtype="float3
         folder,
         (field.shape[0], len(options.labels), *size),
         labels=options.labels,
-        statistics=options.statistics,
+        pixel_types=dict.fromkeys(options.statistics, dtype),
         shown=options.statistics,
-        dtype=dtype,
         renormalize=renormalize,
     ) as stored:
         plan = predict_into(stored.write, model, field, plan, options, normalization)

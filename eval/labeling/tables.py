@@ -88,7 +88,7 @@ def metrics_record(findings: Findings) -> dict[str, Any]:
             "task": "labeling",
             "title": findings.title,
             "headlines": findings.headlines,
-            "held_out": not findings.seen,
+            "held_out": _held_out(findings),
             "seen": findings.seen,
             "ground": {
                 "split": ground.split,
@@ -118,6 +118,14 @@ def metrics_record(findings: Findings) -> dict[str, Any]:
             "settings": settings,
         }
     )
+
+
+def _held_out(findings: Findings) -> bool | None:
+    """Whether the ground had no part in making any contender; None where one does not say."""
+    groups = set(findings.ground.groups)
+    if findings.seen or any(groups & each.chosen_on for each in findings.contenders):
+        return False
+    return None if any(each.silent for each in findings.contenders) else True
 
 
 def figure_rows(findings: Findings) -> Rows:

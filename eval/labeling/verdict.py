@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
-from .blocks import BLOCK
+from .blocks import BLOCK, FEWEST_GROUPS
 from .ground import Ground
 from .judge import BASELINE, Comparison, LabelScores
+
+# Intervals of fewer are markedly too narrow: see `isl_eval.bootstrap`.
+_MANY = 12
 
 
 def headlines(
@@ -28,7 +31,8 @@ def drawn_over(each: LabelScores) -> str:
     """What intervals were drawn over, in words."""
     if each.over == "groups":
         return f"{each.units} groups"
-    return f"{each.units} blocks of {BLOCK} pixels"
+    blocks = f"{each.units} block{'' if each.units == 1 else 's'} of {BLOCK} pixels"
+    return f"nothing: {blocks} are too few" if each.units < FEWEST_GROUPS else blocks
 
 
 def _of(each: LabelScores, baseline: LabelScores) -> str:
@@ -55,6 +59,13 @@ def _of(each: LabelScores, baseline: LabelScores) -> str:
     return f"{each.label}, {each.contender}: {'; '.join(parts)}."
 
 
+def _reservation(each: Comparison, units: int) -> str:
+    """What a difference that is clear of zero leaves open."""
+    if each.over == "blocks":
+        return " on this ground; groups are too few to say more"
+    return f", as far as {units} groups can tell" if units < _MANY else ""
+
+
 def _difference(each: Comparison) -> str:
     found = each.figures["pearson"]
     if found.estimate is None:
@@ -65,9 +76,7 @@ def _difference(each: Comparison) -> str:
     elif not outside:
         verdict = "which may be chance"
     else:
-        verdict = "more than chance" + (
-            "" if each.over == "groups" else " on this ground; groups are too few to say more"
-        )
+        verdict = f"more than chance{_reservation(each, found.units)}"
     more = "above" if found.estimate >= 0 else "below"
     return (
         f"{each.label}: Pearson of {each.first} is {abs(found.estimate):.3f} {more} that of "

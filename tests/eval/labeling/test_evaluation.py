@@ -113,13 +113,15 @@ predictions = { blurred = "blurred" }
     assert found["best constant"]["figures"]["pearson"]["estimate"] is None
     assert found["one"]["distribution"]["pixels"] == 2 * SIZE[0] * SIZE[1]
     assert (found["one"]["over"], found["one"]["units"]) == ("blocks", 2)
-    assert record["held_out"] is True
+    # One model was chosen on it, and nothing is known of the images.
+    assert record["held_out"] is False
 
     figures = {
         (r["contender"], r["of"], r["name"], r["figure"]): r for r in rows_of(out / "figures.csv")
     }
     row = figures["blurred", "label", "DAPI", "pearson"]
-    assert float(row["low"]) <= float(row["value"]) <= float(row["high"])
+    assert (row["low"], row["high"], row["note"]) == ("", "", "no interval: 2 rows are too few")
+    assert "nothing: 2 blocks of 128 pixels are too few" in text
     in_record = found["blurred"]["fields"][0]["figures"]["mae"]
     in_table = float(figures["blurred", "field", "f0", "mae"]["value"])
     assert in_table == pytest.approx(in_record, rel=1e-5)
@@ -189,6 +191,8 @@ def test_constant_images_and_fields_without_objects_are_said_in_words(run, tmp_p
     assert "field f1: the true image holds no object that counts" in text
     record = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert record["labels"]["DAPI"]["flat"]["figures"]["pearson"]["estimate"] is None
+    # Nobody knows what the images were made with.
+    assert record["held_out"] is None
 
 
 def test_images_that_lie_apart_are_warned_of(run, tmp_path):

@@ -8,6 +8,7 @@ not taken.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import scipy.special
@@ -35,11 +36,13 @@ class Sample:
 
     Attributes:
         field: Name of the field.
+        group: Its group.
         logits: float32 [N, 256], as the model gives them.
         true: float32 [N] in [0, 1], what was measured.
     """
 
     field: str
+    group: str
     logits: np.ndarray
     true: np.ndarray
 
@@ -57,15 +60,18 @@ class LabelCalibration:
         label: Its name.
         fitted: The temperature with the least cross-entropy.
         before: Figures of the model as it was.
-        after: With temperatures fitted on the other fields; with one field, on itself.
-        crossed: Whether `after` is by other fields' temperatures.
+        after: With temperatures fitted on other ground, as `crossed` says; else on itself.
+        crossed: What each part of the ground was judged with temperatures of the others of: groups;
+            fields, where there is one group; or None, where there is one field.
+        groups: What it was fitted on.
     """
 
     label: str
     fitted: float
     before: DistributionSummary
     after: DistributionSummary
-    crossed: bool
+    crossed: Literal["group", "field"] | None
+    groups: tuple[str, ...]
 
     @property
     def helps(self) -> bool:
@@ -159,7 +165,10 @@ def draw_samples(
             true[index].append(values[picked])
     return {
         label: Sample(
-            field=field.name, logits=np.concatenate(logits[index]), true=np.concatenate(true[index])
+            field=field.name,
+            group=field.group,
+            logits=np.concatenate(logits[index]),
+            true=np.concatenate(true[index]),
         )
         for index, label in enumerate(model.labels)
         if chosen[index].any()
@@ -197,7 +206,12 @@ def write_calibrated(
             if each.helps
         },
     }
-    config = model.config.model_copy(update={"temperature": temperature})
+    # This ground has had its say in the model: whoever judges it there must know.
+    chosen_on = {group for each in calibrations if each.helps for group in each.groups}
+    chosen_on |= {*model.config.chosen_on}
+    config = model.config.model_copy(
+        update={"temperature": temperature, "chosen_on": tuple(sorted(chosen_on))}
+    )
     card = model.card.rstrip() + "\n\n" + _card_section(calibrations, temperature, ground)
     save_model(directory, model.network, config, card)
 
@@ -227,31 +241,43 @@ def _miss(summary: DistributionSummary) -> float:
 
 
 def _calibrated(label: str, samples: Sequence[Sample]) -> LabelCalibration:
-    batches = [(sample.logits, sample.true_bins) for sample in samples]
-    crossed = len(batches) > 1
-    others = (
-        [fit_temperature(batches[:index] + batches[index + 1 :]) for index in range(len(batches))]
-        if crossed
-        else None
-    )
-    temperature = fit_temperature(batches)
+    groups = tuple(dict.fromkeys(sample.group for sample in samples))
+    # Fields of one group resemble each other, so they do not judge each other's temperatures where
+    # there are other groups to.
+    parts = [sample.group if len(groups) > 1 else sample.field for sample in samples]
+    temperature = fit_temperature(_batches(samples))
+    crossed = {
+        part: fit_temperature(
+            _batches([each for each, of in zip(samples, parts, strict=True) if of != part])
+        )
+        for part in dict.fromkeys(parts)
+        if len(set(parts)) > 1
+    }
     return LabelCalibration(
         label=label,
         fitted=temperature,
         before=figures(samples, [1.0] * len(samples)),
-        after=figures(samples, others or [temperature]),
-        crossed=crossed,
+        after=figures(samples, [crossed.get(part, temperature) for part in parts]),
+        crossed=None if not crossed else "group" if len(groups) > 1 else "field",
+        groups=groups,
     )
+
+
+def _batches(samples: Sequence[Sample]) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(sample.logits, sample.true_bins) for sample in samples]
 
 
 def _card_section(
     calibrations: Sequence[LabelCalibration], temperature: Mapping[str, float], ground: str
 ) -> str:
     head, *rows = coverage_table(calibrations)
+    ways = [each.crossed for each in calibrations]
     how = (
-        "each field with a temperature fitted on the others"
-        if all(each.crossed for each in calibrations)
-        else "on the very field it was fitted on"
+        "on the very field it was fitted on"
+        if None in ways
+        else "each field with a temperature fitted on the others, of the same group"
+        if "field" in ways
+        else "each group with a temperature fitted on the others"
     )
     kept = ", ".join(f"{label} {value:.3f}" for label, value in temperature.items()) or "none"
     lines = [

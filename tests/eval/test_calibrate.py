@@ -14,7 +14,14 @@ from isl.errors import InputError
 from isl.labeling.model import InputContract, ModelConfig, load_model, save_model
 from isl.labeling.network import build_network
 from isl.labeling.unet import UNetConfig
-from isl_eval.calibrate import calibrate, draw_samples, write_calibrated
+from isl_eval.calibrate import (
+    Sample,
+    _calibrated,
+    calibrate,
+    draw_samples,
+    figures,
+    write_calibrated,
+)
 from isl_eval.calibrate_command import calibrate as calibrate_command
 
 ARCHITECTURE = UNetConfig(levels=2, width=4)
@@ -113,10 +120,39 @@ def test_a_known_temperature_is_found_and_covers_what_it_says(folder, dataset):
     assert found.label == "NUCLEI"
     assert found.fitted == pytest.approx(2.5, rel=0.1)
     assert found.helps
-    assert found.crossed
+    assert (found.crossed, found.groups) == ("group", ("a", "b"))
     assert found.before.coverage[0.9] < 0.85
     for level, share in found.after.coverage.items():
         assert share == pytest.approx(level, abs=0.03)
+
+
+def sample(field: str, group: str, temperature: float) -> Sample:
+    """Random logits, and truth that follows them at a temperature."""
+    rng = np.random.default_rng(hash_of(field))
+    logits = rng.normal(0, 3, (800, 256)).astype(np.float32)
+    cumulative = np.cumsum(scipy.special.softmax(logits / temperature, axis=1), axis=1)
+    bins = (cumulative < rng.random((800, 1)) * cumulative[:, -1:]).sum(axis=1)
+    return Sample(field=field, group=group, logits=logits, true=(bins / 255).astype(np.float32))
+
+
+def hash_of(name: str) -> int:
+    return int.from_bytes(name.encode(), "big")
+
+
+def test_fields_of_one_group_do_not_judge_each_others_temperature():
+    samples = [sample("a1", "a", 1.0), sample("b", "b", 3.0), sample("a2", "a", 1.0)]
+    found = _calibrated("NUCLEI", samples)
+    assert (found.crossed, found.groups) == ("group", ("a", "b"))
+    # Those of group a are judged with the temperature of b alone, and the other way round.
+    crossed, within = (figures(samples, t).cross_entropy for t in ([3, 1, 3], [1, 3, 1]))
+    assert found.after.cross_entropy == pytest.approx(crossed, rel=0.01)
+    assert crossed > 1.1 * within
+    # By fields, a would be judged by what fits it half.
+    by_field = figures(samples, [1.5, 1, 1.5]).cross_entropy
+    assert by_field < 0.95 * crossed
+    alone = _calibrated("NUCLEI", [samples[0], samples[2]])
+    assert (alone.crossed, alone.groups) == ("field", ("a",))
+    assert _calibrated("NUCLEI", samples[:1]).crossed is None
 
 
 def test_a_temperature_that_does_not_help_is_not_taken(tmp_path, folder):
@@ -144,6 +180,9 @@ def test_the_command_writes_a_copy_and_leaves_the_model_alone(tmp_path, folder, 
     copy = load_model(tmp_path / "warm")
     assert copy.config.temperature["NUCLEI"] == pytest.approx(2.5, rel=0.1)
     assert "DIRT" not in copy.config.temperature
+    # Whoever judges it on this ground is told that it had its say.
+    assert copy.config.chosen_on == ("a", "b")
+    assert "each group with a temperature fitted on the others:" in copy.card
     assert "## Calibration" in copy.card
     assert "dataset.toml" in copy.card
     # Calibrated again, there is nothing left to do, and what was done is kept.
@@ -159,7 +198,7 @@ def test_ground_that_the_model_saw_is_refused_unless_allowed(folder, dataset):
     with pytest.raises(InputError, match=r"learned from group 'seen'.*--allow-seen"):
         calibrate(model, manifest, split="train")
     (found,) = calibrate(model, manifest, split="train", allow_seen=True)
-    assert not found.crossed
+    assert (found.crossed, found.groups) == (None, ("seen",))
 
 
 @pytest.mark.parametrize(

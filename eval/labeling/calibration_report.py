@@ -1,5 +1,7 @@
 """Whether distributions mean what they say: the report on calibration and abstention."""
 
+import numpy as np
+
 from isl.report import Block, Cell, figure, folded, heading, paragraph, table
 
 from ..metrics.distributions import DistributionSummary, RangeSummary
@@ -9,6 +11,8 @@ from .judge import LabelScores
 from .tables import Findings
 
 _LEVELS = (0.5, 0.8, 0.9, 0.95)
+# Shares of the pixels that are kept, in the table of widths to abstain from.
+_KEPT = (1.0, 0.95, 0.9, 0.8, 0.5)
 
 
 def calibration_blocks(findings: Findings) -> list[Block]:
@@ -108,4 +112,28 @@ def _abstention(findings: Findings) -> list[Block]:
             "should fall."
         ),
         figure(draw_risk(labels), alt="Error of what is kept, by label", wide=len(labels) > 1),
+        table(
+            ("Label", "Model", "Kept, %", "Widest interval", "Error of what is kept"),
+            [row for scores in labels.values() for each in scores for row in _kept(each)],
+            caption="isl predict --abstain WIDTH masks what is wider: on ground like this, so many "
+            "pixels are kept, with that mean absolute error.",
+        ),
+    ]
+
+
+def _kept(each: LabelScores) -> list[tuple[Cell, ...]]:
+    """A row for each share that is kept: the point of the curve that keeps at least so much."""
+    curve = each.risk
+    assert curve is not None
+    # A little less, as shares are rounded.
+    places = np.searchsorted(curve.coverage, np.array(_KEPT) - 1e-9)
+    return [
+        (
+            each.label,
+            whole(each.contender),
+            f"{100 * curve.coverage[place]:.0f}",
+            number_cell(float(curve.width[place])),
+            number_cell(float(curve.risk[place])),
+        )
+        for place in places
     ]

@@ -12,12 +12,14 @@ class RiskCoverage:
     Attributes:
         coverage: float64 [P], shares of the pixels that are kept, rising to 1.
         risk: float64 [P], mean error of those.
+        width: float64 [P], the widest of those: what is wider is left out.
         area: Under the curve (the mean risk over all shares); lower is better. As large as the
             risk at coverage 1 if widths say nothing about errors. None: there are no pixels.
     """
 
     coverage: np.ndarray
     risk: np.ndarray
+    width: np.ndarray
     area: float | None
 
 
@@ -43,9 +45,15 @@ def risk_coverage(width: np.ndarray, error: np.ndarray, *, points: int = 50) -> 
     if not (np.all(np.isfinite(width)) and np.all(np.isfinite(error))):
         raise ValueError("widths and errors must be finite")
     if not width.size:
-        return RiskCoverage(coverage=np.zeros(0), risk=np.zeros(0), area=None)
-    _, group, counts = np.unique(width, return_inverse=True, return_counts=True)
+        nothing = np.zeros(0)
+        return RiskCoverage(coverage=nothing, risk=nothing, width=nothing, area=None)
+    widths, group, counts = np.unique(width, return_inverse=True, return_counts=True)
     means = np.bincount(group, weights=error) / counts
     risks = np.cumsum(np.repeat(means, counts)) / np.arange(1, width.size + 1)
     kept = np.unique(np.ceil(np.linspace(0, width.size, points + 1)[1:]).astype(int))
-    return RiskCoverage(coverage=kept / width.size, risk=risks[kept - 1], area=float(risks.mean()))
+    return RiskCoverage(
+        coverage=kept / width.size,
+        risk=risks[kept - 1],
+        width=np.repeat(widths, counts)[kept - 1].astype(np.float64),
+        area=float(risks.mean()),
+    )

@@ -113,6 +113,11 @@ predictions = { blurred = "blurred" }
     assert found["best constant"]["figures"]["pearson"]["estimate"] is None
     assert found["one"]["distribution"]["pixels"] == 2 * SIZE[0] * SIZE[1]
     assert (found["one"]["over"], found["one"]["units"]) == ("blocks", 2)
+    kept = found["one"]["risk_coverage"]
+    half = kept["coverage"].index(0.5)
+    assert (kept["width"], kept["coverage"]) == (sorted(kept["width"]), sorted(kept["coverage"]))
+    cells = ["DAPI", "one", "50", f"{kept['width'][half]:.3f}", f"{kept['risk'][half]:.3f}"]
+    assert " ".join(cells) in " ".join(text.split())
     # One model was chosen on it, and nothing is known of the images.
     assert record["held_out"] is False
 

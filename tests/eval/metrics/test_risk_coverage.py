@@ -16,6 +16,7 @@ def test_the_curve_is_that_of_a_slow_loop():
     for index, (coverage, risk) in enumerate(zip(curve.coverage, curve.risk, strict=True)):
         assert coverage == pytest.approx((index + 1) / 37)
         assert risk == pytest.approx(error[order[: index + 1]].mean())
+        assert curve.width[index] == width[order[index]]
     assert curve.area == pytest.approx(curve.risk.mean())
 
 
@@ -52,12 +53,13 @@ def test_order_does_not_matter(pixels, random):
     )
     np.testing.assert_allclose(first.risk, second.risk)
     assert first.area == pytest.approx(second.area)
+    np.testing.assert_array_equal(first.width, second.width)
 
 
 def test_nothing_to_judge_has_no_area():
     curve = risk_coverage(np.zeros(0), np.zeros(0))
     assert curve.area is None
-    assert curve.coverage.size == curve.risk.size == 0
+    assert curve.coverage.size == curve.risk.size == curve.width.size == 0
 
 
 @pytest.mark.parametrize(

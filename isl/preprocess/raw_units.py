@@ -15,8 +15,8 @@ from isl.preprocess.normalization import Normalization, to_raw
 from isl.preprocess.record import FieldRecord
 
 # Statistics of `isl predict` that are intensities, differences of intensities, and no intensities.
-SPREADS = ("standard_deviation",)
-UNITLESS = ("probability_nonzero", "entropy")
+SPREADS = ("standard_deviation", "interval_90")
+UNITLESS = ("probability_nonzero", "entropy", "abstained")
 
 _ADAPTER = pydantic.TypeAdapter(dict[str, tuple[Normalization, ...]])
 

@@ -8,8 +8,17 @@ from isl.errors import InputError
 from isl.imaging.image import FluorescenceImage
 from isl.imaging.ome_tiff import write_ome_tiff
 from isl.imaging.read import read_fluorescence
+from isl.labeling import bins
+from isl.labeling.abstention import ABSTAINED
+from isl.labeling.renormalize import INTENSITIES
 from isl.preprocess.normalization import Normalization, apply
-from isl.preprocess.raw_units import in_counts, read_normalization, write_normalization
+from isl.preprocess.raw_units import (
+    SPREADS,
+    UNITLESS,
+    in_counts,
+    read_normalization,
+    write_normalization,
+)
 
 DAPI = Normalization(scale=1 / 4000, offset=0.05, mean=800.0, deviation=500.0)
 
@@ -87,12 +96,27 @@ def test_the_command_writes_counts(files, counts, capsys):
     assert predicted.read_bytes() == before
 
 
+def test_every_statistic_is_an_intensity_a_difference_or_neither(files, capsys):
+    known = {*bins.STATISTICS, *bins.FURTHER_STATISTICS, ABSTAINED}
+    assert {*INTENSITIES, *SPREADS, *UNITLESS} == known
+    assert len(INTENSITIES + SPREADS + UNITLESS) == len(known)
+    predicted, like, out = files
+    width = predicted.with_name("field.interval_90.ome.tif")
+    width.write_bytes(predicted.read_bytes())
+    assert run(capsys, width, "--like", like, "--out", out)[0] == 0
+    expected = in_counts(read_fluorescence(width), {"DAPI": DAPI}, spread=True)
+    found = read_fluorescence(out / width.name)
+    np.testing.assert_allclose(found.channels, expected.channels, rtol=1e-6)
+
+
 def test_the_command_refuses_in_one_line(files, capsys, tmp_path):
     predicted, like, out = files
-    entropy = tmp_path / "field.entropy.ome.tif"
-    entropy.write_bytes(predicted.read_bytes())
+    entropy, mask = (tmp_path / f"field.{name}.ome.tif" for name in ("entropy", "abstained"))
+    for path in (entropy, mask):
+        path.write_bytes(predicted.read_bytes())
     for words, reason in (
         ((entropy, "--like", like, "--out", out), "entropy is no intensity"),
+        ((mask, "--like", like, "--out", out), "abstained is no intensity"),
         ((predicted, predicted, "--like", like, "--out", out), "another input has that name"),
         ((predicted, "--like", like, "--out", predicted.parent), "give another --out"),
         ((predicted, "--like", tmp_path / "none.json", "--out", out), "there is no such file"),

@@ -161,6 +161,17 @@ def figure(png: bytes, *, alt: str, caption: str = "", wide: bool = False) -> Bl
     )
 
 
+def beside(figures: Sequence[Block], *, columns: Literal[2, 3]) -> Block:
+    """Figures side by side, as many as there is room for; on a phone one below the other.
+
+    Args:
+        figures: As `figure` makes them.
+        columns: How many there are at the most in a row.
+    """
+    inside = "\n".join(figures)
+    return Block(f'<div class="beside of{columns}">\n{inside}\n</div>')
+
+
 def verbatim(text: str) -> Block:
     """A text as it is written, line by line."""
     return Block(f"<pre>{html.escape(text)}</pre>")
@@ -223,6 +234,11 @@ dd { margin: 0; overflow-wrap: anywhere }
 figure { margin: 1rem 0 }
 figure img { display: block; max-width: 100%; height: auto; border-radius: 4px }
 figcaption { color: var(--soft); font-size: .9rem; margin-top: .4rem; max-width: 46rem }
+.beside { display: grid; column-gap: 1.2rem; align-items: start }
+.beside.of2 { grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)) }
+.beside.of3 { grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)) }
+.beside figure { margin: .6rem 0; min-width: 0 }
+.beside img { width: 100% }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .86rem; margin: .6rem 0;
   padding: .8rem 1rem; background: #f4f6f8 }
 details { margin: .8rem 0 }
@@ -236,15 +252,21 @@ footer { max-width: 72rem; margin: 0 auto; padding: 1rem 2rem 2rem; color: var(-
 @media (max-width: 46rem) {
   main, footer { padding-left: 1rem; padding-right: 1rem }
   h1 { font-size: 1.4rem }
+  ul { padding-left: 1.4rem }
+  table { font-size: .84rem }
+  th, td { padding-right: .7rem }
+  .number { padding: .35rem .7rem .35rem .2rem }
   figure.wide img { max-width: none; width: 56rem }
   dl { grid-template-columns: 1fr; gap: 0 }
   dd { margin-bottom: .5rem }
 }
 @media print {
+  html, body { font-size: 12px }
   body, main { background: none }
-  main { max-width: none; padding: 0 }
-  h2, h3, h4 { break-after: avoid }
-  figure, tr { break-inside: avoid }
+  main, footer { max-width: none; padding: 0 }
+  h1, h2, h3, h4, caption, thead, summary { break-after: avoid }
+  p:has(+ figure), p:has(+ .beside), p:has(+ .scroll) { break-after: avoid }
+  figure, tr, .notice, .of3 { break-inside: avoid }
   details > *:not(summary) { display: block }
   details::details-content { content-visibility: visible; display: block }
   .scroll { overflow: visible }

@@ -8,6 +8,7 @@ from PIL import Image
 from isl.report import (
     Badge,
     Link,
+    beside,
     bullets,
     facts,
     figure,
@@ -65,6 +66,7 @@ def everything(png):
             paragraph("See ", Link("part", "E 1/ü"), ", it is ", Badge("fine", "good")),
             table(("name", "value"), [("a", 1.5), ("b", None)], caption="Figures"),
             figure(png, alt='"quoted"', caption="a picture", wide=True),
+            beside([figure(png, alt="left"), figure(png, alt="right")], columns=2),
             folded("more", [facts({"k": "v"}), bullets(["one", Link("two", "E 1/ü")])]),
             verbatim("# card\n<b>not bold</b>"),
         ],
@@ -112,6 +114,12 @@ def test_pictures_are_inside(everything, png):
     picture = Outline(everything).all("img")[0]
     assert base64.b64decode(picture["src"].partition(",")[2]) == png
     assert picture["alt"] == '"quoted"'
+
+
+def test_figures_stand_side_by_side_in_order(everything):
+    outline = Outline(everything)
+    assert [box["class"] for box in outline.all("div")].count("beside of2") == 1
+    assert [picture["alt"] for picture in outline.all("img")[1:]] == ["left", "right"]
 
 
 def test_columns_of_numbers_are_aligned():

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from isl.report import Block, Cell, figure, folded, heading, paragraph, table
+from isl.report import Block, Cell, beside, figure, folded, heading, paragraph, table
 
 from ..metrics.distributions import DistributionSummary, RangeSummary
 from ..report_cells import number_cell, whole
-from .figures import draw_calibration, draw_risk, some
+from .figures import draw_pit, draw_reliability, draw_risk, some
 from .judge import LabelScores
 from .tables import Findings
 
@@ -42,13 +42,21 @@ def _calibration(findings: Findings, judged: list[LabelScores]) -> list[Block]:
             continue
         blocks += [
             heading(label, level=3),
-            figure(
-                draw_calibration(scores),
-                alt=f"{label}: observed beside nominal coverage, and PIT histogram",
-                caption="Left: on the diagonal intervals hold what they say. Right: even where "
-                "distributions are right, high at both ends where they are too narrow, in the "
-                "middle where they are too wide.",
-                wide=True,
+            beside(
+                [
+                    figure(
+                        draw_reliability(scores),
+                        alt=f"{label}: observed beside nominal coverage",
+                        caption="On the diagonal intervals hold what they say.",
+                    ),
+                    figure(
+                        draw_pit(scores),
+                        alt=f"{label}: PIT histogram",
+                        caption="Even where distributions are right; high at both ends where they "
+                        "are too narrow, in the middle where they are too wide.",
+                    ),
+                ],
+                columns=2,
             ),
         ]
         for each in scores:
@@ -111,7 +119,13 @@ def _abstention(findings: Findings) -> list[Block]:
             "Where the pixels with the widest intervals are left out, the error of the others "
             "should fall."
         ),
-        figure(draw_risk(labels), alt="Error of what is kept, by label", wide=len(labels) > 1),
+        beside(
+            [
+                figure(draw_risk(label, scores), alt=f"{label}: error of what is kept")
+                for label, scores in labels.items()
+            ],
+            columns=3,
+        ),
         table(
             ("Label", "Model", "Kept, %", "Widest interval", "Error of what is kept"),
             [row for scores in labels.values() for each in scores for row in _kept(each)],

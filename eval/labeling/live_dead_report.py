@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from isl.report import Block, Cell, bullets, figure, heading, paragraph, table
+import numpy as np
+
+from isl.report import Block, Cell, beside, bullets, figure, heading, paragraph, table
 
 from ..metrics.live_dead import STATES, LiveDead
 from ..report_cells import number_cell, p_cell, whole
@@ -50,16 +52,7 @@ def live_dead_blocks(findings: Findings) -> list[Block]:
             [row for each, found in judged for row in _tests(each, found)],
         ),
         *_notes(judged),
-        *(
-            figure(
-                draw_radii(found),
-                alt=f"Radii of nuclei of living and dead cells: {each.label}, {each.contender}",
-                caption=f"Radii: {each.label}, {each.contender}",
-                wide=True,
-            )
-            for each, found in judged
-            if any(summary_of(found, image, state).nuclei for image in IMAGES for state in STATES)
-        ),
+        *(block for each, found in judged for block in _curves(each, found)),
     ]
 
 
@@ -107,3 +100,20 @@ def _notes(judged: Sequence[tuple[LabelScores, LiveDeadScores]]) -> list[Block]:
         f"{each.label}, {each.contender}: {note}" for each, found in judged for note in found.notes
     ]
     return [bullets(lines)] if lines else []
+
+
+def _curves(each: LabelScores, found: LiveDeadScores) -> list[Block]:
+    radii = [getattr(getattr(found, image), state) for image in IMAGES for state in STATES]
+    every = np.concatenate(radii)
+    if not every.size:
+        return []
+    shown = [
+        figure(
+            draw_radii(found, state, 1.05 * float(every.max())),
+            alt=f"{each.label}, {each.contender}: radii of nuclei of {state} cells",
+            caption=f"Radii: {each.label}, {each.contender}",
+        )
+        for state in STATES
+        if any(summary_of(found, image, state).nuclei for image in IMAGES)
+    ]
+    return [beside(shown, columns=2)]

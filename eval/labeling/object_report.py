@@ -1,6 +1,6 @@
 """Nuclei, and points set by people: the part of the report on what is counted."""
 
-from isl.report import Block, Cell, figure, heading, paragraph, table
+from isl.report import Block, Cell, beside, figure, heading, paragraph, table
 
 from ..metrics.points import ERRORS, ErrorRate
 from ..report_cells import interval_cell, number_cell, p_cell, whole
@@ -42,14 +42,19 @@ def object_blocks(findings: Findings) -> list[Block]:
             caption="Average precision: mean of the fields where it is defined. Sizes: largest "
             "difference of the two cumulative distributions, and whether it may be chance.",
         ),
-        *(
-            figure(
-                draw_sizes(each),
-                alt=f"Sizes of nuclei: {each.label}, {each.contender}",
-                caption=f"Sizes: {each.label}, {each.contender}",
-            )
-            for each in judged
-            if each.objects and each.objects.true_sizes.size and each.objects.predicted_sizes.size
+        beside(
+            [
+                figure(
+                    draw_sizes(each),
+                    alt=f"Sizes of nuclei: {each.label}, {each.contender}",
+                    caption=f"Sizes: {each.label}, {each.contender}",
+                )
+                for each in judged
+                if each.objects
+                and each.objects.true_sizes.size
+                and each.objects.predicted_sizes.size
+            ],
+            columns=2,
         ),
     ]
 

@@ -8,6 +8,7 @@ from isl.report import (
     Badge,
     Block,
     Cell,
+    beside,
     bullets,
     facts,
     figure,
@@ -26,7 +27,7 @@ from ..report_cells import difference_cell, interval_cell, number_cell, whole
 from .blocks import BLOCK, FEWEST_GROUPS
 from .calibration_report import calibration_blocks
 from .figures import draw_field, draw_spectral, some
-from .judge import BASELINE, SAMPLES, LabelScores
+from .judge import BASELINE, SAMPLES, Comparison, LabelScores
 from .live_dead_report import live_dead_blocks
 from .models import Contender
 from .object_report import object_blocks, point_blocks
@@ -135,7 +136,7 @@ def _ground(findings: Findings) -> list[Block]:
 
 
 def _figures(findings: Findings) -> list[Block]:
-    level = f"{findings.settings['level']:.0%}".replace("%", " %")
+    level = f"{findings.settings['level']:.0%}".replace("%", "\u00a0%")
     blocks = [
         heading("Figures"),
         paragraph(
@@ -207,7 +208,7 @@ def _differences(findings: Findings) -> list[Block]:
             each.label,
             whole(each.first),
             whole(each.second),
-            *(difference_cell(each.figures[name], _DIGITS.get(name, 3)) for name in shown),
+            *(_difference(each, name) for name in shown),
         ]
         for each in findings.comparisons
     ]
@@ -221,6 +222,12 @@ def _differences(findings: Findings) -> list[Block]:
             f"better of {better}; less of the others.",
         ),
     ]
+
+
+def _difference(each: Comparison, name: str) -> Cell:
+    if each.figures[name].estimate is None:
+        return "" if name == "cross_entropy" else "undefined"
+    return difference_cell(each.figures[name], _DIGITS.get(name, 3))
 
 
 def _groups(findings: Findings) -> list[Block]:
@@ -258,15 +265,13 @@ def _heat_maps(findings: Findings) -> list[Block]:
             "regression. On the dotted diagonal predicted and measured agree."
         ),
     ]
-    for each in findings.judged:
-        if each.heat_map is not None:
-            name = f"{each.label}, {each.contender}"
-            blocks.append(
-                figure(
-                    draw_heat_map(each.heat_map, name), alt=f"Predicted against measured: {name}"
-                )
-            )
-    return blocks
+    maps = [
+        figure(draw_heat_map(each.heat_map, name), alt=f"Predicted against measured: {name}")
+        for each in findings.judged
+        if each.heat_map is not None
+        for name in [f"{each.label}, {each.contender}"]
+    ]
+    return [*blocks, beside(maps, columns=2)]
 
 
 def _frequencies(findings: Findings) -> list[Block]:
@@ -280,8 +285,13 @@ def _frequencies(findings: Findings) -> list[Block]:
             "Correlation of the two images within bands of spatial frequency, coarse to the left: "
             "how fine the detail is that a prediction still has right. Faint lines are fields."
         ),
-        figure(
-            draw_spectral(labels), alt="Correlation by frequency, by label", wide=len(labels) > 1
+        beside(
+            [
+                figure(draw_spectral(label, scores), alt=f"{label}: correlation by frequency")
+                for label, scores in labels.items()
+                if scores
+            ],
+            columns=3,
         ),
     ]
 
@@ -302,7 +312,11 @@ def _fields(findings: Findings) -> list[Block]:
                 continue
             pearson = "undefined" if picture.pearson is None else f"{picture.pearson:.3f}"
             text = f"{picture.label}, {picture.rank}: {picture.field}, Pearson {pearson}"
-            inside.append(figure(draw_field(picture), alt=text, caption=text, wide=True))
+            shown = [
+                figure(image, alt=f"{text}, {name}", caption=name)
+                for name, image in draw_field(picture).items()
+            ]
+            inside += [heading(text, level=4), beside(shown, columns=3)]
         if len(findings.contenders) > 1:
             inside.insert(0, heading(contender.name, level=3))
         # Of several models the first one's are open.

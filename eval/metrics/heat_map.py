@@ -96,7 +96,8 @@ def draw_heat_map(heat_map: HeatMap, title: str) -> bytes:
     if len(shares) <= _MOST_NUMBERED:
         _write_shares(axes, heat_map)
     r = "undefined" if heat_map.pearson is None else f"{heat_map.pearson:.3f}"
-    axes.set(xlabel="true intensity", ylabel="predicted intensity", xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlabel="measured intensity", ylabel="predicted intensity")
+    axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_aspect("equal")
     axes.set_title(f"{title}, Pearson {r}", fontsize=10, loc="left")
     return png(figure)

@@ -9,6 +9,7 @@ from isl.report import (
     figure,
     folded,
     heading,
+    notice,
     page,
     paragraph,
     table,
@@ -21,6 +22,8 @@ from .config import OWN, BoostingVariant, MeanVariant, NetworkVariant, Regressor
 from .learning_curves import draw_along_axis, draw_images, draw_learning_curves
 from .tables import Findings, Standing
 
+# Part of a budget of time by which runs may miss it.
+_CLOSE_ENOUGH = 0.1
 _KINDS = {
     NetworkVariant: "distributions",
     RegressorVariant: "one number a label",
@@ -83,7 +86,7 @@ def _groups(count: int) -> str:
 def _budget(findings: Findings, budget: str) -> list[Block]:
     config = findings.config
     title = "Result" if budget == OWN else f"Budget: {_budget_words(findings, budget)}"
-    blocks = [heading(title), _overview(findings, budget)]
+    blocks = [heading(title), _overview(findings, budget), *_missed(findings, budget)]
     plot = draw_along_axis(findings, budget)
     if plot is not None and config.axis is not None:
         blocks.append(
@@ -127,6 +130,28 @@ def _budget_words(findings: Findings, budget: str) -> str:
     if given.seconds is not None:
         return f"{given.seconds:,.4g} seconds of training each"
     return f"{given.updates:,} updates each"
+
+
+def _missed(findings: Findings, budget: str) -> list[Block]:
+    """Whom a budget of time turned out to be another for than was meant."""
+    given = None if budget == OWN else findings.config.budget[budget].seconds
+    if given is None:
+        return []
+    off = []
+    for variant in findings.config.variant:
+        spent = [each.seconds for each in findings.runs(variant, budget) if each.updates]
+        mean = sum(spent) / len(spent) if spent else given
+        if abs(mean / given - 1) > _CLOSE_ENOUGH:
+            off.append(f"{variant} {mean:,.4g}")
+    if not off:
+        return []
+    return [
+        notice(
+            f"Meant were {given:,.4g} seconds, spent were: {', '.join(off)}. Updates took another "
+            "time than when their pace was measured, as where other programs run beside them, so "
+            "this comparison is not at equal time for them."
+        )
+    ]
 
 
 def _overview(findings: Findings, budget: str) -> Block:

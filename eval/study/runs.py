@@ -21,6 +21,8 @@ from rich.console import Console
 from isl.config import load_toml
 from isl.dataset import load_manifest
 from isl.imaging.files import written_whole
+from isl.labeling.model import read_model_config
+from isl.model_folder import WEIGHTS_FILE, model_directory
 from isl_train.budget import (  # pyright: ignore[reportMissingImports]
     of_length,
     pixels_per_update,
@@ -305,12 +307,21 @@ class Workbench:
             budget = None if run.budget == OWN else self.config.budget[run.budget]
             settings["budget"] = None if budget is None else budget.model_dump(mode="json")
             settings["evaluations"] = self.config.evaluations
+            if experiment.start.model is not None:
+                # A model that was made anew under its old name is another start.
+                settings["started_from"] = self._weights_of(experiment.start.model)
         else:
             # These look at none of it.
             for name in ("training", "optimizer", "loss", "augment", "validation", "start"):
                 del settings["experiment"][name]
             del settings["experiment"]["network"], settings["image"]
         return settings
+
+    def _weights_of(self, model: str) -> str:
+        """The hash of a model's weights; one beside the experiment goes before a bundled one."""
+        beside = self.folder / model
+        directory = model_directory(beside if beside.is_dir() else model)
+        return read_model_config(directory).sha256.get(WEIGHTS_FILE, "")
 
 
 def read_curve(place: Path, pixels_an_update: int) -> list[dict[str, float]]:

@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "train"))
 from simulated_fields import write_dataset
 
-from isl.config import parse
+from isl.config import load_toml, parse
 from isl.errors import InputError
 from isl_eval.bootstrap import Interval
 from isl_eval.labeling.blocks import FIGURES, BlockRows, block_rows
@@ -25,7 +25,10 @@ from isl_eval.study.learning_curves import draw_along_axis, draw_learning_curves
 from isl_eval.study.report import study_page
 from isl_eval.study.runs import Run, RunResult, plan_runs
 from isl_eval.study.tables import Findings, run_rows, standing_rows, standings_of
+from isl_train.budget import BudgetConfig
 from isl_train.checkpoint import Progress
+from isl_train.labeling import LabelingTask
+from isl_train.labeling_config import LabelingConfig
 
 BASE = """
 task = "labeling"
@@ -166,6 +169,20 @@ def test_a_study_leaves_tables_and_a_report_and_makes_each_run_once(
     assert fits[4:] == ["plain.work.4"]
 
 
+def test_a_start_that_was_made_anew_is_another_study(folder: Path, fits: list[str]) -> None:
+    task = LabelingTask(load_toml(folder / "base.toml", LabelingConfig), folder)
+    overrides = ["variant={ unet = { changes = ['start.model=trunk'] } }", "seeds=[3]"]
+    for key in (0, 1):
+        shutil.rmtree(folder / "trunk", ignore_errors=True)
+        task.export(*task.initial(jax.random.key(key)), folder / "trunk", {"updates": 1})
+        if key == 0:
+            compare_variants(folder / "study.toml", overrides, folder / "out")
+            compare_variants(folder / "study.toml", overrides, folder / "out")
+    assert fits == ["unet.work.3"]
+    with pytest.raises(InputError, match=r"other settings \(started_from is"):
+        compare_variants(folder / "study.toml", overrides, folder / "out")
+
+
 def test_a_crop_that_does_not_fit_is_refused_before_anything_is_written(folder: Path) -> None:
     changed = 'variant.unet={ changes = ["training.crop=33"] }'
     with pytest.raises(InputError, match=r"training\.crop 33 does not fit"):
@@ -220,6 +237,19 @@ def study_of(noises: dict[str, float], **tables) -> StudyConfig:
     return config(variant=variants, budget={"work": {"pixels": 1e6}}, replicates=50, **tables)
 
 
+def findings_of(study: StudyConfig, found: list[RunResult]) -> Findings:
+    return Findings(
+        config=study,
+        labels=("DAPI",),
+        results=tuple(found),
+        standings=standings_of(study, found),
+        truths={"DAPI": np.random.default_rng(0).random((8, 6)).astype(np.float32)},
+        fields=("f",),
+        groups=("g",),
+        settings={},
+    )
+
+
 def test_standings_are_means_over_seeds_and_differences_share_replicates() -> None:
     noises = {"good": 0.05, "bad": 0.5}
     found = results(noises)
@@ -264,6 +294,21 @@ def test_variants_judged_on_other_ground_are_not_subtracted() -> None:
     assert isinstance(there.intervals["mae"], Interval)
 
 
+def test_a_budget_of_time_that_was_missed_is_said() -> None:
+    noises = {"quick": 0.3, "slow": 0.1}
+    found = [
+        dataclasses.replace(each, seconds=10.9 if each.run.variant == "quick" else 14.0)
+        for each in results(noises)
+    ]
+    pages = []
+    for budget in ({"seconds": 10}, {"pixels": 1e6}):
+        study = study_of(noises).model_copy(update={"budget": {"work": BudgetConfig(**budget)}})
+        findings = findings_of(study, found)
+        pages.append(study_page(findings, {"isl": "1"}))
+    assert "Meant were 10 seconds, spent were: slow 14. Updates" in pages[0]
+    assert "Meant were" not in pages[1]
+
+
 def test_tables_pictures_and_page_of_a_study_with_an_axis() -> None:
     noises = {"1 plane": 0.3, "3 planes": 0.1}
     study = study_of(noises, axis={"name": "number of planes"})
@@ -273,16 +318,7 @@ def test_tables_pictures_and_page_of_a_study_with_an_axis() -> None:
     }
     study = study.model_copy(update={"variant": placed})
     found = results(noises)
-    findings = Findings(
-        config=study,
-        labels=("DAPI",),
-        results=tuple(found),
-        standings=standings_of(study, found),
-        truths={"DAPI": np.random.default_rng(0).random((8, 6)).astype(np.float32)},
-        fields=("f",),
-        groups=("g",),
-        settings={},
-    )
+    findings = findings_of(study, found)
     assert len(run_rows(findings)) == 4
     assert [row["label"] for row in standing_rows(findings)] == ["DAPI", "DAPI", "mean", "mean"]
     for draw in (draw_along_axis, draw_learning_curves):

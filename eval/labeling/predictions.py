@@ -27,6 +27,7 @@ from ..metrics.distributions import SHARPNESS_LEVEL, DistributionFigures, interv
 from .config import LabelingEvaluation
 from .ground import Ground, GroundField
 from .models import Contender, read_prediction
+from .wording import in_keys
 
 BLOCK = 128
 """Width of the blocks in pixels."""
@@ -119,7 +120,11 @@ def predict_ground(
     if contender.model is None:
         return _read(contender, field, ground)
     options = options_for(contender, ground, config)
-    return predict_measured(contender.model, field, options, seed=config.seed)
+    try:
+        predicted = predict_measured(contender.model, field, options, seed=config.seed)
+    except InputError as error:
+        raise InputError(in_keys(str(error))) from error
+    return dataclasses.replace(predicted, warnings=tuple(map(in_keys, predicted.warnings)))
 
 
 def predict_measured(

@@ -257,5 +257,5 @@ def test_a_model_for_other_planes_is_refused(run, tmp_path):
     write_model(tmp_path / "one", "one", planes=3)
     code, _, err, out = run('model = "one"')
     assert (code, len(err.splitlines())) == (2, 1)
-    assert "2 planes" in err
+    assert "z-stack has 2 planes; model 'one' expects 3 (give 'planes' to choose)" in err
     assert not (out / "report.html").exists()

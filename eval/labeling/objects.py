@@ -117,11 +117,11 @@ def judge_objects(
     found = bootstrap(
         _figures,
         [table],
-        # One unit varies in nothing, so no interval comes of it.
-        groups=[""] * len(groups) if few else groups,
+        groups=groups,
         rng=np.random.default_rng(config.seed),
-        replicates=1 if few else config.replicates,
+        replicates=config.replicates,
         level=config.level,
+        fewest=FEWEST_GROUPS,
     )
     true, predicted = (
         np.concatenate([getattr(field.figures, f"{side}_sizes") for field in fields])

@@ -44,6 +44,7 @@ def test_the_same_images_have_no_error():
     assert (scores.accuracy.estimate, scores.average_precision_50.estimate) == (1, 1)
     assert scores.sizes.statistic == 0
     assert (scores.accuracy.low, scores.note) == (None, "fewer than 5 groups: no intervals")
+    assert (scores.accuracy.units, scores.accuracy.note) == (2, "no interval: 2 groups are too few")
 
 
 def test_a_field_without_objects_is_counted_and_leaves_the_others_defined():

@@ -149,7 +149,7 @@ def predict_measured(
     index = [field.labels.index(label) for label in options.labels]
     truth, measured = field.truth[index], field.measured[index]
     images = {name: np.zeros(truth.shape, np.float32) for name in ("median", "mean", "width")}
-    sums = [_Blocks(seed) for _ in options.labels]
+    sums = [_Blocks(_seed_of(seed, field.name, label)) for label in options.labels]
     source = predictor(model, options, plan.tiles.output_size)
     for tile in plan.tiles.tiles():
         rows, columns = tile
@@ -173,6 +173,12 @@ def predict_measured(
         },
         warnings=_warnings(plan, records, model, options),
     )
+
+
+def _seed_of(seed: int, *names: str) -> int:
+    """A seed for what has these names: draws that fields share would not be independent."""
+    letters = "\n".join(names).encode()
+    return int(np.random.default_rng([seed, *letters]).integers(2**31))
 
 
 class _Blocks:

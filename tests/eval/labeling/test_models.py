@@ -133,6 +133,11 @@ def test_a_field_is_predicted_as_isl_predict_does(ground, tmp_path):
     sums = predicted.distributions["DAPI"]
     assert set(sums) == {(0, 0)}
     assert sums[0, 0]["pit"].sum() == mask.sum()
+    # Another field draws places within bins of its own, even where all else is the same.
+    other = dataclasses.replace(field, name="f9")
+    others = predict_ground(contender, other, ground, config_of(model="one")).distributions["DAPI"]
+    np.testing.assert_array_equal(others[0, 0]["score"], sums[0, 0]["score"])
+    assert (others[0, 0]["pit"] != sums[0, 0]["pit"]).any()
 
 
 def test_scores_are_those_of_the_loss(ground, tmp_path):

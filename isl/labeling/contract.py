@@ -160,7 +160,7 @@ def _choose_planes(
         return _placed(stack, expected, source, model, warnings)
     if count != expected.planes:
         raise InputError(
-            f"{source}: z-stack has {count} planes; model '{model}' expects {expected.planes} "
+            f"{source}: z-stack has {_planes(count)}; model '{model}' expects {expected.planes} "
             "(give --planes to choose)"
         )
     return tuple(range(count))
@@ -177,7 +177,7 @@ def _listed(
         )
     if len(planes) != expected:
         raise InputError(
-            f"{source}: --planes names {len(planes)} planes; model '{model}' expects {expected}"
+            f"{source}: --planes names {_planes(len(planes))}; model '{model}' expects {expected}"
         )
     return planes
 
@@ -236,7 +236,7 @@ def _blended(
 def _too_thin(count: int, z_step: float, expected: InputContract, model: str) -> str:
     wanted = expected.z_step or 0.0
     return (
-        f"its {count} planes, {_um(z_step)} apart, span {_um((count - 1) * z_step)}; model "
+        f"its {_planes(count)}, {_um(z_step)} apart, span {_um((count - 1) * z_step)}; model "
         f"'{model}' expects {expected.planes}, {_um(wanted)} apart, which span "
         f"{_um((expected.planes - 1) * wanted)} (give --planes LIST to choose)"
     )
@@ -333,6 +333,10 @@ def _judge(ratio: float, message: str, refusals: list[str], warnings: list[str])
 
 def _ratio(a: float, b: float) -> float:
     return max(a / b, b / a)
+
+
+def _planes(count: int) -> str:
+    return "1 plane" if count == 1 else f"{count} planes"
 
 
 def _um(length: float) -> str:

@@ -29,7 +29,7 @@ def said(count, expected, *, size=None, modality=None, **options):
     [
         (said(2, {"planes": 3}), "model 'm' expects 3 (give 'planes' to choose)"),
         (said(2, {"planes": 1}, planes=(5,)), "2 planes are 0 to 1 (mend 'planes')"),
-        (said(2, {"planes": 2}, planes=(1,)), "'planes' names 1 planes; model 'm' expects 2"),
+        (said(2, {"planes": 2}, planes=(1,)), "'planes' names 1 plane; model 'm' expects 2"),
         (said(5, {"planes": 2, "z_step": 1.0}, size=(0.7, 1.0)), "(give planes = [...] to choose)"),
         (said(3, {"planes": 2, "z_step": 9.0}, size=(3.0, 1.0)), "(give planes = [...] to choose)"),
         (said(5, {"planes": 2, "z_step": 1.0}, size=(0.5, 1.0)), "('planes' chooses others)"),

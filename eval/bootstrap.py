@@ -7,6 +7,10 @@ with all its rows. Statistics of one call share their replicates, so their diffe
 `scipy.stats.bootstrap` draws neither groups nor several statistics from one replicate, and a
 statistic that a replicate leaves undefined makes its whole interval nan. Resampled by row it gives
 the same numbers as this from the same generator.
+
+Percentile intervals of few units are too narrow. Those at 95 % of the mean of normal units held it,
+in 4000 trials each, in 93 % with 30 units, 91 % with 12, 88 % with 8, 84 % with 5 and 49 % with 2:
+a value that they leave out by little may well be the true one.
 """
 
 import dataclasses

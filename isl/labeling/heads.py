@@ -8,6 +8,8 @@ from isl.labeling import layers
 from isl.labeling.bins import BINS
 from isl.networks import Compute
 
+_ACTIVATIONS: tuple[layers.Activation, ...] = ("relu", "tanh")
+
 
 class Head(nnx.Module):
     """Batch norm, relu and tanh side by side, and a 1 x 1 convolution with bias to 256 logits."""
@@ -16,7 +18,7 @@ class Head(nnx.Module):
         """A head on embeddings of `depth`."""
         self.norm = layers.batch_norm(depth, compute, rngs)
         self.linear = nnx.Linear(
-            2 * depth,
+            len(_ACTIVATIONS) * depth,
             BINS,
             kernel_init=nnx.initializers.zeros,
             dtype=compute.dtype,
@@ -25,5 +27,5 @@ class Head(nnx.Module):
 
     def __call__(self, embedding: jax.Array) -> jax.Array:
         """[..., depth] to float32 logits [..., 256]."""
-        activated = layers.relu_and_tanh(self.norm(embedding))
+        activated = layers.activated(self.norm(embedding), _ACTIVATIONS)
         return self.linear(activated).astype(jnp.float32)

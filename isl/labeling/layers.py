@@ -1,6 +1,7 @@
 """The layers both networks are made of: valid convolutions, batch norm, and centre crops."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,14 @@ from isl.labeling.convolution import blocked_convolution, native_convolution
 from isl.networks import Compute
 
 BATCH_NORM_EPSILON = 1e-3
+Activation = Literal["relu", "tanh", "mirror_relu"]
 # So many numbers (2 MiB) stay in a processor's second-level cache.
 _BAND_NUMBERS = 2**19
+_ACTIVATIONS: dict[Activation, Callable[[jax.Array], jax.Array]] = {
+    "relu": jax.nn.relu,
+    "tanh": jnp.tanh,
+    "mirror_relu": lambda x: jnp.minimum(x, 0),
+}
 
 
 def batch_norm(depth: int, compute: Compute, rngs: nnx.Rngs) -> nnx.BatchNorm:
@@ -114,9 +121,9 @@ def by_bands(
     return lax.fori_loop(0, -(-batch // images) * bands, band, result)
 
 
-def relu_and_tanh(x: jax.Array) -> jax.Array:
-    """Both activations side by side: [..., D] to [..., 2 D]."""
-    return jnp.concatenate([jax.nn.relu(x), jnp.tanh(x)], axis=-1)
+def activated(x: jax.Array, activations: Sequence[Activation]) -> jax.Array:
+    """N activations side by side: [..., D] to [..., N D]; a mirrored relu keeps what is below 0."""
+    return jnp.concatenate([_ACTIVATIONS[name](x) for name in activations], axis=-1)
 
 
 def crop(x: jax.Array, border: int) -> jax.Array:

@@ -22,7 +22,8 @@ GIB = 2**30
 _DEFAULT_SHARE = 2
 # Bytes at the network's peak for each pixel that a batch reads, as XLA says of compiled programs
 # for CPUs, rounded up: 26 to 32 for each of a U-Net's widest features; towers of base depth 100 and
-# 400 take 1376 and 3534; 4 to 6.5 for each feature of a DeepLab's first stage and decoder.
+# 400 take 1376 and 3534, whatever their expansion and activations, since what lies within a module
+# is never there at once; 4 to 6.5 for each feature of a DeepLab's first stage and decoder.
 _UNET_BYTES = 33
 _TOWERS_BYTES = (700, 7.3)
 _DEEPLAB_BYTES = 7
@@ -82,7 +83,7 @@ def _embedding_depth(architecture: ArchitectureConfig, config: ModelConfig) -> i
         return architecture.width
     if not isinstance(architecture, TowersConfig):
         return architecture.decoder
-    depths = module_depths(architecture.base_depth, architecture.projection or config.input.planes)
+    depths = module_depths(architecture, architecture.projection or config.input.planes)
     return list(depths.values())[-1][1]
 
 

@@ -215,7 +215,7 @@ def _base_depth(shapes: Mapping[str, tuple[int, ...]]) -> int:
     """
 
     def agreeing(base_depth: int) -> int:
-        depths = module_depths(base_depth, shapes["Conv/weights"][-1])
+        depths = module_depths(TowersConfig(base_depth=base_depth), shapes["Conv/weights"][-1])
         return sum(
             shapes.get(f"{name}/reduce_rv2/Conv/weights", ())[-1:] == (reduce,)
             and _expand_depth(name, shapes) == expand

@@ -22,12 +22,12 @@ from flax import nnx
 from isl.config import Config
 from isl.labeling import layers
 from isl.labeling.geometry import Geometry
+from isl.labeling.layers import Activation
 from isl.networks import Compute
 
 SCALES = 5
 LOWER_MODULES = 18
 UPPER_MODULES = 14
-_EXPANSION = 211 / 39
 _UPSCALE_DISCOUNT = 4
 
 Scaling = Literal["in", "down", "up"]
@@ -42,11 +42,24 @@ class TowersConfig(Config):
         projection: Features per pixel that the planes are projected to before the towers, so that
             stacks of another depth need only that layer anew; 0 leaves the projection out, as the
             paper's own network does.
+        expansion: How much deeper a module's expand convolution is than its reduce convolution: a
+            factor, 211 / 39 in the published code; the paper searched 0.1 to 10.
+        activations: Side by side before every convolution of a module, so that each has so many
+            times its input's depth to read. The paper searched all subsets. Heads keep their own.
     """
 
     kind: Literal["towers"] = "towers"
     base_depth: int = pydantic.Field(default=400, gt=_UPSCALE_DISCOUNT)
     projection: int = pydantic.Field(default=16, ge=0)
+    expansion: float = pydantic.Field(default=211 / 39, gt=0, allow_inf_nan=False)
+    activations: tuple[Activation, ...] = pydantic.Field(default=("relu", "tanh"), min_length=1)
+
+    @pydantic.field_validator("activations")
+    @classmethod
+    def _each_once(cls, activations: tuple[Activation, ...]) -> tuple[Activation, ...]:
+        if len(set(activations)) < len(activations):
+            raise ValueError("names one twice")
+        return activations
 
     @property
     def geometry(self) -> Geometry:
@@ -73,10 +86,10 @@ class ModulePlan:
     size: int
     cost_size: int
 
-    def depths(self, base_depth: int, depth_in: int) -> tuple[int, int]:
+    def depths(self, config: TowersConfig, depth_in: int) -> tuple[int, int]:
         """Expand and reduce depth; below the up-scaling part a depth never shrinks."""
-        base = base_depth - _UPSCALE_DISCOUNT if self.scaling == "up" else base_depth
-        expand = _next_even(_EXPANSION * math.ceil(base / self.cost_size))
+        base = config.base_depth - (_UPSCALE_DISCOUNT if self.scaling == "up" else 0)
+        expand = _next_even(config.expansion * math.ceil(base / self.cost_size))
         reduce = _next_even(math.ceil(base / self.cost_size))
         if self.scaling == "up":
             return expand, reduce
@@ -113,13 +126,13 @@ def plan_final_tower() -> list[ModulePlan]:
     return _plan(scalings, _widths([scaling for _, scaling in scalings], output))
 
 
-def module_depths(base_depth: int, depth_in: int) -> dict[str, tuple[int, int]]:
+def module_depths(config: TowersConfig, depth_in: int) -> dict[str, tuple[int, int]]:
     """Expand and reduce depth of every module, by published name, for towers on `depth_in`."""
     depths: dict[str, tuple[int, int]] = {}
 
     def walk(plans: list[ModulePlan], depth: int) -> int:
         for plan in plans:
-            depths[plan.name] = plan.depths(base_depth, depth)
+            depths[plan.name] = plan.depths(config, depth)
             depth = depths[plan.name][1]
         return depth
 
@@ -194,20 +207,22 @@ class ResidualModule(nnx.Module):
     def __init__(
         self,
         plan: ModulePlan,
-        base_depth: int,
+        config: TowersConfig,
         depth_in: int,
         compute: Compute,
         rngs: nnx.Rngs,
     ) -> None:
         """The module that `plan` describes, on inputs of `depth_in`."""
-        expand, reduce = plan.depths(base_depth, depth_in)
+        expand, reduce = plan.depths(config, depth_in)
+        self.activations = config.activations
+        times = len(config.activations)
         self.scaling: Scaling = plan.scaling
         self.depth = reduce
         self.expand_norm = layers.batch_norm(depth_in, compute, rngs)
         self.expand: layers.ValidConv | nnx.ConvTranspose
         if plan.scaling == "up":
             self.expand = nnx.ConvTranspose(
-                2 * depth_in,
+                times * depth_in,
                 expand,
                 kernel_size=(4, 4),
                 strides=(2, 2),
@@ -221,11 +236,11 @@ class ResidualModule(nnx.Module):
             expanded = expand
         else:
             self.expand = layers.ValidConv(
-                2 * depth_in, expand, self.kernel, compute, stride=self.stride
+                times * depth_in, expand, self.kernel, compute, stride=self.stride
             )
             expanded = expand + depth_in
         self.reduce_norm = layers.batch_norm(expanded, compute, rngs)
-        self.reduce = layers.ValidConv(2 * expanded, reduce, 1, compute)
+        self.reduce = layers.ValidConv(times * expanded, reduce, 1, compute)
 
     @property
     def kernel(self) -> int:
@@ -249,16 +264,16 @@ class ResidualModule(nnx.Module):
             stride=2 if self.scaling == "down" else 1,
             scale=2 if self.scaling == "up" else 1,
             depth=self.depth,
-            numbers=2 * self.reduce_norm.num_features,
+            numbers=len(self.activations) * self.reduce_norm.num_features,
         )
 
     def _whole(self, x: jax.Array) -> jax.Array:
-        h = self.expand(layers.relu_and_tanh(self.expand_norm(x)))
+        h = self.expand(layers.activated(self.expand_norm(x), self.activations))
         if self.scaling != "up":
             h = jnp.concatenate([h, layers.max_pool(x, self.kernel, self.stride)], axis=-1)
         # Without this, XLA merges the pooling into each use of h, and does it again for each.
         h = jax.lax.optimization_barrier(h)
-        y = self.reduce(layers.relu_and_tanh(self.reduce_norm(h)))
+        y = self.reduce(layers.activated(self.reduce_norm(h), self.activations))
         result = _match_depth(self._skip(x), self.depth) + y
         return layers.crop(result, 2) if self.scaling == "up" else result
 
@@ -289,7 +304,7 @@ class Tower(nnx.Module):
     def __init__(
         self,
         plans: list[ModulePlan],
-        base_depth: int,
+        config: TowersConfig,
         depth_in: int,
         compute: Compute,
         rngs: nnx.Rngs,
@@ -298,7 +313,7 @@ class Tower(nnx.Module):
         modules: list[ResidualModule] = []
         depth = depth_in
         for plan in plans:
-            modules.append(ResidualModule(plan, base_depth, depth, compute, rngs))
+            modules.append(ResidualModule(plan, config, depth, compute, rngs))
             depth = modules[-1].depth
         self.depth = depth
         self.modules = nnx.List(modules)
@@ -334,11 +349,10 @@ class Towers(nnx.Module):
             for scale in range(SCALES)
         )
         self.towers = nnx.List(
-            Tower(plan_tower(scale), config.base_depth, depth, compute, rngs)
-            for scale in range(SCALES)
+            Tower(plan_tower(scale), config, depth, compute, rngs) for scale in range(SCALES)
         )
         concatenated = sum(tower.depth for tower in self.towers)
-        self.final = Tower(plan_final_tower(), config.base_depth, concatenated, compute, rngs)
+        self.final = Tower(plan_final_tower(), config, concatenated, compute, rngs)
         self.depth = self.final.depth
 
     def project(self, transmitted: jax.Array) -> jax.Array:

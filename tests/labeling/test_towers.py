@@ -1,20 +1,26 @@
 """The published network: its parameter counts, and its modules against loops in NumPy."""
 
+import tomllib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pydantic
 import pytest
+import tomli_w
 from flax import nnx
 
-from isl.labeling.layers import max_pool
+from isl.labeling.layers import Activation, max_pool
 from isl.labeling.network import abstract_network
 from isl.labeling.towers import (
     LOWER_MODULES,
+    SCALES,
     UPPER_MODULES,
     ModulePlan,
     ResidualModule,
     Scaling,
     TowersConfig,
+    module_depths,
     plan_final_tower,
     plan_tower,
 )
@@ -61,9 +67,66 @@ def test_a_module_that_changes_the_scale_costs_what_its_successor_does() -> None
 
 def test_depth_never_shrinks_but_in_up_scale_modules() -> None:
     plan = ModulePlan(name="m", scaling="in", size=36, cost_size=36)
-    assert plan.depths(400, depth_in=16) == (66, 16)
+    assert plan.depths(TowersConfig(), depth_in=16) == (66, 16)
     up = ModulePlan(name="m", scaling="up", size=38, cost_size=36)
-    assert up.depths(400, depth_in=66) == (60, 12)
+    assert up.depths(TowersConfig(), depth_in=66) == (60, 12)
+
+
+def test_expansion_sets_the_depth_of_expand_convolutions_alone() -> None:
+    plan = ModulePlan(name="m", scaling="in", size=36, cost_size=36)
+    up = ModulePlan(name="m", scaling="up", size=38, cost_size=36)
+    # ceil(400 / 36) = 12 and ceil(396 / 36) = 11, times the ratio, up to the next even number.
+    for expansion, wide, up_wide in ((2.0, 24, 22), (9.5, 114, 106), (0.1, 16, 2)):
+        config = TowersConfig(expansion=expansion)
+        assert plan.depths(config, depth_in=16) == (wide, 16)
+        assert up.depths(config, depth_in=66) == (up_wide, 12)
+        assert config.geometry == TowersConfig().geometry
+    reduced = [
+        {name: reduce for name, (_, reduce) in module_depths(TowersConfig(**given), 16).items()}
+        for given in ({}, {"expansion": 2.0}, {"activations": ("tanh",)})
+    ]
+    assert reduced[0] == reduced[1] == reduced[2]
+
+
+@pytest.mark.parametrize("activations", [("tanh",), ("relu", "tanh", "mirror_relu")])
+def test_convolutions_read_each_activation_once(activations: tuple[Activation, ...]) -> None:
+    """A loop over the modules, their inputs counted once for every activation."""
+    config = TowersConfig(base_depth=30, expansion=3.0, activations=activations)
+    depths = module_depths(config, depth_in=16)
+    times, expected, ends = len(activations), 0, []
+    for plans in [*map(plan_tower, range(SCALES)), plan_final_tower()]:
+        depth = sum(ends) if len(ends) == SCALES else 16
+        for plan in plans:
+            expand, reduce = depths[plan.name]
+            read = expand if plan.scaling == "up" else expand + depth
+            kernel = 3 if plan.scaling == "in" else 4
+            expected += times * (kernel**2 * depth * expand + read * reduce) + 4 * (depth + read)
+            depth = reduce
+        ends.append(depth)
+    # The planes' projection, and a head with both of its own activations.
+    expected += 3 * 16 + 16 + 4 * ends[-1] + 2 * ends[-1] * 256 + 256
+    network = abstract_network(config, planes=3, labels=("A",))
+    stored = jax.tree.leaves(nnx.state(network))
+    assert sum(leaf.size for leaf in stored) == expected
+
+
+def test_settings_that_make_no_network_are_refused() -> None:
+    for given, message in (
+        ({"expansion": 0}, "greater than 0"),
+        ({"expansion": float("nan")}, "finite"),
+        ({"activations": ()}, "at least 1"),
+        ({"activations": ("relu", "relu")}, "names one twice"),
+        ({"activations": ("swish",)}, "'relu', 'tanh' or 'mirror_relu'"),
+    ):
+        with pytest.raises(pydantic.ValidationError, match=message):
+            TowersConfig.model_validate(given)
+
+
+def test_models_of_before_are_the_published_network() -> None:
+    assert TowersConfig.model_validate({"kind": "towers", "base_depth": 400}) == TowersConfig()
+    written = tomllib.loads(tomli_w.dumps(TowersConfig(base_depth=90).model_dump()))
+    assert TowersConfig.model_validate(written) == TowersConfig(base_depth=90)
+    assert written["expansion"] == 211 / 39
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (4, 2), (2, 2)])
@@ -78,10 +141,13 @@ def test_max_pooling_is_that_of_a_slow_loop(kernel: int, stride: int) -> None:
     np.testing.assert_array_equal(max_pool(jnp.asarray(x), kernel, stride), expected)
 
 
-def _module(scaling: Scaling, depth_in: int) -> ResidualModule:
+def _module(
+    scaling: Scaling, depth_in: int, activations: tuple[Activation, ...] = ("relu", "tanh")
+) -> ResidualModule:
     """A module of random weights and statistics, ready to predict."""
     plan = ModulePlan(name="m", scaling=scaling, size=10, cost_size=10)
-    module = nnx.eval_shape(lambda: ResidualModule(plan, 40, depth_in, Compute(), nnx.Rngs(0)))
+    config = TowersConfig(base_depth=40, activations=activations)
+    module = nnx.eval_shape(lambda: ResidualModule(plan, config, depth_in, Compute(), nnx.Rngs(0)))
     rng = np.random.default_rng(0)
     flat = [
         (path, variable.replace(jnp.asarray(rng.uniform(0.2, 1, variable.shape), jnp.float32)))
@@ -92,18 +158,22 @@ def _module(scaling: Scaling, depth_in: int) -> ResidualModule:
     return module
 
 
-def _normalized(norm: nnx.BatchNorm, x: np.ndarray) -> np.ndarray:
+def _normalized(
+    norm: nnx.BatchNorm, x: np.ndarray, activations: tuple[Activation, ...]
+) -> np.ndarray:
     mean, var, scale, bias = (
         np.asarray(v[...]) for v in (norm.mean, norm.var, norm.scale, norm.bias)
     )
     y = (x - mean) / np.sqrt(var + 1e-3) * scale + bias
-    return np.concatenate([np.maximum(y, 0), np.tanh(y)], axis=-1)
+    known = {"relu": np.maximum(y, 0), "tanh": np.tanh(y), "mirror_relu": np.minimum(y, 0)}
+    return np.concatenate([known[name] for name in activations], axis=-1)
 
 
 def _loop(module: ResidualModule, x: np.ndarray) -> np.ndarray:
     """Specification, section 2, for one square example [N, N, D], position by position."""
     n, depth = x.shape[0], x.shape[-1]
-    a, kernel = _normalized(module.expand_norm, x), np.asarray(module.expand.kernel[...])
+    a = _normalized(module.expand_norm, x, module.activations)
+    kernel = np.asarray(module.expand.kernel[...])
     if module.scaling == "up":
         h = np.zeros((2 * n + 2, 2 * n + 2, kernel.shape[2]))
         for y in range(n):
@@ -125,7 +195,8 @@ def _loop(module: ResidualModule, x: np.ndarray) -> np.ndarray:
         skip = x[1:-1, 1:-1]
         if module.scaling == "down":
             skip = (skip[::2, ::2] + skip[1::2, ::2] + skip[::2, 1::2] + skip[1::2, 1::2]) / 4
-    reduced = _normalized(module.reduce_norm, h) @ np.asarray(module.reduce.kernel[0, 0])
+    reduced = _normalized(module.reduce_norm, h, module.activations)
+    reduced = reduced @ np.asarray(module.reduce.kernel[0, 0])
     fitted = np.zeros_like(reduced)
     shared = min(depth, reduced.shape[-1])
     fitted[..., :shared] = skip[..., :shared]
@@ -139,7 +210,18 @@ def test_a_module_computes_what_the_specification_says(
     scaling: Scaling, size: int, depth_in: int
 ) -> None:
     """With depths filled up with zeros (2 to 4), or cropped by up-scale modules (8 to 4)."""
-    module = _module(scaling, depth_in)
+    _check_module(_module(scaling, depth_in), size, depth_in)
+
+
+@pytest.mark.parametrize("activations", [("tanh",), ("mirror_relu", "relu")])
+@pytest.mark.parametrize(("scaling", "size"), [("down", 6), ("up", 4)])
+def test_a_module_with_other_activations(
+    scaling: Scaling, size: int, activations: tuple[Activation, ...]
+) -> None:
+    _check_module(_module(scaling, 3, activations), size, 3)
+
+
+def _check_module(module: ResidualModule, size: int, depth_in: int) -> None:
     x = np.random.default_rng(1).normal(size=(size, size, depth_in)).astype(np.float32)
     given = jax.jit(lambda x: module(x))(x[None])[0]
     np.testing.assert_allclose(given, _loop(module, x), rtol=1e-4, atol=1e-4)

@@ -328,4 +328,5 @@ def _on_one_device(tree: Tree) -> Tree:
 
 
 def _in_words(metrics: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+    known = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    return "  ".join(f"{name} {value:.4f}" for name, value in known.items())

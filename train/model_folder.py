@@ -37,9 +37,15 @@ def write_model(
         name: The model's name.
         summary: The network in words.
         metrics: How it did on held-out ground, and after how many updates.
-        start: Of the model it started from, whose training ground it has seen, too.
+        start: Of the model it started from, whose ground it has seen, too.
     """
-    before = start.trained_on or () if start is not None else ()
+    trained_on: tuple[str, ...] | None = ground.training_groups
+    chosen_on = ground.validation_groups
+    if start is not None:
+        # What nobody knows of the start, nobody knows of what came of it.
+        seen = start.trained_on
+        trained_on = None if seen is None else tuple(sorted({*seen, *trained_on}))
+        chosen_on = tuple(sorted({*start.chosen_on, *chosen_on}))
     size = ground.pixel_size
     model = ModelConfig(
         name=name,
@@ -55,8 +61,8 @@ def write_model(
         ),
         label_statistics=label_statistics(ground),
         familiarity=_familiarity(ground, network),
-        trained_on=tuple(sorted({*before, *ground.training_groups})),
-        chosen_on=ground.validation_groups,
+        trained_on=trained_on,
+        chosen_on=chosen_on,
     )
     save_model(directory, network, model, _card(config, ground, name, summary, metrics))
 
@@ -98,7 +104,11 @@ def _card(
     """What a person must know before trusting the model, in Markdown."""
     training, optimizer = config.training, config.optimizer
     held_out = [f"- {field.name}" for field in ground.validation] or ["- nothing"]
-    measured = [f"- {key}: {value:.4g}" for key, value in metrics.items() if key != "updates"]
+    measured = [
+        f"- {key}: {value:.4g}"
+        for key, value in metrics.items()
+        if key != "updates" and math.isfinite(value)
+    ]
     lines = [
         f"# {name}",
         "",

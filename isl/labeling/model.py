@@ -82,7 +82,7 @@ class ModelConfig(FolderConfig):
         familiarity: What its training ground looks like; None: it does not say.
         trained_on: Groups (wells, embryos, patients) that it learned from, those of the model it
             started from included; None: it does not say.
-        chosen_on: Groups that chose which of its weights were kept.
+        chosen_on: Groups that chose which of its weights were kept, or fitted its temperatures.
     """
 
     kind: Literal["labeling"] = "labeling"  # pyright: ignore[reportIncompatibleVariableOverride]

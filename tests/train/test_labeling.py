@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import jax
@@ -239,7 +240,22 @@ def test_what_the_model_before_was_trained_on_is_known_of_the_next(tmp_path: Pat
     assert (before.trained_on, before.chosen_on) == (("a",), ("b",))
     task = LabelingTask(_config(start={"model": "../model"}), tmp_path / "next")
     task.export(*task.initial(jax.random.key(0)), tmp_path / "second", {"updates": 0})
-    assert read_model_config(tmp_path / "second").trained_on == ("a", "c")
+    second = read_model_config(tmp_path / "second")
+    assert (second.trained_on, second.chosen_on) == (("a", "c"), ("b",))
+    told = tmp_path / "model" / "model.toml"
+    told.write_text(re.sub(r"trained_on = \[.*?\]\n", "", told.read_text(), flags=re.DOTALL))
+    assert read_model_config(tmp_path / "model").trained_on is None
+    task.export(*task.initial(jax.random.key(0)), tmp_path / "third", {"updates": 0})
+    assert read_model_config(tmp_path / "third").trained_on is None
+
+
+def test_a_card_holds_no_figure_that_was_not_measured(disjoint: Path) -> None:
+    task = LabelingTask(_config(), disjoint)
+    metrics = {"updates": 0, "pearson_mean": 0.5, "cross_entropy": float("nan")}
+    task.export(*task.initial(jax.random.key(0)), disjoint / "model", metrics)
+    card = (disjoint / "model" / "card.md").read_text()
+    assert "pearson_mean: 0.5" in card
+    assert "cross_entropy" not in card.split("Held-out ground")[1]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ SCALES = 5
 LOWER_MODULES = 18
 UPPER_MODULES = 14
 _UPSCALE_DISCOUNT = 4
+_EXPANSION = 211 / 39
+_ACTIVATIONS: tuple[Activation, ...] = ("relu", "tanh")
 
 Scaling = Literal["in", "down", "up"]
 
@@ -51,8 +53,14 @@ class TowersConfig(Config):
     kind: Literal["towers"] = "towers"
     base_depth: int = pydantic.Field(default=400, gt=_UPSCALE_DISCOUNT)
     projection: int = pydantic.Field(default=16, ge=0)
-    expansion: float = pydantic.Field(default=211 / 39, gt=0, allow_inf_nan=False)
-    activations: tuple[Activation, ...] = pydantic.Field(default=("relu", "tanh"), min_length=1)
+    # Not stated where they are the published ones: a checkpoint says in words which network it is
+    # of, and must go on saying the same.
+    expansion: float = pydantic.Field(
+        default=_EXPANSION, gt=0, allow_inf_nan=False, exclude_if=lambda value: value == _EXPANSION
+    )
+    activations: tuple[Activation, ...] = pydantic.Field(
+        default=_ACTIVATIONS, min_length=1, exclude_if=lambda value: value == _ACTIVATIONS
+    )
 
     @pydantic.field_validator("activations")
     @classmethod

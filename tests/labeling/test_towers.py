@@ -123,10 +123,15 @@ def test_settings_that_make_no_network_are_refused() -> None:
 
 
 def test_models_of_before_are_the_published_network() -> None:
-    assert TowersConfig.model_validate({"kind": "towers", "base_depth": 400}) == TowersConfig()
-    written = tomllib.loads(tomli_w.dumps(TowersConfig(base_depth=90).model_dump()))
-    assert TowersConfig.model_validate(written) == TowersConfig(base_depth=90)
-    assert written["expansion"] == 211 / 39
+    stated = {"kind": "towers", "base_depth": 400, "projection": 16}
+    assert TowersConfig.model_validate(stated) == TowersConfig()
+    # Checkpoints of before stay those of the same network.
+    assert TowersConfig().model_dump() == stated
+    assert TowersConfig().expansion == 211 / 39
+    other = TowersConfig(expansion=1 / 3, activations=("tanh",))
+    written = tomllib.loads(tomli_w.dumps(other.model_dump()))
+    assert written.keys() == {*stated, "expansion", "activations"}
+    assert TowersConfig.model_validate(written) == other
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (4, 2), (2, 2)])

@@ -7,8 +7,8 @@ from isl.report import Block, Cell, beside, figure, folded, heading, paragraph, 
 from ..metrics.distributions import DistributionSummary, RangeSummary
 from ..report_cells import number_cell, whole
 from .figures import draw_pit, draw_reliability, draw_risk, some
+from .findings import Findings
 from .judge import LabelScores
-from .tables import Findings
 
 _LEVELS = (0.5, 0.8, 0.9, 0.95)
 # Shares of the pixels that are kept, in the table of widths to abstain from.

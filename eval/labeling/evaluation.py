@@ -16,6 +16,7 @@ from isl.records import as_csv, as_json
 
 from ..progress import PartsProgress
 from .config import LabelingEvaluation
+from .findings import Findings
 from .ground import Ground, GroundField, survey_ground
 from .judge import (
     BASELINE,
@@ -36,14 +37,15 @@ from .objects import segmenter_of
 from .pictures import FieldPicture, field_picture, ranked_fields
 from .points import judge_points, read_annotations
 from .predictions import LabelingShelf, Predicted, options_for, predict_ground
+from .record import metrics_record
 from .report import labeling_page
 from .tables import (
-    Findings,
     calibration_rows,
+    comparison_rows,
     curve_rows,
     figure_rows,
+    heat_map_rows,
     live_dead_rows,
-    metrics_record,
     object_rows,
     point_rows,
     spectral_rows,
@@ -53,12 +55,14 @@ from .verdict import headlines
 REPORT, METRICS = "report.html", "metrics.json"
 TABLES = {
     "figures.csv": figure_rows,
+    "comparisons.csv": comparison_rows,
     "objects.csv": object_rows,
     "live_dead.csv": live_dead_rows,
     "points.csv": point_rows,
     "spectral.csv": spectral_rows,
     "calibration.csv": calibration_rows,
     "curves.csv": curve_rows,
+    "heat_maps.csv": heat_map_rows,
 }
 Say = Callable[[str], None]
 

@@ -10,9 +10,9 @@ from isl.report import Block, Cell, beside, bullets, figure, heading, paragraph,
 from ..metrics.live_dead import STATES, LiveDead
 from ..report_cells import number_cell, p_cell, whole
 from .figures import draw_radii
+from .findings import Findings
 from .judge import LabelScores
 from .live_dead import IMAGES, Image, LiveDeadScores, RadiusSummary, summary_of
-from .tables import Findings
 
 
 def live_dead_blocks(findings: Findings) -> list[Block]:
@@ -28,7 +28,8 @@ def live_dead_blocks(findings: Findings) -> list[Block]:
         heading("Nuclei of living and dead cells"),
         paragraph(
             "Parted by points that people marked, as in the paper; the same points for measured "
-            "and predicted images. The radius is that of a circle of the same area. "
+            "and predicted images. Nuclei that are cut off by the edge of the ground do not count. "
+            "The radius is that of a circle of the same area. "
             "Kolmogorov-Smirnov (KS): the largest difference of two cumulative distributions; p "
             "takes every nucleus for independent of the others."
         ),

@@ -5,8 +5,8 @@ from isl.report import Block, Cell, beside, figure, heading, paragraph, table
 from ..metrics.points import ERRORS, ErrorRate
 from ..report_cells import interval_cell, number_cell, p_cell, whole
 from .figures import draw_sizes, some
+from .findings import Findings
 from .judge import LabelScores
-from .tables import Findings
 
 
 def object_blocks(findings: Findings) -> list[Block]:

@@ -27,11 +27,11 @@ from ..report_cells import difference_cell, interval_cell, number_cell, whole
 from .blocks import BLOCK, FEWEST_GROUPS
 from .calibration_report import calibration_blocks
 from .figures import draw_field, draw_spectral, some
+from .findings import HIGHER_IS_BETTER, TITLES, Findings, field_figures
 from .judge import BASELINE, SAMPLES, Comparison, LabelScores
 from .live_dead_report import live_dead_blocks
 from .models import Contender
 from .object_report import object_blocks, point_blocks
-from .tables import HIGHER_IS_BETTER, TITLES, Findings, field_figures
 from .verdict import drawn_over
 
 PURPOSE = "For research; not for diagnosis or treatment."
@@ -52,6 +52,7 @@ def labeling_page(findings: Findings) -> str:
     blocks = [
         *_seen(findings),
         paragraph(findings.title + "."),
+        *([paragraph(about)] if (about := findings.settings["description"]) else []),
         bullets([line.replace(" %", "\u00a0%") for line in findings.headlines]),
         *_ground(findings),
         *_figures(findings),

@@ -1,131 +1,22 @@
-"""The tables and the record of a labeling evaluation, as files."""
+"""The tables of a labeling evaluation, as files."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from isl.labeling.provenance import versions
-from isl.records import plain
+import numpy as np
 
 from ..bootstrap import Interval
 from ..metrics.distributions import DistributionSummary, RangeSummary
 from ..metrics.live_dead import STATES
-from .blocks import BLOCK, FEWEST_GROUPS, FIGURES
-from .ground import Ground
-from .judge import BASELINE, SAMPLES, Comparison, FieldScores, LabelScores
+from .blocks import FIGURES
+from .findings import Findings, field_figures
+from .judge import BASELINE, LabelScores
 from .live_dead import IMAGES, LiveDeadScores, summary_of
-from .models import Contender
-from .pictures import FieldPicture
-from .points import PointScores, counted_errors
+from .points import counted_errors
 
 Rows = list[dict[str, str]]
-
-TITLES: Mapping[str, str] = {
-    "pearson": "Pearson",
-    "foreground_pearson": "Pearson of the foreground",
-    "mae": "Mean absolute error",
-    "nrmse": "NRMSE",
-    "ssim": "SSIM",
-    "psnr": "PSNR (dB)",
-    "cross_entropy": "Cross-entropy (uniform = 1)",
-    "ranked_probability_score": "Ranked probability score",
-    "sharpness": "Width of the 90 % interval",
-    "coverage_50": "Within the 50 % interval",
-    "coverage_80": "Within the 80 % interval",
-    "coverage_90": "Within the 90 % interval",
-    "coverage_95": "Within the 95 % interval",
-}
-"""What each figure is called."""
-HIGHER_IS_BETTER = {"pearson", "foreground_pearson", "ssim", "psnr"}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Findings:
-    """All that an evaluation found.
-
-    Attributes:
-        title: What was judged, in words.
-        ground: On what.
-        contenders: Who.
-        scores: Of every contender and label, the baseline's after the others'.
-        comparisons: Of contenders with the first one and with the baseline.
-        seen: Groups of the ground that a contender was trained on, where there are any.
-        pictures: Best, median and worst fields.
-        points: What people's points say.
-        warnings: By contender, what differs from what it expects.
-        headlines: The outcome in words.
-        settings: What was asked for.
-    """
-
-    title: str
-    ground: Ground
-    contenders: tuple[Contender, ...]
-    scores: tuple[LabelScores, ...]
-    comparisons: tuple[Comparison, ...]
-    seen: Mapping[str, tuple[str, ...]]
-    pictures: tuple[FieldPicture, ...]
-    points: tuple[PointScores, ...]
-    warnings: Mapping[str, tuple[str, ...]]
-    headlines: tuple[str, ...]
-    settings: Mapping[str, Any]
-
-    def of_label(self, label: str) -> tuple[LabelScores, ...]:
-        """Every contender's scores of a label, the baseline's last."""
-        return tuple(each for each in self.scores if each.label == label)
-
-    @property
-    def judged(self) -> tuple[LabelScores, ...]:
-        """Scores without the baseline's."""
-        return tuple(each for each in self.scores if each.contender != BASELINE)
-
-
-def metrics_record(findings: Findings) -> dict[str, Any]:
-    """Every number, as JSON can hold it; what is undefined is null."""
-    ground, settings = findings.ground, findings.settings
-    return plain(
-        {
-            "made_by": "isl eval",
-            "task": "labeling",
-            "title": findings.title,
-            "headlines": findings.headlines,
-            "held_out": _held_out(findings),
-            "seen": findings.seen,
-            "ground": {
-                "split": ground.split,
-                "groups": ground.groups,
-                "fields": [
-                    {"name": f.name, "group": f.group, "size": f.size, "pixels": f.pixels}
-                    for f in ground.fields
-                ],
-                "notes": ground.notes,
-            },
-            "intervals": {
-                "level": settings["level"],
-                "replicates": settings["replicates"],
-                "seed": settings["seed"],
-                "over": f"groups, or blocks of {BLOCK} pixels where there are fewer than "
-                f"{FEWEST_GROUPS}",
-            },
-            "contenders": {each.name: _contender_record(each) for each in findings.contenders},
-            "labels": {
-                label: {each.contender: _scores_record(each) for each in findings.of_label(label)}
-                for label in ground.labels
-            },
-            "comparisons": findings.comparisons,
-            "points": [_point_record(each) for each in findings.points],
-            "warnings": findings.warnings,
-            "versions": versions(),
-            "settings": settings,
-        }
-    )
-
-
-def _held_out(findings: Findings) -> bool | None:
-    """Whether the ground had no part in making any contender; None where one does not say."""
-    groups = set(findings.ground.groups)
-    if findings.seen or any(groups & each.chosen_on for each in findings.contenders):
-        return False
-    return None if any(each.silent for each in findings.contenders) else True
+_OF_OBJECTS = ("accuracy", "average_precision_50", "average_precision_75")
 
 
 def figure_rows(findings: Findings) -> Rows:
@@ -135,6 +26,9 @@ def figure_rows(findings: Findings) -> Rows:
         who = {"contender": each.contender, "label": each.label}
         for name, value in each.figures.items():
             rows.append(_figure(who, "label", each.label, name, value, each))
+        for name in _OF_OBJECTS if each.objects else ():
+            value = getattr(each.objects, name)
+            rows.append(_figure(who, "label", each.label, f"objects_{name}", value, each))
         if each.contender != BASELINE:
             sampled = {"of": "label", "name": each.label, "figure": "pearson_sampled"}
             rows.append(_row({**who, **sampled, "value": each.pearson_sampled}))
@@ -149,11 +43,44 @@ def figure_rows(findings: Findings) -> Rows:
     return rows
 
 
-def field_figures(field: FieldScores) -> dict[str, float | None]:
-    """Every figure of a field, those of its image first."""
-    pixels = dataclasses.asdict(field.pixels)
-    of_image = {name: value for name, value in pixels.items() if name not in ("notes", "pixels")}
-    return {**field.rows.figures, **of_image}
+def comparison_rows(findings: Findings) -> Rows:
+    """A row for every figure of every comparison: the first contender's less the second's."""
+    return [
+        _of_all(
+            {
+                "label": each.label,
+                "first": each.first,
+                "second": each.second,
+                "figure": name,
+                "difference": value.estimate,
+                "low": value.low,
+                "high": value.high,
+                "over": each.over,
+                "units": value.units,
+                "note": value.note,
+            }
+        )
+        for each in findings.comparisons
+        for name, value in each.figures.items()
+    ]
+
+
+def heat_map_rows(findings: Findings) -> Rows:
+    """A row for every bin of every heat map."""
+    return [
+        _of_all(
+            {
+                "contender": each.contender,
+                "label": each.label,
+                "measured_from": float(each.heat_map.edges[row]),
+                "predicted_from": float(each.heat_map.edges[column]),
+                "pixels": int(count),
+            }
+        )
+        for each in findings.judged
+        if each.heat_map is not None
+        for (row, column), count in np.ndenumerate(each.heat_map.counts)
+    ]
 
 
 def object_rows(findings: Findings) -> Rows:
@@ -291,7 +218,7 @@ def calibration_rows(findings: Findings) -> Rows:
 
 
 def curve_rows(findings: Findings) -> Rows:
-    """A row for every point of the curves: PIT histogram, reliability, risk, heat map."""
+    """A row for every point of the curves: PIT histogram, reliability, risk and width."""
     rows: Rows = []
     for each in findings.judged:
         for curve, x, y in _points(each):
@@ -336,64 +263,9 @@ def _points(each: LabelScores) -> Iterator[tuple[str, float, float]]:
         for nominal, observed in each.distribution.reliability:
             yield "reliability", nominal, observed
     if each.risk is not None:
-        for share, risk in zip(each.risk.coverage, each.risk.risk, strict=True):
-            yield "risk", float(share), float(risk)
-
-
-def _scores_record(each: LabelScores) -> dict[str, Any]:
-    return {
-        "figures": each.figures,
-        "over": each.over,
-        "units": each.units,
-        "pearson_sampled": each.pearson_sampled,
-        "samples": SAMPLES,
-        "by_group": each.by_group,
-        "fields": [
-            {
-                "name": field.field,
-                "group": field.group,
-                "figures": field_figures(field),
-                "pixels": field.pixels.pixels,
-                "spectral": field.spectral,
-                "objects": field.objects.figures if field.objects else None,
-                "shift": field.shift,
-                "notes": field.pixels.notes,
-            }
-            for field in each.fields
-        ],
-        "distribution": each.distribution,
-        "heat_map": each.heat_map,
-        "risk_coverage": each.risk,
-        "objects": each.objects,
-        "notes": each.notes,
-    }
-
-
-def _point_record(each: PointScores) -> dict[str, Any]:
-    return {
-        "label": each.label,
-        "of": each.of,
-        "kind": each.kind,
-        "fields": each.fields,
-        "predicted_rates": each.predicted_rates,
-        "annotator_rates": each.annotator_rates,
-    }
-
-
-def _contender_record(each: Contender) -> dict[str, Any]:
-    return {
-        "labels": each.labels,
-        "images_in": str(each.folder) if each.folder else None,
-        "members": [
-            {
-                "name": member.name,
-                "sha256": digest,
-                "trained_on": member.trained_on,
-                "chosen_on": member.chosen_on,
-            }
-            for member, digest in zip(each.members, each.hashes, strict=True)
-        ],
-    }
+        for name in ("risk", "width"):
+            for share, value in zip(each.risk.coverage, getattr(each.risk, name), strict=True):
+                yield name, float(share), float(value)
 
 
 def _figure(

@@ -24,6 +24,7 @@ from isl_eval.labeling import evaluation as labeling
 FILES = {
     *("report.html", "metrics.json", "settings.json", "predictions"),
     *("figures.csv", "objects.csv", "spectral.csv", "calibration.csv", "curves.csv"),
+    *("comparisons.csv", "heat_maps.csv"),
 }
 BASIC = 'task = "labeling"\ndataset = "dataset.toml"\nreplicates = 20\n'
 
@@ -130,6 +131,16 @@ predictions = { blurred = "blurred" }
     in_record = found["blurred"]["fields"][0]["figures"]["mae"]
     in_table = float(figures["blurred", "field", "f0", "mae"]["value"])
     assert in_table == pytest.approx(in_record, rel=1e-5)
+    assert figures["one", "label", "DAPI", "objects_accuracy"]["value"] != ""
+    (pair,) = (
+        r
+        for r in rows_of(out / "comparisons.csv")
+        if (r["first"], r["second"], r["figure"]) == ("blurred", "one", "mae")
+    )
+    values = [found[name]["figures"]["mae"]["estimate"] for name in ("blurred", "one")]
+    assert float(pair["difference"]) == pytest.approx(values[0] - values[1], rel=1e-4)
+    binned = [int(r["pixels"]) for r in rows_of(out / "heat_maps.csv") if r["contender"] == "one"]
+    assert (len(binned), sum(binned)) == (100, 2 * SIZE[0] * SIZE[1])
     objects = rows_of(out / "objects.csv")
     assert {r["contender"] for r in objects} == {"one", "mean of one, two", "blurred"}
 

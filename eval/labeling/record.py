@@ -27,7 +27,13 @@ def metrics_record(findings: Findings) -> dict[str, Any]:
                 "split": ground.split,
                 "groups": ground.groups,
                 "fields": [
-                    {"name": f.name, "group": f.group, "size": f.size, "pixels": f.pixels}
+                    {
+                        "name": f.name,
+                        "group": f.group,
+                        "size": f.size,
+                        "pixels": f.pixels,
+                        "hash": f.fingerprint,
+                    }
                     for f in ground.fields
                 ],
                 "notes": ground.notes,

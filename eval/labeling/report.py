@@ -122,16 +122,17 @@ def _ground(findings: Findings) -> list[Block]:
             ]
         )
     groups: list[list[Cell]] = [
-        [group, len(held), ", ".join(held)]
+        [field.group, field.name, whole("{} x {}".format(*field.size)), field.fingerprint]
         for group in ground.groups
-        for held in [[field.name for field in ground.fields if field.group == group]]
+        for field in ground.fields
+        if field.group == group
     ]
     side = "every side of the splits" if ground.split is None else f"split '{ground.split}'"
     return [
         heading("Ground"),
         paragraph(f"{ground.extent}; {side}. Only pixels where a label was measured count."),
         table(("Label", "Groups", "Fields", "Pixels"), rows),
-        folded("Groups and their fields", [table(("Group", "Fields", "Names"), groups)]),
+        folded("Groups and their fields", [table(("Group", "Field", "Pixels", "Hash"), groups)]),
         *([bullets(list(ground.notes))] if ground.notes else []),
     ]
 

@@ -145,3 +145,19 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def settle(path: Path) -> None:
+    """Makes a file, or a folder with all that is below it, durable.
+
+    Raises:
+        OSError: The disk is full, or fails.
+    """
+    if not path.is_dir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        return
+    for parent, _, names in os.walk(path):
+        for name in names:
+            settle(Path(parent) / name)
+        sync_folder(Path(parent))

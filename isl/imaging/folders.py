@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from isl.errors import InputError
-from isl.imaging.files import sync_folder
+from isl.imaging.files import settle, sync_folder
 
 # Of Linux's renameat2: paths are relative to the working folder; the two names are exchanged.
 _WORKING_FOLDER = -100
@@ -52,7 +52,7 @@ def folder_written_whole(
             _remove(discarded)
             try:
                 yield partial
-                _settle(partial)
+                settle(_without_leftovers(partial))
                 _check_free(path, replaceable)
                 put_in_place(partial, path, discarded)
             except BaseException:
@@ -131,17 +131,12 @@ def _locked(partial: Path, path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _settle(folder: Path) -> None:
-    """Removes temporary files, and makes all others durable."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent) / name
-            if name.startswith(".") and name.endswith(".partial"):
-                path.unlink()
-                continue
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        sync_folder(Path(parent))
+def _without_leftovers(folder: Path) -> Path:
+    """The folder, its temporary files removed."""
+    for left in list(folder.rglob(".*.partial")):
+        if left.is_file():
+            left.unlink()
+    return folder
 
 
 def _exchanged(one: Path, other: Path) -> bool:

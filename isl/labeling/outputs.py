@@ -11,10 +11,10 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.imaging.containers import place_in_plate
-from isl.imaging.files import sync_folder
+from isl.imaging.files import settle, sync_folder
 from isl.imaging.folders import put_in_place
 from isl.imaging.image import FluorescenceImage
-from isl.labeling.staging import settle, staging_folder
+from isl.labeling.staging import staging_folder
 
 PixelType = Literal["uint16", "float32", "uint8"]
 PIXEL_TYPES: tuple[str, ...] = get_args(PixelType)

@@ -2,14 +2,11 @@
 
 import contextlib
 import fcntl
-import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-
-from isl.imaging.files import sync_folder
 
 _PREFIX = ".isl-"
 # Locked for as long as its folder is in use; the system lets go of it when a process ends.
@@ -43,22 +40,6 @@ def remove_leftovers(folder: Path) -> int:
     for path in left:
         shutil.rmtree(path, ignore_errors=True)
     return len(left)
-
-
-def settle(path: Path) -> None:
-    """Makes a file, or a folder with all that is below it, durable.
-
-    Raises:
-        OSError: The disk is full, or fails.
-    """
-    if not path.is_dir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        return
-    for parent, _, names in os.walk(path):
-        for name in names:
-            settle(Path(parent) / name)
-        sync_folder(Path(parent))
 
 
 def _is_left(staging: Path) -> bool:

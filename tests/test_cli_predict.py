@@ -419,6 +419,22 @@ def test_a_result_is_made_again_from_its_record(run, refused, stack, tmp_path, c
     assert "other.tif: is not what the record was made from (sha256" in line
 
 
+def test_a_result_is_made_again_from_an_input_of_another_name(run, refused, stack, tmp_path):
+    assert run(stack)[0] == 0
+    record = tmp_path / "out" / "field.json"
+    moved = stack.rename(tmp_path / "moved.tif")
+    again = tmp_path / "again"
+    code, out, err = run(moved, "--reproduce", record, "--out", again)
+    assert (code, out.strip()) == (0, str(again / "moved.ome.tif")), err
+    found, expected = (
+        read_fluorescence(path).channels
+        for path in (again / "moved.ome.tif", tmp_path / "out" / "field.ome.tif")
+    )
+    np.testing.assert_array_equal(found, expected)
+    # The image's own name is another.
+    assert f"{again / 'moved.ome.tif'}: differs from the image that {record} describes" in err
+
+
 def test_what_differs_from_a_record_is_said(run, refused, stack, tmp_path):
     assert run(stack)[0] == 0
     record = tmp_path / "out" / "field.json"

@@ -401,6 +401,28 @@ def test_a_copy_of_a_plate(run, plate, tmp_path):
     assert picture.channel_names == ("BF", "GFP", *LABELS)
 
 
+def test_copies_and_plates_are_made_again_from_their_records(done, refused, plate, tmp_path):
+    field, place = plate / "A" / "1" / "1", "A/1/1"
+    words = ("--statistics", "median,entropy", "--abstain", 0.5)
+    done(field, "--into", tmp_path / "one" / "both.ome.zarr", *words)
+    done(field, "--out", tmp_path / "out", "--format", "ome-zarr", *words)
+    copied, apart = tmp_path / "one" / "both_A1_1.json", tmp_path / "out" / "screen_A1_1.json"
+
+    line = refused("--reproduce", copied, "--out", tmp_path / "again")
+    assert line == "the record is of channels added to a copy; name one with --into"
+    line = refused("--reproduce", apart, "--into", tmp_path / "again" / "both.ome.zarr")
+    assert line == "the record is of images of predicted channels alone; give --out, not --into"
+
+    _, err = done("--reproduce", copied, "--into", tmp_path / "two" / "same.ome.zarr")
+    assert "differs" not in err
+    image = tmp_path / "two" / "same.ome.zarr" / place
+    assert files_in(image) == files_in(tmp_path / "one" / "both.ome.zarr" / place)
+    _, err = done("--reproduce", apart, "--out", tmp_path / "three")
+    assert "differs" not in err
+    for name in ("screen.ome.zarr", "screen.entropy.ome.zarr", "screen.abstained.ome.zarr"):
+        assert files_in(tmp_path / "three" / name) == files_in(tmp_path / "out" / name)
+
+
 def test_copies_that_cannot_be(refused, stack, plate, tmp_path):
     out = ("--out", tmp_path / "out")
     copy = ("--into", tmp_path / "copy.ome.zarr")
@@ -461,3 +483,14 @@ def test_a_dry_run_names_what_would_be_written(run, plate, tmp_path):
     assert code == 3
     assert str(out / "screen.ome.zarr" / "A" / "1" / "1") in printed
     assert not out.exists()
+
+
+def test_a_dry_run_counts_measured_channels_and_smaller_resolutions(done, tmp_path):
+    source = write_zarr(tmp_path / "a.ome.zarr", channels=("BF", "DAPI"))
+    pixels = SIZE[0] * SIZE[1]
+    words = ("--statistics", "median,mean", "--dry-run")
+    out, _ = done(source, "--into", tmp_path / "copy.zarr", *words, "--dtype", "float32")
+    # 3 planes of 2 measured channels and 2 x 2 predicted ones, all as wide as the widest.
+    assert f"disk: at most {3 * 6 * pixels * 4 * 4 / 3 / 1024:.3g} KiB" in out
+    out, _ = done(source, "--out", tmp_path / "out", "--format", "ome-zarr", *words)
+    assert f"disk: at most {2 * 2 * pixels * 2 * 4 / 3 / 1024:.3g} KiB" in out

@@ -235,6 +235,45 @@ def test_a_worker_that_dies_has_its_fields_done_again(words, uninterrupted, tmp_
     assert not list(out.glob(".isl-*"))
 
 
+# Presses Ctrl-C, which reaches workers as well, when a field is begun.
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from isl.cli import main
+
+def interrupt():
+    while not list(Path(sys.argv[1]).glob(".isl-*/in-use")):
+        time.sleep(0.01)
+    os.killpg(0, signal.SIGINT)
+
+if __name__ == "__main__":
+    threading.Thread(target=interrupt, daemon=True).start()
+    sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("workers", [None, "2"])
+def test_an_interrupted_run_says_so_and_is_gone_on_with(words, uninterrupted, tmp_path, workers):
+    out = tmp_path / "out"
+    given = [*words, "--out", str(out), *(["--workers", workers] if workers else [])]
+    program = tmp_path / "program.py"
+    program.write_text(INTERRUPTED)
+    ran = subprocess.run(
+        [sys.executable, str(program), str(out), *given],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        start_new_session=True,
+        check=False,
+    )
+    assert ran.returncode == cli.INTERRUPTED, ran.stderr
+    said = [line for line in ran.stderr.splitlines() if line and ": done (" not in line]
+    assert said == ["interrupted; the same call with --resume goes on"]
+    assert not list(out.glob(".*"))
+    assert cli.main([*words, "--out", str(out), "--resume"]) == 0
+    assert images(out) == uninterrupted
+
+
 # A scheduler with a worker in this process, as one that runs elsewhere is seen by its address.
 SCHEDULER = """
 import os, sys

@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from isl.commands.one_field import Field, as_read, opened_field, with_uncertainty
+import numpy as np
+
+from isl.commands.one_field import Field, as_read, opened_field, opened_picture, with_uncertainty
 from isl.commands.speeds import kept_speed
 from isl.errors import InputError
 from isl.labeling.memory import GIB
@@ -64,20 +66,20 @@ def dry_run(
                 options = with_uncertainty(call.options)
                 plan = plan_field(config, opened, options, budget=budget)
                 memory = expected_memory(config, opened, options, plan)
+                rows, columns = opened.size if plan.fit.scale else plan.tiles.output_size
+                pixels = opened.shape[0] * rows * columns
+                stored = _stored_bytes(field, pixels, call)
         except InputError as error:
             if len(fields) == 1:
                 raise
             failures.append((field.name, error))
             continue
         _describe(field, opened, plan)
-        rows, columns = opened.size if plan.fit.scale else plan.tiles.output_size
-        pixels = opened.shape[0] * rows * columns
-        a_pixel = sum(_bytes_of(call.pixel_type(name)) for name in call.options.statistics)
         totals.fields += 1
         totals.tiles += plan.total
         totals.pixels += pixels
         totals.memory = max(totals.memory, memory)
-        totals.stored += pixels * len(call.options.labels) * a_pixel
+        totals.stored += stored
     _sum_up(totals, call, out=out, device=device, processes=processes)
     return failures
 
@@ -120,8 +122,24 @@ def _sum_up(totals: _Totals, call: Call, *, out: Path, device: str, processes: i
         print(f"time: about {_duration(seconds)} on {device}, as measured before")
 
 
-def _bytes_of(dtype: str) -> int:
-    return {"uint8": 1, "uint16": 2, "float32": 4}[dtype]
+def _stored_bytes(field: Field, pixels: int, call: Call) -> int:
+    """Of a field's images before compression, smaller resolutions of an OME-Zarr included.
+
+    Args:
+        field: What is to be predicted.
+        pixels: T x Y x X of the result.
+        call: How.
+    """
+    labels, statistics = len(call.options.labels), call.options.statistics
+    types = [np.dtype(call.pixel_type(name)) for name in statistics]
+    stored = pixels * labels * sum(dtype.itemsize for dtype in types)
+    if call.into:
+        with opened_picture(field.path, call.axes, call.channel, call.pixel_size) as (measured, _):
+            _, channels, planes, _, _ = measured.shape
+            channels += labels * len(statistics)
+            stored = pixels * planes * channels * np.promote_types(measured.dtype, types[0]).itemsize
+    # Each resolution has a quarter of the pixels of the one before.
+    return stored if field.files.format == "ome-tiff" else -(-4 * stored // 3)
 
 
 def _free_disk(out: Path) -> int:

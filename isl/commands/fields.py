@@ -109,8 +109,12 @@ def predict_fields(request: Request) -> int:
             processes=request.workers or 1,
         )
     else:
-        with held_folder(request.out) as manifest:
-            failures = _predict_all(fields, options, request, manifest)
+        try:
+            with held_folder(request.out) as manifest:
+                failures = _predict_all(fields, options, request, manifest)
+        except KeyboardInterrupt:
+            print("interrupted; the same call with --resume goes on", file=sys.stderr)
+            raise
         if request.model is None:
             print(
                 f"predicted with {DEFAULT_MODEL}; --model names another (isl models lists them)",

@@ -12,6 +12,7 @@ from isl.devices import use_device
 from isl.errors import InputError
 from isl.imaging.read import find_inputs
 from isl.labeling.mixture import load_models
+from isl.labeling.outputs import files_of
 from isl.labeling.provenance import content_hash, versions
 
 # What may be given besides the record; all else is as it was.
@@ -41,8 +42,8 @@ def reproduce(record: Path, request: Request) -> int:
     made = _read(record)
     try:
         again = _request(made, request)
-        _check_same(made, again, _only_input(again))
-        images = made["outputs"]["images"]
+        name, path = _only_input(again)
+        _check_same(made, again, path)
         sha256 = made["outputs"].get("sha256", {})
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
@@ -50,10 +51,15 @@ def reproduce(record: Path, request: Request) -> int:
         ) from error
     code = predict_fields(again)
     if not code and not request.dry_run:
+        # An input or a plate that was renamed gives its name to the results.
+        images = files_of(
+            again.out, name, again.statistics, source=path, format=again.format, into=again.into
+        ).images
         for statistic, expected in sha256.items():
-            image = request.into or request.out / images[statistic]
-            if content_hash(image) != expected:
-                logger.warning("%s: differs from the image that %s describes", image, record)
+            if content_hash(images[statistic]) != expected:
+                logger.warning(
+                    "%s: differs from the image that %s describes", images[statistic], record
+                )
     return code
 
 
@@ -85,8 +91,11 @@ def _request(made: Mapping[str, Any], request: Request) -> Request:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in made["settings"].items()
     }
-    if settings.pop("into", False) and request.into is None:
+    into = settings.pop("into", False)
+    if into and request.into is None:
         raise InputError("the record is of channels added to a copy; name one with --into")
+    if request.into is not None and not into:
+        raise InputError("the record is of images of predicted channels alone; give --out, not --into")
     unknown = sorted(settings.keys() - known)
     if unknown:
         raise ValueError(f"setting '{unknown[0]}' is not known")
@@ -101,11 +110,11 @@ def _request(made: Mapping[str, Any], request: Request) -> Request:
     )
 
 
-def _only_input(request: Request) -> Path:
+def _only_input(request: Request) -> tuple[str, Path]:
     found = find_inputs(request.inputs)
     if len(found) > 1:
         raise InputError(f"{request.inputs[0]}: is {len(found)} fields; the record is of one")
-    return found[0][1]
+    return found[0]
 
 
 def _check_same(made: Mapping[str, Any], request: Request, path: Path) -> None:

@@ -125,7 +125,9 @@ def smaller(
 def width_of(config: ModelConfig, options: Options, plan: FieldPlan) -> int:
     """The output width of a plan's tiles: asked for as a tile, it gives the same again."""
     geometry = _geometry(config, options)
-    return max(geometry.output_size(n) for n in plan.tiles.tile_size)
+    # An image may be smaller than the narrowest tile that can be asked for.
+    narrowest = geometry.input_size(geometry.step)
+    return geometry.output_size(max(narrowest, *plan.tiles.tile_size))
 
 
 def expected_memory(

@@ -17,7 +17,7 @@ from isl.labeling.exact import exact_geometry
 from isl.labeling.model import InputContract, LabelStatistics, Model, ModelConfig
 from isl.labeling.network import build_network
 from isl.labeling.options import check_options
-from isl.labeling.plan import plan_field, smaller
+from isl.labeling.plan import plan_field, smaller, width_of
 from isl.labeling.predict import outcome, predict, predict_into
 from isl.labeling.source import TransmittedField, field_of, field_of_picture, held, measure
 from isl.labeling.stored import StoredPrediction, thinned_plane, thinning
@@ -327,6 +327,22 @@ def test_a_budget_bounds_batches_windows_and_what_is_held():
         assert not plan.hold
     small = plan_field(model.config, huge(size=(500, 500)), options, budget=2**29)
     assert small.hold
+
+
+@pytest.mark.parametrize("architecture", [TowersConfig(base_depth=4), UNetConfig(levels=3, width=4)])
+@pytest.mark.parametrize("size", [(1, 1), (8, 5), (8, 17), (25, 390), (400, 1001)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_plans_width_gives_the_same_tiles_again(architecture, size, turned):
+    config = ModelConfig(
+        name="plan", architecture=architecture, labels=LABELS, input=InputContract(planes=2)
+    )
+    field = huge(size=size)
+    first = check_options(config, symmetries=turned)
+    plan = plan_field(config, field, first)
+    tile = width_of(config, first, plan)
+    again = plan_field(config, field, check_options(config, symmetries=turned, tile=tile))
+    assert again.tiles.tile_size == plan.tiles.tile_size
+    assert len(again.tiles) == len(plan.tiles)
 
 
 def test_too_small_a_budget_is_refused():

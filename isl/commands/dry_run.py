@@ -137,7 +137,9 @@ def _stored_bytes(field: Field, pixels: int, call: Call) -> int:
         with opened_picture(field.path, call.axes, call.channel, call.pixel_size) as (measured, _):
             _, channels, planes, _, _ = measured.shape
             channels += labels * len(statistics)
-            stored = pixels * planes * channels * np.promote_types(measured.dtype, types[0]).itemsize
+            stored = (
+                pixels * planes * channels * np.promote_types(measured.dtype, types[0]).itemsize
+            )
     # Each resolution has a quarter of the pixels of the one before.
     return stored if field.files.format == "ome-tiff" else -(-4 * stored // 3)
 

@@ -95,7 +95,9 @@ def _request(made: Mapping[str, Any], request: Request) -> Request:
     if into and request.into is None:
         raise InputError("the record is of channels added to a copy; name one with --into")
     if request.into is not None and not into:
-        raise InputError("the record is of images of predicted channels alone; give --out, not --into")
+        raise InputError(
+            "the record is of images of predicted channels alone; give --out, not --into"
+        )
     unknown = sorted(settings.keys() - known)
     if unknown:
         raise ValueError(f"setting '{unknown[0]}' is not known")

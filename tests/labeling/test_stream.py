@@ -329,7 +329,9 @@ def test_a_budget_bounds_batches_windows_and_what_is_held():
     assert small.hold
 
 
-@pytest.mark.parametrize("architecture", [TowersConfig(base_depth=4), UNetConfig(levels=3, width=4)])
+@pytest.mark.parametrize(
+    "architecture", [TowersConfig(base_depth=8), UNetConfig(levels=3, width=4)]
+)
 @pytest.mark.parametrize("size", [(1, 1), (8, 5), (8, 17), (25, 390), (400, 1001)])
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_plans_width_gives_the_same_tiles_again(architecture, size, turned):

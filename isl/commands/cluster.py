@@ -12,11 +12,13 @@ import logging
 import math
 import os
 import pickle
+import signal
 import sys
 import tempfile
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,22 +109,40 @@ def local_workers(count: int) -> Iterator["Client"]:
     with (
         _quiet(),
         tempfile.TemporaryDirectory(prefix="isl-workers-", ignore_cleanup_errors=True) as scratch,
+        contextlib.ExitStack() as stack,
     ):
         try:
-            cluster = distributed.LocalCluster(
-                n_workers=count,
-                threads_per_worker=1,
-                processes=True,
-                # isl keeps within a budget of its own.
-                memory_limit=0,
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-                local_directory=scratch,
-            )
+            with _deaf():
+                cluster = stack.enter_context(
+                    distributed.LocalCluster(
+                        n_workers=count,
+                        threads_per_worker=1,
+                        processes=True,
+                        # isl keeps within a budget of its own.
+                        memory_limit=0,
+                        dashboard_address=None,
+                        silence_logs=logging.CRITICAL,
+                        local_directory=scratch,
+                    )
+                )
         except (OSError, RuntimeError) as error:
             raise InputError(f"--workers {count}: cannot be started ({error})") from error
-        with cluster, distributed.Client(cluster, set_as_default=False) as client:
-            yield client
+        yield stack.enter_context(distributed.Client(cluster, set_as_default=False))
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Threads and processes begun meanwhile, and all that they begin, never hear of Ctrl-C.
+
+    It reaches all processes of a terminal; the one that began them ends them.
+    """
+    # Which is begun with the first process, and would make the thread that begins it hear again.
+    resource_tracker.ensure_running()
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
 
 
 @contextlib.contextmanager

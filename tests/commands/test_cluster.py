@@ -1,11 +1,12 @@
 """Workers: what each gets of a machine, and what is refused before anything begins."""
 
+import signal
 import sys
 
 import pytest
 
 from isl import cli
-from isl.commands.cluster import Share, share_of_machine, workers_of
+from isl.commands.cluster import Share, local_workers, share_of_machine, workers_of
 from isl.errors import InputError
 
 
@@ -50,3 +51,15 @@ def test_a_missing_package_is_named(monkeypatch):
         workers_of("tcp://127.0.0.1:1"),
     ):
         pass
+
+
+def unheard():
+    """Signals that never reach the thread in which a worker runs, nor those that it begins."""
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_workers_leave_ctrl_c_to_the_process_that_began_them():
+    with local_workers(1) as client:
+        (of_worker,) = client.run(unheard).values()
+    assert signal.SIGINT in of_worker
+    assert signal.SIGINT not in unheard()

@@ -22,7 +22,7 @@ from .checkpoint import Checkpoints, Progress
 from .experiment import EXPERIMENT_FILE, ExperimentConfig
 from .interrupt import Interrupt
 from .ledger import Ledger
-from .optimizer import build_optimizer, learning_rate_schedule
+from .optimizer import build_optimizer, learning_rates
 from .progress import ProgressDisplay
 from .state import TrainState, initial_state
 from .step import device_mesh, make_train_step, replicate, shard
@@ -147,7 +147,7 @@ class _Run:
         self.ledger = Ledger(task.describe)
         self.mesh = device_mesh()
         self.evaluations = 0
-        self.learning_rate = learning_rate_schedule(experiment.optimizer, self.training.steps)
+        self.learning_rates = learning_rates(experiment.optimizer, self.training.steps)
         self.train_step = make_train_step(
             task,
             optimizer,
@@ -208,7 +208,9 @@ class _Run:
         with self._timed(update):
             for _ in range(self.training.accumulate):
                 batch = next(batches)
-                self.state, sums = self.train_step(self.state, shard(batch, self.mesh))
+                self.state, sums = self.train_step(
+                    self.state, shard(batch, self.mesh), self.learning_rates[update - 1]
+                )
                 self.ledger.add(update, batch, sums)
         self.progress = dataclasses.replace(
             self.progress,
@@ -244,7 +246,7 @@ class _Run:
     def _write_metrics(self, update: int) -> None:
         means = self.ledger.means()
         if means:
-            rate = float(np.asarray(self.learning_rate(update - 1)))
+            rate = float(self.learning_rates[update - 1])
             loss_first = {"loss": means["loss"], **means, "learning_rate": rate}
             self.writers.scalars("training", update, loss_first)
             self.display.report(means["loss"])

@@ -2,9 +2,11 @@
 
 import fnmatch
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 import pydantic
 
@@ -85,6 +87,12 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedul
     return optax.constant_schedule(config.learning_rate)
 
 
+def learning_rates(config: OptimizerConfig, steps: int) -> np.ndarray:
+    """float32 [steps], the learning rate of every update of a run."""
+    schedule = learning_rate_schedule(config, steps)
+    return np.asarray(jax.vmap(lambda count: jnp.float32(schedule(count)))(jnp.arange(steps)))
+
+
 def build_optimizer(
     config: OptimizerConfig,
     params: Tree,
@@ -94,6 +102,9 @@ def build_optimizer(
     freeze: Sequence[str] = (),
 ) -> optax.GradientTransformation:
     """The optimizer for `params`.
+
+    Its `update` takes the learning rate as a keyword, and without one looks it up in the schedule.
+    Given, one compiled program serves every learning rate and length of run.
 
     Args:
         config: What was asked for.
@@ -115,7 +126,7 @@ def build_optimizer(
         chain += [optax.scale_by_rss(initial_accumulator_value=0.1, eps=config.epsilon)]
     else:
         chain += [optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.epsilon), *decay]
-    optimizer = optax.chain(*chain, optax.scale_by_learning_rate(schedule))
+    optimizer = optax.chain(*chain, _scale_by_learning_rate(schedule))
     if freeze:
         frozen = frozen_mask(params, freeze)
         trained = jax.tree.map(lambda is_frozen: not is_frozen, frozen)
@@ -123,8 +134,29 @@ def build_optimizer(
             optax.masked(optimizer, trained), optax.masked(optax.set_to_zero(), frozen)
         )
     if accumulate > 1:
-        optimizer = optax.MultiSteps(optimizer, accumulate).gradient_transformation()
+        # Its own `gradient_transformation` would not hand the learning rate on.
+        parts: Any = optax.MultiSteps(optimizer, accumulate)
+        optimizer = optax.GradientTransformationExtraArgs(parts.init, parts.update)
     return optimizer
+
+
+def _scale_by_learning_rate(schedule: optax.Schedule) -> optax.GradientTransformationExtraArgs:
+    by_schedule = optax.scale_by_learning_rate(schedule)
+
+    def update(
+        updates: Tree,
+        state: Any,
+        params: Tree | None = None,
+        *,
+        learning_rate: jax.Array | None = None,
+        **_: Any,
+    ) -> tuple[Tree, Any]:
+        scaled, counted = by_schedule.update(updates, state, params)
+        if learning_rate is not None:
+            scaled = jax.tree.map(lambda array: -learning_rate * array, updates)
+        return scaled, counted
+
+    return optax.GradientTransformationExtraArgs(by_schedule.init, update)
 
 
 def frozen_mask(params: Tree, freeze: Sequence[str]) -> Tree:

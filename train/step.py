@@ -11,7 +11,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from .state import TrainState
 from .task import Batch, Sums, Task, Tree
 
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Sums]]
+TrainStep = Callable[..., tuple[TrainState, Sums]]
 
 
 def device_mesh() -> Mesh:
@@ -57,7 +57,9 @@ def make_train_step(
     ema_decay: float = 0.0,
     accumulate: int = 1,
 ) -> TrainStep:
-    """The jitted step `(state, batch) -> (state, diagnostics)`; it donates the state.
+    """The jitted step `(state, batch, learning_rate) -> (state, diagnostics)`.
+
+    It donates the state. Without a learning rate the optimizer's schedule has one.
 
     The loss is written for the whole batch, and the batch is cut over the devices: sums over pixels
     and batch statistics are therefore those of the whole batch, on any number of devices.
@@ -69,14 +71,19 @@ def make_train_step(
         ema_decay: Decay of the running average of parameters, 0 for none.
         accumulate: Calls that make one update.
     """
+    optimizer = optax.with_extra_args_support(optimizer)
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
+    def train_step(
+        state: TrainState, batch: Batch, learning_rate: jax.Array | None = None
+    ) -> tuple[TrainState, Sums]:
         key = jax.random.fold_in(state.key, state.step)
         gradient_of = jax.value_and_grad(task.loss, has_aux=True)
         (loss, (model_state, sums)), gradients = gradient_of(
             state.params, state.model_state, batch, key
         )
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        updates, opt_state = optimizer.update(
+            gradients, state.opt_state, state.params, learning_rate=learning_rate
+        )
         params = optax.apply_updates(state.params, updates)
         new_state = TrainState(
             step=state.step + 1,

@@ -11,6 +11,7 @@ from isl_train.optimizer import (
     build_optimizer,
     frozen_mask,
     learning_rate_schedule,
+    learning_rates,
 )
 
 PARAMS = {"body": {"kernel": jnp.ones(3), "bias": jnp.ones(2)}, "head": {"kernel": jnp.ones(4)}}
@@ -131,3 +132,31 @@ def test_gradients_are_accumulated_into_one_update() -> None:
     expected, _ = whole.update(mean, whole.init(PARAMS), PARAMS)
     assert all(not jnp.any(update) for update in jax.tree.leaves(nothing))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), updates, expected)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_given_learning_rate_goes_before_the_schedule(accumulate: int) -> None:
+    config = _config(kind="adamw", learning_rate=0.5, weight_decay=0.1, clip_norm=1.0)
+    optimizer = optax.with_extra_args_support(
+        build_optimizer(config, PARAMS, steps=4, accumulate=accumulate, freeze=["head"])
+    )
+    gradients = jax.tree.map(jnp.ones_like, PARAMS)
+    by_schedule = given = optimizer.init(PARAMS)
+    for _ in range(2 * accumulate):
+        expected, by_schedule = optimizer.update(gradients, by_schedule, PARAMS)
+        found, given = optimizer.update(gradients, given, PARAMS, learning_rate=jnp.float32(0.25))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, 2 * b, rtol=1e-6), expected, found)
+    # What a checkpoint holds does not depend on where the rate came from.
+    jax.tree.map(np.testing.assert_array_equal, by_schedule, given)
+
+
+def test_rates_of_a_run_are_those_of_its_schedule() -> None:
+    for settings in (
+        {"schedule": "constant"},
+        {"schedule": "step", "boundaries": [2, 4], "factors": [0.1, 0.5]},
+        {"schedule": "warmup_cosine", "warmup": 2, "final_factor": 0.1},
+    ):
+        config = _config(learning_rate=0.3, **settings)
+        schedule = learning_rate_schedule(config, 6)
+        expected = [float(schedule(count)) for count in range(6)]
+        assert learning_rates(config, 6) == pytest.approx(expected, rel=1e-6)

@@ -1,6 +1,7 @@
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from line_task import Line, line_experiment
@@ -72,3 +73,21 @@ def test_the_step_donates_its_state() -> None:
     with batches(task.examples(0), batch_size=BATCH) as stream:
         step(state, shard(next(stream), mesh))
     assert state.params["body"]["slopes"].is_deleted()
+
+
+def test_one_program_serves_all_schedules() -> None:
+    """Compiling takes minutes for some networks; a search and a study of budgets make many runs."""
+    task = Line()
+    params, model_state = task.initial(jax.random.key(0))
+    with batches(task.examples(0), batch_size=BATCH) as stream:
+        batch = next(stream)
+    programs = set()
+    for rate, steps in ((0.1, 10), (0.2, 25)):
+        config = line_experiment().optimizer.model_copy(
+            update={"learning_rate": rate, "schedule": "warmup_cosine", "warmup": steps // 5}
+        )
+        optimizer = build_optimizer(config, params, steps=steps)
+        state = initial_state(params, model_state, optimizer, jax.random.key(1), average=False)
+        step = make_train_step(task, optimizer, device_mesh())
+        programs.add(step.lower(state, batch, jnp.float32(rate)).as_text())
+    assert len(programs) == 1

@@ -55,7 +55,14 @@ def test_every_file_is_one_of_these() -> None:
 
 def test_there_are_experiments_for_every_machine() -> None:
     names = {path.stem for path in FILES}
-    assert names >= {"towers_paper", "towers_gpu", "unet_gpu", "neurons_cpu", "neurons_quick", "phantom"}
+    assert names >= {
+        "towers_paper",
+        "towers_gpu",
+        "unet_gpu",
+        "neurons_cpu",
+        "neurons_quick",
+        "phantom",
+    }
     assert names >= {"ezrin_aif", "ezrin_stack_phantom", "polarity", "polarity_arms"}
 
 

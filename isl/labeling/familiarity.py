@@ -41,7 +41,7 @@ _TOLERATED = {
     "sparsity": 0.3,
     "sharpness": 0.05,
     "likeness": 0.1,
-    "autoencoding": 0.03,
+    "autoencoding": 0.15,
 }
 # Crops of one field resemble each other: of their variance, this much does not average out.
 _SHARED = 0.05

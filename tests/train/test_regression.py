@@ -43,8 +43,10 @@ def test_it_begins_with_each_labels_mean_and_the_loss_is_the_variance_around_it(
     first, second = (field.targets[..., i] for i, field in enumerate(task.ground.training))
     masks = [field.measured[..., i] for i, field in enumerate(task.ground.training)]
     means = [first[masks[0]].mean(), second[masks[1]].mean()]
-    np.testing.assert_allclose(params["numbers"]["bias"], means, rtol=1e-5)
-    params["numbers"]["kernel"] = np.zeros_like(params["numbers"]["kernel"])
+    deviations = [first[masks[0]].std(), second[masks[1]].std()]
+    np.testing.assert_allclose(params["offset"], means, rtol=1e-5)
+    np.testing.assert_allclose(params["scale"], deviations, rtol=1e-5)
+    assert not np.any(params["numbers"]["kernel"])
     batch = batch_of(task)
     loss, (_, sums) = jax.jit(task.loss)(params, model_state, batch, jax.random.key(1))
     wanted = []

@@ -1,4 +1,4 @@
-"""How well a network's autoencoding heads tell the planes of its input from what it saw of them.
+"""How well a network's autoencoding heads say what the planes of its input are.
 
 A network that learned to say what it sees says it less well of images unlike any it learned from.
 The loss is the ranked probability score, which knows that bins are neighbours: images of 8 bits

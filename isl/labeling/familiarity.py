@@ -6,8 +6,7 @@ there are several planes, which of them are sharp and how like their neighbours 
 mean is compared with the crops of the training ground, in units of how far the mean of so many
 crops may lie off; its score is the root of the mean square of the three largest deviations. The
 limit is a little above what parts of the training ground score when the rest is asked about them.
-Where a model has autoencoding heads, how well they tell the planes apart from what they saw of them
-is one more statistic.
+Where a model has autoencoding heads, how well they say what the planes are is one more statistic.
 """
 
 import dataclasses

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydantic
 
 from isl.config import Config
@@ -20,8 +21,10 @@ from .labeling_config import LabelingConfig
 from .loop import fit
 from .task import Evaluation, Task
 
-PACE_UPDATES = 6
-"""Updates that a pace is taken from, the first one, which compiles, not counted."""
+PACE_UPDATES = 12
+"""Updates made to find a pace."""
+# The first ones are not counted: they compile, and share the processor with the first batches.
+_UNCOUNTED = 4
 # Of a run that is too short for the warm-up asked for.
 _WARMUP_SHARE = 0.1
 
@@ -31,7 +34,7 @@ class BudgetConfig(Config):
 
     Attributes:
         updates: Updates of the optimizer.
-        pixels: Pixels of all crops' outputs: what the network is asked to predict in training.
+        pixels: Pixels that the loss is taken over.
         seconds: Time spent on updates, at the pace measured before.
     """
 
@@ -50,9 +53,10 @@ class BudgetConfig(Config):
 
 
 def pixels_per_update(experiment: LabelingConfig) -> int:
-    """Output pixels of a batch of crops."""
+    """Pixels of a batch of crops that the loss is taken over."""
     training = experiment.training
-    return training.batch_size * experiment.network.geometry.output_size(training.crop) ** 2
+    output = experiment.training_geometry.output_size(training.crop) ** 2
+    return training.batch_size * min(output, experiment.loss.pixels_per_crop or output)
 
 
 def updates_for(budget: BudgetConfig, experiment: LabelingConfig, pace: float | None) -> int:
@@ -98,7 +102,7 @@ def seconds_per_update(task: Task, experiment: LabelingConfig) -> float:
     training: Mapping[str, Any] = {
         **experiment.training.model_dump(),
         "steps": PACE_UPDATES,
-        "evaluate_every": 0,
+        "evaluate_every": _UNCOUNTED,
         "checkpoint_every": 0,
     }
     short = experiment.model_copy(
@@ -106,8 +110,10 @@ def seconds_per_update(task: Task, experiment: LabelingConfig) -> float:
     )
     with tempfile.TemporaryDirectory() as folder:
         updates_alone: Any = _Unjudged(task)
-        progress = fit(updates_alone, short, Path(folder), freeze=experiment.start.freeze)
-    return progress.seconds / (PACE_UPDATES - 1)
+        fit(updates_alone, short, Path(folder), freeze=experiment.start.freeze)
+        clock = np.genfromtxt(Path(folder) / "clock.csv", delimiter=",", names=True)
+    seconds = dict(zip(clock["update"], clock["seconds"], strict=True))
+    return float(seconds[PACE_UPDATES] - seconds[_UNCOUNTED]) / (PACE_UPDATES - _UNCOUNTED)
 
 
 class _Unjudged:

@@ -13,7 +13,7 @@ from flax import nnx
 
 from isl.dataset import load_manifest
 from isl.errors import InputError, unknown
-from isl.labeling import bins, losses
+from isl.labeling import bins, layers, losses
 from isl.labeling.model import ModelConfig, read_model_config
 from isl.labeling.network import LabelingNetwork, abstract_network, build_network
 from isl.model_folder import model_directory
@@ -68,7 +68,6 @@ class LabelingTask:
         """
         self.config = config
         self.folder = folder
-        geometry = config.network.geometry
         check_crop(config)
         manifest = load_manifest(folder / config.dataset).without(config.leave_out)
         self.ground: Ground = load_ground(
@@ -77,7 +76,9 @@ class LabelingTask:
         for label in config.loss.label_weights:
             if label not in self.ground.labels:
                 raise unknown("label in loss.label_weights", label, self.ground.labels)
-        self._cropper = Cropper(self.ground.training, geometry, config.training.crop)
+        self._cropper = Cropper(
+            self.ground.training, config.training_geometry, config.training.crop
+        )
         self._weights = np.array(
             [config.loss.label_weights.get(label, 1.0) for label in self.ground.labels], np.float32
         )
@@ -136,10 +137,9 @@ class LabelingTask:
         self, params: Tree, model_state: Tree, batch: Batch, key: jax.Array
     ) -> tuple[jax.Array, tuple[Tree, Sums]]:
         """Weighted losses of labels and planes (specification, section 6)."""
-        network = self._functional.put_together(params, model_state, training=True)
+        network = self._in_training(params, model_state)
         transmitted = jnp.asarray(batch["transmitted"])
-        margin = network.geometry.margin
-        planes = transmitted[:, margin:-margin, margin:-margin, :]
+        planes = layers.crop(transmitted, network.geometry.margin)
         visible = jnp.broadcast_to(jnp.asarray(batch["visible"])[..., None], planes.shape)
         pixels = self._pixel_subset(key, planes.shape)
         embedding = pixels(network.embed(transmitted))
@@ -230,6 +230,10 @@ class LabelingTask:
     def _compute(self, batch_norm_decay: float) -> Compute:
         return Compute(precision=self.config.training.precision, batch_norm_decay=batch_norm_decay)
 
+    def _in_training(self, params: Tree, model_state: Tree) -> LabelingNetwork:
+        network = self._functional.put_together(params, model_state, training=True)
+        return network.padded() if self.config.training.padded else network
+
     def _label_loss(
         self,
         network: LabelingNetwork,
@@ -252,9 +256,16 @@ class LabelingTask:
         self, logits: jax.Array, targets: jax.Array, measured: jax.Array
     ) -> tuple[losses.Sums, losses.Sums]:
         """The weighted sum of the loss terms, and the cross-entropy alone; sums and counts [L]."""
+        total, (plain, counts) = losses.by_parts(self._objective, logits, targets, measured)
+        return (total, counts), (plain, counts)
+
+    def _objective(
+        self, logits: jax.Array, targets: jax.Array, measured: jax.Array
+    ) -> tuple[jax.Array, losses.Sums]:
+        """Sums of the weighted terms, and those of the cross-entropy alone with counts; all [L]."""
         config = self.config.loss
         plain = losses.cross_entropy(logits, targets, measured)
-        total, counts = jnp.zeros_like(plain[0]), plain[1]
+        total = jnp.zeros_like(plain[0])
         if config.cross_entropy:
             softened = plain
             if config.softening:
@@ -268,7 +279,7 @@ class LabelingTask:
         if config.squared_error:
             error = losses.squared_error(logits, targets, measured)
             total = total + config.squared_error * error[0]
-        return (total, counts), plain
+        return total, plain
 
     def _pixel_subset(
         self, key: jax.Array, shape: tuple[int, ...]
@@ -324,7 +335,7 @@ class LabelingTask:
     @functools.partial(jax.jit, static_argnums=0)
     def _batch_statistics(self, params: Tree, model_state: Tree, transmitted: jax.Array) -> Tree:
         """The batch statistics of one batch alone: a running mean without memory."""
-        network = self._functional.put_together(params, model_state, training=True)
+        network = self._in_training(params, model_state)
         for _, module in nnx.iter_modules(network):
             if isinstance(module, nnx.BatchNorm):
                 module.momentum = 0.0
@@ -358,7 +369,7 @@ def check_crop(config: LabelingConfig) -> None:
     Raises:
         InputError: Names the widths that do.
     """
-    geometry, crop = config.network.geometry, config.training.crop
+    geometry, crop = config.training_geometry, config.training.crop
     if not geometry.is_valid(crop):
         above = geometry.input_size(max(1, crop - 2 * geometry.margin))
         below = max(above - geometry.step, geometry.smallest)

@@ -6,6 +6,7 @@ from typing import Literal
 import pydantic
 
 from isl.config import Config
+from isl.labeling.geometry import Geometry, padded_geometry
 from isl.labeling.network import ArchitectureConfig
 
 from .augment import AugmentConfig
@@ -17,11 +18,14 @@ class LabelingTraining(TrainingConfig):
 
     Attributes:
         crop: Input width of a crop, in pixels; it must fit the network's geometry.
+        padded: Whether crops are padded inside the network while it learns, so that none of their
+            pixels is margin; not for towers. What is trained predicts without padding.
         batch_norm_decay: Memory of the running batch statistics for one step; the published code
             has 0.999, short runs need less.
     """
 
     crop: int = pydantic.Field(ge=1)
+    padded: bool = False
     batch_norm_decay: float = pydantic.Field(default=0.99, ge=0, lt=1)
 
 
@@ -119,3 +123,15 @@ class LabelingConfig(ExperimentConfig):
     augment: AugmentConfig = AugmentConfig()
     validation: ValidationConfig = ValidationConfig()
     start: StartConfig = StartConfig()
+
+    @property
+    def training_geometry(self) -> Geometry:
+        """Which crops pass through the network while it learns, and what comes out of them."""
+        geometry = self.network.geometry
+        return padded_geometry(geometry) if self.training.padded else geometry
+
+    @pydantic.model_validator(mode="after")
+    def _padding_is_possible(self) -> "LabelingConfig":
+        if self.training.padded and self.network.kind == "towers":
+            raise ValueError("training.padded: towers cannot be padded; leave it out")
+        return self

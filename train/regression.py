@@ -162,7 +162,7 @@ class RegressionTask(LabelingTask):
         self, params: Tree, model_state: Tree, batch: Batch, key: jax.Array
     ) -> tuple[jax.Array, tuple[Tree, Sums]]:
         """Mean squared error, weighted over labels."""
-        network = self._functional.put_together(params, model_state, training=True)
+        network: Any = self._in_training(params, model_state)
         embedding = network.embed(jnp.asarray(batch["transmitted"]))
         pixels = self._pixel_subset(key, embedding.shape)
         sums, counts = _squares(

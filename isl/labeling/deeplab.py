@@ -90,6 +90,8 @@ class DeepLab(nnx.Module):
 
     Attributes:
         depth: Depth of the embedding.
+        padded: Whether what lies beyond the border is made up and nothing cut off; see
+            `isl.labeling.network.LabelingNetwork.padded`.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class DeepLab(nnx.Module):
         """A DeepLab for `planes` input planes."""
         self.config = config
         self.depth = config.decoder
+        self.padded = False
         self.backbone = ResNet(config.backbone, planes, compute)
         coarse, context = self.backbone.depth, config.context
         fine = config.width * config.backbone.expansion
@@ -118,16 +121,28 @@ class DeepLab(nnx.Module):
         """float32 [B, Y, X, Z] in [0, 1] to [B, y, x, depth]."""
         config = self.config
         fine, coarse = self._features(transmitted)
+        if self.padded:
+            return self._decoded_whole(fine, coarse)
         around = _enlarge(self._context(coarse), config.output_stride // _FINE)
         # On the fine grid: the output, one place more for the last enlargement, and two on each
         # side for the decoder's convolutions.
         sizes = [(n - 2 * config.geometry.margin) // _FINE + 5 for n in transmitted.shape[1:3]]
         first = config.geometry.margin // _FINE - 2
         around = _window(around, first - max(config.rates) * config.output_stride // _FINE, sizes)
-        x = jnp.concatenate([around, self.fine(_window(fine, first, sizes))], axis=-1)
+        return self._decoded(around, _window(fine, first, sizes))
+
+    def _decoded(self, around: jax.Array, fine: jax.Array) -> jax.Array:
+        """The decoder on two windows of the fine grid, and the last enlargement."""
+        x = jnp.concatenate([around, self.fine(fine)], axis=-1)
         for conv in self.decoder:
             x = conv(x)
         return _enlarge(x, _FINE)
+
+    def _decoded_whole(self, fine: jax.Array, coarse: jax.Array) -> jax.Array:
+        """The same for all that came in; an enlargement needs one place more than it gives."""
+        context = layers.repeat_border(self._context(coarse), 0, 1)
+        around = _enlarge(context, self.config.output_stride // _FINE)
+        return self._decoded(*(layers.repeat_border(x, 0, 1) for x in (around, fine)))
 
     def _features(self, transmitted: jax.Array) -> tuple[jax.Array, jax.Array]:
         """What the residual network's first stage and its last one give."""
@@ -144,14 +159,16 @@ class DeepLab(nnx.Module):
         return fine, x
 
     def _context(self, coarse: jax.Array) -> jax.Array:
-        """Coarse features with what lies around them; the widest look takes its rate off each side.
+        """Coarse features with what lies around them; the widest look takes its rate off each side,
+        unless its convolutions are padded.
 
         [B, Y, X, D] to [B, y, x, context].
         """
         widest = max(self.config.rates)
-        seen = [self.direct(layers.crop(coarse, widest))]
+        border = 0 if self.padded else widest
+        seen = [self.direct(layers.crop(coarse, border))]
         for conv, rate in zip(self.atrous, self.config.rates, strict=True):
-            seen.append(conv(layers.crop(coarse, widest - rate)))
+            seen.append(conv(layers.crop(coarse, max(0, border - rate))))
         return self.projection(jnp.concatenate(seen, axis=-1))
 
 
@@ -186,6 +203,8 @@ def _atrous(x: jax.Array, conv: layers.ValidConv, rate: int) -> jax.Array:
 
     XLA's own convolution with holes is a plain loop on a CPU.
     """
+    if conv.padded:
+        x = layers.repeat_border(x, rate, rate)
     height, width = (n - 2 * rate for n in x.shape[1:3])
     copies = [
         x[:, row : row + height, column : column + width]

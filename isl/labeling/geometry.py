@@ -55,6 +55,11 @@ class Geometry:
         return self.smallest + -(-lacking // self.step) * self.step
 
 
+def padded_geometry(geometry: Geometry) -> Geometry:
+    """Sizes of a valid network whose convolutions are padded: nothing is lost."""
+    return Geometry(margin=0, step=geometry.step, smallest=geometry.step)
+
+
 def joint_geometry(geometries: Sequence[Geometry], *, turned: bool = False) -> Geometry:
     """Sizes of patches for several networks at once, or for one that sees the image turned.
 

@@ -28,4 +28,5 @@ class Head(nnx.Module):
     def __call__(self, embedding: jax.Array) -> jax.Array:
         """[..., depth] to float32 logits [..., 256]."""
         activated = layers.activated(self.norm(embedding), _ACTIVATIONS)
-        return self.linear(activated).astype(jnp.float32)
+        as_matrix = activated.reshape(-1, activated.shape[-1])
+        return self.linear(as_matrix).astype(jnp.float32).reshape(*embedding.shape[:-1], BINS)

@@ -34,7 +34,12 @@ def batch_norm(depth: int, compute: Compute, rngs: nnx.Rngs) -> nnx.BatchNorm:
 
 
 class ValidConv(nnx.Module):
-    """A convolution without padding: [B, Y, X, depth_in] to [B, y, x, depth_out]."""
+    """A convolution without padding: [B, Y, X, depth_in] to [B, y, x, depth_out].
+
+    Attributes:
+        padded: Whether pixels at the border are repeated beyond it, so that Y x X come out; see
+            `isl.labeling.network.LabelingNetwork.padded`.
+    """
 
     def __init__(
         self,
@@ -56,13 +61,17 @@ class ValidConv(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(depth_out)) if use_bias else None
         self.stride = stride
         self.blocked = blocked
+        self.padded = False
         self.dtype = compute.dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """See the class."""
         x, kernel = x.astype(self.dtype), self.kernel[...].astype(self.dtype)
+        if self.padded:
+            x = repeat_border(x, kernel.shape[0] // 2, kernel.shape[0] // 2)
         if kernel.shape[0] == 1:
-            result = x @ kernel[0, 0]
+            # As one matrix: on a CPU the gradient of anything else costs five times as much.
+            result = (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], -1)
         elif self.blocked:
             result = blocked_convolution(x, kernel)
         else:
@@ -129,6 +138,12 @@ def activated(x: jax.Array, activations: Sequence[Activation]) -> jax.Array:
 def crop(x: jax.Array, border: int) -> jax.Array:
     """Takes `border` pixels off every side of [B, Y, X, C]."""
     return x[:, border : x.shape[1] - border, border : x.shape[2] - border, :]
+
+
+def repeat_border(x: jax.Array, before: int, after: int) -> jax.Array:
+    """Repeats the outermost pixels of [B, Y, X, C] so many times beyond both borders of Y and X."""
+    beyond = (before, after)
+    return jnp.pad(x, ((0, 0), beyond, beyond, (0, 0)), mode="edge")
 
 
 def max_pool(x: jax.Array, kernel: int, stride: int) -> jax.Array:

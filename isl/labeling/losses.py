@@ -5,6 +5,10 @@ and how many there were. Sums and counts add up over devices, batches and fields
 once, by `ratio`; a label that was measured nowhere gives 0 with gradients that are exactly 0.
 """
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +16,11 @@ import numpy as np
 from isl.labeling import bins
 
 Sums = tuple[jax.Array, jax.Array]
+Objective = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, Any]]
+"""Logits, intensities and where they were measured to sums [L] to minimize, and any others [L]."""
+
+# So many logits (256 KiB) at a time, with all that is made of them, stay in a processor's cache.
+_PART_NUMBERS = 2**16
 
 
 def cross_entropy(
@@ -53,6 +62,80 @@ def squared_error(logits: jax.Array, intensity: jax.Array, measured: jax.Array) 
     p = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
     error = bins.mean(p) - _where_measured(intensity, measured)
     return _per_label(jnp.square(error), measured)
+
+
+def by_parts(
+    objective: Objective, logits: jax.Array, intensity: jax.Array, measured: jax.Array
+) -> tuple[jax.Array, Any]:
+    """`objective` of all pixels, a few at a time where a CPU computes; a GPU gets all at once.
+
+    What lies between logits and losses is many times larger than the logits. Taken part by part,
+    each with its gradient, it never leaves the cache, which is three times as fast.
+
+    Args:
+        objective: Its first sums alone have a gradient; those of a label depend on no other label's
+            logits.
+        logits: float32 [..., L, 256].
+        intensity: float32 [..., L].
+        measured: bool [..., L].
+    """
+    if jax.default_backend() != "cpu":
+        return objective(logits, intensity, measured)
+    return _by_parts(objective, logits, intensity, measured)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _by_parts(
+    objective: Objective, logits: jax.Array, intensity: jax.Array, measured: jax.Array
+) -> tuple[jax.Array, Any]:
+    sums = jax.lax.map(lambda part: objective(*part), _parts(logits, intensity, measured))
+    return jax.tree.map(lambda array: jnp.sum(array, axis=0), sums)
+
+
+def _by_parts_forward(
+    objective: Objective, logits: jax.Array, intensity: jax.Array, measured: jax.Array
+) -> tuple[tuple[jax.Array, Any], jax.Array]:
+    def with_gradient(part: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, Any], jax.Array]:
+        logits, intensity, measured = part
+        sums, pull, others = jax.vjp(
+            lambda logits: objective(logits, intensity, measured), logits, has_aux=True
+        )
+        return (sums, others), pull(jnp.ones_like(sums))[0]
+
+    sums, gradients = jax.lax.map(with_gradient, _parts(logits, intensity, measured))
+    gradient = gradients.reshape(-1, *logits.shape[-2:])[: intensity[..., 0].size]
+    total = jax.tree.map(lambda array: jnp.sum(array, axis=0), sums)
+    return total, gradient.reshape(logits.shape)
+
+
+def _by_parts_backward(
+    _: Objective, gradient: jax.Array, cotangents: tuple[jax.Array, Any]
+) -> tuple[jax.Array, None, None]:
+    of_label = cotangents[0].reshape((1,) * (gradient.ndim - 2) + (-1, 1))
+    return gradient * of_label, None, None
+
+
+_by_parts.defvjp(_by_parts_forward, _by_parts_backward)
+
+
+def _parts(
+    logits: jax.Array, intensity: jax.Array, measured: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Pixels in equal parts, the last one filled up with pixels that nobody measured."""
+    labels = logits.shape[-2]
+    pixels = intensity[..., 0].size
+    size = max(1, min(pixels, _PART_NUMBERS // (labels * bins.BINS)))
+    lacking = -pixels % size
+
+    def split(array: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        filled = jnp.pad(array.reshape(pixels, *shape), ((0, lacking),) + ((0, 0),) * len(shape))
+        return filled.reshape(-1, size, *shape)
+
+    return (
+        split(logits, (labels, bins.BINS)),
+        split(intensity, (labels,)),
+        split(measured, (labels,)),
+    )
 
 
 def ratio(sums: jax.Array, counts: jax.Array) -> jax.Array:

@@ -10,8 +10,9 @@ from flax import nnx
 
 from isl.labeling.deeplab import DeepLab, DeepLabConfig
 from isl.labeling.exact import embed_exactly, exact_geometry
-from isl.labeling.geometry import Geometry
+from isl.labeling.geometry import Geometry, padded_geometry
 from isl.labeling.heads import Head
+from isl.labeling.layers import ValidConv
 from isl.labeling.towers import Towers, TowersConfig
 from isl.labeling.unet import UNet, UNetConfig
 from isl.networks import NO_RANDOMNESS, Compute, draw_weights
@@ -64,6 +65,25 @@ class LabelingNetwork(nnx.Module):
         """The same weights, giving what separate smallest patches do (`isl.labeling.exact`)."""
         network = nnx.merge(*nnx.split(self))
         network.geometry, network.exact = exact_geometry(self.geometry), True
+        return network
+
+    def padded(self) -> "LabelingNetwork":
+        """The same weights with padded convolutions: as many pixels come out as go in.
+
+        For training. Margins of valid convolutions are most of a small crop and teach nothing;
+        pixels that miss their context at a crop's border do little harm. Only the border differs:
+        further inside than the margin, both give the same.
+
+        Raises:
+            ValueError: Towers, whose sizes are those of valid convolutions.
+        """
+        if isinstance(self.body, Towers):
+            raise ValueError("towers cannot be padded")
+        network = nnx.merge(*nnx.split(self))
+        for _, module in nnx.iter_modules(network):
+            if isinstance(module, ValidConv | DeepLab):
+                module.padded = True
+        network.geometry = padded_geometry(self.geometry)
         return network
 
     def label_logits(self, embedding: jax.Array, labels: Sequence[str] | None = None) -> jax.Array:

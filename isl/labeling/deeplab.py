@@ -159,10 +159,9 @@ class DeepLab(nnx.Module):
         return fine, x
 
     def _context(self, coarse: jax.Array) -> jax.Array:
-        """Coarse features with what lies around them; the widest look takes its rate off each side,
-        unless its convolutions are padded.
+        """Coarse features with what lies around them: [B, Y, X, D] to [B, y, x, context].
 
-        [B, Y, X, D] to [B, y, x, context].
+        The widest look takes its rate off each side, unless its convolution is padded.
         """
         widest = max(self.config.rates)
         border = 0 if self.padded else widest

@@ -107,3 +107,31 @@ def test_labels_are_weighted_among_those_present() -> None:
     sums, counts = jnp.array([2.0, 9.0, 8.0]), jnp.array([2.0, 0.0, 4.0])
     mean = losses.weighted_mean((sums, counts), jnp.array([1.0, 5.0, 3.0]))
     assert mean == pytest.approx((1 * 1.0 + 3 * 2.0) / 4)
+
+
+@pytest.mark.parametrize("part", [1, 3, 10, 1000])
+def test_parts_add_up_to_the_whole_and_so_do_their_gradients(
+    part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten pixels of three labels; parts of three leave one over."""
+    monkeypatch.setattr(losses, "_PART_NUMBERS", part * 3 * 256)
+    logits, intensity, measured = _example()
+    weights = jnp.asarray([1.0, -2.0, 0.5])
+
+    def objective(*arrays: jax.Array) -> tuple[jax.Array, losses.Sums]:
+        plain = losses.cross_entropy(*arrays)
+        return plain[0] + 20 * losses.ranked_probability_score(*arrays)[0], plain
+
+    def weighted(logits: jax.Array, take) -> tuple[jax.Array, losses.Sums]:
+        sums, others = take(logits, intensity, measured)
+        return jnp.sum(weights * sums), (sums, *others)
+
+    def by_parts(*arrays: jax.Array) -> tuple[jax.Array, losses.Sums]:
+        return losses.by_parts(objective, *arrays)
+
+    (_, expected), gradient = jax.value_and_grad(weighted, has_aux=True)(logits, objective)
+    for found in (weighted(logits, by_parts)[1], jax.jit(by_parts)(logits, intensity, measured)):
+        np.testing.assert_allclose(jax.tree.leaves(found), expected, rtol=1e-5)
+    (_, found), of_parts = jax.value_and_grad(weighted, has_aux=True)(logits, by_parts)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(of_parts, gradient, atol=1e-6)

@@ -30,8 +30,15 @@ def experiment(**tables) -> LabelingConfig:
 
 
 def test_pixels_are_those_of_the_outputs() -> None:
-    """Crops of 32 pixels lose 8 on each side."""
+    """Crops of 32 pixels lose 8 on each side, and none if they are padded."""
     assert pixels_per_update(experiment()) == 2 * 16 * 16
+    padded = {"steps": 3, "batch_size": 2, "crop": 32, "padded": True}
+    assert pixels_per_update(experiment(training=padded)) == 2 * 32 * 32
+
+
+def test_only_pixels_that_the_loss_is_taken_over_count() -> None:
+    assert pixels_per_update(experiment(loss={"pixels_per_crop": 100})) == 2 * 100
+    assert pixels_per_update(experiment(loss={"pixels_per_crop": 1000})) == 2 * 16 * 16
 
 
 @pytest.mark.parametrize(

@@ -56,11 +56,13 @@ def disjoint(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_two_simulated_fields_are_overfitted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("training", [{"crop": 40}, {"crop": 24, "padded": True}])
+def test_two_simulated_fields_are_overfitted(tmp_path: Path, training: dict) -> None:
+    """Valid crops of 40 pixels, and padded ones that are as wide as their outputs."""
     write_dataset(tmp_path, {"a": ["DAPI"], "b": ["DAPI"]}, validation_region=(0, 20, 0, 20))
     config = _config(
         network={**TINY, "width": 8},
-        training={"steps": 80, "batch_size": 4, "crop": 40, "evaluate_every": 0},
+        training={"steps": 80, "batch_size": 4, "evaluate_every": 0, **training},
         optimizer={"learning_rate": 0.01},
         loss={"autoencoding": 0.0, "softening": 2.0, "squared_error": 10.0},
     )
@@ -263,6 +265,7 @@ def test_a_card_holds_no_figure_that_was_not_measured(disjoint: Path) -> None:
     [
         ({"training": {"crop": 33}}, r"crop 33 does not fit .* 18 \+ m \* 2; the nearest are 32"),
         ({"training": {"crop": 4}}, "nearest are 18 and 18"),
+        ({"training": {"crop": 33, "padded": True}}, r"2 \+ m \* 2; the nearest are 32 and 34"),
         ({"labels": ["DAPY"]}, "unknown label 'DAPY'; did you mean 'DAPI'"),
         ({"loss": {"label_weights": {"X": 1}}}, "loss.label_weights"),
     ],
@@ -279,6 +282,7 @@ def test_what_does_not_fit_is_refused(disjoint: Path, tables: dict, message: str
         ({"loss": {"cross_entropy": 0}}, "every term has weight 0"),
         ({"loss": {"labels": 0, "autoencoding": 0}}, "both 0"),
         ({"network": {"kind": "vnet"}}, "network"),
+        ({"network": {"kind": "towers"}, "training": {"padded": True}}, "towers cannot be padded"),
     ],
 )
 def test_configurations_that_make_no_sense_are_refused(tables: dict, message: str) -> None:

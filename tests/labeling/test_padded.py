@@ -1,0 +1,60 @@
+"""Networks whose convolutions are padded: for training, with the weights of the valid ones."""
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from isl.labeling.deeplab import DeepLabConfig
+from isl.labeling.geometry import Geometry
+from isl.labeling.network import Architecture, abstract_network, build_network
+from isl.labeling.towers import TowersConfig
+from isl.labeling.unet import UNetConfig
+
+DEEPLAB = DeepLabConfig(depth=10, width=4, output_stride=8, rates=(1, 2, 4), context=8, decoder=8)
+
+
+def _of_this_place(network, image: np.ndarray, first: int, size: int) -> np.ndarray:
+    window = image[:, first : first + size, first : first + size]
+    return np.asarray(network.embed(window))
+
+
+@pytest.mark.parametrize(
+    ("config", "first"),
+    # The first window of the valid network whose coarse grid is that of the whole image.
+    [(UNetConfig(levels=3, width=4), 2), (UNetConfig(levels=3, width=4, stem=2), 4), (DEEPLAB, 0)],
+)
+def test_inside_the_margin_padded_and_valid_networks_agree(
+    config: Architecture, first: int
+) -> None:
+    network = build_network(config, planes=2, labels=("A",), rngs=nnx.Rngs(0))
+    network.eval()
+    margin, step = config.geometry.margin, config.geometry.step
+    side = -(-(2 * margin) // step) * step + 6 * step
+    image = np.random.default_rng(0).random((1, side, side, 2), np.float32)
+    padded = network.padded()
+    assert padded.geometry == Geometry(margin=0, step=step, smallest=step)
+    whole = np.asarray(padded.embed(image))
+    assert whole.shape[1:3] == (side, side)
+    valid = _of_this_place(network, image, first, config.geometry.input_size(3 * step))
+    here = slice(first + margin, first + margin + valid.shape[1])
+    np.testing.assert_allclose(valid, whole[:, here, here], atol=1e-5)
+    assert network.geometry == config.geometry, "the network itself stays valid"
+
+
+@pytest.mark.parametrize("config", [UNetConfig(levels=2, width=4), DEEPLAB])
+def test_every_pixel_of_a_padded_crop_counts(config: Architecture) -> None:
+    """The border is learned from: its pixels have gradients like others."""
+    network = build_network(config, planes=1, labels=("A",), rngs=nnx.Rngs(0))
+    network.eval()
+    padded = network.padded()
+    side = 4 * config.geometry.step
+    image = np.random.default_rng(0).random((1, side, side, 1), np.float32)
+    gradient = jax.grad(lambda x: padded.embed(x)[:, 0, 0].sum())(image)
+    assert np.abs(gradient[0, 0, 0]).max() > 0
+
+
+def test_towers_cannot_be_padded() -> None:
+    network = abstract_network(TowersConfig(base_depth=5), planes=1, labels=("A",))
+    with pytest.raises(ValueError, match="cannot be padded"):
+        network.padded()

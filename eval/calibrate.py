@@ -141,7 +141,7 @@ def draw_samples(
     planes = field.transmitted.planes
     if len(planes) != model.config.input.planes:
         raise InputError(
-            f"field '{field.name}' has {len(planes)} planes; model '{model.name}' expects "
+            f"field '{field.name}': planes: {len(planes)}; model '{model.name}' expects "
             f"{model.config.input.planes} (choose some with 'planes' in the dataset)"
         )
     transmitted, _ = normalize(planes, model.config.input.normalization, source=field.name)

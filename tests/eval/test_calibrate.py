@@ -232,7 +232,7 @@ def test_other_planes_and_labels_are_refused(tmp_path, folder, dataset):
     manifest = load_manifest(dataset)
     stated = manifest.fields[0].model_copy(update={"planes": (0,)})
     one = Manifest(fields=(stated,))
-    with pytest.raises(InputError, match="field 'a' has 1 planes; model 'small' expects 2"):
+    with pytest.raises(InputError, match="field 'a': planes: 1; model 'small' expects 2"):
         calibrate(load_model(folder), one)
     other = Manifest(fields=(manifest.fields[0].model_copy(update={"labels": {}}),))
     with pytest.raises(InputError, match="none of NUCLEI, DIRT is measured"):

@@ -120,3 +120,24 @@ def test_the_bundled_model_knows_its_field_and_not_its_negative(neurons: Ground)
     assert familiarity is not None
     assert not asked(familiarity, neurons.planes).unlike
     assert asked(familiarity, 1 - neurons.planes).unlike
+
+
+def test_an_embryo_it_never_saw_is_familiar_and_neurons_are_not(neurons: Ground) -> None:
+    """No setting of familiarity was chosen by looking at embryos."""
+    frames: dict[str, list[np.ndarray]] = {}
+    for stated in load_manifest(MANIFESTS / "ai4embryo.toml").fields[::4]:
+        planes, _ = normalize(load_field(stated).transmitted.planes)
+        frames.setdefault(stated.group, []).append(planes)
+    held_out = frames.pop("E115")
+    everywhere = np.ones(held_out[0].shape[1:], bool)
+    familiarity = learn_familiarity(
+        [
+            LearnedField(group=embryo, transmitted=planes, usable=everywhere)
+            for embryo, of_embryo in frames.items()
+            for planes in of_embryo
+        ]
+    )
+    assert familiarity is not None
+    assert not any(asked(familiarity, planes).unlike for planes in held_out)
+    assert all(asked(familiarity, DAMAGED["defocus"](planes)).unlike for planes in held_out)
+    assert asked(familiarity, neurons.planes[neurons.in_focus]).unlike

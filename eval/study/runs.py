@@ -23,6 +23,7 @@ from isl.dataset import load_manifest
 from isl.imaging.files import written_whole
 from isl.labeling.model import read_model_config
 from isl.model_folder import WEIGHTS_FILE, model_directory
+from isl.timelapse import Split
 from isl_train.budget import (  # pyright: ignore[reportMissingImports]
     of_length,
     pixels_per_update,
@@ -90,7 +91,7 @@ class RunResult:
     Attributes:
         run: Which.
         updates: Of the optimizer; None: there is none.
-        pixels: Training pixels: outputs of all crops, or those that trees were fitted to.
+        pixels: Training pixels: those that the loss was taken over, or trees were fitted to.
         seconds: Spent on fitting.
         parameters: Numbers that were fitted; None where that says nothing.
         curve: Validation figures while it trained: `update`, `pixels`, `seconds`, and each figure.
@@ -159,7 +160,7 @@ class Workbench:
         self.folder = self._file.parent
         self._say = say
         self._console = console
-        self._grounds: dict[tuple[str, Any], Ground] = {}
+        self._grounds: dict[tuple[Any, ...], Ground] = {}
         for name in config.variant:
             check_crop(self.experiment(name, config.seeds[0]))
 
@@ -171,14 +172,17 @@ class Workbench:
 
     def ground(self, variant: str) -> Ground:
         """The validation ground that a variant is judged on, with the planes it sees."""
+        return self._surveyed(variant, "validation")
+
+    def _surveyed(self, variant: str, split: Split) -> Ground:
         experiment = self.experiment(variant, self.config.seeds[0])
-        key = (str(experiment.dataset), (experiment.planes, experiment.labels))
+        key = (split, str(experiment.dataset), experiment.planes, experiment.labels)
         if key not in self._grounds:
             manifest = load_manifest(self.folder / experiment.dataset)
             manifest = with_planes(manifest.without(experiment.leave_out), experiment.planes)
             labels = experiment.labels or manifest.labels()
             self._grounds[key] = survey_ground(
-                manifest, split="validation", labels=labels, predicted=labels
+                manifest, split=split, labels=labels, predicted=labels
             )
         return self._grounds[key]
 
@@ -300,7 +304,8 @@ class Workbench:
         settings: dict[str, Any] = {
             "experiment": experiment.model_dump(mode="json", exclude={"description", "name"}),
             "variant": variant.model_dump(mode="json", exclude={"changes", "at", "line"}),
-            "judged": {field.name: field.fingerprint for field in self.ground(run.variant).fields},
+            "learned_from": _fingerprints(self._surveyed(run.variant, "train")),
+            "judged": _fingerprints(self.ground(run.variant)),
             "image": self.config.image,
         }
         if isinstance(variant, NetworkVariant | RegressorVariant):
@@ -347,6 +352,10 @@ def _table(path: Path) -> list[dict[str, float]]:
             {name: float(value) for name, value in row.items() if value}
             for row in csv.DictReader(file)
         ]
+
+
+def _fingerprints(ground: Ground) -> dict[str, str]:
+    return {field.name: field.fingerprint for field in ground.fields}
 
 
 def _facts_of(rows: BlockRows) -> dict[str, Any]:

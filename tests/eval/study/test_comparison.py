@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import tifffile
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "train"))
 from simulated_fields import write_dataset
@@ -181,6 +182,18 @@ def test_a_start_that_was_made_anew_is_another_study(folder: Path, fits: list[st
     assert fits == ["unet.work.3"]
     with pytest.raises(InputError, match=r"other settings \(started_from is"):
         compare_variants(folder / "study.toml", overrides, folder / "out")
+
+
+def test_fields_to_learn_from_that_changed_are_another_study(folder: Path, fits: list[str]) -> None:
+    (folder / "manifest.toml").unlink()
+    write_dataset(folder, {"a": ["DAPI"], "b": ["DAPI"]}, splits={"a": "train", "b": "validation"})
+    overrides = ["variant={ unet = {} }", "seeds=[3]"]
+    compare_variants(folder / "study.toml", overrides, folder / "out")
+    label = tifffile.imread(folder / "a-DAPI.tif")
+    tifffile.imwrite(folder / "a-DAPI.tif", label[::-1])
+    with pytest.raises(InputError, match=r"other settings \(learned_from is"):
+        compare_variants(folder / "study.toml", overrides, folder / "out")
+    assert fits == ["unet.work.3"]
 
 
 def test_a_crop_that_does_not_fit_is_refused_before_anything_is_written(folder: Path) -> None:

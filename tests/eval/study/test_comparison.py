@@ -191,7 +191,7 @@ def test_fields_to_learn_from_that_changed_are_another_study(folder: Path, fits:
     compare_variants(folder / "study.toml", overrides, folder / "out")
     label = tifffile.imread(folder / "a-DAPI.tif")
     tifffile.imwrite(folder / "a-DAPI.tif", label[::-1])
-    with pytest.raises(InputError, match=r"other settings \(learned_from is"):
+    with pytest.raises(InputError, match=r"other settings \(learned_from\.a is"):
         compare_variants(folder / "study.toml", overrides, folder / "out")
     assert fits == ["unet.work.3"]
 

@@ -44,9 +44,10 @@ class Cropper:
     """Draws crops from fields; picklable, so that worker processes can have it.
 
     A window is one output area of the network. All windows of all fields that touch measured ground
-    are equally likely, so that large fields give more crops than small ones. One that hangs over
-    the bounding box of measured ground is then moved inside: nothing is computed for pixels that do
-    not count, and pixels near the box's edge are drawn no less often than those in the middle.
+    are drawn alike, so that large fields give more crops than small ones. One that hangs over the
+    bounding box of measured ground is then moved inside, so that pixels near the box's edge are
+    drawn no less often than those in the middle. Of what was drawn, a window is the likelier taken
+    the more of it was measured: little is computed for pixels that do not count.
     """
 
     def __init__(self, fields: Sequence[TrainingField], geometry: Geometry, width: int) -> None:
@@ -67,6 +68,11 @@ class Cropper:
         if not sum(windows):
             raise ValueError("no field has measured ground")
         self._chances = np.array(windows) / sum(windows)
+        self._most = max(
+            _most(counts, box, self._size)
+            for counts, box in zip(self._counts, self._boxes, strict=True)
+            if box is not None
+        )
 
     def _windows(self, box: Box) -> float:
         """How many windows touch a box."""
@@ -84,11 +90,14 @@ class Cropper:
             box = self._boxes[index]
             assert box is not None
             origin = [int(rng.integers(low - self._size + 1, high)) for low, high in box]
-            if _count(self._counts[index], origin, self._size):
-                inside = [
-                    int(np.clip(start, min(low, high - self._size), max(low, high - self._size)))
-                    for start, (low, high) in zip(origin, box, strict=True)
-                ]
+            if not _count(self._counts[index], origin, self._size):
+                continue
+            inside = [
+                int(np.clip(start, min(low, high - self._size), max(low, high - self._size)))
+                for start, (low, high) in zip(origin, box, strict=True)
+            ]
+            measured = _count(self._counts[index], inside, self._size)
+            if rng.random() * self._most < measured:
                 return self._cut(index, inside)
         raise RuntimeError("measured ground is too sparse to be found by drawing windows")
 
@@ -132,3 +141,12 @@ def _count(table: np.ndarray, origin: Sequence[int], size: int) -> int:
         for start, length in zip(origin, table.shape, strict=True)
     )
     return int(table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left])
+
+
+def _most(table: np.ndarray, box: Box, size: int) -> int:
+    """The most True pixels that a window inside the box holds."""
+    starts = [np.arange(low, max(low, high - size) + 1) for low, high in box]
+    ends = [np.minimum(start + size, high) for start, (_, high) in zip(starts, box, strict=True)]
+    (top, left), (bottom, right) = np.ix_(*starts), np.ix_(*ends)
+    counts = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+    return int(counts.max())

@@ -64,6 +64,16 @@ def test_no_measured_pixel_is_drawn_less_often_than_in_the_middle() -> None:
     np.testing.assert_allclose(counts[8:16, 8:16], middle, rtol=0.2)
 
 
+def test_windows_are_taken_by_what_was_measured_of_them() -> None:
+    """Half of the box is blank: it is computed for less often than it was drawn."""
+    measured = np.ones((40, 40), bool)
+    measured[20:, 20:] = measured[:20, :20] = False
+    cropper = Cropper([_field("a", measured)], GEOMETRY, WIDTH)
+    rng = np.random.default_rng(2)
+    share = np.mean([cropper.draw(rng)["measured"].mean() for _ in range(500)])
+    assert share > 0.7
+
+
 def test_fields_are_drawn_by_their_ground() -> None:
     large, small = np.ones((40, 40), bool), np.zeros((40, 40), bool)
     small[:10, :20] = True

@@ -136,8 +136,8 @@ class RegressionTask(LabelingTask):
     def initial(self, key: jax.Array) -> tuple[Tree, Tree]:
         """Fresh weights, and each label's mean as the first answer.
 
-        Labels are standardized, and the last layer starts at 0, or the first hundreds of updates
-        would go into finding their mean and scale.
+        Labels are standardized, or the first hundreds of updates would go into finding their mean
+        and scale.
 
         Raises:
             InputError: There is a model to start from; a plain yardstick has none.
@@ -155,7 +155,6 @@ class RegressionTask(LabelingTask):
                 network.offset[...] = network.offset[...].at[index].set(statistics[label].mean)
                 deviation = max(statistics[label].standard_deviation, _LEAST_DEVIATION)
                 network.scale[...] = network.scale[...].at[index].set(deviation)
-        network.numbers.kernel[...] = jnp.zeros_like(network.numbers.kernel[...])
         return self._functional.take_apart(network)
 
     def loss(

@@ -16,6 +16,8 @@ from jax import lax
 
 # Patch matrices of about this many numbers (1 MiB) stay in the second-level cache.
 _PATCH_NUMBERS = 250_000
+# Larger images are faster in blocks of rows.
+_IMAGE_NUMBERS = 1_000_000
 
 
 @jax.custom_vjp
@@ -67,6 +69,43 @@ def _native_filter_gradient(x: jax.Array, gradient: jax.Array, kernel: jax.Array
 
 
 def _blocked(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    size, _, depth_in, depth = kernel.shape
+    an_image = x.shape[1] * x.shape[2] * size * max(depth_in, depth)
+    if an_image > _IMAGE_NUMBERS:
+        return _by_rows(x, kernel)
+    return _by_images(x, kernel, images=max(1, min(x.shape[0], _PATCH_NUMBERS // an_image)))
+
+
+def _by_images(x: jax.Array, kernel: jax.Array, images: int) -> jax.Array:
+    """A few small images at a time: a third of the copying that patches need.
+
+    The columns under the kernel are laid side by side and multiplied with the kernel's rows, which
+    stand side by side too. Each row of the kernel thus gives an image; shifted, they are added up.
+    """
+    size, _, depth_in, depth = kernel.shape
+    count, height, width = x.shape[0], x.shape[1] - size + 1, x.shape[2] - size + 1
+    matrix = kernel.transpose(1, 2, 0, 3).reshape(size * depth_in, size * depth)
+
+    def block(index: jax.Array, result: jax.Array) -> jax.Array:
+        # The last block starts earlier than its turn, so that it holds as many as the others.
+        first = jnp.minimum(index * images, count - images)
+        read = lax.dynamic_slice_in_dim(x, first, images)
+        beside = jnp.concatenate([read[:, :, at : at + width] for at in range(size)], axis=-1)
+        product = (beside.reshape(-1, size * depth_in) @ matrix).reshape(
+            images, height + size - 1, width, size * depth
+        )
+        rows = (
+            product[:, row : row + height, :, row * depth : (row + 1) * depth]
+            for row in range(size)
+        )
+        return lax.dynamic_update_slice_in_dim(result, sum(rows), first, axis=0)
+
+    empty = jnp.zeros((count, height, width, depth), x.dtype)
+    return lax.fori_loop(0, -(-count // images), block, empty)
+
+
+def _by_rows(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A few rows of all images at a time, by the patches under the kernel."""
     size, _, depth_in, depth = kernel.shape
     batch, height, width = x.shape[0], x.shape[1] - size + 1, x.shape[2] - size + 1
     rows = _rows_per_block(batch, height, width, size, depth_in)

@@ -4,8 +4,9 @@ An accelerator's own library knows best. XLA's convolutions for CPUs do not: on 
 pixels and few channels they reach 20 to 45 GFLOP/s where the processor's matrix product reaches
 200, and their filter gradients are no better. So on a CPU a convolution is a loop over blocks of a
 few rows: the patches under the kernel are laid out as one matrix that still fits into the cache,
-and multiplied. `benchmarks/convolution.py` measures both. Compiling such a loop takes longer than
-compiling one convolution, so it is for networks of few, large ones.
+and multiplied; in training, small images are taken whole. `benchmarks/convolution.py` measures it.
+Compiling such a loop takes longer than compiling one convolution, so it is for networks of few,
+large ones.
 """
 
 import functools
@@ -31,11 +32,11 @@ def blocked_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Returns:
         float [B, Y - K + 1, X - K + 1, D].
     """
-    return lax.platform_dependent(x, kernel, cpu=_blocked, default=native_convolution)
+    return lax.platform_dependent(x, kernel, cpu=_by_rows, default=native_convolution)
 
 
 def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return blocked_convolution(x, kernel), (x, kernel)
+    return _in_training(x, kernel), (x, kernel)
 
 
 def _backward(
@@ -48,7 +49,7 @@ def _backward(
     filter_gradient = functools.partial(_blocked_filter_gradient, size=kernel.shape[0])
     native_filter_gradient = functools.partial(_native_filter_gradient, kernel=kernel)
     return (
-        blocked_convolution(padded, turned),
+        _in_training(padded, turned),
         lax.platform_dependent(x, gradient, cpu=filter_gradient, default=native_filter_gradient),
     )
 
@@ -68,12 +69,17 @@ def _native_filter_gradient(x: jax.Array, gradient: jax.Array, kernel: jax.Array
     return result
 
 
-def _blocked(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def _in_training(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """As `blocked_convolution`; small images, as crops are, in the faster of two ways.
+
+    Prediction has one way for images of all sizes, so that tiles of any size agree to the bit.
+    """
     size, _, depth_in, depth = kernel.shape
     an_image = x.shape[1] * x.shape[2] * size * max(depth_in, depth)
-    if an_image > _IMAGE_NUMBERS:
-        return _by_rows(x, kernel)
-    return _by_images(x, kernel, images=max(1, min(x.shape[0], _PATCH_NUMBERS // an_image)))
+    images = max(1, min(x.shape[0], _PATCH_NUMBERS // an_image))
+    by_images = functools.partial(_by_images, images=images)
+    fastest = _by_rows if an_image > _IMAGE_NUMBERS else by_images
+    return lax.platform_dependent(x, kernel, cpu=fastest, default=native_convolution)
 
 
 def _by_images(x: jax.Array, kernel: jax.Array, images: int) -> jax.Array:

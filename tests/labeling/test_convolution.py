@@ -21,14 +21,16 @@ def test_values_are_those_of_a_slow_loop() -> None:
     np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("size", "patch_numbers"), [(3, 100), (3, 2000), (2, 10**6), (4, 500)])
+@pytest.mark.parametrize("image_numbers", [0, 10**6])
+@pytest.mark.parametrize(("size", "patch_numbers"), [(3, 100), (3, 8000), (2, 10**6), (4, 500)])
 def test_values_and_gradients_are_those_of_xla(
-    size: int, patch_numbers: int, monkeypatch: pytest.MonkeyPatch
+    size: int, patch_numbers: int, image_numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one row a block, in blocks that do not divide the height, and in a single block."""
+    """By rows and by images; singly, in blocks that do not divide them, and all in one block."""
     monkeypatch.setattr(convolution, "_PATCH_NUMBERS", patch_numbers)
+    monkeypatch.setattr(convolution, "_IMAGE_NUMBERS", image_numbers)
     key = jax.random.split(jax.random.key(size), 2)
-    x = jax.random.normal(key[0], (2, 17, 11, 5))
+    x = jax.random.normal(key[0], (3, 17, 11, 5))
     kernel = jax.random.normal(key[1], (size, size, 5, 6))
 
     def blocked(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -38,6 +40,7 @@ def test_values_and_gradients_are_those_of_xla(
         return jnp.sum(jnp.sin(native_convolution(x, kernel)))
 
     given = jax.value_and_grad(blocked, argnums=(0, 1))(x, kernel)
+    np.testing.assert_allclose(blocked(x, kernel), given[0], rtol=1e-4)
     expected = jax.value_and_grad(native, argnums=(0, 1))(x, kernel)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), given, expected

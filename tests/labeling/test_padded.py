@@ -1,12 +1,14 @@
 """Networks whose convolutions are padded: for training, with the weights of the valid ones."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
 from isl.labeling.deeplab import DeepLabConfig
 from isl.labeling.geometry import Geometry
+from isl.labeling.layers import repeat_border
 from isl.labeling.network import Architecture, abstract_network, build_network
 from isl.labeling.towers import TowersConfig
 from isl.labeling.unet import UNetConfig
@@ -58,3 +60,18 @@ def test_towers_cannot_be_padded() -> None:
     network = abstract_network(TowersConfig(base_depth=5), planes=1, labels=("A",))
     with pytest.raises(ValueError, match="cannot be padded"):
         network.padded()
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (0, 1), (2, 3), (0, 0)])
+def test_borders_are_repeated_with_the_gradients_of_jax(before: int, after: int) -> None:
+    def padded(x: jax.Array) -> jax.Array:
+        beyond = (before, after)
+        return jnp.pad(x, ((0, 0), beyond, beyond, (0, 0)), mode="edge")
+
+    random = np.random.default_rng(0)
+    x = random.random((2, 4, 5, 3), np.float32)
+    expected, pull_expected = jax.vjp(padded, x)
+    given, pull = jax.vjp(lambda x: repeat_border(x, before, after), x)
+    np.testing.assert_array_equal(given, expected)
+    gradient = random.random(expected.shape, np.float32)
+    np.testing.assert_allclose(pull(gradient)[0], pull_expected(gradient)[0], rtol=1e-5)

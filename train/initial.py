@@ -5,7 +5,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from isl.errors import InputError
 from isl.labeling.bins import BINS
@@ -18,12 +17,15 @@ from .labeling_fields import Ground
 
 _UNSEEN = 0.1
 """Pixels added to every bin, so that an intensity that never occurred stays possible."""
+_KERNEL_SHARE = 0.3
+"""Of a fresh head's kernel is kept: with all of it logits differ so much that the histogram is
+forgotten, and with none of it the body has nothing to learn from."""
 
 
 def with_histogram_biases(network: LabelingNetwork, ground: Ground) -> None:
     """Starts each head's bias at the logarithm of how often its intensities occur.
 
-    The network then begins with the best answer that does not look at the image, and need not spend
+    The network then begins near the best answer that does not look at the image, and need not spend
     its first steps on learning it (specification, section 6).
 
     Args:
@@ -32,15 +34,16 @@ def with_histogram_biases(network: LabelingNetwork, ground: Ground) -> None:
     """
     for index, label in enumerate(ground.labels):
         values = [f.targets[..., index][f.measured[..., index]] for f in ground.training]
-        _bias(network.label_heads[label])[...] = log_histogram(values)
+        _begin_at(network.label_heads[label], log_histogram(values))
     for plane, head in enumerate(network.plane_heads):
         values = [f.transmitted[..., plane][f.visible] for f in ground.training]
-        _bias(head)[...] = log_histogram(values)
+        _begin_at(head, log_histogram(values))
 
 
-def _bias(head: Head) -> nnx.Param:
+def _begin_at(head: Head, logits: jax.Array) -> None:
     assert head.linear.bias is not None
-    return head.linear.bias
+    head.linear.bias[...] = logits
+    head.linear.kernel[...] = _KERNEL_SHARE * head.linear.kernel[...]
 
 
 def log_histogram(values: list[np.ndarray]) -> jax.Array:

@@ -18,12 +18,12 @@ from .labeling_fields import Ground
 _UNSEEN = 0.1
 """Pixels added to every bin, so that an intensity that never occurred stays possible."""
 _KERNEL_SHARE = 0.3
-"""Of a fresh head's kernel is kept: with all of it logits differ so much that the histogram is
-forgotten, and with none of it the body has nothing to learn from."""
+"""Of a fresh head's kernel is kept: with all of it the first logits hide the histogram, and with
+none of it the body learns nothing from the first update."""
 
 
 def with_histogram_biases(network: LabelingNetwork, ground: Ground) -> None:
-    """Starts each head's bias at the logarithm of how often its intensities occur.
+    """Starts each head's bias at the logarithm of its intensities' frequencies, its kernel small.
 
     The network then begins near the best answer that does not look at the image, and need not spend
     its first steps on learning it (specification, section 6).

@@ -42,7 +42,7 @@ class LossConfig(Config):
         softening: Deviation, in bins, of a Gaussian that takes the place of the single true bin in
             the cross-entropy; 0: the published loss.
         initial_bias: "histogram" starts head biases at the logarithm of what each label's
-            intensities are on the training ground, "zero" at 0.
+            intensities are on the training ground, with small kernels; "zero" starts biases at 0.
         pixels_per_crop: Heads are evaluated at this many output pixels of a crop, drawn anew each
             step; 0: at all of them.
     """

@@ -134,10 +134,10 @@ class RegressionTask(LabelingTask):
         return f"regressor of {super().identity()}"
 
     def initial(self, key: jax.Array) -> tuple[Tree, Tree]:
-        """Fresh weights, and each label's mean as the first answer.
+        """Fresh weights, whose answers lie around each label's mean.
 
         Labels are standardized, or the first hundreds of updates would go into finding their mean
-        and scale.
+        and scale. The last layer is drawn like others: from one of 0 the body learns less.
 
         Raises:
             InputError: There is a model to start from; a plain yardstick has none.

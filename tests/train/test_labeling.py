@@ -130,6 +130,9 @@ def test_heads_start_at_the_histogram(disjoint: Path) -> None:
     values = task.ground.training[0].targets[..., 0]
     bias = np.asarray(params["label_heads"]["DAPI"]["linear"]["bias"])
     np.testing.assert_allclose(bias, log_histogram([values.ravel()]))
+    kernel = np.asarray(params["label_heads"]["DAPI"]["linear"]["kernel"])
+    he_normal = np.sqrt(2 / kernel.shape[0])
+    assert kernel.std() == pytest.approx(0.3 * he_normal, rel=0.1)
     counts = np.bincount(np.round(values.ravel() * 255).astype(int), minlength=BINS)
     np.testing.assert_allclose(np.exp(bias), (counts + 0.1) / (counts + 0.1).sum(), rtol=1e-5)
 

@@ -47,7 +47,7 @@ def test_it_begins_with_each_labels_mean_and_the_loss_is_the_variance_around_it(
     deviations = [first[masks[0]].std(), second[masks[1]].std()]
     np.testing.assert_allclose(params["offset"], means, rtol=1e-5)
     np.testing.assert_allclose(params["scale"], deviations, rtol=1e-5)
-    assert np.any(params["numbers"]["kernel"]), "zeros would leave the body nothing to learn from"
+    assert np.any(params["numbers"]["kernel"]), "the body learns through it from the first update"
     params["numbers"]["kernel"] = jnp.zeros_like(params["numbers"]["kernel"])
     batch = batch_of(task)
     loss, (_, sums) = jax.jit(task.loss)(params, model_state, batch, jax.random.key(1))

@@ -17,6 +17,8 @@ from jax import lax
 
 # Patch matrices of about this many numbers (1 MiB) stay in the second-level cache.
 _PATCH_NUMBERS = 250_000
+# Forward, several threads share a block, and larger ones are up to half as fast again.
+_FORWARD_NUMBERS = 1_000_000
 # Larger images are faster in blocks of rows.
 _IMAGE_NUMBERS = 1_000_000
 
@@ -114,7 +116,7 @@ def _by_rows(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """A few rows of all images at a time, by the patches under the kernel."""
     size, _, depth_in, depth = kernel.shape
     batch, height, width = x.shape[0], x.shape[1] - size + 1, x.shape[2] - size + 1
-    rows = _rows_per_block(batch, height, width, size, depth_in)
+    rows = _rows_per_block(_FORWARD_NUMBERS, height, batch * width * size**2 * depth_in)
     matrix = kernel.reshape(-1, depth)
 
     def block(index: jax.Array, result: jax.Array) -> jax.Array:
@@ -130,7 +132,7 @@ def _by_rows(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def _blocked_filter_gradient(x: jax.Array, gradient: jax.Array, size: int) -> jax.Array:
     batch, height, width, depth = gradient.shape
     depth_in = x.shape[-1]
-    rows = _rows_per_block(batch, height, width, size, depth_in)
+    rows = _rows_per_block(_PATCH_NUMBERS, height, batch * width * size**2 * depth_in)
 
     def part(top: jax.Array | int, rows: int) -> jax.Array:
         of_block = lax.dynamic_slice_in_dim(gradient, top, rows, axis=1).reshape(-1, depth)
@@ -148,8 +150,8 @@ def _blocked_filter_gradient(x: jax.Array, gradient: jax.Array, size: int) -> ja
     return total.T.reshape(size, size, depth_in, depth)
 
 
-def _rows_per_block(batch: int, height: int, width: int, size: int, depth_in: int) -> int:
-    return max(1, min(height, _PATCH_NUMBERS // (batch * width * size * size * depth_in)))
+def _rows_per_block(numbers: int, height: int, a_row: int) -> int:
+    return max(1, min(height, numbers // a_row))
 
 
 def _patches(x: jax.Array, top: jax.Array | int, rows: int, size: int) -> jax.Array:

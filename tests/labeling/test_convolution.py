@@ -28,6 +28,7 @@ def test_values_and_gradients_are_those_of_xla(
 ) -> None:
     """By rows and by images; singly, in blocks that do not divide them, and all in one block."""
     monkeypatch.setattr(convolution, "_PATCH_NUMBERS", patch_numbers)
+    monkeypatch.setattr(convolution, "_FORWARD_NUMBERS", patch_numbers)
     monkeypatch.setattr(convolution, "_IMAGE_NUMBERS", image_numbers)
     key = jax.random.split(jax.random.key(size), 2)
     x = jax.random.normal(key[0], (3, 17, 11, 5))

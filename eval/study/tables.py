@@ -30,7 +30,7 @@ class Standing:
 
     Attributes:
         variant: Its name.
-        budget: Its name.
+        budget: Its name. What has a budget of its own stands beside every other, once for each.
         label: The label; "" for the mean over labels.
         seeds: How many runs there are.
         mean: Each figure of `FIGURES`, the mean over runs; None: undefined in one of them.
@@ -81,32 +81,28 @@ class Findings:
         return tuple(self.config.budget) or (OWN,)
 
     def of(self, variant: str, budget: str, label: str = "") -> Standing | None:
-        """A standing; what has a budget of its own stands beside every budget."""
+        """A standing."""
         for each in self.standings:
-            same = each.budget in (budget, OWN)
-            if same and (each.variant, each.label) == (variant, label):
+            if (each.variant, each.budget, each.label) == (variant, budget, label):
                 return each
         return None
 
     def runs(self, variant: str, budget: str) -> tuple[RunResult, ...]:
         """The runs behind a standing."""
-        return tuple(
-            each
-            for each in self.results
-            if each.run.variant == variant and each.run.budget in (budget, OWN)
-        )
+        return tuple(each for each in _beside(self.results, budget) if each.run.variant == variant)
 
 
 def standings_of(config: StudyConfig, results: Sequence[RunResult]) -> tuple[Standing, ...]:
     """Every variant and budget, on every label and over all of them."""
     labels = list(dict.fromkeys(label for each in results for label in each.rows))
+    budgets = tuple(config.budget) or (OWN,)
     found = []
     for label in labels:
-        for budget in dict.fromkeys(each.run.budget for each in results):
+        for budget in budgets:
             found += _of_label(config, results, label, budget)
-    for variant, budget in dict.fromkeys((e.run.variant, e.run.budget) for e in results):
+    for variant, budget in dict.fromkeys((each.variant, each.budget) for each in found):
         single = [e for e in found if (e.variant, e.budget) == (variant, budget)]
-        runs = [e for e in results if (e.run.variant, e.run.budget) == (variant, budget)]
+        runs = [e for e in _beside(results, budget) if e.run.variant == variant]
         over_labels = [
             _averaged([_figures(run)[standing.label] for standing in single]) for run in runs
         ]
@@ -217,22 +213,13 @@ def study_record(findings: Findings, versions: Mapping[str, str]) -> dict[str, A
 def _of_label(
     config: StudyConfig, results: Sequence[RunResult], label: str, budget: str
 ) -> list[Standing]:
-    """Every variant of one budget; those judged on the same ground share their replicates."""
-    own = [each for each in results if each.run.budget == budget and label in each.rows]
-    reference = config.reference
-    shared = [
-        each
-        for each in results
-        if each.run.variant == reference
-        and each.run.budget in (budget, _first(config))
-        and label in each.rows
-    ]
+    """Every variant beside one budget; those judged on the same ground share their replicates."""
+    beside = [each for each in _beside(results, budget) if label in each.rows]
+    reference = [each for each in beside if each.run.variant == config.reference]
     found = []
-    for variant in dict.fromkeys(each.run.variant for each in own):
-        runs = [each for each in own if each.run.variant == variant]
-        others = [e for e in shared if e.run.budget == budget] or shared
-        if variant == reference:
-            others = []
+    for variant in dict.fromkeys(each.run.variant for each in beside):
+        runs = [each for each in beside if each.run.variant == variant]
+        others = [] if variant == config.reference else reference
         figures = [each.rows[label].figures for each in runs]
         intervals, differences = _drawn(config, runs, others, label)
         found.append(
@@ -251,9 +238,9 @@ def _of_label(
     return found
 
 
-def _first(config: StudyConfig) -> str:
-    """The budget whose reference stands beside what has a budget of its own."""
-    return next(iter(config.budget), OWN)
+def _beside(results: Sequence[RunResult], budget: str) -> list[RunResult]:
+    """The runs with a budget, and those that have one of their own."""
+    return [each for each in results if each.run.budget in (budget, OWN)]
 
 
 def _drawn(

@@ -289,6 +289,35 @@ def test_standings_are_means_over_seeds_and_differences_share_replicates() -> No
     assert {each.label for each in standings} == {"DAPI", ""}
 
 
+@pytest.mark.parametrize("reference", ["net", "trees"])
+def test_what_has_a_budget_of_its_own_is_compared_beside_every_budget(reference: str) -> None:
+    def run(variant: str, budget: str, noise: float) -> RunResult:
+        (made,) = results({variant: noise}, seeds=1)
+        return dataclasses.replace(made, run=Run(variant=variant, budget=budget, seed=0))
+
+    found = [run("net", "work", 0.5), run("net", "time", 0.1), run("trees", "own", 0.3)]
+    study = config(
+        variant={"net": {}, "trees": {"kind": "gradient_boosting"}},
+        budget={"work": {"pixels": 1e6}, "time": {"seconds": 10}},
+        reference=reference,
+        replicates=20,
+    )
+    findings = findings_of(study, found)
+    for budget, net in (("work", found[0]), ("time", found[1])):
+        pearson = {
+            "net": net.rows["DAPI"].figures["pearson"],
+            "trees": found[2].rows["DAPI"].figures["pearson"],
+        }
+        (other,) = pearson.keys() - {reference}
+        standing = findings.of(other, budget, "DAPI")
+        expected = pearson[other] - pearson[reference]
+        assert standing.differences["pearson"].estimate == pytest.approx(expected)
+        assert findings.of(reference, budget, "DAPI").differences == {}
+        assert findings.of("trees", budget).mean["pearson"] == pytest.approx(pearson["trees"])
+    beside = [(row["variant"], row["budget"]) for row in standing_rows(findings)]
+    assert set(beside) == {(v, b) for v in ("net", "trees") for b in ("work", "time")}
+
+
 def test_variants_judged_on_other_ground_are_not_subtracted() -> None:
     noises = {"here": 0.1, "there": 0.1}
     found = results(noises)

@@ -1,8 +1,7 @@
 """Temperatures for a model's labels, fitted on ground it did not learn from (`isl calibrate`).
 
-The temperature with the least cross-entropy answers for rare large misses, too, so it can widen
-intervals that covered what they should: one that does not bring coverage closer to what is said is
-not taken.
+What a temperature does is judged on ground that it was not fitted on, where there is any: one that
+does not bring coverage closer to what is said there is not taken.
 """
 
 import dataclasses
@@ -18,11 +17,11 @@ from isl.errors import InputError
 from isl.imaging.normalize import normalize, normalize_label
 from isl.labeling.bins import BINS
 from isl.labeling.model import Model, save_model
-from isl.labeling.temperature import fit_temperature
 from isl.labeling.tiling import plan_tiles
 from isl.timelapse import Split
 
 from .metrics.distributions import LEVELS, DistributionFigures, DistributionSummary
+from .temperature import best_temperature, coverage_error, tempered
 
 # Of every label, over all fields: some 60 MB, and far more than a temperature needs.
 _PIXELS = 60_000
@@ -58,7 +57,7 @@ class LabelCalibration:
 
     Attributes:
         label: Its name.
-        fitted: The temperature with the least cross-entropy.
+        fitted: The temperature that was found, taken or not.
         before: Figures of the model as it was.
         after: With temperatures fitted on other ground, as `crossed` says; else on itself.
         crossed: What each part of the ground was judged with temperatures of the others of: groups;
@@ -76,7 +75,7 @@ class LabelCalibration:
     @property
     def helps(self) -> bool:
         """Whether coverage is closer to what is said with it than without."""
-        return _miss(self.after) < _miss(self.before)
+        return coverage_error(self.after.reliability) < coverage_error(self.before.reliability)
 
     @property
     def temperature(self) -> float:
@@ -218,7 +217,8 @@ def write_calibrated(
 
 def coverage_table(calibrations: Sequence[LabelCalibration]) -> list[tuple[str, ...]]:
     """Rows of text: a head, then a row a label: before and after, by level."""
-    head = ("label", "temperature", "taken", *(f"{level:.0%}" for level in LEVELS), "90 % width")
+    shares = (f"{level:.0%}" for level in LEVELS)
+    head = ("label", "temperature", "taken", *shares, "90 % width", "cross-entropy")
     return [head, *(_row(each) for each in calibrations)]
 
 
@@ -232,12 +232,8 @@ def _row(each: LabelCalibration) -> tuple[str, ...]:
         "yes" if each.helps else "no",
         *(f"{before.coverage[level]:.1%} to {after.coverage[level]:.1%}" for level in LEVELS),
         f"{before.sharpness:.3f} to {after.sharpness:.3f}",
+        f"{before.cross_entropy:.4f} to {after.cross_entropy:.4f}",
     )
-
-
-def _miss(summary: DistributionSummary) -> float:
-    """Mean difference of observed and nominal coverage."""
-    return float(np.mean([abs(observed - nominal) for nominal, observed in summary.reliability]))
 
 
 def _calibrated(label: str, samples: Sequence[Sample]) -> LabelCalibration:
@@ -245,11 +241,10 @@ def _calibrated(label: str, samples: Sequence[Sample]) -> LabelCalibration:
     # Fields of one group resemble each other, so they do not judge each other's temperatures where
     # there are other groups to.
     parts = [sample.group if len(groups) > 1 else sample.field for sample in samples]
-    temperature = fit_temperature(_batches(samples))
+    judged = [tempered(sample.logits, sample.true_bins) for sample in samples]
+    temperature = best_temperature(judged)
     crossed = {
-        part: fit_temperature(
-            _batches([each for each, of in zip(samples, parts, strict=True) if of != part])
-        )
+        part: best_temperature([each for each, of in zip(judged, parts, strict=True) if of != part])
         for part in dict.fromkeys(parts)
         if len(set(parts)) > 1
     }
@@ -261,10 +256,6 @@ def _calibrated(label: str, samples: Sequence[Sample]) -> LabelCalibration:
         crossed=None if not crossed else "group" if len(groups) > 1 else "field",
         groups=groups,
     )
-
-
-def _batches(samples: Sequence[Sample]) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [(sample.logits, sample.true_bins) for sample in samples]
 
 
 def _card_section(

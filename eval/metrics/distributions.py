@@ -24,8 +24,9 @@ SHARPNESS_LEVEL = 0.9
 RANGES = 4
 """Ranges of equal width that [0, 1] is cut into."""
 
-# Ends of all the levels' intervals are multiples of 1 / 40, so counts in 40 bins tell coverage.
-_PIT = 40
+PIT_BINS = 40
+"""Ends of all the levels' intervals are multiples of 1 / 40, so counts in 40 bins tell coverage."""
+
 _SHOWN = 20
 _AT_ONCE = 1 << 14
 _FEW_BINS = 32
@@ -98,7 +99,7 @@ class DistributionFigures:
         """
         self._rng = np.random.default_rng(seed)
         cells = (RANGES, RANGES)  # of the true, and of the predicted intensity
-        self._pit = np.zeros((*cells, _PIT), np.int64)
+        self._pit = np.zeros((*cells, PIT_BINS), np.int64)
         self._cross_entropy = np.zeros(cells)
         self._score = np.zeros(cells)
         self._width = np.zeros(cells)
@@ -135,13 +136,10 @@ class DistributionFigures:
         # As isl.labeling.bins.to_bins.
         true_bin = np.rint(true * (BINS - 1)).astype(int)
         pixel = np.arange(true.size)
-        above = cumulative[pixel, true_bin]
-        below = np.where(true_bin > 0, cumulative[pixel, true_bin - 1], 0)
-        place = below + self._rng.random(true.size) * (above - below)
         mean = probabilities @ (np.arange(BINS, dtype=np.float32) / (BINS - 1))
         cells = (_index(true, RANGES), _index(mean, RANGES))
         reached = np.arange(BINS) >= true_bin[:, None]
-        np.add.at(self._pit, (*cells, _index(place, _PIT)), 1)
+        np.add.at(self._pit, (*cells, randomised_pit(cumulative, true_bin, self._rng)), 1)
         np.add.at(self._cross_entropy, cells, -log_probabilities[pixel, true_bin] / np.log(BINS))
         np.add.at(self._score, cells, np.mean(np.square(cumulative - reached), axis=1))
         np.add.at(self._width, cells, interval_width(cumulative, SHARPNESS_LEVEL))
@@ -170,7 +168,6 @@ class DistributionFigures:
         """Figures of all pixels so far."""
         pit = self._pit.sum(axis=(0, 1))
         whole = self._summary(0.0, 1.0, (slice(None), slice(None)))
-        steps = range(1, _PIT // 2)
         used = int(np.count_nonzero(self._true_bins))
         return DistributionSummary(
             pixels=whole.pixels,
@@ -178,9 +175,7 @@ class DistributionFigures:
             ranked_probability_score=whole.ranked_probability_score,
             coverage=whole.coverage,
             pit=tuple(pit.reshape(_SHOWN, -1).sum(axis=1).tolist()),
-            reliability=tuple(
-                (2 * step / _PIT, _within(pit, 2 * step / _PIT)) for step in steps if whole.pixels
-            ),
+            reliability=reliability(pit) if whole.pixels else (),
             sharpness=whole.sharpness,
             by_true_intensity=tuple(
                 self._summary(*_ends(index), (index, slice(None))) for index in range(RANGES)
@@ -195,7 +190,7 @@ class DistributionFigures:
     def _summary(
         self, low: float, high: float, cells: tuple[int | slice, int | slice]
     ) -> RangeSummary:
-        pit = self._pit[cells].reshape(-1, _PIT).sum(axis=0)
+        pit = self._pit[cells].reshape(-1, PIT_BINS).sum(axis=0)
         pixels = int(pit.sum())
 
         def mean(sums: np.ndarray) -> float | None:
@@ -211,6 +206,35 @@ class DistributionFigures:
             coverage={level: _within(pit, level) for level in LEVELS} if pixels else None,
             sharpness=mean(self._width),
         )
+
+
+def randomised_pit(
+    cumulative: np.ndarray, true_bin: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Which of `PIT_BINS` parts of the predicted probability a true value falls into.
+
+    Args:
+        cumulative: float32 [N, 256], ending in 1.
+        true_bin: int [N].
+        rng: Draws the place within the bin.
+
+    Returns:
+        int [N].
+    """
+    pixel = np.arange(true_bin.size)
+    above = cumulative[pixel, true_bin]
+    below = np.where(true_bin > 0, cumulative[pixel, true_bin - 1], 0)
+    return _index(below + rng.random(true_bin.size) * (above - below), PIT_BINS)
+
+
+def reliability(pit: np.ndarray) -> tuple[tuple[float, float], ...]:
+    """(nominal, observed) coverage of central intervals from 0.05 to 0.95.
+
+    Args:
+        pit: int [PIT_BINS], how many true values fell into each part; one at least.
+    """
+    levels = [2 * step / PIT_BINS for step in range(1, PIT_BINS // 2)]
+    return tuple((level, _within(pit, level)) for level in levels)
 
 
 def interval_width(cumulative: np.ndarray, level: float) -> np.ndarray:
@@ -245,8 +269,8 @@ def _ends(index: int) -> tuple[float, float]:
 
 
 def _within(pit: np.ndarray, level: float) -> float:
-    cut = round((1 - level) / 2 * _PIT)
-    return float(pit[cut : _PIT - cut].sum() / pit.sum())
+    cut = round((1 - level) / 2 * PIT_BINS)
+    return float(pit[cut : PIT_BINS - cut].sum() / pit.sum())
 
 
 def _notes(whole: RangeSummary, used: int) -> tuple[str, ...]:

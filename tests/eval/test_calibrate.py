@@ -127,9 +127,10 @@ def test_a_known_temperature_is_found_and_covers_what_it_says(folder, dataset):
 
 
 def sample(field: str, group: str, temperature: float) -> Sample:
-    """Random logits, and truth that follows them at a temperature."""
+    """Bells of any place and width, and truth that follows them at a temperature."""
     rng = np.random.default_rng(hash_of(field))
-    logits = rng.normal(0, 3, (800, 256)).astype(np.float32)
+    centre, width = rng.uniform(80, 170, (800, 1)), rng.uniform(4, 16, (800, 1))
+    logits = (-np.square((np.arange(256) - centre) / width) / 2).astype(np.float32)
     cumulative = np.cumsum(scipy.special.softmax(logits / temperature, axis=1), axis=1)
     bins = (cumulative < rng.random((800, 1)) * cumulative[:, -1:]).sum(axis=1)
     return Sample(field=field, group=group, logits=logits, true=(bins / 255).astype(np.float32))
@@ -140,29 +141,31 @@ def hash_of(name: str) -> int:
 
 
 def test_fields_of_one_group_do_not_judge_each_others_temperature():
-    samples = [sample("a1", "a", 1.0), sample("b", "b", 3.0), sample("a2", "a", 1.0)]
+    samples = [sample("a1", "a", 0.5), sample("b", "b", 3.0), sample("a2", "a", 0.5)]
     found = _calibrated("NUCLEI", samples)
     assert (found.crossed, found.groups) == ("group", ("a", "b"))
     # Those of group a are judged with the temperature of b alone, and the other way round.
-    crossed, within = (figures(samples, t).cross_entropy for t in ([3, 1, 3], [1, 3, 1]))
+    crossed, within = (figures(samples, t).cross_entropy for t in ([3, 0.5, 3], [0.5, 3, 0.5]))
     assert found.after.cross_entropy == pytest.approx(crossed, rel=0.01)
     assert crossed > 1.1 * within
     # By fields, a would be judged by what fits it half.
-    by_field = figures(samples, [1.5, 1, 1.5]).cross_entropy
-    assert by_field < 0.95 * crossed
+    by_field = figures(samples, [1.2, 0.5, 1.2]).cross_entropy
+    assert by_field < 0.97 * crossed
     alone = _calibrated("NUCLEI", [samples[0], samples[2]])
     assert (alone.crossed, alone.groups) == ("field", ("a",))
     assert _calibrated("NUCLEI", samples[:1]).crossed is None
 
 
 def test_a_temperature_that_does_not_help_is_not_taken(tmp_path, folder):
-    dataset = write_fields(tmp_path, folder, 1.0)
-    (found,) = calibrate(load_model(folder), load_manifest(dataset))
-    assert found.fitted == pytest.approx(1.0, rel=0.1)
-    assert found.helps == (found.temperature != 1.0)
-    if not found.helps:
-        write_calibrated(load_model(folder), [found], tmp_path / "copy", ground="made-up fields")
-        assert load_model(tmp_path / "copy").config.temperature == {}
+    # What one group is too sure by, the other is too little: neither helps the other.
+    samples = [sample("a", "a", 0.5), sample("b", "b", 2.0)]
+    found = _calibrated("NUCLEI", samples)
+    assert not found.helps
+    assert found.temperature == 1.0
+    write_calibrated(load_model(folder), [found], tmp_path / "copy", ground="made-up fields")
+    copy = load_model(tmp_path / "copy")
+    assert (copy.config.temperature, copy.config.chosen_on) == ({}, ())
+    assert "| no |" in copy.card
 
 
 def test_the_command_writes_a_copy_and_leaves_the_model_alone(tmp_path, folder, dataset, capsys):

@@ -24,12 +24,14 @@ from rich.console import Console
 from isl.config import load_toml, to_toml
 from isl.errors import InputError
 from isl.imaging.files import written_whole
+from isl.model_folder import bundled_models, model_directory
 
 from .budget import of_length, seconds_per_update, updates_for
 from .experiment import check_same_run
 from .labeling import LabelingTask, check_crop
 from .labeling_config import LabelingConfig
 from .loop import fit
+from .optimizer import frozen_mask
 from .search_config import Dimension, SearchConfig, as_text
 from .search_report import write_results
 
@@ -37,10 +39,14 @@ ALIVE_EVERY = 20.0
 """Seconds between signs of life."""
 LOST_AFTER = 180.0
 """Seconds without one after which a trial's worker is taken for lost."""
+MOST_FAILURES = 10
+"""Trials that may fail in a row, before a worker takes it that all of them will."""
 _NAME = "search"
 _ALIVE = "alive"
 # A trial that takes the place of a lost one says which, and where its runs lie.
 _INSTEAD_OF, _FOLDER = "instead_of", "folder"
+# How long the run of its first seed is, which a budget in seconds does not say.
+_UPDATES = "updates"
 
 Say = Callable[[str], None]
 
@@ -54,7 +60,7 @@ def search_hyperparameters(
     say: Say,
     console: Console | None = None,
 ) -> Path:
-    """Works on a search until it has as many trials as it is to have.
+    """Works on a search until as many trials are complete as it is to have.
 
     Args:
         path: The configuration, of `SearchConfig`.
@@ -68,8 +74,8 @@ def search_hyperparameters(
         The experiment with the best values, a TOML file.
 
     Raises:
-        InputError: Optuna is missing, the folder holds another search, or values of the space do
-            not fit the experiment.
+        InputError: Optuna is missing, the folder holds another search, the experiment cannot be
+            trained, values of the space do not fit it, or trials do nothing but fail.
         KeyboardInterrupt: It was stopped; it goes on from there the next time.
     """
     optuna = _optuna()
@@ -78,6 +84,7 @@ def search_hyperparameters(
     wanted = config.trials if trials is None else trials
     while search.is_wanting(wanted):
         search.one_trial()
+        search.check_failures(wanted)
     return search.end()
 
 
@@ -99,7 +106,10 @@ class _Search:
         self._optuna = optuna
         self._say = say
         self._console = console
-        self._metric = search_space_fits(config, self._file).validation.select
+        self._failures: list[str] = []  # Reasons of those since this worker's last success.
+        base = search_space_fits(config, self._file)
+        check_ground(base, self._file.parent)
+        self._metric = base.validation.select
         self._study = self._open()
 
     def _open(self) -> Any:
@@ -135,10 +145,21 @@ class _Search:
         """Whether a trial is left to be made by this worker."""
         self._take_over_lost()
         trials = self._study.get_trials(deepcopy=False)
-        waiting = self._optuna.trial.TrialState.WAITING
-        replaced = {trial.user_attrs.get(_INSTEAD_OF) for trial in trials}
-        counted = [t for t in trials if t.number not in replaced and t.state != waiting]
-        return any(t.state == waiting for t in trials) or len(counted) < wanted
+        state = self._optuna.trial.TrialState
+        counted = [t for t in trials if t.state in (state.COMPLETE, state.RUNNING)]
+        return any(t.state == state.WAITING for t in trials) or len(counted) < wanted
+
+    def check_failures(self, wanted: int) -> None:
+        """Refuses to go on where trials do nothing but fail."""
+        if len(self._failures) < min(wanted, MOST_FAILURES):
+            return
+        found = f"{len(self._failures)} trials failed in a row"
+        if not self._has_best():
+            found = "no trial is complete"
+        raise InputError(
+            f"{self._workdir}: {found}; the last failed: {self._failures[-1]}; mend that and start "
+            "again (trials that failed do not count)"
+        )
 
     def one_trial(self) -> None:
         """Draws values, trains with them, and tells the journal what they are worth."""
@@ -156,12 +177,14 @@ class _Search:
         self._say(f"trial {trial.number}: {', '.join(changes)}")
         with _alive(folder):
             try:
-                value = self._value(changes, folder)
+                value = self._value(trial, changes, folder)
             except InputError as error:
-                # A loss that is no longer finite is an answer, too: these values do not work.
+                # Values may not work, as where the loss is no longer finite: others are drawn.
                 self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
+                self._failures.append(str(error))
                 self._say(f"trial {trial.number}: failed: {error}")
             else:
+                self._failures.clear()
                 self._study.tell(trial, value)
                 self._say(f"trial {trial.number}: {self._metric} {value:.4f}")
         for checkpoints in folder.glob("*/checkpoints"):
@@ -171,63 +194,67 @@ class _Search:
         self.write_results()
 
     def end(self) -> Path:
-        """Says what others still do, and writes the results."""
+        """Says what others still do, and writes the results; refused where there are none."""
         running = self._optuna.trial.TrialState.RUNNING
         if others := len(self._study.get_trials(deepcopy=False, states=(running,))):
             self._say(
                 f"{others} of the trials are under way with other workers; that of a worker which "
                 f"is gone can be taken over after {LOST_AFTER / 60:.0f} minutes: start again then"
             )
-        return self.write_results()
-
-    def write_results(self) -> Path:
-        """The table, the report and the best experiment, as far as the search is."""
-        best = self._best()
-        if best is not None:
-            with written_whole(self._workdir / "best.toml", overwrite=True) as temporary:
-                temporary.write_text(to_toml(best), encoding="utf-8")
-        write_results(self._study, self._config, self._metric, self._workdir)
+        self.write_results()
+        if not self._has_best():
+            reason = f"; the last failed: {self._failures[-1]}" if self._failures else ""
+            raise InputError(f"{self._workdir}: no trial is complete{reason}")
         return self._workdir / "best.toml"
 
-    def _best(self) -> LabelingConfig | None:
+    def write_results(self) -> None:
+        """The table, the report and the best experiment, as far as the search is."""
+        if self._has_best():
+            with written_whole(self._workdir / "best.toml", overwrite=True) as temporary:
+                temporary.write_text(to_toml(self._best()), encoding="utf-8")
+        write_results(self._study, self._config, self._metric, self._workdir)
+
+    def _has_best(self) -> bool:
         complete = self._optuna.trial.TrialState.COMPLETE
-        if not any(trial.state == complete for trial in self._study.get_trials(deepcopy=False)):
-            return None
-        found = self._study.best_trial.params
+        return bool(self._study.get_trials(deepcopy=False, states=(complete,)))
+
+    def _best(self) -> LabelingConfig:
+        """The first run of the best trial, with paths that hold in any folder."""
+        trial = self._study.best_trial
         changes = [
-            f"{key}={_text_of(value, self._config.space[key])}" for key, value in found.items()
+            f"{key}={_text_of(value, self._config.space[key])}"
+            for key, value in trial.params.items()
         ]
-        return load_toml(self._file, LabelingConfig, [*self._config.changes, *changes])
+        experiment = self._experiment(changes, self._config.seeds[0])
+        updates = trial.user_attrs[_UPDATES]
+        whole = of_length(experiment, updates, evaluations=self._config.evaluations)
+        return from_anywhere(whole, self._file.parent)
 
-    def _value(self, changes: list[str], folder: Path) -> float:
+    def _experiment(self, changes: list[str], seed: int) -> LabelingConfig:
+        overrides = [*self._config.changes, *changes, f"seed={seed}"]
+        return load_toml(self._file, LabelingConfig, overrides)
+
+    def _value(self, trial: Any, changes: list[str], folder: Path) -> float:
         """The best selection metric of a run, the mean over seeds."""
-        values = []
-        for seed in self._config.seeds:
-            overrides = [*self._config.changes, *changes, f"seed={seed}"]
-            experiment = load_toml(self._file, LabelingConfig, overrides)
-            check_crop(experiment)
-            values.append(self._run(experiment, folder / f"seed{seed}"))
-        return float(np.mean(values))
+        runs = [
+            self._run(self._experiment(changes, seed), folder / f"seed{seed}")
+            for seed in self._config.seeds
+        ]
+        trial.set_user_attr(_UPDATES, runs[0][1])
+        return float(np.mean([value for value, _ in runs]))
 
-    def _run(self, experiment: LabelingConfig, run: Path) -> float:
+    def _run(self, experiment: LabelingConfig, run: Path) -> tuple[float, int]:
+        """The best selection metric of one run, and its updates."""
         task = LabelingTask(experiment, self._file.parent)
-        if task.selection is None:
-            raise InputError(
-                f"{experiment.dataset}: holds out no validation ground, by which trials are told "
-                "apart"
-            )
-        whole = of_length(
-            experiment,
-            self._updates(task, experiment, run),
-            evaluations=self._config.evaluations,
-        )
+        updates = self._updates(task, experiment, run)
+        whole = of_length(experiment, updates, evaluations=self._config.evaluations)
         check_same_run(run, whole)
         progress = fit(task, whole, run, freeze=whole.start.freeze, console=self._console)
         if progress.update < whole.training.steps:
             raise KeyboardInterrupt
         if progress.best is None:
             raise InputError(f"{self._metric} is undefined on the validation ground")
-        return progress.best
+        return progress.best, updates
 
     def _updates(self, task: LabelingTask, experiment: LabelingConfig, run: Path) -> int:
         budget = self._config.budget
@@ -284,6 +311,44 @@ def search_space_fits(config: SearchConfig, experiment: Path) -> LabelingConfig:
         overrides = [*config.changes, *changes, f"{key}={as_text(whole)}"]
         load_toml(experiment, LabelingConfig, overrides)
     return base
+
+
+def check_ground(experiment: LabelingConfig, folder: Path) -> None:
+    """Refuses an experiment of which no trial could be trained and judged.
+
+    Args:
+        experiment: The one that trials change.
+        folder: Where its file lies.
+
+    Raises:
+        InputError: Its data, validation ground or model to start from is missing or does not fit.
+    """
+    task = LabelingTask(experiment, folder)
+    if task.selection is None:
+        raise InputError(
+            f"{folder / experiment.dataset}: holds out no validation ground, by which trials are "
+            "told apart"
+        )
+    if experiment.start.model is not None or experiment.start.freeze:
+        params, _ = task.initial(jax.random.key(experiment.seed))
+        frozen_mask(params, experiment.start.freeze)
+
+
+def from_anywhere(experiment: LabelingConfig, folder: Path) -> LabelingConfig:
+    """An experiment with absolute paths, for a file that lies elsewhere; bundled models by name.
+
+    Args:
+        experiment: Its paths are relative to `folder`.
+        folder: Where its file lies.
+    """
+    start = experiment.start
+    if start.model is not None:
+        beside = folder / start.model
+        found = model_directory(beside if beside.is_dir() else start.model)
+        if found not in bundled_models().values():
+            start = start.model_copy(update={"model": str(found.absolute())})
+    dataset = (folder / experiment.dataset).absolute()
+    return experiment.model_copy(update={"dataset": dataset, "start": start})
 
 
 def suggest(trial: Any, space: Any) -> list[str]:

@@ -4,14 +4,17 @@ import csv
 import os
 from pathlib import Path
 
+import jax
 import optuna
 import pytest
 from simulated_fields import write_dataset
 
+from isl.cli import main
 from isl.config import load_toml, parse
 from isl.errors import InputError
 from isl_train import search as module
 from isl_train.checkpoint import Progress
+from isl_train.labeling import LabelingTask
 from isl_train.labeling_config import LabelingConfig
 from isl_train.search import search_hyperparameters, search_space_fits, suggest
 from isl_train.search_config import Dimension, SearchConfig
@@ -62,13 +65,13 @@ class Fits:
     def __init__(self) -> None:
         self.made: list[tuple[str, LabelingConfig]] = []
         self.stop_at: int | None = None
-        self.fail_at: int | None = None
+        self.fail_at: range = range(0)
 
     def __call__(self, task, experiment, run, **_) -> Progress:
         number = len(self.made)
         self.made.append((run.parent.name, experiment))
         (run / "checkpoints").mkdir(parents=True, exist_ok=True)
-        if number == self.fail_at:
+        if number in self.fail_at:
             raise InputError("loss is nan at update 3")
         if number == self.stop_at:
             return Progress(update=1)
@@ -132,14 +135,103 @@ def test_a_trial_of_a_living_worker_is_left_alone(folder: Path, fits: Fits) -> N
     with pytest.raises(KeyboardInterrupt):
         work(folder, trials=1)
     os.utime(folder / "out" / "trials" / "0000" / "alive")
-    work(folder, trials=1)
+    with pytest.raises(InputError, match=r"no trial is complete$"):
+        work(folder, trials=1)
     assert len(fits.made) == 1
 
 
-def test_values_that_do_not_work_fail_alone(folder: Path, fits: Fits) -> None:
-    fits.fail_at = 0
-    work(folder, trials=2)
-    assert [row["state"] for row in trials_of(folder)] == ["fail", "complete"]
+def test_values_that_do_not_work_fail_alone_and_others_take_their_place(
+    folder: Path, fits: Fits
+) -> None:
+    fits.fail_at = range(1)
+    assert work(folder, trials=2).is_file()
+    assert [row["state"] for row in trials_of(folder)] == ["fail", "complete", "complete"]
+
+
+def test_where_all_trials_fail_none_counts(folder: Path, fits: Fits) -> None:
+    fits.fail_at = range(3)
+    with pytest.raises(InputError, match="no trial is complete; the last failed: loss is nan"):
+        work(folder, trials=3)
+    assert [row["state"] for row in trials_of(folder)] == ["fail"] * 3
+    assert not (folder / "out" / "best.toml").exists()
+    assert work(folder, trials=3).is_file()
+    assert [row["state"] for row in trials_of(folder)] == ["fail"] * 3 + ["complete"] * 3
+
+
+def test_many_failures_in_a_row_stop_a_search(
+    folder: Path, fits: Fits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_FAILURES", 2)
+    fits.fail_at = range(1, 9)
+    with pytest.raises(InputError, match="2 trials failed in a row; the last failed: loss is nan"):
+        work(folder)
+    assert [row["state"] for row in trials_of(folder)] == ["complete", "fail", "fail"]
+    assert (folder / "out" / "best.toml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("dataset=absent.toml", "absent.toml: there is no such file"),
+        ("dataset=seen/manifest.toml", "manifest.toml: holds out no validation ground"),
+        ("labels=['MAP2']", "unknown label 'MAP2'"),
+        ("training.crop=31", "crop 31 does not fit"),
+        ("training.step=3", "unknown key 'training.step'"),
+        ("start.model=absent", "unknown model 'absent'"),
+        ("start.freeze=['neck']", "parameter to freeze 'neck'"),
+    ],
+)
+def test_what_is_wrong_with_every_trial_is_said_before_anything_is_written(
+    folder: Path, fits: Fits, capsys, change: str, message: str
+) -> None:
+    (folder / "seen").mkdir()
+    write_dataset(folder / "seen", {"a": ["DAPI"]})
+    out = folder / "out"
+    changes = f'changes=["{change}"]'
+    arguments = [str(folder / "search.toml"), "--workdir", str(out), "--set", changes]
+    assert main(["search", *arguments, "--device", "cpu"]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert not captured.out
+    assert not out.exists()
+
+
+@pytest.fixture
+def began(folder: Path) -> Path:
+    """A model folder beside the experiment, which starts from it."""
+    task = LabelingTask(load_toml(folder / "base.toml", LabelingConfig), folder)
+    task.export(*task.initial(jax.random.key(0)), folder / "began", {"updates": 0})
+    return folder / "began"
+
+
+def test_the_best_experiment_is_that_trial_wherever_it_is_trained(
+    folder: Path, began: Path, fits: Fits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "seconds_per_update", lambda *_: 1 / (40 + len(fits.made)))
+    text = SEARCH.replace("updates = 7", "seconds = 1.0")
+    (folder / "search.toml").write_text(f"seeds = [3, 4]\n{text}")
+    monkeypatch.chdir(folder)
+    changes = ["start.model=began", "optimizer.schedule=warmup_cosine", "optimizer.warmup=9"]
+    best = search_hyperparameters(
+        Path("search.toml"), [f"changes={changes}"], folder / "out", say=lambda _: None
+    )
+    monkeypatch.chdir(folder / "out")
+    kept = load_toml(best, LabelingConfig)
+    rate = kept.optimizer.learning_rate
+    first, second = [made for _, made in fits.made if made.optimizer.learning_rate == rate]
+    assert 40 <= kept.training.steps == first.training.steps < second.training.steps
+    assert kept.optimizer.warmup == 4
+    start = first.start.model_copy(update={"model": str(began)})
+    places = {"dataset": folder / "manifest.toml", "start": start}
+    assert kept == first.model_copy(update=places)
+    LabelingTask(kept, best.parent).initial(jax.random.key(0))
+
+
+def test_a_bundled_model_to_start_from_keeps_its_name(folder: Path) -> None:
+    changes = ["start.model=phantom"]
+    experiment = load_toml(folder / "base.toml", LabelingConfig, changes)
+    assert module.from_anywhere(experiment, folder).start.model == "phantom"
 
 
 def test_another_search_in_the_same_folder_is_refused(folder: Path, fits: Fits) -> None:

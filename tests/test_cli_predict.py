@@ -151,6 +151,8 @@ def test_the_record_says_how_the_result_was_made(run, stack, tmp_path, model):
     assert made["device"]
     assert made["seconds"] > 0
     assert isinstance(made["warnings"], list)
+    # The model does not say what it learned from.
+    assert made["familiarity"] is None
 
 
 def test_all_statistics_are_six_images(run, stack, tmp_path):

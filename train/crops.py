@@ -21,6 +21,7 @@ class TrainingField:
 
     Attributes:
         name: Name of the field.
+        group: Well, embryo or patient.
         transmitted: float32 [Y, X, Z] in [0, 1].
         targets: float32 [Y, X, L] in [0, 1].
         measured: bool [Y, X, L], where a label was measured and training may look.
@@ -28,6 +29,7 @@ class TrainingField:
     """
 
     name: str
+    group: str
     transmitted: np.ndarray
     targets: np.ndarray
     measured: np.ndarray

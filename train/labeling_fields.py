@@ -143,6 +143,7 @@ def _training_field(field: LoadedField, planes: np.ndarray, targets: np.ndarray)
         visible[y0:y1, x0:x1] = False
     return TrainingField(
         name=field.name,
+        group=field.group,
         transmitted=np.ascontiguousarray(np.moveaxis(planes, 0, -1)),
         targets=np.ascontiguousarray(np.moveaxis(targets, 0, -1)),
         measured=np.ascontiguousarray(np.moveaxis(field.measured_for("train"), 0, -1)),

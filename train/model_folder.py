@@ -1,17 +1,18 @@
 """The model folder that a labeling run leaves behind: weights, contract and card."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from isl.imaging.image import PixelSize
-from isl.labeling.autoencoding import plane_loss
+from isl.labeling.autoencoding import PlaneLoss, plane_loss
 from isl.labeling.familiarity import Familiarity, LearnedField, learn_familiarity
 from isl.labeling.model import InputContract, LabelStatistics, ModelConfig, save_model
 from isl.labeling.network import LabelingNetwork
 
+from .crops import TrainingField
 from .labeling_config import LabelingConfig
 from .labeling_fields import Ground
 
@@ -60,7 +61,7 @@ def write_model(
             normalization=config.normalization,
         ),
         label_statistics=label_statistics(ground),
-        familiarity=_familiarity(ground, network),
+        familiarity=familiarity_of(ground.training, plane_loss(network)),
         trained_on=trained_on,
         chosen_on=chosen_on,
     )
@@ -81,17 +82,24 @@ def label_statistics(ground: Ground) -> dict[str, LabelStatistics]:
     return statistics
 
 
-def _familiarity(ground: Ground, network: LabelingNetwork) -> Familiarity | None:
-    """What the training ground looks like where crops were drawn from it."""
+def familiarity_of(
+    training: Sequence[TrainingField], loss: PlaneLoss | None = None
+) -> Familiarity | None:
+    """What the training ground looks like where crops were drawn from it.
+
+    Args:
+        training: All of it.
+        loss: Of the network that learned from it; None: it has no autoencoding heads.
+    """
     fields = [
         LearnedField(
-            group=field.name,
+            group=field.group,
             transmitted=np.moveaxis(field.transmitted, -1, 0),
             usable=field.visible & field.measured.any(axis=-1),
         )
-        for field in ground.training
+        for field in training
     ]
-    return learn_familiarity(fields, plane_loss(network))
+    return learn_familiarity(fields, loss)
 
 
 def _card(

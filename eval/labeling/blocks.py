@@ -19,6 +19,7 @@ from ..bootstrap import Interval, bootstrap
 from ..metrics.distributions import LEVELS, DistributionFigures
 from ..metrics.image_pair import checked_pair
 from ..metrics.pixel_figures import foreground_of, similarity_map
+from ..metrics.spectral import BANDS, ring_correlations, spectral_sums
 from .predictions import BLOCK
 
 FEWEST_GROUPS = 5
@@ -39,6 +40,8 @@ FIGURES = (
     *("cross_entropy", "ranked_probability_score", "sharpness", *_COVERAGE),
 )
 """What `figures_of` gives, in the order of the tables."""
+SPECTRAL = tuple(f"spectral_{number}" for number in range(1, BANDS + 1))
+"""What `spectral_of` gives: the correlation within each band of frequencies, coarse first."""
 # Less than a fifteenth of the step between two 16-bit intensities: rounding.
 _CONSTANT = 1e-6
 
@@ -195,6 +198,33 @@ def figures_of(sums: np.ndarray, true_range: float) -> dict[str, float | None]:
         "sharpness": _ratio(of["width"], of["judged"]),
         **{name: _ratio(of[name], of["judged"]) for name in _COVERAGE},
     }
+
+
+def spectral_blocks(true: np.ndarray, predicted: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Sums of a field's bands by block, in the order of `block_rows`: float64 [R, BANDS + 1, 3]."""
+    numbers = _block_numbers(mask.shape)
+    return spectral_sums(true, predicted, mask, numbers)[np.unique(numbers[mask])]
+
+
+def spectral_of(sums: np.ndarray) -> dict[str, float | None]:
+    """Every figure of `SPECTRAL` from sums [BANDS + 1, 3]; None: undefined."""
+    found = ring_correlations(sums)
+    return {name: value for name, (value, _) in zip(SPECTRAL, found, strict=True)}
+
+
+def spectral_intervals(
+    rows: BlockRows, sums: np.ndarray, *, replicates: int, level: float, seed: int
+) -> dict[str, Interval]:
+    """Every figure of `SPECTRAL` with its interval, from sums [R, BANDS + 1, 3] of these rows."""
+    return bootstrap(
+        lambda drawn: spectral_of(drawn.sum(axis=0)),
+        [sums],
+        groups=rows.drawn,
+        rng=np.random.default_rng(seed),
+        replicates=replicates,
+        level=level,
+        fewest=FEWEST_GROUPS,
+    )
 
 
 def intervals(rows: BlockRows, *, replicates: int, level: float, seed: int) -> dict[str, Interval]:

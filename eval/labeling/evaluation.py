@@ -1,6 +1,7 @@
 """Judging labeling models: predicted fluorescence beside what was measured, and how sure it was."""
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from isl.config import load_toml
 from isl.dataset import load_manifest
 from isl.errors import InputError, unknown
 from isl.imaging.files import written_whole
+from isl.labeling.familiarity import Unfamiliarity
 from isl.records import as_csv, as_json
 
 from ..progress import PartsProgress
@@ -43,6 +45,7 @@ from .tables import (
     calibration_rows,
     comparison_rows,
     curve_rows,
+    familiarity_rows,
     figure_rows,
     heat_map_rows,
     live_dead_rows,
@@ -63,6 +66,7 @@ TABLES = {
     "calibration.csv": calibration_rows,
     "curves.csv": curve_rows,
     "heat_maps.csv": heat_map_rows,
+    "familiarity.csv": familiarity_rows,
 }
 Say = Callable[[str], None]
 
@@ -104,7 +108,7 @@ def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
     for line in ground.notes:
         say(line)
     shelf = LabelingShelf(out, _settings(config, contenders, ground))
-    warnings = predict_all(contenders, ground, config, shelf, say)
+    warnings, familiarity = predict_all(contenders, ground, config, shelf, say)
     scores, pictures = judge(contenders, ground, config, shelf, marks, say)
     comparisons = _comparisons(scores, config)
     findings = Findings(
@@ -117,6 +121,7 @@ def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
         pictures=pictures,
         points=judge_points(config, annotations),
         warnings=warnings,
+        familiarity=familiarity,
         headlines=headlines(scores, comparisons, ground),
         settings=config.model_dump(mode="json"),
     )
@@ -131,16 +136,18 @@ def predict_all(
     config: LabelingEvaluation,
     shelf: LabelingShelf,
     say: Say,
-) -> dict[str, tuple[str, ...]]:
+) -> tuple[dict[str, tuple[str, ...]], dict[str, dict[str, Unfamiliarity]]]:
     """Predicts every field by every contender; what the shelf holds is not done again.
 
     Returns:
-        By contender, what differs from what it expects, a line for each field and difference.
+        By contender, what differs from what it expects, a line for each field and difference; and,
+        by contender and field, how far the field is from what it learned from, where that is known.
     """
     sizes = {field.name: field.size[0] * field.size[1] for field in ground.fields}
     amounts = {contender.name: float(sum(sizes.values())) for contender in contenders}
     progress = PartsProgress(amounts, say)
     warnings: dict[str, list[str]] = {contender.name: [] for contender in contenders}
+    familiarity: dict[str, dict[str, Unfamiliarity]] = {name: {} for name in warnings}
     for facts in ground.fields:
         field: GroundField | None = None
         for contender in contenders:
@@ -155,7 +162,10 @@ def predict_all(
                 shelf.put(contender.name, facts.name, predicted)
                 progress.end(contender.name, done, text)
             warnings[contender.name] += [f"{facts.name}: {line}" for line in predicted.warnings]
-    return {name: tuple(dict.fromkeys(lines)) for name, lines in warnings.items()}
+            if predicted.familiarity is not None:
+                familiarity[contender.name][facts.name] = predicted.familiarity
+    lines = {name: tuple(dict.fromkeys(found)) for name, found in warnings.items()}
+    return lines, familiarity
 
 
 def judge(
@@ -241,11 +251,20 @@ def _settings(
     return {
         "contenders": {contender.name: contender.identity for contender in contenders},
         "labels": {name: list(labels) for name, labels in asked.items()},
+        "familiarity": {contender.name: _familiarity_hash(contender) for contender in contenders},
         "fields": {field.name: field.fingerprint for field in ground.fields},
         "planes": None if config.planes is None else list(config.planes),
         "symmetries": config.symmetries,
         "seed": config.seed,
     }
+
+
+def _familiarity_hash(contender: Contender) -> str:
+    """Of what its members say that their training ground looks like: no part of its identity."""
+    said = [
+        member.familiarity and member.familiarity.model_dump_json() for member in contender.members
+    ]
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
 
 
 def _taken(shelf: LabelingShelf, contender: str, field: str) -> Predicted:

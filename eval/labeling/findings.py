@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from isl.labeling.familiarity import Unfamiliarity
+
 from .ground import Ground
 from .judge import BASELINE, Comparison, FieldScores, LabelScores
 from .models import Contender
@@ -43,6 +45,8 @@ class Findings:
         pictures: Best, median and worst fields.
         points: What people's points say.
         warnings: By contender, what differs from what it expects.
+        familiarity: By contender and field, how far the field is from what it learned from;
+            without what is not known.
         headlines: The outcome in words.
         settings: What was asked for.
     """
@@ -56,6 +60,7 @@ class Findings:
     pictures: tuple[FieldPicture, ...]
     points: tuple[PointScores, ...]
     warnings: Mapping[str, tuple[str, ...]]
+    familiarity: Mapping[str, Mapping[str, Unfamiliarity]]
     headlines: tuple[str, ...]
     settings: Mapping[str, Any]
 

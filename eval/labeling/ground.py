@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from isl.dataset import Field, LoadedField, Manifest, labels_of, load_field
+from isl.dataset import Field, Manifest, labels_of, load_field
 from isl.errors import InputError, unknown
 from isl.imaging.image import PixelSize, ZStack
 from isl.imaging.normalize import normalize_label
@@ -110,7 +110,7 @@ class Ground:
 
     def read(self, name: str) -> GroundField:
         """Reads a field."""
-        return _ground_field(load_field(self._stated[name], self.labels), self.labels, self.split)
+        return _ground_field(self._stated[name], self.labels, self.split)
 
 
 def survey_ground(
@@ -144,7 +144,7 @@ def survey_ground(
     facts, notes = [], []
     for field in stated:
         held = [label for label in wanted if label in labels_of(field)]
-        found = _facts(_ground_field(load_field(field, wanted), wanted, split)) if held else None
+        found = _facts(_ground_field(field, wanted, split)) if held else None
         if found is None or not found.pixels:
             why = "its masks leave nothing" if held else "none of the labels was measured in it"
             notes.append(f"Field {field.name} is not judged: {why}.")
@@ -194,7 +194,8 @@ def _wanted(
     return wanted
 
 
-def _ground_field(loaded: LoadedField, labels: tuple[str, ...], split: Split | None) -> GroundField:
+def _ground_field(field: Field, labels: tuple[str, ...], split: Split | None) -> GroundField:
+    loaded = load_field(field, labels)
     assert loaded.labels.measured is not None
     measured = loaded.labels.measured if split is None else loaded.measured_for(split)
     return GroundField(
@@ -202,9 +203,29 @@ def _ground_field(loaded: LoadedField, labels: tuple[str, ...], split: Split | N
         group=loaded.group,
         stack=loaded.transmitted,
         labels=labels,
-        truth=normalize_label(loaded.labels.channels, source=loaded.name),
+        truth=normalize_label(
+            _where_measured(field, labels, loaded.labels.channels, measured), source=loaded.name
+        ),
         measured=measured,
     )
+
+
+def _where_measured(
+    field: Field, labels: tuple[str, ...], channels: np.ndarray, measured: np.ndarray
+) -> np.ndarray:
+    """The channels [L, Y, X], floats with 0 where nothing counts: there they may hold anything."""
+    if not np.issubdtype(channels.dtype, np.floating):
+        return channels
+    bad = (measured & ~np.isfinite(channels)).sum(axis=(1, 2))
+    for label, pixels in zip(labels, bad.tolist(), strict=True):
+        if pixels:
+            place = field.labels.get(label)
+            raise InputError(
+                f"{place.file if place else field.folder}: {pixels} measured pixels of label "
+                f"'{label}' are NaN or infinite; give a mask of field '{field.name}' that is 0 "
+                "there (masks), or replace them"
+            )
+    return np.where(measured, channels, 0)
 
 
 def _facts(field: GroundField) -> FieldFacts:

@@ -23,6 +23,9 @@ from .blocks import (
     differences,
     intervals,
     joined,
+    spectral_blocks,
+    spectral_intervals,
+    spectral_of,
 )
 from .config import LabelingEvaluation
 from .ground import Ground, GroundField, to_bins
@@ -47,6 +50,7 @@ class FieldScores:
         pixels: Agreement of the image.
         rows: Sums by block.
         spectral: Agreement by spatial frequency.
+        spectral_sums: As `spectral_blocks`, a row for each of `rows`; None for the baseline.
         objects: Its nuclei; None where they are not asked for.
         shift: Rows and columns by which the images lie apart; None: no more than 2 pixels.
         distribution: Sums over all its pixels, as `DistributionFigures.sums`; None for images.
@@ -57,6 +61,7 @@ class FieldScores:
     pixels: PixelFigures
     rows: BlockRows
     spectral: tuple[SpectralBand, ...] = ()
+    spectral_sums: np.ndarray | None = None
     objects: FieldObjects | None = None
     shift: tuple[float, float] | None = None
     distribution: Mapping[str, np.ndarray] | None = None
@@ -84,7 +89,7 @@ class LabelScores:
     Attributes:
         contender: Its name.
         label: The label.
-        figures: Over all fields, with intervals.
+        figures: Over all fields, with intervals; the baseline has none of `SPECTRAL`.
         over: What was drawn for them.
         units: How many of these there are.
         pearson_sampled: Of a million random pixels.
@@ -189,6 +194,7 @@ def score_field(
         pixels=pixel_figures(true, image, mask, seed=config.seed),
         rows=block_rows(true, image, mask, blocks, field=field.name, group=field.group),
         spectral=spectral_correlation(true, image, mask, pixel_size=field.stack.pixel_size),
+        spectral_sums=spectral_blocks(true, image, mask),
         objects=score_objects(field, true, image, mask, config, marks)
         if label in config.objects
         else None,
@@ -255,14 +261,23 @@ def judge_label(
         config: How intervals are drawn.
     """
     rows = joined([field.rows for field in fields])
-    figures = intervals(rows, replicates=config.replicates, level=config.level, seed=config.seed)
+    groups = tuple(dict.fromkeys(rows.groups))
+    drawing = {"replicates": config.replicates, "level": config.level, "seed": config.seed}
+    figures = intervals(rows, **drawing)
+    by_group = {group: rows.within([group], "groups").figures for group in groups}
+    spectra = [field.spectral_sums for field in fields if field.spectral_sums is not None]
+    if spectra:
+        sums = np.concatenate(spectra)
+        figures |= spectral_intervals(rows, sums, **drawing)
+        for group in groups:
+            of_group = sums[[each == group for each in rows.groups]]
+            by_group[group] |= spectral_of(of_group.sum(axis=0))
     summed = [field.distribution for field in fields if field.distribution is not None]
     distribution = None
     if summed:
         names = summed[0]
         total = {name: np.sum([each[name] for each in summed], axis=0) for name in names}
         distribution = DistributionFigures.from_sums(total).result()
-    groups = tuple(dict.fromkeys(rows.groups))
     sampled = None if sample is None else correlation(sample.true, sample.predicted)
     return LabelScores(
         contender=contender,
@@ -271,7 +286,7 @@ def judge_label(
         over=rows.over,
         units=figures["mae"].units,
         pearson_sampled=sampled,
-        by_group={group: rows.within([group], "groups").figures for group in groups},
+        by_group=by_group,
         fields=tuple(fields),
         rows=rows,
         distribution=distribution,

@@ -1,6 +1,6 @@
 """Nuclei, and points set by people: the part of the report on what is counted."""
 
-from isl.report import Block, Cell, beside, figure, heading, paragraph, table
+from isl.report import Block, Cell, beside, bullets, figure, heading, paragraph, table
 
 from ..metrics.points import ERRORS, ErrorRate
 from ..report_cells import interval_cell, number_cell, p_cell, whole
@@ -64,24 +64,29 @@ def point_blocks(findings: Findings) -> list[Block]:
     if not findings.points:
         return []
     rows: list[list[Cell]] = []
+    notes: list[str] = []
     for each in findings.points:
         name = f"{each.label}, {each.kind}" if each.kind else each.label
         of = f"predicted by {each.of}" if each.of else "predicted"
         for what, rates in ((of, each.predicted_rates), ("people", each.annotator_rates)):
-            if any(rate.comparisons for rate in rates.values()):
-                first = next(iter(rates.values()))
+            first = next(iter(rates.values()))
+            if first.comparisons or first.note:
                 rows.append(
                     [name, what, first.comparisons, *(_rate(rates[kind]) for kind in ERRORS)]
                 )
+            if first.note:
+                notes.append(f"{name}, {what}: {first.note}")
     return [
         heading("Points set by people"),
         table(
             ("Label", "Compared", "Comparisons", *(kind.capitalize() for kind in ERRORS)),
             rows,
-            caption="Errors in percent of the true objects: mean and unbiased deviation of the "
-            "comparisons. Predicted: each person's points in the predicted image beside their own "
-            "in the measured one. People: every ordered pair of them in the measured images.",
+            caption="Errors in percent of the true objects, over all fields of a comparison: mean "
+            "and unbiased deviation of the comparisons. Predicted: each person's points in the "
+            "predicted images beside their own in the measured ones. People: every ordered pair "
+            "of them in the measured images.",
         ),
+        *([bullets(notes)] if notes else []),
     ]
 
 

@@ -55,8 +55,9 @@ class PointScores:
         predicted: Figures of (field, annotator): each one's predicted beside their measured points.
         annotators: Figures of (field, who is taken for the truth, who is compared), measured
             images.
-        predicted_rates: Errors of each true object in `predicted`, by kind of error.
-        annotator_rates: The same in `annotators`.
+        predicted_rates: Errors of each true object in `predicted`, by kind of error: of every
+            annotator over all fields, then mean and deviation of the annotators.
+        annotator_rates: The same in `annotators`, of every ordered pair.
     """
 
     label: str
@@ -139,9 +140,17 @@ def _judge(entry: AnnotatedPoints, fields: Sequence[AnnotatedField], kind: str) 
         fields=tuple(field.name for field in fields),
         predicted=predicted,
         annotators=annotators,
-        predicted_rates=error_rates(list(predicted.values())),
-        annotator_rates=error_rates(list(annotators.values())),
+        predicted_rates=_rates(predicted),
+        annotator_rates=_rates(annotators),
     )
+
+
+def _rates(found: Mapping[tuple[str, ...], ObjectFigures]) -> dict[str, ErrorRate]:
+    """Of figures by (field, annotator) or (field, truth, compared)."""
+    comparisons: dict[str, list[ObjectFigures]] = {}
+    for (_, *who), figures in found.items():
+        comparisons.setdefault(" beside ".join(reversed(who)), []).append(figures)
+    return error_rates(comparisons)
 
 
 def counted_errors(figures: ObjectFigures) -> dict[str, int]:

@@ -17,9 +17,11 @@ from isl.errors import InputError
 from isl.imaging.normalize import PlaneNormalization
 from isl.labeling import bins
 from isl.labeling.contract import compare_intensity
+from isl.labeling.familiarity import Unfamiliarity
 from isl.labeling.mixture import AnyModel, predictor
 from isl.labeling.options import Options, check_options
 from isl.labeling.plan import FieldPlan, plan_field
+from isl.labeling.predict import familiarity_of, unlike_warnings
 from isl.labeling.source import field_of, measure, normalized
 
 from ..array_shelf import ArrayShelf
@@ -47,12 +49,14 @@ class Predicted:
         distributions: For every label, sums of its distributions' figures by block (row and column
             of the block grid); empty for images.
         warnings: Everything about the field that differs from what the model expects.
+        familiarity: How far the field is from what the model learned from; None: not known.
     """
 
     labels: tuple[str, ...]
     images: Mapping[str, np.ndarray]
     distributions: Mapping[str, Mapping[tuple[int, int], Mapping[str, np.ndarray]]]
     warnings: tuple[str, ...] = ()
+    familiarity: Unfamiliarity | None = None
 
 
 class LabelingShelf(ArrayShelf):
@@ -69,6 +73,7 @@ class LabelingShelf(ArrayShelf):
             images={name: arrays[f"image/{name}"] for name in made["images"]},
             distributions={label: _by_block(label, arrays) for label in made["distributions"]},
             warnings=tuple(made["warnings"]),
+            familiarity=made["familiarity"] and Unfamiliarity(**made["familiarity"]),
         )
 
     def put(self, contender: str, field: str, predicted: Predicted) -> None:
@@ -84,6 +89,7 @@ class LabelingShelf(ArrayShelf):
             "images": list(predicted.images),
             "distributions": list(predicted.distributions),
             "warnings": predicted.warnings,
+            "familiarity": predicted.familiarity and dataclasses.asdict(predicted.familiarity),
         }
         self.write(self._path(contender, field), made, arrays)
 
@@ -165,13 +171,15 @@ def predict_measured(
             for name, values in _statistics(log_p).items():
                 images[name][number][lands] = values
             blocks.add(log_p, truth[number][lands], counted[number], tile)
+    familiarity = familiarity_of(model, stack, plan, records)
     return Predicted(
         labels=options.labels,
         images=images,
         distributions={
             label: blocks.sums for label, blocks in zip(options.labels, sums, strict=True)
         },
-        warnings=_warnings(plan, records, model, options),
+        warnings=_warnings(plan, records, model, options) + unlike_warnings(model, familiarity),
+        familiarity=familiarity,
     )
 
 

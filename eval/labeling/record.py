@@ -52,6 +52,10 @@ def metrics_record(findings: Findings) -> dict[str, Any]:
             },
             "comparisons": findings.comparisons,
             "points": [_point_record(each) for each in findings.points],
+            "familiarity": {
+                name: {field: each.record for field, each in found.items()}
+                for name, found in findings.familiarity.items()
+            },
             "warnings": findings.warnings,
             "versions": versions(),
             "settings": settings,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from isl.labeling.familiarity import Unfamiliarity
 from isl.labeling.provenance import versions
 from isl.records import as_json, plain
 from isl.report import (
@@ -55,6 +56,7 @@ def labeling_page(findings: Findings) -> str:
         *([paragraph(about)] if (about := findings.settings["description"]) else []),
         bullets([line.replace(" %", "\u00a0%") for line in findings.headlines]),
         *_ground(findings),
+        *_familiarity(findings),
         *_figures(findings),
         *_differences(findings),
         *_groups(findings),
@@ -135,6 +137,41 @@ def _ground(findings: Findings) -> list[Block]:
         folded("Groups and their fields", [table(("Group", "Field", "Pixels", "Hash"), groups)]),
         *([bullets(list(ground.notes))] if ground.notes else []),
     ]
+
+
+def _familiarity(findings: Findings) -> list[Block]:
+    """How far each field is from what each model learned from."""
+    blocks: list[Block] = []
+    for contender in findings.contenders:
+        name, found = contender.name, findings.familiarity[contender.name]
+        if contender.model is None:
+            continue
+        if not any(member.familiarity for member in contender.members):
+            blocks.append(paragraph(f"{name} does not say what its training ground looks like."))
+            continue
+        beyond = sum(each.unlike for each in found.values())
+        rows = [
+            _familiarity_row(field.name, field.group, found.get(field.name))
+            for field in findings.ground.fields
+        ]
+        columns = ("Field", "Group", "Score", "Limit", "Beyond it", "Deviates most")
+        blocks += [
+            paragraph(f"{name}: {beyond} of {len(rows)} fields are beyond the limit."),
+            folded(f"Fields: {name}", [table(columns, rows)]),
+        ]
+    about = paragraph(
+        "How unlike what a model learned from each field looks, and in what, in deviations. Beyond "
+        "the limit isl predict warns; below it, nothing is proved."
+    )
+    return [heading("Familiarity"), about, *blocks] if blocks else []
+
+
+def _familiarity_row(field: str, group: str, each: Unfamiliarity | None) -> list[Cell]:
+    if each is None:
+        return [field, group, None, None, None, "too small to tell"]
+    deviations = ", ".join(f"{name} {value:+.1f}" for name, value in each.largest.items())
+    mark = Badge("beyond", "attention") if each.unlike else None
+    return [field, group, f"{each.score:.2f}", f"{each.limit:.2f}", mark, deviations]
 
 
 def _figures(findings: Findings) -> list[Block]:

@@ -9,7 +9,8 @@ import numpy as np
 from ..bootstrap import Interval
 from ..metrics.distributions import DistributionSummary, RangeSummary
 from ..metrics.live_dead import STATES
-from .blocks import FIGURES
+from ..metrics.spectral import SpectralBand
+from .blocks import FIGURES, SPECTRAL, Over
 from .findings import Findings, field_figures
 from .judge import BASELINE, LabelScores
 from .live_dead import IMAGES, LiveDeadScores, summary_of
@@ -25,10 +26,11 @@ def figure_rows(findings: Findings) -> Rows:
     for each in findings.scores:
         who = {"contender": each.contender, "label": each.label}
         for name, value in each.figures.items():
-            rows.append(_figure(who, "label", each.label, name, value, each))
+            rows.append(_figure(who, "label", each.label, name, value, each.over))
         for name in _OF_OBJECTS if each.objects else ():
             value = getattr(each.objects, name)
-            rows.append(_figure(who, "label", each.label, f"objects_{name}", value, each))
+            # Nuclei are never drawn by block.
+            rows.append(_figure(who, "label", each.label, f"objects_{name}", value, "groups"))
         if each.contender != BASELINE:
             sampled = {"of": "label", "name": each.label, "figure": "pearson_sampled"}
             rows.append(_row({**who, **sampled, "value": each.pearson_sampled}))
@@ -37,7 +39,9 @@ def figure_rows(findings: Findings) -> Rows:
                 named = {"of": "group", "name": group, "figure": name, "value": value}
                 rows.append(_row({**who, **named}))
         for field in each.fields:
-            for name, value in field_figures(field).items():
+            correlations = [band.correlation for band in field.spectral]
+            spectral = dict(zip(SPECTRAL, correlations, strict=False))
+            for name, value in (field_figures(field) | spectral).items():
                 named = {"of": "field", "name": field.field, "figure": name, "value": value}
                 rows.append(_row({**who, **named}))
     return rows
@@ -80,6 +84,28 @@ def heat_map_rows(findings: Findings) -> Rows:
         for each in findings.judged
         if each.heat_map is not None
         for (row, column), count in np.ndenumerate(each.heat_map.counts)
+    ]
+
+
+def familiarity_rows(findings: Findings) -> Rows:
+    """A row for every field of every model that says what its training ground looks like."""
+    groups = {field.name: field.group for field in findings.ground.fields}
+    return [
+        _of_all(
+            {
+                "contender": contender,
+                "field": field,
+                "group": groups[field],
+                "score": each.score,
+                "limit": each.limit,
+                "unlike": each.unlike,
+                "deviations": "; ".join(
+                    f"{name}: {value:.2f}" for name, value in each.largest.items()
+                ),
+            }
+        )
+        for contender, found in findings.familiarity.items()
+        for field, each in found.items()
     ]
 
 
@@ -174,20 +200,53 @@ def point_rows(findings: Findings) -> Rows:
 
 
 def spectral_rows(findings: Findings) -> Rows:
-    """A row for every band of every field."""
-    return [
-        _of_all(
-            {
-                "contender": each.contender,
-                "label": each.label,
-                "field": field.field,
-                **dataclasses.asdict(band),
-            }
-        )
-        for each in findings.judged
-        for field in each.fields
-        for band in field.spectral
-    ]
+    """A row for every band of a label, of each of its groups and of each of its fields."""
+    rows: Rows = []
+    for each in findings.judged:
+        who = {"contender": each.contender, "label": each.label}
+        bands = [_common(found) for found in zip(*(f.spectral for f in each.fields), strict=True)]
+        for name, band in zip(SPECTRAL, bands, strict=True):
+            value = each.figures[name]
+            rows.append(
+                _band_row(
+                    {**who, "of": "label", "name": each.label},
+                    band,
+                    {
+                        "correlation": value.estimate,
+                        "correlation_low": value.low,
+                        "correlation_high": value.high,
+                        "over": each.over,
+                        "units": value.units,
+                        "note": value.note,
+                    },
+                )
+            )
+        for group, figures in each.by_group.items():
+            of = {**who, "of": "group", "name": group}
+            for name, band in zip(SPECTRAL, bands, strict=True):
+                rows.append(_band_row(of, band, {"correlation": figures[name]}))
+        for field in each.fields:
+            of = {**who, "of": "field", "name": field.field}
+            for band in field.spectral:
+                found = {"correlation": band.correlation, "note": band.note}
+                rows.append(_band_row(of, band, found))
+    return rows
+
+
+def _common(bands: Sequence[SpectralBand]) -> SpectralBand:
+    """A band of several fields; it has no micrometres where their pixels differ in size."""
+    first = bands[0]
+    if any(band.high_per_um != first.high_per_um for band in bands):
+        return dataclasses.replace(first, low_per_um=None, high_per_um=None)
+    return first
+
+
+def _band_row(
+    of: Mapping[str, str], band: SpectralBand, found: Mapping[str, Any]
+) -> dict[str, str]:
+    limits = {name: getattr(band, name) for name in ("low", "high", "low_per_um", "high_per_um")}
+    drawn = ("correlation", "correlation_low", "correlation_high", "over", "units", "note")
+    return _of_all({**of, **limits, **{name: found.get(name) for name in drawn}})
 
 
 def calibration_rows(findings: Findings) -> Rows:
@@ -269,7 +328,7 @@ def _points(each: LabelScores) -> Iterator[tuple[str, float, float]]:
 
 
 def _figure(
-    who: Mapping[str, str], of: str, name: str, figure: str, value: Interval, each: LabelScores
+    who: Mapping[str, str], of: str, name: str, figure: str, value: Interval, over: Over
 ) -> dict[str, str]:
     return _row(
         {
@@ -280,7 +339,7 @@ def _figure(
             "value": value.estimate,
             "low": value.low,
             "high": value.high,
-            "over": each.over,
+            "over": over,
             "units": value.units,
             "note": value.note,
         }

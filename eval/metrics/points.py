@@ -43,12 +43,14 @@ class ErrorRate(NamedTuple):
     Attributes:
         mean: Errors of each true object, mean of the comparisons; None: none had an object.
         deviation: Unbiased sample deviation; None: fewer than two comparisons.
-        comparisons: How many had a true object.
+        comparisons: How many had a true object in any field.
+        note: Which were left out, and why; "" where none was.
     """
 
     mean: float | None
     deviation: float | None
     comparisons: int
+    note: str = ""
 
 
 def read_points(path: Path | str, *, size: tuple[int, int] | None = None) -> Points:
@@ -200,21 +202,36 @@ def annotator_pairs(
     }
 
 
-def error_rates(comparisons: Sequence[ObjectFigures]) -> dict[str, ErrorRate]:
+def error_rates(comparisons: Mapping[str, Sequence[ObjectFigures]]) -> dict[str, ErrorRate]:
     """Mean and unbiased deviation of the share of each kind of error (paper, Figure 6).
 
+    Errors and true objects of a comparison are summed over fields and divided once, so that what
+    is added to a field without objects counts, and dense fields weigh more than sparse ones.
+
     Args:
-        comparisons: Of annotators with each other, or of each one's points in predicted and in
-            true images. Those without a true object are left out.
+        comparisons: By who is compared, the figures of every field: of an ordered pair of
+            annotators, or of one's points in predicted and in true images. Those without a true
+            object in any field are left out, and named.
     """
-    defined = [each for each in comparisons if each.true_count]
+    true, predicted = (
+        {who: sum(getattr(each, side) for each in fields) for who, fields in comparisons.items()}
+        for side in ("true_count", "predicted_count")
+    )
+    left_out = [f"{who} ({predicted[who]} predicted)" for who in comparisons if not true[who]]
     rates = {}
     for kind in ERRORS:
-        shares = [getattr(each, kind) / each.true_count for each in defined]
+        shares = [
+            sum(getattr(each, kind) for each in fields) / true[who]
+            for who, fields in comparisons.items()
+            if true[who]
+        ]
         rates[kind] = ErrorRate(
             mean=float(np.mean(shares)) if shares else None,
             deviation=float(np.std(shares, ddof=1)) if len(shares) > 1 else None,
             comparisons=len(shares),
+            note=f"left out, without a true object in any field: {', '.join(left_out)}"
+            if left_out
+            else "",
         )
     return rates
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
@@ -9,12 +10,14 @@ from scipy.signal import windows
 
 from isl.imaging.image import PixelSize
 
-from .image_pair import checked_pair, constancy
+from .image_pair import checked_pair, constancy, is_constant
 
 # A ring with less than this part of the image's energy holds rounding only.
 _ROUNDING = 1e-13
 # The highest frequency that pixels hold in every direction, cycles a pixel.
 _NYQUIST = 0.5
+BANDS = 8
+"""Rings between no frequency and half a cycle a pixel."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ def spectral_correlation(
     predicted: np.ndarray,
     mask: np.ndarray | None = None,
     *,
-    bands: int = 8,
+    bands: int = BANDS,
     pixel_size: PixelSize | None = None,
 ) -> tuple[SpectralBand, ...]:
     """Fourier ring correlation, from coarse to fine, in rings of equal width.
@@ -73,7 +76,7 @@ def spectral_correlation(
     found = (
         [(None, "; ".join(reasons))] * bands
         if reasons
-        else _ring_correlations(first, second, edges)
+        else ring_correlations(_ring_sums(_spectra(first, second, edges), bands))
     )
     return tuple(
         SpectralBand(
@@ -86,6 +89,62 @@ def spectral_correlation(
         )
         for (low, high), (value, note) in zip(itertools.pairwise(edges), found, strict=True)
     )
+
+
+def spectral_sums(
+    true: np.ndarray,
+    predicted: np.ndarray,
+    mask: np.ndarray,
+    parts: np.ndarray,
+    *,
+    bands: int = BANDS,
+) -> np.ndarray:
+    """Sums that make the correlation of every band, part by part of an image: they add up.
+
+    Summed over pixels, the products of two images that hold one ring only are those of the ring's
+    frequencies (Parseval). So all parts together give `spectral_correlation`, and those of several
+    fields its figures over all their pixels.
+
+    Args:
+        true: float [Y, X] in [0, 1].
+        predicted: float [Y, X] in [0, 1].
+        mask: bool [Y, X], True where a pixel counts.
+        parts: int [Y, X], the part of every pixel, from 0.
+        bands: As in `spectral_correlation`.
+
+    Returns:
+        float64 [parts, bands + 1, 3]: of every band, and last of the whole image, the sums of
+        true squared, predicted squared, and their product; 0 outside of the largest rectangle.
+
+    Raises:
+        InputError: As in `spectral_correlation`.
+    """
+    pair = checked_pair(true, predicted, mask)
+    top, bottom, left, right = largest_rectangle(pair.mask)
+    within = slice(top, bottom), slice(left, right)
+    count = int(parts.max()) + 1
+    sums = np.zeros((count, bands + 1, 3))
+    if not pair.true[within].size:
+        return sums
+    of_pixel = parts[within].ravel()
+    spectra = _spectra(
+        pair.true[within], pair.predicted[within], np.linspace(0, _NYQUIST, bands + 1)
+    )
+    for band in range(bands + 1):
+        kept = spectra.ring == band + 1 if band < bands else np.True_
+        x, y = (
+            np.asarray(scipy.fft.irfft2(np.where(kept, each, 0), s=spectra.size)).ravel()
+            for each in (spectra.true, spectra.predicted)
+        )
+        for number, product in enumerate((x * x, y * y, x * y)):
+            sums[:, band, number] = np.bincount(of_pixel, product, minlength=count)
+    return sums
+
+
+def ring_correlations(sums: np.ndarray) -> list[tuple[float | None, str]]:
+    """Correlation of every band, or None and why it is undefined, from sums [bands + 1, 3]."""
+    *rings, whole = sums.tolist()
+    return [_correlation(*ring, *whole[:2]) for ring in rings]
 
 
 def largest_rectangle(mask: np.ndarray) -> tuple[int, int, int, int]:
@@ -117,31 +176,53 @@ def largest_rectangle(mask: np.ndarray) -> tuple[int, int, int, int]:
     return best
 
 
-def _ring_correlations(
-    true: np.ndarray, predicted: np.ndarray, edges: np.ndarray
-) -> list[tuple[float | None, str]]:
+class _Spectra(NamedTuple):
+    """Half of the spectra of two real images, and the ring of every frequency.
+
+    Attributes:
+        true: complex [Y, X // 2 + 1].
+        predicted: complex [Y, X // 2 + 1].
+        ring: int [Y, X // 2 + 1]; 0 the mean, which is taken off; after the last ring the corners.
+        size: Of the images, (Y, X).
+    """
+
+    true: np.ndarray
+    predicted: np.ndarray
+    ring: np.ndarray
+    size: tuple[int, int]
+
+
+def _spectra(true: np.ndarray, predicted: np.ndarray, edges: np.ndarray) -> _Spectra:
     height, width = true.shape
     taper = np.outer(*(windows.hann(length + 2)[1:-1] for length in (height, width)))
+    # What a constant image is left with is rounding.
     first, second = (
         np.asarray(scipy.fft.rfft2((image - np.average(image, weights=taper)) * taper))
+        * (not is_constant(image))
         for image in (true, predicted)
     )
-    # rfft2 leaves out the mirror images of all but the first column, and the last of even widths.
-    mirrored = np.full(first.shape[1], 2.0)
-    mirrored[0] = 1.0
-    if width % 2 == 0:
-        mirrored[-1] = 1.0
     frequency = np.hypot(scipy.fft.fftfreq(height)[:, None], scipy.fft.rfftfreq(width)[None, :])
     ring = np.searchsorted(edges, frequency, side="left")
-    sums = [
-        np.bincount(ring.ravel(), (product * mirrored).ravel(), minlength=edges.size + 1)
-        for product in (np.abs(first) ** 2, np.abs(second) ** 2, np.real(first * second.conj()))
-    ]
-    # Ring 0 is the mean, which is taken off; the one after the last holds the corners.
-    return [
-        _correlation(*(float(each[index]) for each in sums), *(float(s.sum()) for s in sums[:2]))
-        for index in range(1, edges.size)
-    ]
+    return _Spectra(first, second, ring, (height, width))
+
+
+def _ring_sums(spectra: _Spectra, bands: int) -> np.ndarray:
+    """Sums over the frequencies of every ring, and of all: `spectral_sums`, but for a factor."""
+    # rfft2 leaves out the mirror images of all but the first column, and the last of even widths.
+    mirrored = np.full(spectra.true.shape[1], 2.0)
+    mirrored[0] = 1.0
+    if spectra.size[1] % 2 == 0:
+        mirrored[-1] = 1.0
+    first, second = spectra.true, spectra.predicted
+    products = (np.abs(first) ** 2, np.abs(second) ** 2, np.real(first * second.conj()))
+    sums = np.stack(
+        [
+            np.bincount(spectra.ring.ravel(), (product * mirrored).ravel(), minlength=bands + 2)
+            for product in products
+        ],
+        axis=1,
+    )
+    return np.concatenate([sums[1:-1], sums.sum(axis=0, keepdims=True)])
 
 
 def _correlation(

@@ -5,12 +5,14 @@ of an averaging pyramid), whether it is rather bright or rather dark, how sparse
 there are several planes, which of them are sharp and how like their neighbours they are. A field's
 mean is compared with the crops of the training ground, in units of how far the mean of so many
 crops may lie off; its score is the root of the mean square of the three largest deviations. The
-limit is a little above what parts of the training ground score when the rest is asked about them.
-Where a model has autoencoding heads, how well they say what the planes are is one more statistic.
+limit is the largest score that a field of the training ground has when its whole group is left out;
+where there is one group only, it is a little above what neighbouring parts of it score. Where a
+model has autoencoding heads, how well they say what the planes are is one more statistic.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pydantic
@@ -46,6 +48,7 @@ _TOLERATED = {
 _SHARED = 0.05
 _LARGEST = 3
 _FOLDS = 12
+# Neighbouring parts of one group differ less than fields of several do.
 _MARGIN = 1.15
 # Where all ground is alike, fields within what is tolerated are not warned of.
 _LEAST = 2.0
@@ -104,9 +107,25 @@ class Unfamiliarity:
         return self.score > self.limit
 
     @property
+    def largest(self) -> dict[str, float]:
+        """The deviations that the score is made of, the largest first."""
+        ranked = sorted(self.deviations.items(), key=lambda item: -abs(item[1]))
+        return dict(ranked[:_LARGEST])
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As records hold it."""
+        return {
+            "score": round(self.score, 3),
+            "limit": self.limit,
+            "unlike": self.unlike,
+            "deviations": {name: round(value, 3) for name, value in self.largest.items()},
+        }
+
+    @property
     def reason(self) -> str:
         """What is most unusual, in words."""
-        name, value = max(self.deviations.items(), key=lambda item: abs(item[1]))
+        name, value = next(iter(self.largest.items()))
         side = "above" if value > 0 else "below"
         return f"{name} is {abs(value):.1f} deviations {side} what it learned from"
 
@@ -155,7 +174,7 @@ def learn_familiarity(
 ) -> Familiarity | None:
     """What training ground looks like, and how much parts of it differ from the rest.
 
-    The parts are groups where there are at least as many as folds; else neighbouring crops.
+    The parts are fields, and the rest is all other groups; of one group, neighbouring crops.
 
     Args:
         fields: The training ground, all of one number of planes.
@@ -164,15 +183,19 @@ def learn_familiarity(
     Returns:
         None where there are too few crops to tell.
     """
-    crops_at_most, losses_at_most = (
-        max(1, total // max(1, len(fields))) for total in (_TRAINING_CROPS, _TRAINING_LOSSES)
-    )
+    share = max(1, len(fields))
+    # Fewer than a field is looked at by would show some places of it only.
+    crops_at_most = max(CROPS, _TRAINING_CROPS // share)
+    losses_at_most = max(1, _TRAINING_LOSSES // share)
     described: list[np.ndarray] = []
     asked: list[float] = []
-    groups: list[str] = []
-    for field in fields:
+    members: list[int] = []
+    for number, field in enumerate(fields):
         corners = _training_corners(field, crops_at_most)
-        with_loss = set(_spread_over(len(corners), losses_at_most))
+        # Networks are asked few times: in another place of each field.
+        with_loss = {
+            (index + number) % len(corners) for index in _spread_over(len(corners), losses_at_most)
+        }
         for index, window in enumerate(corners):
             rows, columns = (slice(*part) for part in window)
             described.append(statistics_of(field.transmitted[:, rows, columns]))
@@ -182,18 +205,22 @@ def learn_familiarity(
                 asked.append(plane_loss(field.transmitted[:, rows, columns]))
             else:
                 asked.append(np.nan)
-            groups.append(field.group)
+            members.append(number)
     if len(described) < _FEWEST:
         return None
     crops, losses = np.array(described), np.array(asked)
-    scores = []
-    for fold in _folds(groups):
-        rest = np.setdiff1d(np.arange(len(crops)), fold)
-        found = _deviations(crops[fold].mean(axis=0), len(fold), *_spread(crops[rest]))
-        here, there = (_known(losses[part]) for part in (fold, rest))
+
+    def score(part: _Part) -> float:
+        mean = crops[part.indices].mean(axis=0)
+        found = _deviations(mean, part.count, *_spread(crops[part.rest]))
+        here, there = (_known(losses[indices]) for indices in (part.indices, part.rest))
         if here.size and there.size > 1:
             found = np.append(found, _loss_deviation(here, *_mean_and_deviation(there)))
-        scores.append(_score(found))
+        return _score(found)
+
+    left_out = [score(part) for part in _left_out(fields, np.array(members))]
+    neighbours = [] if left_out else [score(part) for part in _neighbours(len(crops))]
+    limit = max(left_out) if left_out else _MARGIN * max(neighbours)
     center, deviation = _spread(crops)
     names = statistic_names(len(fields[0].transmitted))
     known = _known(losses)
@@ -203,7 +230,7 @@ def learn_familiarity(
             for name, c, d in zip(names, center, deviation, strict=True)
         },
         autoencoding=_mean_and_deviation(known) if known.size > 1 else None,
-        limit=round(max(_LEAST, _MARGIN * max(scores)), 3),
+        limit=round(max(_LEAST, limit), 3),
     )
 
 
@@ -332,12 +359,36 @@ def _around(window: Window, width: int, size: tuple[int, ...]) -> Window | None:
     return rows, columns
 
 
-def _folds(groups: Sequence[str]) -> list[np.ndarray]:
-    names = list(dict.fromkeys(groups))
-    if len(names) < _FOLDS // 2:
-        return [fold for fold in np.array_split(np.arange(len(groups)), _FOLDS) if fold.size]
-    members = np.array([names.index(group) for group in groups])
-    return [np.flatnonzero(members == index) for index in range(len(names))]
+class _Part(NamedTuple):
+    """A part of the training crops that the rest is asked about.
+
+    Attributes:
+        indices: Of its crops.
+        rest: Indices of those it is compared with.
+        count: How many crops side by side it is worth.
+    """
+
+    indices: np.ndarray
+    rest: np.ndarray
+    count: float
+
+
+def _left_out(fields: Sequence[LearnedField], members: np.ndarray) -> Iterator[_Part]:
+    """Every field, compared with all groups but its own; `members` says whose each crop is."""
+    groups = np.array([fields[number].group for number in members])
+    for number, field in enumerate(fields):
+        indices, rest = np.flatnonzero(members == number), np.flatnonzero(groups != field.group)
+        if indices.size and rest.size >= _FEWEST:
+            # Windows overlap; together they say no more than the ground that they lie on.
+            area = np.count_nonzero(field.usable) / CROP**2
+            yield _Part(indices, rest, min(indices.size, CROPS, area))
+
+
+def _neighbours(count: int) -> Iterator[_Part]:
+    """Crops that follow each other, compared with all others."""
+    everything = np.arange(count)
+    for indices in np.array_split(everything, min(count, _FOLDS)):
+        yield _Part(indices, np.setdiff1d(everything, indices), indices.size)
 
 
 def _spread(crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,6 @@ from flax import nnx
 from isl.errors import InputError
 from isl.imaging.image import Movie, ZStack
 from isl.labeling import bins
-from isl.labeling.familiarity import Familiarity
 from isl.labeling.geometry import Geometry, joint_geometry
 from isl.labeling.model import (
     LabelStatistics,
@@ -111,10 +110,6 @@ class Ensemble:
         from isl.labeling.predict import predict
 
         return predict(self, stack, **options)
-
-    @property
-    def plane_loss(self) -> None:
-        """Its members' autoencoding losses are not looked at."""
 
     @functools.cached_property
     def exact(self) -> "Ensemble":
@@ -311,8 +306,8 @@ def model_names(names: str | Path | Sequence[str | Path]) -> tuple[str | Path, .
 def joined(configs: Sequence[ModelConfig]) -> EnsembleConfig:
     """What several models expect and predict together.
 
-    Labels are in the first one's order; statistics of training labels, and what training ground
-    looks like, are kept where all agree, and a group that any of them saw was seen.
+    Labels are in the first one's order; statistics of training labels are kept where all agree, and
+    a group that any of them saw was seen. What training ground looks like is each member's own.
 
     Raises:
         InputError: They do not predict the same labels from the same input.
@@ -346,21 +341,12 @@ def joined(configs: Sequence[ModelConfig]) -> EnsembleConfig:
         architecture=first.architecture,
         input=first.input,
         label_statistics=agreed,
-        familiarity=_joined_familiarity([config.familiarity for config in configs]),
         trained_on=None
         if None in trained
         else tuple(sorted({g for t in trained for g in t or ()})),
         chosen_on=tuple(sorted({group for config in configs for group in config.chosen_on})),
         members=tuple(configs),
     )
-
-
-def _joined_familiarity(records: Sequence[Familiarity | None]) -> Familiarity | None:
-    """What their training ground looks like, where all learned from the same."""
-    known = [record for record in records if record is not None]
-    if len(known) < len(records) or any(r.statistics != known[0].statistics for r in known):
-        return None
-    return Familiarity(statistics=known[0].statistics, limit=max(r.limit for r in known))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2, 3))

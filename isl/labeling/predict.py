@@ -12,8 +12,8 @@ from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
 from isl.imaging.normalize import PlaneNormalization
 from isl.labeling.abstention import abstaining
 from isl.labeling.contract import compare_intensity
-from isl.labeling.familiarity import look_at
-from isl.labeling.mixture import AnyModel
+from isl.labeling.familiarity import Unfamiliarity, look_at
+from isl.labeling.mixture import AnyModel, Ensemble
 from isl.labeling.options import Options, check_options
 from isl.labeling.plan import FieldPlan, plan_field
 from isl.labeling.renormalize import Renormalization, plan_renormalization, renormalized
@@ -41,6 +41,8 @@ class Outcome:
         tile_size: Y, X of what every tile read.
         options: What was asked for.
         warnings: Everything about the input that differs from what the model expects.
+        familiarity: How far the field is from the training ground; None: the model does not say
+            what it learned from, or the field is too small to tell.
         source: The file or folder predicted.
     """
 
@@ -56,6 +58,7 @@ class Outcome:
     tile_size: tuple[int, int]
     options: Options
     warnings: tuple[str, ...]
+    familiarity: Unfamiliarity | None = None
     source: Any = None
 
 
@@ -227,17 +230,8 @@ def outcome(
         model.config.input,
         normalize=options.normalize,
     )
-    if model.config.familiarity is not None:
-        looks = look_at(
-            model.config.familiarity,
-            field,
-            normalization[0],
-            plan.fit.scale,
-            plane_loss=model.plane_loss,
-        )
-        if looks is not None and looks.unlike:
-            unlike = f"is unlike what model '{model.config.name}' learned from: {looks.reason}"
-            warnings += (unlike,)
+    familiarity = familiarity_of(model, field, plan, normalization[0])
+    warnings += unlike_warnings(model, familiarity)
     for warning in warnings:
         logger.warning("%s: %s", field.source or field.name, warning)
     return Outcome(
@@ -253,5 +247,41 @@ def outcome(
         tile_size=plan.tiles.tile_size,
         options=options,
         warnings=warnings,
+        familiarity=familiarity,
         source=field.source,
     )
+
+
+def familiarity_of(
+    model: AnyModel,
+    field: TransmittedField,
+    plan: FieldPlan,
+    records: Sequence[PlaneNormalization],
+) -> Unfamiliarity | None:
+    """How far a field is from the training ground: of several models, from the strangest one's.
+
+    Args:
+        model: A loaded model, or several.
+        field: Windows of it are read.
+        plan: How it is predicted.
+        records: How its planes are normalized; of a movie, those of the first time point.
+
+    Returns:
+        None where no model says what it learned from, or the field is too small to tell.
+    """
+    found = [
+        look_at(
+            member.config.familiarity, field, records, plan.fit.scale, plane_loss=member.plane_loss
+        )
+        for member in (model.members if isinstance(model, Ensemble) else (model,))
+        if member.config.familiarity is not None
+    ]
+    known = (each for each in found if each is not None)
+    return max(known, key=lambda each: each.score / each.limit, default=None)
+
+
+def unlike_warnings(model: AnyModel, familiarity: Unfamiliarity | None) -> tuple[str, ...]:
+    """What a person is told of a field that is unlike the training ground."""
+    if familiarity is None or not familiarity.unlike:
+        return ()
+    return (f"is unlike what model '{model.config.name}' learned from: {familiarity.reason}",)

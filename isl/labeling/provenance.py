@@ -139,6 +139,7 @@ def record(
             "preview": files.preview.name,
             "sha256": dict(images),
         },
+        "familiarity": prediction.familiarity and prediction.familiarity.record,
         "warnings": list(prediction.warnings),
         "versions": versions(),
         "device": device,

@@ -31,10 +31,12 @@ def stored(image):
     return np.rint(image * 65535).astype(np.uint16)
 
 
-def write_field(folder: Path, name: str, seed: int, *, labels=("DAPI",), mask=None, **stated):
+def write_field(
+    folder: Path, name: str, seed: int, *, labels=("DAPI",), mask=None, size=SIZE, **stated
+):
     """One field: two planes, labels that depend on them, and a mask of every label."""
-    truth = {label: blobs(seed + 100 * n) for n, label in enumerate(labels)}
-    planes = [scipy.ndimage.gaussian_filter(blobs(seed), sigma) for sigma in (1, 2)]
+    truth = {label: blobs(seed + 100 * n, size) for n, label in enumerate(labels)}
+    planes = [scipy.ndimage.gaussian_filter(blobs(seed, size), sigma) for sigma in (1, 2)]
     stack = stored(np.stack(planes))
     tifffile.imwrite(folder / f"{name}.tif", stack, metadata={"axes": "ZYX"})
     for label, image in truth.items():
@@ -80,7 +82,9 @@ def write_ground(folder: Path, count=2, *, labels=("DAPI",), **options):
     return truths
 
 
-def write_model(folder, name="tiny", *, seed=0, planes=2, trained_on=("g7",), chosen_on=()):
+def write_model(
+    folder, name="tiny", *, seed=0, planes=2, trained_on=("g7",), chosen_on=(), familiarity=None
+):
     """A small network of fresh weights, as a model folder."""
     architecture = UNetConfig(levels=2, width=2)
     network = build_network(architecture, planes=planes, labels=("DAPI",), rngs=nnx.Rngs(seed))
@@ -92,5 +96,6 @@ def write_model(folder, name="tiny", *, seed=0, planes=2, trained_on=("g7",), ch
         input=InputContract(planes=planes, modality="DIC", pixel_size=0.5),
         trained_on=trained_on,
         chosen_on=chosen_on,
+        familiarity=familiarity,
     )
     save_model(folder, network, config, f"# {name}\n\nA card.\n")

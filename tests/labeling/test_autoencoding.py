@@ -113,6 +113,15 @@ def test_the_loss_is_one_more_statistic():
     assert "autoencoding loss" not in unfamiliarity(without, crops, [1.0]).deviations
 
 
+def test_fields_asked_in_one_place_are_asked_in_different_ones(monkeypatch):
+    monkeypatch.setattr("isl.labeling.familiarity._TRAINING_LOSSES", 2)
+    loss = Brightness()
+    learned(loss)
+    first, second = loss.seen
+    assert np.array_equal(first[0], ground(0)[0, 44:84, 44:84])
+    assert np.array_equal(second[0], ground(1)[0, 44:84, 108:148])
+
+
 def test_a_field_is_asked_in_nine_places_within_it():
     familiarity, loss = learned(Brightness()), Brightness()
     stored = ground(3)

@@ -1,8 +1,12 @@
 """Familiarity: statistics of simple images, and warnings where an image is another or damaged."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 import scipy.ndimage
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -148,6 +152,40 @@ def test_too_little_ground_teaches_nothing():
     assert learn_familiarity([]) is None
 
 
+def of_group(group: str, image: np.ndarray) -> LearnedField:
+    return LearnedField(group=group, transmitted=image, usable=np.ones(image.shape[1:], bool))
+
+
+def grouped() -> list[LearnedField]:
+    """Fields of one crop; those of a group are alike, and groups differ in sharpness."""
+    return [
+        of_group(group, scipy.ndimage.gaussian_filter(texture(seed, (128, 128)), (0, blur, blur)))
+        for group, blur in (("a", 0.5), ("b", 1.0), ("c", 3.0))
+        for seed in range(8)
+    ]
+
+
+def test_the_limit_is_what_fields_of_groups_left_out_score_at_most():
+    fields, scores = grouped(), []
+    for field in fields:
+        others = learn_familiarity([other for other in fields if other.group != field.group])
+        scores.append(unfamiliarity(others, [field.transmitted]).score)
+    limit = learn_familiarity(fields).limit
+    assert limit == pytest.approx(max(scores), abs=2e-3)
+    # Sister fields would make it too small.
+    alone = [dataclasses.replace(field, group=str(n)) for n, field in enumerate(fields)]
+    assert limit > 1.3 * learn_familiarity(alone).limit
+
+
+def test_all_places_of_many_fields_are_learned(monkeypatch):
+    monkeypatch.setattr("isl.labeling.familiarity._TRAINING_CROPS", 4)
+    images = [texture(seed, (256, 256)) for seed in range(4)]
+    for image in images:
+        image[:, :128, :128] = scipy.ndimage.gaussian_filter(image[:, :128, :128], (0, 3, 3))
+    familiarity = learned(images)
+    assert all(not looked(familiarity, image).unlike for image in images)
+
+
 def test_images_too_small_to_tell_are_not_judged(familiarity):
     assert looked(familiarity, texture(3, (63, 400))) is None
     assert looked(familiarity, texture(3, (64, 100))) is not None
@@ -212,7 +250,7 @@ def test_records_of_other_planes_are_refused(tmp_path, familiarity):
         written(5)
 
 
-def test_predicting_warns_of_what_the_model_has_not_learned(tmp_path, familiarity, caplog):
+def small_model(folder, familiarity):
     from flax import nnx
 
     from isl.labeling.model import InputContract, ModelConfig, load_model, save_model
@@ -224,17 +262,22 @@ def test_predicting_warns_of_what_the_model_has_not_learned(tmp_path, familiarit
         architecture, planes=3, labels=("NUCLEI",), autoencode=False, rngs=nnx.Rngs(0)
     )
     config = ModelConfig(
-        name="small",
+        name=folder.name,
         labels=("NUCLEI",),
         architecture=architecture,
         input=InputContract(planes=3),
         familiarity=familiarity,
     )
-    save_model(tmp_path / "small", network, config, "# small\n")
-    model = load_model(tmp_path / "small")
+    save_model(folder, network, config, "# small\n")
+    return load_model(folder)
+
+
+def test_predicting_warns_of_what_the_model_has_not_learned(tmp_path, familiarity, caplog):
+    model = small_model(tmp_path / "small", familiarity)
     image = texture(3, (192, 192))
     known = model.predict(ZStack(name="known", planes=image))
     assert not any("unlike" in warning for warning in known.warnings)
+    assert 0 < known.familiarity.score < known.familiarity.limit == familiarity.limit
     (warning,) = (
         warning
         for warning in model.predict(ZStack(name="negative", planes=1 - image)).warnings
@@ -242,3 +285,50 @@ def test_predicting_warns_of_what_the_model_has_not_learned(tmp_path, familiarit
     )
     assert warning.startswith("is unlike what model 'small' learned from: asymmetry at ")
     assert f"negative: {warning}" in caplog.messages
+
+
+def test_of_several_models_the_strangest_ones_score_counts(tmp_path, familiarity):
+    from isl.labeling.mixture import ensemble
+
+    image = texture(3, (192, 192))
+    negative = learned([1 - texture(1), 1 - texture(2)])
+    one, other, silent = (
+        small_model(tmp_path / name, learned_from)
+        for name, learned_from in (("one", familiarity), ("other", negative), ("silent", None))
+    )
+    stack = ZStack(name="a", planes=image)
+    alone = other.predict(stack).familiarity
+    assert alone.unlike
+    for members in ([one, other, silent], [other, one]):
+        together = ensemble(members).predict(stack)
+        assert together.familiarity.score == alone.score
+        assert any("unlike" in warning for warning in together.warnings)
+    assert not ensemble([one, silent]).predict(stack).familiarity.unlike
+    assert silent.predict(stack).familiarity is None
+
+
+def test_the_record_of_a_field_has_its_score(tmp_path, familiarity):
+    from isl import cli
+
+    small_model(tmp_path / "small", familiarity)
+    image = texture(3, (192, 192))
+    for name, planes in (("known", image), ("negative", 1 - image), ("tiny", image[:, :60])):
+        stored = (planes * 40_000).astype(np.uint16)
+        tifffile.imwrite(
+            tmp_path / f"{name}.tif", stored, photometric="minisblack", metadata={"axes": "ZYX"}
+        )
+        words = ["predict", tmp_path / f"{name}.tif", "--model", tmp_path / "small"]
+        words += ["--out", tmp_path / name, "--device", "cpu"]
+        assert cli.main([str(word) for word in words]) == 0
+
+    def made(name: str):
+        return json.loads((tmp_path / name / f"{name}.json").read_text())["familiarity"]
+
+    known, negative = made("known"), made("negative")
+    assert (known["unlike"], negative["unlike"]) == (False, True)
+    assert known["score"] < known["limit"] == negative["limit"] == familiarity.limit
+    assert len(negative["deviations"]) == 3
+    values = np.array(list(negative["deviations"].values()))
+    assert list(np.abs(values)) == sorted(np.abs(values), reverse=True)
+    assert negative["score"] == pytest.approx(np.sqrt(np.mean(values**2)), rel=1e-3)
+    assert made("tiny") is None

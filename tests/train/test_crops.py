@@ -15,6 +15,7 @@ def _field(name: str, measured: np.ndarray, visible: np.ndarray | None = None) -
     place = np.arange(height)[:, None] + np.arange(width) / 1000
     return TrainingField(
         name=name,
+        group="g",
         transmitted=np.repeat(place[..., None], 2, axis=-1).astype(np.float32),
         targets=place[..., None].astype(np.float32),
         measured=measured[..., None],

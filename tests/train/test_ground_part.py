@@ -14,6 +14,7 @@ def field(measured: np.ndarray) -> TrainingField:
     size = measured.shape[:2]
     return TrainingField(
         name="a",
+        group="g",
         transmitted=np.zeros((*size, 1), np.float32),
         targets=np.zeros(measured.shape, np.float32),
         measured=measured,

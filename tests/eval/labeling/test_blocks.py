@@ -9,17 +9,22 @@ from simulated_labeling import blobs
 
 from isl_eval.labeling.blocks import (
     FIGURES,
+    SPECTRAL,
     block_rows,
     constant_scores,
     differences,
     intervals,
     joined,
+    spectral_blocks,
+    spectral_intervals,
+    spectral_of,
 )
 from isl_eval.labeling.ground import to_bins
 from isl_eval.labeling.judge import scores_of_histogram
 from isl_eval.labeling.predictions import BLOCK, _Blocks
 from isl_eval.metrics.distributions import DistributionFigures
 from isl_eval.metrics.pixel_figures import pixel_figures
+from isl_eval.metrics.spectral import spectral_correlation
 
 SIZE = (150, 140)
 
@@ -119,6 +124,28 @@ def test_groups_are_drawn_where_there_are_five_and_blocks_where_there_are_fewer(
     found = intervals(many, **options)["pearson"]
     assert found.units == 5
     assert found.low <= found.estimate <= found.high
+
+
+def test_frequencies_are_summed_by_block_and_drawn_as_the_other_figures():
+    options = {"replicates": 40, "level": 0.9, "seed": 0}
+    parts = [rows_of(n, field=str(n), group=str(n)) for n in range(5)]
+    sums = [spectral_blocks(*images(n)) for n in range(5)]
+    assert [len(each) for each in sums] == [len(each.fields) for each in parts]
+    for number, of_field in enumerate(sums):
+        bands = spectral_correlation(*images(number))
+        values = [band.correlation for band in bands]
+        assert list(spectral_of(of_field.sum(axis=0)).values()) == pytest.approx(values)
+    every, few = slice(5), slice(2)
+    for chosen, units in ((every, 5), (few, 8)):
+        rows, stacked = joined(parts[chosen]), np.concatenate(sums[chosen])
+        found = spectral_intervals(rows, stacked, **options)
+        assert tuple(found) == SPECTRAL
+        coarse = found["spectral_1"]
+        assert coarse.estimate == spectral_of(stacked.sum(axis=0))["spectral_1"]
+        assert coarse.units == units == intervals(rows, **options)["pearson"].units
+        assert coarse.low < coarse.estimate < coarse.high
+    alone = spectral_intervals(parts[0], sums[0], **options)["spectral_1"]
+    assert (alone.low, alone.note) == (None, "no interval: 4 rows are too few")
 
 
 def test_fewer_than_five_blocks_bound_nothing():

@@ -131,7 +131,29 @@ predictions = { blurred = "blurred" }
     in_record = found["blurred"]["fields"][0]["figures"]["mae"]
     in_table = float(figures["blurred", "field", "f0", "mae"]["value"])
     assert in_table == pytest.approx(in_record, rel=1e-5)
-    assert figures["one", "label", "DAPI", "objects_accuracy"]["value"] != ""
+    row = figures["one", "label", "DAPI", "objects_accuracy"]
+    assert row["value"] != ""
+    # What is drawn of nuclei is groups, and these are too few.
+    assert (row["over"], row["units"]) == ("groups", "2")
+    assert row["note"] == "no interval: 2 groups are too few"
+    bands = {
+        (r["of"], r["name"], r["low"]): r
+        for r in rows_of(out / "spectral.csv")
+        if r["contender"] == "blurred"
+    }
+    assert len(bands) == (1 + 2 + 2) * 8
+    coarse = bands["label", "DAPI", "0"]
+    assert (coarse["over"], coarse["units"], coarse["high_per_um"]) == ("blocks", "2", "0.125")
+    assert coarse["note"] == "no interval: 2 rows are too few"
+    assert coarse["correlation"] == figures["blurred", "label", "DAPI", "spectral_1"]["value"]
+    pooled = found["blurred"]["figures"]["spectral_1"]["estimate"]
+    assert float(coarse["correlation"]) == pytest.approx(pooled, rel=1e-5)
+    # Groups of one field each.
+    for group, field in (("g0", "f0"), ("g1", "f1")):
+        of_field = bands["field", field, "0"]["correlation"]
+        assert bands["group", group, "0"]["correlation"] == of_field
+        assert figures["blurred", "group", group, "spectral_1"]["value"] == of_field
+        assert figures["blurred", "field", field, "spectral_1"]["value"] == of_field
     (pair,) = (
         r
         for r in rows_of(out / "comparisons.csv")
@@ -229,10 +251,29 @@ def test_points_of_people_stand_in_the_report(run, tmp_path):
     code, _, _, out = run(f"{config}points = [{{ {entry}, diameter = 9 }}]")
     assert code == 0
     assert "Points set by people" in check_page(out)
+    record = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert record["points"][0]["predicted_rates"]["missing"] == {
+        "mean": 0.5,
+        "deviation": None,
+        "comparisons": 1,
+        "note": "",
+    }
     (row,) = rows_of(out / "points.csv")
     assert (row["true_count"], row["missing"], row["accuracy"]) == ("2", "1", "0.5")
     assert run(config)[0] == 0
     assert not (out / "points.csv").exists()
+
+
+def test_points_without_any_true_object_are_named_in_the_report(run, tmp_path):
+    write_ground(tmp_path, 1)
+    (tmp_path / "true.csv").write_text("y,x\n", encoding="utf-8")
+    (tmp_path / "guess.csv").write_text("y,x\n21,20\n", encoding="utf-8")
+    entry = 'label = "DAPI", measured = { ann = "true.csv" }, predicted = { ann = "guess.csv" }'
+    config = 'predictions = { b = "blurred" }\n'
+    code, _, _, out = run(f"{config}points = [{{ {entry}, diameter = 9 }}]")
+    assert code == 0
+    expected = "DAPI, predicted: left out, without a true object in any field: ann (1 predicted)"
+    assert expected in check_page(out)
 
 
 @pytest.mark.parametrize(

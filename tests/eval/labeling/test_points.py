@@ -53,8 +53,8 @@ def test_one_person_misses_one_and_adds_one(ground, tmp_path):
     (scores,) = judged(config_of(), tmp_path, ground)
     assert scores.fields == ("f0",)
     assert set(scores.predicted) == {("f0", "ann")}
-    assert scores.predicted_rates["missing"] == (0.25, None, 1)
-    assert scores.predicted_rates["added"] == (0.25, None, 1)
+    assert scores.predicted_rates["missing"] == (0.25, None, 1, "")
+    assert scores.predicted_rates["added"] == (0.25, None, 1, "")
     assert set(scores.annotators) == {("f0", "ann", "bo"), ("f0", "bo", "ann")}
     # Of 4 nuclei 2 are missing to one, of 2 nuclei 2 are added to the other.
     assert scores.annotator_rates["missing"].mean == pytest.approx(0.25)
@@ -72,7 +72,33 @@ def test_kinds_and_masks_count_by_themselves(ground, tmp_path):
     every, dead, live = judged(config_of(mask="dense.tif"), tmp_path, ground)
     assert [each.kind for each in (every, dead, live)] == ["", "dead", "live"]
     assert [each.predicted["f1", "ann"].true_count for each in (every, dead, live)] == [2, 1, 1]
-    assert dead.predicted_rates["missing"] == (1.0, 0.0, 2)
+    assert dead.predicted_rates["missing"] == (1.0, None, 1, "")
+
+
+def test_rates_are_of_annotators_and_of_ordered_pairs_over_all_fields(ground, tmp_path):
+    # ann: all right in a field of 4, and 2 added in a field of none; bo: 1 of 1 missing.
+    write_points(tmp_path / "ann" / "f0.csv", PLACES)
+    write_points(tmp_path / "ann" / "f0-predicted.csv", PLACES)
+    write_points(tmp_path / "ann" / "f1.csv", [])
+    write_points(tmp_path / "ann" / "f1-predicted.csv", PLACES[:2])
+    write_points(tmp_path / "bo" / "f0.csv", PLACES[:1])
+    write_points(tmp_path / "bo" / "f0-predicted.csv", [])
+    for name in ("f0", "f1"):
+        write_points(tmp_path / "cy" / f"{name}.csv", [])
+        write_points(tmp_path / "cy" / f"{name}-predicted.csv", PLACES[:1])
+    people = ("ann", "bo", "cy")
+    measured = {who: f"{who}/{{field}}.csv" for who in people}
+    predicted = {who: f"{who}/{{field}}-predicted.csv" for who in people}
+    (scores,) = judged(config_of(measured=measured, predicted=predicted), tmp_path, ground)
+    rates = scores.predicted_rates
+    assert rates["added"][:3] == (pytest.approx(0.25), pytest.approx(np.sqrt(0.125)), 2)
+    assert rates["missing"][:3] == (pytest.approx(0.5), pytest.approx(np.sqrt(0.5)), 2)
+    assert rates["added"].note.endswith("in any field: cy (2 predicted)")
+    # Of 6 ordered pairs two have cy for the truth.
+    between = scores.annotator_rates["missing"]
+    assert between.comparisons == 4
+    assert between.mean == pytest.approx(np.mean([3 / 4, 1, 0, 1]))
+    assert "ann beside cy (4 predicted), bo beside cy (1 predicted)" in between.note
 
 
 @pytest.mark.parametrize(

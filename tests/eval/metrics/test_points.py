@@ -81,7 +81,7 @@ def test_annotators_are_compared_in_all_ordered_pairs():
     assert len(pairs) == 12
     assert errors(pairs["a", "b"]) == (0, 0, 0, 1)
     assert errors(pairs["b", "c"]) == (0, 0, 3, 0)
-    rates = error_rates(list(pairs.values()))
+    rates = error_rates({" and ".join(pair): [figures] for pair, figures in pairs.items()})
     added = [0, 1, 0, 1, 3, 1, 0, 0, 0, 0, 0, 1]
     missing = [1 / 2, 0, 0, 0, 0, 0, 1 / 2, 3 / 4, 1 / 2, 0, 1 / 2, 0]
     assert rates["missing"].mean == pytest.approx(np.mean(missing))
@@ -92,8 +92,23 @@ def test_annotators_are_compared_in_all_ordered_pairs():
 
 def test_rates_without_objects_are_undefined():
     nothing = matched([], [(20, 20)])
-    assert error_rates([nothing])["added"] == (None, None, 0)
-    assert error_rates([nothing, matched([(20, 20)], [])])["missing"] == (1, None, 1)
+    note = "left out, without a true object in any field: ann (1 predicted)"
+    assert error_rates({"ann": [nothing]})["added"] == (None, None, 0, note)
+    rates = error_rates({"ann": [nothing], "bo": [matched([(20, 20)], [])]})
+    assert rates["missing"] == (1, None, 1, note)
+
+
+def test_errors_are_summed_over_fields_and_divided_once():
+    grid = [(y, x) for y in range(15, 55, 12) for x in range(15, 75, 12)]
+    dense, empty, sparse = matched(grid, grid), matched([], grid), matched([(20, 20)], [])
+    rates = error_rates({"ann": [dense, empty, sparse]})
+    objects = len(grid) + 1
+    assert rates["added"] == (pytest.approx(len(grid) / objects), None, 1, "")
+    assert rates["missing"] == (pytest.approx(1 / objects), None, 1, "")
+    both = error_rates({"ann": [dense, empty, sparse], "bo": [dense]})
+    assert both["missing"].mean == pytest.approx(1 / objects / 2)
+    assert both["missing"].deviation == pytest.approx(np.std([1 / objects, 0], ddof=1))
+    assert both["missing"].comparisons == 2
 
 
 def test_points_are_read_from_tables(tmp_path):

@@ -6,7 +6,12 @@ from hypothesis.extra.numpy import arrays
 
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
-from isl_eval.metrics.spectral import largest_rectangle, spectral_correlation
+from isl_eval.metrics.spectral import (
+    largest_rectangle,
+    ring_correlations,
+    spectral_correlation,
+    spectral_sums,
+)
 
 rng = np.random.default_rng(0)
 IMAGE = rng.random((37, 48))
@@ -31,6 +36,49 @@ def test_rings_as_by_the_whole_transform(shape):
         a, b = (each[ring] for each in spectra)
         by_hand = (a * b.conj()).sum().real / np.sqrt((abs(a) ** 2).sum() * (abs(b) ** 2).sum())
         assert band.correlation == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("shape", [(37, 48), (36, 47), (2, 2)])
+def test_sums_of_parts_make_the_correlation_of_the_whole(shape):
+    true, predicted = rng.random((2, *shape))
+    mask = np.ones(shape, bool)
+    mask[-1, -1] = False
+    parts = np.arange(true.size).reshape(shape) // 7
+    sums = spectral_sums(true, predicted, mask, parts)
+    assert sums.shape == (parts.max() + 1, 9, 3)
+    found = ring_correlations(sums.sum(axis=0))
+    for band, (value, note) in zip(spectral_correlation(true, predicted, mask), found, strict=True):
+        assert value == pytest.approx(band.correlation)
+        assert (note == "") == (value is not None)
+
+
+def test_fields_are_pooled_as_one_computation_over_all_of_them():
+    true, predicted = rng.random((2, 3, 40, 33))
+    predicted += np.array([0, 1, 4])[:, None, None] * true
+    mask, parts = np.ones(true.shape[1:], bool), np.zeros(true.shape[1:], int)
+    pooled = sum(spectral_sums(a, b, mask, parts)[0] for a, b in zip(true, predicted, strict=True))
+    windows = [np.sin(np.pi * np.arange(1, n + 1) / (n + 1)) ** 2 for n in true.shape[1:]]
+    taper = np.outer(*windows)
+    a, b = (
+        np.fft.fft2((stack - (stack * taper).sum((1, 2), keepdims=True) / taper.sum()) * taper)
+        for stack in (true, predicted)
+    )
+    frequency = np.hypot(*np.meshgrid(*(np.fft.fftfreq(n) for n in mask.shape), indexing="ij"))
+    for number, (value, _) in enumerate(ring_correlations(pooled)):
+        ring = (frequency > number / 16) & (frequency <= (number + 1) / 16)
+        x, y = a[:, ring], b[:, ring]
+        by_hand = (x * y.conj()).sum().real / np.sqrt((abs(x) ** 2).sum() * (abs(y) ** 2).sum())
+        assert value == pytest.approx(by_hand)
+
+
+def test_a_constant_image_gives_no_correlation_to_a_sum():
+    mask, parts = np.ones(IMAGE.shape, bool), np.zeros(IMAGE.shape, int)
+    flat = np.full(IMAGE.shape, 0.3)
+    for true, predicted in ((IMAGE, flat), (flat, IMAGE), (flat, flat)):
+        found = ring_correlations(spectral_sums(true, predicted, mask, parts)[0])
+        assert all(value is None and "no detail" in note for value, note in found)
+    nothing = spectral_sums(IMAGE, IMAGE, np.zeros(IMAGE.shape, bool), parts)
+    assert not nothing.any()
 
 
 def test_only_the_ring_that_differs_suffers():

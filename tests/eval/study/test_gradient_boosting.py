@@ -16,6 +16,7 @@ def field(seed: int, *, size: tuple[int, int] = (40, 36), labels: int = 1) -> Tr
     smooth = filter_features(np.ascontiguousarray(planes[..., 0]), 2)[..., :1]
     return TrainingField(
         name=f"f{seed}",
+        group="g",
         transmitted=planes,
         targets=np.repeat(smooth, labels, axis=-1),
         measured=np.ones((*size, labels), bool),

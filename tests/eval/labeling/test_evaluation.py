@@ -242,13 +242,26 @@ def test_images_that_lie_apart_are_warned_of(run, tmp_path):
     assert "shifted by +6.0 rows and -4.0 columns; look whether they are" in check_page(out)
 
 
+POINTED = """
+predictions = { b = "blurred" }
+[[points]]
+label = "DAPI"
+measured = { ann = "true.csv" }
+predicted = { ann = "guess.csv" }
+diameter = 9
+"""
+
+
+def write_points(folder, true: str) -> None:
+    """A field, one person's points in its measured image, and one point in the predicted one."""
+    write_ground(folder, 1)
+    (folder / "true.csv").write_text(f"y,x\n{true}", encoding="utf-8")
+    (folder / "guess.csv").write_text("y,x\n21,20\n", encoding="utf-8")
+
+
 def test_points_of_people_stand_in_the_report(run, tmp_path):
-    write_ground(tmp_path, 1)
-    (tmp_path / "true.csv").write_text("y,x\n20,20\n40,40\n", encoding="utf-8")
-    (tmp_path / "guess.csv").write_text("y,x\n21,20\n", encoding="utf-8")
-    entry = 'label = "DAPI", measured = { ann = "true.csv" }, predicted = { ann = "guess.csv" }'
-    config = 'predictions = { b = "blurred" }\n'
-    code, _, _, out = run(f"{config}points = [{{ {entry}, diameter = 9 }}]")
+    write_points(tmp_path, "20,20\n40,40\n")
+    code, _, _, out = run(POINTED)
     assert code == 0
     assert "Points set by people" in check_page(out)
     record = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
@@ -260,17 +273,13 @@ def test_points_of_people_stand_in_the_report(run, tmp_path):
     }
     (row,) = rows_of(out / "points.csv")
     assert (row["true_count"], row["missing"], row["accuracy"]) == ("2", "1", "0.5")
-    assert run(config)[0] == 0
+    assert run('predictions = { b = "blurred" }\n')[0] == 0
     assert not (out / "points.csv").exists()
 
 
 def test_points_without_any_true_object_are_named_in_the_report(run, tmp_path):
-    write_ground(tmp_path, 1)
-    (tmp_path / "true.csv").write_text("y,x\n", encoding="utf-8")
-    (tmp_path / "guess.csv").write_text("y,x\n21,20\n", encoding="utf-8")
-    entry = 'label = "DAPI", measured = { ann = "true.csv" }, predicted = { ann = "guess.csv" }'
-    config = 'predictions = { b = "blurred" }\n'
-    code, _, _, out = run(f"{config}points = [{{ {entry}, diameter = 9 }}]")
+    write_points(tmp_path, "")
+    code, _, _, out = run(POINTED)
     assert code == 0
     expected = "DAPI, predicted: left out, without a true object in any field: ann (1 predicted)"
     assert expected in check_page(out)

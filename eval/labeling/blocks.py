@@ -82,12 +82,17 @@ class BlockRows:
     @property
     def over(self) -> Over:
         """What a bootstrap of these rows draws."""
-        return "groups" if len(set(self.groups)) >= FEWEST_GROUPS else "blocks"
+        return drawn_of(self.groups)
 
     @property
     def drawn(self) -> tuple[str, ...] | None:
         """As `bootstrap` wants it: the rows' groups, or None where blocks are drawn."""
         return self.groups if self.over == "groups" else None
+
+
+def drawn_of(groups: Sequence[str]) -> Over:
+    """What a bootstrap draws of rows [R] of these groups."""
+    return "groups" if len(set(groups)) >= FEWEST_GROUPS else "blocks"
 
 
 def block_rows(
@@ -116,7 +121,7 @@ def block_rows(
     x, y = pair.chosen
     similarity, whole = similarity_map(pair)
     foreground = foreground_of(x)
-    of_pixel = _block_numbers(mask.shape)
+    of_pixel = block_numbers(mask.shape)
     numbers = of_pixel[mask]
     kinds, place = np.unique(numbers, return_inverse=True)
     sums = np.zeros((kinds.size, len(_COLUMNS)))
@@ -145,6 +150,12 @@ def block_rows(
     )
 
 
+def block_numbers(size: tuple[int, ...]) -> np.ndarray:
+    """The block of every pixel, int [Y, X], counted row by row."""
+    rows, columns = (np.arange(length) // BLOCK for length in size[:2])
+    return rows[:, None] * -(-size[1] // BLOCK) + columns
+
+
 def constant_scores(
     rows: BlockRows, true: np.ndarray, mask: np.ndarray, scores: tuple[np.ndarray, np.ndarray]
 ) -> BlockRows:
@@ -156,7 +167,7 @@ def constant_scores(
         mask: bool [Y, X].
         scores: Cross-entropy and ranked probability score, float64 [256] each, by true bin.
     """
-    _, place = np.unique(_block_numbers(mask.shape)[mask], return_inverse=True)
+    _, place = np.unique(block_numbers(mask.shape)[mask], return_inverse=True)
     sums = rows.sums.copy()
     sums[:, _AT["judged"]] = np.bincount(place)
     for name, table in zip(("cross_entropy", "ranked_probability_score"), scores, strict=True):
@@ -202,7 +213,7 @@ def figures_of(sums: np.ndarray, true_range: float) -> dict[str, float | None]:
 
 def spectral_blocks(true: np.ndarray, predicted: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Sums of a field's bands by block, in the order of `block_rows`: float64 [R, BANDS + 1, 3]."""
-    numbers = _block_numbers(mask.shape)
+    numbers = block_numbers(mask.shape)
     return spectral_sums(true, predicted, mask, numbers)[np.unique(numbers[mask])]
 
 
@@ -272,12 +283,6 @@ def differences(
 
 
 _SECOND = ("fxx", "fyy", "fxy")
-
-
-def _block_numbers(size: tuple[int, ...]) -> np.ndarray:
-    """The block of every pixel, int [Y, X], counted row by row."""
-    rows, columns = (np.arange(length) // BLOCK for length in size[:2])
-    return rows[:, None] * -(-size[1] // BLOCK) + columns
 
 
 def _of_distributions(sums: Mapping[str, np.ndarray]) -> list[float]:

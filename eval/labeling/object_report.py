@@ -2,11 +2,13 @@
 
 from isl.report import Block, Cell, beside, bullets, figure, heading, paragraph, table
 
-from ..metrics.points import ERRORS, ErrorRate
+from ..metrics.object_matching import ERRORS
+from ..metrics.points import ErrorRate
 from ..report_cells import interval_cell, number_cell, p_cell, whole
 from .figures import draw_sizes, some
 from .findings import Findings
 from .judge import LabelScores
+from .verdict import drawn_over
 
 
 def object_blocks(findings: Findings) -> list[Block]:
@@ -39,8 +41,9 @@ def object_blocks(findings: Findings) -> list[Block]:
         table(
             ("Label", "Model", "AP at 0.5", "AP at 0.75", "Sizes: KS", "p"),
             [_more(each) for each in judged],
-            caption="Average precision: mean of the fields where it is defined. Sizes: largest "
-            "difference of the two cumulative distributions, and whether it may be chance.",
+            caption="Average precision: matched / (matched + unmatched on either side), over all "
+            "fields together. Sizes: largest difference of the two cumulative distributions, and "
+            "whether it may be chance.",
         ),
         beside(
             [
@@ -123,4 +126,4 @@ def _more(each: LabelScores) -> list[Cell]:
 
 def _note(judged: list[LabelScores]) -> str:
     found = judged[0].objects
-    return "" if found is None else f"{found.note[0].upper()}{found.note[1:]}."
+    return "" if found is None else f"Intervals over {drawn_over(found.over, found.units)}."

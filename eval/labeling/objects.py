@@ -8,15 +8,24 @@ import numpy as np
 from isl.errors import unknown
 
 from ..bootstrap import Interval, bootstrap
-from ..metrics.object_matching import ObjectFigures, SizeTest, compare_sizes, match_objects
+from ..metrics.object_matching import (
+    COUNTS,
+    ERRORS,
+    ObjectFigures,
+    ObjectTable,
+    SizeTest,
+    compare_sizes,
+    figures_of_counts,
+    figures_of_table,
+    tabulate_objects,
+)
 from ..metrics.objects import SEGMENTERS, Segmenter, segment_nuclei
-from .blocks import FEWEST_GROUPS
+from .blocks import FEWEST_GROUPS, Over, block_numbers, drawn_of
 from .config import LabelingEvaluation
 from .ground import GroundField
 from .live_dead import LiveDeadScores, Marks, all_nuclei, part_nuclei
 
-_COUNTS = ("true_count", "predicted_count", "split", "merged", "added", "missing")
-_PRECISIONS = ("average_precision_50", "average_precision_75")
+_COUNTED = ("true_count", "predicted_count", *ERRORS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,12 +36,14 @@ class FieldObjects:
         field: Its name.
         group: Its group.
         figures: What was found.
+        by_block: int [R, len(COUNTS)], what objects of every block of the ground add to the counts.
         live_dead: Its nuclei parted by marked cells; None where none were marked.
     """
 
     field: str
     group: str
     figures: ObjectFigures
+    by_block: np.ndarray
     live_dead: LiveDeadScores | None = None
 
 
@@ -43,13 +54,14 @@ class ObjectScores:
     Attributes:
         counts: true_count, predicted_count, split, merged, added and missing, summed.
         accuracy: (true_count - errors) / true_count over all fields.
-        average_precision_50: Mean of the fields where it is defined.
+        average_precision_50: Over all fields together.
         average_precision_75: The same.
         sizes: Kolmogorov-Smirnov test of all sizes.
         true_sizes: int [N], pixels.
         predicted_sizes: int [M], pixels.
         live_dead: Nuclei parted by marked cells; None where none were marked.
-        note: How intervals were drawn, or why there are none.
+        over: What was drawn for intervals.
+        units: How many of these there are.
     """
 
     counts: Mapping[str, int]
@@ -60,7 +72,8 @@ class ObjectScores:
     true_sizes: np.ndarray
     predicted_sizes: np.ndarray
     live_dead: LiveDeadScores | None
-    note: str
+    over: Over
+    units: int
 
 
 def segmenter_of(config: LabelingEvaluation) -> Segmenter:
@@ -92,10 +105,12 @@ def score_objects(
         return segment(image, mask=mask, pixel_size=size)
 
     nuclei = labels_of(true), labels_of(predicted)
+    table = tabulate_objects(*nuclei, mask=mask)
     return FieldObjects(
         field=field.name,
         group=field.group,
-        figures=match_objects(*nuclei, mask=mask),
+        figures=figures_of_table(table),
+        by_block=_by_block(table, mask),
         live_dead=None if marks is None else part_nuclei(*nuclei, mask, marks),
     )
 
@@ -106,18 +121,13 @@ def judge_objects(
     """From the nuclei of fields to those of a label; None where none were looked for."""
     if not fields:
         return None
-    table = np.array(
-        [
-            [_number(getattr(field.figures, name)) for name in (*_COUNTS, *_PRECISIONS)]
-            for field in fields
-        ]
-    )
-    groups = [field.group for field in fields]
-    few = len(set(groups)) < FEWEST_GROUPS
+    counts = np.concatenate([field.by_block for field in fields])
+    groups = [field.group for field in fields for _ in field.by_block]
+    over = drawn_of(groups)
     found = bootstrap(
-        _figures,
-        [table],
-        groups=groups,
+        lambda drawn: figures_of_counts(drawn.sum(axis=0)),
+        [counts],
+        groups=groups if over == "groups" else None,
         rng=np.random.default_rng(config.seed),
         replicates=config.replicates,
         level=config.level,
@@ -128,30 +138,23 @@ def judge_objects(
         for side in ("true", "predicted")
     )
     return ObjectScores(
-        counts={name: int(table[:, n].sum()) for n, name in enumerate(_COUNTS)},
-        accuracy=found["accuracy"],
-        average_precision_50=found["average_precision_50"],
-        average_precision_75=found["average_precision_75"],
+        counts={name: int(counts[:, COUNTS.index(name)].sum()) for name in _COUNTED},
+        **found,
         sizes=compare_sizes(true, predicted),
         true_sizes=true,
         predicted_sizes=predicted,
         live_dead=all_nuclei([field.live_dead for field in fields if field.live_dead]),
-        note=f"fewer than {FEWEST_GROUPS} groups: no intervals"
-        if few
-        else f"intervals over {len(set(groups))} groups",
+        over=over,
+        units=found["accuracy"].units,
     )
 
 
-def _figures(table: np.ndarray) -> dict[str, float | None]:
-    counts = dict(zip(_COUNTS, table.sum(axis=0).tolist(), strict=False))
-    errors = sum(counts[name] for name in ("split", "merged", "added", "missing"))
-    true = counts["true_count"]
-    found: dict[str, float | None] = {"accuracy": (true - errors) / true if true else None}
-    for n, name in enumerate(_PRECISIONS, len(_COUNTS)):
-        defined = table[:, n][np.isfinite(table[:, n])]
-        found[name] = float(defined.mean()) if defined.size else None
+def _by_block(table: ObjectTable, mask: np.ndarray) -> np.ndarray:
+    """Counts of the blocks of the ground, those without objects too, int [R, len(COUNTS)]."""
+    numbers = block_numbers(mask.shape)
+    # One whose centre lies in a hole of the mask has a block, too.
+    of_object = numbers[tuple(np.rint(table.centers).astype(int).T)]
+    blocks = np.union1d(np.unique(numbers[mask]), of_object)
+    found = np.zeros((blocks.size, len(COUNTS)), int)
+    np.add.at(found, np.searchsorted(blocks, of_object), table.counts)
     return found
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)

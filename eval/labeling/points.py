@@ -10,9 +10,8 @@ from isl.errors import InputError
 from isl.imaging.read import read_fluorescence
 
 from ..metrics.image_pair import size_text
-from ..metrics.object_matching import ObjectFigures
+from ..metrics.object_matching import ERRORS, ObjectFigures
 from ..metrics.points import (
-    ERRORS,
     ErrorRate,
     Points,
     annotator_pairs,

@@ -194,7 +194,7 @@ def _figures(findings: Findings) -> list[Block]:
             if any(each.figures[name].estimate is not None for each in scores)
         ]
         rows.insert(1, ["Pearson, random pixels", *(_sampled(each) for each in scores)])
-        rows.append(["Intervals over", *(drawn_over(each) for each in scores)])
+        rows.append(["Intervals over", *(drawn_over(each.over, each.units) for each in scores)])
         names = (whole(each.contender) for each in scores)
         blocks += [heading(label, level=3), table(("Figure", *names), rows)]
     if few:

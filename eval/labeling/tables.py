@@ -28,9 +28,8 @@ def figure_rows(findings: Findings) -> Rows:
         for name, value in each.figures.items():
             rows.append(_figure(who, "label", each.label, name, value, each.over))
         for name in _OF_OBJECTS if each.objects else ():
-            value = getattr(each.objects, name)
-            # Nuclei are never drawn by block.
-            rows.append(_figure(who, "label", each.label, f"objects_{name}", value, "groups"))
+            value, over = getattr(each.objects, name), each.objects.over
+            rows.append(_figure(who, "label", each.label, f"objects_{name}", value, over))
         if each.contender != BASELINE:
             sampled = {"of": "label", "name": each.label, "figure": "pearson_sampled"}
             rows.append(_row({**who, **sampled, "value": each.pearson_sampled}))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .blocks import BLOCK, FEWEST_GROUPS
+from .blocks import BLOCK, FEWEST_GROUPS, Over
 from .ground import Ground
 from .judge import BASELINE, Comparison, LabelScores
 
@@ -27,12 +27,12 @@ def headlines(
     return tuple(lines)
 
 
-def drawn_over(each: LabelScores) -> str:
+def drawn_over(over: Over, units: int) -> str:
     """What intervals were drawn over, in words."""
-    if each.over == "groups":
-        return f"{each.units} groups"
-    blocks = f"{each.units} block{'' if each.units == 1 else 's'} of {BLOCK} pixels"
-    return f"nothing: {blocks} are too few" if each.units < FEWEST_GROUPS else blocks
+    if over == "groups":
+        return f"{units} groups"
+    blocks = f"{units} block{'' if units == 1 else 's'} of {BLOCK} pixels"
+    return f"nothing: {blocks} are too few" if units < FEWEST_GROUPS else blocks
 
 
 def _of(each: LabelScores, baseline: LabelScores) -> str:
@@ -42,7 +42,8 @@ def _of(each: LabelScores, baseline: LabelScores) -> str:
     else:
         bounds = ""
         if pearson.low is not None and pearson.high is not None:
-            bounds = f" ({pearson.low:.3f} to {pearson.high:.3f} over {drawn_over(each)})"
+            over = drawn_over(each.over, each.units)
+            bounds = f" ({pearson.low:.3f} to {pearson.high:.3f} over {over})"
         parts = [f"Pearson {pearson.estimate:.3f}{bounds}"]
     score, constant = (s.figures["cross_entropy"].estimate for s in (each, baseline))
     if score is not None and constant is not None:

@@ -15,6 +15,17 @@ from skimage.segmentation import relabel_sequential
 
 from .image_pair import check_sizes, checked_mask
 
+_OVERLAPS = {50: 0.5, 75: 0.75}
+"""Intersections over union above which a pair is matched, by the percent in names."""
+COUNTS = (
+    *("true_count", "predicted_count", "split", "merged", "added", "missing"),
+    *(f"{what}_{percent}" for percent in _OVERLAPS for what in ("matched", "unmatched")),
+)
+"""What is counted: objects, errors, and at each overlap pairs and predicted objects without one."""
+_AT = {name: index for index, name in enumerate(COUNTS)}
+ERRORS = ("split", "merged", "added", "missing")
+"""The kinds of errors."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ObjectFigures:
@@ -54,6 +65,23 @@ class ObjectFigures:
     notes: tuple[str, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ObjectTable:
+    """What each object adds to the counts, so that they can be had of any part of the ground.
+
+    Attributes:
+        counts: int [N + M, len(COUNTS)], the N true objects first; all 0 where one does not count.
+        centers: float64 [N + M, 2], their centres of mass: rows and columns.
+        true_sizes: int, pixels of the true objects that count.
+        predicted_sizes: int, pixels of the predicted ones.
+    """
+
+    counts: np.ndarray
+    centers: np.ndarray
+    true_sizes: np.ndarray
+    predicted_sizes: np.ndarray
+
+
 class SizeTest(NamedTuple):
     """The two-sample Kolmogorov-Smirnov test; None: undefined, one sample is empty."""
 
@@ -84,10 +112,23 @@ def match_objects(
     Raises:
         InputError: Sizes differ.
     """
+    return figures_of_table(
+        tabulate_objects(true_labels, predicted_labels, exclude_edge=exclude_edge, mask=mask)
+    )
+
+
+def tabulate_objects(
+    true_labels: np.ndarray,
+    predicted_labels: np.ndarray,
+    *,
+    exclude_edge: bool = True,
+    mask: np.ndarray | None = None,
+) -> ObjectTable:
+    """What each object adds to the counts; arguments and errors as of `match_objects`."""
     check_sizes(true_labels, predicted_labels)
     inside = checked_mask(true_labels, mask)
     true, predicted = (relabel_sequential(each)[0] for each in (true_labels, predicted_labels))
-    return match_counted(
+    return _table_of(
         true,
         predicted,
         objects_that_count(true, inside, exclude_edge=exclude_edge),
@@ -126,45 +167,84 @@ def match_counted(
         true_counts: bool [N].
         predicted_counts: bool [M].
     """
-    table: Any = contingency_table(true_labels, predicted_labels).tocoo()
+    return figures_of_table(_table_of(true_labels, predicted_labels, true_counts, predicted_counts))
+
+
+def _table_of(
+    true_labels: np.ndarray,
+    predicted_labels: np.ndarray,
+    true_counts: np.ndarray,
+    predicted_counts: np.ndarray,
+) -> ObjectTable:
+    """Assigns and matches objects; arguments as in `match_counted`.
+
+    An error belongs to the object it is told of: a true one that is split or missing, a predicted
+    one that is merged or added.
+    """
+    shared: Any = contingency_table(true_labels, predicted_labels).tocoo()
     true_sizes, predicted_sizes = (
         np.bincount(each.ravel()) for each in (true_labels, predicted_labels)
     )
-    predicted_of_true = _assigned(table.row, table.col, table.data)
-    true_of_predicted = _assigned(table.col, table.row, table.data)
+    predicted_of_true = _assigned(shared.row, shared.col, shared.data)
+    true_of_predicted = _assigned(shared.col, shared.row, shared.data)
     # A predicted object that belongs to a true one left out is no error, and is left out too.
     left_out = np.concatenate([[False], ~true_counts])
     predicted_counts = predicted_counts & ~left_out[true_of_predicted[1:]]
-    errors = _errors(predicted_of_true, true_of_predicted, true_counts, predicted_counts)
-    sizes = true_sizes[1:][true_counts], predicted_sizes[1:][predicted_counts]
-    test = compare_sizes(*sizes)
-    overlap = table.data / (true_sizes[table.row] + predicted_sizes[table.col] - table.data)
-    objects = (table.row > 0) & (table.col > 0)
-    precision = {
-        least: _average_precision(
-            table.row[objects & (overlap > least)] - 1,
-            table.col[objects & (overlap > least)] - 1,
-            true_counts,
-            predicted_counts,
-        )
-        for least in (0.5, 0.75)
-    }
+    of_true = {"true_count": true_counts}
+    of_predicted = {"predicted_count": predicted_counts}
+    parts = np.bincount(true_of_predicted[1:], minlength=true_counts.size + 1)[1:]
+    wholes = np.bincount(predicted_of_true[1:], minlength=predicted_counts.size + 1)[1:]
+    concerned = np.zeros(predicted_counts.size + 1, bool)
+    concerned[predicted_of_true[1:][true_counts]] = True
+    of_true["split"] = (parts > 1) & true_counts
+    of_true["missing"] = (predicted_of_true[1:] == 0) & true_counts
+    of_predicted["merged"] = (wholes > 1) & concerned[1:]
+    of_predicted["added"] = (true_of_predicted[1:] == 0) & predicted_counts
+    overlap = shared.data / (true_sizes[shared.row] + predicted_sizes[shared.col] - shared.data)
+    for percent, least in _OVERLAPS.items():
+        pairs = (shared.row > 0) & (shared.col > 0) & (overlap > least)
+        of_true[f"matched_{percent}"] = _only(true_counts, shared.row[pairs] - 1)
+        lonely = ~_only(np.ones_like(predicted_counts), shared.col[pairs] - 1)
+        of_predicted[f"unmatched_{percent}"] = predicted_counts & lonely
+    return ObjectTable(
+        counts=np.concatenate(
+            [_columns(of_true, true_counts.size), _columns(of_predicted, predicted_counts.size)]
+        ),
+        centers=np.concatenate([_centers(true_labels), _centers(predicted_labels)]),
+        true_sizes=true_sizes[1:][true_counts],
+        predicted_sizes=predicted_sizes[1:][predicted_counts],
+    )
+
+
+def figures_of_table(table: ObjectTable) -> ObjectFigures:
+    """All figures of the objects of one image."""
+    counts = dict(zip(COUNTS, table.counts.sum(axis=0).tolist(), strict=True))
+    test = compare_sizes(table.true_sizes, table.predicted_sizes)
     return ObjectFigures(
-        true_count=sizes[0].size,
-        predicted_count=sizes[1].size,
-        split=errors.split,
-        merged=errors.merged,
-        added=errors.added,
-        missing=errors.missing,
-        accuracy=(sizes[0].size - sum(errors)) / sizes[0].size if sizes[0].size else None,
-        average_precision_50=precision[0.5],
-        average_precision_75=precision[0.75],
+        **{name: counts[name] for name in ("true_count", "predicted_count", *ERRORS)},
+        **figures_of_counts(table.counts.sum(axis=0)),
         size_ks_statistic=test.statistic,
         size_ks_p=test.p,
-        true_sizes=sizes[0],
-        predicted_sizes=sizes[1],
-        notes=_notes(sizes[0].size, sizes[1].size),
+        true_sizes=table.true_sizes,
+        predicted_sizes=table.predicted_sizes,
+        notes=_notes(counts["true_count"], counts["predicted_count"]),
     )
+
+
+def figures_of_counts(counts: np.ndarray) -> dict[str, float | None]:
+    """accuracy, average_precision_50 and average_precision_75 from counts summed over any objects.
+
+    Args:
+        counts: [len(COUNTS)].
+    """
+    of = dict(zip(COUNTS, counts.tolist(), strict=True))
+    true = of["true_count"]
+    accuracy = (true - sum(of[kind] for kind in ERRORS)) / true if true else None
+    found: dict[str, float | None] = {"accuracy": accuracy}
+    for percent in _OVERLAPS:
+        total = true + of[f"unmatched_{percent}"]
+        found[f"average_precision_{percent}"] = of[f"matched_{percent}"] / total if total else None
+    return found
 
 
 def compare_sizes(first: np.ndarray, second: np.ndarray) -> SizeTest:
@@ -176,32 +256,6 @@ def compare_sizes(first: np.ndarray, second: np.ndarray) -> SizeTest:
         warnings.simplefilter("ignore", RuntimeWarning)
         found: Any = stats.ks_2samp(first, second)
     return SizeTest(float(found.statistic), float(found.pvalue))
-
-
-class _Errors(NamedTuple):
-    split: int
-    merged: int
-    added: int
-    missing: int
-
-
-def _errors(
-    predicted_of_true: np.ndarray,
-    true_of_predicted: np.ndarray,
-    true_counts: np.ndarray,
-    predicted_counts: np.ndarray,
-) -> _Errors:
-    """Errors from assignments, [N + 1] and [M + 1], whose entry 0 is the background's."""
-    parts = np.bincount(true_of_predicted[1:], minlength=true_counts.size + 1)[1:]
-    wholes = np.bincount(predicted_of_true[1:], minlength=predicted_counts.size + 1)[1:]
-    concerned = np.zeros(predicted_counts.size + 1, bool)
-    concerned[predicted_of_true[1:][true_counts]] = True
-    return _Errors(
-        split=int(((parts > 1) & true_counts).sum()),
-        merged=int(((wholes > 1) & concerned[1:]).sum()),
-        added=int(((true_of_predicted[1:] == 0) & predicted_counts).sum()),
-        missing=int(((predicted_of_true[1:] == 0) & true_counts).sum()),
-    )
 
 
 def _assigned(of: np.ndarray, to: np.ndarray, shared: np.ndarray) -> np.ndarray:
@@ -219,15 +273,27 @@ def _assigned(of: np.ndarray, to: np.ndarray, shared: np.ndarray) -> np.ndarray:
     return largest
 
 
-def _average_precision(
-    true: np.ndarray, predicted: np.ndarray, true_counts: np.ndarray, predicted_counts: np.ndarray
-) -> float | None:
-    """Average precision from pairs (indices of true and predicted objects, each at most once)."""
-    unmatched = predicted_counts.copy()
-    unmatched[predicted] = False
-    matched = int(true_counts[true].sum())
-    total = int(true_counts.sum()) + int(unmatched.sum())
-    return matched / total if total else None
+def _only(of: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """`of`, bool [N], where a number is named; False elsewhere."""
+    named = np.zeros_like(of)
+    named[numbers] = of[numbers]
+    return named
+
+
+def _columns(found: dict[str, np.ndarray], objects: int) -> np.ndarray:
+    """A table, int [objects, len(COUNTS)], from some of its columns."""
+    counts = np.zeros((objects, len(COUNTS)), int)
+    for name, column in found.items():
+        counts[:, _AT[name]] = column
+    return counts
+
+
+def _centers(labels: np.ndarray) -> np.ndarray:
+    """Centres of mass, float64 [N, 2], of labels 1 to N."""
+    sizes = np.bincount(labels.ravel())
+    places = np.indices(labels.shape, sparse=True)
+    sums = [np.bincount(labels.ravel(), np.broadcast_to(at, labels.shape).ravel()) for at in places]
+    return np.stack(sums, axis=-1)[1:] / sizes[1:, None]
 
 
 def _notes(true_count: int, predicted_count: int) -> tuple[str, ...]:

@@ -13,10 +13,7 @@ from scipy import ndimage
 
 from isl.errors import InputError, unknown
 
-from .object_matching import ObjectFigures, match_counted, objects_that_count
-
-ERRORS = ("split", "merged", "added", "missing")
-"""The kinds of errors, as `ObjectFigures` names them."""
+from .object_matching import ERRORS, ObjectFigures, match_counted, objects_that_count
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

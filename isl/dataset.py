@@ -568,10 +568,10 @@ def _stacked(
     """The wanted labels as channels of one image; those not held are measured nowhere."""
     types = {image.dtype for image, _ in held.values()}
     # Files of different types have different full scales, so only [0, 1] is common to them.
-    intensities = {
-        label: image if len(types) == 1 else normalize_label(image)
-        for label, (image, _) in held.items()
-    }
+    intensities = {}
+    for label, (image, measured) in held.items():
+        known = _where_measured(field, label, image, measured)
+        intensities[label] = known if len(types) == 1 else normalize_label(known)
     dtype = types.pop() if len(types) == 1 else np.dtype(np.float32)
     shape = (len(wanted), *transmitted.planes.shape[1:])
     channels, measured = np.zeros(shape, dtype), np.zeros(shape, bool)
@@ -587,6 +587,23 @@ def _stacked(
         pixel_size=transmitted.pixel_size,
         source=field.folder or (field.transmitted[0] if field.transmitted else None),
     )
+
+
+def _where_measured(
+    field: Field, label: str, image: np.ndarray, measured: np.ndarray
+) -> np.ndarray:
+    """A label's image [Y, X]; floats are 0 where nothing counts, whatever they hold."""
+    if not np.issubdtype(image.dtype, np.floating):
+        return image
+    bad = int((measured & ~np.isfinite(image)).sum())
+    if bad:
+        place = field.labels.get(label)
+        raise InputError(
+            f"{place.file if place else field.folder}: {bad} measured pixels of label '{label}' "
+            f"are NaN or infinite; give a mask of field '{field.name}' that is 0 there (masks), "
+            "or replace them"
+        )
+    return np.where(measured, image, image.dtype.type(0))
 
 
 def _shown(planes: np.ndarray) -> str:

@@ -108,6 +108,23 @@ def test_a_stack_with_labels_and_masks(folder):
     assert not loaded.labels.measured[0, 6:].any()
 
 
+@pytest.mark.parametrize("types", ["floats", "floats beside integers"])
+def test_what_a_mask_leaves_out_may_hold_anything(folder, types):
+    truth = np.random.default_rng(0).random(SIZE, np.float32)
+    kept = np.where(np.arange(SIZE[0])[:, None] < 6, truth, 0)
+    truth[6:] = np.nan
+    truth[7] = -1
+    save(folder / "float.tif", truth)
+    beside = ', NFH = "dapi.tif"' if "integers" in types else ""
+    text = STACK.replace('"dapi.tif"', '"float.tif"' + beside) + 'masks = { DAPI = "mask.png" }'
+    (field,) = load_manifest(manifest(folder, text)).fields
+    np.testing.assert_array_equal(load_field(field).labels.channels[0], kept)
+    truth[5, :2] = np.nan
+    save(folder / "float.tif", truth)
+    message = refusal(folder, text, reading=True)
+    assert "float.tif: 2 measured pixels of label 'DAPI' are NaN or infinite; give a" in message
+
+
 def test_single_planes_and_a_channel_by_name(folder):
     save(folder / "pages.tif", draw(4, 2, *SIZE))
     path = manifest(

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from ..drawing import DPI, INK, LINE, clean, color, png
 from ..metrics.live_dead import State
+from .blocks import SPECTRAL
 from .judge import LabelScores
 from .live_dead import IMAGES, LiveDeadScores
 from .pictures import FieldPicture
@@ -73,10 +74,12 @@ def draw_risk(label: str, scores: Sequence[LabelScores]) -> bytes:
 
 
 def draw_spectral(label: str, scores: Sequence[LabelScores]) -> bytes:
-    """Correlation by spatial frequency: the mean of the fields, each of them faintly."""
+    """Correlation by spatial frequency with its intervals, and each of several fields faintly."""
     figure, axes = _panel(label, _OF_THREE)
     fields = [field for each in scores for field in each.fields]
-    sized = all(band.high_per_um is not None for field in fields for band in field.spectral)
+    # Bands are cut in cycles per pixel: micrometres are told where all pixels are of one size.
+    ends = {band.high_per_um for field in fields for band in field.spectral[-1:]}
+    sized = len(ends) == 1 and None not in ends
     axes.axhline(0, color=LINE, linewidth=1)
     for index, each in enumerate(scores):
         _draw_bands(axes, each, sized, color(index))
@@ -100,8 +103,11 @@ def _draw_bands(axes: Axes, each: LabelScores, sized: bool, ink: str) -> None:
     )
     if len(curves) > 1:
         axes.plot(middle, curves.T, color=ink, linewidth=0.6, alpha=0.3)
-    mean = [_mean(column) for column in curves.T]
-    axes.plot(middle, mean, color=ink, linewidth=2, marker="o", label=each.contender)
+    found = [each.figures[name] for name in SPECTRAL]
+    low, high = ([_nan(getattr(of, side)) for of in found] for side in ("low", "high"))
+    axes.fill_between(middle, low, high, color=ink, alpha=0.15, linewidth=0)
+    estimates = [_nan(of.estimate) for of in found]
+    axes.plot(middle, estimates, color=ink, linewidth=2, marker="o", label=each.contender)
 
 
 def draw_sizes(each: LabelScores) -> bytes:
@@ -162,8 +168,3 @@ def _pixels(image: np.ndarray) -> bytes:
 
 def _nan(value: float | None) -> float:
     return float("nan") if value is None else value
-
-
-def _mean(values: np.ndarray) -> float:
-    defined = values[np.isfinite(values)]
-    return float(defined.mean()) if defined.size else float("nan")

@@ -203,29 +203,9 @@ def _ground_field(field: Field, labels: tuple[str, ...], split: Split | None) ->
         group=loaded.group,
         stack=loaded.transmitted,
         labels=labels,
-        truth=normalize_label(
-            _where_measured(field, labels, loaded.labels.channels, measured), source=loaded.name
-        ),
+        truth=normalize_label(loaded.labels.channels, source=loaded.name),
         measured=measured,
     )
-
-
-def _where_measured(
-    field: Field, labels: tuple[str, ...], channels: np.ndarray, measured: np.ndarray
-) -> np.ndarray:
-    """The channels [L, Y, X], floats with 0 where nothing counts: there they may hold anything."""
-    if not np.issubdtype(channels.dtype, np.floating):
-        return channels
-    bad = (measured & ~np.isfinite(channels)).sum(axis=(1, 2))
-    for label, pixels in zip(labels, bad.tolist(), strict=True):
-        if pixels:
-            place = field.labels.get(label)
-            raise InputError(
-                f"{place.file if place else field.folder}: {pixels} measured pixels of label "
-                f"'{label}' are NaN or infinite; give a mask of field '{field.name}' that is 0 "
-                "there (masks), or replace them"
-            )
-    return np.where(measured, channels, 0)
 
 
 def _facts(field: GroundField) -> FieldFacts:

@@ -322,7 +322,8 @@ def _frequencies(findings: Findings) -> list[Block]:
         heading("Frequencies"),
         paragraph(
             "Correlation of the two images within bands of spatial frequency, coarse to the left: "
-            "how fine the detail is that a prediction still has right. Faint lines are fields."
+            "how fine the detail is that a prediction still has right. Shades are "
+            "intervals, faint lines fields."
         ),
         beside(
             [

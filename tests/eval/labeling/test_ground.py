@@ -78,35 +78,6 @@ def test_a_label_that_was_never_measured_is_refused_if_asked_for_and_else_said(t
     assert "Label MAP2 is not judged: it was measured nowhere on this ground." in ground.notes
 
 
-def float_field(folder, bad, mask):
-    """A field whose truth is stored as floats, with something else than numbers where asked."""
-    stated = write_field(folder, "a", 0, mask=mask)
-    truth = stated[1]["DAPI"].copy()
-    truth[bad] = np.nan
-    truth[0, 0] = -1
-    tifffile.imwrite(folder / "a-DAPI.tif", truth)
-    write(folder, stated)
-    return truth
-
-
-def test_what_the_mask_leaves_out_may_hold_anything(tmp_path):
-    mask = np.ones(SIZE, bool)
-    mask[:10] = False
-    truth = float_field(tmp_path, np.s_[:10], mask)
-    field = survey(tmp_path).read("a")
-    np.testing.assert_array_equal(field.truth[0], np.where(mask, truth, 0))
-    assert field.measured.sum() == mask.sum()
-
-
-def test_no_number_where_the_mask_measures_is_refused_with_file_and_remedy(tmp_path):
-    mask = np.ones(SIZE, bool)
-    mask[:10] = False
-    float_field(tmp_path, np.s_[:12], mask)
-    message = r"a-DAPI.tif: 120 measured pixels of label 'DAPI' are NaN or infinite; give a mask"
-    with pytest.raises(InputError, match=message):
-        survey(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

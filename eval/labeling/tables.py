@@ -27,9 +27,10 @@ def figure_rows(findings: Findings) -> Rows:
         who = {"contender": each.contender, "label": each.label}
         for name, value in each.figures.items():
             rows.append(_figure(who, "label", each.label, name, value, each.over))
-        for name in _OF_OBJECTS if each.objects else ():
-            value, over = getattr(each.objects, name), each.objects.over
-            rows.append(_figure(who, "label", each.label, f"objects_{name}", value, over))
+        if each.objects is not None:
+            for name in _OF_OBJECTS:
+                value, over = getattr(each.objects, name), each.objects.over
+                rows.append(_figure(who, "label", each.label, f"objects_{name}", value, over))
         if each.contender != BASELINE:
             sampled = {"of": "label", "name": each.label, "figure": "pearson_sampled"}
             rows.append(_row({**who, **sampled, "value": each.pearson_sampled}))

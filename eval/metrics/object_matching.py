@@ -219,10 +219,18 @@ def _table_of(
 def figures_of_table(table: ObjectTable) -> ObjectFigures:
     """All figures of the objects of one image."""
     counts = dict(zip(COUNTS, table.counts.sum(axis=0).tolist(), strict=True))
+    figures = figures_of_counts(table.counts.sum(axis=0))
     test = compare_sizes(table.true_sizes, table.predicted_sizes)
     return ObjectFigures(
-        **{name: counts[name] for name in ("true_count", "predicted_count", *ERRORS)},
-        **figures_of_counts(table.counts.sum(axis=0)),
+        true_count=counts["true_count"],
+        predicted_count=counts["predicted_count"],
+        split=counts["split"],
+        merged=counts["merged"],
+        added=counts["added"],
+        missing=counts["missing"],
+        accuracy=figures["accuracy"],
+        average_precision_50=figures["average_precision_50"],
+        average_precision_75=figures["average_precision_75"],
         size_ks_statistic=test.statistic,
         size_ks_p=test.p,
         true_sizes=table.true_sizes,

@@ -1,11 +1,11 @@
 """How much is learned in so many seconds: the quick U-Net, and a plain one that owes us nothing.
 
-A plain U-Net regressor in PyTorch (padded convolutions, 4 levels, 1.9 million parameters, Adam on
-standardized labels, 8 crops of 128 pixels that are flipped and turned, half a cosine of 2e-3) and
-`configs/neurons_quick.toml` learn from the same ground of condition B and are judged on the same
-block of it, by Pearson's correlation of the last evaluation (of our distributions: of their mean).
-The quick one is shortened to about SECONDS by its measured pace; the plain one then gets the time
-that it really took, without compiling and judging. Needs torch; pin it to a core to measure one.
+A plain U-Net regressor in PyTorch (padded convolutions, 4 levels, 1.9 million parameters, or half as
+wide, Adam on standardized labels, 8 crops of 128 pixels that are flipped and turned, half a cosine of
+2e-3) and `configs/neurons_quick.toml` learn from the same ground of condition B and are judged on the
+same block of it, by Pearson's correlation of the last evaluation (of our distributions: of their
+mean). The quick one is shortened to about SECONDS by its measured pace; the plain ones then get the
+time that it really took, without compiling and judging. Needs torch; pin it to a core to measure one.
 
     ISL_DATA=... python benchmarks/learning.py SECONDS [SEED ...]
 """
@@ -28,7 +28,7 @@ from isl_train.labeling_fields import Ground, load_ground
 from isl_train.loop import fit
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-CROP, BATCH, RATE, WIDTH, LEVELS = 128, 8, 2e-3, 32, 4
+CROP, BATCH, RATE, WIDTHS, LEVELS = 128, 8, 2e-3, (32, 16), 4
 
 
 def pair(depth_in: int, depth: int) -> torch.nn.Sequential:
@@ -46,10 +46,10 @@ def pair(depth_in: int, depth: int) -> torch.nn.Sequential:
 class PlainUNet(torch.nn.Module):
     """[B, Z, Y, X] to [B, L, Y, X]."""
 
-    def __init__(self, planes: int, labels: int) -> None:
-        """With fresh weights."""
+    def __init__(self, planes: int, labels: int, width: int) -> None:
+        """With fresh weights, of so many maps at the finest level."""
         super().__init__()
-        depths = [WIDTH * 2**level for level in range(LEVELS)]
+        depths = [width * 2**level for level in range(LEVELS)]
         self.down = torch.nn.ModuleList(map(pair, [planes, *depths[:-1]], depths))
         self.upscale = torch.nn.ModuleList(
             torch.nn.ConvTranspose2d(2 * depth, depth, 2, 2) for depth in depths[:-1]
@@ -68,7 +68,7 @@ class PlainUNet(torch.nn.Module):
         return self.out(x)
 
 
-def plain(ground: Ground, seconds: float, seed: int) -> tuple[list[float], int]:
+def plain(ground: Ground, width: int, seconds: float, seed: int) -> tuple[list[float], int]:
     """Pearson by label, and how many updates there were."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -93,7 +93,7 @@ def plain(ground: Ground, seconds: float, seed: int) -> tuple[list[float], int]:
         turned = [torch.rot90(image[window], quarters, (1, 2)) for image in images]
         return [image.flip(1) if flipped else image for image in turned]
 
-    network = PlainUNet(len(transmitted), len(targets))
+    network = PlainUNet(len(transmitted), len(targets), width)
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     began, updates = time.perf_counter(), 0
     while (share := (time.perf_counter() - began) / seconds) < 1:
@@ -152,7 +152,8 @@ def main() -> None:
     for seed in seeds:
         figures, updates, took = quick(seconds, seed)
         show("neurons_quick", figures, updates, took)
-        show("plain U-Net, PyTorch", *plain(ground, took, seed), took)
+        for width in WIDTHS:
+            show(f"plain, width {width}, PyTorch", *plain(ground, width, took, seed), took)
 
 
 if __name__ == "__main__":

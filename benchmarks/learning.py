@@ -1,11 +1,12 @@
 """How much is learned in so many seconds: the quick U-Net, and a plain one that owes us nothing.
 
-A plain U-Net regressor in PyTorch (padded convolutions, 4 levels, 1.9 million parameters, or half as
-wide, Adam on standardized labels, 8 crops of 128 pixels that are flipped and turned, half a cosine of
-2e-3) and `configs/neurons_quick.toml` learn from the same ground of condition B and are judged on the
-same block of it, by Pearson's correlation of the last evaluation (of our distributions: of their
-mean). The quick one is shortened to about SECONDS by its measured pace; the plain ones then get the
-time that it really took, without compiling and judging. Needs torch; pin it to a core to measure one.
+A plain U-Net regressor in PyTorch (padded convolutions, 4 levels, 1.9 million parameters, or half
+as wide, Adam on standardized labels, 8 crops of 128 pixels that are flipped and turned, half a
+cosine of 2e-3) and `configs/neurons_quick.toml` learn from the same ground of condition B and are
+judged on the same block of it, by Pearson's correlation of the last evaluation (of our
+distributions: of their mean). The quick one is shortened to about SECONDS by its measured pace;
+the plain ones then get the time that it really took, without compiling and judging. Needs torch;
+pin it to a core to measure one.
 
     ISL_DATA=... python benchmarks/learning.py SECONDS [SEED ...]
 """

@@ -133,9 +133,9 @@ predictions = { blurred = "blurred" }
     assert in_table == pytest.approx(in_record, rel=1e-5)
     row = figures["one", "label", "DAPI", "objects_accuracy"]
     assert row["value"] != ""
-    # What is drawn of nuclei is groups, and these are too few.
-    assert (row["over"], row["units"]) == ("groups", "2")
-    assert row["note"] == "no interval: 2 groups are too few"
+    # Nuclei are drawn as pixels are.
+    assert (row["over"], row["units"]) == ("blocks", "2")
+    assert row["note"] == "no interval: 2 rows are too few"
     bands = {
         (r["of"], r["name"], r["low"]): r
         for r in rows_of(out / "spectral.csv")

@@ -152,9 +152,10 @@ def judge_objects(
 def _by_block(table: ObjectTable, mask: np.ndarray) -> np.ndarray:
     """Counts of the blocks of the ground, those without objects too, int [R, len(COUNTS)]."""
     numbers = block_numbers(mask.shape)
+    counting = table.counts.any(axis=1)
     # One whose centre lies in a hole of the mask has a block, too.
-    of_object = numbers[tuple(np.rint(table.centers).astype(int).T)]
+    of_object = numbers[tuple(np.rint(table.centers[counting]).astype(int).T)]
     blocks = np.union1d(np.unique(numbers[mask]), of_object)
     found = np.zeros((blocks.size, len(COUNTS)), int)
-    np.add.at(found, np.searchsorted(blocks, of_object), table.counts)
+    np.add.at(found, np.searchsorted(blocks, of_object), table.counts[counting])
     return found

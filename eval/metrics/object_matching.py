@@ -17,14 +17,14 @@ from .image_pair import check_sizes, checked_mask
 
 _OVERLAPS = {50: 0.5, 75: 0.75}
 """Intersections over union above which a pair is matched, by the percent in names."""
+ERRORS = ("split", "merged", "added", "missing")
+"""The kinds of errors."""
 COUNTS = (
-    *("true_count", "predicted_count", "split", "merged", "added", "missing"),
+    *("true_count", "predicted_count", *ERRORS),
     *(f"{what}_{percent}" for percent in _OVERLAPS for what in ("matched", "unmatched")),
 )
 """What is counted: objects, errors, and at each overlap pairs and predicted objects without one."""
 _AT = {name: index for index, name in enumerate(COUNTS)}
-ERRORS = ("split", "merged", "added", "missing")
-"""The kinds of errors."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -89,14 +89,14 @@ class SizeTest(NamedTuple):
     p: float | None
 
 
-def match_objects(
+def tabulate_objects(
     true_labels: np.ndarray,
     predicted_labels: np.ndarray,
     *,
     exclude_edge: bool = True,
     mask: np.ndarray | None = None,
-) -> ObjectFigures:
-    """Compares the objects of two label images.
+) -> ObjectTable:
+    """Compares the objects of two label images: what each adds to the counts.
 
     Objects that do not count are still matched, so a nucleus that is cut off in one image only is
     not an error in the other.
@@ -112,19 +112,6 @@ def match_objects(
     Raises:
         InputError: Sizes differ.
     """
-    return figures_of_table(
-        tabulate_objects(true_labels, predicted_labels, exclude_edge=exclude_edge, mask=mask)
-    )
-
-
-def tabulate_objects(
-    true_labels: np.ndarray,
-    predicted_labels: np.ndarray,
-    *,
-    exclude_edge: bool = True,
-    mask: np.ndarray | None = None,
-) -> ObjectTable:
-    """What each object adds to the counts; arguments and errors as of `match_objects`."""
     check_sizes(true_labels, predicted_labels)
     inside = checked_mask(true_labels, mask)
     true, predicted = (relabel_sequential(each)[0] for each in (true_labels, predicted_labels))
@@ -142,7 +129,7 @@ def objects_that_count(labels: np.ndarray, inside: np.ndarray, *, exclude_edge: 
     Args:
         labels: int [Y, X], 1 to N without gaps, 0 background.
         inside: bool [Y, X].
-        exclude_edge: As in `match_objects`.
+        exclude_edge: As in `tabulate_objects`.
     """
     sizes = np.bincount(labels.ravel())
     if not exclude_edge:
@@ -159,7 +146,7 @@ def match_counted(
     true_counts: np.ndarray,
     predicted_counts: np.ndarray,
 ) -> ObjectFigures:
-    """`match_objects` where it is known which objects count.
+    """`figures_of_table` of `tabulate_objects` where it is known which objects count.
 
     Args:
         true_labels: int [Y, X], 1 to N without gaps, 0 background.

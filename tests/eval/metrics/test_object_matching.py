@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from isl.errors import InputError
-from isl_eval.metrics.object_matching import compare_sizes, match_objects
+from isl_eval.metrics.object_matching import compare_sizes, figures_of_table, tabulate_objects
 
 SIZE = (20, 30)
 
@@ -18,6 +18,10 @@ def image(*boxes):
 
 
 A, B, C = (2, 6, 2, 6), (2, 6, 10, 14), (10, 14, 2, 6)
+
+
+def match_objects(true, predicted, **options):
+    return figures_of_table(tabulate_objects(true, predicted, **options))
 
 
 def errors(figures):

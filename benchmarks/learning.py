@@ -21,11 +21,19 @@ import numpy as np
 import torch
 
 from isl.config import load_toml
-from isl.dataset import load_manifest
-from isl_train.budget import BudgetConfig, of_length, seconds_per_update, updates_for
-from isl_train.labeling import LabelingTask
-from isl_train.labeling_config import LabelingConfig
-from isl_train.labeling_fields import Ground, load_ground
+from isl.data.manifest import load_manifest
+from isl_train.budget import (
+    BudgetConfig,
+    of_length,
+    seconds_per_update,
+    updates_for,
+)
+from isl_train.labeling.config import LabelingConfig
+from isl_train.labeling.ground import (
+    Ground,
+    load_ground,
+)
+from isl_train.labeling.task import LabelingTask
 from isl_train.loop import fit
 
 CONFIGS = Path(__file__).parents[1] / "configs"

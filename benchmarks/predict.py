@@ -26,17 +26,24 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from isl.backbones import layers
+from isl.backbones.convolution import native_convolution
+from isl.backbones.unet import UNetConfig
 from isl.imaging.image import ZStack
-from isl.labeling import layers
-from isl.labeling.convolution import native_convolution
-from isl.labeling.model import InputContract, Model, ModelConfig
-from isl.labeling.network import ArchitectureConfig, build_network
+from isl.labeling.model import (
+    InputContract,
+    Model,
+    ModelConfig,
+)
+from isl.labeling.network import (
+    ArchitectureConfig,
+    build_network,
+)
 from isl.labeling.options import check_options
 from isl.labeling.plan import plan_field
 from isl.labeling.predict import predict
 from isl.labeling.source import field_of
 from isl.labeling.towers import TowersConfig
-from isl.labeling.unet import UNetConfig
 
 PLANES, LABELS, BATCH = 13, ("DAPI", "MAP2", "NFH"), 16
 STATISTICS = ("median",)

@@ -22,25 +22,41 @@ import numpy as np
 import scipy.ndimage
 
 from isl.config import parse
+from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.image import ZStack
-from isl.imaging.imagej_tiff import write_stack
-from isl.phantom.well_damage import draw_flat_field
+from isl.imaging.sharpness import sharpness
+from isl.phantom.wells.damage import draw_flat_field
 from isl.preprocess import pipeline
-from isl.preprocess.additive_dust import estimate_additive_dust, subtract
-from isl.preprocess.canvas import blend_rows, plan_canvas
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.downscale import downscale
-from isl.preprocess.exposures import sum_exposures
-from isl.preprocess.flat_field import correct_flat_field, estimate_flat_field
-from isl.preprocess.medians import pixelwise_median
-from isl.preprocess.multiplicative_dust import estimate_dust, remove_dust
-from isl.preprocess.normalization import Moments, apply, plan_normalization
-from isl.preprocess.offsets import measure_offset
-from isl.preprocess.projection import project
 from isl.preprocess.quality import content
-from isl.preprocess.registration import measure_shift
-from isl.preprocess.salt_and_pepper import remove_salt_and_pepper
-from isl.preprocess.sharpness import sharpness
+from isl.preprocess.stages.additive_dust import (
+    estimate_additive_dust,
+    subtract,
+)
+from isl.preprocess.stages.canvas import (
+    blend_rows,
+    plan_canvas,
+)
+from isl.preprocess.stages.downscale import downscale
+from isl.preprocess.stages.exposures import sum_exposures
+from isl.preprocess.stages.flat_field import (
+    correct_flat_field,
+    estimate_flat_field,
+)
+from isl.preprocess.stages.medians import pixelwise_median
+from isl.preprocess.stages.multiplicative_dust import (
+    estimate_dust,
+    remove_dust,
+)
+from isl.preprocess.stages.normalization import (
+    Moments,
+    apply,
+    plan_normalization,
+)
+from isl.preprocess.stages.offsets import measure_offset
+from isl.preprocess.stages.projection import project
+from isl.preprocess.stages.registration import measure_shift
+from isl.preprocess.stages.salt_and_pepper import remove_salt_and_pepper
 
 SIZE, OVERLAP, ROUNDS = 2048, 300, 3
 TILES, PLANES, LABELS = 6, 15, ("DAPI", "MAP2", "NFH")

@@ -7,7 +7,7 @@ The 5 x 5 median of images of 2048 x 2048 pixels, repeated until nothing changes
 - "scipy" is one pass of scipy.ndimage.median_filter over the whole image;
 - "where changed" makes such a pass, then looks only at windows in which the pass before changed a
   pixel, and finds their medians with np.partition;
-- "network" is `isl.preprocess.salt_and_pepper`; its one pass is the first, with all checks.
+- "network" is `isl.preprocess.stages.salt_and_pepper`; its one pass is the first, with all checks.
 
 All give the same pixels, which is checked. Seconds of CPU on one core, of the network the best of
 three rounds. "scipy" until done is its one pass times the passes. "share" is how many pixels change
@@ -22,7 +22,10 @@ import numpy as np
 import scipy.ndimage
 from numpy.lib.stride_tricks import sliding_window_view
 
-from isl.preprocess.salt_and_pepper import MedianOf25, remove_salt_and_pepper
+from isl.preprocess.stages.salt_and_pepper import (
+    MedianOf25,
+    remove_salt_and_pepper,
+)
 
 SIZE, WINDOW, MOST_PASSES, ROUNDS, PIXELS = 2048, 5, 32, 3, 1 << 16
 

@@ -18,13 +18,21 @@ from pathlib import Path
 import numpy as np
 
 from isl.config import parse
-from isl.dataset import Field, LabelFile, Manifest, write_manifest
-from isl.imaging.image import FluorescenceImage, ZStack
-from isl.imaging.imagej_tiff import write_stack
-from isl.imaging.ome_tiff import write_ome_tiff
+from isl.data.manifest import (
+    Field,
+    LabelFile,
+    Manifest,
+    write_manifest,
+)
+from isl.imaging.formats.imagej_tiff import write_stack
+from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.imaging.image import (
+    FluorescenceImage,
+    ZStack,
+)
 from isl.imaging.published import read_published
 from isl.imaging.read import read_picture
-from isl.phantom.well_damage import draw_flat_field
+from isl.phantom.wells.damage import draw_flat_field
 from isl.preprocess import pipeline
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.record import read_record

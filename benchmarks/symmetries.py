@@ -21,12 +21,19 @@ import numpy as np
 from isl.imaging.image import ZStack
 from isl.imaging.normalize import normalize
 from isl.labeling import bins
-from isl.labeling.mixture import AnyModel, predictor
+from isl.labeling.mixture import (
+    AnyModel,
+    predictor,
+)
 from isl.labeling.model import load_model
 from isl.labeling.options import check_options
 from isl.labeling.predict import predict
-from isl.labeling.tiling import reflected
-from isl.phantom import LABELS, PhantomConfig, make_phantom
+from isl.phantom import (
+    LABELS,
+    PhantomConfig,
+    make_phantom,
+)
+from isl.tiling.plan import reflected
 
 SIZE, ROUNDS = 512, 2
 FIELDS, FIELD_SIZE, FIRST_SEED = 8, 256, 90_000

@@ -17,8 +17,8 @@ import torch
 from flax import nnx
 from torch_unet import TorchUNet
 
+from isl.backbones.unet import UNetConfig
 from isl.labeling.network import build_network
-from isl.labeling.unet import UNetConfig
 
 PLANES, LABELS, ROUNDS, RATE = 13, ("DAPI", "MAP2", "NFH"), 5, 1e-3
 

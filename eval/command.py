@@ -9,9 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from isl.commands.parameters import Device
-from isl.config import parse, read_toml
+from isl.config import (
+    parse,
+    read_toml,
+)
 from isl.devices import use_device
-from isl.errors import InputError, unknown
+from isl.errors import (
+    InputError,
+    unknown,
+)
 
 TASKS: Mapping[str, str] = {
     "polarity": "isl_eval.polarity.evaluation:evaluate_polarity",

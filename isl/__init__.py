@@ -13,12 +13,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isl.errors import InputError
-    from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
-    from isl.imaging.read import find_inputs, read_fluorescence, read_transmitted
-    from isl.imaging.tiff import write_ome_tiff
-    from isl.labeling.mixture import Ensemble, load_models
-    from isl.labeling.model import Model, load_model
-    from isl.labeling.predict import Prediction, predict
+    from isl.imaging.formats.tiff import write_ome_tiff
+    from isl.imaging.image import (
+        FluorescenceImage,
+        Movie,
+        PixelSize,
+        ZStack,
+    )
+    from isl.imaging.read import (
+        find_inputs,
+        read_fluorescence,
+        read_transmitted,
+    )
+    from isl.labeling.mixture import (
+        Ensemble,
+        load_models,
+    )
+    from isl.labeling.model import (
+        Model,
+        load_model,
+    )
+    from isl.labeling.predict import (
+        Prediction,
+        predict,
+    )
     from isl.model_folder import bundled_models
 
 __all__ = [
@@ -44,7 +62,7 @@ _MODULES = {
     "isl.errors": ("InputError",),
     "isl.imaging.image": ("FluorescenceImage", "Movie", "PixelSize", "ZStack"),
     "isl.imaging.read": ("find_inputs", "read_fluorescence", "read_transmitted"),
-    "isl.imaging.tiff": ("write_ome_tiff",),
+    "isl.imaging.formats.tiff": ("write_ome_tiff",),
     "isl.labeling.mixture": ("Ensemble", "load_models"),
     "isl.labeling.model": ("Model", "load_model"),
     "isl.model_folder": ("bundled_models",),

@@ -27,7 +27,10 @@ from isl.commands.polarity import polarity
 from isl.commands.predict import predict
 from isl.commands.preprocess import preprocess
 from isl.commands.raw_units import raw_units
-from isl.errors import InputError, unknown
+from isl.errors import (
+    InputError,
+    unknown,
+)
 
 ENTRY_POINTS = "isl.commands"
 INTERRUPTED = 130

@@ -10,7 +10,10 @@ from typing import Any, TypeVar
 import pydantic
 import tomli_w
 
-from isl.errors import InputError, unknown
+from isl.errors import (
+    InputError,
+    unknown,
+)
 
 
 class Config(pydantic.BaseModel):

@@ -18,8 +18,16 @@ import safetensors
 import safetensors.numpy
 from flax import nnx
 
-from isl.config import Config, parse, read_toml, to_toml
-from isl.errors import InputError, unknown
+from isl.config import (
+    Config,
+    parse,
+    read_toml,
+    to_toml,
+)
+from isl.errors import (
+    InputError,
+    unknown,
+)
 
 WEIGHTS_FILE = "weights.safetensors"
 CONFIG_FILE = "model.toml"

@@ -9,10 +9,14 @@ import pytest
 import tifffile
 from flax import nnx
 
+from isl.backbones.unet import UNetConfig
 from isl.imaging.read import read_fluorescence
-from isl.labeling.model import InputContract, ModelConfig, save_model
+from isl.labeling.model import (
+    InputContract,
+    ModelConfig,
+    save_model,
+)
 from isl.labeling.network import build_network
-from isl.labeling.unet import UNetConfig
 
 PLANES, SIZE = 48, 1536
 MIB = 2**20

@@ -9,10 +9,17 @@ from flax import nnx
 
 import isl
 from isl import cli
-from isl.imaging.read import read_fluorescence, read_transmitted
-from isl.labeling.model import InputContract, ModelConfig, save_model
+from isl.backbones.unet import UNetConfig
+from isl.imaging.read import (
+    read_fluorescence,
+    read_transmitted,
+)
+from isl.labeling.model import (
+    InputContract,
+    ModelConfig,
+    save_model,
+)
 from isl.labeling.network import build_network
-from isl.labeling.unet import UNetConfig
 
 LABELS = ("DAPI", "MAP2")
 

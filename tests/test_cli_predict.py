@@ -11,12 +11,21 @@ from flax import nnx
 from PIL import Image
 
 from isl import cli
-from isl.commands.run_manifest import MANIFEST
-from isl.imaging.read import read_fluorescence, read_transmitted
-from isl.labeling.model import InputContract, LabelStatistics, ModelConfig, load_model, save_model
+from isl.backbones.unet import UNetConfig
+from isl.files.run_manifest import MANIFEST
+from isl.imaging.read import (
+    read_fluorescence,
+    read_transmitted,
+)
+from isl.labeling.model import (
+    InputContract,
+    LabelStatistics,
+    ModelConfig,
+    load_model,
+    save_model,
+)
 from isl.labeling.network import build_network
-from isl.labeling.provenance import content_hash
-from isl.labeling.unet import UNetConfig
+from isl.labeling.run.provenance import content_hash
 
 LABELS = ("DAPI", "MAP2")
 
@@ -343,7 +352,7 @@ def test_a_result_never_replaces_an_input(refused, tmp_path):
 def test_a_folder_that_cannot_be_written_is_refused(refused, stack, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     assert "is a file, not a folder" in refused(stack, "--out", tmp_path / "file" / "below")
-    monkeypatch.setattr("isl.labeling.outputs.os.access", lambda _, mode: not mode & os.W_OK)
+    monkeypatch.setattr("isl.labeling.run.outputs.os.access", lambda _, mode: not mode & os.W_OK)
     assert "may not be written to" in refused(stack)
 
 
@@ -351,7 +360,7 @@ def test_more_than_there_is_memory_for_leaves_nothing(refused, stack, monkeypatc
     def none_left(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("isl.commands.one_field.held", none_left)
+    monkeypatch.setattr("isl.labeling.run.one_field.held", none_left)
     assert "field.tif: does not fit into memory; give --memory less" in refused(stack)
 
 
@@ -361,7 +370,7 @@ def test_a_full_disk_leaves_nothing(refused, stack, monkeypatch, tmp_path):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("isl.commands.one_field.write_preview", full)
+    monkeypatch.setattr("isl.labeling.run.one_field.write_preview", full)
     # The field's progress is not reported: it is the only one, and it failed.
     assert "No space left on device" in refused(stack)
 
@@ -370,7 +379,7 @@ def test_an_interruption_leaves_nothing(run, stack, monkeypatch, tmp_path):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("isl.commands.one_field.write_preview", interrupt)
+    monkeypatch.setattr("isl.labeling.run.one_field.write_preview", interrupt)
     assert run(stack)[0] == 130
     assert not (tmp_path / "out").exists()
 
@@ -529,7 +538,7 @@ def test_an_input_that_changes_during_the_run(run, stack, tmp_path, monkeypatch)
             file.write(b"more planes")
         return content_hash(path)
 
-    monkeypatch.setattr("isl.labeling.steady.content_hash", written_on)
+    monkeypatch.setattr("isl.imaging.steady.content_hash", written_on)
     code, out, err = run(stack)
     assert (code, out) == (2, "")
     assert err == f"{stack}: changed while it was read; predict it again when it is written\n"
@@ -549,7 +558,7 @@ def test_a_dry_run_tells_memory_disk_and_time(run, stack, tmp_path, monkeypatch)
     assert run(*words)[0] == 0
     _, out, _ = run(*words, "--dry-run", "--overwrite")
     assert "time: about " in out
-    monkeypatch.setattr("isl.commands.dry_run._free_disk", lambda _: 100)
+    monkeypatch.setattr("isl.labeling.run.dry_run._free_disk", lambda _: 100)
     _, out, _ = run(*words, "--dry-run", "--overwrite")
     assert "100 bytes are free\n  warning: " in out
     assert "may become full" in out

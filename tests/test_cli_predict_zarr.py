@@ -10,15 +10,20 @@ import zarr
 from flax import nnx
 
 from isl import cli
+from isl.backbones.unet import UNetConfig
 from isl.imaging.image import PixelSize
-from isl.imaging.ome_zarr import open_ome_zarr
-from isl.imaging.ome_zarr_writer import zarr_image
 from isl.imaging.open_image import open_images
-from isl.imaging.plates import read_plate
 from isl.imaging.read import read_fluorescence
-from isl.labeling.model import InputContract, ModelConfig, load_model, save_model
+from isl.imaging.zarr.plates import read_plate
+from isl.imaging.zarr.reader import open_ome_zarr
+from isl.imaging.zarr.writer import zarr_image
+from isl.labeling.model import (
+    InputContract,
+    ModelConfig,
+    load_model,
+    save_model,
+)
 from isl.labeling.network import build_network
-from isl.labeling.unet import UNetConfig
 
 LABELS = ("DAPI", "MAP2")
 SIZE = (20, 24)
@@ -227,7 +232,7 @@ def test_results_that_exist_are_replaced_only_whole_and_when_asked(
         def fail(*_, **__):
             raise full
 
-        failing.setattr("isl.commands.one_field.write_preview", fail)
+        failing.setattr("isl.labeling.run.one_field.write_preview", fail)
         assert "No space left on device" in refused(*call, "--overwrite")
     done(*call, "--overwrite")
     assert files_in(image) == before

@@ -2,7 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from isl.config import Config, load_toml
+from isl.config import (
+    Config,
+    load_toml,
+)
 from isl.errors import InputError
 
 

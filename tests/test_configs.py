@@ -4,12 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from isl.config import load_toml, read_toml
-from isl.dataset import load_manifest
+from isl.backbones.networks import count_parameters
+from isl.config import (
+    load_toml,
+    read_toml,
+)
+from isl.data.manifest import load_manifest
 from isl.errors import InputError
 from isl.labeling.model import read_model_config
-from isl.model_folder import bundled_models, model_directory
-from isl.networks import count_parameters
+from isl.model_folder import (
+    bundled_models,
+    model_directory,
+)
 from isl.polarity.classifier import abstract_classifier
 from isl.polarity.model import channels_of
 from isl.preprocess.config import PreprocessConfig
@@ -17,10 +23,10 @@ from isl_eval.labeling.config import LabelingEvaluation
 from isl_eval.polarity.config import PolarityEvaluation
 from isl_eval.study.config import StudyConfig
 from isl_eval.study.runs import Workbench
-from isl_train.labeling_config import LabelingConfig
-from isl_train.polarity_config import PolarityExperiment
-from isl_train.search import search_space_fits
-from isl_train.search_config import SearchConfig
+from isl_train.labeling.config import LabelingConfig
+from isl_train.polarity.config import PolarityExperiment
+from isl_train.search.config import SearchConfig
+from isl_train.search.search import search_space_fits
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.glob("*.toml"))

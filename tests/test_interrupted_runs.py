@@ -13,10 +13,17 @@ import tifffile
 from flax import nnx
 
 from isl import cli
-from isl.commands.run_manifest import MANIFEST, held_folder
-from isl.labeling.model import InputContract, ModelConfig, save_model
+from isl.backbones.unet import UNetConfig
+from isl.files.run_manifest import (
+    MANIFEST,
+    held_folder,
+)
+from isl.labeling.model import (
+    InputContract,
+    ModelConfig,
+    save_model,
+)
 from isl.labeling.network import build_network
-from isl.labeling.unet import UNetConfig
 
 FIELDS = "abcde"
 
@@ -84,7 +91,7 @@ def running(program, *words):
 # Kills itself, as kill -9 and a power cut do, when something happens for the n-th time.
 KILLED = """
 import os, signal, sys
-import isl.commands.one_field, isl.labeling.outputs
+import isl.labeling.run.one_field, isl.labeling.run.outputs
 from isl.cli import main
 where, count, *words = sys.argv[1:]
 module, name = where.rsplit(".", 1)
@@ -104,9 +111,9 @@ main(words)
     ("where", "count", "whole"),
     [
         # While the third field is written.
-        ("isl.commands.one_field.write_ome_tiff", 3, 2),
+        ("isl.labeling.run.one_field.write_ome_tiff", 3, 2),
         # Between its image and its record getting their names: both are replaced by os.replace.
-        ("isl.labeling.outputs.sync_folder", 5, 2),
+        ("isl.labeling.run.outputs.sync_folder", 5, 2),
     ],
 )
 def test_a_killed_run_is_gone_on_with(words, uninterrupted, tmp_path, capsys, where, count, whole):
@@ -190,7 +197,7 @@ def test_a_disk_that_fills(words, uninterrupted, tmp_path, capsys):
 WORKER_KILLED = """
 import contextlib, os, signal, sys, threading, time
 from pathlib import Path
-import isl.commands.fields as fields
+import isl.labeling.run.fields as fields
 from isl.cli import main
 
 real = fields.local_workers
@@ -279,7 +286,7 @@ def test_an_interrupted_run_says_so_and_is_gone_on_with(words, uninterrupted, tm
 # A scheduler with a worker in this process, as one that runs elsewhere is seen by its address.
 SCHEDULER = """
 import os, sys
-import isl.commands.cluster as cluster
+import isl.labeling.run.cluster as cluster
 from isl.cli import main
 cluster._PATIENCE = 1
 out, *words = sys.argv[1:]

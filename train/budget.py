@@ -17,9 +17,12 @@ import pydantic
 
 from isl.config import Config
 
-from .labeling_config import LabelingConfig
+from .labeling.config import LabelingConfig
 from .loop import fit
-from .task import Evaluation, Task
+from .task import (
+    Evaluation,
+    Task,
+)
 
 PACE_UPDATES = 12
 """Updates made to find a pace."""

@@ -9,11 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isl.commands.parameters import Device
-from isl.config import load_toml, parse, read_toml
+from isl.config import (
+    load_toml,
+    parse,
+    read_toml,
+)
 from isl.devices import use_device
-from isl.errors import InputError, unknown
+from isl.errors import (
+    InputError,
+    unknown,
+)
 
-from .distributed import join, processes_from_environment
+from .distributed import (
+    join,
+    processes_from_environment,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,8 +60,8 @@ def train(
 
 
 def _train_labeling(config: Path, overrides: list[str], workdir: Path, device: str) -> Path:
-    from .labeling import LabelingTask
-    from .labeling_config import LabelingConfig
+    from .labeling.config import LabelingConfig
+    from .labeling.task import LabelingTask
     from .loop import fit
 
     experiment = load_toml(config, LabelingConfig, overrides)
@@ -64,8 +74,8 @@ def _train_labeling(config: Path, overrides: list[str], workdir: Path, device: s
 
 
 def _train_polarity(config: Path, overrides: list[str], workdir: Path, device: str) -> Path:
-    from .polarity import train_polarity
-    from .polarity_config import PolarityExperiment
+    from .polarity.config import PolarityExperiment
+    from .polarity.task import train_polarity
 
     experiment = load_toml(config, PolarityExperiment, overrides)
     if processes_from_environment() is not None:

@@ -5,7 +5,10 @@ from typing import Literal
 
 import pydantic
 
-from isl.config import Config, to_toml
+from isl.config import (
+    Config,
+    to_toml,
+)
 from isl.errors import InputError
 
 from .optimizer import OptimizerConfig

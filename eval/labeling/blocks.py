@@ -15,11 +15,24 @@ import numpy as np
 
 from isl.imaging.agreement import PearsonSums
 
-from ..bootstrap import Interval, bootstrap
-from ..metrics.distributions import LEVELS, DistributionFigures
 from ..metrics.image_pair import checked_pair
-from ..metrics.pixel_figures import foreground_of, similarity_map
-from ..metrics.spectral import BANDS, ring_correlations, spectral_sums
+from ..metrics.pixel_figures import (
+    foreground_of,
+    similarity_map,
+)
+from ..metrics.spectral import (
+    BANDS,
+    ring_correlations,
+    spectral_sums,
+)
+from ..statistics.bootstrap import (
+    Interval,
+    bootstrap,
+)
+from .distributions import (
+    LEVELS,
+    DistributionFigures,
+)
 from .predictions import BLOCK
 
 FEWEST_GROUPS = 5

@@ -2,11 +2,31 @@
 
 import numpy as np
 
-from isl.report import Block, Cell, beside, figure, folded, heading, paragraph, table
+from isl.report import (
+    Block,
+    Cell,
+    beside,
+    figure,
+    folded,
+    heading,
+    paragraph,
+    table,
+)
 
-from ..metrics.distributions import DistributionSummary, RangeSummary
-from ..report_cells import number_cell, whole
-from .figures import draw_pit, draw_reliability, draw_risk, some
+from ..writing.cells import (
+    number_cell,
+    whole,
+)
+from .distributions import (
+    DistributionSummary,
+    RangeSummary,
+)
+from .figures import (
+    draw_pit,
+    draw_reliability,
+    draw_risk,
+    some,
+)
 from .findings import Findings
 from .judge import LabelScores
 

@@ -7,10 +7,16 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from isl.config import Config
-from isl.timelapse import Split
+from isl.data.timelapse import Split
 
-from ..bootstrap import LEVEL, REPLICATES
-from ..metrics.live_dead import REACH, State
+from ..metrics.live_dead import (
+    REACH,
+    State,
+)
+from ..statistics.bootstrap import (
+    LEVEL,
+    REPLICATES,
+)
 
 
 def _several(given: Any) -> Any:

@@ -2,12 +2,21 @@
 
 from typing import Any
 
-from isl.labeling.provenance import versions
-from isl.records import plain
+from isl.files.records import plain
+from isl.labeling.run.provenance import versions
 
-from .blocks import BLOCK, FEWEST_GROUPS
-from .findings import Findings, field_figures
-from .judge import SAMPLES, LabelScores
+from .blocks import (
+    BLOCK,
+    FEWEST_GROUPS,
+)
+from .findings import (
+    Findings,
+    field_figures,
+)
+from .judge import (
+    SAMPLES,
+    LabelScores,
+)
 from .models import Contender
 from .points import PointScores
 

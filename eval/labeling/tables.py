@@ -6,14 +6,31 @@ from typing import Any
 
 import numpy as np
 
-from ..bootstrap import Interval
-from ..metrics.distributions import DistributionSummary, RangeSummary
 from ..metrics.live_dead import STATES
 from ..metrics.spectral import SpectralBand
-from .blocks import FIGURES, SPECTRAL, Over
-from .findings import Findings, field_figures
-from .judge import BASELINE, LabelScores
-from .live_dead import IMAGES, LiveDeadScores, summary_of
+from ..statistics.bootstrap import Interval
+from .blocks import (
+    FIGURES,
+    SPECTRAL,
+    Over,
+)
+from .distributions import (
+    DistributionSummary,
+    RangeSummary,
+)
+from .findings import (
+    Findings,
+    field_figures,
+)
+from .judge import (
+    BASELINE,
+    LabelScores,
+)
+from .live_dead import (
+    IMAGES,
+    LiveDeadScores,
+    summary_of,
+)
 from .points import counted_errors
 
 Rows = list[dict[str, str]]

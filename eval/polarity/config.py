@@ -6,10 +6,16 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from isl.config import Config
-from isl.polarity.model import ARMS, Arm
-from isl.timelapse import Split
+from isl.data.timelapse import Split
+from isl.polarity.model import (
+    ARMS,
+    Arm,
+)
 
-from ..bootstrap import LEVEL, REPLICATES
+from ..statistics.bootstrap import (
+    LEVEL,
+    REPLICATES,
+)
 
 Metric = Literal["auc", "accuracy", "onset_error"]
 

@@ -20,19 +20,25 @@ from rich.console import Console
 from isl.errors import InputError
 from isl.imaging.agreement import pearson
 from isl.polarity.model import Arm
-from isl_train.crossfit import Crossfit  # pyright: ignore[reportMissingImports]
-from isl_train.embryos import Embryo  # pyright: ignore[reportMissingImports]
-from isl_train.labeling_config import LabelingConfig  # pyright: ignore[reportMissingImports]
-from isl_train.polarity import train_ensemble  # pyright: ignore[reportMissingImports]
-from isl_train.polarity_config import PolarityExperiment  # pyright: ignore[reportMissingImports]
+from isl_train.labeling.config import LabelingConfig  # pyright: ignore[reportMissingImports]
+from isl_train.polarity.config import PolarityExperiment  # pyright: ignore[reportMissingImports]
+from isl_train.polarity.crossfit import Crossfit  # pyright: ignore[reportMissingImports]
+from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
+from isl_train.polarity.task import train_ensemble  # pyright: ignore[reportMissingImports]
 
-from ..progress import PartsProgress
-from .folds import Folds, folds_touched
-from .predictions import HeldOut, Shelf
+from ..writing.progress import PartsProgress
+from .folds import (
+    Folds,
+    folds_touched,
+)
+from .predictions import (
+    HeldOut,
+    Shelf,
+)
 
 
 class EzrinSource(Protocol):
-    """What is asked of an `isl_train.crossfit.Crossfit`."""
+    """What is asked of an `isl_train.polarity.crossfit.Crossfit`."""
 
     def model_without(self, groups: Iterable[str]) -> Path:
         """The folder of the labeling model that has not seen some groups."""
@@ -207,7 +213,11 @@ def held_out_logits(model_folder: Path, embryo: Embryo, ezrin: np.ndarray) -> np
         embryo: Whose frames.
         ezrin: Its predicted EZRIN, float32 [T, Y, X].
     """
-    from isl.polarity.model import load_polarity_model, middles_of, views_of
+    from isl.polarity.model import (
+        load_polarity_model,
+        middles_of,
+        views_of,
+    )
 
     model = load_polarity_model(model_folder)
     config = model.config

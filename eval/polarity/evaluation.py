@@ -8,13 +8,22 @@ from typing import Any
 from rich.console import Console
 
 from isl.config import load_toml
-from isl.dataset import Manifest, load_manifest
+from isl.data.manifest import (
+    Manifest,
+    load_manifest,
+)
 from isl.errors import InputError
-from isl.imaging.files import written_whole
-from isl.records import as_csv, as_json
-from isl_train.embryos import Embryo, load_embryos  # pyright: ignore[reportMissingImports]
-from isl_train.labeling_config import LabelingConfig  # pyright: ignore[reportMissingImports]
-from isl_train.polarity_config import PolarityExperiment  # pyright: ignore[reportMissingImports]
+from isl.files.records import (
+    as_csv,
+    as_json,
+)
+from isl.files.whole import written_whole
+from isl_train.labeling.config import LabelingConfig  # pyright: ignore[reportMissingImports]
+from isl_train.polarity.config import PolarityExperiment  # pyright: ignore[reportMissingImports]
+from isl_train.polarity.embryos import (  # pyright: ignore[reportMissingImports]
+    Embryo,
+    load_embryos,
+)
 
 from .config import PolarityEvaluation
 from .crossval import (
@@ -24,7 +33,11 @@ from .crossval import (
     cross_validate,
     real_workshop,
 )
-from .folds import Folds, crossfit_folds, held_out_folds
+from .folds import (
+    Folds,
+    crossfit_folds,
+    held_out_folds,
+)
 from .judge import (
     REFERENCE,
     Comparison,
@@ -36,9 +49,16 @@ from .judge import (
     judge_compaction,
     judge_ezrin,
 )
-from .predictions import Shelf, fingerprints
+from .predictions import (
+    Shelf,
+    fingerprints,
+)
 from .report import polarity_page
-from .saved import check_embryos, find_models, judge_saved
+from .saved import (
+    check_embryos,
+    find_models,
+    judge_saved,
+)
 from .tables import (
     Findings,
     arm_rows,
@@ -46,7 +66,10 @@ from .tables import (
     metrics_record,
     onset_rows,
 )
-from .verdict import decide, headlines
+from .verdict import (
+    decide,
+    headlines,
+)
 
 REPORT, METRICS = "report.html", "metrics.json"
 Say = Callable[[str], None]

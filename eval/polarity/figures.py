@@ -6,9 +6,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from isl_train.embryos import Embryo  # pyright: ignore[reportMissingImports]
+from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
-from ..drawing import COLORS, DPI, LINE, SOFT, clean, color, png
+from ..writing.drawing import (
+    COLORS,
+    DPI,
+    LINE,
+    SOFT,
+    clean,
+    color,
+    png,
+)
 from .judge import Contender
 
 

@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from isl.errors import InputError, unknown
-from isl_train.crossfit import folds_of  # pyright: ignore[reportMissingImports]
-from isl_train.embryos import Embryo  # pyright: ignore[reportMissingImports]
+from isl.errors import (
+    InputError,
+    unknown,
+)
+from isl_train.polarity.crossfit import folds_of  # pyright: ignore[reportMissingImports]
+from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
 Folds = tuple[tuple[str, ...], ...]
 

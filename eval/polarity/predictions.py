@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from isl.polarity.onset import Combine
-from isl_train.embryos import Embryo  # pyright: ignore[reportMissingImports]
+from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
-from ..array_shelf import ArrayShelf
+from ..writing.kept_arrays import ArrayShelf
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from isl.labeling.provenance import versions
+from isl.files.records import (
+    as_json,
+    plain,
+)
+from isl.labeling.run.provenance import versions
 from isl.polarity.outputs import PURPOSE
-from isl.records import as_json, plain
 from isl.report import (
     Block,
     Cell,
@@ -21,7 +24,13 @@ from isl.report import (
     verbatim,
 )
 
-from ..report_cells import difference_cell, interval_cell, number_cell, p_cell, whole
+from ..writing.cells import (
+    difference_cell,
+    interval_cell,
+    number_cell,
+    p_cell,
+    whole,
+)
 from .figures import (
     draw_calibration,
     draw_curves,

@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from isl.records import plain
-from isl_train.embryos import Embryo  # pyright: ignore[reportMissingImports]
+from isl.files.records import plain
+from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
-from ..bootstrap import Interval
+from ..statistics.bootstrap import Interval
 from .judge import (
     RULES,
     CompactionScores,

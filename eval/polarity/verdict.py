@@ -3,9 +3,14 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from ..bootstrap import Interval
+from ..statistics.bootstrap import Interval
 from .config import Metric
-from .judge import BASELINES, REFERENCE, Comparison, Contender
+from .judge import (
+    BASELINES,
+    REFERENCE,
+    Comparison,
+    Contender,
+)
 
 METRICS: tuple[Metric, ...] = ("auc", "accuracy", "onset_error")
 TITLES: Mapping[Metric, str] = {

@@ -13,15 +13,24 @@ import numpy as np
 from rich.console import Console
 
 from isl.config import load_toml
-from isl.imaging.files import written_whole
-from isl.labeling.provenance import versions
-from isl.records import as_csv, as_json
+from isl.files.records import (
+    as_csv,
+    as_json,
+)
+from isl.files.whole import written_whole
+from isl.labeling.run.provenance import versions
 
 from ..labeling.ground import bounding_window
-from ..progress import PartsProgress
+from ..writing.progress import PartsProgress
 from .config import StudyConfig
 from .report import study_page
-from .runs import Run, RunResult, Say, Workbench, plan_runs
+from .runs import (
+    Run,
+    RunResult,
+    Say,
+    Workbench,
+    plan_runs,
+)
 from .tables import (
     Findings,
     curve_rows,

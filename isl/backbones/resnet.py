@@ -12,8 +12,12 @@ import jax.numpy as jnp
 import pydantic
 from flax import nnx
 
+from isl.backbones.networks import (
+    NO_RANDOMNESS,
+    Compute,
+    draw_weights,
+)
 from isl.config import Config
-from isl.networks import NO_RANDOMNESS, Compute, draw_weights
 
 BATCH_NORM_EPSILON = 1e-5
 

@@ -20,7 +20,11 @@ def inspect(
     from pathlib import Path
 
     from isl.labeling.inspect import describe
-    from isl.model_folder import CONFIG_FILE, bundled_models, model_kind
+    from isl.model_folder import (
+        CONFIG_FILE,
+        bundled_models,
+        model_kind,
+    )
     from isl.polarity.inspect import describe_model
 
     folder = Path(thing) if (Path(thing) / CONFIG_FILE).is_file() else bundled_models().get(thing)

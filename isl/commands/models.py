@@ -4,7 +4,10 @@
 def models() -> None:
     """Lists the bundled models."""
     from isl.labeling import inspect as labeling
-    from isl.model_folder import bundled_models, model_kind
+    from isl.model_folder import (
+        bundled_models,
+        model_kind,
+    )
     from isl.polarity import inspect as polarity
 
     found = bundled_models()

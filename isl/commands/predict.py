@@ -154,9 +154,12 @@ def predict(
     ] = None,
 ) -> None:
     """Predicts fluorescence from transmitted-light z-stacks and movies."""
-    from isl.commands.fields import Request, predict_fields
     from isl.labeling.bins import STATISTICS
     from isl.labeling.contract import parse_planes
+    from isl.labeling.run.fields import (
+        Request,
+        predict_fields,
+    )
 
     if not inputs and reproduce is None:
         raise InputError("no INPUT: name image files, or folders of them")
@@ -191,7 +194,7 @@ def predict(
         scheduler=scheduler,
     )
     if reproduce is not None:
-        from isl.commands import reproduce as again
+        from isl.labeling.run import reproduce as again
 
         code = again.reproduce(reproduce, request)
     else:

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from isl.commands.failures import report_failures
-from isl.commands.progress import FieldProgress
 from isl.errors import InputError
+from isl.files.failures import report_failures
+from isl.progress import FieldProgress
 
 
 def preprocess(
@@ -30,7 +30,7 @@ def preprocess(
     A run that was stopped goes on when the same call is given again.
     """
     from isl.preprocess import pipeline
-    from isl.preprocess.workers import usable_cores
+    from isl.workers import usable_cores
 
     if workers < 0:
         raise InputError(f"--workers {workers}: give 1 or more, or 0 for every core")

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from isl.commands.failures import report_failures
 from isl.errors import InputError
+from isl.files.failures import report_failures
 
 
 def raw_units(
@@ -26,9 +26,14 @@ def raw_units(
     ] = False,
 ) -> int:
     """Writes predicted intensities in the raw images' own counts, as 32-bit OME-TIFF."""
-    from isl.imaging.ome_tiff import write_ome_tiff
+    from isl.imaging.formats.ome_tiff import write_ome_tiff
     from isl.imaging.read import read_fluorescence
-    from isl.preprocess.raw_units import SPREADS, UNITLESS, in_counts, read_normalization
+    from isl.preprocess.raw_units import (
+        SPREADS,
+        UNITLESS,
+        in_counts,
+        read_normalization,
+    )
 
     normalization = read_normalization(like)
     results = [out / path.name for path in inputs]

@@ -10,13 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.errors import InputError, unknown
-from isl.imaging.files import check_size
+from isl.errors import (
+    InputError,
+    unknown,
+)
+from isl.files.whole import check_size
+from isl.imaging.formats.microscope_file import is_zarr
 from isl.imaging.image import Picture
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.microscope_file import is_zarr
 from isl.imaging.names import IMAGE_ENDINGS
-from isl.imaging.open_image import ending_of, open_images
+from isl.imaging.open_image import (
+    ending_of,
+    open_images,
+)
 
 _ZARR = ".zarr"
 # A field lies this many folders below its plate: row, column, field.
@@ -47,7 +53,7 @@ def place_in_plate(path: Path) -> tuple[Path, str] | None:
     """The plate that a field or well lies in, and where, e.g. "B/02/0"; None if there is none."""
     if not _zarr_above(path):
         return None
-    from isl.imaging.plates import split_plate_path
+    from isl.imaging.zarr.plates import split_plate_path
 
     return split_plate_path(path)
 
@@ -94,7 +100,7 @@ def open_container(path: Path, *, axes: str | None = None) -> LazyPicture:
         pictures = open_images(stored)
     else:
         # Within a plate, folders have no ending to be opened by; and zarr is slow to import.
-        from isl.imaging.ome_zarr import open_ome_zarr
+        from isl.imaging.zarr.reader import open_ome_zarr
 
         pictures = open_ome_zarr(stored)
     names = [picture.name for picture in pictures]
@@ -163,8 +169,12 @@ def _close(pictures: Iterable[LazyPicture]) -> None:
 
 
 def _zarr_fields(path: Path) -> list[tuple[str, Path]]:
-    from isl.imaging.ome_zarr import image_name, open_ome_zarr, read_attributes
-    from isl.imaging.plates import read_plate
+    from isl.imaging.zarr.plates import read_plate
+    from isl.imaging.zarr.reader import (
+        image_name,
+        open_ome_zarr,
+        read_attributes,
+    )
 
     within = place_in_plate(path)
     if within is not None and "/" not in within[1]:
@@ -185,7 +195,11 @@ def _zarr_fields(path: Path) -> list[tuple[str, Path]]:
 
 def _plate_fields(path: Path) -> list[tuple[str, Path]]:
     """The fields that a pattern behind a plate's path names."""
-    from isl.imaging.plates import choose_fields, read_plate, split_plate_path
+    from isl.imaging.zarr.plates import (
+        choose_fields,
+        read_plate,
+        split_plate_path,
+    )
 
     found = split_plate_path(path)
     if found is None:

@@ -4,10 +4,14 @@ from pathlib import Path
 
 import tifffile
 
+from isl.imaging.formats.tiff_header import (
+    messages_of_tifffile,
+    only_series,
+    parse_axes,
+)
 from isl.imaging.image import Movie
 from isl.imaging.names import image_ending
 from isl.imaging.read import read_transmitted
-from isl.imaging.tiff_header import messages_of_tifffile, only_series, parse_axes
 
 # Axes that tifffile gives to pages of which the file does not say what they are.
 _PAGES = ("I", "Q")

@@ -12,7 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from isl.errors import InputError, unknown
+from isl.errors import (
+    InputError,
+    unknown,
+)
 
 MODES = ("auto", "off")
 MEAN = 0.5

@@ -4,19 +4,19 @@ import importlib
 from pathlib import Path
 
 from isl.errors import InputError
+from isl.imaging.formats.lazy_png import open_png
+from isl.imaging.formats.lazy_tiff import open_tiff
+from isl.imaging.formats.tiff_header import parse_axes
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.lazy_png import open_png
-from isl.imaging.lazy_tiff import open_tiff
 from isl.imaging.names import IMAGE_ENDINGS
-from isl.imaging.tiff_header import parse_axes
 
 # Endings of formats with a reader of their own, (path) -> images. Readers are imported when a file
 # of theirs is opened, for some need packages that not everyone has.
 _READERS = {
-    ".nd2": "isl.imaging.nikon:open_nd2",
-    ".czi": "isl.imaging.zeiss:open_czi",
-    ".lif": "isl.imaging.leica:open_lif",
-    ".zarr": "isl.imaging.ome_zarr:open_ome_zarr",
+    ".nd2": "isl.imaging.formats.nikon:open_nd2",
+    ".czi": "isl.imaging.formats.zeiss:open_czi",
+    ".lif": "isl.imaging.formats.leica:open_lif",
+    ".zarr": "isl.imaging.zarr.reader:open_ome_zarr",
 }
 ENDINGS = (*IMAGE_ENDINGS, *_READERS)
 

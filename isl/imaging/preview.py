@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from isl.errors import unknown
-from isl.imaging.files import written_whole
+from isl.files.whole import written_whole
 from isl.imaging.image import PixelSize
 
 _BACKGROUND = (18, 18, 22)

@@ -13,10 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.image import FluorescenceImage, ZStack
+from isl.imaging.formats.lazy_png import open_png
+from isl.imaging.formats.png import read_png
+from isl.imaging.image import (
+    FluorescenceImage,
+    ZStack,
+)
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.lazy_png import open_png
-from isl.imaging.png import read_png
 
 TRANSMITTED = ("BRIGHTFIELD", "PHASE_CONTRAST", "DIC")
 

@@ -14,8 +14,8 @@ import numpy as np
 from flax import nnx
 
 from isl.labeling import losses
-from isl.labeling.geometry import Geometry
 from isl.labeling.network import LabelingNetwork
+from isl.tiling.geometry import Geometry
 
 _OUTPUT = 32
 _TINY = 1e-9

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from isl.labeling import layers
-from isl.labeling.geometry import Geometry
+from isl.backbones import layers
 from isl.labeling.towers import Towers
+from isl.tiling.geometry import Geometry
 
 
 def exact_geometry(geometry: Geometry) -> Geometry:

@@ -19,10 +19,16 @@ import pydantic
 
 from isl.config import Config
 from isl.imaging.normalize import PlaneNormalization
+from isl.imaging.resample import (
+    resample,
+    resampled_size,
+)
 from isl.labeling.autoencoding import PlaneLoss
-from isl.labeling.resample import resample, resampled_size
-from isl.labeling.source import TransmittedField, normalized
-from isl.labeling.tiling import Window
+from isl.labeling.source import (
+    TransmittedField,
+    normalized,
+)
+from isl.tiling.plan import Window
 
 CROP = 128
 """Width of a crop, in pixels; a smaller image is one crop of the largest multiple of 64."""

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from isl.labeling import layers
+from isl.backbones import layers
+from isl.backbones.networks import Compute
 from isl.labeling.bins import BINS
-from isl.networks import Compute
 
 _ACTIVATIONS: tuple[layers.Activation, ...] = ("relu", "tanh")
 

@@ -6,11 +6,23 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.imaging.containers import is_container
-from isl.imaging.image import Movie, Picture, PixelSize, ZStack
+from isl.imaging.image import (
+    Movie,
+    Picture,
+    PixelSize,
+    ZStack,
+)
 from isl.imaging.normalize import normalize
-from isl.imaging.read import find_inputs, read_picture, read_transmitted
+from isl.imaging.read import (
+    find_inputs,
+    read_picture,
+    read_transmitted,
+)
 from isl.labeling.model import read_model_config
-from isl.model_folder import model_directory, stored_shapes
+from isl.model_folder import (
+    model_directory,
+    stored_shapes,
+)
 
 Facts = list[tuple[str, str]]
 _UNKNOWN = "not known"

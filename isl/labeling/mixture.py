@@ -8,7 +8,7 @@ pixel. So the mixture over all symmetries is exactly as symmetric as arithmetic 
 prediction of a turned image is the turned prediction, whatever the image's size. The grids of a
 flipped image and of the image as it is do not meet where a size is no multiple of the step, nor do
 those of networks of different steps; tiles therefore read a little more than any one network sees
-(`isl.labeling.geometry.joint_geometry`), and each network takes the window that fits its grid.
+(`isl.tiling.geometry.joint_geometry`), and each network takes the window that fits its grid.
 
 Probabilities of a tile would be 256 numbers a pixel and label. What is kept of every member is the
 embedding that its heads read; distributions exist for a few rows at a time.
@@ -28,9 +28,11 @@ import numpy as np
 from flax import nnx
 
 from isl.errors import InputError
-from isl.imaging.image import Movie, ZStack
+from isl.imaging.image import (
+    Movie,
+    ZStack,
+)
 from isl.labeling import bins
-from isl.labeling.geometry import Geometry, joint_geometry
 from isl.labeling.model import (
     LabelStatistics,
     Model,
@@ -40,10 +42,24 @@ from isl.labeling.model import (
     load_model,
     read_model_config,
 )
-from isl.labeling.network import ArchitectureConfig, LabelingNetwork
+from isl.labeling.network import (
+    ArchitectureConfig,
+    LabelingNetwork,
+)
 from isl.labeling.options import Options
-from isl.labeling.symmetries import IDENTITY, SYMMETRIES, Symmetry
-from isl.model_folder import bundled_models, model_directory
+from isl.model_folder import (
+    bundled_models,
+    model_directory,
+)
+from isl.tiling.geometry import (
+    Geometry,
+    joint_geometry,
+)
+from isl.tiling.symmetries import (
+    IDENTITY,
+    SYMMETRIES,
+    Symmetry,
+)
 
 _IMAGE_AXES = (1, 2)
 

@@ -19,14 +19,27 @@ import numpy as np
 import pydantic
 from flax import nnx
 
+from isl.backbones.networks import Compute
+from isl.backbones.over_devices import over_devices
 from isl.config import Config
-from isl.imaging.image import Movie, ZStack
+from isl.imaging.image import (
+    Movie,
+    ZStack,
+)
 from isl.labeling import bins
-from isl.labeling.autoencoding import PlaneLoss, plane_loss
-from isl.labeling.familiarity import Familiarity, statistic_names
-from isl.labeling.geometry import Geometry
-from isl.labeling.network import ArchitectureConfig, LabelingNetwork, abstract_network
-from isl.labeling.sharing import over_devices
+from isl.labeling.autoencoding import (
+    PlaneLoss,
+    plane_loss,
+)
+from isl.labeling.familiarity import (
+    Familiarity,
+    statistic_names,
+)
+from isl.labeling.network import (
+    ArchitectureConfig,
+    LabelingNetwork,
+    abstract_network,
+)
 from isl.model_folder import (
     WEIGHTS_FILE,
     FolderConfig,
@@ -37,7 +50,7 @@ from isl.model_folder import (
     read_weights,
     save_folder,
 )
-from isl.networks import Compute
+from isl.tiling.geometry import Geometry
 
 
 class InputContract(Config):

@@ -8,14 +8,33 @@ import jax.numpy as jnp
 import pydantic
 from flax import nnx
 
-from isl.labeling.deeplab import DeepLab, DeepLabConfig
-from isl.labeling.exact import embed_exactly, exact_geometry
-from isl.labeling.geometry import Geometry, padded_geometry
+from isl.backbones.deeplab import (
+    DeepLab,
+    DeepLabConfig,
+)
+from isl.backbones.layers import ValidConv
+from isl.backbones.networks import (
+    NO_RANDOMNESS,
+    Compute,
+    draw_weights,
+)
+from isl.backbones.unet import (
+    UNet,
+    UNetConfig,
+)
+from isl.labeling.exact import (
+    embed_exactly,
+    exact_geometry,
+)
 from isl.labeling.heads import Head
-from isl.labeling.layers import ValidConv
-from isl.labeling.towers import Towers, TowersConfig
-from isl.labeling.unet import UNet, UNetConfig
-from isl.networks import NO_RANDOMNESS, Compute, draw_weights
+from isl.labeling.towers import (
+    Towers,
+    TowersConfig,
+)
+from isl.tiling.geometry import (
+    Geometry,
+    padded_geometry,
+)
 
 Architecture = TowersConfig | UNetConfig | DeepLabConfig
 ArchitectureConfig = Annotated[Architecture, pydantic.Field(discriminator="kind")]
@@ -134,7 +153,7 @@ def build_network(
     compute: Compute | None = None,
     rngs: nnx.Rngs,
 ) -> LabelingNetwork:
-    """A network with fresh weights; see `isl.networks.draw_weights`.
+    """A network with fresh weights; see `isl.backbones.networks.draw_weights`.
 
     Args:
         architecture: What the body is.

@@ -4,12 +4,30 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
-from isl.errors import InputError, unknown
-from isl.labeling.abstention import ABSTAINED, check_width, from_distributions
-from isl.labeling.bins import FURTHER_STATISTICS, STATISTICS
-from isl.labeling.contract import INTERPOLATE, Planes
+from isl.errors import (
+    InputError,
+    unknown,
+)
+from isl.labeling.abstention import (
+    ABSTAINED,
+    check_width,
+    from_distributions,
+)
+from isl.labeling.bins import (
+    FURTHER_STATISTICS,
+    STATISTICS,
+)
+from isl.labeling.contract import (
+    INTERPOLATE,
+    Planes,
+)
 from isl.labeling.model import ModelConfig
-from isl.labeling.tiling import BORDERS, STITCHES, Border, Stitch
+from isl.tiling.plan import (
+    BORDERS,
+    STITCHES,
+    Border,
+    Stitch,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,7 +38,7 @@ class Options:
         labels: Names, in the output's order.
         statistics: Any of `bins.STATISTICS` and `bins.FURTHER_STATISTICS`, in the output's order;
             and `abstained`, where `abstain` says from what.
-        stitch: "dense" or "exact"; see `isl.labeling.tiling`.
+        stitch: "dense" or "exact"; see `isl.tiling.plan`.
         border: "reflect": the output has the input's size. "valid": the area without the margin.
         normalize: "auto" or "off"; see `isl.imaging.normalize`.
         tile: The largest output width of a tile in pixels, or "auto".

@@ -12,7 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
-from isl.labeling.model import InputContract, ModelConfig, network_of, save_model
+from isl.labeling.model import (
+    InputContract,
+    ModelConfig,
+    network_of,
+    save_model,
+)
 from isl.labeling.towers import (
     SCALES,
     TowersConfig,
@@ -20,7 +25,11 @@ from isl.labeling.towers import (
     plan_final_tower,
     plan_tower,
 )
-from isl.model_folder import abstract_arrays, check_shapes, fill
+from isl.model_folder import (
+    abstract_arrays,
+    check_shapes,
+    fill,
+)
 
 _PREFIX = "var/"
 _HEAD = re.compile(r"head/(?P<z>[^/]+)/(?P<channel>[^/]+)/residual_v2_conv/")

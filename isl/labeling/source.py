@@ -7,11 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.imaging.image import Movie, PixelSize, ZStack
-from isl.imaging.lazy import EVERYTHING, LazyPicture
+from isl.imaging.image import (
+    Movie,
+    PixelSize,
+    ZStack,
+)
+from isl.imaging.lazy import (
+    EVERYTHING,
+    LazyPicture,
+)
 from isl.imaging.names import modality_of
-from isl.imaging.normalize import PlaneNormalization, apply_normalization, measure_plane
-from isl.labeling.tiling import Window
+from isl.imaging.normalize import (
+    PlaneNormalization,
+    apply_normalization,
+    measure_plane,
+)
+from isl.tiling.plan import Window
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -19,11 +19,11 @@ import jax.numpy as jnp
 import pydantic
 from flax import nnx
 
+from isl.backbones import layers
+from isl.backbones.layers import Activation
+from isl.backbones.networks import Compute
 from isl.config import Config
-from isl.labeling import layers
-from isl.labeling.geometry import Geometry
-from isl.labeling.layers import Activation
-from isl.networks import Compute
+from isl.tiling.geometry import Geometry
 
 SCALES = 5
 LOWER_MODULES = 18

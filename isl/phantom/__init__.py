@@ -1,10 +1,22 @@
 """Simulated cells, embryos and raw wells with known truth: transmitted light, fluorescence."""
 
-from isl.phantom.dataset import write_phantoms
-from isl.phantom.embryo import EMBRYO_LABELS, EmbryoConfig, make_embryo
-from isl.phantom.embryo_dataset import write_embryos
-from isl.phantom.phantom import LABELS, PhantomConfig, make_phantom
-from isl.phantom.wells import WellConfig, WellSet, write_wells
+from isl.phantom.cells.dataset import write_phantoms
+from isl.phantom.cells.field import (
+    LABELS,
+    PhantomConfig,
+    make_phantom,
+)
+from isl.phantom.embryos.dataset import write_embryos
+from isl.phantom.embryos.embryo import (
+    EMBRYO_LABELS,
+    EmbryoConfig,
+    make_embryo,
+)
+from isl.phantom.wells.wells import (
+    WellConfig,
+    WellSet,
+    write_wells,
+)
 
 __all__ = [
     "EMBRYO_LABELS",

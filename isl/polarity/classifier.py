@@ -11,10 +11,20 @@ import jax.numpy as jnp
 import pydantic
 from flax import nnx
 
-from isl.backbones.resnet import ResNet, ResNetConfig
+from isl.backbones.networks import (
+    NO_RANDOMNESS,
+    Compute,
+    draw_weights,
+)
+from isl.backbones.resnet import (
+    ResNet,
+    ResNetConfig,
+)
+from isl.backbones.unet import (
+    UNet,
+    UNetConfig,
+)
 from isl.config import Config
-from isl.labeling.unet import UNet, UNetConfig
-from isl.networks import NO_RANDOMNESS, Compute, draw_weights
 
 CLASSES = ("before onset", "after onset")
 AFTER = 1

@@ -6,9 +6,9 @@ from typing import Literal, get_args
 import pydantic
 
 from isl.config import Config
-from isl.preprocess.layout import LayoutConfig
+from isl.data.timelapse import Split
+from isl.preprocess.layout.fields import LayoutConfig
 from isl.preprocess.quality import QualityConfig
-from isl.timelapse import Split
 
 Stage = Literal[
     "salt_and_pepper",
@@ -39,7 +39,7 @@ class SampleConfig(Config):
 
 
 class SaltAndPepperConfig(Config):
-    """Stage 1, on fluorescence: see `isl.preprocess.salt_and_pepper`.
+    """Stage 1, on fluorescence: see `isl.preprocess.stages.salt_and_pepper`.
 
     Attributes:
         size: Width of the median filter, pixels.
@@ -51,7 +51,7 @@ class SaltAndPepperConfig(Config):
 
 
 class AdditiveDustConfig(Config):
-    """Stage 2, on fluorescence: see `isl.preprocess.additive_dust`.
+    """Stage 2, on fluorescence: see `isl.preprocess.stages.additive_dust`.
 
     Attributes:
         disk_diameter: Micrometres; needs a pixel size.
@@ -63,7 +63,7 @@ class AdditiveDustConfig(Config):
 
 
 class FlatFieldConfig(Config):
-    """Stage 4: see `isl.preprocess.flat_field`.
+    """Stage 4: see `isl.preprocess.stages.flat_field`.
 
     Attributes:
         transmitted_divisor: The blur's deviation is the image's height divided by this.
@@ -78,7 +78,7 @@ class FlatFieldConfig(Config):
 
 
 class StitchingConfig(Config):
-    """Stage 6: see `isl.preprocess.offsets` and `isl.preprocess.springs`.
+    """Stage 6: see `isl.preprocess.stages.offsets` and `isl.preprocess.stages.springs`.
 
     Attributes:
         channel: Whose pictures are compared; None: the transmitted one.
@@ -86,8 +86,9 @@ class StitchingConfig(Config):
         search: How far tiles may lie from where they should, in pixels as acquired.
         least_confidence: Offsets below it are not believed.
         equalize: Which channels' tiles are divided by their gains, as what they share with their
-            neighbours tells: see `isl.preprocess.gains`. A label's gains are less well known, the
-            more so the smaller the set and the overlap; take "all" where a lamp flickers.
+            neighbours tells: see `isl.preprocess.stages.gains`. A label's gains are less well
+            known, the more so the smaller the set and the overlap; take "all" where a lamp
+            flickers.
     """
 
     channel: str | None = None
@@ -98,7 +99,9 @@ class StitchingConfig(Config):
 
 
 class RegistrationConfig(Config):
-    """Whether fluorescence lies where transmitted light does: see `isl.preprocess.registration`.
+    """Whether fluorescence lies where transmitted light does.
+
+    See `isl.preprocess.stages.registration`.
 
     Attributes:
         correct: Move each label by its measured shift, where that is known. Otherwise the shift is

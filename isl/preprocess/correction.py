@@ -8,16 +8,22 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.imaging.open_image import open_images
-from isl.preprocess.additive_dust import AdditiveDust, subtract
+from isl.imaging.sharpness import (
+    Noise,
+    estimate_noise,
+)
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.downscale import downscale
-from isl.preprocess.exposures import sum_exposures
-from isl.preprocess.flat_field import correct_flat_field
-from isl.preprocess.layout import PlaneSource
-from isl.preprocess.multiplicative_dust import remove_dust
+from isl.preprocess.layout.fields import PlaneSource
 from isl.preprocess.quality import saturated
-from isl.preprocess.salt_and_pepper import remove_salt_and_pepper
-from isl.preprocess.sharpness import Noise, estimate_noise
+from isl.preprocess.stages.additive_dust import (
+    AdditiveDust,
+    subtract,
+)
+from isl.preprocess.stages.downscale import downscale
+from isl.preprocess.stages.exposures import sum_exposures
+from isl.preprocess.stages.flat_field import correct_flat_field
+from isl.preprocess.stages.multiplicative_dust import remove_dust
+from isl.preprocess.stages.salt_and_pepper import remove_salt_and_pepper
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

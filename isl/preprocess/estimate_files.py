@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.imaging.files import written_whole
+from isl.files.whole import written_whole
+from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage
-from isl.imaging.ome_tiff import write_ome_tiff
 from isl.imaging.read import read_picture
 from isl.preprocess import scratch
-from isl.preprocess.additive_dust import AdditiveDust
 from isl.preprocess.correction import Estimates
+from isl.preprocess.stages.additive_dust import AdditiveDust
 
 FOLDER = "estimates"
 _DUST_IMAGES = ("artifact", "background", "mask")

@@ -9,17 +9,30 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
+from isl.imaging.sharpness import smoothed
 from isl.preprocess import scratch
-from isl.preprocess.additive_dust import AdditiveDust, estimate_additive_dust
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.correction import Estimates, acquire, without_additive_dust
-from isl.preprocess.flat_field import estimate_flat_field, smooth
-from isl.preprocess.layout import PlaneSource
-from isl.preprocess.medians import pixelwise_median, sample_of
-from isl.preprocess.multiplicative_dust import estimate_dust
+from isl.preprocess.correction import (
+    Estimates,
+    acquire,
+    without_additive_dust,
+)
+from isl.preprocess.layout.fields import PlaneSource
 from isl.preprocess.quality import CONTENT_SCALES
-from isl.preprocess.sharpness import smoothed
-from isl.preprocess.workers import Workers
+from isl.preprocess.stages.additive_dust import (
+    AdditiveDust,
+    estimate_additive_dust,
+)
+from isl.preprocess.stages.flat_field import (
+    estimate_flat_field,
+    smooth,
+)
+from isl.preprocess.stages.medians import (
+    pixelwise_median,
+    sample_of,
+)
+from isl.preprocess.stages.multiplicative_dust import estimate_dust
+from isl.workers import Workers
 
 # An error of the dust that would be seen: a tenth of the contrast that images are brought to.
 MOST_ERROR = 0.02

@@ -7,14 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
+from isl.imaging.sharpness import (
+    index_of_sharpest,
+    sharpness,
+)
 from isl.preprocess import scratch
-from isl.preprocess.quality import Measures, content, uneven
-from isl.preprocess.registration import Shift
-from isl.preprocess.sharpness import index_of_sharpest, sharpness
-from isl.preprocess.springs import Placement
+from isl.preprocess.quality import (
+    Measures,
+    content,
+    uneven,
+)
+from isl.preprocess.stages.registration import Shift
+from isl.preprocess.stages.springs import Placement
 from isl.preprocess.stored import Canvases
 from isl.preprocess.tiles import CorrectedTiles
-from isl.preprocess.workers import Workers
+from isl.workers import Workers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

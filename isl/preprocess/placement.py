@@ -10,13 +10,23 @@ import numpy as np
 from isl.errors import InputError
 from isl.preprocess import scratch
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.layout import RawField
-from isl.preprocess.neighbours import neighbouring
-from isl.preprocess.offsets import Offset, measure_offset
-from isl.preprocess.record import MeasuredLink, PlacedTile
-from isl.preprocess.springs import Link, Placement, solve_positions
+from isl.preprocess.layout.fields import RawField
+from isl.preprocess.record import (
+    MeasuredLink,
+    PlacedTile,
+)
+from isl.preprocess.stages.neighbours import neighbouring
+from isl.preprocess.stages.offsets import (
+    Offset,
+    measure_offset,
+)
+from isl.preprocess.stages.springs import (
+    Link,
+    Placement,
+    solve_positions,
+)
 from isl.preprocess.tiles import CorrectedTiles
-from isl.preprocess.workers import Workers
+from isl.workers import Workers
 
 # Pixels of the result that neighbors share, at least: what is narrower holds too little.
 LEAST_OVERLAP = 16

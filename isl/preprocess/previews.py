@@ -4,14 +4,20 @@ from pathlib import Path
 
 import numpy as np
 
+from isl.files.whole import written_whole
 from isl.imaging.colors import label_color
-from isl.imaging.files import written_whole
-from isl.imaging.image import FluorescenceImage, ZStack
-from isl.imaging.preview import Panel, write_preview
+from isl.imaging.image import (
+    FluorescenceImage,
+    ZStack,
+)
+from isl.imaging.preview import (
+    Panel,
+    write_preview,
+)
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.correction import read_exposure
 from isl.preprocess.drawings import draw_offsets
-from isl.preprocess.layout import RawField
+from isl.preprocess.layout.fields import RawField
 from isl.preprocess.record import FieldRecord
 
 _PANEL = 360

@@ -14,9 +14,17 @@ import numpy as np
 import pydantic
 
 from isl.config import Config
-from isl.errors import InputError, unknown
-from isl.imaging.files import written_whole
-from isl.preprocess.sharpness import Noise, blocks, estimate_noise, smoothed
+from isl.errors import (
+    InputError,
+    unknown,
+)
+from isl.files.whole import written_whole
+from isl.imaging.sharpness import (
+    Noise,
+    blocks,
+    estimate_noise,
+    smoothed,
+)
 
 # Pixels: detail between these two scales is content, where it exceeds so many deviations of noise.
 CONTENT_SCALES = (1.5, 8.0)
@@ -60,7 +68,7 @@ class Measures:
 
     Attributes:
         field: Its name.
-        sharpness: Of the sharpest plane, see `isl.preprocess.sharpness`.
+        sharpness: Of the sharpest plane, see `isl.imaging.sharpness`.
         sharpest_plane: Its index, from 0.
         content: See `content`; of the transmitted plane that shows most.
         label_content: The same, of the label that shows least.

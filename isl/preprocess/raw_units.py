@@ -8,11 +8,14 @@ import numpy as np
 import pydantic
 
 from isl.errors import InputError
-from isl.imaging.files import written_whole
+from isl.files.whole import written_whole
 from isl.imaging.image import FluorescenceImage
 from isl.imaging.normalize import normalize_label
-from isl.preprocess.normalization import Normalization, to_raw
 from isl.preprocess.record import FieldRecord
+from isl.preprocess.stages.normalization import (
+    Normalization,
+    to_raw,
+)
 
 # Statistics of `isl predict` that are intensities, differences of intensities, and no intensities.
 SPREADS = ("standard_deviation", "interval_90")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pydantic
 
-from isl.imaging.files import written_whole
-from isl.preprocess.normalization import Normalization
+from isl.files.whole import written_whole
 from isl.preprocess.quality import Measures
-from isl.preprocess.registration import Shift
+from isl.preprocess.stages.normalization import Normalization
+from isl.preprocess.stages.registration import Shift
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

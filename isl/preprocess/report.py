@@ -12,16 +12,23 @@ from PIL import Image
 
 from isl.config import to_toml
 from isl.errors import InputError
-from isl.imaging.files import written_whole
-from isl.preprocess.config import STAGES, PreprocessConfig
-from isl.preprocess.contact_sheet import Shown, contact_sheet, thumbnail_of
+from isl.files.whole import written_whole
+from isl.preprocess.config import (
+    STAGES,
+    PreprocessConfig,
+)
+from isl.preprocess.contact_sheet import (
+    Shown,
+    contact_sheet,
+    thumbnail_of,
+)
 from isl.preprocess.correction import Estimates
 from isl.preprocess.drawings import draw_estimates
 from isl.preprocess.field import files_of
-from isl.preprocess.normalization import Normalization
 from isl.preprocess.quality import Decision
 from isl.preprocess.record import FieldRecord
-from isl.preprocess.registration import Shift
+from isl.preprocess.stages.normalization import Normalization
+from isl.preprocess.stages.registration import Shift
 from isl.report import (
     Badge,
     Block,

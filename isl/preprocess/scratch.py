@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from isl.imaging.files import written_whole
+from isl.files.whole import written_whole
 
 FOLDER = "unfinished"
 EVERYTHING = slice(None)

@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from isl.errors import InputError, unknown
-from isl.timelapse import Split
+from isl.data.timelapse import Split
+from isl.errors import (
+    InputError,
+    unknown,
+)
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.imaging.image import FluorescenceImage, ZStack
-from isl.imaging.imagej_tiff import write_stack
-from isl.imaging.ome_tiff import write_ome_tiff
+from isl.imaging.formats.imagej_tiff import write_stack
+from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.imaging.image import (
+    FluorescenceImage,
+    ZStack,
+)
 from isl.preprocess import scratch
-from isl.preprocess.canvas import Canvas
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.mosaic import bands
-from isl.preprocess.normalization import (
+from isl.preprocess.stages.canvas import Canvas
+from isl.preprocess.stages.normalization import (
     TARGETS,
     Moments,
     Normalization,
@@ -21,7 +24,11 @@ from isl.preprocess.normalization import (
     count_clipped,
     plan_normalization,
 )
-from isl.preprocess.registration import Shift, measure_shift, shift_image
+from isl.preprocess.stages.registration import (
+    Shift,
+    measure_shift,
+    shift_image,
+)
 
 # Widest part of a canvas, pixels, by which registration is measured: one shift holds for the whole
 # field, and a correlation takes many times the picture's memory.

@@ -8,12 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.preprocess import estimate_files, scratch
+from isl.imaging.sharpness import Noise
+from isl.preprocess import (
+    estimate_files,
+    scratch,
+)
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.correction import acquire, correct
-from isl.preprocess.layout import PlaneSource, RawField
-from isl.preprocess.sharpness import Noise
-from isl.preprocess.workers import Workers
+from isl.preprocess.correction import (
+    acquire,
+    correct,
+)
+from isl.preprocess.layout.fields import (
+    PlaneSource,
+    RawField,
+)
+from isl.workers import Workers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

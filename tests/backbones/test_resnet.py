@@ -7,6 +7,10 @@ import pytest
 from flax import nnx
 from pydantic import ValidationError
 
+from isl.backbones.networks import (
+    Compute,
+    draw_weights,
+)
 from isl.backbones.resnet import (
     PaddedConv,
     PreactivationBlock,
@@ -17,7 +21,6 @@ from isl.backbones.resnet import (
     max_pool,
 )
 from isl.model_folder import arrays_of
-from isl.networks import Compute, draw_weights
 
 
 def small(**settings) -> ResNet:

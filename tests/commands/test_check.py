@@ -9,7 +9,10 @@ import tifffile
 
 from isl import cli
 from isl.labeling import plan as planning
-from isl.phantom import PhantomConfig, make_phantom
+from isl.phantom import (
+    PhantomConfig,
+    make_phantom,
+)
 
 
 def write_stack(path, frames, axes):
@@ -110,7 +113,7 @@ def test_the_middle_of_a_large_image_is_what_is_checked(run, movie, monkeypatch)
 
 
 def test_an_image_too_large_to_check_whole_is_refused(run, movie, monkeypatch):
-    monkeypatch.setattr("isl.commands.check_image.memory_to_check", lambda *given: 2**60)
+    monkeypatch.setattr("isl.labeling.run.check_image.memory_to_check", lambda *given: 2**60)
     code, out, err = run("phantom", movie, "--all")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "--all needs 1.1e+09 GiB" in err

@@ -8,7 +8,10 @@ import tifffile
 from PIL import Image
 
 from isl import cli
-from isl.imaging.read import read_picture, read_transmitted
+from isl.imaging.read import (
+    read_picture,
+    read_transmitted,
+)
 from isl.polarity.focus import fuse
 
 SIZE = (33, 40)
@@ -277,7 +280,7 @@ def test_a_full_disk_leaves_nothing(refused, stack, monkeypatch, tmp_path):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("isl.commands.stacks.write_preview", full)
+    monkeypatch.setattr("isl.polarity.stacks.write_preview", full)
     assert "No space left on device" in refused(stack)
 
 
@@ -285,7 +288,7 @@ def test_too_little_memory_is_said_in_one_line(refused, stack, monkeypatch):
     def exhausted(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("isl.commands.stacks.fuse_movie", exhausted)
+    monkeypatch.setattr("isl.polarity.stacks.fuse_movie", exhausted)
     assert "field.tif: does not fit into memory; crop it" in refused(stack)
 
 
@@ -293,6 +296,6 @@ def test_an_interruption_leaves_nothing(run, stack, monkeypatch, tmp_path):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("isl.commands.stacks.write_preview", interrupt)
+    monkeypatch.setattr("isl.polarity.stacks.write_preview", interrupt)
     assert run(stack)[0] == 130
     assert names(tmp_path / "out") == []

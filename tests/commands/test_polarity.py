@@ -28,7 +28,10 @@ from isl.polarity.model import (
     load_polarity_model,
     save_polarity_model,
 )
-from isl.polarity.outputs import FRAME_COLUMNS, ONSET_COLUMNS
+from isl.polarity.outputs import (
+    FRAME_COLUMNS,
+    ONSET_COLUMNS,
+)
 
 COUNT, ONSET = 6, 3
 FRAMES = make_frames(COUNT, onset=ONSET)
@@ -51,7 +54,7 @@ def ezrin_model(tmp_path_factory):
 def ensemble(ezrin_model, monkeypatch):
     """The ensemble that the command loads, whatever model is named."""
     ensemble = PatchEnsemble(ezrin=ezrin_model)
-    monkeypatch.setattr("isl.commands.recordings.load_polarity_model", lambda name: ensemble)
+    monkeypatch.setattr("isl.polarity.run.load_polarity_model", lambda name: ensemble)
     return ensemble
 
 
@@ -62,7 +65,7 @@ def _quick(monkeypatch):
     Image.new("L", (2, 2)).save(dot, "PNG")
     monkeypatch.setattr("isl.polarity.assess.predict", predict_quickly)
     for drawn in ("draw_film_strip", "draw_overlays"):
-        monkeypatch.setattr(f"isl.commands.recordings.{drawn}", lambda *_: dot.getvalue())
+        monkeypatch.setattr(f"isl.polarity.run.{drawn}", lambda *_: dot.getvalue())
 
 
 @pytest.fixture
@@ -424,7 +427,7 @@ def test_an_interruption_leaves_nothing(run, embryo, monkeypatch, tmp_path):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("isl.commands.recordings.draw_overlays", interrupt)
+    monkeypatch.setattr("isl.polarity.run.draw_overlays", interrupt)
     assert run(embryo)[0] == 130
     assert names(tmp_path / "out") == []
 

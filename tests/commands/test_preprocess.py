@@ -12,8 +12,14 @@ import tifffile
 import tomli_w
 
 from isl import cli
-from isl.dataset import load_field, load_manifest
-from isl.phantom.wells import WellConfig, write_wells
+from isl.data.manifest import (
+    load_field,
+    load_manifest,
+)
+from isl.phantom.wells.wells import (
+    WellConfig,
+    write_wells,
+)
 
 LAYOUT = {"pattern": "{well}_r{row}_c{col}_z{z}_{channel}.tif", "overlap": 64}
 CONFIG = {
@@ -390,7 +396,7 @@ def test_a_full_disk(run, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("isl.imaging.files.os.fsync", sync)
+        patched.setattr("isl.files.whole.os.fsync", sync)
         code, out, err = run()
     assert (code, out) == (2, "")
     assert "No space left on device); make room and run again to go on" in error_of(err)

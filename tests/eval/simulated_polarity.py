@@ -7,7 +7,7 @@ from PIL import Image
 
 from isl_eval.polarity.crossval import Workshop
 from isl_eval.polarity.predictions import HeldOut
-from isl_train.embryos import Embryo
+from isl_train.polarity.embryos import Embryo
 
 ONSETS = {"A": 3, "B": 5, "C": 6, "D": 4, "E": 7, "F": None}
 FRAMES = 9

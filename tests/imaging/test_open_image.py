@@ -8,7 +8,10 @@ import tifffile
 from PIL import Image
 
 from isl.errors import InputError
-from isl.imaging.open_image import ending_of, open_images
+from isl.imaging.open_image import (
+    ending_of,
+    open_images,
+)
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.TIFF", "a.ome.tif", "a.b.ome.tiff"])

@@ -11,11 +11,20 @@ from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isl.backbones.unet import UNetConfig
 from isl.labeling import plan as planning
-from isl.labeling.check import PART, check, part_to_check, seam_score
-from isl.labeling.model import InputContract, Model, ModelConfig
+from isl.labeling.check import (
+    PART,
+    check,
+    part_to_check,
+    seam_score,
+)
+from isl.labeling.model import (
+    InputContract,
+    Model,
+    ModelConfig,
+)
 from isl.labeling.options import check_options
-from isl.labeling.unet import UNetConfig
 
 ARCHITECTURE = UNetConfig(levels=3)
 STEP = ARCHITECTURE.geometry.step

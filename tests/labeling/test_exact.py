@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from isl.labeling import layers
-from isl.labeling.exact import embed_exactly, exact_geometry
-from isl.labeling.geometry import Geometry
+from isl.backbones import layers
+from isl.labeling.exact import (
+    embed_exactly,
+    exact_geometry,
+)
 from isl.labeling.network import abstract_network
 from isl.labeling.towers import TowersConfig
+from isl.tiling.geometry import Geometry
 
 GEOMETRY = TowersConfig().geometry
 BLOCK = 8

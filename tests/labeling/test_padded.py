@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from isl.labeling.deeplab import DeepLabConfig
-from isl.labeling.geometry import Geometry
-from isl.labeling.layers import repeat_border
-from isl.labeling.network import Architecture, abstract_network, build_network
+from isl.backbones.deeplab import DeepLabConfig
+from isl.backbones.layers import repeat_border
+from isl.backbones.unet import UNetConfig
+from isl.labeling.network import (
+    Architecture,
+    abstract_network,
+    build_network,
+)
 from isl.labeling.towers import TowersConfig
-from isl.labeling.unet import UNetConfig
+from isl.tiling.geometry import Geometry
 
 DEEPLAB = DeepLabConfig(depth=10, width=4, output_stride=8, rates=(1, 2, 4), context=8, decoder=8)
 

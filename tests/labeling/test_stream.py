@@ -10,19 +10,49 @@ import pytest
 import tifffile
 from flax import nnx
 
+from isl.backbones.unet import UNetConfig
 from isl.errors import InputError
-from isl.imaging.image import Movie, PixelSize, ZStack
-from isl.imaging.read import open_transmitted, read_transmitted
+from isl.imaging.image import (
+    Movie,
+    PixelSize,
+    ZStack,
+)
+from isl.imaging.read import (
+    open_transmitted,
+    read_transmitted,
+)
 from isl.labeling.exact import exact_geometry
-from isl.labeling.model import InputContract, LabelStatistics, Model, ModelConfig
+from isl.labeling.model import (
+    InputContract,
+    LabelStatistics,
+    Model,
+    ModelConfig,
+)
 from isl.labeling.network import build_network
 from isl.labeling.options import check_options
-from isl.labeling.plan import plan_field, smaller, width_of
-from isl.labeling.predict import outcome, predict, predict_into
-from isl.labeling.source import TransmittedField, field_of, field_of_picture, held, measure
-from isl.labeling.stored import StoredPrediction, thinned_plane, thinning
+from isl.labeling.plan import (
+    plan_field,
+    smaller,
+    width_of,
+)
+from isl.labeling.predict import (
+    outcome,
+    predict,
+    predict_into,
+)
+from isl.labeling.run.stored import (
+    StoredPrediction,
+    thinned_plane,
+    thinning,
+)
+from isl.labeling.source import (
+    TransmittedField,
+    field_of,
+    field_of_picture,
+    held,
+    measure,
+)
 from isl.labeling.towers import TowersConfig
-from isl.labeling.unet import UNetConfig
 
 LABELS = ("DAPI", "MAP2")
 
@@ -374,7 +404,7 @@ def test_smaller_tiles_read_less_until_there_are_none():
 
 
 def test_a_thinned_plane_is_what_a_step_gives(monkeypatch):
-    monkeypatch.setattr("isl.labeling.stored.THINNED", 50)
+    monkeypatch.setattr("isl.labeling.run.stored.THINNED", 50)
     field = field_of(ZStack(name="field", planes=pixels(2, 700, 340)))
     thin = thinned_plane(field, 1, 10, (680, 320))
     step = thinning((680, 320))

@@ -10,7 +10,14 @@ import pytest
 import tomli_w
 from flax import nnx
 
-from isl.labeling.layers import Activation, max_pool
+from isl.backbones.layers import (
+    Activation,
+    max_pool,
+)
+from isl.backbones.networks import (
+    Compute,
+    count_parameters,
+)
 from isl.labeling.network import abstract_network
 from isl.labeling.towers import (
     LOWER_MODULES,
@@ -24,7 +31,6 @@ from isl.labeling.towers import (
     plan_final_tower,
     plan_tower,
 )
-from isl.networks import Compute, count_parameters
 
 
 def test_parameter_count_is_the_published_codes() -> None:

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from isl.phantom.embryo_development import (
+from isl.phantom.embryos.development import (
     CELLS,
     COMPACTED,
     Blastomeres,

@@ -1,6 +1,6 @@
 import numpy as np
 
-from isl.phantom.embryo_well import draw_well
+from isl.phantom.embryos.microwell import draw_well
 
 
 def wells(chance, count=60):

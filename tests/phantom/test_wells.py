@@ -6,9 +6,12 @@ import pytest
 from isl import cli
 from isl.config import parse
 from isl.errors import InputError
-from isl.imaging.tiff import read_tiff
-from isl.phantom import WellConfig, write_wells
-from isl.phantom.well_damage import (
+from isl.imaging.formats.tiff import read_tiff
+from isl.phantom import (
+    WellConfig,
+    write_wells,
+)
+from isl.phantom.wells.damage import (
     Damage,
     damaged,
     draw_bad_pixels,
@@ -16,7 +19,12 @@ from isl.phantom.well_damage import (
     draw_flat_field,
     record,
 )
-from isl.phantom.wells import draw_damage, make_well, raw_images, well_name
+from isl.phantom.wells.wells import (
+    draw_damage,
+    make_well,
+    raw_images,
+    well_name,
+)
 
 CONFIG = WellConfig(
     rows=2,

@@ -13,12 +13,18 @@ import tifffile
 from flax import nnx
 from PIL import Image
 
+from isl.backbones.unet import UNetConfig
 from isl.imaging.image import Movie
-from isl.labeling.model import InputContract, Model, ModelConfig, load_model, save_model
+from isl.labeling.model import (
+    InputContract,
+    Model,
+    ModelConfig,
+    load_model,
+    save_model,
+)
 from isl.labeling.network import build_network
 from isl.labeling.options import check_options
 from isl.labeling.predict import Prediction
-from isl.labeling.unet import UNetConfig
 
 SIZE = (96, 112)
 _PATCH = 6

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from isl.backbones.networks import Compute
 from isl.backbones.resnet import ResNetConfig
+from isl.backbones.unet import UNetConfig
 from isl.labeling.network import build_network
-from isl.labeling.unet import UNetConfig
-from isl.model_folder import arrays_of, fill
-from isl.networks import Compute
+from isl.model_folder import (
+    arrays_of,
+    fill,
+)
 from isl.polarity.classifier import (
     AFTER,
     CLASSES,

@@ -5,7 +5,7 @@ from PIL import Image
 from simulated_recordings import make_frames, write_frames, write_movie
 
 from isl.errors import InputError
-from isl.imaging.ome_zarr_writer import zarr_image
+from isl.imaging.zarr.writer import zarr_image
 from isl.polarity.finding import find_recordings
 from isl.polarity.recording import read_recording
 

@@ -8,9 +8,13 @@ from PIL import Image
 from simulated_recordings import PatchEnsemble, make_frames
 from test_assess import recording_of
 
-from isl.labeling.provenance import as_text
+from isl.files.records import as_csv
+from isl.labeling.run.provenance import as_text
 from isl.polarity.assess import assess
-from isl.polarity.embryo_page import EmbryoPictures, embryo_page
+from isl.polarity.embryo_page import (
+    EmbryoPictures,
+    embryo_page,
+)
 from isl.polarity.outputs import (
     FRAME_COLUMNS,
     ONSET_COLUMNS,
@@ -22,7 +26,6 @@ from isl.polarity.outputs import (
     record,
     sentence,
 )
-from isl.records import as_csv
 
 
 @pytest.fixture

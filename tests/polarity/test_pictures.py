@@ -16,7 +16,11 @@ from isl.polarity.film_strip import (
     draw_film_strip,
     new_figure,
 )
-from isl.polarity.overlays import draw_overlays, enlarged, overlaid
+from isl.polarity.overlays import (
+    draw_overlays,
+    enlarged,
+    overlaid,
+)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from isl.polarity.stacking import stack_by_laplacian, stack_by_variance
+from isl.polarity.stacking import (
+    stack_by_laplacian,
+    stack_by_variance,
+)
 
 METHODS = [stack_by_variance, stack_by_laplacian]
 

@@ -3,7 +3,10 @@
 import pytest
 
 from isl.config import parse
-from isl.phantom.wells import WellConfig, write_wells
+from isl.phantom.wells.wells import (
+    WellConfig,
+    write_wells,
+)
 from isl.preprocess import pipeline
 from isl.preprocess.config import PreprocessConfig
 

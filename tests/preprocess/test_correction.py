@@ -6,10 +6,15 @@ import tifffile
 
 from isl.config import parse
 from isl.errors import InputError
-from isl.preprocess.additive_dust import AdditiveDust
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.correction import Estimates, acquire, correct, read_exposure
-from isl.preprocess.layout import PlaneSource
+from isl.preprocess.correction import (
+    Estimates,
+    acquire,
+    correct,
+    read_exposure,
+)
+from isl.preprocess.layout.fields import PlaneSource
+from isl.preprocess.stages.additive_dust import AdditiveDust
 
 SHAPE = (12, 16)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.preprocess.downscale import downscale
+from isl.preprocess.stages.downscale import downscale
 
 
 def averages_slowly(image, factor):

@@ -7,10 +7,19 @@ import pytest
 import scipy.ndimage
 from PIL import Image
 
-from isl.preprocess.additive_dust import AdditiveDust
 from isl.preprocess.correction import Estimates
-from isl.preprocess.drawings import DOUBTED, TRUSTED, draw_estimates, draw_offsets
-from isl.preprocess.record import FieldRecord, MeasuredLink, PlacedTile
+from isl.preprocess.drawings import (
+    DOUBTED,
+    TRUSTED,
+    draw_estimates,
+    draw_offsets,
+)
+from isl.preprocess.record import (
+    FieldRecord,
+    MeasuredLink,
+    PlacedTile,
+)
+from isl.preprocess.stages.additive_dust import AdditiveDust
 
 
 def record_of(

@@ -24,8 +24,8 @@ from isl.preprocess.estimates import (
     needs_estimates,
     sample_of_set,
 )
-from isl.preprocess.layout import PlaneSource
-from isl.preprocess.workers import Workers
+from isl.preprocess.layout.fields import PlaneSource
+from isl.workers import Workers
 
 SHAPE = (48, 40)
 

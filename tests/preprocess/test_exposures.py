@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from isl.errors import InputError
-from isl.preprocess.exposures import sum_exposures
+from isl.preprocess.stages.exposures import sum_exposures
 
 
 @given(

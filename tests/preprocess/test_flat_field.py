@@ -3,14 +3,14 @@ import pytest
 import scipy.ndimage
 
 from isl.errors import InputError
-from isl.preprocess.flat_field import (
+from isl.preprocess.stages.flat_field import (
     DIVISORS,
     correct_flat_field,
     estimate_flat_field,
     fit_surface,
     smooth,
 )
-from isl.preprocess.medians import pixelwise_median
+from isl.preprocess.stages.medians import pixelwise_median
 
 
 def vignetting(shape, kind="parabola"):

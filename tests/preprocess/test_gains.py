@@ -5,7 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isl.preprocess.gains import Ratio, overlap_ratio, solve_gains
+from isl.preprocess.stages.gains import (
+    Ratio,
+    overlap_ratio,
+    solve_gains,
+)
 
 SIZE, STEP = 40, 28
 

@@ -17,9 +17,14 @@ from isl.errors import InputError
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.open_image import open_images
-from isl.preprocess import layout_files
-from isl.preprocess.layout import Found, LayoutConfig, PlaneSource, find_fields
-from isl.preprocess.layout_pattern import parse_pattern
+from isl.preprocess.layout import files as layout_files
+from isl.preprocess.layout.fields import (
+    Found,
+    LayoutConfig,
+    PlaneSource,
+    find_fields,
+)
+from isl.preprocess.layout.pattern import parse_pattern
 
 SIZE = (6, 8)
 
@@ -204,7 +209,7 @@ def microscope(tmp_path, monkeypatch):
     closed = []
     reader = types.ModuleType("nikon")
     reader.open_nd2 = opened
-    monkeypatch.setitem(sys.modules, "isl.imaging.nikon", reader)
+    monkeypatch.setitem(sys.modules, "isl.imaging.formats.nikon", reader)
     (tmp_path / "A1.nd2").touch()
     return closed
 

@@ -4,15 +4,21 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
+from isl.imaging.sharpness import Noise
 from isl.preprocess import scratch
-from isl.preprocess.canvas import plan_canvas
-from isl.preprocess.measures import measure_field, measure_planes
-from isl.preprocess.registration import Shift
-from isl.preprocess.sharpness import Noise
-from isl.preprocess.springs import Link, solve_positions
+from isl.preprocess.measures import (
+    measure_field,
+    measure_planes,
+)
+from isl.preprocess.stages.canvas import plan_canvas
+from isl.preprocess.stages.registration import Shift
+from isl.preprocess.stages.springs import (
+    Link,
+    solve_positions,
+)
 from isl.preprocess.stored import Canvases
 from isl.preprocess.tiles import CorrectedTiles
-from isl.preprocess.workers import Workers
+from isl.workers import Workers
 
 SIZE = (96, 110)
 MEAN = 8000.0

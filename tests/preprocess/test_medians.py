@@ -4,7 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isl.errors import InputError
-from isl.preprocess.medians import pixelwise_median, sample_of
+from isl.preprocess.stages.medians import (
+    pixelwise_median,
+    sample_of,
+)
 
 
 def median_slowly(images):

@@ -2,8 +2,17 @@ import numpy as np
 import pytest
 
 from isl.preprocess import scratch
-from isl.preprocess.canvas import blend_rows, plan_canvas
-from isl.preprocess.mosaic import ROWS, Work, bands, covered_by_tiles, put_together
+from isl.preprocess.mosaic import (
+    ROWS,
+    Work,
+    bands,
+    covered_by_tiles,
+    put_together,
+)
+from isl.preprocess.stages.canvas import (
+    blend_rows,
+    plan_canvas,
+)
 
 TILE = (90, 30)
 

@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.preprocess.medians import pixelwise_median
-from isl.preprocess.multiplicative_dust import estimate_dust, remove_dust
+from isl.preprocess.stages.medians import pixelwise_median
+from isl.preprocess.stages.multiplicative_dust import (
+    estimate_dust,
+    remove_dust,
+)
 
 
 def specks(shape, rng):

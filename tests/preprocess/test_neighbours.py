@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.preprocess.neighbours import neighbouring
+from isl.preprocess.stages.neighbours import neighbouring
 
 
 def grid(rows, columns, pitch):

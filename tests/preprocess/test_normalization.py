@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from isl.errors import InputError
-from isl.preprocess import normalization as module
-from isl.preprocess.normalization import (
+from isl.preprocess.stages import normalization as module
+from isl.preprocess.stages.normalization import (
     TARGETS,
     Moments,
     apply,

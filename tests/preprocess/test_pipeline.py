@@ -13,15 +13,21 @@ import numpy as np
 import pytest
 
 from isl.config import to_toml
-from isl.dataset import load_field, load_manifest
+from isl.data.manifest import (
+    load_field,
+    load_manifest,
+)
 from isl.errors import InputError
 from isl.imaging.open_image import open_images
 from isl.imaging.read import read_picture
-from isl.phantom.wells import LABEL_NAMES
-from isl.preprocess import pipeline, run_folder
+from isl.phantom.wells.wells import LABEL_NAMES
+from isl.preprocess import (
+    pipeline,
+    run_folder,
+)
 from isl.preprocess.config import STAGES
-from isl.preprocess.normalization import to_raw
 from isl.preprocess.record import read_record
+from isl.preprocess.stages.normalization import to_raw
 
 FULL = np.float32(65535)
 # Stages that need nothing of the set: quick.
@@ -457,7 +463,7 @@ def test_a_full_disk_ends_the_run_and_leaves_no_part(nth, quick, one, run, tmp_p
             raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("isl.imaging.files.os.fsync", sync)
+        patched.setattr("isl.files.whole.os.fsync", sync)
         with pytest.raises(InputError, match=r"No space left on device.*make room and run again"):
             run(config, one, tmp_path)
     assert len(writes) in (nth, nth + 1)

@@ -8,13 +8,21 @@ import scipy.ndimage
 
 from isl.config import parse
 from isl.errors import InputError
+from isl.imaging.sharpness import Noise
 from isl.preprocess import scratch
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.layout import PlaneSource, RawField, Tile
-from isl.preprocess.placement import check_placing, place_tiles, scaled_size
-from isl.preprocess.sharpness import Noise
+from isl.preprocess.layout.fields import (
+    PlaneSource,
+    RawField,
+    Tile,
+)
+from isl.preprocess.placement import (
+    check_placing,
+    place_tiles,
+    scaled_size,
+)
 from isl.preprocess.tiles import CorrectedTiles
-from isl.preprocess.workers import Workers
+from isl.workers import Workers
 
 SIZE = 80
 NOMINAL = [(0, 0), (0, 50), (50, 0), (50, 50)]

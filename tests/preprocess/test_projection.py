@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.preprocess.projection import project
+from isl.preprocess.stages.projection import project
 
 
 def percentile_slowly(planes, percentile):

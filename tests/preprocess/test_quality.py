@@ -7,7 +7,11 @@ import scipy.ndimage
 
 from isl.config import parse
 from isl.errors import InputError
-from isl.phantom import PhantomConfig, make_phantom
+from isl.imaging.sharpness import sharpness
+from isl.phantom import (
+    PhantomConfig,
+    make_phantom,
+)
 from isl.preprocess.quality import (
     Measures,
     QualityConfig,
@@ -19,7 +23,6 @@ from isl.preprocess.quality import (
     uneven,
     write_decisions,
 )
-from isl.preprocess.sharpness import sharpness
 
 GOOD = Measures(
     field="A1",

@@ -5,19 +5,22 @@ import pytest
 
 from isl import cli
 from isl.errors import InputError
+from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage
-from isl.imaging.ome_tiff import write_ome_tiff
 from isl.imaging.read import read_fluorescence
 from isl.labeling import bins
 from isl.labeling.abstention import ABSTAINED
 from isl.labeling.renormalize import INTENSITIES
-from isl.preprocess.normalization import Normalization, apply
 from isl.preprocess.raw_units import (
     SPREADS,
     UNITLESS,
     in_counts,
     read_normalization,
     write_normalization,
+)
+from isl.preprocess.stages.normalization import (
+    Normalization,
+    apply,
 )
 
 DAPI = Normalization(scale=1 / 4000, offset=0.05, mean=800.0, deviation=500.0)

@@ -3,7 +3,6 @@ import json
 
 import pytest
 
-from isl.preprocess.normalization import Normalization
 from isl.preprocess.quality import Measures
 from isl.preprocess.record import (
     FieldRecord,
@@ -12,7 +11,8 @@ from isl.preprocess.record import (
     read_record,
     write_record,
 )
-from isl.preprocess.registration import Shift
+from isl.preprocess.stages.normalization import Normalization
+from isl.preprocess.stages.registration import Shift
 
 RECORD = FieldRecord(
     name="A1",

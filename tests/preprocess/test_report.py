@@ -10,20 +10,30 @@ import pytest
 from PIL import Image
 
 from isl.errors import InputError
+from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.image import ZStack
-from isl.imaging.imagej_tiff import write_stack
 from isl.imaging.preview import write_preview
-from isl.preprocess.additive_dust import AdditiveDust
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.correction import Estimates
 from isl.preprocess.drawings import draw_offsets
 from isl.preprocess.field import files_of
-from isl.preprocess.layout_config import LayoutConfig
-from isl.preprocess.normalization import Normalization, to_raw
-from isl.preprocess.quality import Decision, Measures
-from isl.preprocess.record import FieldRecord, MeasuredLink, PlacedTile
-from isl.preprocess.registration import Shift
+from isl.preprocess.layout.config import LayoutConfig
+from isl.preprocess.quality import (
+    Decision,
+    Measures,
+)
+from isl.preprocess.record import (
+    FieldRecord,
+    MeasuredLink,
+    PlacedTile,
+)
 from isl.preprocess.report import write_report
+from isl.preprocess.stages.additive_dust import AdditiveDust
+from isl.preprocess.stages.normalization import (
+    Normalization,
+    to_raw,
+)
+from isl.preprocess.stages.registration import Shift
 
 CONFIG = PreprocessConfig(
     description="Neurons, plate 7",

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from isl.errors import InputError
-from isl.preprocess import salt_and_pepper as module
-from isl.preprocess.salt_and_pepper import MedianOf25, remove_salt_and_pepper
+from isl.preprocess.stages import salt_and_pepper as module
+from isl.preprocess.stages.salt_and_pepper import (
+    MedianOf25,
+    remove_salt_and_pepper,
+)
 
 
 def speckled(image, margin=0, every=7):

@@ -6,13 +6,17 @@ import scipy.ndimage
 
 from isl.config import parse
 from isl.errors import InputError
-from isl.imaging.image import FluorescenceImage, PixelSize, ZStack
+from isl.imaging.image import (
+    FluorescenceImage,
+    PixelSize,
+    ZStack,
+)
 from isl.imaging.read import read_picture
 from isl.preprocess import scratch
-from isl.preprocess.canvas import plan_canvas
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.normalization import to_raw
-from isl.preprocess.registration import Shift
+from isl.preprocess.stages.canvas import plan_canvas
+from isl.preprocess.stages.normalization import to_raw
+from isl.preprocess.stages.registration import Shift
 from isl.preprocess.stored import (
     Canvases,
     measure_registration,

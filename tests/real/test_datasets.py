@@ -6,7 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isl.dataset import LoadedField, load_field, load_manifest
+from isl.data.manifest import (
+    LoadedField,
+    load_field,
+    load_manifest,
+)
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "data"
 

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from isl.dataset import load_field, load_manifest
+from isl.data.manifest import (
+    load_field,
+    load_manifest,
+)
 from isl.imaging.normalize import normalize
 from isl.labeling.familiarity import (
     Familiarity,
@@ -22,9 +25,9 @@ from isl.labeling.familiarity import (
 )
 from isl.labeling.model import read_model_config
 from isl.model_folder import model_directory
-from isl_train.crops import TrainingField
-from isl_train.labeling_fields import load_ground
-from isl_train.model_folder import familiarity_of
+from isl_train.labeling.crops import TrainingField
+from isl_train.labeling.ground import load_ground
+from isl_train.labeling.model_folder import familiarity_of
 
 MANIFESTS = Path(__file__).parents[2] / "configs" / "data"
 # The sharpest plane of each.

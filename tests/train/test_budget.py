@@ -13,8 +13,8 @@ from isl_train.budget import (
     seconds_per_update,
     updates_for,
 )
-from isl_train.labeling import LabelingTask
-from isl_train.labeling_config import LabelingConfig
+from isl_train.labeling.config import LabelingConfig
+from isl_train.labeling.task import LabelingTask
 from isl_train.loop import fit
 
 

@@ -7,7 +7,7 @@ from simulated_fields import write_dataset
 from isl.cli import main
 from isl.config import load_toml
 from isl.polarity.model import load_polarity_model
-from isl_train.labeling_config import LabelingConfig
+from isl_train.labeling.config import LabelingConfig
 
 CONFIG = """
 task = "labeling"

@@ -19,10 +19,13 @@ from isl_eval.labeling.blocks import (
     spectral_intervals,
     spectral_of,
 )
+from isl_eval.labeling.distributions import DistributionFigures
 from isl_eval.labeling.ground import to_bins
 from isl_eval.labeling.judge import scores_of_histogram
-from isl_eval.labeling.predictions import BLOCK, _Blocks
-from isl_eval.metrics.distributions import DistributionFigures
+from isl_eval.labeling.predictions import (
+    BLOCK,
+    _Blocks,
+)
 from isl_eval.metrics.pixel_figures import pixel_figures
 from isl_eval.metrics.spectral import spectral_correlation
 

@@ -18,7 +18,10 @@ from simulated_labeling import (
 )
 
 from isl import cli
-from isl.dataset import Manifest, write_manifest
+from isl.data.manifest import (
+    Manifest,
+    write_manifest,
+)
 from isl_eval.labeling import evaluation as labeling
 
 FILES = {

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from simulated_labeling import SIZE, write_ground, write_model, write_prediction
 
-from isl.dataset import load_manifest
+from isl.backbones.unet import UNetConfig
+from isl.data.manifest import load_manifest
 from isl.errors import InputError
 from isl.imaging.normalize import normalize
 from isl.labeling import losses
-from isl.labeling.model import InputContract, ModelConfig
-from isl.labeling.unet import UNetConfig
+from isl.labeling.model import (
+    InputContract,
+    ModelConfig,
+)
 from isl_eval.labeling.config import LabelingEvaluation
 from isl_eval.labeling.ground import survey_ground
 from isl_eval.labeling.models import (
@@ -23,7 +26,10 @@ from isl_eval.labeling.models import (
     read_prediction,
     seen_groups,
 )
-from isl_eval.labeling.predictions import LabelingShelf, predict_ground
+from isl_eval.labeling.predictions import (
+    LabelingShelf,
+    predict_ground,
+)
 
 
 def config_of(**keys):

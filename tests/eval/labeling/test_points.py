@@ -8,11 +8,14 @@ import tifffile
 from simulated_labeling import SIZE, write_ground
 
 from isl.config import parse
-from isl.dataset import load_manifest
+from isl.data.manifest import load_manifest
 from isl.errors import InputError
 from isl_eval.labeling.config import LabelingEvaluation
 from isl_eval.labeling.ground import survey_ground
-from isl_eval.labeling.points import judge_points, read_annotations
+from isl_eval.labeling.points import (
+    judge_points,
+    read_annotations,
+)
 
 PLACES = [(20, 20), (20, 40), (45, 20), (45, 40)]
 

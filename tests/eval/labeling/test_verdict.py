@@ -2,9 +2,9 @@
 
 import pytest
 
-from isl_eval.bootstrap import Interval
 from isl_eval.labeling.judge import Comparison
 from isl_eval.labeling.verdict import _difference
+from isl_eval.statistics.bootstrap import Interval
 
 
 def difference(low, high, *, over, units):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from simulated_polarity import held_out, logits_of, make_embryo
 
-from isl_eval.bootstrap import Interval
 from isl_eval.polarity.judge import (
     Resampling,
     compare,
@@ -14,6 +13,7 @@ from isl_eval.polarity.judge import (
     judge_ezrin,
 )
 from isl_eval.polarity.predictions import HeldOut
+from isl_eval.statistics.bootstrap import Interval
 
 RESAMPLING = Resampling(replicates=50, level=0.95, seed=0)
 # Onsets at 1, 2, 3; the last one never.

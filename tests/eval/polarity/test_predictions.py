@@ -8,8 +8,12 @@ import pytest
 from simulated_polarity import make_embryo
 
 from isl.errors import InputError
-from isl_eval.array_shelf import SETTINGS
-from isl_eval.polarity.predictions import HeldOut, Shelf, fingerprints
+from isl_eval.polarity.predictions import (
+    HeldOut,
+    Shelf,
+    fingerprints,
+)
+from isl_eval.writing.kept_arrays import SETTINGS
 
 MADE = HeldOut(
     logits={"A": np.arange(12, dtype=np.float32).reshape(2, 3, 2), "B/1": np.ones((2, 1, 2))},

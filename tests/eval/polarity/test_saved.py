@@ -9,10 +9,14 @@ from simulated_polarity import logits_of, make_embryo, write_dataset
 
 from isl import cli
 from isl.backbones.resnet import ResNetConfig
+from isl.backbones.unet import UNetConfig
 from isl.errors import InputError
-from isl.labeling.model import InputContract, ModelConfig, save_model
+from isl.labeling.model import (
+    InputContract,
+    ModelConfig,
+    save_model,
+)
 from isl.labeling.network import build_network
-from isl.labeling.unet import UNetConfig
 from isl.polarity.classifier import build_classifier
 from isl.polarity.model import (
     EZRIN_FOLDER,
@@ -23,7 +27,10 @@ from isl.polarity.model import (
     views_of,
 )
 from isl_eval.polarity.crossval import held_out_logits
-from isl_eval.polarity.saved import check_embryos, find_models
+from isl_eval.polarity.saved import (
+    check_embryos,
+    find_models,
+)
 
 EVALUATION = """
 task = "polarity"

@@ -4,8 +4,14 @@ import types
 
 import pytest
 
-from isl_eval.bootstrap import Interval
-from isl_eval.polarity.verdict import decide, difference_words, headlines, interval_words, winner
+from isl_eval.polarity.verdict import (
+    decide,
+    difference_words,
+    headlines,
+    interval_words,
+    winner,
+)
+from isl_eval.statistics.bootstrap import Interval
 
 
 def interval(estimate, low=None, high=None, note=""):

@@ -1,0 +1,1 @@
+"""What figures are worth: intervals by group, classification, calibration, folds and tests."""

@@ -1,0 +1,1 @@
+"""How an evaluation is written: tables, pictures, pages, and what is kept between runs."""

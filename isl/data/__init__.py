@@ -1,0 +1,1 @@
+"""Datasets: examples with their inputs and targets, groups and splits, whatever the task."""

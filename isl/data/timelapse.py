@@ -1,0 +1,235 @@
+"""Time-lapses in a dataset: a folder of frames, its labels' folders, and a table of what happened.
+
+    [[time_lapse]]
+    name = "E016"
+    frames = "dic/E016"                  # one image a time point, in the order of their numbers
+    labels = { EZRIN = "ezrin/E016" }    # folders of images with the frames' names
+    annotation = { table = "labels.csv", embryo = "16" }
+    interval = 20.0                      # minutes between frames, where known
+    modality = "DIC"
+
+Every frame becomes a field of its own, named "E016/t013", in the time-lapse's group. The table is a
+CSV with the columns `embryo` and `t` (the number in the frame's file name), and one column of 0 and
+1 for each event, such as `polarized`, or `compacted` where somebody looked for it.
+"""
+
+import csv
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pydantic
+
+from isl.config import Config
+from isl.errors import (
+    InputError,
+    unknown,
+)
+from isl.imaging.names import (
+    field_name,
+    image_ending,
+)
+from isl.imaging.read import natural_order
+
+Split = Literal["train", "validation", "test"]
+
+
+class Annotation(Config):
+    """Rows of a table.
+
+    Attributes:
+        table: The CSV.
+        embryo: What its column `embryo` says of this time-lapse; the name unless given.
+    """
+
+    table: Path
+    embryo: str | None = None
+
+
+class TimeLapse(Config):
+    """One recording as the manifest states it.
+
+    Attributes:
+        name: Name of the recording, once in a manifest.
+        frames: Folder of images, one a time point.
+        labels: For each label, a folder of images that have the frames' names.
+        annotation: Where it stands when what happened.
+        interval: Minutes between frames, or None where nobody knows.
+        group: Embryo or patient; the name unless given.
+        split: Which side of the splits the group is on.
+        pixel_size: Micrometres, instead of what the files say.
+        z_step: Micrometres between planes, instead of what the files say.
+        modality: "PHASE_CONTRAST", "BRIGHTFIELD" or "DIC", instead of what the files say.
+    """
+
+    name: str = pydantic.Field(min_length=1)
+    frames: Path
+    labels: dict[str, Path] = pydantic.Field(default_factory=dict)
+    annotation: Annotation | None = None
+    interval: pydantic.PositiveFloat | None = None
+    group: str = ""
+    split: Split = "train"
+    pixel_size: pydantic.PositiveFloat | None = None
+    z_step: pydantic.PositiveFloat | None = None
+    modality: str | None = None
+
+    def rooted(self, root: Path) -> "TimeLapse":
+        """The time-lapse with its paths made absolute and its group filled in."""
+        annotation = self.annotation
+        if annotation is not None:
+            annotation = annotation.model_copy(update={"table": root / annotation.table})
+        return self.model_copy(
+            update={
+                "frames": root / self.frames,
+                "labels": {label: root / folder for label, folder in self.labels.items()},
+                "annotation": annotation,
+                "group": self.group or self.name,
+            }
+        )
+
+
+def frame_files(time_lapse: TimeLapse) -> list[Path]:
+    """The frames of a time-lapse, in the order of the numbers in their names.
+
+    Raises:
+        InputError: The folder is missing or holds no image.
+    """
+    folder = time_lapse.frames
+    if not folder.is_dir():
+        raise InputError(f"time-lapse '{time_lapse.name}': there is no folder {folder}")
+    files = _images_in(folder)
+    if not files:
+        raise InputError(f"time-lapse '{time_lapse.name}': {folder} holds no image")
+    return files
+
+
+def frame_fields(time_lapse: TimeLapse) -> list[dict[str, Any]]:
+    """What a manifest would say of each frame if it were written out: a table for every field.
+
+    Raises:
+        InputError: The folder is missing or holds no image, a label lacks a frame's image, or one
+            of its images has no frame.
+    """
+    shared = {
+        key: getattr(time_lapse, key) for key in ("split", "pixel_size", "z_step", "modality")
+    }
+    tables = []
+    files = frame_files(time_lapse)
+    for file in files:
+        labels = {label: folder / file.name for label, folder in time_lapse.labels.items()}
+        for label, image in labels.items():
+            if not image.is_file():
+                raise InputError(
+                    f"time-lapse '{time_lapse.name}': label '{label}' has no image {image}, which "
+                    f"would belong to the frame {file.name}"
+                )
+        name = f"{time_lapse.name}/{field_name(file)}"
+        group = time_lapse.group or time_lapse.name
+        tables.append(
+            {"name": name, "transmitted": file, "labels": labels, "group": group, **shared}
+        )
+    frames = {file.name for file in files}
+    for label, folder in time_lapse.labels.items():
+        for image in _images_in(folder):
+            if image.name not in frames:
+                raise InputError(
+                    f"time-lapse '{time_lapse.name}': label '{label}' has an image {image}, but "
+                    f"{time_lapse.frames} has no frame of that name; add the frame, or remove it"
+                )
+    return tables
+
+
+def read_event(time_lapse: TimeLapse, event: str) -> np.ndarray | None:
+    """For every frame whether an event has happened, as the table says.
+
+    Args:
+        time_lapse: One with absolute paths.
+        event: A column of 0 and 1, such as "polarized".
+
+    Returns:
+        bool [T]; None where there is no table or it has no such column.
+
+    Raises:
+        InputError: The table cannot be read, says something else than 0 and 1, or does not say it
+            of every frame; or frames are missing between others.
+    """
+    annotation = time_lapse.annotation
+    if annotation is None:
+        return None
+    rows = _rows(annotation.table)
+    where = f"{annotation.table}: time-lapse '{time_lapse.name}'"
+    if rows and event not in rows[0]:
+        return None
+    embryo = annotation.embryo or time_lapse.name
+    mine = {row["t"].strip(): row[event].strip() for row in rows if row["embryo"].strip() == embryo}
+    if not mine:
+        raise InputError(f"{where}: {unknown('embryo', embryo, {row['embryo'] for row in rows})}")
+    files = frame_files(time_lapse)
+    _check_complete(time_lapse, files, labeled=mine)
+    happened = []
+    for file in files:
+        number = frame_number(file)
+        value = mine.get(str(number))
+        if value not in ("0", "1"):
+            said = "nothing" if value is None else repr(value)
+            raise InputError(
+                f"{where}: column '{event}' says {said} of t = {number} ({file.name}); give 0 or 1"
+            )
+        happened.append(value == "1")
+    return np.array(happened)
+
+
+def frame_number(file: Path) -> int | None:
+    """The last number in a frame's file name, which counts time points; None without one."""
+    numbers = re.findall(r"\d+", field_name(file))
+    return int(numbers[-1]) if numbers else None
+
+
+def _images_in(folder: Path) -> list[Path]:
+    """The images of a folder, in the order of the numbers in their names."""
+    files = [
+        file
+        for file in folder.iterdir()
+        if image_ending(file) is not None and not file.name.startswith(".")
+    ]
+    return sorted(files, key=lambda file: natural_order(file.name))
+
+
+def _check_complete(time_lapse: TimeLapse, files: Sequence[Path], labeled: Collection[str]) -> None:
+    """Refuses frames that are missing between others: an onset is counted in frames.
+
+    Numbers may go up in steps of 2 or 10, if all do and the table has no others (`labeled`).
+    """
+    numbers = [number for number in map(frame_number, files) if number is not None]
+    if len(numbers) < len(files) or len(files) < 2:
+        return
+    gaps = np.diff(numbers)
+    known = {int(number) for number in labeled if number.isdecimal()}
+    for index, gap in enumerate(gaps):
+        between = known & set(range(numbers[index] + 1, numbers[index + 1]))
+        missing = len(between) or (round(gap / gaps.min()) - 1 if gaps.min() > 0 else 0)
+        if missing:
+            are = "frames are" if missing > 1 else "frame is"
+            raise InputError(
+                f"time-lapse '{time_lapse.name}': {missing} {are} missing between "
+                f"{files[index].name} and {files[index + 1].name} in {time_lapse.frames}; add what "
+                "is missing, or keep one side only"
+            )
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError as error:
+        raise InputError(f"{table}: there is no such file") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table}: cannot be read as a CSV table ({error})") from error
+    for column in ("embryo", "t"):
+        if rows and column not in rows[0]:
+            raise InputError(f"{table}: {unknown('column', column, rows[0])}")
+    if any(None in row or None in row.values() for row in rows):
+        raise InputError(f"{table}: a row is longer or shorter than the first, which names columns")
+    return rows

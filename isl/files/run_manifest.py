@@ -1,0 +1,214 @@
+"""What the runs into one folder did, line by line, and that only one run at a time writes there.
+
+`isl-run.jsonl` in the results' folder names, for every run, the model, the settings, and what
+decides rounding: memory, tile and versions; then each field as it is finished, with the hash of its
+input, its tiles and the device. Every line has reached the disk before the next field counts, so a
+run that was killed can be gone on with as it was begun.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from isl.errors import InputError
+from isl.files.staging import remove_leftovers
+from isl.labeling.run.provenance import (
+    FORMERLY,
+    Call,
+    versions,
+)
+
+MANIFEST = "isl-run.jsonl"
+
+logger = logging.getLogger(__name__)
+
+
+class RunManifest:
+    """The manifest of a folder that this process holds; see `held_folder`."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        """Reads what is there.
+
+        Args:
+            path: The file, for messages.
+            descriptor: The same, open for reading and appending.
+        """
+        self._path = path
+        self._descriptor = descriptor
+        text = path.read_bytes()
+        # A line that was being written when the power went is not there.
+        self._whole = text.rfind(b"\n") + 1
+        self._lines = list(_parsed(text[: self._whole]))
+        # Where this run's lines begin, and whether one of them is of a finished field.
+        self._began = self._whole
+        self._used = False
+
+    def begun(self, call: Call) -> Mapping[str, Any] | None:
+        """The last run with this model and these settings: what decided its rounding, or None.
+
+        Raises:
+            InputError: There were runs, and all were with another model or other settings.
+        """
+        runs = [line["run"] for line in self._lines if "run" in line]
+        alike = [run for run in runs if _origin(run) == (call.model_hash, call.settings())]
+        if runs and not alike:
+            model, settings = _origin(runs[-1])
+            differing = sorted(
+                name for name, value in call.settings().items() if settings.get(name) != value
+            )
+            other = f"other {', '.join(differing)}" if model == call.model_hash else "another model"
+            raise InputError(
+                f"{self._path.parent}: holds results with {other}, which --resume would mix with "
+                "these; give the same options, another --out, or --overwrite"
+            )
+        if not alike:
+            return None
+        now = versions()
+        for package, version in alike[-1].get("versions", {}).items():
+            if version != now.get(package):
+                logger.warning(
+                    "%s: begun with %s %s, now %s: results may differ by rounding",
+                    *(self._path.parent, package, version, now.get(package)),
+                )
+        return alike[-1]
+
+    def begin(self, call: Call, *, memory: int) -> None:
+        """A run begins. Images that have no record from now on are those of a run that was killed.
+
+        Args:
+            call: How fields are predicted.
+            memory: Bytes that a process may take.
+
+        Raises:
+            InputError: The disk is full, or fails.
+        """
+        run = {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "model": {"name": call.model, "sha256": call.model_hash},
+            "settings": call.settings(),
+            "tile": call.options.tile,
+            "memory": memory,
+            "versions": versions(),
+        }
+        self._began = self._whole
+        self._append({"run": run}, "nothing is done")
+
+    def finished(self, name: str, made: Mapping[str, Any]) -> None:
+        """A field is done, its files written.
+
+        Args:
+            name: Of the field.
+            made: Its record; see `isl.labeling.run.provenance.record`.
+
+        Raises:
+            InputError: The disk is full, or fails.
+        """
+        line = {
+            "field": name,
+            "input": made["input"]["sha256"],
+            "images": made["outputs"]["images"],
+            "tiles": made["tiles"],
+            "device": made["device"],
+        }
+        self._append({"done": line}, f"{name} is done, go on with --resume")
+        self._used = True
+
+    def end(self) -> None:
+        """A run that finished no field leaves no line, and a file without lines is none."""
+        if not self._used:
+            os.ftruncate(self._descriptor, self._began)
+        if os.fstat(self._descriptor).st_size == 0:
+            self._path.unlink(missing_ok=True)
+
+    def _append(self, line: Mapping[str, Any], otherwise: str) -> None:
+        text = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+        try:
+            os.ftruncate(self._descriptor, self._whole)
+            written = os.pwrite(self._descriptor, text, self._whole)
+            if written < len(text):
+                os.ftruncate(self._descriptor, self._whole)
+                raise OSError(None, "the disk is full")
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise InputError(
+                f"{self._path}: cannot be written ({error.strerror or error}); {otherwise}"
+            ) from error
+        self._whole += written
+
+
+@contextlib.contextmanager
+def held_folder(folder: Path) -> Iterator[RunManifest]:
+    """The folder's manifest, for one run at a time; it is made if missing, and stays if used.
+
+    What killed runs left in the folder is removed. A lock that a killed run held is gone with it.
+
+    Raises:
+        InputError: Another run writes there, or the folder cannot be written.
+    """
+    path = folder / MANIFEST
+    fresh = [level for level in (folder, *folder.parents) if not level.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _locked(path)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: results cannot be written there ({error.strerror or error})"
+        ) from error
+    manifest = RunManifest(path, descriptor)
+    try:
+        remove_leftovers(folder)
+        yield manifest
+    finally:
+        remove_leftovers(folder)
+        manifest.end()
+        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            for level in fresh:
+                level.rmdir()
+
+
+def _locked(path: Path) -> int:
+    """The file, open and locked."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise InputError(
+                f"{path.parent}: another isl predict is writing there; wait for it, or give "
+                "another --out"
+            ) from error
+        except OSError as error:
+            logger.warning(
+                "%s: cannot be locked (%s); let no second run write to this folder",
+                path,
+                error.strerror,
+            )
+            return descriptor
+        # The run that held it may have removed it since it was opened.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        os.close(descriptor)
+
+
+def _parsed(text: bytes) -> Iterator[dict[str, Any]]:
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):
+            parsed = json.loads(line)
+            if isinstance(parsed, dict):
+                yield parsed
+
+
+def _origin(run: Any) -> tuple[Any, dict[str, Any]]:
+    try:
+        return run["model"]["sha256"], FORMERLY | run["settings"]
+    except (KeyError, TypeError, ValueError):
+        return None, {}

@@ -1,0 +1,1 @@
+"""One file a format: TIFF in its dialects, PNG, and the microscopes' own."""

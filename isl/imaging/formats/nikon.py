@@ -1,0 +1,244 @@
+"""Nikon's .nd2 files, frame by frame."""
+
+import functools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isl.errors import InputError
+from isl.files.whole import check_size
+from isl.imaging.formats.microscope_file import (
+    GuardedFile,
+    Shared,
+    as_pixels,
+    check_shape,
+    image_names,
+    kept_quiet,
+    known_names,
+    length,
+    library,
+    pixel_type,
+    refusals,
+    told_modality,
+    told_name,
+)
+from isl.imaging.image import PixelSize
+from isl.imaging.lazy import LazyPicture
+
+_KIND = "Nikon nd2"
+# What the loops of an experiment step through: time, stage positions, planes.
+_LOOPS = {"TimeLoop": "T", "NETimeLoop": "T", "XYPosLoop": "P", "ZStackLoop": "Z"}
+_MAGIC = bytes.fromhex("dacebe0a")
+_MAP_SIGNATURE, _TAIL = b"ND2 CHUNK MAP SIGNATURE 0000001!", 40
+# A file's map takes at least this many bytes for each frame.
+_ENTRY = 16
+_CONTRAST_FLAGS = {"brightfield": "Brightfield", "phaseContrast": "Phase", "diContrast": "DIC"}
+
+
+def open_nd2(path: Path | str) -> tuple[LazyPicture, ...]:
+    """The images of an .nd2 file, one for each stage position.
+
+    A frame holds all channels of a plane, so a channel costs the reading of its frame; the last
+    frame is kept.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: The file is missing, damaged, has color or other pixels than uint8, uint16 and
+            floats, or the package nd2 is not installed.
+    """
+    path = Path(path)
+    source = GuardedFile(path)
+    opened = None
+    try:
+        nd2 = library("nd2", path)
+        _check_whole(source)
+        with refusals(path, _KIND), kept_quiet("nd2"):
+            opened = nd2.ND2File(source)
+            return _pictures(opened, source)
+    except BaseException:
+        if opened is not None:
+            opened.close()
+        source.close()
+        raise
+
+
+def _check_whole(source: GuardedFile) -> None:
+    """Refuses a file that lacks its end, where the map of its frames lies."""
+    with refusals(source.path, _KIND):
+        begun = source.read_at(0, len(_MAGIC)) == _MAGIC
+        if begun and source.read_at(source.size - _TAIL, len(_MAP_SIGNATURE)) != _MAP_SIGNATURE:
+            raise InputError(
+                f"{source.path}: lacks its end; it is truncated or still being written, copy it "
+                "again"
+            )
+
+
+def _pictures(opened: Any, source: GuardedFile) -> tuple[LazyPicture, ...]:
+    path = source.path
+    if opened.is_legacy:
+        raise InputError(f"{path}: is an nd2 file of before 2010; save it anew, or as TIFF")
+    loops = _loops(opened, source)
+    attributes = opened.attributes
+    channels = attributes.componentCount
+    if opened.is_rgb or (attributes.channelCount or 1) != channels:
+        raise InputError(f"{path}: is a color image; save its channels as grayscale")
+    dtype = pixel_type(opened.dtype, path)
+    counts = dict(loops)
+    shape = (
+        counts.get("T", 1),
+        channels,
+        counts.get("Z", 1),
+        attributes.heightPx,
+        attributes.widthPx,
+    )
+    check_shape(path, shape)
+    check_size(path, (shape[3], shape[4], channels), dtype)
+    names = known_names(_channel_names(opened))
+    names = names if names is not None and len(names) == channels else None
+    shared = Shared(opened.close, source.close)
+    frame = _frame_reader(opened, source, shared, (channels, shape[3], shape[4]))
+    points = _points(opened)
+    positions = counts.get("P", 1)
+    own = [points[p].name if p < len(points) else None for p in range(positions)]
+    return tuple(
+        LazyPicture(
+            name=name,
+            shape=shape,
+            dtype=dtype,
+            read_plane=_plane_reader(frame, loops, position, dtype, path),
+            close=shared.use(),
+            source=path,
+            channel_names=names,
+            pixel_size=_pixel_size(opened, shape[2]),
+            interval=_interval(opened),
+            modality=told_modality(names),
+            stage=_stage(opened, points, position),
+        )
+        for position, name in enumerate(image_names(path.stem, own))
+    )
+
+
+def _loops(opened: Any, source: GuardedFile) -> tuple[tuple[str, int], ...]:
+    """What frames are stored by, outermost first: T, P or Z and how many there are."""
+    loops = tuple(
+        (_LOOPS.get(str(loop.type), str(loop.type)), int(loop.count)) for loop in opened.experiment
+    )
+    axes = [axis for axis, _ in loops]
+    unknown = [axis for axis, count in loops if axis not in _LOOPS.values() and count > 1]
+    if unknown or len(set(axes)) < len(axes):
+        raise InputError(
+            f"{source.path}: steps through {', '.join(unknown or axes)}; save it as one time "
+            "series of z-stacks"
+        )
+    if math.prod(count for _, count in loops) > source.size // _ENTRY:
+        sizes = ", ".join(f"{axis} {count}" for axis, count in loops)
+        raise InputError(
+            f"{source.path}: claims more frames ({sizes}) than it holds; it is damaged"
+        )
+    return loops
+
+
+def _frame_reader(
+    opened: Any, source: GuardedFile, shared: Shared, shape: tuple[int, int, int]
+) -> Callable[[int], np.ndarray]:
+    """Frames [C, Y, X] by their number in the file."""
+
+    @functools.lru_cache(maxsize=1)
+    def kept(index: int) -> np.ndarray:
+        before = source.reads
+        frame = opened.read_frame(index)
+        if source.reads == before:
+            # The library gives zeros for a frame that is not in the file.
+            raise InputError(
+                f"{source.path}: lacks frame {index + 1}; the recording was cut short, save the "
+                "part that is there"
+            )
+        return frame.reshape(shape)
+
+    def read(index: int) -> np.ndarray:
+        with shared.lock:
+            return kept(index)
+
+    return read
+
+
+def _plane_reader(
+    frame: Callable[[int], np.ndarray],
+    loops: tuple[tuple[str, int], ...],
+    position: int,
+    dtype: np.dtype,
+    path: Path,
+) -> Callable[[int, int, int, slice, slice], np.ndarray]:
+    def read(t: int, c: int, z: int, rows: slice, columns: slice) -> np.ndarray:
+        place = {"T": t, "P": position, "Z": z}
+        index = 0
+        for axis, count in loops:
+            index = index * count + place.get(axis, 0)
+        with refusals(path, _KIND):
+            return as_pixels(frame(index)[c, rows, columns], dtype)
+
+    return read
+
+
+def _channel_names(opened: Any) -> list[str | None]:
+    """Names, with the way of seeing behind those whose notes tell it.
+
+    A channel without a wavelength of emission among others that have one was not fluorescence.
+    """
+    channels: list[Any] = list(opened.metadata.channels or ())
+    dark = [each for each in channels if not each.channel.emissionLambdaNm]
+    names = []
+    for each in channels:
+        flags = each.microscope.modalityFlags or ()
+        contrast = next((_CONTRAST_FLAGS[flag] for flag in flags if flag in _CONTRAST_FLAGS), None)
+        if contrast is None and len(channels) > 1 and len(dark) == 1 and each is dark[0]:
+            contrast = "Transmitted"
+        names.append(told_name(each.channel.name, contrast))
+    return names
+
+
+def _pixel_size(opened: Any, planes: int) -> PixelSize | None:
+    channels = opened.metadata.channels or ()
+    if not channels:
+        return None
+    volume = channels[0].volume
+    x, y, z = (
+        length(size) if calibrated else None
+        for size, calibrated in zip(volume.axesCalibration, volume.axesCalibrated, strict=True)
+    )
+    steps = [loop.parameters.stepUm for loop in opened.experiment if loop.type == "ZStackLoop"]
+    z = length(abs(steps[0])) if steps else z
+    return None if x is None or y is None else PixelSize(y=y, x=x, z=z if planes > 1 else None)
+
+
+def _interval(opened: Any) -> float | None:
+    """Minutes between frames as they were taken, else as they were planned."""
+    for loop in opened.experiment:
+        if loop.type == "TimeLoop":
+            taken = loop.parameters.periodDiff.avg if loop.parameters.periodDiff else None
+            return length(taken, 1 / 60000) or length(loop.parameters.periodMs, 1 / 60000)
+    return None
+
+
+def _points(opened: Any) -> list[Any]:
+    for loop in opened.experiment:
+        if loop.type == "XYPosLoop":
+            return list(loop.parameters.points)
+    return []
+
+
+def _stage(opened: Any, points: list[Any], position: int) -> tuple[float, float] | None:
+    if position < len(points):
+        place = points[position].stagePositionUm
+    else:
+        found = opened.frame_metadata(0).channels
+        if not found or found[0].position is None:
+            return None
+        place = found[0].position.stagePositionUm
+    y, x = float(place.y), float(place.x)
+    return (y, x) if math.isfinite(y) and math.isfinite(x) else None

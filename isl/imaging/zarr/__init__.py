@@ -1,0 +1,1 @@
+"""OME-Zarr: images and plates, read and written chunk by chunk."""

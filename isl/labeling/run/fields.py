@@ -1,0 +1,389 @@
+"""Many fields through one model: all that can be checked first, then field by field."""
+
+import contextlib
+import dataclasses
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isl.devices import use_device
+from isl.errors import (
+    InputError,
+    unknown,
+)
+from isl.files.failures import report_failures
+from isl.files.run_manifest import (
+    RunManifest,
+    held_folder,
+)
+from isl.imaging.read import find_inputs
+from isl.labeling.contract import Planes
+from isl.labeling.memory import (
+    GIB,
+    memory_budget,
+)
+from isl.labeling.mixture import (
+    AnyModel,
+    load_models,
+    model_names,
+    read_models_config,
+)
+from isl.labeling.model import ModelConfig
+from isl.labeling.options import (
+    Options,
+    check_options,
+)
+from isl.labeling.run.cluster import (
+    Share,
+    budget_of_workers,
+    local_workers,
+    predict_there,
+    share_of_machine,
+    workers_of,
+)
+from isl.labeling.run.dry_run import dry_run
+from isl.labeling.run.one_field import (
+    Field,
+    predict_one,
+)
+from isl.labeling.run.output_checks import (
+    check_copy,
+    check_files,
+)
+from isl.labeling.run.outputs import (
+    FORMATS,
+    PIXEL_TYPES,
+    files_of,
+)
+from isl.labeling.run.provenance import (
+    Call,
+    content_hash,
+    is_done,
+)
+from isl.labeling.run.speeds import (
+    Timing,
+    keep_speed,
+    timing,
+)
+from isl.model_folder import (
+    bundled_models,
+    model_directory,
+)
+from isl.progress import FieldProgress
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+# The bundled model that was trained on real cells.
+DEFAULT_MODEL = "neurons-phase"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What `isl predict` was asked for, as typed; see its help.
+
+    Attributes:
+        batch: How many tiles are predicted together; None: as many as memory allows.
+    """
+
+    inputs: tuple[Path, ...]
+    out: Path
+    model: str | None = None
+    labels: tuple[str, ...] | None = None
+    statistics: tuple[str, ...] = ("median",)
+    stitch: str = "dense"
+    border: str = "reflect"
+    normalize: str | None = None
+    dtype: str = "uint16"
+    format: str = "ome-tiff"
+    into: Path | None = None
+    tile: str = "auto"
+    memory: float | None = None
+    axes: str | None = None
+    channel: str | None = None
+    planes: Planes | None = None
+    pixel_size: float | None = None
+    resample: bool = False
+    allow_mismatch: bool = False
+    symmetries: bool = False
+    abstain: float | None = None
+    renormalize: bool = False
+    device: str = "auto"
+    dry_run: bool = False
+    overwrite: bool = False
+    resume: bool = False
+    workers: int | None = None
+    scheduler: str | None = None
+    batch: int | None = None
+
+
+def predict_fields(request: Request) -> int:
+    """Does what was asked, and returns the exit code: 0, 2 (every field failed) or 3 (some did).
+
+    Raises:
+        InputError: The request is wrong, or its only field failed; nothing was written.
+    """
+    _check_workers(request)
+    config = read_models_config(request.model or DEFAULT_MODEL)
+    options = _options(request, config)
+    fields = _fields(request, options)
+    check_files(
+        request.out,
+        [(field.path, field.files) for field in fields],
+        replace=request.overwrite or request.resume,
+    )
+    if request.dry_run:
+        failures = dry_run(
+            fields,
+            config,
+            _call(request, config.name, "", options),
+            out=request.out,
+            device=use_device(request.device),
+            budget=memory_budget(request.memory) // (request.workers or 1),
+            processes=request.workers or 1,
+        )
+    else:
+        try:
+            with held_folder(request.out) as manifest:
+                failures = _predict_all(fields, options, request, manifest)
+        except KeyboardInterrupt:
+            print("interrupted; the same call with --resume goes on", file=sys.stderr)
+            raise
+        if request.model is None:
+            print(
+                f"predicted with {DEFAULT_MODEL}; --model names another (isl models lists them)",
+                file=sys.stderr,
+            )
+    return report_failures(failures, len(fields), what="fields")
+
+
+def _fields(request: Request, options: Options) -> list[Field]:
+    found = find_inputs(request.inputs)
+    if request.into is not None:
+        check_copy(request.into, [path for _, path in found], options.border)
+    return [
+        Field(
+            name=name,
+            path=path,
+            files=files_of(
+                request.out,
+                name,
+                options.statistics,
+                source=path,
+                format=request.format,
+                into=request.into,
+            ),
+            batch=request.batch,
+        )
+        for name, path in found
+    ]
+
+
+def _predict_all(
+    fields: Sequence[Field],
+    options: Options,
+    request: Request,
+    manifest: RunManifest,
+) -> list[tuple[str, InputError]]:
+    """Predicts all fields that are left; returns those that failed."""
+    elsewhere = request.workers is not None or request.scheduler is not None
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(_client(request, len(fields))) if elsewhere else None
+        # Where others compute, this process leaves the device to them.
+        device = use_device("cpu" if elsewhere else request.device)
+        model = load_models(request.model or DEFAULT_MODEL)
+        call = _call(request, model.name, model.hash, options)
+        begun = None
+        if request.resume and not request.overwrite:
+            begun = manifest.begun(call)
+        if begun is not None and options.tile == "auto":
+            call = dataclasses.replace(
+                call, options=dataclasses.replace(options, tile=begun["tile"])
+            )
+        budget = _budget(request, begun, client)
+        left = _left_to_do(fields, call, request, begun) if request.resume else fields
+        progress = stack.enter_context(FieldProgress(len(left)))
+        if client is None:
+            results = _predict_here(left, model, call, device, budget, progress)
+        else:
+            results = predict_there(
+                client,
+                left,
+                _named(request),
+                call,
+                device=request.device,
+                budget=budget,
+                share=_share(request, len(fields)),
+            )
+        manifest.begin(call, memory=budget)
+        failures, timings = _collect(results, len(fields), options, manifest, progress)
+    keep_speed(call, timings)
+    return failures
+
+
+def _collect(
+    results: Iterator[tuple[Field, dict[str, Any] | InputError]],
+    total: int,
+    options: Options,
+    manifest: RunManifest,
+    progress: FieldProgress,
+) -> tuple[list[tuple[str, InputError]], list[Timing]]:
+    """Writes down and says what becomes of each field: those that failed, and what others took."""
+    failures: list[tuple[str, InputError]] = []
+    timings = []
+    for field, made in results:
+        if not isinstance(made, InputError):
+            try:
+                manifest.finished(field.name, made)
+            except InputError as error:
+                made = error
+        if isinstance(made, InputError):
+            if total == 1:
+                raise made
+            failures.append((field.name, made))
+            progress.end("failed", field.name)
+        else:
+            timings.append(timing(made))
+            progress.end(f"done{_abstained(made)}", field.name, made["seconds"])
+            print(field.files.images[options.statistics[0]], flush=True)
+    return failures, timings
+
+
+def _abstained(made: Mapping[str, Any]) -> str:
+    """What share of each label's pixels was abstained from, where that was asked for."""
+    if made["abstained"] is None:
+        return ""
+    shares = made["abstained"]["share"].items()
+    return ", abstained from " + ", ".join(f"{label} {share:.1%}" for label, share in shares)
+
+
+def _predict_here(
+    fields: Sequence[Field],
+    model: AnyModel,
+    call: Call,
+    device: str,
+    budget: int,
+    progress: FieldProgress,
+) -> Iterator[tuple[Field, dict[str, Any] | InputError]]:
+    """One field after another, each with its record or why it failed."""
+    for field in fields:
+        progress.begin(field.name)
+        try:
+            made = predict_one(field, model, call, device, budget, progress.tiles)
+        except InputError as error:
+            made = error
+        yield field, made
+
+
+def _check_workers(request: Request) -> None:
+    if request.workers is not None and request.scheduler is not None:
+        raise InputError("--workers starts processes here, --scheduler takes others: give one")
+    if request.workers is not None and request.workers < 1:
+        raise InputError(f"--workers {request.workers}: expected a number of processes")
+
+
+@contextlib.contextmanager
+def _client(request: Request, fields: int) -> Iterator["Client"]:
+    """Those who predict elsewhere than in this process."""
+    if request.scheduler is not None:
+        with workers_of(request.scheduler) as client:
+            yield client
+    else:
+        with local_workers(min(request.workers or 1, fields)) as client:
+            yield client
+
+
+def _share(request: Request, fields: int) -> Share | None:
+    if request.workers is None:
+        return None
+    return share_of_machine(min(request.workers, fields))
+
+
+def _budget(request: Request, begun: Mapping[str, Any] | None, client: "Client | None") -> int:
+    """Bytes that each process may take: those of the run that is gone on with, if there is one.
+
+    Tiles, and so rounding, depend on them.
+    """
+    processes = request.workers or 1
+    if request.memory is not None:
+        return memory_budget(request.memory) // processes
+    if begun is not None:
+        if request.scheduler is None and processes * begun["memory"] > 2 * memory_budget(None):
+            logger.warning(
+                "going on with %.2g GiB in each process, as the run began, which is more than is "
+                "free now; if it fails, give --memory (results may then differ by rounding)",
+                begun["memory"] / GIB,
+            )
+        return begun["memory"]
+    if client is not None and request.scheduler is not None:
+        return budget_of_workers(client)
+    return memory_budget(None) // processes
+
+
+def _named(request: Request) -> str:
+    """What the model can be loaded by from everywhere: a bundled one's name, or a full path."""
+    bundled = {directory: name for name, directory in bundled_models().items()}
+    directories = map(model_directory, model_names(request.model or DEFAULT_MODEL))
+    return ",".join(bundled.get(path) or str(path.absolute()) for path in directories)
+
+
+def _call(request: Request, name: str, sha256: str, options: Options) -> Call:
+    return Call(
+        model=name,
+        model_hash=sha256,
+        options=options,
+        dtype=request.dtype,
+        format="ome-tiff" if request.into is not None else request.format,
+        into=request.into is not None,
+        axes=request.axes,
+        channel=request.channel,
+        pixel_size=request.pixel_size,
+        origin=_named(request),
+    )
+
+
+def _options(request: Request, config: ModelConfig) -> Options:
+    if request.dtype not in PIXEL_TYPES:
+        raise unknown("dtype", request.dtype, PIXEL_TYPES)
+    if request.format not in FORMATS:
+        raise unknown("format", request.format, FORMATS)
+    return check_options(
+        config,
+        labels=request.labels,
+        statistics=request.statistics,
+        stitch=request.stitch,
+        border=request.border,
+        normalize=request.normalize,
+        tile=request.tile,
+        planes=request.planes,
+        renormalize=request.renormalize,
+        resample=request.resample,
+        allow_mismatch=request.allow_mismatch,
+        symmetries=request.symmetries,
+        abstain=request.abstain,
+    )
+
+
+def _left_to_do(
+    fields: Sequence[Field], call: Call, request: Request, begun: Mapping[str, Any] | None
+) -> list[Field]:
+    """Fields without results; results of another origin are never replaced unasked."""
+    left = []
+    for field in fields:
+        present = [path for path in field.files.all if path.exists()]
+        if present and is_done(call, field.files, content_hash(field.path)):
+            print(f"{field.name}: done before", file=sys.stderr)
+            continue
+        # A run that was killed may have left images that no record describes yet.
+        unfinished = begun is not None and not field.files.record.exists()
+        if present and not (request.overwrite or unfinished):
+            raise InputError(
+                f"{present[0]}: exists, and was not made from {field.path} in this way; give "
+                "--overwrite to replace it"
+            )
+        left.append(field)
+    return left

@@ -1,0 +1,280 @@
+"""One field through a model: opened, predicted on disk, and written whole."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from isl.errors import InputError
+from isl.imaging.formats.tiff import write_ome_tiff
+from isl.imaging.image import PixelSize
+from isl.imaging.lazy import LazyPicture
+from isl.imaging.preview import write_preview
+from isl.imaging.read import open_transmitted
+from isl.imaging.steady import SteadyInput
+from isl.labeling.abstention import ABSTAINED
+from isl.labeling.flicker import (
+    Flicker,
+    flicker_of_input,
+)
+from isl.labeling.mixture import AnyModel
+from isl.labeling.options import Options
+from isl.labeling.plan import (
+    FieldPlan,
+    plan_field,
+    width_of,
+)
+from isl.labeling.predict import (
+    Outcome,
+    outcome,
+    predict_into,
+)
+from isl.labeling.run.outputs import (
+    FieldFiles,
+    written_together,
+)
+from isl.labeling.run.preview import preview_panels
+from isl.labeling.run.provenance import (
+    Call,
+    as_text,
+    content_hash,
+    record,
+)
+from isl.labeling.run.stored import (
+    StoredPrediction,
+    thinned_plane,
+    thinning,
+)
+from isl.labeling.source import (
+    TransmittedField,
+    field_of_picture,
+    held,
+    measure,
+)
+from isl.labeling.stream import Progress
+
+# Shown in every preview beside the prediction.
+UNCERTAINTY = "standard_deviation"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Field:
+    """One input, and the files it becomes.
+
+    Attributes:
+        name: The field's.
+        path: Of the input.
+        files: Where results go.
+        batch: How many tiles are to be predicted together; None: as planned.
+    """
+
+    name: str
+    path: Path
+    files: FieldFiles
+    batch: int | None = None
+
+
+def predict_one(
+    field: Field, model: AnyModel, call: Call, device: str, budget: int, progress: Progress
+) -> dict[str, Any]:
+    """Predicts one field and writes its files, all of them or none.
+
+    Args:
+        field: What, and where to.
+        model: A loaded model, or several.
+        call: How, as it is recorded.
+        device: Its name, for the record.
+        budget: Bytes that pixels may take.
+        progress: Called with the number of tiles done, and of all.
+
+    Returns:
+        The record written; see `isl.labeling.run.provenance.record`.
+
+    Raises:
+        InputError: The field cannot be read, predicted or written, or changed in the meantime.
+    """
+    started = time.monotonic()
+    source = SteadyInput(field.path)
+    options = with_uncertainty(call.options)
+    with (
+        _within_memory(field),
+        opened_field(field.path, call.axes, call.channel, call.pixel_size) as opened,
+    ):
+        plan = plan_field(model.config, opened, options, budget=budget)
+        plan = dataclasses.replace(plan, batch=field.batch or plan.batch)
+        pixels = held(opened, plan.fit.planes) if plan.hold else opened
+        normalization = measure(pixels, plan.fit.planes, options.normalize, plan.window or 0)
+        with (
+            written_together(field.files) as staged,
+            _results(staged.record.parent, opened, plan, call) as results,
+        ):
+            plan = predict_into(
+                results.write, model, pixels, plan, options, normalization, progress
+            )
+            if options.renormalize:
+                results.renormalize(model.config.label_statistics)
+            made = outcome(model, pixels, plan, options, normalization, results.renormalization)
+            _write_preview(staged.preview, pixels, made, results)
+            changes = _flicker(pixels, made, results) if opened.movie else None
+            abstained = None if options.abstain is None else results.share(ABSTAINED)
+            _write_images(staged, field, opened, results, call)
+            written = record(
+                call,
+                made,
+                field.files,
+                source=field.path,
+                source_hash=source.sha256(),
+                stored=as_read(opened),
+                flicker=changes,
+                abstained=abstained,
+                width=width_of(model.config, options, plan),
+                batch=plan.batch,
+                images={name: content_hash(path) for name, path in staged.images.items()},
+                device=device,
+                seconds=time.monotonic() - started,
+            )
+            staged.record.write_text(as_text(written), encoding="utf-8")
+    return written
+
+
+@contextmanager
+def _within_memory(field: Field) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise InputError(
+            f"{field.path}: does not fit into memory; give --memory less than is free"
+        ) from error
+
+
+def with_uncertainty(options: Options) -> Options:
+    """What is predicted: what was asked for, and what a preview shows."""
+    wanted = tuple(dict.fromkeys((*options.statistics, UNCERTAINTY)))
+    return dataclasses.replace(options, statistics=wanted)
+
+
+@contextmanager
+def opened_field(
+    path: Path, axes: str | None, channel: str | None, pixel_size: float | None
+) -> Iterator[TransmittedField]:
+    """A field none of whose pixels are in memory, with the pixel size that was given."""
+    with opened_picture(path, axes, channel, pixel_size) as (picture, index):
+        yield dataclasses.replace(field_of_picture(picture, index), source=path)
+
+
+@contextmanager
+def opened_picture(
+    path: Path, axes: str | None, channel: str | None, pixel_size: float | None
+) -> Iterator[tuple[LazyPicture, int]]:
+    """As `opened_field`: all channels, and which is the transmitted one."""
+    picture, index = open_transmitted(path, axes=axes, channel=channel)
+    with picture:
+        if pixel_size is not None:
+            z = None if picture.pixel_size is None else picture.pixel_size.z
+            size = PixelSize(y=pixel_size, x=pixel_size, z=z)
+            picture = dataclasses.replace(picture, pixel_size=size)
+        yield picture, index
+
+
+def _results(
+    folder: Path, field: TransmittedField, plan: FieldPlan, call: Call
+) -> StoredPrediction:
+    options = call.options
+    size = field.size if plan.fit.scale else plan.tiles.output_size
+    return StoredPrediction(
+        folder,
+        (field.shape[0], len(options.labels), *size),
+        labels=options.labels,
+        pixel_types={name: call.pixel_type(name) for name in options.statistics},
+        shown=(options.statistics[0], UNCERTAINTY),
+        renormalize=options.renormalize,
+    )
+
+
+def _flicker(field: TransmittedField, made: Outcome, results: StoredPrediction) -> Flicker:
+    statistic, middle = made.options.statistics[0], len(made.planes) // 2
+    size = results.shape[2:]
+    return Flicker(
+        statistic=statistic,
+        plane=made.planes[middle],
+        input=flicker_of_input(field, made.normalization, made.offset, size),
+        labels=results.flicker(statistic),
+    )
+
+
+def _write_images(
+    staged: FieldFiles,
+    field: Field,
+    opened: TransmittedField,
+    results: StoredPrediction,
+    call: Call,
+) -> None:
+    if staged.into:
+        from isl.imaging.zarr.added_channels import add_channels
+
+        (path,) = staged.images.values()
+        statistics = call.options.statistics
+        with (
+            opened_picture(field.path, call.axes, call.channel, call.pixel_size) as (measured, _),
+            results.picture(statistics, opened) as predicted,
+        ):
+            told = _annotations(call, opened, ", ".join(statistics), staged.format)
+            add_channels(path, measured, predicted, name=measured.name, annotations=told)
+        return
+    for statistic, path in staged.images.items():
+        told = _annotations(call, opened, statistic, staged.format)
+        with results.picture((statistic,), opened) as picture:
+            if staged.format == "ome-tiff":
+                write_ome_tiff(path, picture, annotations=told)
+            else:
+                # Zarr is slow to import.
+                from isl.imaging.zarr.picture import write_ome_zarr
+
+                write_ome_zarr(path, picture, name=picture.name, annotations=told)
+
+
+def _annotations(
+    call: Call, field: TransmittedField, statistic: str, format: str
+) -> Mapping[str, str]:
+    told = {
+        "model": call.model,
+        "model_sha256": call.model_hash,
+        "statistic": statistic,
+        "renormalized": str(call.options.renormalize).lower(),
+    }
+    if call.options.abstain is not None:
+        told["abstained_above_interval_90"] = f"{call.options.abstain:g}"
+    if format == "ome-zarr" and field.pixel_size is not None and field.pixel_size.z is not None:
+        # An image without a z axis has no other place for it.
+        told["z_step_of_input_in_micrometers"] = f"{field.pixel_size.z:g}"
+    return told
+
+
+def _write_preview(
+    path: Path, field: TransmittedField, made: Outcome, results: StoredPrediction
+) -> None:
+    """Of a movie the first frame is shown."""
+    size = results.shape[2:]
+    middle = made.planes[len(made.planes) // 2]
+    transmitted = thinned_plane(field, middle, made.offset, size)
+    panels, columns = preview_panels(
+        transmitted, results.shown, made.labels, made.options.statistics[0], UNCERTAINTY
+    )
+    shown = None
+    if made.pixel_size is not None:
+        step = thinning(size)
+        shown = PixelSize(y=made.pixel_size.y * step, x=made.pixel_size.x * step)
+    write_preview(path, panels, columns=columns, pixel_size=shown)
+
+
+def as_read(field: TransmittedField) -> Mapping[str, Any]:
+    """What a field is, for people and records."""
+    return {
+        "axes": "TZYX" if field.movie else "ZYX",
+        "shape": list(field.shape if field.movie else field.shape[1:]),
+        "dtype": str(field.dtype),
+        "channel": field.channel,
+        "modality": field.modality,
+    }

@@ -1,0 +1,214 @@
+"""Where a prediction comes from, written beside it: input, model, options, versions, time."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from isl.errors import InputError
+from isl.imaging.containers import (
+    is_container,
+    stored_path,
+)
+from isl.imaging.image import PixelSize
+from isl.labeling.abstention import ABSTAINED
+from isl.labeling.flicker import (
+    DEFINITION,
+    Flicker,
+)
+from isl.labeling.options import Options
+from isl.labeling.predict import Outcome
+from isl.labeling.run.outputs import FieldFiles
+
+# What settings that came later were before they could be asked for.
+FORMERLY = {"symmetries": False, "format": "ome-tiff", "into": False, "abstain": None}
+_PACKAGES = ("isl", "jax", "jaxlib", "flax", "numpy", "scipy", "tifffile")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Call:
+    """What was asked for and decides the result, as far as the model's `Options` do not say it.
+
+    Attributes:
+        model: The model's name.
+        model_hash: sha256 of its weights.
+        options: As checked against the model.
+        dtype: Pixel type of the images written; see `pixel_type`.
+        format: What they are written as, where predicted channels are images of their own.
+        into: Whether predicted channels are added to a copy of the input.
+        axes: What --axes said, or None.
+        channel: What --channel said, or None.
+        pixel_size: What --pixel-size said, in micrometres, or None.
+        origin: What the model was loaded by: names of bundled models and folders, with commas.
+    """
+
+    model: str
+    model_hash: str
+    options: Options
+    dtype: str
+    format: str = "ome-tiff"
+    into: bool = False
+    axes: str | None = None
+    channel: str | None = None
+    pixel_size: float | None = None
+    origin: str | None = None
+
+    def pixel_type(self, statistic: str) -> str:
+        """What a statistic is stored as: a mask's own image has 8 bits, and 255 where it holds."""
+        return "uint8" if statistic == ABSTAINED and not self.into else self.dtype
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that changes the result, as JSON would give it back."""
+        settings = dataclasses.asdict(self.options) | {
+            "dtype": self.dtype,
+            "format": self.format,
+            "into": self.into,
+            "axes": self.axes,
+            "channel": self.channel,
+            "pixel_size": self.pixel_size,
+        }
+        # How an image is cut into tiles changes nothing but rounding.
+        del settings["tile"]
+        return json.loads(json.dumps(settings))
+
+
+def record(
+    call: Call,
+    prediction: Outcome,
+    files: FieldFiles,
+    *,
+    source: Path,
+    source_hash: str,
+    stored: Mapping[str, Any],
+    flicker: Flicker | None,
+    abstained: Mapping[str, float] | None,
+    width: int,
+    batch: int,
+    images: Mapping[str, str],
+    device: str,
+    seconds: float,
+) -> dict[str, Any]:
+    """Everything needed to know how a result was made, and to make it again.
+
+    Args:
+        call: What was asked for.
+        prediction: What came of it.
+        files: Where it is written.
+        source: The input file or folder.
+        source_hash: Its `content_hash`.
+        stored: Axes, shape and pixel type of the input as it was read.
+        flicker: Of a movie.
+        abstained: By label, the share of pixels abstained from; None: there is no mask.
+        width: The widest output of a tile.
+        batch: How many tiles were predicted together.
+        images: The `content_hash` of every image, by statistic.
+        device: What computed it.
+        seconds: Wall time from opening the input to the last image.
+    """
+    return {
+        "made_by": "isl predict",
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": {"name": call.model, "sha256": call.model_hash, "origin": call.origin},
+        "input": {
+            "path": str(source.resolve()),
+            "sha256": source_hash,
+            **stored,
+            "planes": list(prediction.planes),
+            "pixel_size": _lengths(prediction.pixel_size),
+        },
+        "settings": call.settings(),
+        "border": {"kind": prediction.options.border, "offset": prediction.offset},
+        "labels": list(prediction.labels),
+        "statistics": list(call.options.statistics),
+        "normalization": [
+            [dataclasses.asdict(plane) for plane in planes] for planes in prediction.normalization
+        ],
+        "renormalization": [dataclasses.asdict(label) for label in prediction.renormalization],
+        "flicker": flicker and {"definition": DEFINITION} | dataclasses.asdict(flicker),
+        "abstained": abstained and {"width": call.options.abstain, "share": dict(abstained)},
+        "tiles": {
+            "count": prediction.tiles,
+            "reads": list(prediction.tile_size),
+            "width": width,
+            "batch": batch,
+        },
+        "outputs": {
+            "images": {
+                name: path.relative_to(files.record.parent).as_posix()
+                for name, path in files.images.items()
+            },
+            "preview": files.preview.name,
+            "sha256": dict(images),
+        },
+        "familiarity": prediction.familiarity and prediction.familiarity.record,
+        "warnings": list(prediction.warnings),
+        "versions": versions(),
+        "device": device,
+        "seconds": round(seconds, 3),
+    }
+
+
+def as_text(made: Mapping[str, Any]) -> str:
+    """A record as it is written: JSON, indented, ending in a line break."""
+    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+
+
+def is_done(call: Call, files: FieldFiles, source_hash: str) -> bool:
+    """Whether a field's files are all there and come from the same input, model and settings."""
+    if not files.complete:
+        return False
+    try:
+        made = json.loads(files.record.read_text(encoding="utf-8"))
+        return (
+            made["model"]["sha256"] == call.model_hash
+            and made["input"]["sha256"] == source_hash
+            and FORMERLY | made["settings"] == call.settings()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def content_hash(path: Path) -> str:
+    """sha256 of a file's bytes; of a folder, that of the names and hashes of the files in it.
+
+    An image within a file is as its file; an OME-Zarr is as all files below its folder.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    path = stored_path(path)
+    try:
+        if not path.is_dir():
+            return _sha256(path)
+        listing = hashlib.sha256()
+        files = path.rglob("*") if is_container(path) else path.iterdir()
+        for file in sorted(file for file in files if file.is_file()):
+            listing.update(f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n".encode())
+        return listing.hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _lengths(size: PixelSize | None) -> dict[str, float | None] | None:
+    return None if size is None else dataclasses.asdict(size)

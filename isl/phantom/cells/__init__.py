@@ -1,0 +1,1 @@
+"""Simulated cultures: transmitted-light stacks and the fluorescence that belongs to them."""

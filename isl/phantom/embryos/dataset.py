@@ -1,0 +1,148 @@
+"""Simulated embryos on disk: movies, their Ezrin, what truly happened, and a manifest of stacks."""
+
+import csv
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from isl.data.manifest import (
+    Field,
+    LabelFile,
+    Manifest,
+    Split,
+    write_manifest,
+)
+from isl.files.whole import written_whole
+from isl.imaging.formats.imagej_tiff import write_stack
+from isl.imaging.formats.movie_tiff import write_movie
+from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.phantom.cells.dataset import new_manifest
+from isl.phantom.embryos.development import (
+    CELLS,
+    Development,
+)
+from isl.phantom.embryos.embryo import (
+    EMBRYO_LABELS,
+    MODALITY,
+    Embryo,
+    EmbryoConfig,
+    make_embryo,
+)
+
+LABELS_HEADER = ("embryo", "t", "polarized")
+TRUTH_HEADER = (
+    "embryo",
+    "frames",
+    "onset",
+    "polarized_before",
+    "compaction",
+    *(f"cap_{number}" for number in range(CELLS)),
+)
+
+
+def write_embryos(
+    directory: Path,
+    count: int,
+    config: EmbryoConfig,
+    seed: int,
+    *,
+    validation: int = 0,
+    overwrite: bool = False,
+) -> Path:
+    """Simulates embryos, each a group of its own, and writes them as a dataset.
+
+    Embryo number i depends on `seed`, `config` and i alone, not on `count`. The manifest comes
+    last: where it is, all is there.
+
+    Args:
+        directory: Folder of the dataset, made if missing:
+            movies/embryo-000.ome.tif, DIC (TZYX);
+            ezrin/embryo-000.ome.tif, measured Ezrin (TCYX);
+            stacks/embryo-000/t000.tif (ZYX) and t000.ezrin.ome.tif, the same frame by frame;
+            labels.csv (embryo, t, polarized: 1 from the onset on);
+            truth.csv, a row an embryo: number of frames, onset, whether the first cap is older
+            than the recording (onset is 0 then), first compacted frame, and for each cell the
+            first frame with its cap; empty: in no frame. Frames count from 0;
+            dataset.toml, the manifest: every frame is a field.
+        count: Number of embryos.
+        config: What is simulated.
+        seed: A number from 0.
+        validation: How many of the embryos, the last ones, are for validation.
+        overwrite: Whether files already there may be replaced.
+
+    Returns:
+        The manifest's path.
+
+    Raises:
+        InputError: The numbers make no dataset, or a file exists or cannot be written.
+    """
+    manifest_path = new_manifest(directory, count, seed, validation, overwrite)
+    fields: list[Field] = []
+    developments: dict[str, Development] = {}
+    for number in range(count):
+        name = f"embryo-{number:03d}"
+        embryo = make_embryo(config, np.random.default_rng([seed, number]), name)
+        split: Split = "validation" if number >= count - validation else "train"
+        fields += _write_embryo(directory, name, embryo, split, overwrite)
+        developments[name] = embryo.development
+    _write_table(directory / "labels.csv", LABELS_HEADER, label_rows(developments), overwrite)
+    _write_table(directory / "truth.csv", TRUTH_HEADER, truth_rows(developments), overwrite)
+    write_manifest(manifest_path, Manifest(fields=tuple(fields)), overwrite=overwrite)
+    return manifest_path
+
+
+def _write_embryo(
+    directory: Path, name: str, embryo: Embryo, split: Split, overwrite: bool
+) -> Iterator[Field]:
+    """Writes one embryo's movies and its single frames, and yields a field for each frame."""
+    movie, ezrin = embryo.movie, embryo.ezrin
+    write_movie(directory / "movies" / f"{name}.ome.tif", movie, overwrite=overwrite)
+    write_ome_tiff(directory / "ezrin" / f"{name}.ome.tif", ezrin, overwrite=overwrite)
+    for t in range(len(movie.frames)):
+        stack_file = Path("stacks", name, f"t{t:03d}.tif")
+        ezrin_file = Path("stacks", name, f"t{t:03d}.ezrin.ome.tif")
+        write_stack(directory / stack_file, movie.stack(t), overwrite=overwrite)
+        frame = dataclasses.replace(ezrin, channels=ezrin.channels[t], interval=None)
+        write_ome_tiff(directory / ezrin_file, frame, overwrite=overwrite)
+        yield Field(
+            name=f"{name}-t{t:03d}",
+            group=name,
+            transmitted=(stack_file,),
+            labels={label: LabelFile(file=ezrin_file) for label in EMBRYO_LABELS},
+            split=split,
+            modality=MODALITY,
+        )
+
+
+def label_rows(developments: Mapping[str, Development]) -> Iterator[tuple[object, ...]]:
+    """(embryo, t, polarized) for every frame."""
+    for name, development in developments.items():
+        for t in range(development.frames):
+            yield name, t, int(development.onset is not None and t >= development.onset)
+
+
+def truth_rows(developments: Mapping[str, Development]) -> Iterator[tuple[object, ...]]:
+    """The columns of `TRUTH_HEADER` for every embryo; None where something never happens."""
+    for name, development in developments.items():
+        yield (
+            name,
+            development.frames,
+            development.onset,
+            int(development.polarized_before),
+            development.compaction,
+            *development.cap_onsets,
+        )
+
+
+def _write_table(
+    path: Path, header: Iterable[str], rows: Iterable[Iterable[object]], overwrite: bool
+) -> None:
+    with (
+        written_whole(path, overwrite) as unfinished,
+        unfinished.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

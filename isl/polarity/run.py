@@ -1,0 +1,287 @@
+"""Many embryos through one ensemble: what can be checked first, then embryo by embryo, a report."""
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from isl.devices import use_device
+from isl.errors import InputError
+from isl.files.failures import report_failures
+from isl.files.records import as_csv
+from isl.files.whole import written_whole
+from isl.imaging.formats.tiff import write_ome_tiff
+from isl.labeling.model import Model
+from isl.labeling.run.output_checks import check_files
+from isl.labeling.run.outputs import (
+    FieldFiles,
+    written_together,
+)
+from isl.labeling.run.provenance import (
+    as_text,
+    content_hash,
+)
+from isl.polarity.assess import (
+    EZRIN_STATISTICS,
+    Assessment,
+    OnsetModel,
+    assess,
+)
+from isl.polarity.embryo_page import (
+    EmbryoPictures,
+    embryo_page,
+)
+from isl.polarity.film_strip import draw_film_strip
+from isl.polarity.finding import find_recordings
+from isl.polarity.frame_range import (
+    FrameRange,
+    limit_of,
+)
+from isl.polarity.model import (
+    DEFAULT_MODEL,
+    load_polarity_model,
+)
+from isl.polarity.onset import Rule
+from isl.polarity.outputs import (
+    FRAME_COLUMNS,
+    ONSET_COLUMNS,
+    OVERLAYS,
+    ezrin_image,
+    files_of,
+    frame_rows,
+    is_done,
+    onset_row,
+    record,
+    sentence,
+)
+from isl.polarity.overlays import draw_overlays
+from isl.polarity.recording import read_recording
+from isl.progress import FieldProgress
+
+MEASURED = "measured"
+ONSETS, FRAMES, REPORT = "onsets.csv", "frames.csv", "report.html"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What `isl polarity` was asked for; see its help.
+
+    Attributes:
+        frames: Frames to use of every embryo, or by embryo; None: all.
+        rule: None: as the model says.
+    """
+
+    inputs: tuple[Path, ...]
+    out: Path
+    model: str | None = None
+    interval: float | None = None
+    frames: FrameRange | Mapping[str, FrameRange] | None = None
+    rule: Rule | None = None
+    axes: str | None = None
+    channel: str | None = None
+    device: str = "auto"
+    overwrite: bool = False
+    resume: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Embryo:
+    """One recording, and the files it becomes."""
+
+    name: str
+    path: Path
+    files: FieldFiles
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Chain:
+    """What every recording goes through.
+
+    Attributes:
+        model: The ensemble.
+        ezrin_model: Whose EZRIN it reads.
+        device: What computes.
+    """
+
+    model: OnsetModel
+    ezrin_model: Model
+    device: str
+
+
+def assess_recordings(request: Request) -> int:
+    """Does what was asked, and returns the exit code: 0, 2 (all failed) or 3 (some did).
+
+    Raises:
+        InputError: The request is wrong, or its only recording failed; nothing was written.
+    """
+    found = find_recordings(request.inputs, axes=request.axes, leave_out=request.out)
+    embryos = [
+        Embryo(name=name, path=path, files=files_of(request.out, name)) for name, path in found
+    ]
+    _check_outputs(embryos, request)
+    device = use_device(request.device)
+    model = load_polarity_model(request.model or DEFAULT_MODEL)
+    if model.config.arm == MEASURED:
+        raise InputError(
+            f"model '{model.name}' reads measured Ezrin, which is for evaluation only; take another"
+        )
+    chain = Chain(model=model, ezrin_model=model.ezrin_model(), device=device)
+    failures: list[tuple[Embryo, InputError]] = []
+    with FieldProgress(len(embryos)) as progress:
+        for embryo in embryos:
+            progress.begin(embryo.name)
+            try:
+                outcome = _assess(embryo, chain, request, progress)
+            except InputError as error:
+                if len(embryos) == 1:
+                    raise
+                failures.append((embryo, error))
+                progress.end("failed")
+            else:
+                progress.end(outcome)
+                print(f"{embryo.name}: {sentence(_read(embryo))}", flush=True)
+    failed = {embryo.name: str(error) for embryo, error in failures}
+    done = [embryo for embryo in embryos if embryo.name not in failed]
+    if done:
+        _write_tables(done, failed, chain, request)
+    return report_failures(list(failed.items()), len(embryos), what="embryos")
+
+
+def _check_outputs(embryos: Sequence[Embryo], request: Request) -> None:
+    replace = request.overwrite or request.resume
+    check_files(request.out, [(embryo.path, embryo.files) for embryo in embryos], replace=replace)
+    for path in (request.out / name for name in (ONSETS, FRAMES, REPORT)):
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; a result is to be written there")
+        if path.exists() and not replace:
+            raise InputError(
+                f"{path}: exists already (give --overwrite to replace it, or --resume to keep "
+                "embryos that are done)"
+            )
+
+
+def _assess(embryo: Embryo, chain: Chain, request: Request, progress: FieldProgress) -> str:
+    """Assesses one embryo and writes its files, unless that was done before."""
+    started = time.monotonic()
+    limit = limit_of(embryo.name, embryo.path, request.frames)
+    source_hash = content_hash(embryo.path)
+    settings = _settings(limit, chain, request)
+    if request.resume:
+        if is_done(
+            embryo.files,
+            model_hash=chain.model.hash,
+            settings=settings,
+            source_hash=source_hash,
+        ):
+            return "done before"
+        _check_replaceable(embryo, request)
+    recording = read_recording(
+        embryo.path,
+        frames=limit,
+        interval=request.interval,
+        axes=request.axes,
+        channel=request.channel,
+    )
+    assessment = _within_memory(
+        lambda: assess(
+            recording,
+            chain.model,
+            chain.ezrin_model,
+            rule=request.rule,
+            progress=progress.tiles,
+        ),
+        embryo,
+    )
+    with written_together(embryo.files) as staged:
+        made = record(
+            assessment,
+            chain.model,
+            ezrin_model=_named(chain.ezrin_model),
+            settings=settings,
+            source_hash=source_hash,
+            files=embryo.files,
+            device=chain.device,
+            seconds=time.monotonic() - started,
+        )
+        for statistic in EZRIN_STATISTICS:
+            write_ome_tiff(
+                staged.images[statistic],
+                ezrin_image(assessment, statistic),
+                annotations={"statistic": statistic, **_named(chain.ezrin_model)},
+            )
+        headline = f"{embryo.name}: {sentence(made)}"
+        staged.preview.write_bytes(draw_film_strip(assessment, headline))
+        looked = f"{embryo.name}: what speaks for and against the calls ({chain.model.name})"
+        staged.images[OVERLAYS].write_bytes(draw_overlays(assessment, looked))
+        staged.record.write_text(as_text(made), encoding="utf-8")
+    return "done"
+
+
+def _settings(limit: FrameRange, chain: Chain, request: Request) -> dict[str, Any]:
+    """Everything but the model and the input that changes a result."""
+    return {
+        "onset": request.rule or chain.model.config.rule,
+        "frames": [limit.start, limit.stop],
+        "interval_minutes": request.interval,
+        "axes": request.axes,
+        "channel": request.channel,
+        "ezrin_model": chain.ezrin_model.hash,
+    }
+
+
+def _named(model: Model) -> dict[str, str]:
+    return {"name": model.name, "sha256": model.hash}
+
+
+def _check_replaceable(embryo: Embryo, request: Request) -> None:
+    """Results of another origin are never replaced unasked."""
+    present = [path for path in embryo.files.all if path.exists()]
+    if present and not request.overwrite:
+        raise InputError(
+            f"{present[0]}: exists, and was not made from {embryo.path} in this way; give "
+            "--overwrite to replace it"
+        )
+
+
+def _within_memory(compute: Callable[[], Assessment], embryo: Embryo) -> Assessment:
+    try:
+        return compute()
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            raise InputError(
+                f"{embryo.path}: does not fit into memory; give fewer frames with --frames A:B"
+            ) from error
+        raise
+
+
+def _read(embryo: Embryo) -> dict[str, Any]:
+    return json.loads(embryo.files.record.read_text(encoding="utf-8"))
+
+
+def _write_tables(
+    done: Sequence[Embryo], failed: Mapping[str, str], chain: Chain, request: Request
+) -> None:
+    """The two tables and the report, from the records and pictures of all that are done."""
+    records = [_read(embryo) for embryo in done]
+    rows = [row for made in records for row in frame_rows(made)]
+    shown = [
+        EmbryoPictures(
+            made=made,
+            film_strip=embryo.files.preview.read_bytes(),
+            overlays=embryo.files.images[OVERLAYS].read_bytes(),
+        )
+        for embryo, made in zip(done, records, strict=True)
+    ]
+    for name, text in (
+        (ONSETS, as_csv(ONSET_COLUMNS, [onset_row(made) for made in records])),
+        (FRAMES, as_csv(FRAME_COLUMNS, rows)),
+        (REPORT, embryo_page(shown, failed, card=chain.model.card)),
+    ):
+        with written_whole(request.out / name, overwrite=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    print(f"look at {request.out / REPORT}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Which files belong to which field, tile, plane and channel, without reading a pixel."""

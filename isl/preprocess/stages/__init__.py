@@ -1,0 +1,1 @@
+"""The stages that tiles go through, each a pure function of images."""

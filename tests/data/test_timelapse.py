@@ -1,0 +1,211 @@
+"""Time-lapses of a manifest: which files are frames, and what the table says of each."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from isl.data.timelapse import (
+    Annotation,
+    TimeLapse,
+    frame_fields,
+    frame_files,
+    frame_number,
+    read_event,
+)
+from isl.errors import InputError
+
+TABLE = "embryo,t,polarized,compacted\n16,8,0,0\n16,9,0,1\n16,10,1,1\n17,8,1,1\n"
+
+
+def save(folder: Path, *names: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.fromarray(np.zeros((2, 2), np.uint8)).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def time_lapse(tmp_path: Path) -> TimeLapse:
+    """Three frames, t8 to t10, with labels of the same names and a table."""
+    for kind in ("dic", "ezrin"):
+        save(tmp_path / kind / "E016", "t8.png", "t9.png", "t10.png")
+    (tmp_path / "labels.csv").write_text(TABLE)
+    stated = TimeLapse(
+        name="E016",
+        frames=Path("dic/E016"),
+        labels={"EZRIN": Path("ezrin/E016")},
+        annotation=Annotation(table=Path("labels.csv"), embryo="16"),
+        interval=20,
+        modality="DIC",
+    )
+    return stated.rooted(tmp_path)
+
+
+def table_of(time_lapse: TimeLapse) -> Path:
+    assert time_lapse.annotation is not None
+    return time_lapse.annotation.table
+
+
+def refusal(function, *arguments) -> str:
+    with pytest.raises(InputError) as error:
+        function(*arguments)
+    return str(error.value)
+
+
+def test_paths_start_at_the_root_and_the_group_is_the_name(tmp_path, time_lapse):
+    assert time_lapse.frames == tmp_path / "dic" / "E016"
+    assert time_lapse.labels == {"EZRIN": tmp_path / "ezrin" / "E016"}
+    assert table_of(time_lapse) == tmp_path / "labels.csv"
+    assert time_lapse.group == "E016"
+    assert TimeLapse(name="a", frames=Path("a"), group="g").rooted(tmp_path).group == "g"
+    assert TimeLapse(name="a", frames=Path("a")).rooted(tmp_path).annotation is None
+
+
+def test_frames_are_in_the_order_of_their_numbers_and_other_files_are_none(time_lapse):
+    save(time_lapse.frames, ".t11.png")
+    (time_lapse.frames / "notes.txt").write_text("")
+    assert [file.name for file in frame_files(time_lapse)] == ["t8.png", "t9.png", "t10.png"]
+
+
+def test_every_frame_is_a_field_with_its_own_label_image(time_lapse):
+    fields = frame_fields(time_lapse)
+    assert [field["name"] for field in fields] == ["E016/t8", "E016/t9", "E016/t10"]
+    assert fields[2] == {
+        "name": "E016/t10",
+        "transmitted": time_lapse.frames / "t10.png",
+        "labels": {"EZRIN": time_lapse.labels["EZRIN"] / "t10.png"},
+        "group": "E016",
+        "split": "train",
+        "pixel_size": None,
+        "z_step": None,
+        "modality": "DIC",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("t013.png", 13), ("Embryo16t8.ome.tif", 8), ("E016_2021.tif", 2021), ("first.png", None)],
+)
+def test_the_last_number_of_a_name_counts_time_points(name, number):
+    assert frame_number(Path(name)) == number
+
+
+def test_what_the_table_says_frame_by_frame(time_lapse):
+    polarized = read_event(time_lapse, "polarized")
+    assert polarized is not None
+    assert polarized.dtype == bool
+    assert polarized.tolist() == [False, False, True]
+    compacted = read_event(time_lapse, "compacted")
+    assert compacted is not None
+    assert compacted.tolist() == [False, True, True]
+
+
+def test_a_table_of_spreadsheets_is_read(time_lapse):
+    """With a byte-order mark, spaces, and rows in any order."""
+    table_of(time_lapse).write_text(
+        "embryo,t,polarized\n 16, 10, 1\n16,8 ,0 \n16,9,0\n", encoding="utf-8-sig"
+    )
+    polarized = read_event(time_lapse, "polarized")
+    assert polarized is not None
+    assert polarized.tolist() == [False, False, True]
+
+
+def test_events_nobody_looked_for_are_not_known(time_lapse):
+    assert read_event(time_lapse, "divided") is None
+    assert read_event(time_lapse.model_copy(update={"annotation": None}), "polarized") is None
+
+
+def test_the_name_stands_in_the_table_unless_another_is_given(time_lapse):
+    annotation = Annotation(table=table_of(time_lapse))
+    line = refusal(
+        read_event, time_lapse.model_copy(update={"annotation": annotation}), "polarized"
+    )
+    assert "time-lapse 'E016': unknown embryo 'E016'" in line
+    assert "(known: 16, 17)" in line
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("16,9,0,1\n", "", "column 'polarized' says nothing of t = 9 (t9.png); give 0 or 1"),
+        ("16,9,0,1", "16,9,?,1", "column 'polarized' says '?' of t = 9 (t9.png); give 0 or 1"),
+        ("16,9,0,1", "16,9,,1", "column 'polarized' says '' of t = 9"),
+        ("embryo,t", "embryo,time", "labels.csv: unknown column 't'; did you mean 'time'?"),
+        ("embryo,", "name,", "labels.csv: unknown column 'embryo'"),
+        ("16,9,0,1", "16,9,0", "labels.csv: a row is longer or shorter than the first"),
+        ("16,9,0,1", "16,9,0,1,1", "labels.csv: a row is longer or shorter than the first"),
+    ],
+)
+def test_tables_that_do_not_say_it_are_refused(time_lapse, old, new, line):
+    table_of(time_lapse).write_text(TABLE.replace(old, new))
+    assert line in refusal(read_event, time_lapse, "polarized")
+
+
+def test_tables_that_cannot_be_read_are_refused(time_lapse):
+    table_of(time_lapse).write_bytes(b"\xff\xfe\x00")
+    assert "labels.csv: cannot be read as a CSV table" in refusal(
+        read_event, time_lapse, "polarized"
+    )
+    table_of(time_lapse).unlink()
+    assert "labels.csv: there is no such file" in refusal(read_event, time_lapse, "polarized")
+
+
+def test_folders_without_frames_are_refused(tmp_path, time_lapse):
+    (tmp_path / "empty").mkdir()
+    for folder, line in (("no", "there is no folder"), ("empty", "holds no image")):
+        other = time_lapse.model_copy(update={"frames": tmp_path / folder})
+        message = refusal(frame_files, other)
+        assert message.startswith("time-lapse 'E016': ")
+        assert line in message
+
+
+def test_frames_missing_between_others_are_refused_by_name(time_lapse):
+    save(time_lapse.frames, "t13.png")
+    table_of(time_lapse).write_text(TABLE + "16,13,1,1\n")
+    line = refusal(read_event, time_lapse, "polarized")
+    assert "time-lapse 'E016': 2 frames are missing between t10.png and t13.png" in line
+    save(time_lapse.frames, "t12.png")
+    assert "1 frame is missing between t10.png and t12.png" in refusal(
+        read_event, time_lapse, "polarized"
+    )
+
+
+def test_a_frame_that_the_table_knows_is_missing(time_lapse):
+    """Of two frames nobody could tell by their numbers alone."""
+    (time_lapse.frames / "t9.png").unlink()
+    line = refusal(read_event, time_lapse, "polarized")
+    assert "time-lapse 'E016': 1 frame is missing between t8.png and t10.png" in line
+
+
+def test_a_table_may_know_frames_before_and_after(time_lapse):
+    """As of a recording that was limited to the 8-cell stage."""
+    table_of(time_lapse).write_text(TABLE + "16,7,0,0\n16,11,1,1\n")
+    polarized = read_event(time_lapse, "polarized")
+    assert polarized is not None
+    assert polarized.tolist() == [False, False, True]
+
+
+def test_frames_numbered_in_even_steps_are_complete(tmp_path):
+    frames = save(tmp_path / "even", "t0.png", "t10.png", "t20.png")
+    (tmp_path / "labels.csv").write_text("embryo,t,polarized\na,0,0\na,10,0\na,20,1\n")
+    annotation = Annotation(table=tmp_path / "labels.csv")
+    polarized = read_event(TimeLapse(name="a", frames=frames, annotation=annotation), "polarized")
+    assert polarized is not None
+    assert polarized.tolist() == [False, False, True]
+
+
+def test_a_frame_without_its_label_image_is_refused(time_lapse):
+    (time_lapse.labels["EZRIN"] / "t9.png").unlink()
+    line = refusal(frame_fields, time_lapse)
+    assert "label 'EZRIN' has no image" in line
+    assert "would belong to the frame t9.png" in line
+
+
+def test_a_label_image_without_its_frame_is_refused(time_lapse):
+    (time_lapse.frames / "t10.png").unlink()
+    line = refusal(frame_fields, time_lapse)
+    assert "time-lapse 'E016': label 'EZRIN' has an image" in line
+    assert "t10.png, but" in line
+    assert "has no frame of that name" in line

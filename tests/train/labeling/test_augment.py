@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from isl_train.labeling.augment import (
+    AugmentConfig,
+    augment,
+)
+
+NOTHING = AugmentConfig(flip=False, rotate=False)
+
+
+def _example() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    large = rng.random((8, 8, 3), dtype=np.float32)
+    return {
+        "transmitted": large,
+        "targets": large[2:6, 2:6, :2].copy(),
+        "measured": rng.random((4, 4, 2)) < 0.5,
+        "field": np.asarray(3, np.int32),
+    }
+
+
+def test_nothing_asked_for_changes_nothing() -> None:
+    example = _example()
+    same = augment(example, NOTHING, np.random.default_rng(1))
+    for name, array in example.items():
+        np.testing.assert_array_equal(same[name], array)
+
+
+def test_input_and_targets_turn_together_in_all_eight_ways() -> None:
+    example = _example()
+    rng = np.random.default_rng(2)
+    ways = set()
+    for _ in range(200):
+        turned = augment(example, AugmentConfig(), rng)
+        centre = turned["transmitted"][2:6, 2:6, :2]
+        np.testing.assert_array_equal(turned["targets"], centre)
+        assert turned["measured"].sum() == example["measured"].sum()
+        assert turned["field"] == 3
+        ways.add(turned["targets"].tobytes())
+    assert len(ways) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "axes_in_common"), [("multiplier", (0, 1)), ("offset", (0, 1)), ("noise", None)]
+)
+def test_disturbances_happen_to_half_of_the_examples(name, axes_in_common) -> None:
+    example = {"transmitted": np.full((16, 16, 5), 0.5, np.float32)}
+    config = NOTHING.model_copy(update={name: 0.02})
+    rng = np.random.default_rng(3)
+    changes = []
+    for _ in range(400):
+        change = augment(example, config, rng)["transmitted"] - 0.5
+        if change.any():
+            changes.append(change)
+            if axes_in_common is not None:
+                assert np.ptp(change, axis=axes_in_common).max() < 1e-6
+    assert len(changes) / 400 == pytest.approx(0.5, abs=0.08)
+    expected = 0.01 if name == "multiplier" else 0.02
+    assert np.std(changes) == pytest.approx(expected, rel=0.1)
+
+
+def test_intensities_stay_within_their_range() -> None:
+    config = AugmentConfig(multiplier=3.0, offset=3.0, noise=3.0)
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        transmitted = augment(_example(), config, rng)["transmitted"]
+        assert transmitted.dtype == np.float32
+        assert transmitted.min() >= 0
+        assert transmitted.max() <= 1

@@ -1,0 +1,143 @@
+"""The TOML of a labeling experiment."""
+
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from isl.config import Config
+from isl.labeling.network import ArchitectureConfig
+from isl.tiling.geometry import (
+    Geometry,
+    padded_geometry,
+)
+
+from ..experiment import (
+    ExperimentConfig,
+    TrainingConfig,
+)
+from .augment import AugmentConfig
+
+
+class LabelingTraining(TrainingConfig):
+    """The table `training` of a labeling experiment.
+
+    Attributes:
+        crop: Input width of a crop, in pixels; it must fit the network's geometry.
+        padded: Whether crops are padded inside the network while it learns, so that none of their
+            pixels is margin; not for towers. What is trained predicts without padding.
+        batch_norm_decay: Memory of the running batch statistics for one step; the published code
+            has 0.999, short runs need less.
+    """
+
+    crop: int = pydantic.Field(ge=1)
+    padded: bool = False
+    batch_norm_decay: float = pydantic.Field(default=0.99, ge=0, lt=1)
+
+
+class LossConfig(Config):
+    """What is minimized (specification, section 6).
+
+    Attributes:
+        labels: Share of the fluorescence loss, a weighted mean over the labels present.
+        autoencoding: Share of the mean over input planes; 0 leaves these heads out.
+        label_weights: Weight of single labels in their mean; 1 unless given.
+        cross_entropy: Weight of the cross-entropy, in units of ln 256.
+        ranked_probability_score: Weight of the ranked probability score.
+        squared_error: Weight of the squared error of the distribution's mean.
+        softening: Deviation, in bins, of a Gaussian that takes the place of the single true bin in
+            the cross-entropy; 0: the published loss.
+        initial_bias: "histogram" starts head biases at the logarithm of what each label's
+            intensities are on the training ground, with small kernels; "zero" starts biases at 0.
+        pixels_per_crop: Heads are evaluated at this many output pixels of a crop, drawn anew each
+            step; 0: at all of them.
+    """
+
+    labels: float = pydantic.Field(default=0.5, ge=0)
+    autoencoding: float = pydantic.Field(default=0.5, ge=0)
+    label_weights: dict[str, float] = pydantic.Field(default_factory=dict)
+    cross_entropy: float = pydantic.Field(default=1.0, ge=0)
+    ranked_probability_score: float = pydantic.Field(default=0.0, ge=0)
+    squared_error: float = pydantic.Field(default=0.0, ge=0)
+    softening: float = pydantic.Field(default=0.0, ge=0)
+    initial_bias: Literal["histogram", "zero"] = "histogram"
+    pixels_per_crop: int = pydantic.Field(default=0, ge=0)
+
+    @pydantic.model_validator(mode="after")
+    def _something_is_minimized(self) -> "LossConfig":
+        if not self.cross_entropy + self.ranked_probability_score + self.squared_error:
+            raise ValueError("every term has weight 0; give cross_entropy = 1.0")
+        if not self.labels + self.autoencoding:
+            raise ValueError("labels and autoencoding are both 0; give labels = 0.5")
+        return self
+
+
+class ValidationConfig(Config):
+    """How the network is judged while it trains.
+
+    Attributes:
+        select: What decides which checkpoint is best.
+        tile: Output width of a tile, at most, in pixels.
+        reestimate_batches: Training batches over which batch statistics are taken anew for
+            evaluation and export; 0 uses the running ones.
+    """
+
+    select: Literal["pearson_median", "pearson_mean", "cross_entropy"] = "pearson_median"
+    tile: int = pydantic.Field(default=256, ge=1)
+    reestimate_batches: int = pydantic.Field(default=0, ge=0)
+
+
+class StartConfig(Config):
+    """Weights to start from.
+
+    Attributes:
+        model: A model folder, relative to the configuration's file, or the name of a bundled model.
+        freeze: Paths of parameters that stay as they are, e.g. "body" or "body/down/0".
+    """
+
+    model: str | None = None
+    freeze: tuple[str, ...] = ()
+
+
+class LabelingConfig(ExperimentConfig):
+    """A labeling experiment.
+
+    Attributes:
+        name: Of the model; the name of the configuration's file unless given.
+        dataset: The manifest, relative to the configuration's file.
+        labels: Labels to learn; all that the manifest holds unless given.
+        leave_out: Groups that are neither trained on nor judged by, for cross-validation.
+        planes: Which planes of every field to take, by index, in this order, whatever the manifest
+            says of them; None: those it names.
+        ground_share: Share of every training field's measured ground that is learned from: a
+            rectangle that the seed places.
+        normalization: The rule for transmitted planes, stored with the model.
+        network: Towers, unet or deeplab.
+    """
+
+    task: Literal["labeling"]
+    name: str = ""
+    dataset: Path
+    labels: tuple[str, ...] | None = None
+    leave_out: tuple[str, ...] = ()
+    planes: tuple[pydantic.NonNegativeInt, ...] | None = pydantic.Field(default=None, min_length=1)
+    ground_share: float = pydantic.Field(default=1.0, gt=0, le=1)
+    normalization: Literal["auto", "off"] = "auto"
+    network: ArchitectureConfig
+    training: LabelingTraining  # pyright: ignore[reportIncompatibleVariableOverride]
+    loss: LossConfig = LossConfig()
+    augment: AugmentConfig = AugmentConfig()
+    validation: ValidationConfig = ValidationConfig()
+    start: StartConfig = StartConfig()
+
+    @property
+    def training_geometry(self) -> Geometry:
+        """Which crops pass through the network while it learns, and what comes out of them."""
+        geometry = self.network.geometry
+        return padded_geometry(geometry) if self.training.padded else geometry
+
+    @pydantic.model_validator(mode="after")
+    def _padding_is_possible(self) -> "LabelingConfig":
+        if self.training.padded and self.network.kind == "towers":
+            raise ValueError("training.padded: towers cannot be padded; leave it out")
+        return self

@@ -1,0 +1,154 @@
+"""Where training crops lie: uniformly over measured ground, reflected at image borders."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from isl.tiling.geometry import Geometry
+from isl.tiling.plan import reflected
+
+Box = tuple[tuple[int, int], tuple[int, int]]
+"""Rows and columns of an image: first, and last + 1."""
+
+_MOST_DRAWS = 100_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingField:
+    """A field ready to be cropped, whole and normalized in memory.
+
+    Attributes:
+        name: Name of the field.
+        group: Well, embryo or patient.
+        transmitted: float32 [Y, X, Z] in [0, 1].
+        targets: float32 [Y, X, L] in [0, 1].
+        measured: bool [Y, X, L], where a label was measured and training may look.
+        visible: bool [Y, X], where training may look.
+    """
+
+    name: str
+    group: str
+    transmitted: np.ndarray
+    targets: np.ndarray
+    measured: np.ndarray
+    visible: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        arrays = (self.transmitted, self.targets, self.measured, self.visible)
+        return sum(array.nbytes for array in arrays)
+
+
+class Cropper:
+    """Draws crops from fields; picklable, so that worker processes can have it.
+
+    A window is one output area of the network. All windows of all fields that touch measured ground
+    are drawn alike, so that large fields give more crops than small ones. One that hangs over the
+    bounding box of measured ground is then moved inside, so that pixels near the box's edge are
+    drawn no less often than those in the middle. Of what was drawn, a window is the likelier taken
+    the more of it was measured: little is computed for pixels that do not count.
+    """
+
+    def __init__(self, fields: Sequence[TrainingField], geometry: Geometry, width: int) -> None:
+        """Prepares the draw.
+
+        Args:
+            fields: At least one with measured ground.
+            geometry: Of the network.
+            width: Input width of a crop, valid for the geometry.
+        """
+        self._fields = tuple(fields)
+        self._margin = geometry.margin
+        self._size = geometry.output_size(width)
+        grounds = [np.any(field.measured, axis=-1) for field in fields]
+        self._boxes = [bounding_box(ground) for ground in grounds]
+        self._counts = [_summed_area(ground) for ground in grounds]
+        windows = [0.0 if box is None else self._windows(box) for box in self._boxes]
+        if not sum(windows):
+            raise ValueError("no field has measured ground")
+        self._chances = np.array(windows) / sum(windows)
+        self._most = max(
+            _most(counts, box, self._size)
+            for counts, box in zip(self._counts, self._boxes, strict=True)
+            if box is not None
+        )
+
+    def _windows(self, box: Box) -> float:
+        """How many windows touch a box."""
+        return math.prod(high - low + self._size - 1 for low, high in box)
+
+    def draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """One crop.
+
+        Returns:
+            `transmitted` float32 [Y, X, Z]; `targets` float32 [y, x, L] and `measured` bool
+            [y, x, L] of the valid output area; `visible` bool [y, x]; `field` int32, its index.
+        """
+        for _ in range(_MOST_DRAWS):
+            index = int(rng.choice(len(self._fields), p=self._chances))
+            box = self._boxes[index]
+            assert box is not None
+            origin = [int(rng.integers(low - self._size + 1, high)) for low, high in box]
+            if not _count(self._counts[index], origin, self._size):
+                continue
+            inside = [
+                int(np.clip(start, min(low, high - self._size), max(low, high - self._size)))
+                for start, (low, high) in zip(origin, box, strict=True)
+            ]
+            measured = _count(self._counts[index], inside, self._size)
+            if rng.random() * self._most < measured:
+                return self._cut(index, inside)
+        raise RuntimeError("measured ground is too sparse to be found by drawing windows")
+
+    def _cut(self, index: int, origin: Sequence[int]) -> dict[str, np.ndarray]:
+        field = self._fields[index]
+        height, width = field.visible.shape
+        y, x = (start + np.arange(self._size) for start in origin)
+        rows, columns = reflected(y, height), reflected(x, width)
+        in_image = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))
+        around = np.arange(-self._margin, self._size + self._margin)
+        rows_read = reflected(origin[0] + around, height)
+        columns_read = reflected(origin[1] + around, width)
+        measured = field.measured[rows[:, None], columns] & in_image[..., None]
+        return {
+            "transmitted": field.transmitted[rows_read[:, None], columns_read],
+            "targets": field.targets[rows[:, None], columns],
+            "measured": measured,
+            "visible": field.visible[rows[:, None], columns] & in_image,
+            "field": np.asarray(index, np.int32),
+        }
+
+
+def bounding_box(mask: np.ndarray) -> Box | None:
+    """Rows and columns around the True pixels of [Y, X]; None where there are none."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return None
+    return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
+
+
+def _summed_area(mask: np.ndarray) -> np.ndarray:
+    """int32 [Y + 1, X + 1]: True pixels above and to the left, so that any window costs 4 reads."""
+    table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int32)
+    table[1:, 1:] = mask.astype(np.int32).cumsum(axis=0).cumsum(axis=1)
+    return table
+
+
+def _count(table: np.ndarray, origin: Sequence[int], size: int) -> int:
+    (top, bottom), (left, right) = (
+        np.clip((start, start + size), 0, length - 1)
+        for start, length in zip(origin, table.shape, strict=True)
+    )
+    return int(table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left])
+
+
+def _most(table: np.ndarray, box: Box, size: int) -> int:
+    """The most True pixels that a window inside the box holds."""
+    starts = [np.arange(low, max(low, high - size) + 1) for low, high in box]
+    ends = [np.minimum(start + size, high) for start, (_, high) in zip(starts, box, strict=True)]
+    (top, left), (bottom, right) = np.ix_(*starts), np.ix_(*ends)
+    counts = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+    return int(counts.max())

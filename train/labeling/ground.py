@@ -1,0 +1,199 @@
+"""The fields of a labeling experiment, normalized once and kept in memory."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from isl.data.manifest import (
+    LoadedField,
+    Manifest,
+    Split,
+    load_field,
+)
+from isl.errors import InputError
+from isl.imaging.image import PixelSize
+from isl.imaging.normalize import (
+    normalize,
+    normalize_label,
+)
+
+from .crops import (
+    TrainingField,
+    bounding_box,
+)
+from .ground_part import part_of
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ValidationField:
+    """Ground to judge on.
+
+    Attributes:
+        name: Name of the field.
+        transmitted: float32 [Z, Y, X] in [0, 1], the whole field.
+        region: Rows and columns around the measured ground: ((y0, y1), (x0, x1)).
+        targets: float32 [L, y, x] in [0, 1], of the region.
+        measured: bool [L, y, x], of the region.
+    """
+
+    name: str
+    transmitted: np.ndarray
+    region: tuple[tuple[int, int], tuple[int, int]]
+    targets: np.ndarray
+    measured: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Ground:
+    """All fields of an experiment.
+
+    Attributes:
+        labels: L names, the order of every label axis.
+        planes: Z, the number of planes every field has.
+        training: Fields to draw crops from.
+        validation: Fields to judge on; may be empty.
+        modality: What all fields have, or None.
+        pixel_size: Micrometres, what all fields have, or None.
+        training_groups: Whom the training fields belong to.
+        validation_groups: Whom the validation fields belong to.
+    """
+
+    labels: tuple[str, ...]
+    planes: int
+    training: tuple[TrainingField, ...]
+    validation: tuple[ValidationField, ...]
+    modality: str | None
+    pixel_size: PixelSize | None
+    training_groups: tuple[str, ...] = ()
+    validation_groups: tuple[str, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the training fields."""
+        return sum(field.nbytes for field in self.training)
+
+    def part(self, share: float, seed: int) -> "Ground":
+        """With labels on a share of every training field only; see `part_of`."""
+        fields = (
+            part_of(field, share, np.random.default_rng([seed, index]))
+            for index, field in enumerate(self.training)
+        )
+        return dataclasses.replace(self, training=tuple(fields))
+
+
+def with_planes(manifest: Manifest, planes: tuple[int, ...] | None) -> Manifest:
+    """The dataset with these planes of every field; None: as it says itself."""
+    if planes is None:
+        return manifest
+    fields = (field.model_copy(update={"planes": planes}) for field in manifest.fields)
+    return dataclasses.replace(manifest, fields=tuple(fields))
+
+
+def load_ground(
+    manifest: Manifest, labels: Sequence[str] | None = None, normalization: str = "auto"
+) -> Ground:
+    """Reads and normalizes every field that training or validation looks at.
+
+    Args:
+        manifest: The dataset.
+        labels: Labels to learn; None: every label some training or validation field holds.
+        normalization: The rule for transmitted planes, "auto" or "off".
+
+    Raises:
+        InputError: A file cannot be read, a label is unknown, fields differ in their number of
+            planes, or nothing is measured on the training ground.
+    """
+    if labels is not None:
+        manifest.require_labels(labels)
+    wanted = tuple(labels) if labels is not None else manifest.labels()
+    used = {field.name: field for split in _SPLITS for field in manifest.fields_for(split)}
+    source = manifest.path or "the dataset"
+    if not manifest.fields_for("train"):
+        raise InputError(f"{source}: no field has split 'train'; training needs one")
+    training, validation, loaded_fields = [], [], []
+    for field in used.values():
+        loaded = load_field(field, wanted)
+        loaded_fields.append(loaded)
+        _check_planes(loaded_fields[0], loaded, source)
+        planes, targets = _intensities(loaded, normalization)
+        if loaded.split == "train":
+            training.append(_training_field(loaded, planes, targets))
+        held_out = _validation_field(loaded, planes, targets)
+        if held_out is not None:
+            validation.append(held_out)
+    if not any(field.measured.any() for field in training):
+        raise InputError(f"{source}: no label is measured anywhere on the training ground")
+    return Ground(
+        labels=wanted,
+        planes=loaded_fields[0].transmitted.planes.shape[0],
+        training=tuple(training),
+        validation=tuple(validation),
+        modality=_common([field.transmitted.modality for field in loaded_fields]),
+        pixel_size=_common([field.transmitted.pixel_size for field in loaded_fields]),
+        training_groups=_groups(loaded_fields, training),
+        validation_groups=_groups(loaded_fields, validation),
+    )
+
+
+_SPLITS: tuple[Split, ...] = ("train", "validation")
+Value = TypeVar("Value")
+
+
+def _intensities(field: LoadedField, normalization: str) -> tuple[np.ndarray, np.ndarray]:
+    """float32 [Z, Y, X] and [L, Y, X] in [0, 1]."""
+    planes, _ = normalize(field.transmitted.planes, normalization, source=field.name)
+    return planes, normalize_label(field.labels.channels, source=field.name)
+
+
+def _training_field(field: LoadedField, planes: np.ndarray, targets: np.ndarray) -> TrainingField:
+    visible = np.ones(planes.shape[1:], bool)
+    if field.validation_region is not None:
+        y0, y1, x0, x1 = field.validation_region
+        visible[y0:y1, x0:x1] = False
+    return TrainingField(
+        name=field.name,
+        group=field.group,
+        transmitted=np.ascontiguousarray(np.moveaxis(planes, 0, -1)),
+        targets=np.ascontiguousarray(np.moveaxis(targets, 0, -1)),
+        measured=np.ascontiguousarray(np.moveaxis(field.measured_for("train"), 0, -1)),
+        visible=visible,
+    )
+
+
+def _validation_field(
+    field: LoadedField, planes: np.ndarray, targets: np.ndarray
+) -> ValidationField | None:
+    measured = field.measured_for("validation")
+    region = bounding_box(np.any(measured, axis=0))
+    if region is None:
+        return None
+    window = (slice(None), slice(*region[0]), slice(*region[1]))
+    return ValidationField(
+        name=field.name,
+        transmitted=planes,
+        region=region,
+        targets=targets[window],
+        measured=measured[window],
+    )
+
+
+def _check_planes(first: LoadedField, field: LoadedField, source: object) -> None:
+    expected, found = (f.transmitted.planes.shape[0] for f in (first, field))
+    if found != expected:
+        raise InputError(
+            f"{source}: field '{field.name}' has {found} planes, field '{first.name}' has "
+            f"{expected}; name as many for each with 'planes'"
+        )
+
+
+def _groups(
+    fields: Sequence[LoadedField], used: Sequence[TrainingField | ValidationField]
+) -> tuple[str, ...]:
+    names = {field.name for field in used}
+    return tuple(sorted({field.group for field in fields if field.name in names}))
+
+
+def _common(values: Sequence[Value]) -> Value | None:
+    return values[0] if all(value == values[0] for value in values) else None

@@ -1,0 +1,1 @@
+"""Training ensembles that tell frames before polarization from those after."""

@@ -1,0 +1,164 @@
+"""The TOML of a polarity experiment: an ensemble that tells frames before from frames after."""
+
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from isl.backbones.resnet import ResNetConfig
+from isl.config import Config
+from isl.model_folder import KernelType
+from isl.polarity.classifier import BackboneConfig
+from isl.polarity.model import Arm
+from isl.polarity.onset import (
+    Combine,
+    Rule,
+)
+
+from ..experiment import (
+    ExperimentConfig,
+    TrainingConfig,
+)
+from ..optimizer import OptimizerConfig
+
+
+class PolarityTraining(TrainingConfig):
+    """The table `training` of a polarity experiment.
+
+    Attributes:
+        batch_norm_decay: Memory of the running batch statistics for one step.
+        reestimate_batches: Training batches over which batch statistics are taken anew for
+            evaluation and export; 0 uses the running ones.
+    """
+
+    batch_norm_decay: float = pydantic.Field(default=0.95, ge=0, lt=1)
+    reestimate_batches: int = pydantic.Field(default=24, ge=0)
+
+
+class EzrinConfig(Config):
+    """Where predicted EZRIN comes from.
+
+    Attributes:
+        experiment: The labeling experiment that is run once for each fold of embryos, so that no
+            frame's EZRIN is predicted by a network that knew its embryo; relative to the
+            configuration's file.
+        folds: Parts the embryos are cut into.
+        model: What predicts EZRIN for the finished model: a bundled model's name; "": the
+            experiment is run once more, on all embryos.
+    """
+
+    experiment: Path
+    folds: int = pydantic.Field(default=4, ge=2)
+    model: str = ""
+
+
+class SightConfig(Config):
+    """What the classifiers see of a frame, and what may happen to it in training.
+
+    Attributes:
+        size: Width of the view, in pixels.
+        window: Width of the view, in widths of the frame.
+        rotation: Turned by up to this many degrees either way.
+        scale: Enlarged or made smaller by up to this share.
+        shift: Moved by up to this share of the view, along each axis.
+        contrast: Deviation of the logarithm of a factor on each channel's distance from its mean.
+        brightness: Deviation of an offset of each channel, in its deviations.
+        standardize: For the members in turn, whether views are brought to mean 0 and deviation 1
+            first. Otherwise brightness is seen as it is in the stretched frame.
+    """
+
+    size: int = pydantic.Field(default=84, ge=16)
+    window: float = pydantic.Field(default=0.656, gt=0, le=2)
+    rotation: float = pydantic.Field(default=180.0, ge=0, le=180)
+    scale: float = pydantic.Field(default=0.15, ge=0, lt=1)
+    shift: float = pydantic.Field(default=0.08, ge=0, lt=1)
+    contrast: float = pydantic.Field(default=0.2, ge=0)
+    brightness: float = pydantic.Field(default=0.05, ge=0)
+    standardize: tuple[bool, ...] = pydantic.Field(default=(True,), min_length=1)
+
+
+class OnsetLossConfig(Config):
+    """What is minimized.
+
+    Attributes:
+        softness: Frames over which the target rises from before to after, as a logistic function
+            of the time from the onset, which nobody knows to the frame; 0: a step.
+        balance: Frames before and after, of every embryo, are drawn equally often, but none more
+            often than if there were this many of its kind; 0 draws all frames equally. Otherwise
+            knowing an embryo by sight would be worth knowing when it polarized.
+        auxiliary: Weight of predicting the measured Ezrin, standardized frame by frame, from the
+            same maps.
+    """
+
+    softness: float = pydantic.Field(default=1.5, ge=0)
+    balance: int = pydantic.Field(default=4, ge=0)
+    auxiliary: float = pydantic.Field(default=0.0, ge=0)
+
+
+class PolarityExperiment(ExperimentConfig):
+    """A polarity experiment.
+
+    Attributes:
+        name: Of the model; the name of the configuration's file unless given.
+        dataset: The manifest of time-lapses, relative to the configuration's file.
+        leave_out: Embryos that are not looked at, for cross-validation.
+        arm: What the classifiers look at.
+        ezrin: Where predicted EZRIN comes from.
+        backbone: What each classifier is.
+        encoder_start: Whether an encoder starts from the weights of the network that predicts
+            EZRIN, or from fresh ones.
+        members: How many classifiers; each has its own seed.
+        optimizers: Their optimizers in turn; the table `optimizer` unless given.
+        imagenet_weights: A safetensors file for the backbone to start from; see
+            `isl.backbones.imagenet_weights`.
+        symmetries: Whether the finished model sees each frame in its eight orientations.
+        combine: How members become one.
+        rule: How calls become an onset.
+        threshold: A frame is called after onset above it.
+        kernels: What the finished model's kernels are stored as; float16 halves its size.
+    """
+
+    task: Literal["polarity"]
+    name: str = ""
+    dataset: Path
+    leave_out: tuple[str, ...] = ()
+    arm: Arm = "dic+ezrin"
+    ezrin: EzrinConfig
+    backbone: BackboneConfig = ResNetConfig()
+    encoder_start: Literal["labeling", "fresh"] = "labeling"
+    members: int = pydantic.Field(default=6, ge=1)
+    optimizers: tuple[OptimizerConfig, ...] = ()
+    imagenet_weights: Path | None = None
+    symmetries: bool = True
+    combine: Combine = "mean"
+    rule: Rule = "smoothed"
+    threshold: float = pydantic.Field(default=0.5, gt=0, lt=1)
+    kernels: KernelType = "float32"
+    training: PolarityTraining  # pyright: ignore[reportIncompatibleVariableOverride]
+    sight: SightConfig = SightConfig()
+    loss: OnsetLossConfig = OnsetLossConfig()
+
+    @pydantic.model_validator(mode="after")
+    def _encoders_know_standardized_views(self) -> "PolarityExperiment":
+        pretrained = self.backbone.kind == "encoder" and self.encoder_start == "labeling"
+        if pretrained and not all(self.sight.standardize):
+            raise ValueError(
+                "a backbone of kind 'encoder' needs sight.standardize = [true], unless "
+                'encoder_start = "fresh"'
+            )
+        return self
+
+    def of_member(self, member: int) -> "PolarityExperiment":
+        """The experiment of one member, counted from 0, alone: its seed, optimizer and sight."""
+        standardize = self.sight.standardize[member % len(self.sight.standardize)]
+        return self.model_copy(
+            update={
+                "seed": self.seed + member,
+                "optimizer": self.optimizer_of(member),
+                "sight": self.sight.model_copy(update={"standardize": (standardize,)}),
+            }
+        )
+
+    def optimizer_of(self, member: int) -> OptimizerConfig:
+        """The optimizer of one member, counted from 0."""
+        return self.optimizers[member % len(self.optimizers)] if self.optimizers else self.optimizer

@@ -1,0 +1,117 @@
+"""Embryos to learn the onset of polarization from: frames, measured Ezrin, and when it happened."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from isl.data.manifest import (
+    LoadedField,
+    Manifest,
+    load_field,
+)
+from isl.data.timelapse import (
+    Split,
+    TimeLapse,
+    frame_files,
+    frame_number,
+    read_event,
+)
+from isl.errors import InputError
+from isl.imaging.normalize import normalize_label
+from isl.polarity.focus import (
+    fuse,
+    stretched,
+)
+from isl.polarity.onset import onset_of_labels
+
+EZRIN = "EZRIN"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Embryo:
+    """One recording with its labels; T frames.
+
+    Attributes:
+        name: Name of the recording.
+        group: The embryo.
+        split: Which side of the splits it is on.
+        dic: float32 [T, Y, X] in [0, 1], all-in-focus frames.
+        measured: float32 [T, Y, X] in [0, 1], measured Ezrin; None where there is none.
+        after: bool [T], at or after the annotated onset.
+        onset: The first such frame, from 0; None: after the last frame.
+        compaction: The first frame in which somebody saw the embryo compacted; None: not known.
+        interval: Minutes between frames, or None.
+    """
+
+    name: str
+    group: str
+    split: Split
+    dic: np.ndarray
+    measured: np.ndarray | None
+    after: np.ndarray
+    onset: int | None
+    compaction: int | None = None
+    interval: float | None = None
+
+
+def load_embryos(manifest: Manifest) -> tuple[Embryo, ...]:
+    """Reads every time-lapse of a manifest that says when its embryo polarized.
+
+    Raises:
+        InputError: There is none, a file cannot be read, frames differ in size, or labels go back
+            to "before" after the onset.
+    """
+    source = manifest.path or "the dataset"
+    if not manifest.time_lapses:
+        raise InputError(f"{source}: has no [[time_lapse]]; onsets are learned from time-lapses")
+    return tuple(_load(manifest, time_lapse) for time_lapse in manifest.time_lapses)
+
+
+def _load(manifest: Manifest, time_lapse: TimeLapse) -> Embryo:
+    after = read_event(time_lapse, "polarized")
+    if after is None:
+        raise InputError(
+            f"{manifest.path or 'the dataset'}: time-lapse '{time_lapse.name}' has no annotation "
+            "with a column 'polarized' of 0 and 1"
+        )
+    source = time_lapse.annotation.table if time_lapse.annotation is not None else None
+    onset = onset_of_labels(
+        after,
+        embryo=time_lapse.name,
+        frames=[frame_number(file) or 0 for file in frame_files(time_lapse)],
+        source=None if source is None else str(source),
+    )
+    compacted = read_event(time_lapse, "compacted")
+    has_ezrin = EZRIN in time_lapse.labels
+    fields = [
+        load_field(field, (EZRIN,) if has_ezrin else ())
+        for field in manifest.fields
+        if field.name.startswith(f"{time_lapse.name}/")
+    ]
+    _check_sizes(fields)
+    measured = None
+    if has_ezrin:
+        measured = np.stack([normalize_label(field.labels.channels[0]) for field in fields])
+    return Embryo(
+        name=time_lapse.name,
+        group=time_lapse.group,
+        split=time_lapse.split,
+        dic=stretched(np.stack([fuse(field.transmitted.planes).image for field in fields])),
+        measured=measured,
+        after=after,
+        onset=onset,
+        compaction=None if compacted is None or not compacted.any() else int(compacted.argmax()),
+        interval=time_lapse.interval,
+    )
+
+
+def _check_sizes(fields: Sequence[LoadedField]) -> None:
+    first = fields[0].transmitted.planes.shape[1:]
+    for field in fields:
+        size = field.transmitted.planes.shape[1:]
+        if size != first:
+            raise InputError(
+                f"{field.transmitted.source}: is {size[0]} x {size[1]}, but {fields[0].name} is "
+                f"{first[0]} x {first[1]}; frames of one recording must agree"
+            )

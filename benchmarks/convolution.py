@@ -12,10 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from isl.backbones.convolution import (
-    blocked_convolution,
-    native_convolution,
-)
+from isl.backbones.convolution import blocked_convolution, native_convolution
 
 # Images, input width, channels in and out: of 4 crops of 252 pixels, and of 16 of 96 that a stem
 # of 2 has halved.

@@ -24,14 +24,8 @@ from scipy import ndimage
 
 from isl.polarity import focus
 from isl.polarity.dtcwt_numpy import numpy_transform
-from isl.polarity.focus import (
-    AllInFocus,
-    fuse,
-)
-from isl.polarity.stacking import (
-    stack_by_laplacian,
-    stack_by_variance,
-)
+from isl.polarity.focus import AllInFocus, fuse
+from isl.polarity.stacking import stack_by_laplacian, stack_by_variance
 from isl.polarity.wavelet import LEVELS
 
 SIZE, PLANES, ROUNDS = 256, 9, 3

@@ -22,17 +22,9 @@ import torch
 
 from isl.config import load_toml
 from isl.data.manifest import load_manifest
-from isl_train.budget import (
-    BudgetConfig,
-    of_length,
-    seconds_per_update,
-    updates_for,
-)
+from isl_train.budget import BudgetConfig, of_length, seconds_per_update, updates_for
 from isl_train.labeling.config import LabelingConfig
-from isl_train.labeling.ground import (
-    Ground,
-    load_ground,
-)
+from isl_train.labeling.ground import Ground, load_ground
 from isl_train.labeling.task import LabelingTask
 from isl_train.loop import fit
 

@@ -18,15 +18,9 @@ import numpy as np
 
 from isl.imaging.image import Movie
 from isl.labeling.predict import predict
-from isl.polarity.assess import (
-    EZRIN_STATISTICS,
-    frames_to_show,
-)
+from isl.polarity.assess import EZRIN_STATISTICS, frames_to_show
 from isl.polarity.focus import fuse_movie
-from isl.polarity.model import (
-    DEFAULT_MODEL,
-    load_polarity_model,
-)
+from isl.polarity.model import DEFAULT_MODEL, load_polarity_model
 from isl.polarity.onset import find_onset
 
 FRAMES, PLANES, SIZE, ROUNDS = 16, 13, 512, 3

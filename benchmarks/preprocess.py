@@ -29,30 +29,14 @@ from isl.phantom.wells.damage import draw_flat_field
 from isl.preprocess import pipeline
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.quality import content
-from isl.preprocess.stages.additive_dust import (
-    estimate_additive_dust,
-    subtract,
-)
-from isl.preprocess.stages.canvas import (
-    blend_rows,
-    plan_canvas,
-)
+from isl.preprocess.stages.additive_dust import estimate_additive_dust, subtract
+from isl.preprocess.stages.canvas import blend_rows, plan_canvas
 from isl.preprocess.stages.downscale import downscale
 from isl.preprocess.stages.exposures import sum_exposures
-from isl.preprocess.stages.flat_field import (
-    correct_flat_field,
-    estimate_flat_field,
-)
+from isl.preprocess.stages.flat_field import correct_flat_field, estimate_flat_field
 from isl.preprocess.stages.medians import pixelwise_median
-from isl.preprocess.stages.multiplicative_dust import (
-    estimate_dust,
-    remove_dust,
-)
-from isl.preprocess.stages.normalization import (
-    Moments,
-    apply,
-    plan_normalization,
-)
+from isl.preprocess.stages.multiplicative_dust import estimate_dust, remove_dust
+from isl.preprocess.stages.normalization import Moments, apply, plan_normalization
 from isl.preprocess.stages.offsets import measure_offset
 from isl.preprocess.stages.projection import project
 from isl.preprocess.stages.registration import measure_shift

@@ -22,10 +22,7 @@ import numpy as np
 import scipy.ndimage
 from numpy.lib.stride_tricks import sliding_window_view
 
-from isl.preprocess.stages.salt_and_pepper import (
-    MedianOf25,
-    remove_salt_and_pepper,
-)
+from isl.preprocess.stages.salt_and_pepper import MedianOf25, remove_salt_and_pepper
 
 SIZE, WINDOW, MOST_PASSES, ROUNDS, PIXELS = 2048, 5, 32, 3, 1 << 16
 

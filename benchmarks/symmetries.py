@@ -21,18 +21,11 @@ import numpy as np
 from isl.imaging.image import ZStack
 from isl.imaging.normalize import normalize
 from isl.labeling import bins
-from isl.labeling.mixture import (
-    AnyModel,
-    predictor,
-)
+from isl.labeling.mixture import AnyModel, predictor
 from isl.labeling.model import load_model
 from isl.labeling.options import check_options
 from isl.labeling.predict import predict
-from isl.phantom import (
-    LABELS,
-    PhantomConfig,
-    make_phantom,
-)
+from isl.phantom import LABELS, PhantomConfig, make_phantom
 from isl.tiling.plan import reflected
 
 SIZE, ROUNDS = 512, 2

@@ -14,30 +14,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from isl.errors import InputError
     from isl.imaging.formats.tiff import write_ome_tiff
-    from isl.imaging.image import (
-        FluorescenceImage,
-        Movie,
-        PixelSize,
-        ZStack,
-    )
-    from isl.imaging.read import (
-        find_inputs,
-        read_fluorescence,
-        read_transmitted,
-    )
-    from isl.labeling.mixture import (
-        Ensemble,
-        load_models,
-    )
-    from isl.labeling.model import (
-        Model,
-        load_model,
-    )
-    from isl.labeling.predict import (
-        Prediction,
-        predict,
-    )
+    from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
+    from isl.imaging.read import find_inputs, read_fluorescence, read_transmitted
+    from isl.labeling.mixture import Ensemble, load_models
+    from isl.labeling.model import Model
+    from isl.labeling.predict import Prediction, predict
     from isl.model_folder import bundled_models
+    from isl.model_kinds import load_model
 
 __all__ = [
     "Ensemble",
@@ -64,8 +47,9 @@ _MODULES = {
     "isl.imaging.read": ("find_inputs", "read_fluorescence", "read_transmitted"),
     "isl.imaging.formats.tiff": ("write_ome_tiff",),
     "isl.labeling.mixture": ("Ensemble", "load_models"),
-    "isl.labeling.model": ("Model", "load_model"),
+    "isl.labeling.model": ("Model",),
     "isl.model_folder": ("bundled_models",),
+    "isl.model_kinds": ("load_model",),
     "isl.labeling.predict": ("Prediction", "predict"),
 }
 _ORIGIN = {name: module for module, names in _MODULES.items() for name in names}

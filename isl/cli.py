@@ -1,9 +1,9 @@
 """The command `isl`: one line on stderr for what is wrong, and an exit code that says the same.
 
 0: done. 2: nothing could be done, because the input or the call is wrong. 3: some fields of several
-failed, or a check did. 1: an internal error, with a traceback. 130: interrupted. Other
-distributions, `isl_train` and `isl_eval` among them, add commands through the entry-point group
-`isl.commands`; each entry is a function with typer's annotations.
+failed, or a check did. 1: an internal error, with a traceback. 130: interrupted. Commands are found
+by entry points (`isl.registry`), isl's own like those of other packages; each is a function with
+typer's annotations.
 """
 
 import logging
@@ -16,37 +16,10 @@ import typer
 import typer.main
 from typer.exceptions import Abort, TyperException
 
-from isl.commands.check import check
-from isl.commands.demo import demo
-from isl.commands.focus import focus
-from isl.commands.import_weights import import_weights
-from isl.commands.inspect import inspect
-from isl.commands.models import models
-from isl.commands.phantom import phantom
-from isl.commands.polarity import polarity
-from isl.commands.predict import predict
-from isl.commands.preprocess import preprocess
-from isl.commands.raw_units import raw_units
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl import registry
+from isl.errors import InputError, unknown
 
-ENTRY_POINTS = "isl.commands"
 INTERRUPTED = 130
-_OWN: dict[str, Callable[..., Any]] = {
-    "predict": predict,
-    "check": check,
-    "polarity": polarity,
-    "focus": focus,
-    "preprocess": preprocess,
-    "raw-units": raw_units,
-    "inspect": inspect,
-    "models": models,
-    "import-weights": import_weights,
-    "demo": demo,
-    "phantom": phantom,
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,10 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     if not words:
         raise InputError("no command given (isl --help lists them)")
-    commands = _commands(words[0])
-    if not words[0].startswith("-") and words[0] not in commands:
-        raise unknown("command", words[0], commands)
-    code = typer.main.get_command(_app(commands)).main(
+    code = typer.main.get_command(_app(_commands(words[0]))).main(
         args=words, prog_name="isl", standalone_mode=False
     )
     return code if isinstance(code, int) else 0
@@ -110,15 +80,13 @@ def _group() -> None:
 
 
 def _commands(wanted: str) -> dict[str, Callable[..., Any]]:
-    """Every command by name; other distributions' are left out if an own one is wanted."""
-    if wanted in _OWN:
-        return _OWN
-    from importlib.metadata import entry_points
-
-    added = {entry.name: entry.load for entry in entry_points(group=ENTRY_POINTS)}
-    if wanted in added:
-        return {wanted: added[wanted]()}
-    return _OWN | {name: load() for name, load in added.items() if name not in _OWN}
+    """The command that is wanted, by its name; all of them where none is."""
+    known = registry.registered(registry.COMMANDS)
+    if wanted in known:
+        known = {wanted: known[wanted]}
+    elif not wanted.startswith("-"):
+        raise unknown("command", wanted, known)
+    return {name: entry.load() for name, entry in known.items()}
 
 
 def _refuse(error: InputError | TyperException) -> int:

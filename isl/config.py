@@ -10,10 +10,7 @@ from typing import Any, TypeVar
 import pydantic
 import tomli_w
 
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 
 
 class Config(pydantic.BaseModel):
@@ -94,6 +91,26 @@ def parse(
         return kind.model_validate(tables)
     except pydantic.ValidationError as error:
         raise _one_line(error, kind, source) from error
+
+
+class _TaskName(Config):
+    task: str
+
+
+def task_name(path: Path, overrides: Sequence[str]) -> str:
+    """The key `task` of a TOML file, which says how the rest of it is to be read.
+
+    Args:
+        path: The file.
+        overrides: As in `load_toml`; those of other keys do not matter.
+
+    Raises:
+        InputError: The file cannot be read, or names no task.
+    """
+    tables = read_toml(path)
+    chosen = {"task": tables["task"]} if "task" in tables else {}
+    own = [override for override in overrides if override.partition("=")[0].strip() == "task"]
+    return parse(chosen, _TaskName, source=str(path), overrides=own).task
 
 
 def _apply_override(tables: dict[str, Any], override: str) -> None:

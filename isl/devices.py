@@ -4,10 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 
 logger = logging.getLogger(__name__)
 

@@ -18,16 +18,8 @@ import safetensors
 import safetensors.numpy
 from flax import nnx
 
-from isl.config import (
-    Config,
-    parse,
-    read_toml,
-    to_toml,
-)
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.config import Config, parse, read_toml, to_toml
+from isl.errors import InputError, unknown
 
 WEIGHTS_FILE = "weights.safetensors"
 CONFIG_FILE = "model.toml"
@@ -107,7 +99,12 @@ def save_folder(
 
 def bundled_models() -> dict[str, Path]:
     """Folders of the models that come with isl, by name."""
-    return {path.parent.name: path.parent for path in sorted(BUNDLED.glob(f"*/{CONFIG_FILE}"))}
+    return folders_in(BUNDLED)
+
+
+def folders_in(folder: Path) -> dict[str, Path]:
+    """The model folders within a folder, by name."""
+    return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG_FILE}"))}
 
 
 def model_directory(name_or_directory: str | Path) -> Path:

@@ -11,10 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Generic, TypeVar
 
-from isl.files.stopped import (
-    StoppedError,
-    stopped_by_full_disk,
-)
+from isl.files.stopped import StoppedError, stopped_by_full_disk
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")

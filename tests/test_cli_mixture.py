@@ -10,15 +10,8 @@ from flax import nnx
 import isl
 from isl import cli
 from isl.backbones.unet import UNetConfig
-from isl.imaging.read import (
-    read_fluorescence,
-    read_transmitted,
-)
-from isl.labeling.model import (
-    InputContract,
-    ModelConfig,
-    save_model,
-)
+from isl.imaging.read import read_fluorescence, read_transmitted
+from isl.labeling.model import InputContract, ModelConfig, save_model
 from isl.labeling.network import build_network
 
 LABELS = ("DAPI", "MAP2")

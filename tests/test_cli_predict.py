@@ -13,17 +13,8 @@ from PIL import Image
 from isl import cli
 from isl.backbones.unet import UNetConfig
 from isl.files.run_manifest import MANIFEST
-from isl.imaging.read import (
-    read_fluorescence,
-    read_transmitted,
-)
-from isl.labeling.model import (
-    InputContract,
-    LabelStatistics,
-    ModelConfig,
-    load_model,
-    save_model,
-)
+from isl.imaging.read import read_fluorescence, read_transmitted
+from isl.labeling.model import InputContract, LabelStatistics, ModelConfig, load_model, save_model
 from isl.labeling.network import build_network
 from isl.labeling.run.provenance import content_hash
 

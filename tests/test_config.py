@@ -2,10 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from isl.config import (
-    Config,
-    load_toml,
-)
+from isl.config import Config, load_toml
 from isl.errors import InputError
 
 

@@ -4,14 +4,8 @@ import functools
 
 import pytest
 
-from isl import (
-    cli,
-    demo,
-)
-from isl.data.manifest import (
-    load_field,
-    load_manifest,
-)
+from isl import cli, demo
+from isl.data.manifest import load_field, load_manifest
 from isl.errors import InputError
 from isl.imaging.read import read_fluorescence
 from isl.phantom import PhantomConfig

@@ -1,9 +1,6 @@
 import pytest
 
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 
 
 def test_message_is_one_line_whatever_a_library_put_into_it():

@@ -10,14 +10,8 @@ from pathlib import Path
 import pytest
 
 from isl.errors import InputError
-from isl.files.stopped import (
-    StoppedError,
-    stopped_by_full_disk,
-)
-from isl.workers import (
-    Workers,
-    usable_cores,
-)
+from isl.files.stopped import StoppedError, stopped_by_full_disk
+from isl.workers import Workers, usable_cores
 
 # Other processes can import this from a folder, but not the tests.
 WORK = """

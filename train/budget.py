@@ -19,10 +19,7 @@ from isl.config import Config
 
 from .labeling.config import LabelingConfig
 from .loop import fit
-from .task import (
-    Evaluation,
-    Task,
-)
+from .task import Evaluation, Task
 
 PACE_UPDATES = 12
 """Updates made to find a pace."""

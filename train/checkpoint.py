@@ -14,11 +14,7 @@ from orbax.checkpoint.experimental import v1 as orbax
 
 from isl.errors import InputError
 
-from .state import (
-    TrainState,
-    from_plain,
-    to_plain,
-)
+from .state import TrainState, from_plain, to_plain
 from .task import Selection
 
 _policies = orbax.training.preservation_policies

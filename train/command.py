@@ -1,29 +1,20 @@
 """The command `isl train`."""
 
-import os
-from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isl import registry
 from isl.commands.parameters import Device
-from isl.config import (
-    load_toml,
-    parse,
-    read_toml,
-)
+from isl.config import load_toml, task_name
 from isl.devices import use_device
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError
+from isl.files.whole import check_output_folder
 
-from .distributed import (
-    join,
-    processes_from_environment,
-)
+from .distributed import join, processes_from_environment
+from .recipe import Recipe, Run
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,51 +42,24 @@ def train(
     overrides = list(set_ or ())
     if workers is not None:
         overrides.append(f"training.workers={workers}")
-    _check_folder(workdir)
-    task_name = _task_name(config, overrides)
-    if task_name not in TASKS:
-        raise unknown(f"task in {config}:", task_name, TASKS)
-
-    typer.echo(TASKS[task_name](config, overrides, workdir, device))
-
-
-def _train_labeling(config: Path, overrides: list[str], workdir: Path, device: str) -> Path:
-    from .labeling.config import LabelingConfig
-    from .labeling.task import LabelingTask
-    from .loop import fit
-
-    experiment = load_toml(config, LabelingConfig, overrides)
-    console = _begin(device)
-    task = LabelingTask(experiment, config.parent, name=config.stem, say=partial(_say, console))
-    progress = fit(task, experiment, workdir, freeze=experiment.start.freeze, console=console)
-    if progress.update < experiment.training.steps:
-        raise KeyboardInterrupt
-    return workdir / "model"
-
-
-def _train_polarity(config: Path, overrides: list[str], workdir: Path, device: str) -> Path:
-    from .polarity.config import PolarityExperiment
-    from .polarity.task import train_polarity
-
-    experiment = load_toml(config, PolarityExperiment, overrides)
-    if processes_from_environment() is not None:
+    check_output_folder(workdir, "--workdir")
+    task = task_name(config, overrides)
+    recipe: Recipe = registry.load(registry.TRAIN, task, what=f"task in {config}:")
+    experiment = load_toml(config, recipe.config, overrides)
+    if not recipe.several_processes and processes_from_environment() is not None:
         raise InputError(
-            "environment: ISL_COORDINATOR is set, but task 'polarity' trains in one process; unset "
+            f"environment: ISL_COORDINATOR is set, but task '{task}' trains in one process; unset "
             "ISL_COORDINATOR, ISL_PROCESSES and ISL_PROCESS"
         )
     console = _begin(device)
-    say = partial(_say, console)
-    return train_polarity(
-        experiment, config.parent, workdir, name=config.stem, say=say, console=console
+    run = Run(
+        folder=config.parent,
+        workdir=workdir,
+        name=config.stem,
+        say=partial(_say, console),
+        console=console,
     )
-
-
-TASKS: Mapping[str, Callable[[Path, list[str], Path, str], Path]] = {
-    "labeling": _train_labeling,
-    "polarity": _train_polarity,
-}
-"""What trains each task: functions of the experiment's file, its overrides, the run's folder and
-the device, which return the model's folder."""
+    typer.echo(recipe.train(experiment, run))
 
 
 def _begin(device: str) -> "Console":
@@ -110,27 +74,8 @@ def _begin(device: str) -> "Console":
     return Console(stderr=True)
 
 
-def _check_folder(workdir: Path) -> None:
-    """Refuses a folder that cannot be made or written, before anything is computed."""
-    nearest = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
-    if not nearest.is_dir():
-        raise InputError(f"--workdir {workdir}: {nearest} is a file; name a folder")
-    if not os.access(nearest, os.W_OK):
-        raise InputError(f"--workdir {workdir}: {nearest} cannot be written; name another folder")
-
-
 def _say(console: "Console", message: str) -> None:
     import jax
 
     if jax.process_index() == 0:
         console.print(message, highlight=False, markup=False, soft_wrap=True)
-
-
-def _task_name(path: Path, overrides: list[str]) -> str:
-    """The key `task` alone, which says how the rest is to be read."""
-    from .experiment import TaskName
-
-    tables = read_toml(path)
-    chosen: dict[str, Any] = {"task": tables["task"]} if "task" in tables else {}
-    own = [override for override in overrides if override.partition("=")[0].strip() == "task"]
-    return parse(chosen, TaskName, source=str(path), overrides=own).task

@@ -5,10 +5,7 @@ from typing import Literal
 
 import pydantic
 
-from isl.config import (
-    Config,
-    to_toml,
-)
+from isl.config import Config, to_toml
 from isl.errors import InputError
 
 from .optimizer import OptimizerConfig
@@ -93,9 +90,3 @@ def check_same_run(run: Path, experiment: ExperimentConfig) -> None:
         raise InputError(
             f"{run}: holds a run of other settings; name another folder, or remove this one"
         )
-
-
-class TaskName(Config):
-    """The key `task` alone, which says how the rest of the file is to be read."""
-
-    task: str

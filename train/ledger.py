@@ -7,10 +7,7 @@ import jax
 
 from isl.errors import InputError
 
-from .task import (
-    Batch,
-    Sums,
-)
+from .task import Batch, Sums
 
 
 class Ledger:

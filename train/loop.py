@@ -18,36 +18,15 @@ from isl.config import to_toml
 from isl.errors import InputError
 
 from . import data
-from .checkpoint import (
-    Checkpoints,
-    Progress,
-)
-from .experiment import (
-    EXPERIMENT_FILE,
-    ExperimentConfig,
-)
+from .checkpoint import Checkpoints, Progress
+from .experiment import EXPERIMENT_FILE, ExperimentConfig
 from .interrupt import Interrupt
 from .ledger import Ledger
-from .optimizer import (
-    build_optimizer,
-    learning_rates,
-)
+from .optimizer import build_optimizer, learning_rates
 from .progress import ProgressDisplay
-from .state import (
-    TrainState,
-    initial_state,
-)
-from .step import (
-    device_mesh,
-    make_train_step,
-    replicate,
-    shard,
-)
-from .task import (
-    Batch,
-    Task,
-    Tree,
-)
+from .state import TrainState, initial_state
+from .step import device_mesh, make_train_step, replicate, shard
+from .task import Batch, Task, Tree
 from .writers import Writers
 
 

@@ -9,12 +9,7 @@ import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from .state import TrainState
-from .task import (
-    Batch,
-    Sums,
-    Task,
-    Tree,
-)
+from .task import Batch, Sums, Task, Tree
 
 TrainStep = Callable[..., tuple[TrainState, Sums]]
 

@@ -16,23 +16,10 @@ import numpy as np
 from isl.imaging.agreement import PearsonSums
 
 from ..metrics.image_pair import checked_pair
-from ..metrics.pixel_figures import (
-    foreground_of,
-    similarity_map,
-)
-from ..metrics.spectral import (
-    BANDS,
-    ring_correlations,
-    spectral_sums,
-)
-from ..statistics.bootstrap import (
-    Interval,
-    bootstrap,
-)
-from .distributions import (
-    LEVELS,
-    DistributionFigures,
-)
+from ..metrics.pixel_figures import foreground_of, similarity_map
+from ..metrics.spectral import BANDS, ring_correlations, spectral_sums
+from ..statistics.bootstrap import Interval, bootstrap
+from .distributions import LEVELS, DistributionFigures
 from .predictions import BLOCK
 
 FEWEST_GROUPS = 5

@@ -12,34 +12,16 @@ from typing import Literal
 import numpy as np
 import scipy.special
 
-from isl.data.manifest import (
-    LoadedField,
-    Manifest,
-    load_field,
-)
+from isl.data.manifest import LoadedField, Manifest, load_field
 from isl.data.timelapse import Split
 from isl.errors import InputError
-from isl.imaging.normalize import (
-    normalize,
-    normalize_label,
-)
+from isl.imaging.normalize import normalize, normalize_label
 from isl.labeling.bins import BINS
-from isl.labeling.model import (
-    Model,
-    save_model,
-)
+from isl.labeling.model import Model, save_model
 from isl.tiling.plan import plan_tiles
 
-from .distributions import (
-    LEVELS,
-    DistributionFigures,
-    DistributionSummary,
-)
-from .temperature import (
-    best_temperature,
-    coverage_error,
-    tempered,
-)
+from .distributions import LEVELS, DistributionFigures, DistributionSummary
+from .temperature import best_temperature, coverage_error, tempered
 
 # Of every label, over all fields: some 60 MB, and far more than a temperature needs.
 _PIXELS = 60_000

@@ -7,10 +7,7 @@ from typing import Annotated
 import typer
 
 from isl.commands.parameters import Device
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 
 
 def calibrate(
@@ -35,18 +32,12 @@ def calibrate(
     device: Device = "auto",
 ) -> None:
     """Fits how sure a model is: copies it with a temperature for every label, and says what for."""
-    from isl.data.manifest import (
-        SPLITS,
-        load_manifest,
-    )
+    from isl.data.manifest import SPLITS, load_manifest
     from isl.devices import use_device
     from isl.labeling.model import load_model
 
     from .calibrate import calibrate as fit
-    from .calibrate import (
-        coverage_table,
-        write_calibrated,
-    )
+    from .calibrate import coverage_table, write_calibrated
 
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)

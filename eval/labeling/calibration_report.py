@@ -2,31 +2,11 @@
 
 import numpy as np
 
-from isl.report import (
-    Block,
-    Cell,
-    beside,
-    figure,
-    folded,
-    heading,
-    paragraph,
-    table,
-)
+from isl.report import Block, Cell, beside, figure, folded, heading, paragraph, table
 
-from ..writing.cells import (
-    number_cell,
-    whole,
-)
-from .distributions import (
-    DistributionSummary,
-    RangeSummary,
-)
-from .figures import (
-    draw_pit,
-    draw_reliability,
-    draw_risk,
-    some,
-)
+from ..writing.cells import number_cell, whole
+from .distributions import DistributionSummary, RangeSummary
+from .figures import draw_pit, draw_reliability, draw_risk, some
 from .findings import Findings
 from .judge import LabelScores
 

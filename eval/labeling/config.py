@@ -9,14 +9,8 @@ import pydantic
 from isl.config import Config
 from isl.data.timelapse import Split
 
-from ..metrics.live_dead import (
-    REACH,
-    State,
-)
-from ..statistics.bootstrap import (
-    LEVEL,
-    REPLICATES,
-)
+from ..metrics.live_dead import REACH, State
+from ..statistics.bootstrap import LEVEL, REPLICATES
 
 
 def _several(given: Any) -> Any:

@@ -11,25 +11,15 @@ from rich.console import Console
 
 from isl.config import load_toml
 from isl.data.manifest import load_manifest
-from isl.errors import (
-    InputError,
-    unknown,
-)
-from isl.files.records import (
-    as_csv,
-    as_json,
-)
+from isl.errors import InputError, unknown
+from isl.files.records import as_csv, as_json
 from isl.files.whole import written_whole
 from isl.labeling.familiarity import Unfamiliarity
 
 from ..writing.progress import PartsProgress
 from .config import LabelingEvaluation
 from .findings import Findings
-from .ground import (
-    Ground,
-    GroundField,
-    survey_ground,
-)
+from .ground import Ground, GroundField, survey_ground
 from .judge import (
     BASELINE,
     Comparison,
@@ -43,32 +33,12 @@ from .judge import (
     score_baseline,
     score_field,
 )
-from .live_dead import (
-    AllMarks,
-    read_marks,
-)
-from .models import (
-    Contender,
-    check_unseen,
-    find_contenders,
-    seen_groups,
-)
+from .live_dead import AllMarks, read_marks
+from .models import Contender, check_unseen, find_contenders, seen_groups
 from .objects import segmenter_of
-from .pictures import (
-    FieldPicture,
-    field_picture,
-    ranked_fields,
-)
-from .points import (
-    judge_points,
-    read_annotations,
-)
-from .predictions import (
-    LabelingShelf,
-    Predicted,
-    options_for,
-    predict_ground,
-)
+from .pictures import FieldPicture, field_picture, ranked_fields
+from .points import judge_points, read_annotations
+from .predictions import LabelingShelf, Predicted, options_for, predict_ground
 from .record import metrics_record
 from .report import labeling_page
 from .tables import (

@@ -7,20 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..metrics.live_dead import State
-from ..writing.drawing import (
-    DPI,
-    INK,
-    LINE,
-    clean,
-    color,
-    png,
-)
+from ..writing.drawing import DPI, INK, LINE, clean, color, png
 from .blocks import SPECTRAL
 from .judge import LabelScores
-from .live_dead import (
-    IMAGES,
-    LiveDeadScores,
-)
+from .live_dead import IMAGES, LiveDeadScores
 from .pictures import FieldPicture
 
 # Inches of a picture that has two beside it: letters are as large as in those that have one.

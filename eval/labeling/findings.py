@@ -7,12 +7,7 @@ from typing import Any
 from isl.labeling.familiarity import Unfamiliarity
 
 from .ground import Ground
-from .judge import (
-    BASELINE,
-    Comparison,
-    FieldScores,
-    LabelScores,
-)
+from .judge import BASELINE, Comparison, FieldScores, LabelScores
 from .models import Contender
 from .pictures import FieldPicture
 from .points import PointScores

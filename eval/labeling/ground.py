@@ -10,21 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from isl.data.manifest import (
-    Field,
-    Manifest,
-    labels_of,
-    load_field,
-)
+from isl.data.manifest import Field, Manifest, labels_of, load_field
 from isl.data.timelapse import Split
-from isl.errors import (
-    InputError,
-    unknown,
-)
-from isl.imaging.image import (
-    PixelSize,
-    ZStack,
-)
+from isl.errors import InputError, unknown
+from isl.imaging.image import PixelSize, ZStack
 from isl.imaging.normalize import normalize_label
 from isl.labeling.bins import BINS
 

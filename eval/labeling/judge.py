@@ -8,23 +8,11 @@ import numpy as np
 
 from isl.labeling.bins import BINS
 
-from ..metrics.heat_map import (
-    HeatMap,
-    intensity_heat_map,
-)
+from ..metrics.heat_map import HeatMap, intensity_heat_map
 from ..metrics.image_pair import correlation
-from ..metrics.pixel_figures import (
-    PixelFigures,
-    pixel_figures,
-)
-from ..metrics.risk_coverage import (
-    RiskCoverage,
-    risk_coverage,
-)
-from ..metrics.spectral import (
-    SpectralBand,
-    spectral_correlation,
-)
+from ..metrics.pixel_figures import PixelFigures, pixel_figures
+from ..metrics.risk_coverage import RiskCoverage, risk_coverage
+from ..metrics.spectral import SpectralBand, spectral_correlation
 from ..statistics.bootstrap import Interval
 from .blocks import (
     BlockRows,
@@ -39,22 +27,10 @@ from .blocks import (
     spectral_of,
 )
 from .config import LabelingEvaluation
-from .distributions import (
-    DistributionFigures,
-    DistributionSummary,
-)
-from .ground import (
-    Ground,
-    GroundField,
-    to_bins,
-)
+from .distributions import DistributionFigures, DistributionSummary
+from .ground import Ground, GroundField, to_bins
 from .live_dead import Marks
-from .objects import (
-    FieldObjects,
-    ObjectScores,
-    judge_objects,
-    score_objects,
-)
+from .objects import FieldObjects, ObjectScores, judge_objects, score_objects
 from .predictions import Predicted
 from .registration import misregistration
 

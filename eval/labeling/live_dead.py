@@ -11,27 +11,10 @@ from skimage.segmentation import relabel_sequential
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
 
-from ..metrics.live_dead import (
-    STATES,
-    LiveDead,
-    State,
-    live_and_dead,
-    together,
-)
-from ..metrics.object_matching import (
-    SizeTest,
-    compare_sizes,
-    objects_that_count,
-)
-from ..metrics.points import (
-    Points,
-    read_points,
-)
-from .config import (
-    LabelingEvaluation,
-    MarkedCells,
-    of_field,
-)
+from ..metrics.live_dead import STATES, LiveDead, State, live_and_dead, together
+from ..metrics.object_matching import SizeTest, compare_sizes, objects_that_count
+from ..metrics.points import Points, read_points
+from .config import LabelingEvaluation, MarkedCells, of_field
 from .ground import Ground
 
 Image = Literal["measured", "predicted"]

@@ -5,36 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from isl.report import (
-    Block,
-    Cell,
-    beside,
-    bullets,
-    figure,
-    heading,
-    paragraph,
-    table,
-)
+from isl.report import Block, Cell, beside, bullets, figure, heading, paragraph, table
 
-from ..metrics.live_dead import (
-    STATES,
-    LiveDead,
-)
-from ..writing.cells import (
-    number_cell,
-    p_cell,
-    whole,
-)
+from ..metrics.live_dead import STATES, LiveDead
+from ..writing.cells import number_cell, p_cell, whole
 from .figures import draw_radii
 from .findings import Findings
 from .judge import LabelScores
-from .live_dead import (
-    IMAGES,
-    Image,
-    LiveDeadScores,
-    RadiusSummary,
-    summary_of,
-)
+from .live_dead import IMAGES, Image, LiveDeadScores, RadiusSummary, summary_of
 
 
 def live_dead_blocks(findings: Findings) -> list[Block]:

@@ -10,19 +10,12 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging.normalize import normalize_label
 from isl.imaging.read import read_fluorescence
-from isl.labeling.mixture import (
-    AnyModel,
-    Ensemble,
-    load_models,
-)
+from isl.labeling.mixture import AnyModel, Ensemble, load_models
 from isl.labeling.model import ModelConfig
 
 from ..metrics.image_pair import size_text
 from .config import LabelingEvaluation
-from .ground import (
-    Ground,
-    GroundField,
-)
+from .ground import Ground, GroundField
 
 ENDINGS = (".ome.tif", ".tif", ".tiff")
 

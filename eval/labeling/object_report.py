@@ -1,28 +1,11 @@
 """Nuclei, and points set by people: the part of the report on what is counted."""
 
-from isl.report import (
-    Block,
-    Cell,
-    beside,
-    bullets,
-    figure,
-    heading,
-    paragraph,
-    table,
-)
+from isl.report import Block, Cell, beside, bullets, figure, heading, paragraph, table
 
 from ..metrics.object_matching import ERRORS
 from ..metrics.points import ErrorRate
-from ..writing.cells import (
-    interval_cell,
-    number_cell,
-    p_cell,
-    whole,
-)
-from .figures import (
-    draw_sizes,
-    some,
-)
+from ..writing.cells import interval_cell, number_cell, p_cell, whole
+from .figures import draw_sizes, some
 from .findings import Findings
 from .judge import LabelScores
 from .verdict import drawn_over

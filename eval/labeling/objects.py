@@ -18,29 +18,12 @@ from ..metrics.object_matching import (
     figures_of_table,
     tabulate_objects,
 )
-from ..metrics.objects import (
-    SEGMENTERS,
-    Segmenter,
-    segment_nuclei,
-)
-from ..statistics.bootstrap import (
-    Interval,
-    bootstrap,
-)
-from .blocks import (
-    FEWEST_GROUPS,
-    Over,
-    block_numbers,
-    drawn_of,
-)
+from ..metrics.objects import SEGMENTERS, Segmenter, segment_nuclei
+from ..statistics.bootstrap import Interval, bootstrap
+from .blocks import FEWEST_GROUPS, Over, block_numbers, drawn_of
 from .config import LabelingEvaluation
 from .ground import GroundField
-from .live_dead import (
-    LiveDeadScores,
-    Marks,
-    all_nuclei,
-    part_nuclei,
-)
+from .live_dead import LiveDeadScores, Marks, all_nuclei, part_nuclei
 
 _COUNTED = ("true_count", "predicted_count", *ERRORS)
 

@@ -5,10 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..metrics.error_pictures import (
-    error_picture,
-    fluorescence_picture,
-)
+from ..metrics.error_pictures import error_picture, fluorescence_picture
 from ..metrics.image_pair import checked_pair
 from .ground import bounding_window
 

@@ -10,10 +10,7 @@ from isl.errors import InputError
 from isl.imaging.read import read_fluorescence
 
 from ..metrics.image_pair import size_text
-from ..metrics.object_matching import (
-    ERRORS,
-    ObjectFigures,
-)
+from ..metrics.object_matching import ERRORS, ObjectFigures
 from ..metrics.points import (
     ErrorRate,
     Points,
@@ -22,11 +19,7 @@ from ..metrics.points import (
     match_points,
     read_points,
 )
-from .config import (
-    AnnotatedPoints,
-    LabelingEvaluation,
-    of_field,
-)
+from .config import AnnotatedPoints, LabelingEvaluation, of_field
 from .ground import Ground
 
 

@@ -18,43 +18,17 @@ from isl.imaging.normalize import PlaneNormalization
 from isl.labeling import bins
 from isl.labeling.contract import compare_intensity
 from isl.labeling.familiarity import Unfamiliarity
-from isl.labeling.mixture import (
-    AnyModel,
-    predictor,
-)
-from isl.labeling.options import (
-    Options,
-    check_options,
-)
-from isl.labeling.plan import (
-    FieldPlan,
-    plan_field,
-)
-from isl.labeling.predict import (
-    familiarity_of,
-    unlike_warnings,
-)
-from isl.labeling.source import (
-    field_of,
-    measure,
-    normalized,
-)
+from isl.labeling.mixture import AnyModel, predictor
+from isl.labeling.options import Options, check_options
+from isl.labeling.plan import FieldPlan, plan_field
+from isl.labeling.predict import familiarity_of, unlike_warnings
+from isl.labeling.source import field_of, measure, normalized
 
 from ..writing.kept_arrays import ArrayShelf
 from .config import LabelingEvaluation
-from .distributions import (
-    SHARPNESS_LEVEL,
-    DistributionFigures,
-    interval_width,
-)
-from .ground import (
-    Ground,
-    GroundField,
-)
-from .models import (
-    Contender,
-    read_prediction,
-)
+from .distributions import SHARPNESS_LEVEL, DistributionFigures, interval_width
+from .ground import Ground, GroundField
+from .models import Contender, read_prediction
 from .wording import in_keys
 
 BLOCK = 128

@@ -5,18 +5,9 @@ from typing import Any
 from isl.files.records import plain
 from isl.labeling.run.provenance import versions
 
-from .blocks import (
-    BLOCK,
-    FEWEST_GROUPS,
-)
-from .findings import (
-    Findings,
-    field_figures,
-)
-from .judge import (
-    SAMPLES,
-    LabelScores,
-)
+from .blocks import BLOCK, FEWEST_GROUPS
+from .findings import Findings, field_figures
+from .judge import SAMPLES, LabelScores
 from .models import Contender
 from .points import PointScores
 

@@ -6,10 +6,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
-from ..metrics.image_pair import (
-    checked_pair,
-    correlation,
-)
+from ..metrics.image_pair import checked_pair, correlation
 from ..metrics.spectral import largest_rectangle
 
 FARTHEST = 2.0

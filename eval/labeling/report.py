@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from isl.files.records import (
-    as_json,
-    plain,
-)
+from isl.files.records import as_json, plain
 from isl.labeling.familiarity import Unfamiliarity
 from isl.labeling.run.provenance import versions
 from isl.report import (
@@ -27,40 +24,15 @@ from isl.report import (
 
 from ..metrics.heat_map import draw_heat_map
 from ..statistics.bootstrap import Interval
-from ..writing.cells import (
-    difference_cell,
-    interval_cell,
-    number_cell,
-    whole,
-)
-from .blocks import (
-    BLOCK,
-    FEWEST_GROUPS,
-)
+from ..writing.cells import difference_cell, interval_cell, number_cell, whole
+from .blocks import BLOCK, FEWEST_GROUPS
 from .calibration_report import calibration_blocks
-from .figures import (
-    draw_field,
-    draw_spectral,
-    some,
-)
-from .findings import (
-    HIGHER_IS_BETTER,
-    TITLES,
-    Findings,
-    field_figures,
-)
-from .judge import (
-    BASELINE,
-    SAMPLES,
-    Comparison,
-    LabelScores,
-)
+from .figures import draw_field, draw_spectral, some
+from .findings import HIGHER_IS_BETTER, TITLES, Findings, field_figures
+from .judge import BASELINE, SAMPLES, Comparison, LabelScores
 from .live_dead_report import live_dead_blocks
 from .models import Contender
-from .object_report import (
-    object_blocks,
-    point_blocks,
-)
+from .object_report import object_blocks, point_blocks
 from .verdict import drawn_over
 
 PURPOSE = "For research; not for diagnosis or treatment."

@@ -9,28 +9,11 @@ import numpy as np
 from ..metrics.live_dead import STATES
 from ..metrics.spectral import SpectralBand
 from ..statistics.bootstrap import Interval
-from .blocks import (
-    FIGURES,
-    SPECTRAL,
-    Over,
-)
-from .distributions import (
-    DistributionSummary,
-    RangeSummary,
-)
-from .findings import (
-    Findings,
-    field_figures,
-)
-from .judge import (
-    BASELINE,
-    LabelScores,
-)
-from .live_dead import (
-    IMAGES,
-    LiveDeadScores,
-    summary_of,
-)
+from .blocks import FIGURES, SPECTRAL, Over
+from .distributions import DistributionSummary, RangeSummary
+from .findings import Findings, field_figures
+from .judge import BASELINE, LabelScores
+from .live_dead import IMAGES, LiveDeadScores, summary_of
 from .points import counted_errors
 
 Rows = list[dict[str, str]]

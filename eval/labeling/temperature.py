@@ -15,11 +15,7 @@ import scipy.special
 
 from isl.labeling.bins import BINS
 
-from .distributions import (
-    PIT_BINS,
-    randomised_pit,
-    reliability,
-)
+from .distributions import PIT_BINS, randomised_pit, reliability
 
 TEMPERATURES = np.geomspace(1 / 4, 4, 97)
 """Those that are looked among: 3 % apart, 1 in the middle."""

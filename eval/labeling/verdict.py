@@ -2,17 +2,9 @@
 
 from collections.abc import Sequence
 
-from .blocks import (
-    BLOCK,
-    FEWEST_GROUPS,
-    Over,
-)
+from .blocks import BLOCK, FEWEST_GROUPS, Over
 from .ground import Ground
-from .judge import (
-    BASELINE,
-    Comparison,
-    LabelScores,
-)
+from .judge import BASELINE, Comparison, LabelScores
 
 # Intervals of fewer are markedly too narrow: see `isl_eval.statistics.bootstrap`.
 _MANY = 12

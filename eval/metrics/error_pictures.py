@@ -2,11 +2,7 @@
 
 import numpy as np
 
-from .image_pair import (
-    checked_mask,
-    checked_pair,
-    is_constant,
-)
+from .image_pair import checked_mask, checked_pair, is_constant
 
 # The paper's "Image processing in figures".
 _MEAN, _DEVIATION = 0.25, 0.125

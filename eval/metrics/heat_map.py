@@ -8,19 +8,8 @@ from matplotlib.figure import Figure
 
 from isl.errors import InputError
 
-from ..writing.drawing import (
-    COLORS,
-    DPI,
-    INK,
-    SOFT,
-    clean,
-    png,
-)
-from .image_pair import (
-    checked_pair,
-    correlation,
-    regression_line,
-)
+from ..writing.drawing import COLORS, DPI, INK, SOFT, clean, png
+from .image_pair import checked_pair, correlation, regression_line
 
 # Of a bin's share of all pixels; the paper tells counts of 1000.
 _PER = 1000

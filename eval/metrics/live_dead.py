@@ -10,10 +10,7 @@ from skimage.measure import regionprops_table
 
 from isl.imaging.image import PixelSize
 
-from .object_matching import (
-    SizeTest,
-    compare_sizes,
-)
+from .object_matching import SizeTest, compare_sizes
 from .points import Points
 
 REACH = 4.5

@@ -14,10 +14,7 @@ from skimage.segmentation import watershed
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
 
-from .image_pair import (
-    checked_mask,
-    is_constant,
-)
+from .image_pair import checked_mask, is_constant
 
 # Pixels; takes the noise of single pixels off, and blurs the edge of no nucleus.
 _SMOOTHING = 1.0

@@ -11,17 +11,9 @@ from typing import NamedTuple, cast
 import numpy as np
 from scipy import ndimage
 
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 
-from .object_matching import (
-    ERRORS,
-    ObjectFigures,
-    match_counted,
-    objects_that_count,
-)
+from .object_matching import ERRORS, ObjectFigures, match_counted, objects_that_count
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

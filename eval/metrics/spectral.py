@@ -10,11 +10,7 @@ from scipy.signal import windows
 
 from isl.imaging.image import PixelSize
 
-from .image_pair import (
-    checked_pair,
-    constancy,
-    is_constant,
-)
+from .image_pair import checked_pair, constancy, is_constant
 
 # A ring with less than this part of the image's energy holds rounding only.
 _ROUNDING = 1e-13

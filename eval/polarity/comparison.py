@@ -12,12 +12,7 @@ from scipy import stats
 
 from isl.imaging.agreement import pearson
 
-from ..statistics.bootstrap import (
-    LEVEL,
-    REPLICATES,
-    Interval,
-    bootstrap_one,
-)
+from ..statistics.bootstrap import LEVEL, REPLICATES, Interval, bootstrap_one
 
 _SIGNIFICANT = 0.05
 # Two pairs lie on a line whatever they are.

@@ -7,15 +7,9 @@ import pydantic
 
 from isl.config import Config
 from isl.data.timelapse import Split
-from isl.polarity.model import (
-    ARMS,
-    Arm,
-)
+from isl.polarity.model import ARMS, Arm
 
-from ..statistics.bootstrap import (
-    LEVEL,
-    REPLICATES,
-)
+from ..statistics.bootstrap import LEVEL, REPLICATES
 
 Metric = Literal["auc", "accuracy", "onset_error"]
 

@@ -27,14 +27,8 @@ from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingIm
 from isl_train.polarity.task import train_ensemble  # pyright: ignore[reportMissingImports]
 
 from ..writing.progress import PartsProgress
-from .folds import (
-    Folds,
-    folds_touched,
-)
-from .predictions import (
-    HeldOut,
-    Shelf,
-)
+from .folds import Folds, folds_touched
+from .predictions import HeldOut, Shelf
 
 
 class EzrinSource(Protocol):
@@ -213,11 +207,7 @@ def held_out_logits(model_folder: Path, embryo: Embryo, ezrin: np.ndarray) -> np
         embryo: Whose frames.
         ezrin: Its predicted EZRIN, float32 [T, Y, X].
     """
-    from isl.polarity.model import (
-        load_polarity_model,
-        middles_of,
-        views_of,
-    )
+    from isl.polarity.model import load_polarity_model, middles_of, views_of
 
     model = load_polarity_model(model_folder)
     config = model.config

@@ -8,15 +8,9 @@ from typing import Any
 from rich.console import Console
 
 from isl.config import load_toml
-from isl.data.manifest import (
-    Manifest,
-    load_manifest,
-)
+from isl.data.manifest import Manifest, load_manifest
 from isl.errors import InputError
-from isl.files.records import (
-    as_csv,
-    as_json,
-)
+from isl.files.records import as_csv, as_json
 from isl.files.whole import written_whole
 from isl_train.labeling.config import LabelingConfig  # pyright: ignore[reportMissingImports]
 from isl_train.polarity.config import PolarityExperiment  # pyright: ignore[reportMissingImports]
@@ -26,18 +20,8 @@ from isl_train.polarity.embryos import (  # pyright: ignore[reportMissingImports
 )
 
 from .config import PolarityEvaluation
-from .crossval import (
-    CrossValidation,
-    Workshop,
-    check_measured,
-    cross_validate,
-    real_workshop,
-)
-from .folds import (
-    Folds,
-    crossfit_folds,
-    held_out_folds,
-)
+from .crossval import CrossValidation, Workshop, check_measured, cross_validate, real_workshop
+from .folds import Folds, crossfit_folds, held_out_folds
 from .judge import (
     REFERENCE,
     Comparison,
@@ -49,27 +33,11 @@ from .judge import (
     judge_compaction,
     judge_ezrin,
 )
-from .predictions import (
-    Shelf,
-    fingerprints,
-)
+from .predictions import Shelf, fingerprints
 from .report import polarity_page
-from .saved import (
-    check_embryos,
-    find_models,
-    judge_saved,
-)
-from .tables import (
-    Findings,
-    arm_rows,
-    frame_rows,
-    metrics_record,
-    onset_rows,
-)
-from .verdict import (
-    decide,
-    headlines,
-)
+from .saved import check_embryos, find_models, judge_saved
+from .tables import Findings, arm_rows, frame_rows, metrics_record, onset_rows
+from .verdict import decide, headlines
 
 REPORT, METRICS = "report.html", "metrics.json"
 Say = Callable[[str], None]

@@ -8,15 +8,7 @@ from matplotlib.figure import Figure
 
 from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
-from ..writing.drawing import (
-    COLORS,
-    DPI,
-    LINE,
-    SOFT,
-    clean,
-    color,
-    png,
-)
+from ..writing.drawing import COLORS, DPI, LINE, SOFT, clean, color, png
 from .judge import Contender
 
 

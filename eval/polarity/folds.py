@@ -3,10 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 from isl_train.polarity.crossfit import folds_of  # pyright: ignore[reportMissingImports]
 from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 

@@ -10,32 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from isl.polarity.onset import (
-    Onset,
-    Rule,
-    find_onset,
-)
+from isl.polarity.onset import Onset, Rule, find_onset
 from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
-from ..statistics.bootstrap import (
-    Interval,
-    bootstrap,
-    bootstrap_difference,
-    bootstrap_one,
-)
-from .calibration import (
-    Calibration,
-    calibration,
-)
-from .classification import (
-    Confusion,
-    Roc,
-    accuracy,
-    auc,
-    call_statistics,
-    confusion,
-    roc,
-)
+from ..statistics.bootstrap import Interval, bootstrap, bootstrap_difference, bootstrap_one
+from .calibration import Calibration, calibration
+from .classification import Confusion, Roc, accuracy, auc, call_statistics, confusion, roc
 from .comparison import (
     Correlation,
     PairedTest,

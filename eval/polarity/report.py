@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from isl.files.records import (
-    as_json,
-    plain,
-)
+from isl.files.records import as_json, plain
 from isl.labeling.run.provenance import versions
 from isl.polarity.outputs import PURPOSE
 from isl.report import (
@@ -24,20 +21,8 @@ from isl.report import (
     verbatim,
 )
 
-from ..writing.cells import (
-    difference_cell,
-    interval_cell,
-    number_cell,
-    p_cell,
-    whole,
-)
-from .figures import (
-    draw_calibration,
-    draw_curves,
-    draw_ezrin,
-    draw_onsets,
-    draw_roc,
-)
+from ..writing.cells import difference_cell, interval_cell, number_cell, p_cell, whole
+from .figures import draw_calibration, draw_curves, draw_ezrin, draw_onsets, draw_roc
 from .judge import Contender
 from .tables import Findings
 

@@ -13,17 +13,9 @@ from isl_train.polarity.crossfit import predicted_ezrin  # pyright: ignore[repor
 from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
 from ..writing.progress import PartsProgress
-from .crossval import (
-    CrossValidation,
-    check_measured,
-    ezrin_agreement,
-    held_out_logits,
-)
+from .crossval import CrossValidation, check_measured, ezrin_agreement, held_out_logits
 from .folds import check_apart
-from .predictions import (
-    HeldOut,
-    Shelf,
-)
+from .predictions import HeldOut, Shelf
 
 FOLD = "all"
 
@@ -54,10 +46,7 @@ def find_models(names: Sequence[str], folder: Path) -> tuple[SavedModel, ...]:
         InputError: There is no such model, it is damaged, or two have one name.
     """
     from isl.labeling.model import load_model
-    from isl.polarity.model import (
-        EZRIN_FOLDER,
-        load_polarity_model,
-    )
+    from isl.polarity.model import EZRIN_FOLDER, load_polarity_model
 
     found: dict[str, SavedModel] = {}
     for name in names:

@@ -5,12 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from ..statistics.bootstrap import Interval
 from .config import Metric
-from .judge import (
-    BASELINES,
-    REFERENCE,
-    Comparison,
-    Contender,
-)
+from .judge import BASELINES, REFERENCE, Comparison, Contender
 
 METRICS: tuple[Metric, ...] = ("auc", "accuracy", "onset_error")
 TITLES: Mapping[Metric, str] = {

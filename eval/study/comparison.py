@@ -13,10 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from isl.config import load_toml
-from isl.files.records import (
-    as_csv,
-    as_json,
-)
+from isl.files.records import as_csv, as_json
 from isl.files.whole import written_whole
 from isl.labeling.run.provenance import versions
 
@@ -24,21 +21,8 @@ from ..labeling.ground import bounding_window
 from ..writing.progress import PartsProgress
 from .config import StudyConfig
 from .report import study_page
-from .runs import (
-    Run,
-    RunResult,
-    Say,
-    Workbench,
-    plan_runs,
-)
-from .tables import (
-    Findings,
-    curve_rows,
-    run_rows,
-    standing_rows,
-    standings_of,
-    study_record,
-)
+from .runs import Run, RunResult, Say, Workbench, plan_runs
+from .tables import Findings, curve_rows, run_rows, standing_rows, standings_of, study_record
 
 REPORT, RECORD = "report.html", "comparison.json"
 TABLES = {"comparison.csv": standing_rows, "runs.csv": run_rows, "curves.csv": curve_rows}

@@ -9,10 +9,7 @@ import pydantic
 from isl.config import Config
 from isl_train.budget import BudgetConfig  # pyright: ignore[reportMissingImports]
 
-from ..statistics.bootstrap import (
-    LEVEL,
-    REPLICATES,
-)
+from ..statistics.bootstrap import LEVEL, REPLICATES
 from .gradient_boosting import BoostingConfig
 
 

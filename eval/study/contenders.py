@@ -12,26 +12,15 @@ from flax import nnx
 
 from isl.imaging.normalize import normalize
 from isl.labeling.bins import BINS
-from isl.labeling.model import (
-    Model,
-    load_model,
-)
+from isl.labeling.model import Model, load_model
 from isl.labeling.options import check_options
 from isl.tiling.plan import plan_tiles
 from isl_train.labeling.ground import Ground  # pyright: ignore[reportMissingImports]
 from isl_train.labeling.initial import log_histogram  # pyright: ignore[reportMissingImports]
 from isl_train.labeling.regression import load_regressor  # pyright: ignore[reportMissingImports]
 
-from ..labeling.blocks import (
-    BlockRows,
-    block_rows,
-    constant_scores,
-)
-from ..labeling.ground import (
-    GroundField,
-    bounding_window,
-    to_bins,
-)
+from ..labeling.blocks import BlockRows, block_rows, constant_scores
+from ..labeling.ground import GroundField, bounding_window, to_bins
 from ..labeling.judge import scores_of_histogram
 from ..labeling.predictions import predict_measured
 from .gradient_boosting import Boosting

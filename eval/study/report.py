@@ -16,27 +16,11 @@ from isl.report import (
     verbatim,
 )
 
-from ..labeling.blocks import (
-    BLOCK,
-    FEWEST_GROUPS,
-)
+from ..labeling.blocks import BLOCK, FEWEST_GROUPS
 from ..statistics.bootstrap import Interval
-from .config import (
-    OWN,
-    BoostingVariant,
-    MeanVariant,
-    NetworkVariant,
-    RegressorVariant,
-)
-from .learning_curves import (
-    draw_along_axis,
-    draw_images,
-    draw_learning_curves,
-)
-from .tables import (
-    Findings,
-    Standing,
-)
+from .config import OWN, BoostingVariant, MeanVariant, NetworkVariant, RegressorVariant
+from .learning_curves import draw_along_axis, draw_images, draw_learning_curves
+from .tables import Findings, Standing
 
 # Part of a budget of time by which runs may miss it.
 _CLOSE_ENOUGH = 0.1

@@ -23,21 +23,10 @@ from isl.data.manifest import load_manifest
 from isl.data.timelapse import Split
 from isl.files.whole import written_whole
 from isl.labeling.model import read_model_config
-from isl.model_folder import (
-    WEIGHTS_FILE,
-    model_directory,
-)
-from isl_train.budget import (
-    of_length,
-    pixels_per_update,
-    seconds_per_update,
-    updates_for,
-)
+from isl.model_folder import WEIGHTS_FILE, model_directory
+from isl_train.budget import of_length, pixels_per_update, seconds_per_update, updates_for
 from isl_train.labeling.config import LabelingConfig  # pyright: ignore[reportMissingImports]
-from isl_train.labeling.ground import (
-    load_ground,
-    with_planes,
-)
+from isl_train.labeling.ground import load_ground, with_planes
 from isl_train.labeling.regression import RegressionTask  # pyright: ignore[reportMissingImports]
 from isl_train.labeling.task import (  # pyright: ignore[reportMissingImports]
     LabelingTask,
@@ -45,24 +34,10 @@ from isl_train.labeling.task import (  # pyright: ignore[reportMissingImports]
 )
 from isl_train.loop import fit  # pyright: ignore[reportMissingImports]
 
-from ..labeling.blocks import (
-    BlockRows,
-    joined,
-)
-from ..labeling.ground import (
-    Ground,
-    bounding_window,
-    survey_ground,
-)
+from ..labeling.blocks import BlockRows, joined
+from ..labeling.ground import Ground, bounding_window, survey_ground
 from ..writing.kept_arrays import ArrayShelf
-from .config import (
-    OWN,
-    BoostingVariant,
-    MeanVariant,
-    NetworkVariant,
-    RegressorVariant,
-    StudyConfig,
-)
+from .config import OWN, BoostingVariant, MeanVariant, NetworkVariant, RegressorVariant, StudyConfig
 from .contenders import (
     BoostingPredictor,
     Judged,

@@ -14,20 +14,9 @@ import numpy as np
 
 from isl.files.records import plain
 
-from ..labeling.blocks import (
-    FEWEST_GROUPS,
-    FIGURES,
-    Over,
-    figures_of,
-)
-from ..statistics.bootstrap import (
-    Interval,
-    bootstrap,
-)
-from .config import (
-    OWN,
-    StudyConfig,
-)
+from ..labeling.blocks import FEWEST_GROUPS, FIGURES, Over, figures_of
+from ..statistics.bootstrap import Interval, bootstrap
+from .config import OWN, StudyConfig
 from .runs import RunResult
 
 SHOWN = ("pearson", "mae", "ssim", "cross_entropy", "ranked_probability_score")

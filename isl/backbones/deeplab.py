@@ -25,11 +25,7 @@ from flax import nnx
 
 from isl.backbones import layers
 from isl.backbones.networks import Compute
-from isl.backbones.resnet import (
-    Depth,
-    ResNet,
-    ResNetConfig,
-)
+from isl.backbones.resnet import Depth, ResNet, ResNetConfig
 from isl.config import Config
 from isl.tiling.geometry import Geometry
 

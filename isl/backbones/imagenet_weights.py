@@ -13,20 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.backbones.resnet import (
-    BATCH_NORM_EPSILON,
-    DEPTHS,
-    Depth,
-    ResNet,
-    ResNetConfig,
-)
+from isl.backbones.resnet import BATCH_NORM_EPSILON, DEPTHS, Depth, ResNet, ResNetConfig
 from isl.errors import InputError
-from isl.model_folder import (
-    abstract_arrays,
-    check_shapes,
-    fill,
-    read_weights,
-)
+from isl.model_folder import abstract_arrays, check_shapes, fill, read_weights
 
 _LEFT_OUT = re.compile(r"(^|\.)num_batches_tracked$|^(head\.)?fc\.(weight|bias)$")
 _STEM = {True: "stem.conv", False: "conv1"}

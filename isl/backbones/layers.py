@@ -8,10 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
-from isl.backbones.convolution import (
-    blocked_convolution,
-    native_convolution,
-)
+from isl.backbones.convolution import blocked_convolution, native_convolution
 from isl.backbones.networks import Compute
 
 BATCH_NORM_EPSILON = 1e-3

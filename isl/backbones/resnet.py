@@ -12,11 +12,7 @@ import jax.numpy as jnp
 import pydantic
 from flax import nnx
 
-from isl.backbones.networks import (
-    NO_RANDOMNESS,
-    Compute,
-    draw_weights,
-)
+from isl.backbones.networks import NO_RANDOMNESS, Compute, draw_weights
 from isl.config import Config
 
 BATCH_NORM_EPSILON = 1e-5

@@ -55,10 +55,7 @@ def check(
     Exit code 3: predictions in other tiles differ by more than rounding.
     """
     from isl.labeling.contract import parse_planes
-    from isl.labeling.run.check_image import (
-        Request,
-        check_image,
-    )
+    from isl.labeling.run.check_image import Request, check_image
 
     code = check_image(
         Request(

@@ -5,12 +5,7 @@ from typing import Annotated
 
 import typer
 
-from isl.commands.parameters import (
-    Axes,
-    Channel,
-    Device,
-    Overwrite,
-)
+from isl.commands.parameters import Axes, Channel, Device, Overwrite
 
 
 def focus(
@@ -32,10 +27,7 @@ def focus(
     NAME.ome.tif keeps the input's pixel type and values, NAME.depth.ome.tif is the index of the
     plane that each pixel comes from, counted from 0.
     """
-    from isl.polarity.stacks import (
-        Request,
-        fuse_stacks,
-    )
+    from isl.polarity.stacks import Request, fuse_stacks
 
     code = fuse_stacks(
         Request(

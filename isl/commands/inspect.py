@@ -1,8 +1,13 @@
 """The command `isl inspect`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from isl.errors import InputError
+
+Facts = list[tuple[str, str]]
 
 
 def inspect(
@@ -17,21 +22,36 @@ def inspect(
     ] = None,
 ) -> None:
     """Says what a model expects, or what an image holds."""
-    from pathlib import Path
-
-    from isl.labeling.inspect import describe
-    from isl.model_folder import (
-        CONFIG_FILE,
-        bundled_models,
-        model_kind,
-    )
-    from isl.polarity.inspect import describe_model
-
-    folder = Path(thing) if (Path(thing) / CONFIG_FILE).is_file() else bundled_models().get(thing)
-    if folder is not None and model_kind(folder) == "polarity":
-        facts = describe_model(folder)
-    else:
-        facts = describe(thing, axes=axes, channel=channel)
+    facts = describe(thing, axes, channel)
     width = max(len(key) for key, _ in facts)
     for key, value in facts:
         print(f"{key:<{width}}  {value}")
+
+
+def describe(thing: str, axes: str | None = None, channel: str | None = None) -> Facts:
+    """Facts about a model (a bundled name, or a folder) or an image (a file or published folder).
+
+    Args:
+        thing: What is meant.
+        axes: What a TIFF's dimensions are, where it does not say.
+        channel: The transmitted-light channel, where there are several.
+
+    Raises:
+        InputError: It is neither, or cannot be read.
+    """
+    from isl.imaging.containers import is_container
+    from isl.imaging.describe import describe_image
+    from isl.imaging.read import find_inputs
+    from isl.model_folder import CONFIG_FILE
+    from isl.model_kinds import find_model, kind_of
+
+    path = Path(thing)
+    if (path / CONFIG_FILE).is_file() or not (path.exists() or is_container(path)):
+        if path.suffix:
+            raise InputError(f"{thing}: there is no such file")
+        folder = find_model(thing)
+        return kind_of(folder).describe(folder)
+    fields = find_inputs([path])
+    if len(fields) > 1:
+        raise InputError(f"{thing}: holds {len(fields)} images; name one, such as {fields[0][1]}")
+    return describe_image(fields[0][1], axes=axes, channel=channel)

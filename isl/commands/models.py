@@ -3,17 +3,11 @@
 
 def models() -> None:
     """Lists the bundled models."""
-    from isl.labeling import inspect as labeling
-    from isl.model_folder import (
-        bundled_models,
-        model_kind,
-    )
-    from isl.polarity import inspect as polarity
+    from isl.model_kinds import installed_models, kind_of
 
-    found = bundled_models()
+    found = installed_models()
     if not found:
         print("no models are bundled; name a model's folder with --model DIR")
     width = max(map(len, found), default=0)
-    for name, directory in sorted(found.items()):
-        room = polarity if model_kind(directory) == "polarity" else labeling
-        print(f"{name:<{width}}  {room.summary(directory)}")
+    for name, directory in found.items():
+        print(f"{name:<{width}}  {kind_of(directory).summary(directory)}")

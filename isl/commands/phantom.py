@@ -5,10 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 
 KINDS = ("cells", "embryos", "wells")
 

@@ -5,16 +5,8 @@ from typing import Annotated
 
 import typer
 
-from isl.commands.parameters import (
-    Axes,
-    Channel,
-    Device,
-    Overwrite,
-)
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.commands.parameters import Axes, Channel, Device, Overwrite
+from isl.errors import InputError, unknown
 
 
 def polarity(
@@ -63,14 +55,8 @@ def polarity(
 ) -> None:
     """Tells when embryos polarized, with the pictures to judge it by; for research only."""
     from isl.polarity.assess import RULES
-    from isl.polarity.frame_range import (
-        parse_frames,
-        read_frame_table,
-    )
-    from isl.polarity.run import (
-        Request,
-        assess_recordings,
-    )
+    from isl.polarity.frame_range import parse_frames, read_frame_table
+    from isl.polarity.run import Request, assess_recordings
 
     if interval_minutes is not None and not 0 < interval_minutes < float("inf"):
         raise InputError(f"--interval-minutes {interval_minutes:g}: expected minutes above 0")

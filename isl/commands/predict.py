@@ -156,10 +156,7 @@ def predict(
     """Predicts fluorescence from transmitted-light z-stacks and movies."""
     from isl.labeling.bins import STATISTICS
     from isl.labeling.contract import parse_planes
-    from isl.labeling.run.fields import (
-        Request,
-        predict_fields,
-    )
+    from isl.labeling.run.fields import Request, predict_fields
 
     if not inputs and reproduce is None:
         raise InputError("no INPUT: name image files, or folders of them")

@@ -38,33 +38,13 @@ import pydantic
 import tomli_w
 
 from isl import config
-from isl.data.timelapse import (
-    Split,
-    TimeLapse,
-    frame_fields,
-)
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.data.timelapse import Split, TimeLapse, frame_fields
+from isl.errors import InputError, unknown
 from isl.files.whole import written_whole
-from isl.imaging.image import (
-    FluorescenceImage,
-    Movie,
-    PixelSize,
-    ZStack,
-)
+from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
 from isl.imaging.normalize import normalize_label
-from isl.imaging.published import (
-    TRANSMITTED,
-    is_published_folder,
-    parse_name,
-    read_published,
-)
-from isl.imaging.read import (
-    read_fluorescence,
-    read_transmitted,
-)
+from isl.imaging.published import TRANSMITTED, is_published_folder, parse_name, read_published
+from isl.imaging.read import read_fluorescence, read_transmitted
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 

@@ -23,14 +23,8 @@ import numpy as np
 import pydantic
 
 from isl.config import Config
-from isl.errors import (
-    InputError,
-    unknown,
-)
-from isl.imaging.names import (
-    field_name,
-    image_ending,
-)
+from isl.errors import InputError, unknown
+from isl.imaging.names import field_name, image_ending
 from isl.imaging.read import natural_order
 
 Split = Literal["train", "validation", "test"]

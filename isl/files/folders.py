@@ -9,10 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from isl.errors import InputError
-from isl.files.whole import (
-    settle,
-    sync_folder,
-)
+from isl.files.whole import settle, sync_folder
 
 # Of Linux's renameat2: paths are relative to the working folder; the two names are exchanged.
 _WORKING_FOLDER = -100

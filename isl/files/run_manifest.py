@@ -18,11 +18,7 @@ from typing import Any
 
 from isl.errors import InputError
 from isl.files.staging import remove_leftovers
-from isl.labeling.run.provenance import (
-    FORMERLY,
-    Call,
-    versions,
-)
+from isl.labeling.run.provenance import FORMERLY, Call, versions
 
 MANIFEST = "isl-run.jsonl"
 

@@ -130,6 +130,23 @@ def written_whole(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
     sync_folder(path.parent)
 
 
+def check_output_folder(folder: Path, option: str) -> None:
+    """Refuses a folder that cannot be made or written, before anything is computed.
+
+    Args:
+        folder: Where results are to go.
+        option: What named it, e.g. "--out".
+
+    Raises:
+        InputError: It, or what it would lie in, is a file or may not be written.
+    """
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise InputError(f"{option} {folder}: {nearest} is a file; name a folder")
+    if not os.access(nearest, os.W_OK):
+        raise InputError(f"{option} {folder}: {nearest} cannot be written; name another folder")
+
+
 def _check_free(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise InputError(f"{path}: is a folder; a file is to be written there")

@@ -10,19 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 from isl.files.whole import check_size
 from isl.imaging.formats.microscope_file import is_zarr
 from isl.imaging.image import Picture
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.names import IMAGE_ENDINGS
-from isl.imaging.open_image import (
-    ending_of,
-    open_images,
-)
+from isl.imaging.open_image import ending_of, open_images
 
 _ZARR = ".zarr"
 # A field lies this many folders below its plate: row, column, field.
@@ -170,11 +164,7 @@ def _close(pictures: Iterable[LazyPicture]) -> None:
 
 def _zarr_fields(path: Path) -> list[tuple[str, Path]]:
     from isl.imaging.zarr.plates import read_plate
-    from isl.imaging.zarr.reader import (
-        image_name,
-        open_ome_zarr,
-        read_attributes,
-    )
+    from isl.imaging.zarr.reader import image_name, open_ome_zarr, read_attributes
 
     within = place_in_plate(path)
     if within is not None and "/" not in within[1]:
@@ -195,11 +185,7 @@ def _zarr_fields(path: Path) -> list[tuple[str, Path]]:
 
 def _plate_fields(path: Path) -> list[tuple[str, Path]]:
     """The fields that a pattern behind a plate's path names."""
-    from isl.imaging.zarr.plates import (
-        choose_fields,
-        read_plate,
-        split_plate_path,
-    )
+    from isl.imaging.zarr.plates import choose_fields, read_plate, split_plate_path
 
     found = split_plate_path(path)
     if found is None:

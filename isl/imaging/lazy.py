@@ -7,10 +7,7 @@ from types import TracebackType
 
 import numpy as np
 
-from isl.imaging.image import (
-    Picture,
-    PixelSize,
-)
+from isl.imaging.image import Picture, PixelSize
 
 EVERYTHING = slice(None)
 

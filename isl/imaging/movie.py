@@ -4,11 +4,7 @@ from pathlib import Path
 
 import tifffile
 
-from isl.imaging.formats.tiff_header import (
-    messages_of_tifffile,
-    only_series,
-    parse_axes,
-)
+from isl.imaging.formats.tiff_header import messages_of_tifffile, only_series, parse_axes
 from isl.imaging.image import Movie
 from isl.imaging.names import image_ending
 from isl.imaging.read import read_transmitted

@@ -12,10 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 
 MODES = ("auto", "off")
 MEAN = 0.5

@@ -15,10 +15,7 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging.formats.lazy_png import open_png
 from isl.imaging.formats.png import read_png
-from isl.imaging.image import (
-    FluorescenceImage,
-    ZStack,
-)
+from isl.imaging.image import FluorescenceImage, ZStack
 from isl.imaging.lazy import LazyPicture
 
 TRANSMITTED = ("BRIGHTFIELD", "PHASE_CONTRAST", "DIC")

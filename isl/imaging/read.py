@@ -8,39 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.errors import (
-    InputError,
-    unknown,
-)
-from isl.imaging.containers import (
-    fields_in,
-    is_container,
-    open_container,
-    read_whole,
-)
+from isl.errors import InputError, unknown
+from isl.imaging.containers import fields_in, is_container, open_container, read_whole
 from isl.imaging.formats.lazy_png import open_png
 from isl.imaging.formats.lazy_tiff import open_tiff
 from isl.imaging.formats.png import read_png
-from isl.imaging.formats.tiff import (
-    parse_axes,
-    read_tiff,
-)
-from isl.imaging.image import (
-    FluorescenceImage,
-    Movie,
-    Picture,
-    ZStack,
-)
-from isl.imaging.lazy import (
-    LazyPicture,
-    as_lazy,
-)
-from isl.imaging.names import (
-    field_name,
-    image_ending,
-    is_transmitted,
-    modality_of,
-)
+from isl.imaging.formats.tiff import parse_axes, read_tiff
+from isl.imaging.image import FluorescenceImage, Movie, Picture, ZStack
+from isl.imaging.lazy import LazyPicture, as_lazy
+from isl.imaging.names import field_name, image_ending, is_transmitted, modality_of
 from isl.imaging.published import (
     is_published_folder,
     open_published_stack,

@@ -4,10 +4,7 @@ import functools
 from pathlib import Path
 
 from isl.errors import InputError
-from isl.imaging.containers import (
-    is_container,
-    stored_path,
-)
+from isl.imaging.containers import is_container, stored_path
 from isl.labeling.run.provenance import content_hash
 
 # Name, size and time of change of every file.

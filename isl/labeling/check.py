@@ -21,19 +21,10 @@ from isl.labeling.mixture import AnyModel
 from isl.labeling.options import Options
 from isl.labeling.plan import plan_field
 from isl.labeling.predict import predict_into
-from isl.labeling.source import (
-    field_of,
-    measure,
-)
+from isl.labeling.source import field_of, measure
 from isl.tiling.geometry import Geometry
-from isl.tiling.plan import (
-    TilePlan,
-    reflected,
-)
-from isl.tiling.symmetries import (
-    IDENTITY,
-    SYMMETRIES,
-)
+from isl.tiling.plan import TilePlan, reflected
+from isl.tiling.symmetries import IDENTITY, SYMMETRIES
 
 # Pixels of the part that is checked where not the whole image is.
 PART = 384 * 384

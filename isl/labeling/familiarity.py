@@ -19,15 +19,9 @@ import pydantic
 
 from isl.config import Config
 from isl.imaging.normalize import PlaneNormalization
-from isl.imaging.resample import (
-    resample,
-    resampled_size,
-)
+from isl.imaging.resample import resample, resampled_size
 from isl.labeling.autoencoding import PlaneLoss
-from isl.labeling.source import (
-    TransmittedField,
-    normalized,
-)
+from isl.labeling.source import TransmittedField, normalized
 from isl.tiling.plan import Window
 
 CROP = 128

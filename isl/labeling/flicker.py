@@ -15,10 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from isl.imaging.normalize import PlaneNormalization
-from isl.labeling.source import (
-    TransmittedField,
-    normalized,
-)
+from isl.labeling.source import TransmittedField, normalized
 
 DEFINITION = (
     "mean absolute difference of consecutive frames over the standard deviation of all frames"

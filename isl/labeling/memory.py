@@ -15,10 +15,7 @@ from isl.backbones.unet import UNetConfig
 from isl.errors import InputError
 from isl.labeling.model import ModelConfig
 from isl.labeling.network import ArchitectureConfig
-from isl.labeling.towers import (
-    TowersConfig,
-    module_depths,
-)
+from isl.labeling.towers import TowersConfig, module_depths
 
 GIB = 2**30
 # Half of what is free.

@@ -28,10 +28,7 @@ import numpy as np
 from flax import nnx
 
 from isl.errors import InputError
-from isl.imaging.image import (
-    Movie,
-    ZStack,
-)
+from isl.imaging.image import Movie, ZStack
 from isl.labeling import bins
 from isl.labeling.model import (
     LabelStatistics,
@@ -42,24 +39,11 @@ from isl.labeling.model import (
     load_model,
     read_model_config,
 )
-from isl.labeling.network import (
-    ArchitectureConfig,
-    LabelingNetwork,
-)
+from isl.labeling.network import ArchitectureConfig, LabelingNetwork
 from isl.labeling.options import Options
-from isl.model_folder import (
-    bundled_models,
-    model_directory,
-)
-from isl.tiling.geometry import (
-    Geometry,
-    joint_geometry,
-)
-from isl.tiling.symmetries import (
-    IDENTITY,
-    SYMMETRIES,
-    Symmetry,
-)
+from isl.model_folder import bundled_models, model_directory
+from isl.tiling.geometry import Geometry, joint_geometry
+from isl.tiling.symmetries import IDENTITY, SYMMETRIES, Symmetry
 
 _IMAGE_AXES = (1, 2)
 

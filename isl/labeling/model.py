@@ -22,24 +22,11 @@ from flax import nnx
 from isl.backbones.networks import Compute
 from isl.backbones.over_devices import over_devices
 from isl.config import Config
-from isl.imaging.image import (
-    Movie,
-    ZStack,
-)
+from isl.imaging.image import Movie, ZStack
 from isl.labeling import bins
-from isl.labeling.autoencoding import (
-    PlaneLoss,
-    plane_loss,
-)
-from isl.labeling.familiarity import (
-    Familiarity,
-    statistic_names,
-)
-from isl.labeling.network import (
-    ArchitectureConfig,
-    LabelingNetwork,
-    abstract_network,
-)
+from isl.labeling.autoencoding import PlaneLoss, plane_loss
+from isl.labeling.familiarity import Familiarity, statistic_names
+from isl.labeling.network import ArchitectureConfig, LabelingNetwork, abstract_network
 from isl.model_folder import (
     WEIGHTS_FILE,
     FolderConfig,

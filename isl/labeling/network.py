@@ -8,33 +8,14 @@ import jax.numpy as jnp
 import pydantic
 from flax import nnx
 
-from isl.backbones.deeplab import (
-    DeepLab,
-    DeepLabConfig,
-)
+from isl.backbones.deeplab import DeepLab, DeepLabConfig
 from isl.backbones.layers import ValidConv
-from isl.backbones.networks import (
-    NO_RANDOMNESS,
-    Compute,
-    draw_weights,
-)
-from isl.backbones.unet import (
-    UNet,
-    UNetConfig,
-)
-from isl.labeling.exact import (
-    embed_exactly,
-    exact_geometry,
-)
+from isl.backbones.networks import NO_RANDOMNESS, Compute, draw_weights
+from isl.backbones.unet import UNet, UNetConfig
+from isl.labeling.exact import embed_exactly, exact_geometry
 from isl.labeling.heads import Head
-from isl.labeling.towers import (
-    Towers,
-    TowersConfig,
-)
-from isl.tiling.geometry import (
-    Geometry,
-    padded_geometry,
-)
+from isl.labeling.towers import Towers, TowersConfig
+from isl.tiling.geometry import Geometry, padded_geometry
 
 Architecture = TowersConfig | UNetConfig | DeepLabConfig
 ArchitectureConfig = Annotated[Architecture, pydantic.Field(discriminator="kind")]

@@ -4,30 +4,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
-from isl.errors import (
-    InputError,
-    unknown,
-)
-from isl.labeling.abstention import (
-    ABSTAINED,
-    check_width,
-    from_distributions,
-)
-from isl.labeling.bins import (
-    FURTHER_STATISTICS,
-    STATISTICS,
-)
-from isl.labeling.contract import (
-    INTERPOLATE,
-    Planes,
-)
+from isl.errors import InputError, unknown
+from isl.labeling.abstention import ABSTAINED, check_width, from_distributions
+from isl.labeling.bins import FURTHER_STATISTICS, STATISTICS
+from isl.labeling.contract import INTERPOLATE, Planes
 from isl.labeling.model import ModelConfig
-from isl.tiling.plan import (
-    BORDERS,
-    STITCHES,
-    Border,
-    Stitch,
-)
+from isl.tiling.plan import BORDERS, STITCHES, Border, Stitch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

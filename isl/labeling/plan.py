@@ -7,25 +7,13 @@ import jax
 from isl.errors import InputError
 from isl.imaging.resample import resampled_size
 from isl.labeling import memory
-from isl.labeling.contract import (
-    Fit,
-    fit_to_model,
-)
+from isl.labeling.contract import Fit, fit_to_model
 from isl.labeling.exact import exact_geometry
 from isl.labeling.model import ModelConfig
 from isl.labeling.options import Options
-from isl.labeling.source import (
-    TransmittedField,
-    stored_planes,
-)
-from isl.tiling.geometry import (
-    Geometry,
-    joint_geometry,
-)
-from isl.tiling.plan import (
-    TilePlan,
-    plan_tiles,
-)
+from isl.labeling.source import TransmittedField, stored_planes
+from isl.tiling.geometry import Geometry, joint_geometry
+from isl.tiling.plan import TilePlan, plan_tiles
 
 # Output widths of a tile: wide enough that the margin's share of the work is small, and narrow
 # enough that a tile's features fit into memory. On 2 CPU cores, 384 to 1024 differ by a tenth

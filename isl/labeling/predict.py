@@ -8,47 +8,18 @@ from typing import Any
 import numpy as np
 
 from isl.errors import unknown
-from isl.imaging.image import (
-    FluorescenceImage,
-    Movie,
-    PixelSize,
-    ZStack,
-)
+from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
 from isl.imaging.normalize import PlaneNormalization
 from isl.imaging.resample import resample
 from isl.labeling.abstention import abstaining
 from isl.labeling.contract import compare_intensity
-from isl.labeling.familiarity import (
-    Unfamiliarity,
-    look_at,
-)
-from isl.labeling.mixture import (
-    AnyModel,
-    Ensemble,
-)
-from isl.labeling.options import (
-    Options,
-    check_options,
-)
-from isl.labeling.plan import (
-    FieldPlan,
-    plan_field,
-)
-from isl.labeling.renormalize import (
-    Renormalization,
-    plan_renormalization,
-    renormalized,
-)
-from isl.labeling.source import (
-    TransmittedField,
-    field_of,
-    measure,
-)
-from isl.labeling.stream import (
-    Progress,
-    Sink,
-    predict_tiles,
-)
+from isl.labeling.familiarity import Unfamiliarity, look_at
+from isl.labeling.mixture import AnyModel, Ensemble
+from isl.labeling.options import Options, check_options
+from isl.labeling.plan import FieldPlan, plan_field
+from isl.labeling.renormalize import Renormalization, plan_renormalization, renormalized
+from isl.labeling.source import TransmittedField, field_of, measure
+from isl.labeling.stream import Progress, Sink, predict_tiles
 
 logger = logging.getLogger(__name__)
 

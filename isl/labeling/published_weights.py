@@ -12,24 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
-from isl.labeling.model import (
-    InputContract,
-    ModelConfig,
-    network_of,
-    save_model,
-)
-from isl.labeling.towers import (
-    SCALES,
-    TowersConfig,
-    module_depths,
-    plan_final_tower,
-    plan_tower,
-)
-from isl.model_folder import (
-    abstract_arrays,
-    check_shapes,
-    fill,
-)
+from isl.labeling.model import InputContract, ModelConfig, network_of, save_model
+from isl.labeling.towers import SCALES, TowersConfig, module_depths, plan_final_tower, plan_tower
+from isl.model_folder import abstract_arrays, check_shapes, fill
 
 _PREFIX = "var/"
 _HEAD = re.compile(r"head/(?P<z>[^/]+)/(?P<channel>[^/]+)/residual_v2_conv/")

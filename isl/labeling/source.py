@@ -7,21 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.imaging.image import (
-    Movie,
-    PixelSize,
-    ZStack,
-)
-from isl.imaging.lazy import (
-    EVERYTHING,
-    LazyPicture,
-)
+from isl.imaging.image import Movie, PixelSize, ZStack
+from isl.imaging.lazy import EVERYTHING, LazyPicture
 from isl.imaging.names import modality_of
-from isl.imaging.normalize import (
-    PlaneNormalization,
-    apply_normalization,
-    measure_plane,
-)
+from isl.imaging.normalize import PlaneNormalization, apply_normalization, measure_plane
 from isl.tiling.plan import Window
 
 

@@ -16,24 +16,11 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging.normalize import PlaneNormalization
 from isl.imaging.resample import resample
-from isl.labeling.mixture import (
-    AnyModel,
-    Mixture,
-    predictor,
-)
+from isl.labeling.mixture import AnyModel, Mixture, predictor
 from isl.labeling.options import Options
-from isl.labeling.plan import (
-    FieldPlan,
-    smaller,
-)
-from isl.labeling.source import (
-    TransmittedField,
-    normalized,
-)
-from isl.tiling.plan import (
-    Tile,
-    kept,
-)
+from isl.labeling.plan import FieldPlan, smaller
+from isl.labeling.source import TransmittedField, normalized
+from isl.tiling.plan import Tile, kept
 
 # Called with the number of tiles done, and of all.
 Progress = Callable[[int, int], None]

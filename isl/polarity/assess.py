@@ -15,23 +15,10 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging.image import Movie
 from isl.labeling.model import Model
-from isl.labeling.predict import (
-    Prediction,
-    predict,
-)
-from isl.polarity.focus import (
-    fuse_movie,
-    stretched,
-)
-from isl.polarity.onset import (
-    Onset,
-    Rule,
-    find_onset,
-)
-from isl.polarity.presence import (
-    Presence,
-    watch_embryo,
-)
+from isl.labeling.predict import Prediction, predict
+from isl.polarity.focus import fuse_movie, stretched
+from isl.polarity.onset import Onset, Rule, find_onset
+from isl.polarity.presence import Presence, watch_embryo
 from isl.polarity.recording import Recording
 
 RULES: tuple[Rule, ...] = get_args(Rule)

@@ -11,19 +11,9 @@ import jax.numpy as jnp
 import pydantic
 from flax import nnx
 
-from isl.backbones.networks import (
-    NO_RANDOMNESS,
-    Compute,
-    draw_weights,
-)
-from isl.backbones.resnet import (
-    ResNet,
-    ResNetConfig,
-)
-from isl.backbones.unet import (
-    UNet,
-    UNetConfig,
-)
+from isl.backbones.networks import NO_RANDOMNESS, Compute, draw_weights
+from isl.backbones.resnet import ResNet, ResNetConfig
+from isl.backbones.unet import UNet, UNetConfig
 from isl.config import Config
 
 CLASSES = ("before onset", "after onset")

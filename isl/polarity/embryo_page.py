@@ -4,11 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from isl.polarity.outputs import (
-    PURPOSE,
-    duration,
-    sentence,
-)
+from isl.polarity.outputs import PURPOSE, duration, sentence
 from isl.report import (
     Badge,
     Block,

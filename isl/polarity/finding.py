@@ -8,15 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from isl.errors import InputError
-from isl.imaging.containers import (
-    fields_in,
-    is_container,
-)
+from isl.imaging.containers import fields_in, is_container
 from isl.imaging.movie import time_points
-from isl.imaging.names import (
-    field_name,
-    image_ending,
-)
+from isl.imaging.names import field_name, image_ending
 from isl.imaging.published import is_published_folder
 from isl.imaging.read import natural_order
 

@@ -17,12 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from isl.errors import InputError
-from isl.polarity.wavelet import (
-    LEVELS,
-    Pyramid,
-    forward,
-    inverse,
-)
+from isl.polarity.wavelet import LEVELS, Pyramid, forward, inverse
 
 # Of the 6 sub-bands of a position, so many overrule the others.
 AGREEING_SUBBANDS = 4

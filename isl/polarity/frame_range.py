@@ -6,10 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,14 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.model_folder import (
-    read_folder_config,
-    stored_shapes,
-)
-from isl.polarity.model import (
-    EZRIN_FOLDER,
-    PolarityConfig,
-)
+from isl.model_folder import read_folder_config, stored_shapes
+from isl.polarity.model import EZRIN_FOLDER, PolarityConfig
 
 
 def summary(directory: Path) -> str:

@@ -18,10 +18,7 @@ import pydantic
 from flax import nnx
 
 from isl.errors import InputError
-from isl.labeling.model import (
-    Model,
-    load_model,
-)
+from isl.labeling.model import Model, load_model
 from isl.model_folder import (
     WEIGHTS_FILE,
     FolderConfig,
@@ -33,21 +30,9 @@ from isl.model_folder import (
     read_weights,
     save_folder,
 )
-from isl.polarity.classifier import (
-    AFTER,
-    BackboneConfig,
-    Classifier,
-    abstract_classifier,
-)
-from isl.polarity.onset import (
-    Combine,
-    Rule,
-)
-from isl.polarity.view import (
-    locate,
-    standardized,
-    view,
-)
+from isl.polarity.classifier import AFTER, BackboneConfig, Classifier, abstract_classifier
+from isl.polarity.onset import Combine, Rule
+from isl.polarity.view import locate, standardized, view
 
 DEFAULT_MODEL = "polarity"
 EZRIN_FOLDER = "ezrin"

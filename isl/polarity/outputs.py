@@ -14,16 +14,9 @@ from typing import Any
 import numpy as np
 
 from isl.imaging.image import FluorescenceImage
-from isl.labeling.run.outputs import (
-    FieldFiles,
-    as_stored,
-)
+from isl.labeling.run.outputs import FieldFiles, as_stored
 from isl.labeling.run.provenance import versions
-from isl.polarity.assess import (
-    EZRIN_STATISTICS,
-    Assessment,
-    OnsetModel,
-)
+from isl.polarity.assess import EZRIN_STATISTICS, Assessment, OnsetModel
 from isl.polarity.onset import Onset
 
 PURPOSE = "For research only; not for clinical use."

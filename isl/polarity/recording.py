@@ -11,17 +11,11 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.imaging.containers import is_container
-from isl.imaging.image import (
-    Movie,
-    PixelSize,
-)
+from isl.imaging.image import Movie, PixelSize
 from isl.imaging.movie import read_movie
 from isl.imaging.names import field_name
 from isl.polarity.finding import frames_in
-from isl.polarity.frame_range import (
-    EVERY_FRAME,
-    FrameRange,
-)
+from isl.polarity.frame_range import EVERY_FRAME, FrameRange
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,34 +18,14 @@ from isl.files.whole import written_whole
 from isl.imaging.formats.tiff import write_ome_tiff
 from isl.labeling.model import Model
 from isl.labeling.run.output_checks import check_files
-from isl.labeling.run.outputs import (
-    FieldFiles,
-    written_together,
-)
-from isl.labeling.run.provenance import (
-    as_text,
-    content_hash,
-)
-from isl.polarity.assess import (
-    EZRIN_STATISTICS,
-    Assessment,
-    OnsetModel,
-    assess,
-)
-from isl.polarity.embryo_page import (
-    EmbryoPictures,
-    embryo_page,
-)
+from isl.labeling.run.outputs import FieldFiles, written_together
+from isl.labeling.run.provenance import as_text, content_hash
+from isl.polarity.assess import EZRIN_STATISTICS, Assessment, OnsetModel, assess
+from isl.polarity.embryo_page import EmbryoPictures, embryo_page
 from isl.polarity.film_strip import draw_film_strip
 from isl.polarity.finding import find_recordings
-from isl.polarity.frame_range import (
-    FrameRange,
-    limit_of,
-)
-from isl.polarity.model import (
-    DEFAULT_MODEL,
-    load_polarity_model,
-)
+from isl.polarity.frame_range import FrameRange, limit_of
+from isl.polarity.model import DEFAULT_MODEL, load_polarity_model
 from isl.polarity.onset import Rule
 from isl.polarity.outputs import (
     FRAME_COLUMNS,

@@ -16,29 +16,12 @@ from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
 from isl.imaging.formats.tiff import write_ome_tiff
-from isl.imaging.image import (
-    FluorescenceImage,
-    Movie,
-    ZStack,
-)
-from isl.imaging.preview import (
-    Panel,
-    write_preview,
-)
-from isl.imaging.read import (
-    find_inputs,
-    read_transmitted,
-)
+from isl.imaging.image import FluorescenceImage, Movie, ZStack
+from isl.imaging.preview import Panel, write_preview
+from isl.imaging.read import find_inputs, read_transmitted
 from isl.labeling.run.output_checks import check_files
-from isl.labeling.run.outputs import (
-    FieldFiles,
-    written_together,
-)
-from isl.labeling.run.provenance import (
-    as_text,
-    content_hash,
-    versions,
-)
+from isl.labeling.run.outputs import FieldFiles, written_together
+from isl.labeling.run.provenance import as_text, content_hash, versions
 from isl.polarity.focus import fuse_movie
 from isl.polarity.wavelet import LEVELS
 from isl.progress import FieldProgress

@@ -4,38 +4,18 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from isl.data.manifest import (
-    Field,
-    LabelFile,
-    Manifest,
-    write_manifest,
-)
+from isl.data.manifest import Field, LabelFile, Manifest, write_manifest
 from isl.data.timelapse import Split
 from isl.errors import InputError
 from isl.preprocess import estimate_files
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.field import (
-    FIELDS,
-    files_of,
-)
+from isl.preprocess.field import FIELDS, files_of
 from isl.preprocess.plan import Plan
-from isl.preprocess.quality import (
-    Decision,
-    decided_by_hand,
-    judge,
-)
-from isl.preprocess.raw_units import (
-    of_the_set,
-    write_normalization,
-)
+from isl.preprocess.quality import Decision, decided_by_hand, judge
+from isl.preprocess.raw_units import of_the_set, write_normalization
 from isl.preprocess.record import FieldRecord
 from isl.preprocess.report import write_report
-from isl.preprocess.run_folder import (
-    MANIFEST,
-    NORMALIZATION,
-    REPORT,
-    write_table,
-)
+from isl.preprocess.run_folder import MANIFEST, NORMALIZATION, REPORT, write_table
 from isl.preprocess.split import split_groups
 
 

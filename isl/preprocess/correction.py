@@ -8,17 +8,11 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.imaging.open_image import open_images
-from isl.imaging.sharpness import (
-    Noise,
-    estimate_noise,
-)
+from isl.imaging.sharpness import Noise, estimate_noise
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.layout.fields import PlaneSource
 from isl.preprocess.quality import saturated
-from isl.preprocess.stages.additive_dust import (
-    AdditiveDust,
-    subtract,
-)
+from isl.preprocess.stages.additive_dust import AdditiveDust, subtract
 from isl.preprocess.stages.downscale import downscale
 from isl.preprocess.stages.exposures import sum_exposures
 from isl.preprocess.stages.flat_field import correct_flat_field

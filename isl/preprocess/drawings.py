@@ -7,10 +7,7 @@ import numpy as np
 from PIL import Image
 
 from isl.preprocess.correction import Estimates
-from isl.preprocess.record import (
-    FieldRecord,
-    MeasuredLink,
-)
+from isl.preprocess.record import FieldRecord, MeasuredLink
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

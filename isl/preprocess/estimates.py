@@ -12,25 +12,12 @@ from isl.errors import InputError
 from isl.imaging.sharpness import smoothed
 from isl.preprocess import scratch
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.correction import (
-    Estimates,
-    acquire,
-    without_additive_dust,
-)
+from isl.preprocess.correction import Estimates, acquire, without_additive_dust
 from isl.preprocess.layout.fields import PlaneSource
 from isl.preprocess.quality import CONTENT_SCALES
-from isl.preprocess.stages.additive_dust import (
-    AdditiveDust,
-    estimate_additive_dust,
-)
-from isl.preprocess.stages.flat_field import (
-    estimate_flat_field,
-    smooth,
-)
-from isl.preprocess.stages.medians import (
-    pixelwise_median,
-    sample_of,
-)
+from isl.preprocess.stages.additive_dust import AdditiveDust, estimate_additive_dust
+from isl.preprocess.stages.flat_field import estimate_flat_field, smooth
+from isl.preprocess.stages.medians import pixelwise_median, sample_of
 from isl.preprocess.stages.multiplicative_dust import estimate_dust
 from isl.workers import Workers
 

@@ -6,46 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.imaging.image import (
-    FluorescenceImage,
-    PixelSize,
-    ZStack,
-)
+from isl.imaging.image import FluorescenceImage, PixelSize, ZStack
 from isl.imaging.sharpness import index_of_sharpest
-from isl.preprocess import (
-    estimate_files,
-    scratch,
-)
+from isl.preprocess import estimate_files, scratch
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.layout.fields import RawField
-from isl.preprocess.measures import (
-    measure_field,
-    measure_planes,
-)
-from isl.preprocess.mosaic import (
-    Work,
-    covered_by_tiles,
-    measure_gains,
-    put_together,
-)
-from isl.preprocess.placement import (
-    Placed,
-    place_tiles,
-    scaled_size,
-)
-from isl.preprocess.plan import (
-    channels_of,
-    choose,
-)
+from isl.preprocess.measures import measure_field, measure_planes
+from isl.preprocess.mosaic import Work, covered_by_tiles, measure_gains, put_together
+from isl.preprocess.placement import Placed, place_tiles, scaled_size
+from isl.preprocess.plan import channels_of, choose
 from isl.preprocess.previews import write_previews
-from isl.preprocess.record import (
-    FieldRecord,
-    write_record,
-)
-from isl.preprocess.stages.canvas import (
-    Canvas,
-    plan_canvas,
-)
+from isl.preprocess.record import FieldRecord, write_record
+from isl.preprocess.stages.canvas import Canvas, plan_canvas
 from isl.preprocess.stages.registration import Shift
 from isl.preprocess.stored import (
     Canvases,
@@ -55,10 +27,7 @@ from isl.preprocess.stored import (
     store_transmitted,
     write_images,
 )
-from isl.preprocess.tiles import (
-    CorrectedTiles,
-    correct_tiles,
-)
+from isl.preprocess.tiles import CorrectedTiles, correct_tiles
 from isl.workers import Workers
 
 FIELDS = "fields"

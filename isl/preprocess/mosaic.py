@@ -8,14 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from isl.preprocess import scratch
-from isl.preprocess.stages.canvas import (
-    Canvas,
-    blend_rows,
-)
-from isl.preprocess.stages.gains import (
-    overlap_ratio,
-    solve_gains,
-)
+from isl.preprocess.stages.canvas import Canvas, blend_rows
+from isl.preprocess.stages.gains import overlap_ratio, solve_gains
 from isl.preprocess.stages.projection import project
 
 # Rows that are in memory at once: few enough for 15 planes of a wide canvas, and enough that tiles

@@ -7,47 +7,17 @@ from typing import Protocol
 
 from isl.config import load_toml
 from isl.errors import InputError
-from isl.files.stopped import (
-    StoppedError,
-    stopped_by_full_disk,
-)
-from isl.preprocess import (
-    estimate_files,
-    scratch,
-)
-from isl.preprocess.conclusion import (
-    Outcome,
-    conclude,
-    split_of,
-)
+from isl.files.stopped import StoppedError, stopped_by_full_disk
+from isl.preprocess import estimate_files, scratch
+from isl.preprocess.conclusion import Outcome, conclude, split_of
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.estimates import (
-    ChannelOfSet,
-    estimate,
-    sample_of_set,
-)
-from isl.preprocess.field import (
-    FIELDS,
-    files_of,
-    process_field,
-)
+from isl.preprocess.estimates import ChannelOfSet, estimate, sample_of_set
+from isl.preprocess.field import FIELDS, files_of, process_field
 from isl.preprocess.layout.fields import RawField
-from isl.preprocess.plan import (
-    Plan,
-    described,
-    plan_run,
-)
+from isl.preprocess.plan import Plan, described, plan_run
 from isl.preprocess.quality import read_decisions
-from isl.preprocess.record import (
-    FieldRecord,
-    read_record,
-)
-from isl.preprocess.run_folder import (
-    alone,
-    check_settings,
-    check_table,
-    digest_of_files,
-)
+from isl.preprocess.record import FieldRecord, read_record
+from isl.preprocess.run_folder import alone, check_settings, check_table, digest_of_files
 from isl.workers import Workers
 
 __all__ = ["Outcome", "Plan", "Progress", "described", "load_config", "plan_run", "preprocess"]

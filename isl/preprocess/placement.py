@@ -11,20 +11,10 @@ from isl.errors import InputError
 from isl.preprocess import scratch
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.layout.fields import RawField
-from isl.preprocess.record import (
-    MeasuredLink,
-    PlacedTile,
-)
+from isl.preprocess.record import MeasuredLink, PlacedTile
 from isl.preprocess.stages.neighbours import neighbouring
-from isl.preprocess.stages.offsets import (
-    Offset,
-    measure_offset,
-)
-from isl.preprocess.stages.springs import (
-    Link,
-    Placement,
-    solve_positions,
-)
+from isl.preprocess.stages.offsets import Offset, measure_offset
+from isl.preprocess.stages.springs import Link, Placement, solve_positions
 from isl.preprocess.tiles import CorrectedTiles
 from isl.workers import Workers
 

@@ -6,28 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.estimates import (
-    ChannelOfSet,
-    check_estimable,
-    needs_estimates,
-)
-from isl.preprocess.layout.fields import (
-    RawField,
-    find_fields,
-)
-from isl.preprocess.placement import (
-    check_placing,
-    scaled_size,
-)
-from isl.preprocess.plane_choice import (
-    PlaneChoice,
-    choose_planes,
-)
+from isl.preprocess.estimates import ChannelOfSet, check_estimable, needs_estimates
+from isl.preprocess.layout.fields import RawField, find_fields
+from isl.preprocess.placement import check_placing, scaled_size
+from isl.preprocess.plane_choice import PlaneChoice, choose_planes
 
 Value = TypeVar("Value")
 

@@ -6,14 +6,8 @@ import numpy as np
 
 from isl.files.whole import written_whole
 from isl.imaging.colors import label_color
-from isl.imaging.image import (
-    FluorescenceImage,
-    ZStack,
-)
-from isl.imaging.preview import (
-    Panel,
-    write_preview,
-)
+from isl.imaging.image import FluorescenceImage, ZStack
+from isl.imaging.preview import Panel, write_preview
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.correction import read_exposure
 from isl.preprocess.drawings import draw_offsets

@@ -14,17 +14,9 @@ import numpy as np
 import pydantic
 
 from isl.config import Config
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 from isl.files.whole import written_whole
-from isl.imaging.sharpness import (
-    Noise,
-    blocks,
-    estimate_noise,
-    smoothed,
-)
+from isl.imaging.sharpness import Noise, blocks, estimate_noise, smoothed
 
 # Pixels: detail between these two scales is content, where it exceeds so many deviations of noise.
 CONTENT_SCALES = (1.5, 8.0)

@@ -12,10 +12,7 @@ from isl.files.whole import written_whole
 from isl.imaging.image import FluorescenceImage
 from isl.imaging.normalize import normalize_label
 from isl.preprocess.record import FieldRecord
-from isl.preprocess.stages.normalization import (
-    Normalization,
-    to_raw,
-)
+from isl.preprocess.stages.normalization import Normalization, to_raw
 
 # Statistics of `isl predict` that are intensities, differences of intensities, and no intensities.
 SPREADS = ("standard_deviation", "interval_90")

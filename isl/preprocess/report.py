@@ -13,15 +13,8 @@ from PIL import Image
 from isl.config import to_toml
 from isl.errors import InputError
 from isl.files.whole import written_whole
-from isl.preprocess.config import (
-    STAGES,
-    PreprocessConfig,
-)
-from isl.preprocess.contact_sheet import (
-    Shown,
-    contact_sheet,
-    thumbnail_of,
-)
+from isl.preprocess.config import STAGES, PreprocessConfig
+from isl.preprocess.contact_sheet import Shown, contact_sheet, thumbnail_of
 from isl.preprocess.correction import Estimates
 from isl.preprocess.drawings import draw_estimates
 from isl.preprocess.field import files_of

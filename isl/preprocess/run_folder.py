@@ -10,18 +10,11 @@ from pathlib import Path
 from isl.config import to_toml
 from isl.errors import InputError
 from isl.files.whole import written_whole
-from isl.preprocess import (
-    estimate_files,
-    scratch,
-)
+from isl.preprocess import estimate_files, scratch
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.field import FIELDS
 from isl.preprocess.layout.fields import PlaneSource
-from isl.preprocess.quality import (
-    Decision,
-    Measures,
-    write_decisions,
-)
+from isl.preprocess.quality import Decision, Measures, write_decisions
 
 SETTINGS = "settings.toml"
 DECISIONS = "quality.csv"

@@ -8,10 +8,7 @@ import numpy as np
 
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.formats.ome_tiff import write_ome_tiff
-from isl.imaging.image import (
-    FluorescenceImage,
-    ZStack,
-)
+from isl.imaging.image import FluorescenceImage, ZStack
 from isl.preprocess import scratch
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.mosaic import bands
@@ -24,11 +21,7 @@ from isl.preprocess.stages.normalization import (
     count_clipped,
     plan_normalization,
 )
-from isl.preprocess.stages.registration import (
-    Shift,
-    measure_shift,
-    shift_image,
-)
+from isl.preprocess.stages.registration import Shift, measure_shift, shift_image
 
 # Widest part of a canvas, pixels, by which registration is measured: one shift holds for the whole
 # field, and a correlation takes many times the picture's memory.

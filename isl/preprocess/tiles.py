@@ -9,19 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from isl.imaging.sharpness import Noise
-from isl.preprocess import (
-    estimate_files,
-    scratch,
-)
+from isl.preprocess import estimate_files, scratch
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.correction import (
-    acquire,
-    correct,
-)
-from isl.preprocess.layout.fields import (
-    PlaneSource,
-    RawField,
-)
+from isl.preprocess.correction import acquire, correct
+from isl.preprocess.layout.fields import PlaneSource, RawField
 from isl.workers import Workers
 
 

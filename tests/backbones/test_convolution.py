@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 
 from isl.backbones import convolution
-from isl.backbones.convolution import (
-    blocked_convolution,
-    native_convolution,
-)
+from isl.backbones.convolution import blocked_convolution, native_convolution
 
 
 def test_values_are_those_of_a_slow_loop() -> None:

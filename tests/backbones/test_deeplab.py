@@ -6,23 +6,13 @@ import pytest
 from flax import nnx
 
 from isl.backbones import deeplab
-from isl.backbones.deeplab import (
-    DeepLab,
-    DeepLabConfig,
-    NormedConv,
-)
-from isl.backbones.networks import (
-    Compute,
-    count_parameters,
-)
+from isl.backbones.deeplab import DeepLab, DeepLabConfig, NormedConv
+from isl.backbones.networks import Compute, count_parameters
 from isl.backbones.resnet import ResNetConfig
 from isl.config import parse
 from isl.errors import InputError
 from isl.labeling.model import ModelConfig
-from isl.labeling.network import (
-    abstract_network,
-    build_network,
-)
+from isl.labeling.network import abstract_network, build_network
 from isl.tiling.geometry import Geometry
 
 TINY = {"depth": 10, "width": 2, "context": 3, "decoder": 2}

@@ -10,15 +10,8 @@ import pytest
 from flax import nnx
 from made_up_weights import images, made_up, save, timm_shapes, torchvision_shapes
 
-from isl.backbones.imagenet_weights import (
-    imagenet_config,
-    load_imagenet_weights,
-)
-from isl.backbones.resnet import (
-    ResNet,
-    ResNetConfig,
-    abstract_resnet,
-)
+from isl.backbones.imagenet_weights import imagenet_config, load_imagenet_weights
+from isl.backbones.resnet import ResNet, ResNetConfig, abstract_resnet
 from isl.errors import InputError
 from isl.model_folder import arrays_of
 

@@ -7,10 +7,7 @@ import pytest
 from flax import nnx
 from pydantic import ValidationError
 
-from isl.backbones.networks import (
-    Compute,
-    draw_weights,
-)
+from isl.backbones.networks import Compute, draw_weights
 from isl.backbones.resnet import (
     PaddedConv,
     PreactivationBlock,

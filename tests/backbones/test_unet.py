@@ -5,16 +5,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from isl.backbones.layers import (
-    depth_from_pixels,
-    pixels_from_depth,
-)
+from isl.backbones.layers import depth_from_pixels, pixels_from_depth
 from isl.backbones.networks import count_parameters
 from isl.backbones.unet import UNetConfig
-from isl.labeling.network import (
-    abstract_network,
-    build_network,
-)
+from isl.labeling.network import abstract_network, build_network
 
 
 def test_the_default_has_the_size_of_the_network_it_is_compared_with() -> None:

@@ -9,10 +9,7 @@ import tifffile
 
 from isl import cli
 from isl.labeling import plan as planning
-from isl.phantom import (
-    PhantomConfig,
-    make_phantom,
-)
+from isl.phantom import PhantomConfig, make_phantom
 
 
 def write_stack(path, frames, axes):

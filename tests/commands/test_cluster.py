@@ -7,12 +7,7 @@ import pytest
 
 from isl import cli
 from isl.errors import InputError
-from isl.labeling.run.cluster import (
-    Share,
-    local_workers,
-    share_of_machine,
-    workers_of,
-)
+from isl.labeling.run.cluster import Share, local_workers, share_of_machine, workers_of
 
 
 def test_cores_are_divided_among_workers(monkeypatch):

@@ -8,10 +8,7 @@ import tifffile
 from PIL import Image
 
 from isl import cli
-from isl.imaging.read import (
-    read_picture,
-    read_transmitted,
-)
+from isl.imaging.read import read_picture, read_transmitted
 from isl.polarity.focus import fuse
 
 SIZE = (33, 40)

@@ -28,10 +28,7 @@ from isl.polarity.model import (
     load_polarity_model,
     save_polarity_model,
 )
-from isl.polarity.outputs import (
-    FRAME_COLUMNS,
-    ONSET_COLUMNS,
-)
+from isl.polarity.outputs import FRAME_COLUMNS, ONSET_COLUMNS
 
 COUNT, ONSET = 6, 3
 FRAMES = make_frames(COUNT, onset=ONSET)

@@ -8,19 +8,10 @@ import tifffile
 from flax import nnx
 
 from isl.backbones.unet import UNetConfig
-from isl.data.manifest import (
-    Field,
-    LabelFile,
-    Manifest,
-    write_manifest,
-)
+from isl.data.manifest import Field, LabelFile, Manifest, write_manifest
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage
-from isl.labeling.model import (
-    InputContract,
-    ModelConfig,
-    save_model,
-)
+from isl.labeling.model import InputContract, ModelConfig, save_model
 from isl.labeling.network import build_network
 
 SIZE = (70, 60)

@@ -6,15 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isl_eval.polarity.classification import (
-    Confusion,
-    confusion,
-)
+from isl_eval.polarity.classification import Confusion, confusion
 from isl_eval.polarity.comparison import two_proportions
-from isl_eval.polarity.onset import (
-    onset_table,
-    summarize,
-)
+from isl_eval.polarity.onset import onset_table, summarize
 from isl_eval.statistics.bootstrap import bootstrap
 
 PUBLISHED = tomllib.loads(

@@ -7,10 +7,7 @@ import pytest
 
 from isl.errors import InputError
 from isl.files import folders
-from isl.files.folders import (
-    emptied,
-    folder_written_whole,
-)
+from isl.files.folders import emptied, folder_written_whole
 
 
 def names(folder):

@@ -9,14 +9,8 @@ import sys
 import pytest
 
 from isl.errors import InputError
-from isl.files.run_manifest import (
-    MANIFEST,
-    held_folder,
-)
-from isl.files.staging import (
-    remove_leftovers,
-    staging_folder,
-)
+from isl.files.run_manifest import MANIFEST, held_folder
+from isl.files.staging import remove_leftovers, staging_folder
 from isl.labeling.options import Options
 from isl.labeling.run.provenance import Call
 

@@ -6,10 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isl.imaging.agreement import (
-    PearsonSums,
-    pearson,
-)
+from isl.imaging.agreement import PearsonSums, pearson
 
 
 def images(seed=0, shape=(40, 30)):

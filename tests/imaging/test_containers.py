@@ -4,21 +4,12 @@ import numpy as np
 import pytest
 import zarr
 
+from isl.commands.inspect import describe
 from isl.errors import InputError
 from isl.imaging import containers
-from isl.imaging.image import (
-    Movie,
-    PixelSize,
-    ZStack,
-)
+from isl.imaging.image import Movie, PixelSize, ZStack
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.read import (
-    find_inputs,
-    read_fluorescence,
-    read_picture,
-    read_transmitted,
-)
-from isl.labeling.inspect import describe
+from isl.imaging.read import find_inputs, read_fluorescence, read_picture, read_transmitted
 from isl.labeling.run.provenance import content_hash
 
 

@@ -6,12 +6,7 @@ from hypothesis.extra import numpy as arrays
 
 from isl.errors import InputError
 from isl.imaging import normalize as module
-from isl.imaging.normalize import (
-    apply_normalization,
-    measure_plane,
-    normalize,
-    normalize_label,
-)
+from isl.imaging.normalize import apply_normalization, measure_plane, normalize, normalize_label
 
 
 def stack_of(mean, deviation, dtype=np.float64):

@@ -8,10 +8,7 @@ import tifffile
 from PIL import Image
 
 from isl.errors import InputError
-from isl.imaging.open_image import (
-    ending_of,
-    open_images,
-)
+from isl.imaging.open_image import ending_of, open_images
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.TIFF", "a.ome.tif", "a.b.ome.tiff"])
@@ -37,11 +34,11 @@ def test_pngs(tmp_path):
 @pytest.mark.parametrize(
     ("ending", "module", "function"),
     [
-        (".nd2", "nikon", "open_nd2"),
-        (".czi", "zeiss", "open_czi"),
-        (".lif", "leica", "open_lif"),
-        (".zarr", "ome_zarr", "open_ome_zarr"),
-        (".ome.zarr", "ome_zarr", "open_ome_zarr"),
+        (".nd2", "formats.nikon", "open_nd2"),
+        (".czi", "formats.zeiss", "open_czi"),
+        (".lif", "formats.leica", "open_lif"),
+        (".zarr", "zarr.reader", "open_ome_zarr"),
+        (".ome.zarr", "zarr.reader", "open_ome_zarr"),
     ],
 )
 def test_microscopes_formats_go_to_their_readers(tmp_path, monkeypatch, ending, module, function):

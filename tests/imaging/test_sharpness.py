@@ -5,17 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isl.errors import InputError
-from isl.imaging.sharpness import (
-    BLOCK,
-    estimate_noise,
-    sharpest,
-    sharpness,
-    smoothed,
-)
-from isl.phantom import (
-    PhantomConfig,
-    make_phantom,
-)
+from isl.imaging.sharpness import BLOCK, estimate_noise, sharpest, sharpness, smoothed
+from isl.phantom import PhantomConfig, make_phantom
 
 
 def texture(deviation=2.0, shape=(96, 101), seed=0):

@@ -12,12 +12,7 @@ from isl.backbones.unet import UNetConfig
 from isl.imaging.image import ZStack
 from isl.imaging.normalize import measure_plane
 from isl.labeling.autoencoding import plane_loss
-from isl.labeling.familiarity import (
-    LearnedField,
-    learn_familiarity,
-    look_at,
-    unfamiliarity,
-)
+from isl.labeling.familiarity import LearnedField, learn_familiarity, look_at, unfamiliarity
 from isl.labeling.network import build_network
 from isl.labeling.source import field_of
 

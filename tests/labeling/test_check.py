@@ -13,17 +13,8 @@ from hypothesis import strategies as st
 
 from isl.backbones.unet import UNetConfig
 from isl.labeling import plan as planning
-from isl.labeling.check import (
-    PART,
-    check,
-    part_to_check,
-    seam_score,
-)
-from isl.labeling.model import (
-    InputContract,
-    Model,
-    ModelConfig,
-)
+from isl.labeling.check import PART, check, part_to_check, seam_score
+from isl.labeling.model import InputContract, Model, ModelConfig
 from isl.labeling.options import check_options
 
 ARCHITECTURE = UNetConfig(levels=3)

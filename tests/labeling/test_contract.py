@@ -6,23 +6,10 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.imaging.image import (
-    Movie,
-    PixelSize,
-    ZStack,
-)
-from isl.labeling.contract import (
-    fit_to_model,
-    parse_planes,
-)
+from isl.imaging.image import Movie, PixelSize, ZStack
+from isl.labeling.contract import fit_to_model, parse_planes
 from isl.labeling.model import InputContract
-from isl.labeling.source import (
-    field_of,
-    held,
-    measure,
-    normalized,
-    stored_planes,
-)
+from isl.labeling.source import field_of, held, measure, normalized, stored_planes
 
 SIZE = (4, 5)
 

@@ -7,10 +7,7 @@ import pytest
 from flax import nnx
 
 from isl.backbones import layers
-from isl.labeling.exact import (
-    embed_exactly,
-    exact_geometry,
-)
+from isl.labeling.exact import embed_exactly, exact_geometry
 from isl.labeling.network import abstract_network
 from isl.labeling.towers import TowersConfig
 from isl.tiling.geometry import Geometry

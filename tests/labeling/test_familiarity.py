@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 
 from isl.errors import InputError
 from isl.imaging.image import ZStack
-from isl.imaging.normalize import (
-    measure_plane,
-    normalize,
-)
+from isl.imaging.normalize import measure_plane, normalize
 from isl.labeling.familiarity import (
     CROPS,
     LearnedField,
@@ -233,10 +230,7 @@ def test_a_field_is_looked_at_on_the_models_pixel_size(familiarity):
 def test_records_of_other_planes_are_refused(tmp_path, familiarity):
     from isl.backbones.unet import UNetConfig
     from isl.config import to_toml
-    from isl.labeling.model import (
-        ModelConfig,
-        read_model_config,
-    )
+    from isl.labeling.model import ModelConfig, read_model_config
 
     def written(planes: int):
         tables = {
@@ -260,12 +254,7 @@ def small_model(folder, familiarity):
     from flax import nnx
 
     from isl.backbones.unet import UNetConfig
-    from isl.labeling.model import (
-        InputContract,
-        ModelConfig,
-        load_model,
-        save_model,
-    )
+    from isl.labeling.model import InputContract, ModelConfig, load_model, save_model
     from isl.labeling.network import build_network
 
     architecture = UNetConfig(levels=2, width=2)

@@ -8,14 +8,8 @@ import pytest
 
 from isl.imaging.image import Movie
 from isl.labeling import flicker as module
-from isl.labeling.flicker import (
-    flicker,
-    flicker_of_input,
-)
-from isl.labeling.source import (
-    field_of,
-    measure,
-)
+from isl.labeling.flicker import flicker, flicker_of_input
+from isl.labeling.source import field_of, measure
 
 
 def of(movie):

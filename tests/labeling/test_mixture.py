@@ -11,37 +11,19 @@ from flax import nnx
 
 from isl.backbones.unet import UNetConfig
 from isl.errors import InputError
-from isl.imaging.image import (
-    Movie,
-    ZStack,
-)
+from isl.imaging.image import Movie, ZStack
 from isl.imaging.normalize import normalize
 from isl.labeling import bins
 from isl.labeling.memory import bytes_per_pixel
-from isl.labeling.mixture import (
-    Mixture,
-    ensemble,
-    joined,
-    load_models,
-    model_names,
-)
-from isl.labeling.model import (
-    InputContract,
-    LabelStatistics,
-    Model,
-    ModelConfig,
-    save_model,
-)
+from isl.labeling.mixture import Mixture, ensemble, joined, load_models, model_names
+from isl.labeling.model import InputContract, LabelStatistics, Model, ModelConfig, save_model
 from isl.labeling.network import build_network
 from isl.labeling.options import check_options
 from isl.labeling.plan import plan_field
 from isl.labeling.predict import predict
 from isl.labeling.source import field_of
 from isl.labeling.towers import TowersConfig
-from isl.tiling.geometry import (
-    Geometry,
-    joint_geometry,
-)
+from isl.tiling.geometry import Geometry, joint_geometry
 from isl.tiling.symmetries import SYMMETRIES
 
 LABELS = ("DAPI", "MAP2")

@@ -9,11 +9,7 @@ from flax import nnx
 from isl.backbones.deeplab import DeepLabConfig
 from isl.backbones.layers import repeat_border
 from isl.backbones.unet import UNetConfig
-from isl.labeling.network import (
-    Architecture,
-    abstract_network,
-    build_network,
-)
+from isl.labeling.network import Architecture, abstract_network, build_network
 from isl.labeling.towers import TowersConfig
 from isl.tiling.geometry import Geometry
 

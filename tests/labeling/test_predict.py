@@ -11,24 +11,12 @@ from flax import nnx
 
 from isl.backbones.unet import UNetConfig
 from isl.errors import InputError
-from isl.imaging.image import (
-    Movie,
-    PixelSize,
-    ZStack,
-)
-from isl.imaging.normalize import (
-    PlaneNormalization,
-    normalize,
-)
+from isl.imaging.image import Movie, PixelSize, ZStack
+from isl.imaging.normalize import PlaneNormalization, normalize
 from isl.labeling.bins import STATISTICS
 from isl.labeling.contract import compare_intensity
 from isl.labeling.exact import exact_geometry
-from isl.labeling.model import (
-    InputContract,
-    LabelStatistics,
-    Model,
-    ModelConfig,
-)
+from isl.labeling.model import InputContract, LabelStatistics, Model, ModelConfig
 from isl.labeling.network import build_network
 from isl.labeling.predict import predict
 from isl.labeling.towers import TowersConfig

@@ -6,21 +6,10 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.labeling.model import (
-    InputContract,
-    ModelConfig,
-    load_model,
-    network_of,
-)
-from isl.labeling.published_weights import (
-    import_weights,
-    published_names,
-)
+from isl.labeling.model import InputContract, ModelConfig, load_model, network_of
+from isl.labeling.published_weights import import_weights, published_names
 from isl.labeling.towers import TowersConfig
-from isl.model_folder import (
-    abstract_arrays,
-    arrays_of,
-)
+from isl.model_folder import abstract_arrays, arrays_of
 
 PLANES = 3
 LABELS = ("DAPI_CONFOCAL", "NEURITE_CONFOCAL")

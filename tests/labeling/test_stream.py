@@ -12,46 +12,16 @@ from flax import nnx
 
 from isl.backbones.unet import UNetConfig
 from isl.errors import InputError
-from isl.imaging.image import (
-    Movie,
-    PixelSize,
-    ZStack,
-)
-from isl.imaging.read import (
-    open_transmitted,
-    read_transmitted,
-)
+from isl.imaging.image import Movie, PixelSize, ZStack
+from isl.imaging.read import open_transmitted, read_transmitted
 from isl.labeling.exact import exact_geometry
-from isl.labeling.model import (
-    InputContract,
-    LabelStatistics,
-    Model,
-    ModelConfig,
-)
+from isl.labeling.model import InputContract, LabelStatistics, Model, ModelConfig
 from isl.labeling.network import build_network
 from isl.labeling.options import check_options
-from isl.labeling.plan import (
-    plan_field,
-    smaller,
-    width_of,
-)
-from isl.labeling.predict import (
-    outcome,
-    predict,
-    predict_into,
-)
-from isl.labeling.run.stored import (
-    StoredPrediction,
-    thinned_plane,
-    thinning,
-)
-from isl.labeling.source import (
-    TransmittedField,
-    field_of,
-    field_of_picture,
-    held,
-    measure,
-)
+from isl.labeling.plan import plan_field, smaller, width_of
+from isl.labeling.predict import outcome, predict, predict_into
+from isl.labeling.run.stored import StoredPrediction, thinned_plane, thinning
+from isl.labeling.source import TransmittedField, field_of, field_of_picture, held, measure
 from isl.labeling.towers import TowersConfig
 
 LABELS = ("DAPI", "MAP2")

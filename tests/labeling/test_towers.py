@@ -10,14 +10,8 @@ import pytest
 import tomli_w
 from flax import nnx
 
-from isl.backbones.layers import (
-    Activation,
-    max_pool,
-)
-from isl.backbones.networks import (
-    Compute,
-    count_parameters,
-)
+from isl.backbones.layers import Activation, max_pool
+from isl.backbones.networks import Compute, count_parameters
 from isl.labeling.network import abstract_network
 from isl.labeling.towers import (
     LOWER_MODULES,

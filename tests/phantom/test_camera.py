@@ -1,11 +1,6 @@
 import numpy as np
 
-from isl.phantom.camera import (
-    Camera,
-    expose,
-    store,
-    store_planes,
-)
+from isl.phantom.camera import Camera, expose, store, store_planes
 
 
 def test_noise_is_shot_and_readout_noise():

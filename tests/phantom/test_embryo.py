@@ -6,26 +6,10 @@ import scipy.spatial
 
 from isl.config import parse
 from isl.errors import InputError
-from isl.phantom import (
-    EMBRYO_LABELS,
-    EmbryoConfig,
-    make_embryo,
-)
-from isl.phantom.embryos.body import (
-    SKIN,
-    build,
-    distance_to,
-    divide,
-    draw_look,
-)
-from isl.phantom.embryos.development import (
-    CELLS,
-    blastomeres_at,
-)
-from isl.phantom.embryos.embryo import (
-    draw_embryo_development,
-    picture_embryo,
-)
+from isl.phantom import EMBRYO_LABELS, EmbryoConfig, make_embryo
+from isl.phantom.embryos.body import SKIN, build, distance_to, divide, draw_look
+from isl.phantom.embryos.development import CELLS, blastomeres_at
+from isl.phantom.embryos.embryo import draw_embryo_development, picture_embryo
 from isl.phantom.grid import make_grid
 
 SMALL = {

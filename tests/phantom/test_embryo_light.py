@@ -2,10 +2,7 @@ import numpy as np
 import pytest
 
 from isl.phantom import optics
-from isl.phantom.embryos.light import (
-    log_intensity,
-    set_up,
-)
+from isl.phantom.embryos.light import log_intensity, set_up
 from isl.phantom.grid import Grid
 from isl.phantom.optics import Microscope
 

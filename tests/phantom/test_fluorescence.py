@@ -1,10 +1,7 @@
 import numpy as np
 import pytest
 
-from isl.phantom.fluorescence import (
-    Confocal,
-    project,
-)
+from isl.phantom.fluorescence import Confocal, project
 
 HEIGHTS = np.arange(-7.0, 8.0)
 

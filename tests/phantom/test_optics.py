@@ -3,13 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from isl.phantom.optics import (
-    MODALITIES,
-    Microscope,
-    aperture,
-    log_intensity,
-    pupil_filter,
-)
+from isl.phantom.optics import MODALITIES, Microscope, aperture, log_intensity, pupil_filter
 
 PIXEL = 0.3
 

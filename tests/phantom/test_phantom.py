@@ -3,11 +3,7 @@ import pytest
 
 from isl.config import parse
 from isl.errors import InputError
-from isl.phantom import (
-    LABELS,
-    PhantomConfig,
-    make_phantom,
-)
+from isl.phantom import LABELS, PhantomConfig, make_phantom
 from isl.phantom.optics import MODALITIES
 
 SMALL = {"height": 64, "width": 72, "planes": 3}

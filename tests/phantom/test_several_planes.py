@@ -15,10 +15,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from isl.phantom import (
-    PhantomConfig,
-    make_phantom,
-)
+from isl.phantom import PhantomConfig, make_phantom
 
 STRIDE = 3
 

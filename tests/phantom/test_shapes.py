@@ -2,15 +2,7 @@ import numpy as np
 import pytest
 
 from isl.phantom.grid import make_grid
-from isl.phantom.shapes import (
-    Body,
-    body_window,
-    depth_inside,
-    fiber,
-    filled,
-    shell,
-    window,
-)
+from isl.phantom.shapes import Body, body_window, depth_inside, fiber, filled, shell, window
 
 GRID = make_grid(height=60, width=50, pixel_size=0.3, depth=12, thickness=0.5, border=3)
 SIZE = GRID.size

@@ -7,10 +7,7 @@ from isl import cli
 from isl.config import parse
 from isl.errors import InputError
 from isl.imaging.formats.tiff import read_tiff
-from isl.phantom import (
-    WellConfig,
-    write_wells,
-)
+from isl.phantom import WellConfig, write_wells
 from isl.phantom.wells.damage import (
     Damage,
     damaged,
@@ -19,12 +16,7 @@ from isl.phantom.wells.damage import (
     draw_flat_field,
     record,
 )
-from isl.phantom.wells.wells import (
-    draw_damage,
-    make_well,
-    raw_images,
-    well_name,
-)
+from isl.phantom.wells.wells import draw_damage, make_well, raw_images, well_name
 
 CONFIG = WellConfig(
     rows=2,

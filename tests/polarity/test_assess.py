@@ -4,12 +4,7 @@ from simulated_recordings import PatchEnsemble, make_frames, tiny_ezrin_model
 
 from isl.errors import InputError
 from isl.polarity import assess as module
-from isl.polarity.assess import (
-    SHOWN,
-    all_in_focus,
-    assess,
-    frames_to_show,
-)
+from isl.polarity.assess import SHOWN, all_in_focus, assess, frames_to_show
 from isl.polarity.recording import Recording
 
 

@@ -10,10 +10,7 @@ from isl.backbones.networks import Compute
 from isl.backbones.resnet import ResNetConfig
 from isl.backbones.unet import UNetConfig
 from isl.labeling.network import build_network
-from isl.model_folder import (
-    arrays_of,
-    fill,
-)
+from isl.model_folder import arrays_of, fill
 from isl.polarity.classifier import (
     AFTER,
     CLASSES,

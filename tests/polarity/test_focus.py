@@ -11,12 +11,7 @@ from scipy import ndimage
 from isl.errors import InputError
 from isl.polarity import focus
 from isl.polarity.dtcwt_numpy import numpy_transform
-from isl.polarity.focus import (
-    choose,
-    fuse,
-    fuse_movie,
-    majority,
-)
+from isl.polarity.focus import choose, fuse, fuse_movie, majority
 
 
 def random_stack(size=(3, 33, 40), seed=0):

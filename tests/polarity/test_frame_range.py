@@ -1,11 +1,7 @@
 import pytest
 
 from isl.errors import InputError
-from isl.polarity.frame_range import (
-    limit_of,
-    parse_frames,
-    read_frame_table,
-)
+from isl.polarity.frame_range import limit_of, parse_frames, read_frame_table
 
 
 def refusal(function, *arguments, **options):

@@ -6,22 +6,10 @@ import pytest
 from flax import nnx
 
 from isl.backbones.resnet import ResNetConfig
-from isl.model_folder import (
-    WEIGHTS_FILE,
-    stored_shapes,
-)
-from isl.polarity.classifier import (
-    EncoderConfig,
-    build_classifier,
-)
-from isl.polarity.inspect import (
-    describe_model,
-    summary,
-)
-from isl.polarity.model import (
-    PolarityConfig,
-    save_polarity_model,
-)
+from isl.model_folder import WEIGHTS_FILE, stored_shapes
+from isl.polarity.classifier import EncoderConfig, build_classifier
+from isl.polarity.inspect import describe_model, summary
+from isl.polarity.model import PolarityConfig, save_polarity_model
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,7 @@ from flax import nnx
 
 from isl.backbones.resnet import ResNetConfig
 from isl.errors import InputError
-from isl.model_folder import (
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    arrays_of,
-)
+from isl.model_folder import CONFIG_FILE, WEIGHTS_FILE, arrays_of
 from isl.polarity.classifier import build_classifier
 from isl.polarity.model import (
     ARMS,
@@ -30,10 +26,7 @@ from isl.polarity.model import (
     save_polarity_model,
     views_of,
 )
-from isl.polarity.view import (
-    standardized,
-    view,
-)
+from isl.polarity.view import standardized, view
 
 BACKBONE = ResNetConfig(depth=10, width=4, stem="small")
 SIZE = 16

@@ -11,10 +11,7 @@ from test_assess import recording_of
 from isl.files.records import as_csv
 from isl.labeling.run.provenance import as_text
 from isl.polarity.assess import assess
-from isl.polarity.embryo_page import (
-    EmbryoPictures,
-    embryo_page,
-)
+from isl.polarity.embryo_page import EmbryoPictures, embryo_page
 from isl.polarity.outputs import (
     FRAME_COLUMNS,
     ONSET_COLUMNS,

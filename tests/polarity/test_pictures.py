@@ -8,19 +8,8 @@ from simulated_recordings import PatchEnsemble, make_frames, predict_quickly
 from test_assess import recording_of
 
 from isl.polarity.assess import assess
-from isl.polarity.film_strip import (
-    AFTER,
-    BEFORE,
-    as_png,
-    cut_out,
-    draw_film_strip,
-    new_figure,
-)
-from isl.polarity.overlays import (
-    draw_overlays,
-    enlarged,
-    overlaid,
-)
+from isl.polarity.film_strip import AFTER, BEFORE, as_png, cut_out, draw_film_strip, new_figure
+from isl.polarity.overlays import draw_overlays, enlarged, overlaid
 
 
 @pytest.fixture(scope="module")

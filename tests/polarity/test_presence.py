@@ -3,10 +3,7 @@ import pytest
 from scipy import ndimage
 from simulated_recordings import make_frames
 
-from isl.polarity.presence import (
-    granularity,
-    watch_embryo,
-)
+from isl.polarity.presence import granularity, watch_embryo
 
 SIZE = (160, 192)
 

@@ -6,10 +6,7 @@ from simulated_recordings import make_frames, write_frames, write_movie
 
 from isl.errors import InputError
 from isl.polarity.finding import find_recordings
-from isl.polarity.frame_range import (
-    FrameRange,
-    parse_frames,
-)
+from isl.polarity.frame_range import FrameRange, parse_frames
 from isl.polarity.recording import read_recording
 
 FRAMES = make_frames(6, onset=3, size=(20, 24))

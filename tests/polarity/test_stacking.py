@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from isl.polarity.stacking import (
-    stack_by_laplacian,
-    stack_by_variance,
-)
+from isl.polarity.stacking import stack_by_laplacian, stack_by_variance
 
 METHODS = [stack_by_variance, stack_by_laplacian]
 

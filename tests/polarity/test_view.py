@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from isl.polarity.view import (
-    locate,
-    standardized,
-    view,
-)
+from isl.polarity.view import locate, standardized, view
 
 SIZE = (60, 80)
 

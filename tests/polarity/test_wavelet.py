@@ -9,11 +9,7 @@ import pytest
 from dtcwt.numpy.common import Pyramid as PackagePyramid
 
 from isl.polarity.dtcwt_numpy import numpy_transform
-from isl.polarity.wavelet import (
-    Pyramid,
-    forward,
-    inverse,
-)
+from isl.polarity.wavelet import Pyramid, forward, inverse
 
 # Even; odd; several blocks, no multiple of 4 on any level, and shorter than the filters; one pixel.
 SIZES = [(64, 64), (65, 51), (270, 7), (1, 1)]

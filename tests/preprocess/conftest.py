@@ -3,10 +3,7 @@
 import pytest
 
 from isl.config import parse
-from isl.phantom.wells.wells import (
-    WellConfig,
-    write_wells,
-)
+from isl.phantom.wells.wells import WellConfig, write_wells
 from isl.preprocess import pipeline
 from isl.preprocess.config import PreprocessConfig
 

@@ -2,11 +2,7 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.preprocess.stages.additive_dust import (
-    DISK_DIAMETER,
-    estimate_additive_dust,
-    subtract,
-)
+from isl.preprocess.stages.additive_dust import DISK_DIAMETER, estimate_additive_dust, subtract
 
 SHAPE = (192, 240)
 DIAMETER = 32

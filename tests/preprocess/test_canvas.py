@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.preprocess.stages.canvas import (
-    blend_rows,
-    plan_canvas,
-)
+from isl.preprocess.stages.canvas import blend_rows, plan_canvas
 
 SIZE = (7, 9)
 

@@ -1,15 +1,9 @@
 import pydantic
 import pytest
 
-from isl.config import (
-    parse,
-    to_toml,
-)
+from isl.config import parse, to_toml
 from isl.errors import InputError
-from isl.preprocess.config import (
-    STAGES,
-    PreprocessConfig,
-)
+from isl.preprocess.config import STAGES, PreprocessConfig
 from isl.preprocess.pipeline import load_config
 
 LEAST = """

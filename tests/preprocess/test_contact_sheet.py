@@ -7,12 +7,7 @@ from PIL import Image
 from isl.errors import InputError
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.image import ZStack
-from isl.preprocess.contact_sheet import (
-    KEPT,
-    REJECTED,
-    contact_sheet,
-    thumbnail_of,
-)
+from isl.preprocess.contact_sheet import KEPT, REJECTED, contact_sheet, thumbnail_of
 
 
 def pixels(png):

@@ -7,12 +7,7 @@ import tifffile
 from isl.config import parse
 from isl.errors import InputError
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.correction import (
-    Estimates,
-    acquire,
-    correct,
-    read_exposure,
-)
+from isl.preprocess.correction import Estimates, acquire, correct, read_exposure
 from isl.preprocess.layout.fields import PlaneSource
 from isl.preprocess.stages.additive_dust import AdditiveDust
 

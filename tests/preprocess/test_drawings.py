@@ -8,17 +8,8 @@ import scipy.ndimage
 from PIL import Image
 
 from isl.preprocess.correction import Estimates
-from isl.preprocess.drawings import (
-    DOUBTED,
-    TRUSTED,
-    draw_estimates,
-    draw_offsets,
-)
-from isl.preprocess.record import (
-    FieldRecord,
-    MeasuredLink,
-    PlacedTile,
-)
+from isl.preprocess.drawings import DOUBTED, TRUSTED, draw_estimates, draw_offsets
+from isl.preprocess.record import FieldRecord, MeasuredLink, PlacedTile
 from isl.preprocess.stages.additive_dust import AdditiveDust
 
 

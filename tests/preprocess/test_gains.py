@@ -5,11 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isl.preprocess.stages.gains import (
-    Ratio,
-    overlap_ratio,
-    solve_gains,
-)
+from isl.preprocess.stages.gains import Ratio, overlap_ratio, solve_gains
 
 SIZE, STEP = 40, 28
 

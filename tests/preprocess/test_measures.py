@@ -6,16 +6,10 @@ import scipy.ndimage
 
 from isl.imaging.sharpness import Noise
 from isl.preprocess import scratch
-from isl.preprocess.measures import (
-    measure_field,
-    measure_planes,
-)
+from isl.preprocess.measures import measure_field, measure_planes
 from isl.preprocess.stages.canvas import plan_canvas
 from isl.preprocess.stages.registration import Shift
-from isl.preprocess.stages.springs import (
-    Link,
-    solve_positions,
-)
+from isl.preprocess.stages.springs import Link, solve_positions
 from isl.preprocess.stored import Canvases
 from isl.preprocess.tiles import CorrectedTiles
 from isl.workers import Workers

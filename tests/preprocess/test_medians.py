@@ -4,10 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isl.errors import InputError
-from isl.preprocess.stages.medians import (
-    pixelwise_median,
-    sample_of,
-)
+from isl.preprocess.stages.medians import pixelwise_median, sample_of
 
 
 def median_slowly(images):

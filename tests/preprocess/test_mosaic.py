@@ -2,17 +2,8 @@ import numpy as np
 import pytest
 
 from isl.preprocess import scratch
-from isl.preprocess.mosaic import (
-    ROWS,
-    Work,
-    bands,
-    covered_by_tiles,
-    put_together,
-)
-from isl.preprocess.stages.canvas import (
-    blend_rows,
-    plan_canvas,
-)
+from isl.preprocess.mosaic import ROWS, Work, bands, covered_by_tiles, put_together
+from isl.preprocess.stages.canvas import blend_rows, plan_canvas
 
 TILE = (90, 30)
 

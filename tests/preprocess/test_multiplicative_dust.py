@@ -3,10 +3,7 @@ import pytest
 
 from isl.errors import InputError
 from isl.preprocess.stages.medians import pixelwise_median
-from isl.preprocess.stages.multiplicative_dust import (
-    estimate_dust,
-    remove_dust,
-)
+from isl.preprocess.stages.multiplicative_dust import estimate_dust, remove_dust
 
 
 def specks(shape, rng):

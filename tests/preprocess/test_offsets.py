@@ -5,13 +5,7 @@ import pytest
 import scipy.ndimage
 
 from isl.errors import InputError
-from isl.preprocess.stages.offsets import (
-    EDGE,
-    Offset,
-    _band,
-    _correlate,
-    measure_offset,
-)
+from isl.preprocess.stages.offsets import EDGE, Offset, _band, _correlate, measure_offset
 
 SIZE = (90, 110)
 

@@ -13,18 +13,12 @@ import numpy as np
 import pytest
 
 from isl.config import to_toml
-from isl.data.manifest import (
-    load_field,
-    load_manifest,
-)
+from isl.data.manifest import load_field, load_manifest
 from isl.errors import InputError
 from isl.imaging.open_image import open_images
 from isl.imaging.read import read_picture
 from isl.phantom.wells.wells import LABEL_NAMES
-from isl.preprocess import (
-    pipeline,
-    run_folder,
-)
+from isl.preprocess import pipeline, run_folder
 from isl.preprocess.config import STAGES
 from isl.preprocess.record import read_record
 from isl.preprocess.stages.normalization import to_raw

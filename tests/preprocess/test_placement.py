@@ -11,16 +11,8 @@ from isl.errors import InputError
 from isl.imaging.sharpness import Noise
 from isl.preprocess import scratch
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.layout.fields import (
-    PlaneSource,
-    RawField,
-    Tile,
-)
-from isl.preprocess.placement import (
-    check_placing,
-    place_tiles,
-    scaled_size,
-)
+from isl.preprocess.layout.fields import PlaneSource, RawField, Tile
+from isl.preprocess.placement import check_placing, place_tiles, scaled_size
 from isl.preprocess.tiles import CorrectedTiles
 from isl.workers import Workers
 

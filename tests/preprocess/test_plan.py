@@ -9,12 +9,7 @@ import tifffile
 from isl.config import parse
 from isl.errors import InputError
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.plan import (
-    choose,
-    described,
-    plan_run,
-    single_tiles,
-)
+from isl.preprocess.plan import choose, described, plan_run, single_tiles
 
 ALONE = ("downscale", "stitching", "projection", "normalization", "quality")
 

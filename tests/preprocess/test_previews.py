@@ -9,23 +9,12 @@ from PIL import Image
 
 from isl.config import parse
 from isl.errors import InputError
-from isl.imaging.image import (
-    FluorescenceImage,
-    ZStack,
-)
+from isl.imaging.image import FluorescenceImage, ZStack
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.layout.fields import (
-    PlaneSource,
-    RawField,
-    Tile,
-)
+from isl.preprocess.layout.fields import PlaneSource, RawField, Tile
 from isl.preprocess.previews import write_previews
 from isl.preprocess.quality import Measures
-from isl.preprocess.record import (
-    FieldRecord,
-    MeasuredLink,
-    PlacedTile,
-)
+from isl.preprocess.record import FieldRecord, MeasuredLink, PlacedTile
 
 CONFIG = parse(
     {"transmitted": "phase", "layout": {"pattern": "{well}.tif"}}, PreprocessConfig, source="test"

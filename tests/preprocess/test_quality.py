@@ -8,10 +8,7 @@ import scipy.ndimage
 from isl.config import parse
 from isl.errors import InputError
 from isl.imaging.sharpness import sharpness
-from isl.phantom import (
-    PhantomConfig,
-    make_phantom,
-)
+from isl.phantom import PhantomConfig, make_phantom
 from isl.preprocess.quality import (
     Measures,
     QualityConfig,

@@ -18,10 +18,7 @@ from isl.preprocess.raw_units import (
     read_normalization,
     write_normalization,
 )
-from isl.preprocess.stages.normalization import (
-    Normalization,
-    apply,
-)
+from isl.preprocess.stages.normalization import Normalization, apply
 
 DAPI = Normalization(scale=1 / 4000, offset=0.05, mean=800.0, deviation=500.0)
 

@@ -4,13 +4,7 @@ import json
 import pytest
 
 from isl.preprocess.quality import Measures
-from isl.preprocess.record import (
-    FieldRecord,
-    MeasuredLink,
-    PlacedTile,
-    read_record,
-    write_record,
-)
+from isl.preprocess.record import FieldRecord, MeasuredLink, PlacedTile, read_record, write_record
 from isl.preprocess.stages.normalization import Normalization
 from isl.preprocess.stages.registration import Shift
 

@@ -3,15 +3,8 @@ import pytest
 import scipy.ndimage
 
 from isl.errors import InputError
-from isl.phantom import (
-    PhantomConfig,
-    make_phantom,
-)
-from isl.preprocess.stages.registration import (
-    Shift,
-    measure_shift,
-    shift_image,
-)
+from isl.phantom import PhantomConfig, make_phantom
+from isl.preprocess.stages.registration import Shift, measure_shift, shift_image
 
 
 @pytest.fixture(scope="module")

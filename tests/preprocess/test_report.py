@@ -18,21 +18,11 @@ from isl.preprocess.correction import Estimates
 from isl.preprocess.drawings import draw_offsets
 from isl.preprocess.field import files_of
 from isl.preprocess.layout.config import LayoutConfig
-from isl.preprocess.quality import (
-    Decision,
-    Measures,
-)
-from isl.preprocess.record import (
-    FieldRecord,
-    MeasuredLink,
-    PlacedTile,
-)
+from isl.preprocess.quality import Decision, Measures
+from isl.preprocess.record import FieldRecord, MeasuredLink, PlacedTile
 from isl.preprocess.report import write_report
 from isl.preprocess.stages.additive_dust import AdditiveDust
-from isl.preprocess.stages.normalization import (
-    Normalization,
-    to_raw,
-)
+from isl.preprocess.stages.normalization import Normalization, to_raw
 from isl.preprocess.stages.registration import Shift
 
 CONFIG = PreprocessConfig(

@@ -6,10 +6,7 @@ from isl.config import parse
 from isl.errors import InputError
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.layout.fields import PlaneSource
-from isl.preprocess.quality import (
-    Decision,
-    Measures,
-)
+from isl.preprocess.quality import Decision, Measures
 from isl.preprocess.run_folder import (
     alone,
     check_settings,

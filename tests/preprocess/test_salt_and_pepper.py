@@ -9,10 +9,7 @@ from hypothesis.extra import numpy as arrays
 
 from isl.errors import InputError
 from isl.preprocess.stages import salt_and_pepper as module
-from isl.preprocess.stages.salt_and_pepper import (
-    MedianOf25,
-    remove_salt_and_pepper,
-)
+from isl.preprocess.stages.salt_and_pepper import MedianOf25, remove_salt_and_pepper
 
 
 def speckled(image, margin=0, every=7):

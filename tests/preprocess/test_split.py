@@ -5,10 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isl.errors import InputError
-from isl.preprocess.split import (
-    SPLITS,
-    split_groups,
-)
+from isl.preprocess.split import SPLITS, split_groups
 
 WELLS = [f"{row}{column}" for row in "ABCD" for column in range(1, 6)]
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}

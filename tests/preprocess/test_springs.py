@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.preprocess.stages.springs import (
-    Link,
-    solve_positions,
-)
+from isl.preprocess.stages.springs import Link, solve_positions
 
 
 def field(rows, columns, *, seed=0, pitch=(170, 180), jitter=4.0):

@@ -9,17 +9,10 @@ import tifffile
 
 from isl.config import parse
 from isl.errors import InputError
-from isl.preprocess import (
-    estimate_files,
-    scratch,
-)
+from isl.preprocess import estimate_files, scratch
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.correction import Estimates
-from isl.preprocess.layout.fields import (
-    PlaneSource,
-    RawField,
-    Tile,
-)
+from isl.preprocess.layout.fields import PlaneSource, RawField, Tile
 from isl.preprocess.tiles import correct_tiles
 from isl.workers import Workers
 

@@ -14,10 +14,7 @@ import pytest
 
 from isl.imaging.image import ZStack
 from isl.labeling import bins
-from isl.labeling.model import (
-    Model,
-    load_model,
-)
+from isl.labeling.model import Model, load_model
 from isl.labeling.predict import predict
 from isl.labeling.published_weights import import_weights
 from isl.model_folder import arrays_of

@@ -6,11 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isl.data.manifest import (
-    LoadedField,
-    load_field,
-    load_manifest,
-)
+from isl.data.manifest import LoadedField, load_field, load_manifest
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "data"
 

@@ -10,10 +10,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from isl.data.manifest import (
-    load_field,
-    load_manifest,
-)
+from isl.data.manifest import load_field, load_manifest
 from isl.imaging.normalize import normalize
 from isl.labeling.familiarity import (
     Familiarity,

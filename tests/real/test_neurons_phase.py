@@ -11,14 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isl import (
-    cli,
-    demo,
-)
-from isl.data.manifest import (
-    load_field,
-    load_manifest,
-)
+from isl import cli, demo
+from isl.data.manifest import load_field, load_manifest
 from isl.imaging.agreement import pearson
 from isl.imaging.normalize import normalize_label
 from isl.imaging.read import read_fluorescence

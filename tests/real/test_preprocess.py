@@ -8,10 +8,7 @@ import pytest
 import tifffile
 
 from isl import cli
-from isl.data.manifest import (
-    load_field,
-    load_manifest,
-)
+from isl.data.manifest import load_field, load_manifest
 from isl.imaging.published import read_published
 from isl.preprocess.record import read_record
 

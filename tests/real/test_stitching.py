@@ -12,17 +12,10 @@ import numpy as np
 import pytest
 
 from isl.imaging.published import read_published
-from isl.preprocess.stages.canvas import (
-    blend_rows,
-    plan_canvas,
-)
+from isl.preprocess.stages.canvas import blend_rows, plan_canvas
 from isl.preprocess.stages.neighbours import neighbouring
 from isl.preprocess.stages.offsets import measure_offset
-from isl.preprocess.stages.springs import (
-    Link,
-    Placement,
-    solve_positions,
-)
+from isl.preprocess.stages.springs import Link, Placement, solve_positions
 
 MARGIN = 8
 # The blind block of the labels begins here, in rows and columns.

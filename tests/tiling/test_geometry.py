@@ -5,11 +5,7 @@ import hypothesis.strategies as st
 import pytest
 
 from isl.backbones.unet import UNetConfig
-from isl.labeling.towers import (
-    SCALES,
-    TowersConfig,
-    tower_widths,
-)
+from isl.labeling.towers import SCALES, TowersConfig, tower_widths
 from isl.tiling.geometry import Geometry
 
 # Specification, section 4: layer widths of every tower for a 250-pixel patch.

@@ -9,10 +9,7 @@ from hypothesis import strategies as st
 
 from isl.errors import InputError
 from isl.tiling.geometry import Geometry
-from isl.tiling.plan import (
-    plan_tiles,
-    reflected,
-)
+from isl.tiling.plan import plan_tiles, reflected
 
 TOWERS = Geometry(margin=121, step=16, smallest=250)
 UNET = Geometry(margin=4, step=2, smallest=10)

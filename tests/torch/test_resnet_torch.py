@@ -26,14 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
 
 from made_up_weights import images, made_up, save, timm_shapes, torchvision_shapes
 
-from isl.backbones.imagenet_weights import (
-    imagenet_config,
-    load_imagenet_weights,
-)
-from isl.backbones.resnet import (
-    ResNetConfig,
-    abstract_resnet,
-)
+from isl.backbones.imagenet_weights import imagenet_config, load_imagenet_weights
+from isl.backbones.resnet import ResNetConfig, abstract_resnet
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "resnet_torch.npz"
 RESNET_50 = (3, 4, 6, 3)

@@ -7,10 +7,7 @@ from typing import Any
 
 from line_task import Line, line_experiment
 
-from isl_train.distributed import (
-    join,
-    processes_from_environment,
-)
+from isl_train.distributed import join, processes_from_environment
 from isl_train.loop import fit
 
 

@@ -11,13 +11,7 @@ import numpy as np
 
 from isl.config import parse
 from isl_train.experiment import ExperimentConfig
-from isl_train.task import (
-    Batch,
-    Evaluation,
-    Selection,
-    Sums,
-    Tree,
-)
+from isl_train.task import Batch, Evaluation, Selection, Sums, Tree
 
 SLOPES = np.array([1.0, -2.0, 0.5], np.float32)
 

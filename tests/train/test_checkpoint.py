@@ -7,14 +7,8 @@ import optax
 import pytest
 
 from isl.errors import InputError
-from isl_train.checkpoint import (
-    Checkpoints,
-    Progress,
-)
-from isl_train.state import (
-    TrainState,
-    initial_state,
-)
+from isl_train.checkpoint import Checkpoints, Progress
+from isl_train.state import TrainState, initial_state
 from isl_train.task import Selection
 
 

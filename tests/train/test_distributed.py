@@ -9,10 +9,7 @@ import pytest
 from line_task import Line, line_experiment
 
 from isl.errors import InputError
-from isl_train.distributed import (
-    Processes,
-    processes_from_environment,
-)
+from isl_train.distributed import Processes, processes_from_environment
 from isl_train.loop import fit
 
 # Sums over a batch are taken in another order: rounding of float32, over 24 updates.

@@ -8,16 +8,8 @@ from line_task import Line, line_experiment
 
 from isl_train.data import batches
 from isl_train.optimizer import build_optimizer
-from isl_train.state import (
-    TrainState,
-    initial_state,
-)
-from isl_train.step import (
-    device_mesh,
-    make_train_step,
-    replicate,
-    shard,
-)
+from isl_train.state import TrainState, initial_state
+from isl_train.step import device_mesh, make_train_step, replicate, shard
 
 BATCH = 8
 

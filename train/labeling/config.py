@@ -7,15 +7,9 @@ import pydantic
 
 from isl.config import Config
 from isl.labeling.network import ArchitectureConfig
-from isl.tiling.geometry import (
-    Geometry,
-    padded_geometry,
-)
+from isl.tiling.geometry import Geometry, padded_geometry
 
-from ..experiment import (
-    ExperimentConfig,
-    TrainingConfig,
-)
+from ..experiment import ExperimentConfig, TrainingConfig
 from .augment import AugmentConfig
 
 

@@ -6,23 +6,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from isl.data.manifest import (
-    LoadedField,
-    Manifest,
-    Split,
-    load_field,
-)
+from isl.data.manifest import LoadedField, Manifest, Split, load_field
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
-from isl.imaging.normalize import (
-    normalize,
-    normalize_label,
-)
+from isl.imaging.normalize import normalize, normalize_label
 
-from .crops import (
-    TrainingField,
-    bounding_box,
-)
+from .crops import TrainingField, bounding_box
 from .ground_part import part_of
 
 

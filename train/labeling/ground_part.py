@@ -5,10 +5,7 @@ import math
 
 import numpy as np
 
-from .crops import (
-    TrainingField,
-    bounding_box,
-)
+from .crops import TrainingField, bounding_box
 
 _DRAWS = 200
 

@@ -11,10 +11,7 @@ from isl.labeling.bins import BINS
 from isl.labeling.heads import Head
 from isl.labeling.model import load_model
 from isl.labeling.network import LabelingNetwork
-from isl.model_folder import (
-    arrays_of,
-    fill,
-)
+from isl.model_folder import arrays_of, fill
 
 from .ground import Ground
 

@@ -12,17 +12,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from isl.backbones.networks import (
-    NO_RANDOMNESS,
-    Compute,
-    draw_weights,
-)
+from isl.backbones.networks import NO_RANDOMNESS, Compute, draw_weights
 from isl.errors import InputError
 from isl.labeling import losses
-from isl.labeling.network import (
-    ArchitectureConfig,
-    LabelingNetwork,
-)
+from isl.labeling.network import ArchitectureConfig, LabelingNetwork
 from isl.model_folder import (
     WEIGHTS_FILE,
     FolderConfig,
@@ -32,12 +25,7 @@ from isl.model_folder import (
     save_folder,
 )
 
-from ..task import (
-    Batch,
-    Selection,
-    Sums,
-    Tree,
-)
+from ..task import Batch, Selection, Sums, Tree
 from .model_folder import label_statistics
 from .task import LabelingTask
 

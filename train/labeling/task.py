@@ -12,58 +12,23 @@ import numpy as np
 from flax import nnx
 
 from isl.backbones import layers
-from isl.backbones.networks import (
-    Compute,
-    count_parameters,
-)
+from isl.backbones.networks import Compute, count_parameters
 from isl.data.manifest import load_manifest
-from isl.errors import (
-    InputError,
-    unknown,
-)
-from isl.labeling import (
-    bins,
-    losses,
-)
-from isl.labeling.model import (
-    ModelConfig,
-    read_model_config,
-)
-from isl.labeling.network import (
-    LabelingNetwork,
-    abstract_network,
-    build_network,
-)
+from isl.errors import InputError, unknown
+from isl.labeling import bins, losses
+from isl.labeling.model import ModelConfig, read_model_config
+from isl.labeling.network import LabelingNetwork, abstract_network, build_network
 from isl.model_folder import model_directory
 
 from ..parameters import Functional
-from ..task import (
-    Batch,
-    Evaluation,
-    Selection,
-    Sums,
-    Tree,
-)
-from .augment import (
-    AugmentConfig,
-    augment,
-)
+from ..task import Batch, Evaluation, Selection, Sums, Tree
+from .augment import AugmentConfig, augment
 from .config import LabelingConfig
 from .crops import Cropper
-from .ground import (
-    Ground,
-    load_ground,
-    with_planes,
-)
-from .initial import (
-    start_from_model,
-    with_histogram_biases,
-)
+from .ground import Ground, load_ground, with_planes
+from .initial import start_from_model, with_histogram_biases
 from .model_folder import write_model
-from .validation import (
-    IMAGES,
-    validate,
-)
+from .validation import IMAGES, validate
 
 
 def _keep_silent(_: str) -> None:

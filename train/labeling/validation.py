@@ -9,10 +9,7 @@ import numpy as np
 
 from isl.imaging.agreement import PearsonSums
 from isl.tiling.geometry import Geometry
-from isl.tiling.plan import (
-    plan_tiles,
-    reflected,
-)
+from isl.tiling.plan import plan_tiles, reflected
 
 from ..task import Evaluation
 from .ground import ValidationField

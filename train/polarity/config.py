@@ -10,15 +10,9 @@ from isl.config import Config
 from isl.model_folder import KernelType
 from isl.polarity.classifier import BackboneConfig
 from isl.polarity.model import Arm
-from isl.polarity.onset import (
-    Combine,
-    Rule,
-)
+from isl.polarity.onset import Combine, Rule
 
-from ..experiment import (
-    ExperimentConfig,
-    TrainingConfig,
-)
+from ..experiment import ExperimentConfig, TrainingConfig
 from ..optimizer import OptimizerConfig
 
 

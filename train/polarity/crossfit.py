@@ -12,25 +12,16 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 from isl.files.whole import written_whole
 from isl.imaging.image import Movie
-from isl.labeling.model import (
-    Model,
-    load_model,
-)
+from isl.labeling.model import Model, load_model
 
 from ..experiment import check_same_run
 from ..labeling.config import LabelingConfig
 from ..labeling.task import LabelingTask
 from ..loop import fit
-from .embryos import (
-    EZRIN,
-    Embryo,
-)
+from .embryos import EZRIN, Embryo
 
 _LONGEST_NAME = 200
 

@@ -5,24 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isl.data.manifest import (
-    LoadedField,
-    Manifest,
-    load_field,
-)
-from isl.data.timelapse import (
-    Split,
-    TimeLapse,
-    frame_files,
-    frame_number,
-    read_event,
-)
+from isl.data.manifest import LoadedField, Manifest, load_field
+from isl.data.timelapse import Split, TimeLapse, frame_files, frame_number, read_event
 from isl.errors import InputError
 from isl.imaging.normalize import normalize_label
-from isl.polarity.focus import (
-    fuse,
-    stretched,
-)
+from isl.polarity.focus import fuse, stretched
 from isl.polarity.onset import onset_of_labels
 
 EZRIN = "EZRIN"

@@ -20,25 +20,14 @@ from jax.scipy.ndimage import map_coordinates
 from rich.console import Console
 
 from isl.backbones.imagenet_weights import load_imagenet_weights
-from isl.backbones.networks import (
-    Compute,
-    count_parameters,
-)
+from isl.backbones.networks import Compute, count_parameters
 from isl.backbones.resnet import ResNet
 from isl.config import load_toml
 from isl.data.manifest import load_manifest
 from isl.errors import InputError
 from isl.labeling.model import load_model
-from isl.model_folder import (
-    arrays_of,
-    fill,
-)
-from isl.polarity.classifier import (
-    Classifier,
-    Encoder,
-    abstract_classifier,
-    build_classifier,
-)
+from isl.model_folder import arrays_of, fill
+from isl.polarity.classifier import Classifier, Encoder, abstract_classifier, build_classifier
 from isl.polarity.model import (
     EZRIN_FOLDER,
     PolarityConfig,
@@ -53,26 +42,10 @@ from ..experiment import check_same_run
 from ..labeling.config import LabelingConfig
 from ..loop import fit
 from ..parameters import Functional
-from ..task import (
-    Batch,
-    Evaluation,
-    Selection,
-    Sums,
-    Tree,
-)
-from .config import (
-    OnsetLossConfig,
-    PolarityExperiment,
-    SightConfig,
-)
-from .crossfit import (
-    Crossfit,
-    folds_of,
-)
-from .embryos import (
-    Embryo,
-    load_embryos,
-)
+from ..task import Batch, Evaluation, Selection, Sums, Tree
+from .config import OnsetLossConfig, PolarityExperiment, SightConfig
+from .crossfit import Crossfit, folds_of
+from .embryos import Embryo, load_embryos
 
 # As many examples as nobody draws; grain's own endless repetition cannot be cut into batches of 1.
 _ENDLESS = 2**53

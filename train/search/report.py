@@ -8,15 +8,7 @@ from matplotlib.figure import Figure
 
 from isl.files.records import as_csv
 from isl.files.whole import written_whole
-from isl.report import (
-    Block,
-    Cell,
-    figure,
-    heading,
-    page,
-    paragraph,
-    table,
-)
+from isl.report import Block, Cell, figure, heading, page, paragraph, table
 
 from .config import SearchConfig
 

@@ -21,35 +21,18 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from isl.config import (
-    load_toml,
-    to_toml,
-)
+from isl.config import load_toml, to_toml
 from isl.errors import InputError
 from isl.files.whole import written_whole
-from isl.model_folder import (
-    bundled_models,
-    model_directory,
-)
+from isl.model_folder import bundled_models, model_directory
 
-from ..budget import (
-    of_length,
-    seconds_per_update,
-    updates_for,
-)
+from ..budget import of_length, seconds_per_update, updates_for
 from ..experiment import check_same_run
 from ..labeling.config import LabelingConfig
-from ..labeling.task import (
-    LabelingTask,
-    check_crop,
-)
+from ..labeling.task import LabelingTask, check_crop
 from ..loop import fit
 from ..optimizer import frozen_mask
-from .config import (
-    Dimension,
-    SearchConfig,
-    as_text,
-)
+from .config import Dimension, SearchConfig, as_text
 from .report import write_results
 
 ALIVE_EVERY = 20.0

@@ -7,10 +7,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from isl.errors import InputError
-from isl.files.whole import (
-    check_claim,
-    check_readable_file,
-)
+from isl.files.whole import check_claim, check_readable_file
 from isl.imaging.formats.png import read_png
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.names import field_name

@@ -15,12 +15,7 @@ import tifffile
 
 from isl.errors import InputError
 from isl.imaging.formats.tiff import read_tiff
-from isl.imaging.formats.tiff_header import (
-    ORDER,
-    TiffHeader,
-    opened_tiff,
-    refusal,
-)
+from isl.imaging.formats.tiff_header import ORDER, TiffHeader, opened_tiff, refusal
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.names import field_name
 

@@ -6,10 +6,7 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from isl.errors import InputError
-from isl.files.whole import (
-    check_readable_file,
-    check_size,
-)
+from isl.files.whole import check_readable_file, check_size
 
 _TYPES = {
     "1": np.dtype(np.uint8),

@@ -7,11 +7,7 @@ import numpy as np
 from isl.errors import InputError
 from isl.files.whole import check_size
 from isl.imaging.formats.ome_tiff import write_ome_tiff
-from isl.imaging.formats.tiff_header import (
-    ORDER,
-    opened_tiff,
-    parse_axes,
-)
+from isl.imaging.formats.tiff_header import ORDER, opened_tiff, parse_axes
 from isl.imaging.image import Picture
 from isl.imaging.names import field_name
 

@@ -14,10 +14,7 @@ import numpy as np
 import tifffile
 
 from isl.errors import InputError
-from isl.files.whole import (
-    check_claim,
-    check_readable_file,
-)
+from isl.files.whole import check_claim, check_readable_file
 from isl.imaging.formats.calibration import (
     Calibration,
     channels_in_ome,

@@ -8,11 +8,7 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.zarr.writer import (
-    CHUNK,
-    SHARD,
-    zarr_image,
-)
+from isl.imaging.zarr.writer import CHUNK, SHARD, zarr_image
 
 
 def add_channels(

@@ -6,11 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.zarr.writer import (
-    CHUNK,
-    SHARD,
-    zarr_image,
-)
+from isl.imaging.zarr.writer import CHUNK, SHARD, zarr_image
 
 
 def write_ome_zarr(

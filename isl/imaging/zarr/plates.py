@@ -9,17 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from isl.errors import InputError
-from isl.imaging.formats.microscope_file import (
-    is_zarr,
-    refusals,
-)
+from isl.imaging.formats.microscope_file import is_zarr, refusals
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.zarr.reader import (
-    KIND,
-    image_name,
-    open_zarr_image,
-    read_attributes,
-)
+from isl.imaging.zarr.reader import KIND, image_name, open_zarr_image, read_attributes
 
 # A field lies this many folders below its plate: row, column, field.
 _DEPTH = 3

@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 from isl.files.whole import check_size
 from isl.imaging.formats.microscope_file import (
     as_pixels,

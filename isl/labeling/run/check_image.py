@@ -10,40 +10,15 @@ from typing import Any
 from isl.devices import use_device
 from isl.errors import InputError
 from isl.imaging.names import field_name
-from isl.labeling.check import (
-    Agreement,
-    Check,
-    check,
-    memory_to_check,
-    part_to_check,
-)
+from isl.labeling.check import Agreement, Check, check, memory_to_check, part_to_check
 from isl.labeling.contract import Planes
-from isl.labeling.memory import (
-    GIB,
-    memory_budget,
-)
-from isl.labeling.mixture import (
-    AnyModel,
-    load_models,
-)
-from isl.labeling.options import (
-    Options,
-    check_options,
-)
+from isl.labeling.memory import GIB, memory_budget
+from isl.labeling.mixture import AnyModel, load_models
+from isl.labeling.options import Options, check_options
 from isl.labeling.plan import plan_field
-from isl.labeling.run.one_field import (
-    as_read,
-    opened_field,
-)
-from isl.labeling.run.provenance import (
-    as_text,
-    content_hash,
-    versions,
-)
-from isl.labeling.source import (
-    measure,
-    normalized,
-)
+from isl.labeling.run.one_field import as_read, opened_field
+from isl.labeling.run.provenance import as_text, content_hash, versions
+from isl.labeling.source import measure, normalized
 
 logger = logging.getLogger(__name__)
 

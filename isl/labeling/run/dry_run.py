@@ -11,11 +11,7 @@ import numpy as np
 from isl.errors import InputError
 from isl.labeling.memory import GIB
 from isl.labeling.model import ModelConfig
-from isl.labeling.plan import (
-    FieldPlan,
-    expected_memory,
-    plan_field,
-)
+from isl.labeling.plan import FieldPlan, expected_memory, plan_field
 from isl.labeling.run.one_field import (
     Field,
     as_read,

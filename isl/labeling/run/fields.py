@@ -9,32 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isl.devices import use_device
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 from isl.files.failures import report_failures
-from isl.files.run_manifest import (
-    RunManifest,
-    held_folder,
-)
+from isl.files.run_manifest import RunManifest, held_folder
 from isl.imaging.read import find_inputs
 from isl.labeling.contract import Planes
-from isl.labeling.memory import (
-    GIB,
-    memory_budget,
-)
-from isl.labeling.mixture import (
-    AnyModel,
-    load_models,
-    model_names,
-    read_models_config,
-)
+from isl.labeling.memory import GIB, memory_budget
+from isl.labeling.mixture import AnyModel, load_models, model_names, read_models_config
 from isl.labeling.model import ModelConfig
-from isl.labeling.options import (
-    Options,
-    check_options,
-)
+from isl.labeling.options import Options, check_options
 from isl.labeling.run.cluster import (
     Share,
     budget_of_workers,
@@ -44,33 +27,12 @@ from isl.labeling.run.cluster import (
     workers_of,
 )
 from isl.labeling.run.dry_run import dry_run
-from isl.labeling.run.one_field import (
-    Field,
-    predict_one,
-)
-from isl.labeling.run.output_checks import (
-    check_copy,
-    check_files,
-)
-from isl.labeling.run.outputs import (
-    FORMATS,
-    PIXEL_TYPES,
-    files_of,
-)
-from isl.labeling.run.provenance import (
-    Call,
-    content_hash,
-    is_done,
-)
-from isl.labeling.run.speeds import (
-    Timing,
-    keep_speed,
-    timing,
-)
-from isl.model_folder import (
-    bundled_models,
-    model_directory,
-)
+from isl.labeling.run.one_field import Field, predict_one
+from isl.labeling.run.output_checks import check_copy, check_files
+from isl.labeling.run.outputs import FORMATS, PIXEL_TYPES, files_of
+from isl.labeling.run.provenance import Call, content_hash, is_done
+from isl.labeling.run.speeds import Timing, keep_speed, timing
+from isl.model_folder import bundled_models, model_directory
 from isl.progress import FieldProgress
 
 if TYPE_CHECKING:

@@ -15,44 +15,16 @@ from isl.imaging.preview import write_preview
 from isl.imaging.read import open_transmitted
 from isl.imaging.steady import SteadyInput
 from isl.labeling.abstention import ABSTAINED
-from isl.labeling.flicker import (
-    Flicker,
-    flicker_of_input,
-)
+from isl.labeling.flicker import Flicker, flicker_of_input
 from isl.labeling.mixture import AnyModel
 from isl.labeling.options import Options
-from isl.labeling.plan import (
-    FieldPlan,
-    plan_field,
-    width_of,
-)
-from isl.labeling.predict import (
-    Outcome,
-    outcome,
-    predict_into,
-)
-from isl.labeling.run.outputs import (
-    FieldFiles,
-    written_together,
-)
+from isl.labeling.plan import FieldPlan, plan_field, width_of
+from isl.labeling.predict import Outcome, outcome, predict_into
+from isl.labeling.run.outputs import FieldFiles, written_together
 from isl.labeling.run.preview import preview_panels
-from isl.labeling.run.provenance import (
-    Call,
-    as_text,
-    content_hash,
-    record,
-)
-from isl.labeling.run.stored import (
-    StoredPrediction,
-    thinned_plane,
-    thinning,
-)
-from isl.labeling.source import (
-    TransmittedField,
-    field_of_picture,
-    held,
-    measure,
-)
+from isl.labeling.run.provenance import Call, as_text, content_hash, record
+from isl.labeling.run.stored import StoredPrediction, thinned_plane, thinning
+from isl.labeling.source import TransmittedField, field_of_picture, held, measure
 from isl.labeling.stream import Progress
 
 # Shown in every preview beside the prediction.

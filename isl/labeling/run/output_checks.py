@@ -5,10 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from isl.errors import InputError
-from isl.imaging.containers import (
-    place_in_plate,
-    zarr_root,
-)
+from isl.imaging.containers import place_in_plate, zarr_root
 from isl.labeling.run.outputs import FieldFiles
 
 

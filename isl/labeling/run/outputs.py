@@ -12,10 +12,7 @@ import numpy as np
 from isl.errors import InputError
 from isl.files.folders import put_in_place
 from isl.files.staging import staging_folder
-from isl.files.whole import (
-    settle,
-    sync_folder,
-)
+from isl.files.whole import settle, sync_folder
 from isl.imaging.containers import place_in_plate
 from isl.imaging.image import FluorescenceImage
 

@@ -11,16 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from isl.errors import InputError
-from isl.imaging.containers import (
-    is_container,
-    stored_path,
-)
+from isl.imaging.containers import is_container, stored_path
 from isl.imaging.image import PixelSize
 from isl.labeling.abstention import ABSTAINED
-from isl.labeling.flicker import (
-    DEFINITION,
-    Flicker,
-)
+from isl.labeling.flicker import DEFINITION, Flicker
 from isl.labeling.options import Options
 from isl.labeling.predict import Outcome
 from isl.labeling.run.outputs import FieldFiles

@@ -6,14 +6,7 @@ import numpy as np
 import scipy.ndimage
 
 from isl.phantom.grid import Grid
-from isl.phantom.shapes import (
-    Body,
-    body_window,
-    depth_inside,
-    fiber,
-    filled,
-    shell,
-)
+from isl.phantom.shapes import Body, body_window, depth_inside, fiber, filled, shell
 
 # Refractive index above the medium's. Low enough for single scattering to hold through a cell.
 CYTOPLASM, MEMBRANE, GRANULE, NEURITE, DEAD, DEBRIS = 0.007, 0.006, 0.008, 0.009, 0.016, 0.018

@@ -4,36 +4,12 @@ import numpy as np
 import pydantic
 
 from isl.config import Config
-from isl.imaging.image import (
-    FluorescenceImage,
-    PixelSize,
-    ZStack,
-)
-from isl.phantom.camera import (
-    Camera,
-    expose,
-    store,
-    store_planes,
-)
-from isl.phantom.cells.culture import (
-    Population,
-    Sample,
-    grow,
-)
-from isl.phantom.fluorescence import (
-    Confocal,
-    Projection,
-    project,
-)
-from isl.phantom.grid import (
-    Grid,
-    make_grid,
-)
-from isl.phantom.optics import (
-    Microscope,
-    Modality,
-    log_intensity,
-)
+from isl.imaging.image import FluorescenceImage, PixelSize, ZStack
+from isl.phantom.camera import Camera, expose, store, store_planes
+from isl.phantom.cells.culture import Population, Sample, grow
+from isl.phantom.fluorescence import Confocal, Projection, project
+from isl.phantom.grid import Grid, make_grid
+from isl.phantom.optics import Microscope, Modality, log_intensity
 
 LABELS = ("NUCLEI", "MEMBRANE")
 SLAB_THICKNESS = 1.0

@@ -5,17 +5,9 @@ import dataclasses
 import numpy as np
 import scipy.ndimage
 
-from isl.phantom.embryos.development import (
-    CELLS,
-    Blastomeres,
-)
+from isl.phantom.embryos.development import CELLS, Blastomeres
 from isl.phantom.grid import Grid
-from isl.phantom.shapes import (
-    Window,
-    filled,
-    shell,
-    window,
-)
+from isl.phantom.shapes import Window, filled, shell, window
 
 # Refractive index above the medium's. Single scattering through a whole embryo holds for less
 # than real cells have.

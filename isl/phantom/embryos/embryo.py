@@ -10,39 +10,14 @@ import numpy as np
 import pydantic
 
 from isl.config import Config
-from isl.imaging.image import (
-    FluorescenceImage,
-    Movie,
-    PixelSize,
-)
-from isl.phantom.camera import (
-    Camera,
-    expose,
-    store,
-    store_planes,
-)
-from isl.phantom.embryos.body import (
-    build,
-    draw_look,
-)
-from isl.phantom.embryos.development import (
-    Development,
-    blastomeres_at,
-    draw_development,
-)
-from isl.phantom.embryos.light import (
-    log_intensity,
-    set_up,
-)
+from isl.imaging.image import FluorescenceImage, Movie, PixelSize
+from isl.phantom.camera import Camera, expose, store, store_planes
+from isl.phantom.embryos.body import build, draw_look
+from isl.phantom.embryos.development import Development, blastomeres_at, draw_development
+from isl.phantom.embryos.light import log_intensity, set_up
 from isl.phantom.embryos.microwell import draw_well
-from isl.phantom.fluorescence import (
-    Confocal,
-    project,
-)
-from isl.phantom.grid import (
-    Grid,
-    make_grid,
-)
+from isl.phantom.fluorescence import Confocal, project
+from isl.phantom.grid import Grid, make_grid
 from isl.phantom.optics import Microscope
 
 EMBRYO_LABELS = ("EZRIN",)

@@ -11,12 +11,7 @@ import dataclasses
 import numpy as np
 
 from isl.phantom.grid import Grid
-from isl.phantom.optics import (
-    Microscope,
-    aperture,
-    defocus_phase,
-    pupil_filter,
-)
+from isl.phantom.optics import Microscope, aperture, defocus_phase, pupil_filter
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

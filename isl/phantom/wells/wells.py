@@ -16,23 +16,10 @@ from isl.config import Config
 from isl.errors import InputError
 from isl.files.whole import written_whole
 from isl.imaging.formats.imagej_tiff import write_stack
-from isl.imaging.image import (
-    PixelSize,
-    ZStack,
-)
-from isl.phantom.cells.field import (
-    LABELS,
-    PhantomConfig,
-    make_phantom,
-)
+from isl.imaging.image import PixelSize, ZStack
+from isl.phantom.cells.field import LABELS, PhantomConfig, make_phantom
 from isl.phantom.optics import Modality
-from isl.phantom.wells.damage import (
-    Damage,
-    draw_bad_pixels,
-    draw_disks,
-    draw_flat_field,
-    record,
-)
+from isl.phantom.wells.damage import Damage, draw_bad_pixels, draw_disks, draw_flat_field, record
 
 TRANSMITTED_NAMES: Mapping[Modality, str] = {
     "PHASE_CONTRAST": "phase",

@@ -15,10 +15,7 @@ import pydantic
 from isl.config import Config
 from isl.errors import InputError
 from isl.imaging.formats.tiff_header import parse_axes
-from isl.preprocess.layout.pattern import (
-    Pattern,
-    parse_pattern,
-)
+from isl.preprocess.layout.pattern import Pattern, parse_pattern
 
 WITHIN_FIELD = ("row", "col", "tile", "z", "channel", "exposure")
 """Parts that name something within a field; every other part names the field."""

@@ -13,12 +13,7 @@ from isl.config import folder_named
 from isl.errors import InputError
 from isl.imaging.read import natural_order
 from isl.preprocess.layout.config import LayoutConfig
-from isl.preprocess.layout.files import (
-    FieldKey,
-    FoundPlane,
-    axes_for,
-    find_planes,
-)
+from isl.preprocess.layout.files import FieldKey, FoundPlane, axes_for, find_planes
 from isl.preprocess.layout.pattern import find_matches
 from isl.preprocess.layout.tiles import (
     Grid,

@@ -8,19 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.errors import (
-    InputError,
-    unknown,
-)
+from isl.errors import InputError, unknown
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.open_image import open_images
 from isl.preprocess.layout.config import LayoutConfig
 from isl.preprocess.layout.pattern import Match
-from isl.preprocess.layout.tiles import (
-    TileKey,
-    tile_key,
-)
+from isl.preprocess.layout.tiles import TileKey, tile_key
 
 # Opening waits for the disk more than it computes.
 _THREADS = 8

@@ -3,10 +3,7 @@
 import numpy as np
 
 from isl.errors import InputError
-from isl.preprocess.stages.flat_field import (
-    as_divisor,
-    correct_flat_field,
-)
+from isl.preprocess.stages.flat_field import as_divisor, correct_flat_field
 
 
 def estimate_dust(median: np.ndarray, *, source: object = "dust field") -> np.ndarray:

@@ -22,10 +22,7 @@ from isl_eval.labeling.blocks import (
 from isl_eval.labeling.distributions import DistributionFigures
 from isl_eval.labeling.ground import to_bins
 from isl_eval.labeling.judge import scores_of_histogram
-from isl_eval.labeling.predictions import (
-    BLOCK,
-    _Blocks,
-)
+from isl_eval.labeling.predictions import BLOCK, _Blocks
 from isl_eval.metrics.pixel_figures import pixel_figures
 from isl_eval.metrics.spectral import spectral_correlation
 

@@ -10,20 +10,9 @@ import tifffile
 from flax import nnx
 
 from isl.backbones.unet import UNetConfig
-from isl.data.manifest import (
-    Field,
-    Manifest,
-    load_field,
-    load_manifest,
-    write_manifest,
-)
+from isl.data.manifest import Field, Manifest, load_field, load_manifest, write_manifest
 from isl.errors import InputError
-from isl.labeling.model import (
-    InputContract,
-    ModelConfig,
-    load_model,
-    save_model,
-)
+from isl.labeling.model import InputContract, ModelConfig, load_model, save_model
 from isl.labeling.network import build_network
 from isl_eval.labeling.calibrate import (
     Sample,

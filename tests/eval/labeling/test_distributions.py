@@ -6,11 +6,7 @@ import scipy.special
 import scipy.stats
 
 from isl.labeling import losses
-from isl_eval.labeling.distributions import (
-    LEVELS,
-    DistributionFigures,
-    interval_width,
-)
+from isl_eval.labeling.distributions import LEVELS, DistributionFigures, interval_width
 
 BINS = 256
 

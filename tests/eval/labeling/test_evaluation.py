@@ -8,20 +8,10 @@ import re
 import numpy as np
 import pytest
 import tifffile
-from simulated_labeling import (
-    SIZE,
-    blobs,
-    write_field,
-    write_ground,
-    write_model,
-    write_prediction,
-)
+from simulated_labeling import SIZE, blobs, write_field, write_ground, write_model, write_prediction
 
 from isl import cli
-from isl.data.manifest import (
-    Manifest,
-    write_manifest,
-)
+from isl.data.manifest import Manifest, write_manifest
 from isl_eval.labeling import evaluation as labeling
 
 FILES = {

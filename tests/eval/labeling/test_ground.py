@@ -7,17 +7,9 @@ import pytest
 import tifffile
 from simulated_labeling import SIZE, write_field, write_ground
 
-from isl.data.manifest import (
-    Manifest,
-    load_manifest,
-    write_manifest,
-)
+from isl.data.manifest import Manifest, load_manifest, write_manifest
 from isl.errors import InputError
-from isl_eval.labeling.ground import (
-    bounding_window,
-    survey_ground,
-    to_bins,
-)
+from isl_eval.labeling.ground import bounding_window, survey_ground, to_bins
 
 
 def survey(folder, **options):

@@ -12,11 +12,7 @@ from isl.imaging.image import ZStack
 from isl_eval.labeling import objects
 from isl_eval.labeling.config import LabelingEvaluation
 from isl_eval.labeling.ground import GroundField
-from isl_eval.labeling.objects import (
-    judge_objects,
-    score_objects,
-    segmenter_of,
-)
+from isl_eval.labeling.objects import judge_objects, score_objects, segmenter_of
 from isl_eval.metrics.object_matching import COUNTS
 
 ALL = np.ones(SIZE, bool)

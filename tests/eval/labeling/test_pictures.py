@@ -3,14 +3,8 @@
 import numpy as np
 import pytest
 
-from isl_eval.labeling.pictures import (
-    field_picture,
-    ranked_fields,
-)
-from isl_eval.metrics.error_pictures import (
-    FALSE_NEGATIVE,
-    FALSE_POSITIVE,
-)
+from isl_eval.labeling.pictures import field_picture, ranked_fields
+from isl_eval.metrics.error_pictures import FALSE_NEGATIVE, FALSE_POSITIVE
 
 
 @pytest.mark.parametrize(

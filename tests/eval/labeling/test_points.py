@@ -12,10 +12,7 @@ from isl.data.manifest import load_manifest
 from isl.errors import InputError
 from isl_eval.labeling.config import LabelingEvaluation
 from isl_eval.labeling.ground import survey_ground
-from isl_eval.labeling.points import (
-    judge_points,
-    read_annotations,
-)
+from isl_eval.labeling.points import judge_points, read_annotations
 
 PLACES = [(20, 20), (20, 40), (45, 20), (45, 40)]
 

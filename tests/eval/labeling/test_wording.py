@@ -4,15 +4,9 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.imaging.image import (
-    PixelSize,
-    ZStack,
-)
+from isl.imaging.image import PixelSize, ZStack
 from isl.imaging.normalize import normalize
-from isl.labeling.contract import (
-    compare_intensity,
-    fit_to_model,
-)
+from isl.labeling.contract import compare_intensity, fit_to_model
 from isl.labeling.model import InputContract
 from isl.labeling.source import field_of
 from isl_eval.labeling.wording import in_keys

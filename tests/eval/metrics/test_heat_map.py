@@ -5,10 +5,7 @@ import pytest
 from PIL import Image
 
 from isl.errors import InputError
-from isl_eval.metrics.heat_map import (
-    draw_heat_map,
-    intensity_heat_map,
-)
+from isl_eval.metrics.heat_map import draw_heat_map, intensity_heat_map
 
 
 def test_pixels_are_counted_by_both_intensities():

@@ -2,12 +2,7 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl_eval.metrics.image_pair import (
-    checked_pair,
-    constancy,
-    correlation,
-    regression_line,
-)
+from isl_eval.metrics.image_pair import checked_pair, constancy, correlation, regression_line
 
 
 def test_differing_sizes_are_refused_with_both():

@@ -2,10 +2,7 @@ import numpy as np
 import pytest
 
 from isl.imaging.image import PixelSize
-from isl_eval.metrics.live_dead import (
-    live_and_dead,
-    together,
-)
+from isl_eval.metrics.live_dead import live_and_dead, together
 from isl_eval.metrics.points import Points
 
 

@@ -5,11 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from isl.errors import InputError
-from isl_eval.metrics.object_matching import (
-    compare_sizes,
-    figures_of_table,
-    tabulate_objects,
-)
+from isl_eval.metrics.object_matching import compare_sizes, figures_of_table, tabulate_objects
 
 SIZE = (20, 30)
 

@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from isl_eval.polarity.comparison import (
-    correlation,
-    matched_pairs,
-    two_proportions,
-)
+from isl_eval.polarity.comparison import correlation, matched_pairs, two_proportions
 
 
 def rng(seed=0):

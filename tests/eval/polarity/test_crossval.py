@@ -6,16 +6,8 @@ from simulated_polarity import Recorder, make_embryo, make_embryos
 
 from isl.config import parse
 from isl.errors import InputError
-from isl_eval.polarity.crossval import (
-    check_measured,
-    cross_validate,
-    ezrin_agreement,
-    nested_ezrin,
-)
-from isl_eval.polarity.folds import (
-    crossfit_folds,
-    held_out_folds,
-)
+from isl_eval.polarity.crossval import check_measured, cross_validate, ezrin_agreement, nested_ezrin
+from isl_eval.polarity.folds import crossfit_folds, held_out_folds
 from isl_eval.polarity.predictions import Shelf
 from isl_train.polarity.config import PolarityExperiment
 

@@ -4,12 +4,7 @@ import pytest
 from simulated_polarity import make_embryo, make_embryos
 
 from isl.errors import InputError
-from isl_eval.polarity.folds import (
-    check_apart,
-    crossfit_folds,
-    folds_touched,
-    held_out_folds,
-)
+from isl_eval.polarity.folds import check_apart, crossfit_folds, folds_touched, held_out_folds
 
 EMBRYOS = make_embryos()
 

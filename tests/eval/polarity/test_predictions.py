@@ -8,11 +8,7 @@ import pytest
 from simulated_polarity import make_embryo
 
 from isl.errors import InputError
-from isl_eval.polarity.predictions import (
-    HeldOut,
-    Shelf,
-    fingerprints,
-)
+from isl_eval.polarity.predictions import HeldOut, Shelf, fingerprints
 from isl_eval.writing.kept_arrays import SETTINGS
 
 MADE = HeldOut(

@@ -13,17 +13,9 @@ from simulated_polarity import FRAMES, ONSETS, held_out, make_embryo, make_embry
 from isl.files.records import plain
 from isl_eval.polarity.config import PolarityEvaluation
 from isl_eval.polarity.crossval import CrossValidation
-from isl_eval.polarity.evaluation import (
-    judge,
-    write,
-)
+from isl_eval.polarity.evaluation import judge, write
 from isl_eval.polarity.report import polarity_page
-from isl_eval.polarity.tables import (
-    arm_rows,
-    frame_rows,
-    metrics_record,
-    onset_rows,
-)
+from isl_eval.polarity.tables import arm_rows, frame_rows, metrics_record, onset_rows
 
 FOLDS = (("A", "D"), ("B", "E"), ("C", "F"))
 LATE = {"dic": 1, "ezrin": 2, "dic+ezrin": 0, "measured": 3}

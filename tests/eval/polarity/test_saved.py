@@ -11,11 +11,7 @@ from isl import cli
 from isl.backbones.resnet import ResNetConfig
 from isl.backbones.unet import UNetConfig
 from isl.errors import InputError
-from isl.labeling.model import (
-    InputContract,
-    ModelConfig,
-    save_model,
-)
+from isl.labeling.model import InputContract, ModelConfig, save_model
 from isl.labeling.network import build_network
 from isl.polarity.classifier import build_classifier
 from isl.polarity.model import (
@@ -27,10 +23,7 @@ from isl.polarity.model import (
     views_of,
 )
 from isl_eval.polarity.crossval import held_out_logits
-from isl_eval.polarity.saved import (
-    check_embryos,
-    find_models,
-)
+from isl_eval.polarity.saved import check_embryos, find_models
 
 EVALUATION = """
 task = "polarity"

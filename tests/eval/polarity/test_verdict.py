@@ -4,13 +4,7 @@ import types
 
 import pytest
 
-from isl_eval.polarity.verdict import (
-    decide,
-    difference_words,
-    headlines,
-    interval_words,
-    winner,
-)
+from isl_eval.polarity.verdict import decide, difference_words, headlines, interval_words, winner
 from isl_eval.statistics.bootstrap import Interval
 
 

@@ -15,36 +15,17 @@ import tifffile
 sys.path.insert(0, str(Path(__file__).parents[2] / "train"))
 from simulated_fields import write_dataset
 
-from isl.config import (
-    load_toml,
-    parse,
-)
+from isl.config import load_toml, parse
 from isl.errors import InputError
-from isl_eval.labeling.blocks import (
-    FIGURES,
-    BlockRows,
-    block_rows,
-)
+from isl_eval.labeling.blocks import FIGURES, BlockRows, block_rows
 from isl_eval.statistics.bootstrap import Interval
 from isl_eval.study import runs as study_runs
 from isl_eval.study.comparison import compare_variants
 from isl_eval.study.config import StudyConfig
-from isl_eval.study.learning_curves import (
-    draw_along_axis,
-    draw_learning_curves,
-)
+from isl_eval.study.learning_curves import draw_along_axis, draw_learning_curves
 from isl_eval.study.report import study_page
-from isl_eval.study.runs import (
-    Run,
-    RunResult,
-    plan_runs,
-)
-from isl_eval.study.tables import (
-    Findings,
-    run_rows,
-    standing_rows,
-    standings_of,
-)
+from isl_eval.study.runs import Run, RunResult, plan_runs
+from isl_eval.study.tables import Findings, run_rows, standing_rows, standings_of
 from isl_train.budget import BudgetConfig
 from isl_train.checkpoint import Progress
 from isl_train.labeling.config import LabelingConfig

@@ -3,11 +3,7 @@ import pytest
 
 from isl.errors import InputError
 from isl_eval.study import gradient_boosting
-from isl_eval.study.gradient_boosting import (
-    BoostingConfig,
-    filter_features,
-    fit_boosting,
-)
+from isl_eval.study.gradient_boosting import BoostingConfig, filter_features, fit_boosting
 from isl_train.labeling.crops import TrainingField
 
 SMALL = BoostingConfig(pixels=400, widest=2, trees=20, leaves=8)

@@ -4,10 +4,7 @@ import pytest
 from isl.errors import InputError
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.formats.tiff import read_tiff
-from isl.imaging.image import (
-    PixelSize,
-    ZStack,
-)
+from isl.imaging.image import PixelSize, ZStack
 from isl.imaging.read import read_transmitted
 
 RNG = np.random.default_rng(0)

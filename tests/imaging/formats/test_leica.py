@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.imaging.formats import (
-    leica,
-    microscope_file,
-)
+from isl.imaging.formats import leica, microscope_file
 from isl.imaging.formats.leica import open_lif
 from isl.imaging.image import PixelSize
 

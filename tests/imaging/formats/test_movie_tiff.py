@@ -3,10 +3,7 @@ import pytest
 
 from isl.errors import InputError
 from isl.imaging.formats.movie_tiff import write_movie
-from isl.imaging.image import (
-    Movie,
-    PixelSize,
-)
+from isl.imaging.image import Movie, PixelSize
 from isl.imaging.read import read_transmitted
 
 

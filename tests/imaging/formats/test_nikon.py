@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.imaging.formats import (
-    microscope_file,
-    nikon,
-)
+from isl.imaging.formats import microscope_file, nikon
 from isl.imaging.formats.nikon import open_nd2
 from isl.imaging.image import PixelSize
 

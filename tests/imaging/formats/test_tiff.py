@@ -15,16 +15,8 @@ from hypothesis import strategies as st
 from isl.errors import InputError
 from isl.files import whole as files
 from isl.imaging.formats import ome_tiff
-from isl.imaging.formats.tiff import (
-    parse_axes,
-    read_tiff,
-    write_ome_tiff,
-)
-from isl.imaging.image import (
-    FluorescenceImage,
-    Picture,
-    PixelSize,
-)
+from isl.imaging.formats.tiff import parse_axes, read_tiff, write_ome_tiff
+from isl.imaging.image import FluorescenceImage, Picture, PixelSize
 from isl.imaging.lazy import as_lazy
 
 RNG = np.random.default_rng(0)

@@ -5,10 +5,7 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.imaging.formats import (
-    microscope_file,
-    zeiss,
-)
+from isl.imaging.formats import microscope_file, zeiss
 from isl.imaging.formats.zeiss import open_czi
 from isl.imaging.image import PixelSize
 

@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.imaging.image import (
-    Picture,
-    PixelSize,
-)
+from isl.imaging.image import Picture, PixelSize
 from isl.imaging.lazy import as_lazy
 from isl.imaging.zarr.picture import write_ome_zarr
 from isl.imaging.zarr.reader import open_ome_zarr

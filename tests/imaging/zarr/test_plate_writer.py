@@ -10,14 +10,8 @@ import pytest
 import zarr
 
 from isl.errors import InputError
-from isl.imaging.zarr.plate_writer import (
-    check_plate,
-    put_into_plate,
-)
-from isl.imaging.zarr.plates import (
-    open_plate,
-    read_plate,
-)
+from isl.imaging.zarr.plate_writer import check_plate, put_into_plate
+from isl.imaging.zarr.plates import open_plate, read_plate
 from isl.imaging.zarr.reader import open_ome_zarr
 from isl.imaging.zarr.writer import zarr_image
 

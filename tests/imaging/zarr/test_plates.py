@@ -6,12 +6,7 @@ import pytest
 import zarr
 
 from isl.errors import InputError
-from isl.imaging.zarr.plates import (
-    choose_fields,
-    open_plate,
-    read_plate,
-    split_plate_path,
-)
+from isl.imaging.zarr.plates import choose_fields, open_plate, read_plate, split_plate_path
 from isl.imaging.zarr.reader import open_ome_zarr
 
 WELLS = ("A/01", "B/02", "B/10", "B/03")

@@ -20,11 +20,7 @@ from isl.errors import InputError
 from isl.imaging.image import PixelSize
 from isl.imaging.zarr import writer as ome_zarr_writer
 from isl.imaging.zarr.reader import open_ome_zarr
-from isl.imaging.zarr.writer import (
-    halved,
-    is_image,
-    zarr_image,
-)
+from isl.imaging.zarr.writer import halved, is_image, zarr_image
 
 SIZE = PixelSize(y=0.3, x=0.25)
 
@@ -366,7 +362,7 @@ def test_only_images_are_replaced(tmp_path):
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
-import test_ome_zarr_writer as tests
+import test_writer as tests
 pixels = tests.pixels_of(2, 2, 300, 290)
 with tests.zarr_image(
     sys.argv[1], shape=pixels.shape, dtype=pixels.dtype, labels=tests.labels_of(pixels), chunk=64,

@@ -1,10 +1,7 @@
 import numpy as np
 import pytest
 
-from isl_train.labeling.augment import (
-    AugmentConfig,
-    augment,
-)
+from isl_train.labeling.augment import AugmentConfig, augment
 
 NOTHING = AugmentConfig(flip=False, rotate=False)
 

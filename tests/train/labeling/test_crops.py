@@ -2,11 +2,7 @@ import numpy as np
 import pytest
 
 from isl.tiling.geometry import Geometry
-from isl_train.labeling.crops import (
-    Cropper,
-    TrainingField,
-    bounding_box,
-)
+from isl_train.labeling.crops import Cropper, TrainingField, bounding_box
 
 GEOMETRY = Geometry(margin=3, step=2, smallest=8)
 WIDTH = 10

@@ -5,14 +5,8 @@ import pytest
 from simulated_fields import write_dataset
 
 from isl.data.manifest import load_manifest
-from isl_train.labeling.crops import (
-    TrainingField,
-    bounding_box,
-)
-from isl_train.labeling.ground import (
-    load_ground,
-    with_planes,
-)
+from isl_train.labeling.crops import TrainingField, bounding_box
+from isl_train.labeling.ground import load_ground, with_planes
 from isl_train.labeling.ground_part import part_of
 
 

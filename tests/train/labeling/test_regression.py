@@ -9,10 +9,7 @@ from simulated_fields import write_dataset
 from isl.config import parse
 from isl.errors import InputError
 from isl_train.labeling.config import LabelingConfig
-from isl_train.labeling.regression import (
-    RegressionTask,
-    load_regressor,
-)
+from isl_train.labeling.regression import RegressionTask, load_regressor
 from isl_train.loop import fit
 
 

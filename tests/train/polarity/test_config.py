@@ -6,10 +6,7 @@ import pytest
 
 from isl.backbones.resnet import ResNetConfig
 from isl.backbones.unet import UNetConfig
-from isl.config import (
-    parse,
-    to_toml,
-)
+from isl.config import parse, to_toml
 from isl.errors import InputError
 from isl.polarity.classifier import EncoderConfig
 from isl_train.polarity.config import PolarityExperiment

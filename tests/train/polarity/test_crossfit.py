@@ -7,21 +7,14 @@ import numpy as np
 import pytest
 from simulated_embryos import make_embryo, write_embryos
 
-from isl.config import (
-    load_toml,
-    to_toml,
-)
+from isl.config import load_toml, to_toml
 from isl.data.manifest import load_manifest
 from isl.errors import InputError
 from isl.labeling.model import load_model
 from isl_train.checkpoint import Progress
 from isl_train.labeling.config import LabelingConfig
 from isl_train.polarity import crossfit as module
-from isl_train.polarity.crossfit import (
-    Crossfit,
-    folds_of,
-    predicted_ezrin,
-)
+from isl_train.polarity.crossfit import Crossfit, folds_of, predicted_ezrin
 from isl_train.polarity.embryos import load_embryos
 
 EMBRYOS = [make_embryo(name, 1, frames=2) for name in "ABCDE"]

@@ -13,27 +13,11 @@ from simulated_embryos import make_embryo
 from isl.backbones.unet import UNetConfig
 from isl.config import parse
 from isl.errors import InputError
-from isl.labeling.model import (
-    InputContract,
-    ModelConfig,
-    load_model,
-    save_model,
-)
+from isl.labeling.model import InputContract, ModelConfig, load_model, save_model
 from isl.labeling.network import build_network
-from isl.model_folder import (
-    CARD_FILE,
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-)
-from isl.polarity.model import (
-    load_polarity_model,
-    middles_of,
-    views_of,
-)
-from isl_train.polarity.config import (
-    PolarityExperiment,
-    SightConfig,
-)
+from isl.model_folder import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
+from isl.polarity.model import load_polarity_model, middles_of, views_of
+from isl_train.polarity.config import PolarityExperiment, SightConfig
 from isl_train.polarity.task import (
     Ground,
     PolarityTask,

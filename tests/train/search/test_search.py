@@ -10,24 +10,14 @@ import pytest
 from simulated_fields import write_dataset
 
 from isl.cli import main
-from isl.config import (
-    load_toml,
-    parse,
-)
+from isl.config import load_toml, parse
 from isl.errors import InputError
 from isl_train.checkpoint import Progress
 from isl_train.labeling.config import LabelingConfig
 from isl_train.labeling.task import LabelingTask
 from isl_train.search import search as module
-from isl_train.search.config import (
-    Dimension,
-    SearchConfig,
-)
-from isl_train.search.search import (
-    search_hyperparameters,
-    search_space_fits,
-    suggest,
-)
+from isl_train.search.config import Dimension, SearchConfig
+from isl_train.search.search import search_hyperparameters, search_space_fits, suggest
 
 BASE = """
 task = "labeling"

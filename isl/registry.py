@@ -1,0 +1,41 @@
+"""What each task brings, found by entry points: its command, kind of model, training, evaluation.
+
+A task is added by installing a package that names its parts in these groups; nothing here, and
+nothing in the commands, lists tasks. isl's own tasks are found in the same way (pyproject.toml).
+"""
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from isl.errors import unknown
+
+COMMANDS = "isl.commands"
+"""Functions with typer's annotations, by the name of the command."""
+MODELS = "isl.models"
+"""`isl.model_kinds.ModelKind`, by the `kind` in a model's `model.toml`."""
+TRAIN = "isl.train"
+"""`isl_train.recipe.Recipe`, by the `task` in an experiment's file."""
+EVAL = "isl.eval"
+"""Functions (configuration file, overrides, output folder), by the `task` in their file."""
+
+
+def registered(group: str) -> dict[str, EntryPoint]:
+    """What is installed in a group, by name; nothing is imported."""
+    return {entry.name: entry for entry in sorted(entry_points(group=group))}
+
+
+def load(group: str, name: str, *, what: str) -> Any:
+    """Imports one part of a task.
+
+    Args:
+        group: One of the groups above.
+        name: As its entry point is called.
+        what: What the name stands for, in words, for the message.
+
+    Raises:
+        InputError: There is none of that name; says which there are.
+    """
+    found = registered(group)
+    if name not in found:
+        raise unknown(what, name, found)
+    return found[name].load()

@@ -163,8 +163,9 @@ def _close(pictures: Iterable[LazyPicture]) -> None:
 
 
 def _zarr_fields(path: Path) -> list[tuple[str, Path]]:
+    from isl.imaging.zarr.image import image_name, read_attributes
     from isl.imaging.zarr.plates import read_plate
-    from isl.imaging.zarr.reader import image_name, open_ome_zarr, read_attributes
+    from isl.imaging.zarr.reader import open_ome_zarr
 
     within = place_in_plate(path)
     if within is not None and "/" not in within[1]:

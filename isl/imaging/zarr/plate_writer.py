@@ -12,9 +12,9 @@ import zarr
 from isl.errors import InputError
 from isl.files.folders import put_in_place
 from isl.imaging.formats.microscope_file import is_zarr
+from isl.imaging.zarr.image import read_attributes
 from isl.imaging.zarr.metadata import VERSION, put_group
 from isl.imaging.zarr.plates import PlateLayout, images_listed, read_layout
-from isl.imaging.zarr.reader import read_attributes
 
 # Beside what OME-Zarr says, so that no plate of anybody else's is ever added to.
 _MARK = {"made_by": "isl"}

@@ -11,7 +11,7 @@ from typing import Any
 from isl.errors import InputError
 from isl.imaging.formats.microscope_file import is_zarr, refusals
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.zarr.reader import KIND, image_name, open_zarr_image, read_attributes
+from isl.imaging.zarr.image import KIND, image_name, open_zarr_image, read_attributes
 
 # A field lies this many folders below its plate: row, column, field.
 _DEPTH = 3
@@ -166,7 +166,7 @@ def open_plate(
     Args:
         path: The folder of a plate or of a well.
         pattern: As in `choose_fields`; for plates.
-        level: As in `isl.imaging.zarr.reader.open_ome_zarr`.
+        level: As in `isl.imaging.zarr.image.open_ome_zarr`.
 
     Raises:
         InputError: It is missing or damaged, or the pattern names no field.

@@ -20,8 +20,8 @@ from zarr.storage import LocalStore
 from isl.errors import InputError
 from isl.files.folders import emptied, folder_written_whole
 from isl.imaging.image import PixelSize
+from isl.imaging.zarr.image import image_name, read_attributes
 from isl.imaging.zarr.metadata import AXES, VERSION, multiscale, put_group, shown_channels
-from isl.imaging.zarr.reader import image_name, read_attributes
 
 CHUNK = 256
 SHARD = 2048

@@ -26,8 +26,8 @@ from isl_train.polarity.crossfit import Crossfit  # pyright: ignore[reportMissin
 from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 from isl_train.polarity.task import train_ensemble  # pyright: ignore[reportMissingImports]
 
+from ..statistics.folds import Folds, folds_touched
 from ..writing.progress import PartsProgress
-from .folds import Folds, folds_touched
 from .predictions import HeldOut, Shelf
 
 

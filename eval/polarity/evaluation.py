@@ -19,14 +19,15 @@ from isl_train.polarity.embryos import (  # pyright: ignore[reportMissingImports
     load_embryos,
 )
 
+from ..statistics.bootstrap import Resampling
+from ..statistics.folds import Folds
 from .config import PolarityEvaluation
 from .crossval import CrossValidation, Workshop, check_measured, cross_validate, real_workshop
-from .folds import Folds, crossfit_folds, held_out_folds
+from .folds import crossfit_folds, held_out_folds
 from .judge import (
     REFERENCE,
     Comparison,
     Contender,
-    Resampling,
     compare,
     judge_arm,
     judge_baselines,

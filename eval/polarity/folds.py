@@ -1,13 +1,13 @@
-"""Who is held out with whom: splits by embryo, never by frame."""
+"""Who is held out with whom, and whose EZRIN comes from one labeling network."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from isl.errors import InputError, unknown
-from isl_train.polarity.crossfit import folds_of  # pyright: ignore[reportMissingImports]
+from isl.errors import InputError
 from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
-Folds = tuple[tuple[str, ...], ...]
+from ..statistics import folds as by_group
+from ..statistics.folds import Folds, dealt_folds, folds_touched
 
 
 def held_out_folds(
@@ -16,7 +16,7 @@ def held_out_folds(
     *,
     source: str,
 ) -> Folds:
-    """The groups that are held out together.
+    """The embryos that are held out together.
 
     Args:
         embryos: All that are judged.
@@ -24,8 +24,7 @@ def held_out_folds(
         source: The file that says so, for messages.
 
     Raises:
-        InputError: There are too few embryos, or given folds name one twice, leave one out or name
-            one that is not there.
+        InputError: There are too few embryos, or given folds do not fit them.
     """
     groups = list(dict.fromkeys(embryo.group for embryo in embryos))
     if len(groups) < 3:
@@ -33,11 +32,7 @@ def held_out_folds(
             f"{source}: cross-validation needs 3 embryos or more, one to hold out and two to "
             f"predict each other's EZRIN; there {'is 1' if len(groups) == 1 else 'are 2'}"
         )
-    if isinstance(folds, int):
-        return folds_of(embryos, folds)
-    if isinstance(folds, str):
-        return tuple((group,) for group in groups)
-    return _checked(folds, groups, source)
+    return by_group.held_out_folds(groups, folds, source=source, noun="embryo")
 
 
 def crossfit_folds(embryos: Sequence[Embryo], folds: Folds, *, wanted: int, source: str) -> Folds:
@@ -58,7 +53,8 @@ def crossfit_folds(embryos: Sequence[Embryo], folds: Folds, *, wanted: int, sour
             learned without them.
     """
     if all(len(fold) == 1 for fold in folds):
-        found = folds_of(embryos, min(max(wanted, 3), len(folds)))
+        groups = [embryo.group for embryo in embryos]
+        found = dealt_folds(groups, min(max(wanted, 3), len(folds)), noun="embryo")
     elif len(folds) == 2:
         found = tuple(half for fold in folds for half in (fold[0::2], fold[1::2]) if half)
     else:
@@ -72,47 +68,3 @@ def crossfit_folds(embryos: Sequence[Embryo], folds: Folds, *, wanted: int, sour
                 "the others' EZRIN without having seen them; give more folds"
             )
     return found
-
-
-def check_apart(judged: Iterable[str], trained: Iterable[str], *, where: str, remedy: str) -> None:
-    """Refuses to judge embryos by what was trained on them.
-
-    Raises:
-        InputError: Names those on both sides.
-    """
-    known = set(trained)
-    shared = [name for name in dict.fromkeys(judged) if name in known]
-    if shared:
-        listed = ", ".join(f"'{name}'" for name in shared)
-        raise InputError(
-            f"{where}: embryo{'s' if len(shared) > 1 else ''} {listed} would be judged by what was "
-            f"trained on {'them' if len(shared) > 1 else 'it'}; {remedy}"
-        )
-
-
-def folds_touched(folds: Folds, groups: Iterable[str]) -> tuple[str, ...]:
-    """All groups of the folds that hold any of `groups`."""
-    wanted = set(groups)
-    return tuple(group for fold in folds if wanted & set(fold) for group in fold)
-
-
-def _checked(folds: Sequence[Sequence[str]], groups: Sequence[str], source: str) -> Folds:
-    seen: set[str] = set()
-    for number, fold in enumerate(folds, 1):
-        if not fold:
-            raise InputError(f"{source}: fold {number} is empty; name the embryos it holds out")
-        for group in fold:
-            if group not in groups:
-                raise InputError(f"{source}: {unknown('embryo', group, groups)}")
-            if group in seen:
-                raise InputError(
-                    f"{source}: embryo '{group}' is in more than one fold, so it would be trained "
-                    "on and judged; name it once"
-                )
-            seen.add(group)
-    for group in groups:
-        if group not in seen:
-            raise InputError(
-                f"{source}: embryo '{group}' is in no fold; add it to one, or name it in leave_out"
-            )
-    return tuple(tuple(fold) for fold in folds)

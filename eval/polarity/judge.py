@@ -13,17 +13,25 @@ import numpy as np
 from isl.polarity.onset import Onset, Rule, find_onset
 from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
-from ..statistics.bootstrap import Interval, bootstrap, bootstrap_difference, bootstrap_one
-from .calibration import Calibration, calibration
-from .classification import Confusion, Roc, accuracy, auc, call_statistics, confusion, roc
-from .comparison import (
-    Correlation,
-    PairedTest,
-    ProportionTest,
-    correlation,
-    matched_pairs,
-    two_proportions,
+from ..statistics.agreement import Correlation, correlation
+from ..statistics.bootstrap import (
+    Interval,
+    Resampling,
+    bootstrap,
+    bootstrap_difference,
+    bootstrap_one,
 )
+from ..statistics.calibration import Calibration, calibration
+from ..statistics.classification import (
+    Confusion,
+    Roc,
+    accuracy,
+    auc,
+    call_statistics,
+    confusion,
+    roc,
+)
+from ..statistics.tests import PairedTest, ProportionTest, matched_pairs, two_proportions
 from .onset import (
     Coverage,
     OnsetError,
@@ -42,26 +50,6 @@ REFERENCE = "dic"
 FRAME_INDEX = "frame index"
 MEDIAN_ONSET = "median onset"
 BASELINES = (FRAME_INDEX, MEDIAN_ONSET)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Resampling:
-    """How intervals are drawn.
-
-    Attributes:
-        replicates: How many times.
-        level: Share of the replicates between the bounds.
-        seed: The same for all, so that what is compared shares its replicates.
-    """
-
-    replicates: int
-    level: float
-    seed: int
-
-    @property
-    def rng(self) -> np.random.Generator:
-        """A generator at its start."""
-        return np.random.default_rng(self.seed)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -301,9 +289,7 @@ def compare(one: Contender, other: Contender, resampling: Resampling) -> Compari
                 _errors(one, rule),
                 _errors(other, rule),
                 groups=_groups_of_rows(one),
-                rng=resampling.rng,
-                replicates=resampling.replicates,
-                level=resampling.level,
+                **resampling.settings,
             )
             for rule in rules
         },
@@ -342,9 +328,7 @@ def judge_compaction(
         pearson=correlation(
             np.array(predicted),
             np.array([embryo.compaction for embryo in some]),
-            rng=resampling.rng,
-            replicates=resampling.replicates,
-            level=resampling.level,
+            **resampling.settings,
         ),
         proxy=summarize(proxy),
         wilcoxon=matched_pairs(
@@ -385,9 +369,7 @@ def judge_ezrin(
             _mean_of_defined,
             [column],
             groups=[embryo.group for embryo in there],
-            rng=resampling.rng,
-            replicates=resampling.replicates,
-            level=resampling.level,
+            **resampling.settings,
         ),
     )
 
@@ -428,9 +410,7 @@ def _contender(
             call_statistics,
             columns,
             groups=units,
-            rng=resampling.rng,
-            replicates=resampling.replicates,
-            level=resampling.level,
+            **resampling.settings,
         )
         if score is None:
             del found["auc"]
@@ -491,7 +471,6 @@ def _onset_scores(
     if found is not None:
         names = [each.verdict for each in found]
         verdicts = {name: names.count(name) for name in ("onset", "censored", "cannot_tell")}
-    settings = {"replicates": resampling.replicates, "level": resampling.level}
     return OnsetScores(
         rows=rows,
         summary=summarize(rows),
@@ -499,21 +478,17 @@ def _onset_scores(
             _mean,
             [[row.error for row in rows]],
             groups=[embryo.group for embryo in embryos],
-            rng=resampling.rng,
-            **settings,
+            **resampling.settings,
         ),
         minutes=bootstrap_one(
             _mean,
             [[minutes for _, minutes in timed]],
             groups=[group for group, _ in timed],
-            rng=resampling.rng,
-            **settings,
+            **resampling.settings,
         )
         if timed
         else None,
-        accuracy=bootstrap_one(
-            accuracy, [truth, sides], groups=groups, rng=resampling.rng, **settings
-        ),
+        accuracy=bootstrap_one(accuracy, [truth, sides], groups=groups, **resampling.settings),
         confusion=confusion(truth, sides),
         coverage=None
         if found is None
@@ -550,9 +525,7 @@ def _frame_difference(
         first,
         second,
         groups=one.groups,
-        rng=resampling.rng,
-        replicates=resampling.replicates,
-        level=resampling.level,
+        **resampling.settings,
     )
 
 

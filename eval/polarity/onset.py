@@ -12,7 +12,7 @@ import numpy as np
 
 from isl.polarity.onset import change_point_posterior, onset_errors, onset_of_labels
 
-from .classification import Confusion, auc, confusion
+from ..statistics.classification import Confusion, auc, confusion
 
 TEMPERS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 """Exponents of the change-point likelihood that `likeliest_temper` chooses from."""

@@ -12,9 +12,9 @@ from isl.errors import InputError
 from isl_train.polarity.crossfit import predicted_ezrin  # pyright: ignore[reportMissingImports]
 from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
+from ..statistics.folds import check_apart
 from ..writing.progress import PartsProgress
 from .crossval import CrossValidation, check_measured, ezrin_agreement, held_out_logits
-from .folds import check_apart
 from .predictions import HeldOut, Shelf
 
 FOLD = "all"
@@ -86,6 +86,7 @@ def check_embryos(models: Sequence[SavedModel], embryos: Sequence[Embryo]) -> No
             (embryo.name for embryo in embryos if known & {embryo.name, embryo.group}),
             where=str(model.folder),
             remedy="name them in leave_out, or judge another model",
+            noun="embryo",
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from isl.files.records import plain
 from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
-from ..statistics.bootstrap import Interval
+from ..statistics.bootstrap import Interval, Resampling
 from .judge import (
     RULES,
     CompactionScores,
@@ -15,7 +15,6 @@ from .judge import (
     Contender,
     EzrinScores,
     OnsetScores,
-    Resampling,
 )
 from .verdict import Decision
 

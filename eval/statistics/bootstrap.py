@@ -58,6 +58,30 @@ class Interval:
         return not self.low <= value <= self.high
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Resampling:
+    """How an evaluation draws its intervals: all from one seed, so what is compared is paired.
+
+    Attributes:
+        replicates: How many times.
+        level: Share of the replicates between the bounds.
+        seed: Of every bootstrap.
+    """
+
+    replicates: int = REPLICATES
+    level: float = LEVEL
+    seed: int = 0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `bootstrap` and the like take by name; the generator is at its start."""
+        return {
+            "rng": np.random.default_rng(self.seed),
+            "replicates": self.replicates,
+            "level": self.level,
+        }
+
+
 def bootstrap(
     statistics: Statistics,
     columns: Sequence[Any],

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isl_eval.polarity.classification import Confusion, confusion
-from isl_eval.polarity.comparison import two_proportions
 from isl_eval.polarity.onset import onset_table, summarize
 from isl_eval.statistics.bootstrap import bootstrap
+from isl_eval.statistics.classification import Confusion, confusion
+from isl_eval.statistics.tests import two_proportions
 
 PUBLISHED = tomllib.loads(
     (Path(__file__).parents[1] / "golden" / "polarity_onset.toml").read_text(encoding="utf-8")

@@ -4,7 +4,8 @@ import pytest
 from simulated_polarity import make_embryo, make_embryos
 
 from isl.errors import InputError
-from isl_eval.polarity.folds import check_apart, crossfit_folds, folds_touched, held_out_folds
+from isl_eval.polarity.folds import crossfit_folds, held_out_folds
+from isl_eval.statistics.folds import folds_touched
 
 EMBRYOS = make_embryos()
 
@@ -91,17 +92,3 @@ def test_while_a_fold_is_held_out_every_other_embryo_has_a_network(folds):
 def test_folds_that_leave_no_network_are_refused():
     with pytest.raises(InputError, match="while fold 1 is held out, no network is left"):
         crossfit((tuple("ABCDE"), ("F",)))
-
-
-def test_folds_touched():
-    folds = (("A", "B"), ("C",), ("D", "E"))
-    assert folds_touched(folds, ["E", "C"]) == ("C", "D", "E")
-    assert folds_touched(folds, []) == ()
-
-
-def test_embryos_on_both_sides_are_named():
-    check_apart(["A", "B"], ["C"], where="here", remedy="part them")
-    with pytest.raises(InputError, match=r"here: embryo 'B' would be .* trained on it; part them"):
-        check_apart(["A", "B"], ["B"], where="here", remedy="part them")
-    with pytest.raises(InputError, match=r"embryos 'A', 'B' would be judged .* on them"):
-        check_apart(["A", "B", "A"], ["B", "A"], where="here", remedy="part them")

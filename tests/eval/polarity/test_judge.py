@@ -5,7 +5,6 @@ import pytest
 from simulated_polarity import held_out, logits_of, make_embryo
 
 from isl_eval.polarity.judge import (
-    Resampling,
     compare,
     judge_arm,
     judge_baselines,
@@ -13,7 +12,7 @@ from isl_eval.polarity.judge import (
     judge_ezrin,
 )
 from isl_eval.polarity.predictions import HeldOut
-from isl_eval.statistics.bootstrap import Interval
+from isl_eval.statistics.bootstrap import Interval, Resampling
 
 RESAMPLING = Resampling(replicates=50, level=0.95, seed=0)
 # Onsets at 1, 2, 3; the last one never.

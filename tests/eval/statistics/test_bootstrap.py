@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from isl_eval.polarity.classification import accuracy, auc
 from isl_eval.statistics.bootstrap import bootstrap, bootstrap_difference, bootstrap_one
+from isl_eval.statistics.classification import accuracy, auc
 
 
 def rng(seed=0):

@@ -1,4 +1,4 @@
-"""Tests and correlations of the paper: two proportions, matched pairs, Pearson.
+"""Tests of two samples: two proportions, matched pairs by ranks and by means.
 
 What cannot be computed is None, with a note that says why.
 """
@@ -10,13 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from isl.imaging.agreement import pearson
-
-from ..statistics.bootstrap import LEVEL, REPLICATES, Interval, bootstrap_one
-
 _SIGNIFICANT = 0.05
-# Two pairs lie on a line whatever they are.
-_FEWEST = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,19 +56,21 @@ class PairedTest:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Correlation:
-    """Pearson's correlation with its interval.
+class PairedMeansTest:
+    """Whether the means of matched pairs differ, by Student's t.
 
     Attributes:
-        interval: r with its bootstrap interval over pairs.
-        p: Two-sided, of no correlation, for normal values; None: undefined.
-        pairs: How many there are.
+        pairs: How many pairs there are.
+        mean_difference: Of first - second; None: there are no pairs.
+        t: Mean over its standard error; None: undefined.
+        p: Two-sided; None: undefined.
         note: Why something is undefined; "" where nothing is.
     """
 
-    interval: Interval
-    p: float | None
     pairs: int
+    mean_difference: float | None
+    t: float | None
+    p: float | None
     note: str = ""
 
 
@@ -117,7 +113,7 @@ def matched_pairs(first: np.ndarray, second: np.ndarray) -> PairedTest:
         first: float [N], e.g. one model's time errors.
         second: float [N], of the same cases in the same order.
     """
-    differences = _paired(first, second)
+    differences = paired_differences(first, second)
     differing = differences[differences != 0]
     zeros = differences.size - differing.size
     median = float(np.median(differences)) if differences.size else None
@@ -151,45 +147,46 @@ def matched_pairs(first: np.ndarray, second: np.ndarray) -> PairedTest:
     )
 
 
-def correlation(
-    first: np.ndarray,
-    second: np.ndarray,
-    *,
-    rng: np.random.Generator,
-    replicates: int = REPLICATES,
-    level: float = LEVEL,
-) -> Correlation:
-    """Pearson's correlation of two quantities, one pair for each independent case.
+def paired_t(first: np.ndarray, second: np.ndarray) -> PairedMeansTest:
+    """Two-sided t-test of matched pairs, which takes them for independent and normal.
+
+    Figures of the folds of a cross-validation are not independent, since folds share most of what
+    they train on: their p comes out too small.
 
     Args:
-        first: float [N], e.g. predicted onsets.
-        second: float [N], e.g. frames of compaction, in the same order.
-        rng: For the bootstrap over pairs.
-        replicates: Of the bootstrap.
-        level: Of the interval.
+        first: float [N], e.g. one model's figure in every fold.
+        second: float [N], another's, of the same cases in the same order.
     """
-    x, y = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    _paired(x, y)
-    interval = bootstrap_one(
-        _pearson, [x, y], groups=None, rng=rng, replicates=replicates, level=level
+    differences = paired_differences(first, second)
+    mean = float(differences.mean()) if differences.size else None
+    note = ""
+    if differences.size < 2:
+        note = f"no t of {differences.size} pair(s)"
+    elif np.ptp(differences) == 0:
+        note = "no t: all differences are alike"
+    if note:
+        return PairedMeansTest(
+            pairs=differences.size, mean_difference=mean, t=None, p=None, note=note
+        )
+    tested: Any = stats.ttest_1samp(differences, 0.0)
+    return PairedMeansTest(
+        pairs=differences.size,
+        mean_difference=mean,
+        t=float(tested.statistic),
+        p=float(tested.pvalue),
     )
-    note, p = "", None
-    if x.size < _FEWEST:
-        note = f"Pearson's correlation is undefined: {x.size} pairs, where it takes {_FEWEST}"
-    elif interval.estimate is None:
-        note = "Pearson's correlation is undefined: one of the two does not vary"
-    else:
-        tested: Any = stats.pearsonr(x, y)
-        p = float(tested.pvalue)
-    return Correlation(interval=interval, p=p, pairs=x.size, note=note)
 
 
-def _pearson(x: np.ndarray, y: np.ndarray) -> float | None:
-    return pearson(x, y) if x.size >= _FEWEST else None
+def paired_differences(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Differences first - second, float64 [N].
 
+    Args:
+        first: float [N].
+        second: float [N], of the same cases in the same order.
 
-def _paired(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Differences first - second, float64 [N]."""
+    Raises:
+        ValueError: They are no pairs, or a value is not finite.
+    """
     one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if one.ndim != 1 or one.shape != other.shape:
         raise ValueError(f"pairs have shapes {one.shape} and {other.shape}; give [N] twice")

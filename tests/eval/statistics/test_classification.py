@@ -2,13 +2,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn import metrics
 
-from isl_eval.polarity.classification import (
+from isl_eval.statistics.classification import (
+    ClassConfusion,
     Confusion,
     accuracy,
     auc,
+    average_precision,
     call_statistics,
+    class_confusion,
     confusion,
+    mean_of_defined,
+    one_against_rest,
     roc,
 )
 
@@ -28,6 +34,8 @@ def test_each_cell_has_its_name():
     assert cells.accuracy == accuracy(truth, calls) == 0.7
     assert cells.sensitivity == 4 / 6
     assert cells.specificity == 3 / 4
+    assert cells.precision == 4 / 5
+    assert cells.f1 == pytest.approx(2 / (6 / 4 + 5 / 4))
     assert cells.undefined == ""
 
 
@@ -49,6 +57,7 @@ def test_of_one_class_only_what_is_undefined_is_none_and_said():
     nothing = Confusion()
     assert (nothing.accuracy, nothing.sensitivity, nothing.specificity) == (None, None, None)
     assert "no rows" in nothing.undefined
+    assert (nothing.precision, nothing.f1) == (None, None)
     for truth in (np.zeros(3), np.ones(3), np.zeros(0)):
         score = np.arange(len(truth))
         assert auc(truth, score) is None
@@ -133,3 +142,90 @@ def test_what_is_no_pair_of_classes_is_refused(truth, other, message):
 def test_a_score_that_is_no_number_is_refused():
     with pytest.raises(ValueError, match="nan"):
         auc(np.array([0, 1]), np.array([0.0, np.nan]))
+
+
+@given(rows)
+def test_average_precision_sums_precision_over_steps_of_recall(pairs):
+    truth, score = split(pairs)
+    found = average_precision(truth, score)
+    if not truth.any():
+        assert found is None
+        return
+    total = recall_before = 0.0
+    for threshold in sorted(set(score), reverse=True):
+        cells = confusion(truth, score >= threshold)
+        total += (cells.sensitivity - recall_before) * cells.precision
+        recall_before = cells.sensitivity
+    assert found == pytest.approx(total)
+
+
+def test_average_precision_of_scores_that_order_or_say_nothing():
+    truth = np.array([0, 1, 1, 0, 0])
+    assert average_precision(truth, np.array([1, 5, 4, 3, 2])) == 1.0
+    assert average_precision(truth, np.zeros(5)) == pytest.approx(2 / 5)
+
+
+def several_classes(seed=0, count=120):
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(4, count, p=[0.5, 0.3, 0.15, 0.05])
+    probabilities = rng.dirichlet(np.ones(4), count) + 0.3 * np.eye(4)[truth]
+    return truth, probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+CLASSES = ("spread", "compact", "differentiated", "dead")
+
+
+def test_several_classes_are_as_scikit_learn_has_them():
+    truth, probabilities = several_classes()
+    calls = probabilities.argmax(axis=1)
+    found = class_confusion(truth, calls, CLASSES)
+    assert np.array_equal(found.counts, metrics.confusion_matrix(truth, calls))
+    for name, scores in (
+        ("recall", metrics.recall_score(truth, calls, average=None)),
+        ("precision", metrics.precision_score(truth, calls, average=None)),
+        ("f1", metrics.f1_score(truth, calls, average=None)),
+    ):
+        assert getattr(found, name) == pytest.approx(dict(zip(CLASSES, scores, strict=True)))
+    assert found.accuracy == pytest.approx(metrics.accuracy_score(truth, calls))
+    assert found.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(truth, calls))
+    assert found.macro_f1 == pytest.approx(metrics.f1_score(truth, calls, average="macro"))
+    for statistic, scikit in (
+        (auc, metrics.roc_auc_score),
+        (average_precision, metrics.average_precision_score),
+    ):
+        assert one_against_rest(statistic, truth, probabilities, CLASSES) == pytest.approx(
+            {c: scikit(truth == n, probabilities[:, n]) for n, c in enumerate(CLASSES)}
+        )
+
+
+def test_each_class_against_the_rest_is_a_confusion_of_two():
+    truth, probabilities = several_classes(1)
+    calls = probabilities.argmax(axis=1)
+    found = class_confusion(truth, calls, CLASSES)
+    for number, name in enumerate(CLASSES):
+        assert found.against_rest(name) == confusion(truth == number, calls == number)
+    parts = class_confusion(truth[:50], calls[:50], CLASSES) + class_confusion(
+        truth[50:], calls[50:], CLASSES
+    )
+    assert np.array_equal(parts.counts, found.counts)
+
+
+def test_a_class_without_cases_counts_in_no_mean():
+    found = class_confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), ("a", "b", "c"))
+    assert found.recall == {"a": 0.5, "b": 1.0, "c": None}
+    assert found.precision == {"a": 1.0, "b": 0.5, "c": None}
+    assert found.balanced_accuracy == 0.75
+    assert found.macro_f1 == pytest.approx(2 / 3)
+    nothing = class_confusion(np.zeros(0, int), np.zeros(0, int), ("a", "b"))
+    assert (nothing.accuracy, nothing.balanced_accuracy, nothing.macro_f1) == (None, None, None)
+    assert mean_of_defined([None, 1.0, 3.0]) == 2.0
+
+
+def test_classes_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="classes must be 0 to 1"):
+        class_confusion(np.array([0, 2]), np.array([0, 1]), ("a", "b"))
+    with pytest.raises(ValueError, match=r"give \[2, 3\]"):
+        one_against_rest(auc, np.array([0, 1]), np.zeros((2, 2)), ("a", "b", "c"))
+    one = class_confusion(np.array([0]), np.array([0]), ("a", "b"))
+    with pytest.raises(ValueError, match="do not merge"):
+        one + ClassConfusion(classes=("a", "c"), counts=one.counts)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from isl_eval.polarity.comparison import correlation, matched_pairs, two_proportions
+from isl_eval.statistics.tests import matched_pairs, paired_t, two_proportions
 
 
 def rng(seed=0):
@@ -90,35 +90,25 @@ def test_too_few_pairs_to_be_significant_say_so(count):
         assert test.note == ""
 
 
-def test_correlation_is_pearsons_with_its_interval():
-    first = rng(2).normal(size=40)
-    second = first + rng(3).normal(size=40)
-    found = correlation(first, second, rng=rng(4))
-    expected = stats.pearsonr(first, second)
-    assert found.interval.estimate == pytest.approx(expected.statistic)
-    assert found.p == pytest.approx(expected.pvalue)
-    assert (found.pairs, found.note) == (40, "")
-    # The analytic interval for normal values is another estimate of the same.
-    analytic = expected.confidence_interval()
-    assert found.interval.low == pytest.approx(analytic.low, abs=0.12)
-    assert found.interval.high == pytest.approx(analytic.high, abs=0.12)
-
-
-def test_a_line_correlates_wholly():
-    found = correlation([1, 2, 3, 4], [3, 5, 7, 9], rng=rng(5))
-    assert found.interval.estimate == pytest.approx(1)
-    # A replicate of one pair alone, four times, has none: 4 in 4^4.
-    assert 0 < found.interval.degenerate < 60
+def test_paired_t_by_hand_and_as_scipy():
+    # Differences 1, 2, 3: mean 2, standard error 1 / sqrt(3).
+    found = paired_t([2, 4, 6], [1, 2, 3])
+    assert (found.pairs, found.mean_difference, found.note) == (3, 2.0, "")
+    assert found.t == pytest.approx(2 * np.sqrt(3))
+    first, second = rng(1).normal(size=(2, 30))
+    scipys = stats.ttest_rel(first, second)
+    assert paired_t(first, second).t == pytest.approx(scipys.statistic)
+    assert paired_t(first, second).p == pytest.approx(scipys.pvalue)
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "reason"),
-    [([1, 2], [3, 4], "2 pairs"), ([1, 1, 1, 1], [1, 2, 3, 4], "vary"), ([7], [7], "1 pairs")],
+    ("first", "second", "mean", "note"),
+    [([], [], None, "0 pair"), ([3], [1], 2.0, "1 pair"), ([3, 4], [1, 2], 2.0, "alike")],
 )
-def test_what_cannot_correlate_says_why(first, second, reason):
-    found = correlation(first, second, rng=rng(6))
-    assert (found.interval.estimate, found.interval.low, found.p) == (None, None, None)
-    assert reason in found.note
+def test_without_spread_there_is_no_t(first, second, mean, note):
+    found = paired_t(first, second)
+    assert (found.mean_difference, found.t, found.p) == (mean, None, None)
+    assert note in found.note
 
 
 @pytest.mark.parametrize("broken", [[1.0, np.nan], [1.0], [[1.0, 2.0]]])
@@ -126,4 +116,4 @@ def test_what_are_no_pairs_is_refused(broken):
     with pytest.raises(ValueError, match="pair"):
         matched_pairs(broken, [1.0, 2.0])
     with pytest.raises(ValueError, match="pair"):
-        correlation(broken, [1.0, 2.0], rng=rng())
+        paired_t(broken, [1.0, 2.0])

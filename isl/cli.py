@@ -17,7 +17,7 @@ import typer.main
 from typer.exceptions import Abort, TyperException
 
 from isl import registry
-from isl.errors import InputError, unknown
+from isl.errors import InputError, as_options, unknown
 
 INTERRUPTED = 130
 
@@ -92,7 +92,7 @@ def _commands(wanted: str) -> dict[str, Callable[..., Any]]:
 def _refuse(error: InputError | TyperException) -> int:
     """Prints what is wrong on one line; a call that typer refuses is not worth more either."""
     if isinstance(error, InputError):
-        message = str(error)
+        message = as_options(error)
     else:
         context = getattr(error, "ctx", None)
         where = f"{context.command_path}: " if context is not None else ""
@@ -116,4 +116,4 @@ class _WarningLines(logging.Handler):
         message = record.getMessage()
         if message not in self._said:
             self._said.add(message)
-            print(f"warning: {message}", file=sys.stderr)
+            print(f"warning: {as_options(message)}", file=sys.stderr)

@@ -68,7 +68,7 @@ def run(*, out: Path, data: Path | None) -> None:
         InputError: `data` does not hold it, or `out` cannot be written.
     """
     if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file; name a folder")
+        raise InputError(f"`out={out}`: is a file; name a folder")
     if data is not None and not is_published_folder(data / REAL_FIELD):
         raise InputError(f"{data}: holds no folder {REAL_FIELD} of published images")
     shown = [_show_phantom(out)]

@@ -38,8 +38,8 @@ def use_device(name: str = "auto") -> str:
         _keep_programs(cache_folder() / "jax")
     if name == "gpu" and jax.default_backend() != "gpu":
         raise InputError(
-            "--device gpu: JAX sees no GPU here; install isl[gpu] on a machine that has one, or "
-            "give --device cpu"
+            "`device=gpu`: JAX sees no GPU here; install isl[gpu] on a machine that has one, or "
+            "give `device=cpu`"
         )
     return jax.devices()[0].device_kind
 

@@ -1,14 +1,38 @@
-"""The one error that is the person's to mend: a single line that names file, value and remedy."""
+"""The one error that is the person's to mend: a single line that names file, value and remedy.
+
+Messages name arguments as Python does, between backticks: give `planes`, give `axes=ZYX`. Whoever
+shows a message says how arguments are given there: the command line by `as_options`, an evaluation
+by its own keys.
+"""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+
+_ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
+
+
+def spelled(message: str, spelling: Callable[[str, str], str]) -> str:
+    """A message with every argument that it names spelled in another way.
+
+    Args:
+        message: Names arguments between backticks.
+        spelling: From an argument's name and its value, "" where there is none, to words.
+    """
+    return _ARGUMENT.sub(lambda found: spelling(found[1], found[2] or ""), message)
+
+
+def as_options(message: object) -> str:
+    """A message as the command line says it: `pixel_size=UM` becomes --pixel-size UM."""
+    return spelled(str(message), lambda name, value: f"--{name.replace('_', '-')} {value}".rstrip())
 
 
 class InputError(Exception):
     """What the person gave is wrong.
 
-    Its text is one line: what is wrong, in which file, and what to do about it. The command line
-    prints that line to stderr and exits with 2.
+    Its text is one line: what is wrong, in which file, and what to do about it, with arguments
+    between backticks. The command line prints that line, with options in their place, to stderr
+    and exits with 2.
     """
 
     def __init__(self, message: str) -> None:

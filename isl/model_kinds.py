@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isl import registry
-from isl.model_folder import BUNDLED, folders_in, model_directory, model_kind
+from isl.model_folder import bundled_models, folders_in, model_directory, model_kind
 
 Facts = list[tuple[str, str]]
 """Names and values, to be printed one below the other."""
@@ -46,9 +46,10 @@ def kind_of(directory: Path) -> ModelKind:
 def installed_models() -> dict[str, Path]:
     """Folders of the models that came with isl and with other packages' kinds, by name."""
     kinds = [entry.load() for entry in registry.registered(registry.MODELS).values()]
-    found: dict[str, Path] = {}
-    for folder in [BUNDLED, *(kind.bundled for kind in kinds if kind.bundled is not None)]:
-        found |= folders_in(folder)
+    found = bundled_models()
+    for kind in kinds:
+        if kind.bundled is not None:
+            found |= folders_in(kind.bundled)
     return dict(sorted(found.items()))
 
 

@@ -4,7 +4,8 @@ A task is added by installing a package that names its parts in these groups; no
 nothing in the commands, lists tasks. isl's own tasks are found in the same way (pyproject.toml).
 """
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib import metadata
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from isl.errors import unknown
@@ -21,7 +22,8 @@ EVAL = "isl.eval"
 
 def registered(group: str) -> dict[str, EntryPoint]:
     """What is installed in a group, by name; nothing is imported."""
-    return {entry.name: entry for entry in sorted(entry_points(group=group))}
+    found = {entry.name: entry for entry in metadata.entry_points(group=group)}
+    return dict(sorted(found.items()))
 
 
 def load(group: str, name: str, *, what: str) -> Any:

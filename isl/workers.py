@@ -55,7 +55,7 @@ class Workers:
         except BrokenProcessPool as error:
             raise StoppedError(
                 "a worker process was ended from outside, most often for want of memory; run "
-                "again with fewer --workers to go on"
+                "again with fewer `workers` to go on"
             ) from error
 
     def __enter__(self) -> "Workers":

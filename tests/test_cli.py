@@ -155,7 +155,7 @@ def test_errors_of_our_own_have_a_traceback_and_interruptions_none(
     def fail():
         raise error
 
-    monkeypatch.setitem(cli._OWN, "models", fail)
+    monkeypatch.setattr("isl.commands.models.models", fail)
     assert cli.main(["models"]) == code
     assert ("Traceback" in capsys.readouterr().err) == (code == 1)
 

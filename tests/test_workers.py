@@ -59,7 +59,7 @@ def test_results_come_in_the_order_of_the_items(count, work):
 
 
 def test_a_process_that_is_ended_from_outside(work):
-    with Workers(2) as workers, pytest.raises(StoppedError, match=r"ended from outside.*--workers"):
+    with Workers(2) as workers, pytest.raises(StoppedError, match=r"ended from outside.*`workers`"):
         list(workers.map(work.ended, [1]))
 
 

@@ -119,7 +119,7 @@ class Checkpoints:
             if metadata.get(what) != expected:
                 raise InputError(
                     f"{self._directory}: holds a checkpoint of the {what} {metadata.get(what)}, "
-                    f"but the configuration says {expected} (choose another --workdir, or restore "
+                    f"but the configuration says {expected} (choose another `workdir`, or restore "
                     "the configuration)"
                 )
         progress = Progress(**metadata["progress"])

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .experiment import ExperimentConfig
-
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from .experiment import ExperimentConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,6 @@ class Recipe:
         several_processes: Whether several processes may train together.
     """
 
-    config: type[ExperimentConfig]
+    config: "type[ExperimentConfig]"
     train: Callable[[Any, Run], Path]
     several_processes: bool = True

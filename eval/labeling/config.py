@@ -110,7 +110,8 @@ class LabelingEvaluation(Config):
         split: Only ground on this side of the manifest's splits; every side unless given.
         leave_out: Groups that are not judged.
         labels: What is judged; unless given, all that the ground holds and any model predicts.
-        planes: Planes given to every model, counted from 0; all unless given.
+        planes: Planes given to every model, counted from 0, or "interpolate": blended where the
+            model's lie; all unless given.
         symmetries: Whether distributions are the means of those of the eight turned images.
         allow_mismatch: Whether ground known not to fit a model is judged, with a warning.
         allow_seen: Whether models may be judged on groups that they say they were trained on; the
@@ -134,7 +135,11 @@ class LabelingEvaluation(Config):
     split: Split | None = None
     leave_out: tuple[str, ...] = ()
     labels: tuple[str, ...] | None = pydantic.Field(default=None, min_length=1)
-    planes: tuple[pydantic.NonNegativeInt, ...] | None = pydantic.Field(default=None, min_length=1)
+    planes: (
+        Annotated[tuple[pydantic.NonNegativeInt, ...], pydantic.Field(min_length=1)]
+        | Literal["interpolate"]
+        | None
+    ) = None
     symmetries: bool = False
     allow_mismatch: bool = False
     allow_seen: bool = False

@@ -128,7 +128,7 @@ def read_prediction(contender: Contender, field: GroundField) -> dict[str, np.nd
     if image.channels.shape[1:] != size:
         raise InputError(
             f"{path}: is {size_text(image.channels[0])} pixels, but field '{field.name}' is "
-            f"{size[0]} x {size[1]}; predict the field as it is, without --border valid"
+            f"{size[0]} x {size[1]}; predict the field as it is, without `border=valid`"
         )
     channels = normalize_label(image.channels, source=path)
     return dict(zip(image.labels, channels, strict=True))

@@ -69,7 +69,7 @@ class ArrayShelf:
             raise InputError(f"{path}: cannot be read ({error}); remove it") from error
         if made.get("settings") != self.key:
             raise InputError(
-                f"{path}: was made under other settings; remove it or name another --out"
+                f"{path}: was made under other settings; remove it or name another `out`"
             )
         return made, arrays
 
@@ -85,7 +85,7 @@ def _check_same(path: Path, settings: Mapping[str, Any]) -> None:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); name another --out") from error
+        raise InputError(f"{path}: cannot be read ({error}); name another `out`") from error
     if kept == settings:
         return
     before, now = dict(_leaves(kept)), dict(_leaves(settings))
@@ -98,7 +98,7 @@ def _check_same(path: Path, settings: Mapping[str, Any]) -> None:
     raise InputError(
         f"{path.parent}: holds an evaluation of other settings ({changed} is "
         f"{now.get(changed, absent)!r} now, and was {before.get(changed, absent)!r}); name another "
-        "--out"
+        "`out`"
     )
 
 

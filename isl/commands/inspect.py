@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from isl.errors import InputError
+from isl.errors import InputError, as_options
 
 Facts = list[tuple[str, str]]
 
@@ -25,7 +25,7 @@ def inspect(
     facts = describe(thing, axes, channel)
     width = max(len(key) for key, _ in facts)
     for key, value in facts:
-        print(f"{key:<{width}}  {value}")
+        print(f"{key:<{width}}  {as_options(value)}")
 
 
 def describe(thing: str, axes: str | None = None, channel: str | None = None) -> Facts:

@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Sequence
 
+from isl.errors import as_options
+
 
 def report_failures(failed: Sequence[tuple[str, object]], total: int, *, what: str) -> int:
     """Prints what failed on stderr, and returns the exit code: 0, 2 (all) or 3 (some).
@@ -17,5 +19,5 @@ def report_failures(failed: Sequence[tuple[str, object]], total: int, *, what: s
     print(f"{len(failed)} of {total} {what} failed:", file=sys.stderr)
     width = max(len(name) for name, _ in failed)
     for name, reason in failed:
-        print(f"  {name:<{width}}  {reason}", file=sys.stderr)
+        print(f"  {name:<{width}}  {as_options(reason)}", file=sys.stderr)
     return 2 if len(failed) == total else 3

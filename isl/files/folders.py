@@ -104,7 +104,7 @@ def _check_free(path: Path, replaceable: Callable[[Path], bool] | None) -> None:
     if not os.path.lexists(path):
         return
     if replaceable is None:
-        raise InputError(f"{path}: exists already; give --overwrite to replace it")
+        raise InputError(f"{path}: exists already; give `overwrite` to replace it")
     if path.is_symlink() or not path.is_dir() or not replaceable(path):
         raise InputError(
             f"{path}: exists and is something else than what is to be written, so it is not "

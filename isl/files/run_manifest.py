@@ -60,8 +60,8 @@ class RunManifest:
             )
             other = f"other {', '.join(differing)}" if model == call.model_hash else "another model"
             raise InputError(
-                f"{self._path.parent}: holds results with {other}, which --resume would mix with "
-                "these; give the same options, another --out, or --overwrite"
+                f"{self._path.parent}: holds results with {other}, which `resume` would mix with "
+                "these; give the same options, another `out`, or `overwrite`"
             )
         if not alike:
             return None
@@ -112,7 +112,7 @@ class RunManifest:
             "tiles": made["tiles"],
             "device": made["device"],
         }
-        self._append({"done": line}, f"{name} is done, go on with --resume")
+        self._append({"done": line}, f"{name} is done, go on with `resume`")
         self._used = True
 
     def end(self) -> None:
@@ -179,7 +179,7 @@ def _locked(path: Path) -> int:
             os.close(descriptor)
             raise InputError(
                 f"{path.parent}: another isl predict is writing there; wait for it, or give "
-                "another --out"
+                "another `out`"
             ) from error
         except OSError as error:
             logger.warning(

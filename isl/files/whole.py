@@ -151,7 +151,7 @@ def _check_free(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise InputError(f"{path}: is a folder; a file is to be written there")
     if not overwrite and path.exists():
-        raise InputError(f"{path}: exists already; give --overwrite to replace it")
+        raise InputError(f"{path}: exists already; give `overwrite` to replace it")
 
 
 def sync_folder(folder: Path) -> None:

@@ -89,7 +89,7 @@ def open_container(path: Path, *, axes: str | None = None) -> LazyPicture:
     """
     stored = stored_path(path)
     if axes is not None:
-        raise InputError(f"{path}: --axes {axes} is for TIFF files; this file says its own axes")
+        raise InputError(f"{path}: `axes={axes}` is for TIFF files; this file says its own axes")
     if _is_microscope_file(stored):
         pictures = open_images(stored)
     else:

@@ -100,7 +100,7 @@ def measure_plane(
     full_scale = _full_scale(first.dtype, source)
     _check_finite(first.not_finite, where)
     if mode == "off":
-        _check_range(first.lowest, first.highest, first.dtype, where, "give --normalize auto")
+        _check_range(first.lowest, first.highest, first.dtype, where, "give `normalize=auto`")
     mean, pixels = first.total / math.prod(size), math.prod(size)
     squares = 0.0
     for block in _blocks(read, size, at_once):
@@ -113,7 +113,7 @@ def measure_plane(
     if first.lowest == first.highest or deviation == 0:
         raise InputError(
             f"{where} is constant (every pixel is {first.lowest:g}), so there is nothing to see in "
-            "it; leave it out with --planes"
+            "it; leave it out with `planes`"
         )
     fits = is_normal(mean, deviation)
     scale = 1.0 if fits else DEVIATION / deviation

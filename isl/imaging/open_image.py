@@ -46,7 +46,7 @@ def open_images(path: Path | str, *, axes: str | None = None) -> tuple[LazyPictu
     if ending in IMAGE_ENDINGS and ending != ".png":
         return (open_tiff(path, axes=axes),)
     if axes is not None and parse_axes(axes) != "YX":
-        raise InputError(f"{path}: --axes {axes} is for TIFF files; this file says its own")
+        raise InputError(f"{path}: `axes={axes}` is for TIFF files; this file says its own")
     if ending == ".png":
         return (open_png(path),)
     module, _, function = _READERS[ending].partition(":")

@@ -54,7 +54,7 @@ def read_picture(path: Path | str, *, axes: str | None = None) -> Picture:
         return read_tiff(path, axes=axes)
     plane = read_png(path)
     if axes is not None and parse_axes(axes) not in ("YX", "XY"):
-        raise InputError(f"{path}: --axes {axes} does not fit a PNG, which is YX")
+        raise InputError(f"{path}: `axes={axes}` does not fit a PNG, which is YX")
     if axes is not None and parse_axes(axes) == "XY":
         plane = np.ascontiguousarray(plane.T)
     return Picture(name=field_name(path), array=plane[None, None, None], source=path)
@@ -174,7 +174,7 @@ def read_fluorescence(path: Path | str, *, axes: str | None = None) -> Fluoresce
     if depth > 1:
         raise InputError(
             f"{path}: has {depth} z planes; a label is one plane: give a maximum projection, or "
-            "--axes CYX if these are channels"
+            "`axes=CYX` if these are channels"
         )
     labels = _names(picture.channel_names, picture.array.shape[1])
     _refuse_twins(labels, path)
@@ -261,7 +261,7 @@ def _published(folder: Path, axes: str | None) -> Path:
     if not is_published_folder(folder):
         raise InputError(f"{folder}: is a folder without published PNGs; name an image file in it")
     if axes is not None:
-        raise InputError(f"{folder}: --axes {axes} is for TIFF files, not for published folders")
+        raise InputError(f"{folder}: `axes={axes}` is for TIFF files, not for published folders")
     return folder
 
 
@@ -301,8 +301,8 @@ def _transmitted_channel(
         return fitting[0]
     if stored is None and shape[2] == 1:
         raise InputError(
-            f"{path}: has {len(names)} unnamed channels and one plane; give --axes, e.g. --axes "
-            "ZYX if they are z planes, or save the transmitted channel alone"
+            f"{path}: has {len(names)} unnamed channels and one plane; give `axes`, e.g. "
+            "`axes=ZYX` if they are z planes, or save the transmitted channel alone"
         )
     raise InputError(
         f"{path}: which channel is transmitted light? It has {', '.join(names)}; name it, or save "

@@ -28,7 +28,7 @@ def check_width(width: float) -> None:
     """
     if not 0 < width <= 1:
         raise InputError(
-            f"--abstain {width:g}: expected the widest 90 % interval that is accepted, an "
+            f"`abstain={width:g}`: expected the widest 90 % interval that is accepted, an "
             "intensity above 0 and at most 1"
         )
 

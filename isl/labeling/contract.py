@@ -88,7 +88,7 @@ def fit_to_model(
         _compare_z_step(stack, chosen, expected, model, refusals, warnings)
     _compare_modality(stack, expected, model, refusals, warnings)
     if refusals and not allow_mismatch:
-        raise InputError(f"{source}: {refusals[0]}, or --allow-mismatch)")
+        raise InputError(f"{source}: {refusals[0]}, or `allow_mismatch`)")
     refused = tuple(f"{text})" for text in refusals)
     return Fit(planes=chosen, scale=scale, warnings=refused + tuple(warnings))
 
@@ -112,7 +112,7 @@ def compare_intensity(
     return (
         f"{len(unlike)} planes are not normalized as the model expects (plane {first.plane}: mean "
         f"{first.mean:.3f}, deviation {first.standard_deviation:.3f}; expected about {MEAN:g} and "
-        f"{DEVIATION:g}; --normalize auto mends that)",
+        f"{DEVIATION:g}; `normalize=auto` mends that)",
     )
 
 
@@ -133,11 +133,11 @@ def parse_planes(text: str) -> Planes:
             planes.extend(numbers if len(numbers) == 1 else range(*numbers))
         except ValueError:
             raise InputError(
-                f"--planes {text}: expected numbers from 0 and ranges, such as 0,2,4 or 4:17, or "
+                f"`planes={text}`: expected numbers from 0 and ranges, such as 0,2,4 or 4:17, or "
                 f"{INTERPOLATE}"
             ) from None
     if not planes:
-        raise InputError(f"--planes {text}: names no plane")
+        raise InputError(f"`planes={text}`: names no plane")
     return tuple(planes)
 
 
@@ -161,7 +161,7 @@ def _choose_planes(
     if count != expected.planes:
         raise InputError(
             f"{source}: z-stack has {_planes(count)}; model '{model}' expects {expected.planes} "
-            "(give --planes to choose)"
+            "(give `planes` to choose)"
         )
     return tuple(range(count))
 
@@ -173,11 +173,11 @@ def _listed(
     if absent:
         raise InputError(
             f"{source}: there is no plane {absent[0]}: its {count} planes are 0 to {count - 1} "
-            "(mend --planes)"
+            "(mend `planes`)"
         )
     if len(planes) != expected:
         raise InputError(
-            f"{source}: --planes names {_planes(len(planes))}; model '{model}' expects {expected}"
+            f"{source}: `planes` names {_planes(len(planes))}; model '{model}' expects {expected}"
         )
     return planes
 
@@ -196,7 +196,7 @@ def _placed(
     if _ratio(every * z_step, wanted) > WARNED_RATIO:
         raise InputError(
             f"{source}: planes are {_um(z_step)} apart, and model '{model}' expects {_um(wanted)}, "
-            "where none lie (give --planes interpolate to blend neighbours, --planes LIST to "
+            "where none lie (give `planes=interpolate` to blend neighbours, `planes=LIST` to "
             "choose)"
         )
     if (number - 1) * every >= count:
@@ -206,7 +206,7 @@ def _placed(
     if number < count:
         warnings.append(
             f"of {count} planes, {_um(z_step)} apart, {chosen[0]} to {chosen[-1]} in steps of "
-            f"{every} are taken, as model '{model}' expects {_um(wanted)} (--planes chooses others)"
+            f"{every} are taken, as model '{model}' expects {_um(wanted)} (`planes` chooses others)"
         )
     return chosen
 
@@ -217,11 +217,11 @@ def _blended(
     """Where the model's planes lie around the centre, in numbers of the image's planes."""
     count, number, z_step = stack.shape[1], expected.planes, _z_step(stack)
     if expected.z_step is None:
-        raise InputError(f"--planes {INTERPOLATE}: model '{model}' does not say its z step")
+        raise InputError(f"`planes={INTERPOLATE}`: model '{model}' does not say its z step")
     if z_step is None:
         raise InputError(
-            f"{source}: does not say its z step, which --planes {INTERPOLATE} needs; give --planes "
-            "LIST"
+            f"{source}: does not say its z step, which `planes={INTERPOLATE}` needs; give "
+            "`planes=LIST`"
         )
     # An odd number of planes has a middle one, which need not be blended.
     middle = (count - 1) // 2 if number % 2 else (count - 1) / 2
@@ -238,7 +238,7 @@ def _too_thin(count: int, z_step: float, expected: InputContract, model: str) ->
     return (
         f"its {_planes(count)}, {_um(z_step)} apart, span {_um((count - 1) * z_step)}; model "
         f"'{model}' expects {expected.planes}, {_um(wanted)} apart, which span "
-        f"{_um((expected.planes - 1) * wanted)} (give --planes LIST to choose)"
+        f"{_um((expected.planes - 1) * wanted)} (give `planes=LIST` to choose)"
     )
 
 
@@ -250,9 +250,9 @@ def _scale(
     stack: TransmittedField, expected: InputContract, source: str, model: str
 ) -> tuple[float, float]:
     if expected.pixel_size is None:
-        raise InputError(f"--resample: model '{model}' does not say its pixel size")
+        raise InputError(f"`resample`: model '{model}' does not say its pixel size")
     if stack.pixel_size is None:
-        raise InputError(f"{source}: does not say its pixel size; --resample needs --pixel-size UM")
+        raise InputError(f"{source}: does not say its pixel size; `resample` needs `pixel_size=UM`")
     return stack.pixel_size.y / expected.pixel_size, stack.pixel_size.x / expected.pixel_size
 
 
@@ -268,7 +268,7 @@ def _compare_pixel_size(
     if stack.pixel_size is None:
         warnings.append(
             f"does not say its pixel size; model '{model}' expects {_um(expected.pixel_size)} "
-            "(tell it with --pixel-size UM)"
+            "(give `pixel_size=UM`)"
         )
         return
     ratio = max(
@@ -277,7 +277,7 @@ def _compare_pixel_size(
     )
     message = (
         f"pixel size is {_pixel_size(stack.pixel_size)}; model '{model}' expects "
-        f"{_um(expected.pixel_size)} (give --resample, --pixel-size UM if the file is wrong"
+        f"{_um(expected.pixel_size)} (give `resample`, `pixel_size=UM` if the file is wrong"
     )
     _judge(ratio, message, refusals, warnings)
 
@@ -301,7 +301,7 @@ def _compare_z_step(
     z_step = abs(float(steps[0])) * own
     message = (
         f"planes are {_um(z_step)} apart; model '{model}' expects {_um(expected.z_step)} "
-        "(give --planes to choose others"
+        "(give `planes` to choose others"
     )
     _judge(_ratio(z_step, expected.z_step), message, refusals, warnings)
 

@@ -43,7 +43,7 @@ def memory_budget(gib: float | None) -> int:
     if gib is None:
         return _free_memory() // _DEFAULT_SHARE
     if not 0 < gib < float("inf"):
-        raise InputError(f"--memory {gib:g}: expected GiB above 0")
+        raise InputError(f"`memory={gib:g}`: expected GiB above 0")
     return round(gib * GIB)
 
 

@@ -295,11 +295,11 @@ def model_names(names: str | Path | Sequence[str | Path]) -> tuple[str | Path, .
     else:
         found = tuple(part.strip() for part in names.split(",") if part.strip())
     if not found:
-        raise InputError(f"--model '{names}': names no model")
+        raise InputError(f"`model` '{names}': names no model")
     directories = [model_directory(name).resolve() for name in found]
     for name, directory in zip(found, directories, strict=True):
         if directories.count(directory) > 1:
-            raise InputError(f"--model {names}: names '{name}' twice")
+            raise InputError(f"`model={names}`: names '{name}' twice")
     return found
 
 

@@ -149,7 +149,7 @@ def _statistics(asked: Sequence[str], abstain: float | None) -> tuple[str, ...]:
         if name == ABSTAINED and abstain is None:
             raise InputError(
                 f"statistic '{ABSTAINED}' needs the widest 90 % interval that is accepted (give "
-                "--abstain WIDTH)"
+                "`abstain=WIDTH`)"
             )
         if name not in known:
             raise unknown("statistic", name, known)

@@ -98,7 +98,7 @@ def plan_field(
         raise InputError(
             f"{field.source or field.name}: {(budget or 0) / memory.GIB:.2g} GiB of memory are too "
             f"few for model '{config.name}', which needs {needed / memory.GIB:.2g}; give more "
-            "with --memory"
+            "with `memory`"
         )
     return plan
 
@@ -212,9 +212,9 @@ def _check_whole(field: TransmittedField, fit: Fit, options: Options, budget: in
     needed = _whole_bytes(field, fit, options)
     if needed > budget:
         raise InputError(
-            f"{field.source or field.name}: --resample needs the image whole, "
+            f"{field.source or field.name}: `resample` needs the image whole, "
             f"{needed / memory.GIB:.2g} GiB, more than the {budget / memory.GIB:.2g} GiB "
-            "allowed; give more with --memory, or resample the file first"
+            "allowed; give more with `memory`, or resample the file first"
         )
 
 

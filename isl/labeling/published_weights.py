@@ -43,7 +43,7 @@ def import_weights(file: Path, planes: int, out: Path) -> Path:
         InputError: The file cannot be read, or its variables are not those of such a network.
     """
     if planes < 1:
-        raise InputError(f"--planes {planes}: a z-stack has at least 1 plane")
+        raise InputError(f"`planes={planes}`: a z-stack has at least 1 plane")
     if out.exists():
         raise InputError(f"{out}: already exists; name another folder or remove it")
     variables = _read(file)
@@ -63,7 +63,7 @@ def import_weights(file: Path, planes: int, out: Path) -> Path:
     if plane_keys and len(plane_keys) != planes:
         raise InputError(
             f"{source}: holds {len(plane_keys)} {_AUTOENCODING_CHANNEL} heads, one a plane, but "
-            f"--planes is {planes}"
+            f"`planes` is {planes}"
         )
     names = published_names(config, plane_keys)
     network = network_of(config)
@@ -194,8 +194,8 @@ def _fold_masks(
         return dict(variables)
     if features != 2 * planes:
         raise InputError(
-            f"{source}: variable 'Conv/weights' takes {features} input features; --planes {planes} "
-            f"fits {planes} or {2 * planes} (try --planes {features} or {features // 2})"
+            f"{source}: variable 'Conv/weights' takes {features} input features; `planes={planes}` "
+            f"fits {planes} or {2 * planes} (try `planes={features}` or {features // 2})"
         )
     biases = variables["Conv/biases"] + weights[0, 0, 1::2].sum(axis=0)
     return {**variables, "Conv/weights": weights[:, :, 0::2], "Conv/biases": biases}

@@ -90,7 +90,7 @@ def predict_tiles(
         if halved is None:
             raise InputError(
                 f"{where}: does not fit into memory, even in {reads}; ask for fewer statistics or "
-                "labels, or give --device cpu"
+                "labels, or give `device=cpu`"
             )
         logger.warning("%s: out of memory with %s; taking smaller ones", where, reads)
         plan = halved

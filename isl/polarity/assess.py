@@ -189,9 +189,9 @@ def _check_presence(recording: Recording, presence: Presence) -> None:
     if presence.leaves is None:
         return
     number = recording.numbers[presence.leaves]
-    remedy = f"give --frames {recording.numbers[0]}:{number} to judge what comes before"
+    remedy = f"give `frames={recording.numbers[0]}:{number}` to judge what comes before"
     if presence.leaves < 2:
-        remedy = f"give --frames {number + 1}: or later to judge what comes after"
+        remedy = f"give `frames={number + 1}:` or later to judge what comes after"
     raise InputError(
         f"{recording.source}: the embryo leaves the field: at {recording.frame(presence.leaves)} "
         f"{presence.area[presence.leaves]:.0%} of it is seen; {remedy}"
@@ -237,7 +237,7 @@ def _predict_ezrin(
     if expected not in (1, planes):
         raise InputError(
             f"{recording.source}: has {planes} planes; model '{model.name}' predicts EZRIN from "
-            f"{expected} (give --axes if these are no planes, or another --model)"
+            f"{expected} (give `axes` if these are no planes, or another `model`)"
         )
     movie = Movie(
         name=recording.name,

@@ -101,8 +101,8 @@ def _sorted_out(folder: Path, axes: str | None) -> tuple[list[Path], list[Path]]
         (silent if points is None else movies if points > 1 else frames).append(file)
     if silent and not frames and not movies:
         raise InputError(
-            f"{folder}: {silent[0].name} does not say what its pages are; give --axes TYX if each "
-            "file is a movie, --axes ZYX if each is the stack of one time point"
+            f"{folder}: {silent[0].name} does not say what its pages are; give `axes=TYX` if each "
+            "file is a movie, `axes=ZYX` if each is the stack of one time point"
         )
     # A damaged file among frames, or among movies, is one of them; reading it says what is wrong.
     (movies if len(movies) > len(frames) else frames).extend(silent)

@@ -21,7 +21,7 @@ class FrameRange:
 
     start: int = 0
     stop: int | None = None
-    origin: str = "--frames"
+    origin: str = "`frames`"
 
     def within(self, count: int, source: Path) -> range:
         """The frames meant, of `count` that there are.
@@ -52,8 +52,8 @@ def parse_frames(text: str) -> FrameRange | None:
         return None
     start, stop = (int(number) if number else None for number in match.groups())
     if stop is not None and stop <= (start or 0):
-        raise InputError(f"--frames {text}: names no frame; B of A:B is the first frame left out")
-    return FrameRange(start=start or 0, stop=stop, origin=f"--frames {text.strip()}")
+        raise InputError(f"`frames={text}`: names no frame; B of A:B is the first frame left out")
+    return FrameRange(start=start or 0, stop=stop, origin=f"`frames={text.strip()}`")
 
 
 def read_frame_table(path: Path) -> dict[str, FrameRange]:
@@ -86,7 +86,7 @@ def _table_rows(path: Path) -> list[tuple[int, dict[str, str | None]]]:
             rows = [(reader.line_num, row) for row in reader]
     except FileNotFoundError as error:
         raise InputError(
-            f"--frames {path}: is neither A:B, such as 4:30, nor a table that exists"
+            f"`frames={path}`: is neither A:B, such as 4:30, nor a table that exists"
         ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a CSV table ({error})") from error
@@ -117,7 +117,7 @@ def limit_of(
         return limits
     if name not in limits:
         raise InputError(
-            f"{source}: the table of --frames {unknown('embryo', name, limits)}; add a line for it "
-            "(: uses every frame)"
+            f"{source}: the table of `frames`: {unknown('embryo', name, limits)}; "
+            "add a line for it (: uses every frame)"
         )
     return limits[name]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from isl.errors import as_options
 from isl.imaging.image import FluorescenceImage
 from isl.labeling.run.outputs import FieldFiles, as_stored
 from isl.labeling.run.provenance import versions
@@ -114,7 +115,7 @@ def record(
         },
         "settings": dict(settings),
         "outputs": [path.name for path in files.all[:-1]],
-        "warnings": list(assessment.warnings),
+        "warnings": [as_options(warning) for warning in assessment.warnings],
         "versions": versions(),
         "device": device,
         "seconds": round(seconds, 3),

@@ -194,7 +194,7 @@ def _steps(names: Sequence[str], used: Sequence[int], folder: Path) -> tuple[int
             raise InputError(
                 f"{folder}: {missing} frame{'s are' if missing > 1 else ' is'} missing between "
                 f"{names[first]} (frame {first}) and {names[second]} (frame {second}); add what is "
-                f"missing, or use one side only, with --frames :{second} or --frames {second}:"
+                f"missing, or use one side only, with `frames=:{second}` or `frames={second}:`"
             )
     times = np.concatenate([[0], np.cumsum(apart)])
     return tuple(int(times[number]) for number in used)
@@ -225,7 +225,7 @@ def _one_frame(recording: Recording, axes: str | None) -> str:
     planes = recording.frames.shape[1]
     message = f"{recording.source}: holds one frame to use; an onset needs a movie of two or more"
     if planes > 1 and axes is None:
-        message += f" (give --axes TYX if its {planes} planes are time points)"
+        message += f" (give `axes=TYX` if its {planes} planes are time points)"
     return message
 
 
@@ -240,5 +240,5 @@ def _check_pixels(recording: Recording) -> None:
         if planes.min() == planes.max():
             raise InputError(
                 f"{recording.source}: {recording.frame(t)} is empty (every pixel is "
-                f"{planes.flat[0]:g}); leave it out with --frames A:B, or replace it"
+                f"{planes.flat[0]:g}); leave it out with `frames=A:B`, or replace it"
             )

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from isl.devices import use_device
-from isl.errors import InputError
+from isl.errors import InputError, as_options
 from isl.files.failures import report_failures
 from isl.files.records import as_csv
 from isl.files.whole import written_whole
@@ -125,7 +125,7 @@ def assess_recordings(request: Request) -> int:
             else:
                 progress.end(outcome)
                 print(f"{embryo.name}: {sentence(_read(embryo))}", flush=True)
-    failed = {embryo.name: str(error) for embryo, error in failures}
+    failed = {embryo.name: as_options(error) for embryo, error in failures}
     done = [embryo for embryo in embryos if embryo.name not in failed]
     if done:
         _write_tables(done, failed, chain, request)
@@ -140,7 +140,7 @@ def _check_outputs(embryos: Sequence[Embryo], request: Request) -> None:
             raise InputError(f"{path}: is a folder; a result is to be written there")
         if path.exists() and not replace:
             raise InputError(
-                f"{path}: exists already (give --overwrite to replace it, or --resume to keep "
+                f"{path}: exists already (give `overwrite` to replace it, or `resume` to keep "
                 "embryos that are done)"
             )
 
@@ -224,7 +224,7 @@ def _check_replaceable(embryo: Embryo, request: Request) -> None:
     if present and not request.overwrite:
         raise InputError(
             f"{present[0]}: exists, and was not made from {embryo.path} in this way; give "
-            "--overwrite to replace it"
+            "`overwrite` to replace it"
         )
 
 
@@ -234,7 +234,7 @@ def _within_memory(compute: Callable[[], Assessment], embryo: Embryo) -> Assessm
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
             raise InputError(
-                f"{embryo.path}: does not fit into memory; give fewer frames with --frames A:B"
+                f"{embryo.path}: does not fit into memory; give fewer frames with `frames=A:B`"
             ) from error
         raise
 

@@ -111,7 +111,7 @@ def _check_outputs(fields: Sequence[Field], request: Request) -> None:
     check_files(request.out, [(field.path, field.files) for field in fields], replace=True)
     for path in (path for field in fields for path in field.files.all):
         if path.exists() and not request.overwrite:
-            raise InputError(f"{path}: exists already; give --overwrite to replace it")
+            raise InputError(f"{path}: exists already; give `overwrite` to replace it")
 
 
 def _fuse_field(field: Field, request: Request, device: str) -> None:

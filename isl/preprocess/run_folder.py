@@ -47,7 +47,7 @@ def alone(out: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise InputError(
-                f"{out}: another run is writing there; wait for it, or give another --out"
+                f"{out}: another run is writing there; wait for it, or give another `out`"
             ) from error
         for folder in (out, out / FIELDS, out / estimate_files.FOLDER):
             for left in folder.glob(".*.partial"):

@@ -189,7 +189,7 @@ def plan_tiles(
     if min(rows, columns) < 1:
         raise InputError(
             f"an image of {image_size[0]} x {image_size[1]} pixels has no valid area: the network "
-            f"needs more than {2 * seen} each way (take --border reflect)"
+            f"needs more than {2 * seen} each way (take `border=reflect`)"
         )
     row_width, row_strips = _strips(geometry, rows, tile=tile, offset=offset)
     column_width, column_strips = _strips(geometry, columns, tile=tile, offset=offset)
@@ -210,7 +210,7 @@ def _strips(
     step = geometry.step
     narrowest = geometry.output_size(geometry.input_size(step))
     if tile < narrowest:
-        raise InputError(f"--tile {tile}: this network's tiles are at least {narrowest} wide")
+        raise InputError(f"`tile={tile}`: this network's tiles are at least {narrowest} wide")
     widest = narrowest + (tile - narrowest) // step * step
 
     groups = -(-length // step)

@@ -70,7 +70,7 @@ def test_replacing(tmp_path, monkeypatch, exchange):
     fill(tmp_path / "result", "old")
     (tmp_path / "result" / "only of the old").touch()
     (tmp_path / ".result.discarded").mkdir()
-    with pytest.raises(InputError, match="result: exists already; give --overwrite"):
+    with pytest.raises(InputError, match="result: exists already; give `overwrite`"):
         fill(tmp_path / "result", "new")
     with pytest.raises(InputError, match="something else than what is to be written"):
         fill(tmp_path / "result", "new", replaceable=lambda path: False)

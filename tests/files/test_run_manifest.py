@@ -60,7 +60,7 @@ def test_a_run_is_gone_on_with_as_it_was_begun(tmp_path, caplog):
         assert begun is not None
         assert (begun["tile"], begun["memory"]) == (64, 5)
         assert caplog.messages == []
-        with pytest.raises(InputError, match="holds results with other statistics, which --resume"):
+        with pytest.raises(InputError, match="holds results with other statistics, which `resume`"):
             manifest.begun(call(statistics=("mean",)))
         other = Call(model="b", model_hash="1" * 64, options=Options(labels=("X",)), dtype="uint8")
         with pytest.raises(InputError, match="holds results with another model"):

@@ -89,7 +89,7 @@ def test_fluorescence(make_images):
 
 
 def test_axes_are_what_the_file_says(make_images):
-    with pytest.raises(InputError, match="--axes ZYX is for TIFF files"):
+    with pytest.raises(InputError, match="`axes=ZYX` is for TIFF files"):
         read_picture(make_images(("mice", {})), axes="ZYX")
 
 

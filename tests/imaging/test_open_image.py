@@ -27,7 +27,7 @@ def test_pngs(tmp_path):
     Image.new("L", (4, 5)).save(path)
     (picture,) = open_images(path, axes="YX")
     assert picture.shape == (1, 1, 1, 5, 4)
-    with pytest.raises(InputError, match="--axes ZYX is for TIFF files"):
+    with pytest.raises(InputError, match="`axes=ZYX` is for TIFF files"):
         open_images(path, axes="ZYX")
 
 
@@ -47,7 +47,7 @@ def test_microscopes_formats_go_to_their_readers(tmp_path, monkeypatch, ending, 
     setattr(reader, function, lambda given: ("opened", given))
     monkeypatch.setitem(sys.modules, f"isl.imaging.{module}", reader)
     assert open_images(path) == ("opened", path)
-    with pytest.raises(InputError, match="--axes ZYX is for TIFF files"):
+    with pytest.raises(InputError, match="`axes=ZYX` is for TIFF files"):
         open_images(path, axes="ZYX")
 
 

@@ -78,7 +78,7 @@ def test_unnamed_channels_may_be_planes(tmp_path):
     path = tmp_path / "field.tif"
     stored = pixels(13, 6, 5)
     write_ome(path, stored, "CYX")
-    with pytest.raises(InputError, match="13 unnamed channels and one plane; give --axes"):
+    with pytest.raises(InputError, match="13 unnamed channels and one plane; give `axes`"):
         read_transmitted(path)
     np.testing.assert_array_equal(read_transmitted(path, axes="ZYX").planes, stored)
 
@@ -118,7 +118,7 @@ def test_fluorescence_keeps_channel_names(tmp_path):
 def test_unnamed_fluorescence_is_numbered(tmp_path):
     path = tmp_path / "dapi.tif"
     tifffile.imwrite(path, pixels(2, 6, 5))
-    with pytest.raises(InputError, match=r"has 2 z planes.*--axes CYX"):
+    with pytest.raises(InputError, match=r"has 2 z planes.*`axes=CYX`"):
         read_fluorescence(path)
     assert read_fluorescence(path, axes="CYX").labels == ("channel_1", "channel_2")
     assert read_fluorescence(path, axes="TYX").channels.shape == (2, 1, 6, 5)
@@ -140,7 +140,7 @@ def test_a_png_is_one_plane(tmp_path):
     np.testing.assert_array_equal(stack.planes, plane[None])
     np.testing.assert_array_equal(read_transmitted(path, axes="XY").planes, plane.T[None])
     np.testing.assert_array_equal(read_fluorescence(path).channels, plane[None])
-    with pytest.raises(InputError, match="--axes ZYX does not fit a PNG"):
+    with pytest.raises(InputError, match="`axes=ZYX` does not fit a PNG"):
         read_transmitted(path, axes="ZYX")
 
 
@@ -295,7 +295,7 @@ def test_what_is_not_read_is_not_opened(tmp_path):
         (tmp_path / "two.ome.tif", None, None, "which channel is transmitted light"),
         (tmp_path / "two.ome.tif", None, "GFP", "unknown channel 'GFP'"),
         (tmp_path / "A4", None, None, "a field has one size and type"),
-        (tmp_path / "A4", "ZYX", None, "--axes ZYX is for TIFF files"),
+        (tmp_path / "A4", "ZYX", None, "`axes=ZYX` is for TIFF files"),
         (tmp_path / "none.tif", None, None, "there is no such file"),
     ):
         for function in (read_transmitted, open_transmitted):

@@ -51,7 +51,7 @@ def test_what_was_taken_is_said():
     said = fit(stack(41, 0.5), 13, 1.5).warnings[0]
     assert said == (
         "of 41 planes, 0.5 um apart, 2 to 38 in steps of 3 are taken, as model 'm' expects 1.5 um "
-        "(--planes chooses others)"
+        "(`planes` chooses others)"
     )
 
 
@@ -74,18 +74,18 @@ def test_planes_are_around_the_centre_or_refused(count, expected, every):
         (9, 1.0, 3, 1.5, "planes are 1 um apart, and model 'm' expects 1.5 um, where none lie "),
         (3, 1.0, 3, 0.5, "planes are 1 um apart, and model 'm' expects 0.5 um, where none lie "),
         (4, 0.5, 3, 1.0, "its 4 planes, 0.5 um apart, span 1.5 um; model 'm' expects 3, 1 um "),
-        (2, 0.5, 3, 1.0, "z-stack has 2 planes; model 'm' expects 3 (give --planes to choose)"),
+        (2, 0.5, 3, 1.0, "z-stack has 2 planes; model 'm' expects 3 (give `planes` to choose)"),
         # Where a step is not known, the number must agree.
-        (9, None, 3, 1.0, "z-stack has 9 planes; model 'm' expects 3 (give --planes to choose)"),
-        (9, 0.5, 3, None, "z-stack has 9 planes; model 'm' expects 3 (give --planes to choose)"),
-        (9, 0.5, 1, 0.5, "z-stack has 9 planes; model 'm' expects 1 (give --planes to choose)"),
+        (9, None, 3, 1.0, "z-stack has 9 planes; model 'm' expects 3 (give `planes` to choose)"),
+        (9, 0.5, 3, None, "z-stack has 9 planes; model 'm' expects 3 (give `planes` to choose)"),
+        (9, 0.5, 1, 0.5, "z-stack has 9 planes; model 'm' expects 1 (give `planes` to choose)"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_in_one_line(count, z_step, expected, model_step, line):
     with pytest.raises(InputError) as refused:
         fit(stack(count, z_step), expected, model_step)
     assert line in str(refused.value)
-    assert "--planes" in str(refused.value)
+    assert "`planes" in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
@@ -133,8 +133,8 @@ def test_blended_planes_lie_where_the_models_do(count, z_step, expected, model_s
 @pytest.mark.parametrize(
     ("z_step", "model_step", "line"),
     [
-        (None, 1.0, "does not say its z step, which --planes interpolate needs"),
-        (1.0, None, "--planes interpolate: model 'm' does not say its z step"),
+        (None, 1.0, "does not say its z step, which `planes=interpolate` needs"),
+        (1.0, None, "`planes=interpolate`: model 'm' does not say its z step"),
         (1.0, 1.6, "span 2 um; model 'm' expects 3, 1.6 um apart, which span 3.2 um"),
     ],
 )

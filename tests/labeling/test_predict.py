@@ -211,10 +211,10 @@ def test_labels_and_statistics_come_in_the_order_asked_for(model):
         ({"tile": "big"}, "tile 'big': expected 'auto' or a number"),
         ({"tile": 1}, "tiles are at least"),
         ({"border": "valid", "resample": True}, "cannot be combined"),
-        ({"abstain": 0}, "--abstain 0: expected the widest 90 % interval that is accepted"),
-        ({"abstain": 1.01}, "--abstain 1.01: expected .* above 0 and at most 1"),
-        ({"abstain": float("nan")}, "--abstain nan: expected"),
-        ({"statistics": ["abstained"]}, r"'abstained' needs .* \(give --abstain WIDTH\)"),
+        ({"abstain": 0}, "`abstain=0`: expected the widest 90 % interval that is accepted"),
+        ({"abstain": 1.01}, "`abstain=1.01`: expected .* above 0 and at most 1"),
+        ({"abstain": float("nan")}, "`abstain=nan`: expected"),
+        ({"statistics": ["abstained"]}, r"'abstained' needs .* \(give `abstain=WIDTH`\)"),
         ({"renormalize": True}, "does not know the mean and deviation of .* MAP2"),
     ],
 )
@@ -227,7 +227,7 @@ def test_planes_are_chosen_and_must_be_as_many_as_the_model_expects(model):
     stack = stack_of((12, 12), planes=9)
     with pytest.raises(
         InputError,
-        match=r"field: z-stack has 9 planes; model 'random' expects 3 \(give --planes to choose\)",
+        match=r"field: z-stack has 9 planes; model 'random' expects 3 \(give `planes` to choose\)",
     ):
         predict(model, stack)
     with pytest.raises(InputError, match="names 2 planes; model 'random' expects 3"):
@@ -257,9 +257,9 @@ def test_what_the_image_does_not_say_is_warned_about(model, caplog):
         ({"modality": "DIC"}, "modality is BRIGHTFIELD; model 'random' expects DIC"),
         (
             {"pixel_size": 1.3},
-            r"pixel size is 0.5 um; model 'random' expects 1.3 um \(.*--resample",
+            r"pixel size is 0.5 um; model 'random' expects 1.3 um \(.*`resample`",
         ),
-        ({"z_step": 9.0}, r"planes are 4 um apart, and model 'random' expects 9 um.*--planes"),
+        ({"z_step": 9.0}, r"planes are 4 um apart, and model 'random' expects 9 um.*`planes`"),
     ],
 )
 def test_what_differs_is_refused_or_warned_about_when_allowed(model, contract, message):
@@ -297,7 +297,7 @@ def test_resampling_predicts_at_the_models_pixel_size(model):
     assert prediction.statistics["mean"].shape == (2, 40, 48)
     assert prediction.pixel_size == stack.pixel_size
     assert prediction.tile_size == tuple(model.geometry.input_size(n) for n in (80, 96))
-    with pytest.raises(InputError, match="does not say its pixel size; --resample needs"):
+    with pytest.raises(InputError, match="does not say its pixel size; `resample` needs"):
         predict(wary, dataclasses.replace(stack, pixel_size=None), resample=True)
     with pytest.raises(InputError, match="model 'random' does not say its pixel size"):
         predict(model, stack, resample=True)

@@ -110,7 +110,7 @@ NAME = "lower_scale_3_recursion_2/reduce_rv2/Conv/weights"
         ),
         (
             lambda v: v.update({"Conv/weights": np.zeros((1, 1, 5, 16), np.float32)}),
-            "takes 5 input features; --planes 3 fits 3 or 6",
+            "takes 5 input features; `planes=3` fits 3 or 6",
         ),
     ],
 )

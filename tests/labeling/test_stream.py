@@ -357,7 +357,7 @@ def test_resampling_beyond_the_budget_is_refused():
     model = random_model(UNetConfig(levels=2, width=4), pixel_size=0.5)
     field = huge(pixel_size=PixelSize(y=0.4, x=0.4))
     options = check_options(model.config, resample=True)
-    with pytest.raises(InputError, match="--resample needs the image whole"):
+    with pytest.raises(InputError, match="`resample` needs the image whole"):
         plan_field(model.config, field, options, budget=2**30)
     assert plan_field(model.config, field, options).fit.scale is not None
 

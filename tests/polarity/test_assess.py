@@ -97,7 +97,7 @@ def test_an_embryo_that_leaves_is_refused_by_frame(ezrin_model):
         InputError, match=r"leaves the field: at frame 2[789] \(t\d\.png\)"
     ) as error:
         assess(recording, PatchEnsemble(), ezrin_model)
-    assert "give --frames 20:2" in str(error.value)
+    assert "give `frames=20:2" in str(error.value)
 
 
 @pytest.mark.usefixtures("quick_ezrin")

@@ -32,7 +32,7 @@ def test_a_table_limits_each_embryo(tmp_path):
     assert (limits["E016"].start, limits["E016"].stop) == (4, 30)
     assert limit_of("E052", tmp_path, limits).stop is None
     line = refusal(limit_of, "E061", tmp_path / "E061", limits)
-    assert "E061: the table of --frames" in line
+    assert "E061: the table of `frames`" in line
     assert "unknown embryo 'E061'" in line
 
 

@@ -88,7 +88,7 @@ def test_frames_are_limited_and_keep_their_numbers(folder, tmp_path):
 
 def test_a_range_beyond_the_recording_is_refused(folder):
     line = refusal(read_recording, folder, frames=parse_frames("2:9"))
-    assert "--frames 2:9 asks for frames 2 to 8, but its 6 frames are 0 to 5" in line
+    assert "`frames=2:9` asks for frames 2 to 8, but its 6 frames are 0 to 5" in line
     assert "0 to 5" in refusal(read_recording, folder, frames=parse_frames("6:"))
 
 
@@ -96,7 +96,7 @@ def test_missing_frames_are_refused_by_name(folder):
     (folder / "t010.png").unlink()
     line = refusal(read_recording, folder)
     assert "1 frame is missing between t009.png (frame 1) and t011.png (frame 2)" in line
-    assert "--frames :2 or --frames 2:" in line
+    assert "`frames=:2` or `frames=2:`" in line
 
 
 def test_beyond_missing_frames_time_goes_on(folder):
@@ -172,7 +172,7 @@ def test_a_stack_is_no_movie_and_the_remedy_is_said(tmp_path):
     path = write_movie(tmp_path / "stack.ome.tif", FRAMES, "ZYX")
     line = refusal(read_recording, path)
     assert "holds one frame to use" in line
-    assert "give --axes TYX if its 6 planes are time points" in line
+    assert "give `axes=TYX` if its 6 planes are time points" in line
     assert read_recording(path, axes="TYX").frames.shape == (6, 1, 20, 24)
 
 

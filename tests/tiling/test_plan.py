@@ -130,12 +130,12 @@ def test_valid_border_is_the_inside_of_the_image():
 
 
 def test_valid_border_needs_a_large_enough_image():
-    with pytest.raises(InputError, match=r"250 x 242 pixels has no valid area.*--border reflect"):
+    with pytest.raises(InputError, match=r"250 x 242 pixels has no valid area.*`border=reflect`"):
         plan_tiles(TOWERS, (250, 242), tile=512, border="valid")
 
 
 def test_a_tile_narrower_than_the_grid_is_refused():
-    with pytest.raises(InputError, match=r"--tile 23: .* at least 24 wide"):
+    with pytest.raises(InputError, match=r"`tile=23`: .* at least 24 wide"):
         plan_tiles(TOWERS, (300, 300), tile=23)
 
 

@@ -111,9 +111,9 @@ def parse_axes(axes: str) -> str:
     """
     letters = axes.upper()
     if set(letters) - set(ORDER) or len(set(letters)) != len(letters):
-        raise InputError(f"--axes {axes}: give each of T, Z, C, Y, X at most once, e.g. ZYX")
+        raise InputError(f"`axes={axes}`: give each of T, Z, C, Y, X at most once, e.g. ZYX")
     if not {"Y", "X"} <= set(letters):
-        raise InputError(f"--axes {axes}: Y and X are missing, e.g. ZYX")
+        raise InputError(f"`axes={axes}`: Y and X are missing, e.g. ZYX")
     return letters
 
 
@@ -183,7 +183,7 @@ def _axes_of(series: tifffile.TiffPageSeries, wanted: str | None, path: Path) ->
     # says so, they are planes. Interleaved colors never are.
     planar = series.axes.find("S") < series.axes.find("Y")
     if "S" in series.axes and not (planar and wanted is not None):
-        remedy = "give --axes if these are planes, or save" if planar else "save"
+        remedy = "give `axes` if these are planes, or save" if planar else "save"
         raise InputError(
             f"{path}: is a color image (axes {series.axes}, {shape}); {remedy} its channels as "
             "grayscale"
@@ -191,7 +191,7 @@ def _axes_of(series: tifffile.TiffPageSeries, wanted: str | None, path: Path) ->
     if wanted is not None:
         if len(wanted) != len(series.shape):
             raise InputError(
-                f"{path}: --axes {wanted} names {len(wanted)} axes, but the file stores "
+                f"{path}: `axes={wanted}` names {len(wanted)} axes, but the file stores "
                 f"{len(series.shape)}: {shape}"
             )
         return wanted
@@ -201,8 +201,8 @@ def _axes_of(series: tifffile.TiffPageSeries, wanted: str | None, path: Path) ->
     if len(pages) == 1 and pages[0] in _PAGES and "Z" not in series.axes:
         return series.axes.replace(pages[0], "Z")
     raise InputError(
-        f"{path}: does not say what its {len(series.shape)} dimensions are ({shape}); give --axes, "
-        "e.g. --axes TZYX"
+        f"{path}: does not say what its {len(series.shape)} dimensions are ({shape}); give `axes`, "
+        "e.g. `axes=TZYX`"
     )
 
 
@@ -229,7 +229,7 @@ def _check_description(
             problem = f"names {len(named)} of its {len(named) + len(whole)} planes"
     if problem is not None:
         raise InputError(
-            f"{path}: its OME-XML {problem}; export it again, or give --axes, e.g. --axes ZYX"
+            f"{path}: its OME-XML {problem}; export it again, or give `axes`, e.g. `axes=ZYX`"
         )
 
 

@@ -110,7 +110,7 @@ def _check(path: Path, measured: LazyPicture, predicted: LazyPicture) -> None:
         sizes = [" x ".join(map(str, picture.shape)) for picture in (measured, predicted)]
         raise InputError(
             f"{predicted.source}: is {sizes[1]} (T, C, Z, Y, X) and does not lie on "
-            f"{measured.source}, which is {sizes[0]}; predict that image, with --border reflect"
+            f"{measured.source}, which is {sizes[0]}; predict that image, with `border=reflect`"
         )
 
 

@@ -106,9 +106,9 @@ def _wells_listed(path: Path, layout: PlateLayout) -> tuple[str, ...]:
             if _plate(layout, told.wells) == dict(attributes):
                 return told.wells
             raise InputError(
-                f"{path}: is laid out otherwise than the plate to be mirrored; give another --out"
+                f"{path}: is laid out otherwise than the plate to be mirrored; give another `out`"
             )
-    raise InputError(f"{path}: exists already and is no plate written by isl; give another --out")
+    raise InputError(f"{path}: exists already and is no plate written by isl; give another `out`")
 
 
 def _is_begun(path: Path) -> bool:

@@ -56,7 +56,7 @@ def check_image(request: Request) -> int:
     if request.out is not None:
         record = request.out / f"{field_name(request.image)}.check.json"
         if record.exists() and not request.overwrite:
-            raise InputError(f"{record}: exists already (give --overwrite to replace it)")
+            raise InputError(f"{record}: exists already (give `overwrite` to replace it)")
     model = load_models(request.model)
     options = check_options(
         model.config,
@@ -74,7 +74,7 @@ def check_image(request: Request) -> int:
             needed = memory_to_check(field.size, len(fit.planes), len(options.labels))
             if needed > budget:
                 raise InputError(
-                    f"{request.image}: --all needs {needed / GIB:.2g} GiB of memory, more than the "
+                    f"{request.image}: `all` needs {needed / GIB:.2g} GiB of memory, more than the "
                     f"{budget / GIB:.2g} GiB that may be taken; leave it out to check the middle"
                 )
         first = dataclasses.replace(field, shape=(1, *field.shape[1:]))
@@ -105,7 +105,7 @@ def _said(part: Mapping[str, Any]) -> str:
         return f"all of {size[0]} x {size[1]} pixels"
     return (
         f"rows {rows[0]} to {rows[1] - 1}, columns {columns[0]} to {columns[1] - 1} of {size[0]} x "
-        f"{size[1]} pixels (--all: all of them)"
+        f"{size[1]} pixels (`all`: all of them)"
     )
 
 

@@ -105,7 +105,7 @@ def local_workers(count: int) -> Iterator["Client"]:
     Raises:
         InputError: Dask distributed is not installed, or they cannot be started.
     """
-    distributed = _distributed("--workers")
+    distributed = _distributed("workers")
     with (
         _quiet(),
         tempfile.TemporaryDirectory(prefix="isl-workers-", ignore_cleanup_errors=True) as scratch,
@@ -126,7 +126,7 @@ def local_workers(count: int) -> Iterator["Client"]:
                     )
                 )
         except (OSError, RuntimeError) as error:
-            raise InputError(f"--workers {count}: cannot be started ({error})") from error
+            raise InputError(f"`workers={count}`: cannot be started ({error})") from error
         yield stack.enter_context(distributed.Client(cluster, set_as_default=False))
 
 
@@ -152,15 +152,15 @@ def workers_of(address: str) -> Iterator["Client"]:
     Raises:
         InputError: Dask distributed is not installed, or no scheduler answers there.
     """
-    distributed = _distributed("--scheduler")
+    distributed = _distributed("scheduler")
     with _quiet():
         try:
             client = distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             reason = str(error) or type(error).__name__
             raise InputError(
-                f"--scheduler {address}: no scheduler answers there ({reason}); start one with "
-                "'dask scheduler', or give --workers N to use this machine"
+                f"`scheduler={address}`: no scheduler answers there ({reason}); start one with "
+                "'dask scheduler', or give `workers=N` to use this machine"
             ) from error
         with client:
             yield client
@@ -262,7 +262,7 @@ def _predict(pickled: bytes) -> tuple[dict[str, Any] | InputError, tuple[str, ..
             if model.hash != task.call.model_hash:
                 raise InputError(
                     f"{task.model}: the worker on {worker.address} has another model under this "
-                    "name; give --model a folder that all machines share"
+                    "name; give `model` a folder that all machines share"
                 )
             made = predict_one(task.field, model, task.call, device, task.budget, stop_if_cancelled)
         except InputError as error:
@@ -304,11 +304,11 @@ def _result(future: "Future") -> Any:
         return future.result()
     except KilledWorker as error:
         raise InputError(
-            "every worker that tried this field died; give --memory less, or look into the "
+            "every worker that tried this field died; give `memory` less, or look into the "
             "workers' logs"
         ) from error
     except FutureCancelledError as error:
-        raise InputError("the scheduler was lost; start it again, and --resume") from error
+        raise InputError("the scheduler was lost; start it again, and `resume`") from error
     except ModuleNotFoundError as error:
         raise InputError(
             f"workers cannot import {error.name}; install the same isl on the scheduler's and all "
@@ -333,7 +333,7 @@ def _distributed(option: str) -> Any:
         import distributed
     except ModuleNotFoundError as error:
         raise InputError(
-            f"{option} needs Dask distributed, which is not installed: pip install 'isl[cluster]'"
+            f"`{option}` needs Dask distributed, which is not installed: pip install 'isl[cluster]'"
         ) from error
     return distributed
 

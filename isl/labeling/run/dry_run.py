@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.errors import InputError
+from isl.errors import InputError, as_options
 from isl.labeling.memory import GIB
 from isl.labeling.model import ModelConfig
 from isl.labeling.plan import FieldPlan, expected_memory, plan_field
@@ -102,7 +102,7 @@ def _describe(field: Field, opened: TransmittedField, plan: FieldPlan) -> None:
     for path in field.files.all:
         print(f"  {path}")
     for warning in plan.fit.warnings:
-        print(f"  warning: {warning}")
+        print(f"  warning: {as_options(warning)}")
 
 
 def _sum_up(totals: _Totals, call: Call, *, out: Path, device: str, processes: int) -> None:

@@ -243,9 +243,9 @@ def _predict_here(
 
 def _check_workers(request: Request) -> None:
     if request.workers is not None and request.scheduler is not None:
-        raise InputError("--workers starts processes here, --scheduler takes others: give one")
+        raise InputError("`workers` starts processes here, `scheduler` takes others: give one")
     if request.workers is not None and request.workers < 1:
-        raise InputError(f"--workers {request.workers}: expected a number of processes")
+        raise InputError(f"`workers={request.workers}`: expected a number of processes")
 
 
 @contextlib.contextmanager
@@ -277,7 +277,7 @@ def _budget(request: Request, begun: Mapping[str, Any] | None, client: "Client |
         if request.scheduler is None and processes * begun["memory"] > 2 * memory_budget(None):
             logger.warning(
                 "going on with %.2g GiB in each process, as the run began, which is more than is "
-                "free now; if it fails, give --memory (results may then differ by rounding)",
+                "free now; if it fails, give `memory` (results may then differ by rounding)",
                 begun["memory"] / GIB,
             )
         return begun["memory"]
@@ -345,7 +345,7 @@ def _left_to_do(
         if present and not (request.overwrite or unfinished):
             raise InputError(
                 f"{present[0]}: exists, and was not made from {field.path} in this way; give "
-                "--overwrite to replace it"
+                "`overwrite` to replace it"
             )
         left.append(field)
     return left

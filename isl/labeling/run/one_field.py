@@ -117,7 +117,7 @@ def _within_memory(field: Field) -> Iterator[None]:
         yield
     except MemoryError as error:
         raise InputError(
-            f"{field.path}: does not fit into memory; give --memory less than is free"
+            f"{field.path}: does not fit into memory; give `memory` less than is free"
         ) from error
 
 

@@ -18,18 +18,18 @@ def check_copy(into: Path, sources: Sequence[Path], border: str) -> None:
     """
     if not into.name.endswith(".zarr") or into.name in (".zarr", ".ome.zarr"):
         raise InputError(
-            f"--into {into}: measured and predicted channels become an OME-Zarr; give a name that "
+            f"`into={into}`: measured and predicted channels become an OME-Zarr; give a name that "
             "ends in .ome.zarr"
         )
     if border != "reflect":
         raise InputError(
-            f"--into {into}: with --border {border} predicted channels are smaller than measured "
-            "ones; take --border reflect"
+            f"`into={into}`: with `border={border}` predicted channels are smaller than measured "
+            "ones; take `border=reflect`"
         )
     plates = {place and place[0].resolve() for place in map(place_in_plate, sources)}
     if len(sources) > 1 and (None in plates or len(plates) > 1):
         raise InputError(
-            f"--into {into}: holds one image or one plate, and there are {len(sources)} inputs; "
+            f"`into={into}`: holds one image or one plate, and there are {len(sources)} inputs; "
             "predict them one by one"
         )
 
@@ -63,7 +63,7 @@ def check_files(
             if other != claimant:
                 raise InputError(
                     f"{claimant}: its result {path} would be that of {other} too; rename one of "
-                    "them, or give each an --out of its own"
+                    "them, or give each an `out` of its own"
                 )
         for path in files.all:
             inputs.check(path, source)
@@ -90,7 +90,7 @@ def _check_free(path: Path, replace: bool, *, folder: bool) -> None:
         raise InputError(f"{path}: is a file; a folder is to be written there")
     if path.exists() and not replace:
         raise InputError(
-            f"{path}: exists already (give --overwrite to replace it, or --resume to skip "
+            f"{path}: exists already (give `overwrite` to replace it, or `resume` to skip "
             "fields that are done)"
         )
 
@@ -111,14 +111,14 @@ class _Inputs:
         if _identity(path) in self._files:
             raise InputError(
                 f"{path}: is an input, and would be replaced by the result of {source}; give "
-                "another --out"
+                "another `out`"
             )
         for folder in (path, *path.absolute().parents):
             root = self._roots.get(_identity(folder))
             if root is not None:
                 raise InputError(
                     f"{path}: is the input {root}, or lies in it, which is never changed; give "
-                    "another --out"
+                    "another `out`"
                 )
         if path.is_dir() and _identity(path) in self._above:
             raise InputError(f"{path}: has an input in it, so it is not replaced")
@@ -129,9 +129,9 @@ def _check_folder(folder: Path) -> None:
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir():
-        raise InputError(f"{existing}: is a file, not a folder to write results to (mend --out)")
+        raise InputError(f"{existing}: is a file, not a folder to write results to (mend `out`)")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(f"{existing}: may not be written to (give another --out)")
+        raise InputError(f"{existing}: may not be written to (give another `out`)")
 
 
 def _files_within(path: Path) -> Iterator[Path]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from isl.errors import InputError
+from isl.errors import InputError, as_options
 from isl.imaging.containers import is_container, stored_path
 from isl.imaging.image import PixelSize
 from isl.labeling.abstention import ABSTAINED
@@ -140,7 +140,7 @@ def record(
             "sha256": dict(images),
         },
         "familiarity": prediction.familiarity and prediction.familiarity.record,
-        "warnings": list(prediction.warnings),
+        "warnings": [as_options(warning) for warning in prediction.warnings],
         "versions": versions(),
         "device": device,
         "seconds": round(seconds, 3),

@@ -80,5 +80,5 @@ def new_manifest(directory: Path, count: int, seed: int, validation: int, overwr
         raise InputError(f"{directory}: seed {seed} is negative; give 0 or more")
     manifest_path = directory / "dataset.toml"
     if manifest_path.exists() and not overwrite:
-        raise InputError(f"{manifest_path}: exists already; give --overwrite to replace it")
+        raise InputError(f"{manifest_path}: exists already; give `overwrite` to replace it")
     return manifest_path

@@ -351,4 +351,4 @@ def _check(
     if seed < 0:
         raise InputError(f"{folder}: seed {seed} is negative; give 0 or more")
     if truth_file.exists() and not overwrite:
-        raise InputError(f"{truth_file}: exists already; give --overwrite to replace it")
+        raise InputError(f"{truth_file}: exists already; give `overwrite` to replace it")

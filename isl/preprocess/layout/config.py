@@ -100,7 +100,7 @@ class LayoutConfig(Config):
         try:
             return None if axes is None else parse_axes(axes)
         except InputError as error:
-            raise ValueError(str(error).removeprefix("--axes ")) from error
+            raise ValueError(str(error).removeprefix("`axes` ")) from error
 
     @pydantic.field_validator("positions")
     @classmethod

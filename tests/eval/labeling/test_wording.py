@@ -30,7 +30,10 @@ def said(count, expected, *, size=None, modality=None, **options):
         (said(2, {"planes": 3}), "model 'm' expects 3 (give 'planes' to choose)"),
         (said(2, {"planes": 1}, planes=(5,)), "2 planes are 0 to 1 (mend 'planes')"),
         (said(2, {"planes": 2}, planes=(1,)), "'planes' names 1 plane; model 'm' expects 2"),
-        (said(5, {"planes": 2, "z_step": 1.0}, size=(0.7, 1.0)), "(give planes = [...] to choose)"),
+        (
+            said(5, {"planes": 2, "z_step": 1.0}, size=(0.7, 1.0)),
+            '(give planes = "interpolate" to blend neighbours, planes = [...] to choose)',
+        ),
         (said(3, {"planes": 2, "z_step": 9.0}, size=(3.0, 1.0)), "(give planes = [...] to choose)"),
         (said(5, {"planes": 2, "z_step": 1.0}, size=(0.5, 1.0)), "('planes' chooses others)"),
         (
@@ -39,7 +42,8 @@ def said(count, expected, *, size=None, modality=None, **options):
         ),
         (
             said(1, {"planes": 1, "pixel_size": 1.0}, size=(1.0, 3.0)),
-            "(mend 'pixel_size' in the dataset, or allow_mismatch = true)",
+            "(give another model, 'pixel_size' in the dataset if the file is wrong, or "
+            "allow_mismatch = true)",
         ),
         (said(1, {"planes": 1, "pixel_size": 1.0}), "(give 'pixel_size' in the dataset)"),
         (
@@ -54,9 +58,9 @@ def test_every_remedy_of_a_misfit_is_a_key(text, remedy):
 
 
 def test_planes_that_cannot_be_normalized_are_left_out_by_a_key():
-    with pytest.raises(InputError, match="leave it out with --planes") as caught:
+    with pytest.raises(InputError, match="leave it out with `planes`") as caught:
         normalize(np.full((1, 4, 4), 7, np.uint8), source="f")
     assert in_keys(str(caught.value)).endswith("leave it out with 'planes'")
     stored = normalize(np.arange(16, dtype=np.uint8).reshape(1, 4, 4), "off", source="f")[1]
     (warning,) = compare_intensity(stored, InputContract(planes=1), normalize="off")
-    assert in_keys(warning).endswith("expected about 0.5 and 0.125)")
+    assert in_keys(warning).endswith("expected about 0.5 and 0.125; 'normalize' mends that)")

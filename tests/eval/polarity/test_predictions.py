@@ -50,7 +50,7 @@ def test_agreement_is_kept_undefined_frames_too(tmp_path):
 def test_other_settings_are_refused_by_name(tmp_path, before, now, said):
     Shelf(tmp_path, before)
     kept = (tmp_path / SETTINGS).read_bytes()
-    with pytest.raises(InputError, match=re.escape(f"({said}); name another --out")):
+    with pytest.raises(InputError, match=re.escape(f"({said}); name another `out`")):
         Shelf(tmp_path, now)
     assert (tmp_path / SETTINGS).read_bytes() == kept
 

@@ -346,7 +346,7 @@ def test_an_image_with_missing_blocks_does_not_appear(tmp_path):
 def test_only_images_are_replaced(tmp_path):
     old, new = pixels_of(1, 30, 30), pixels_of(1, 20, 20)
     path = write(tmp_path / "a.zarr", old)
-    with pytest.raises(InputError, match=r"a.zarr: exists already; give --overwrite"):
+    with pytest.raises(InputError, match=r"a.zarr: exists already; give `overwrite`"):
         write(path, new)
     write(path, new, overwrite=True)
     assert open_ome_zarr(path)[0].shape == (1, 1, 1, 20, 20)

@@ -5,7 +5,6 @@ is, what it expects, and the hashes of the other files; `card.md` says what it w
 well it does, and what it must not be used for. Loading one executes nothing.
 """
 
-import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from flax import nnx
 
 from isl.config import Config, parse, read_toml, to_toml
 from isl.errors import InputError, unknown
+from isl.files.provenance import sha256_of
 
 WEIGHTS_FILE = "weights.safetensors"
 CONFIG_FILE = "model.toml"
@@ -87,7 +87,7 @@ def save_folder(
             )
             (fresh / WEIGHTS_FILE).write_bytes(weights)
             (fresh / CARD_FILE).write_text(card, encoding="utf-8")
-            hashes = {name: _sha256(fresh / name) for name in (WEIGHTS_FILE, CARD_FILE)}
+            hashes = {name: sha256_of(fresh / name) for name in (WEIGHTS_FILE, CARD_FILE)}
             complete = config.model_copy(update={"sha256": hashes})
             (fresh / CONFIG_FILE).write_text(to_toml(complete), encoding="utf-8")
             if directory.exists():
@@ -242,13 +242,8 @@ def _check_hash(path: Path, expected: str | None) -> None:
         raise InputError(f"{path}: is missing from the model folder; copy the whole folder again")
     if expected is None:
         raise InputError(f"{path.parent / CONFIG_FILE}: gives no sha256 for {path.name}")
-    if _sha256(path) != expected:
+    if sha256_of(path) != expected:
         raise InputError(
             f"{path}: is damaged or was changed: its sha256 is not the one in {CONFIG_FILE}; "
             "copy the model folder again"
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,9 +14,9 @@ from isl import cli
 from isl.backbones.unet import UNetConfig
 from isl.files.run_manifest import MANIFEST
 from isl.imaging.read import read_fluorescence, read_transmitted
+from isl.imaging.steady import content_hash
 from isl.labeling.model import InputContract, LabelStatistics, ModelConfig, load_model, save_model
 from isl.labeling.network import build_network
-from isl.labeling.run.provenance import content_hash
 
 LABELS = ("DAPI", "MAP2")
 

@@ -160,7 +160,7 @@ def test_another_model_never_goes_on_with_a_run(words, model, tmp_path, capsys):
 
 
 def test_two_runs_into_one_folder(words, tmp_path, capsys):
-    with held_folder(tmp_path / "out"):
+    with held_folder(tmp_path / "out", "isl predict"):
         assert cli.main([*words, "--out", str(tmp_path / "out")]) == 2
     err = capsys.readouterr().err
     assert "another isl predict is writing there; wait for it, or give another --out" in err

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from isl.files.provenance import versions
 from isl.files.records import plain
-from isl.labeling.run.provenance import versions
 
 from .blocks import BLOCK, FEWEST_GROUPS
 from .findings import Findings, field_figures

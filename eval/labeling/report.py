@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from isl.files.provenance import versions
 from isl.files.records import as_json, plain
 from isl.labeling.familiarity import Unfamiliarity
-from isl.labeling.run.provenance import versions
 from isl.report import (
     Badge,
     Block,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from isl.files.provenance import versions
 from isl.files.records import as_json, plain
-from isl.labeling.run.provenance import versions
 from isl.polarity.outputs import PURPOSE
 from isl.report import (
     Block,

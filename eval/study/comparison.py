@@ -13,9 +13,9 @@ import numpy as np
 from rich.console import Console
 
 from isl.config import load_toml
+from isl.files.provenance import versions
 from isl.files.records import as_csv, as_json
 from isl.files.whole import written_whole
-from isl.labeling.run.provenance import versions
 
 from ..labeling.ground import bounding_window
 from ..writing.progress import PartsProgress

@@ -20,9 +20,9 @@ def as_csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def as_json(record: Mapping[str, Any]) -> str:
-    """A record as it is written."""
-    return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def as_json(record: Mapping[str, Any], *, indent: int = 1) -> str:
+    """A record as it is written; see `plain`."""
+    return json.dumps(plain(record), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def plain(value: Any) -> Any:

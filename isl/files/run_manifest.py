@@ -3,7 +3,7 @@
 `isl-run.jsonl` in the results' folder names, for every run, the model, the settings, and what
 decides rounding: memory, tile and versions; then each field as it is finished, with the hash of its
 input, its tiles and the device. Every line has reached the disk before the next field counts, so a
-run that was killed can be gone on with as it was begun.
+run that was killed can be resumed as it was begun.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from isl.errors import InputError
+from isl.files.provenance import versions
 from isl.files.staging import remove_leftovers
-from isl.labeling.run.provenance import FORMERLY, Call, versions
 
 MANIFEST = "isl-run.jsonl"
 
@@ -45,20 +45,27 @@ class RunManifest:
         self._began = self._whole
         self._used = False
 
-    def begun(self, call: Call) -> Mapping[str, Any] | None:
+    def begun(
+        self, model_hash: str, settings: Mapping[str, Any], formerly: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
         """The last run with this model and these settings: what decided its rounding, or None.
+
+        Args:
+            model_hash: sha256 of the model.
+            settings: Everything else that changes results, as JSON would return it.
+            formerly: The values of settings that did not exist yet when older runs were made.
 
         Raises:
             InputError: There were runs, and all were with another model or other settings.
         """
         runs = [line["run"] for line in self._lines if "run" in line]
-        alike = [run for run in runs if _origin(run) == (call.model_hash, call.settings())]
+        alike = [run for run in runs if _origin(run, formerly) == (model_hash, settings)]
         if runs and not alike:
-            model, settings = _origin(runs[-1])
+            model, theirs = _origin(runs[-1], formerly)
             differing = sorted(
-                name for name, value in call.settings().items() if settings.get(name) != value
+                name for name, value in settings.items() if theirs.get(name) != value
             )
-            other = f"other {', '.join(differing)}" if model == call.model_hash else "another model"
+            other = f"other {', '.join(differing)}" if model == model_hash else "another model"
             raise InputError(
                 f"{self._path.parent}: holds results with {other}, which `resume` would mix with "
                 "these; give the same options, another `out`, or `overwrite`"
@@ -74,45 +81,31 @@ class RunManifest:
                 )
         return alike[-1]
 
-    def begin(self, call: Call, *, memory: int) -> None:
+    def begin(self, run: Mapping[str, Any]) -> None:
         """A run begins. Images that have no record from now on are those of a run that was killed.
 
         Args:
-            call: How fields are predicted.
-            memory: Bytes that a process may take.
+            run: Its `model` (with `sha256`) and `settings`, and what else decides rounding.
 
         Raises:
             InputError: The disk is full, or fails.
         """
-        run = {
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "model": {"name": call.model, "sha256": call.model_hash},
-            "settings": call.settings(),
-            "tile": call.options.tile,
-            "memory": memory,
-            "versions": versions(),
-        }
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        run = {"started": started, **run, "versions": versions()}
         self._began = self._whole
         self._append({"run": run}, "nothing is done")
 
-    def finished(self, name: str, made: Mapping[str, Any]) -> None:
+    def finished(self, name: str, facts: Mapping[str, Any]) -> None:
         """A field is done, its files written.
 
         Args:
             name: Of the field.
-            made: Its record; see `isl.labeling.run.provenance.record`.
+            facts: What identifies its input and results.
 
         Raises:
             InputError: The disk is full, or fails.
         """
-        line = {
-            "field": name,
-            "input": made["input"]["sha256"],
-            "images": made["outputs"]["images"],
-            "tiles": made["tiles"],
-            "device": made["device"],
-        }
-        self._append({"done": line}, f"{name} is done, go on with `resume`")
+        self._append({"done": {"field": name, **facts}}, f"{name} is done; resume with `resume`")
         self._used = True
 
     def end(self) -> None:
@@ -139,10 +132,14 @@ class RunManifest:
 
 
 @contextlib.contextmanager
-def held_folder(folder: Path) -> Iterator[RunManifest]:
+def held_folder(folder: Path, command: str) -> Iterator[RunManifest]:
     """The folder's manifest, for one run at a time; it is made if missing, and stays if used.
 
     What killed runs left in the folder is removed. A lock that a killed run held is gone with it.
+
+    Args:
+        folder: Where results go.
+        command: What writes there, such as "isl predict".
 
     Raises:
         InputError: Another run writes there, or the folder cannot be written.
@@ -151,7 +148,7 @@ def held_folder(folder: Path) -> Iterator[RunManifest]:
     fresh = [level for level in (folder, *folder.parents) if not level.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = _locked(path)
+        descriptor = _locked(path, command)
     except OSError as error:
         raise InputError(
             f"{folder}: results cannot be written there ({error.strerror or error})"
@@ -169,7 +166,7 @@ def held_folder(folder: Path) -> Iterator[RunManifest]:
                 level.rmdir()
 
 
-def _locked(path: Path) -> int:
+def _locked(path: Path, command: str) -> int:
     """The file, open and locked."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -178,7 +175,7 @@ def _locked(path: Path) -> int:
         except BlockingIOError as error:
             os.close(descriptor)
             raise InputError(
-                f"{path.parent}: another isl predict is writing there; wait for it, or give "
+                f"{path.parent}: another {command} is writing there; wait for it, or give "
                 "another `out`"
             ) from error
         except OSError as error:
@@ -203,8 +200,8 @@ def _parsed(text: bytes) -> Iterator[dict[str, Any]]:
                 yield parsed
 
 
-def _origin(run: Any) -> tuple[Any, dict[str, Any]]:
+def _origin(run: Any, formerly: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     try:
-        return run["model"]["sha256"], FORMERLY | run["settings"]
+        return run["model"]["sha256"], {**formerly, **run["settings"]}
     except (KeyError, TypeError, ValueError):
         return None, {}

@@ -1,11 +1,15 @@
-"""Inputs that must not change while they are read: a microscope may still be writing them."""
+"""What an input holds, as a hash; and that it does not change while it is read.
+
+A microscope may still be writing it.
+"""
 
 import functools
+import hashlib
 from pathlib import Path
 
 from isl.errors import InputError
+from isl.files.provenance import sha256_of
 from isl.imaging.containers import is_container, stored_path
-from isl.labeling.run.provenance import content_hash
 
 # Name, size and time of change of every file.
 _Fingerprint = tuple[tuple[str, int, int], ...]
@@ -33,6 +37,27 @@ class SteadyInput:
                 f"{self._path}: changed while it was read; predict it again when it is written"
             )
         return digest
+
+
+def content_hash(path: Path) -> str:
+    """sha256 of a file's bytes; of a folder, that of the names and hashes of the files in it.
+
+    An image within a file is as its file; an OME-Zarr is as all files below its folder.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    path = stored_path(path)
+    try:
+        if not path.is_dir():
+            return sha256_of(path)
+        listing = hashlib.sha256()
+        files = path.rglob("*") if is_container(path) else path.iterdir()
+        for file in sorted(file for file in files if file.is_file()):
+            listing.update(f"{sha256_of(file)}  {file.relative_to(path).as_posix()}\n".encode())
+        return listing.hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def _fingerprint(path: Path) -> _Fingerprint:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from isl.errors import as_options
+from isl.files.provenance import versions
 from isl.imaging.image import FluorescenceImage
 from isl.labeling.run.outputs import FieldFiles, as_stored
-from isl.labeling.run.provenance import versions
 from isl.polarity.assess import EZRIN_STATISTICS, Assessment, OnsetModel
 from isl.polarity.onset import Onset
 
@@ -75,7 +75,7 @@ def record(
         model: By which ensemble.
         ezrin_model: Name and sha256 of the labeling model.
         settings: What was asked for.
-        source_hash: `isl.labeling.run.provenance.content_hash` of the input.
+        source_hash: `isl.imaging.steady.content_hash` of the input.
         files: Where the images are written.
         device: What computed it.
         seconds: Wall time from opening the input to the onset.

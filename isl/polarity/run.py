@@ -13,13 +13,13 @@ import jax
 from isl.devices import use_device
 from isl.errors import InputError, as_options
 from isl.files.failures import report_failures
-from isl.files.records import as_csv
+from isl.files.records import as_csv, as_json
 from isl.files.whole import written_whole
 from isl.imaging.formats.tiff import write_ome_tiff
+from isl.imaging.steady import content_hash
 from isl.labeling.model import Model
 from isl.labeling.run.output_checks import check_files
 from isl.labeling.run.outputs import FieldFiles, written_together
-from isl.labeling.run.provenance import as_text, content_hash
 from isl.polarity.assess import EZRIN_STATISTICS, Assessment, OnsetModel, assess
 from isl.polarity.embryo_page import EmbryoPictures, embryo_page
 from isl.polarity.film_strip import draw_film_strip
@@ -198,7 +198,7 @@ def _assess(embryo: Embryo, chain: Chain, request: Request, progress: FieldProgr
         staged.preview.write_bytes(draw_film_strip(assessment, headline))
         looked = f"{embryo.name}: what speaks for and against the calls ({chain.model.name})"
         staged.images[OVERLAYS].write_bytes(draw_overlays(assessment, looked))
-        staged.record.write_text(as_text(made), encoding="utf-8")
+        staged.record.write_text(as_json(made, indent=2), encoding="utf-8")
     return "done"
 
 

@@ -15,13 +15,15 @@ import numpy as np
 from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
+from isl.files.provenance import versions
+from isl.files.records import as_json
 from isl.imaging.formats.tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, Movie, ZStack
 from isl.imaging.preview import Panel, write_preview
 from isl.imaging.read import find_inputs, read_transmitted
+from isl.imaging.steady import content_hash
 from isl.labeling.run.output_checks import check_files
 from isl.labeling.run.outputs import FieldFiles, written_together
-from isl.labeling.run.provenance import as_text, content_hash, versions
 from isl.polarity.focus import fuse_movie
 from isl.polarity.wavelet import LEVELS
 from isl.progress import FieldProgress
@@ -133,7 +135,7 @@ def _fuse_field(field: Field, request: Request, device: str) -> None:
         write_preview(staged.preview, preview_panels(fused), columns=3, pixel_size=stack.pixel_size)
         made = _record(field, fused, request, source_hash)
         made |= {"device": device, "seconds": round(time.monotonic() - started, 3)}
-        staged.record.write_text(as_text(made), encoding="utf-8")
+        staged.record.write_text(as_json(made, indent=2), encoding="utf-8")
 
 
 def _fuse(stack: ZStack | Movie, field: Field) -> Fused:

@@ -11,20 +11,19 @@ import pytest
 from isl.errors import InputError
 from isl.files.run_manifest import MANIFEST, held_folder
 from isl.files.staging import remove_leftovers, staging_folder
-from isl.labeling.options import Options
-from isl.labeling.run.provenance import Call
 
-MADE = {
-    "input": {"sha256": "abc"},
-    "outputs": {"images": {"median": "a.ome.tif"}},
-    "tiles": {"count": 1},
-    "device": "cpu",
-}
+MADE = {"input": "abc", "device": "cpu"}
+SETTINGS = {"statistics": ["median"], "symmetries": True}
+FORMERLY = {"symmetries": False}
 
 
-def call(**changes):
-    options = Options(labels=("DAPI",), **changes)
-    return Call(model="tiny", model_hash="0" * 64, options=options, dtype="uint16")
+def run(memory=5, **beside):
+    model = {"name": "tiny", "sha256": "0" * 64}
+    return {"model": model, "settings": SETTINGS, "memory": memory, **beside}
+
+
+def begun(manifest, model_hash="0" * 64, **changed):
+    return manifest.begun(model_hash, SETTINGS | changed, FORMERLY)
 
 
 def lines(folder):
@@ -32,77 +31,77 @@ def lines(folder):
 
 
 def test_a_run_and_its_fields_are_written_down(tmp_path):
-    with held_folder(tmp_path / "new" / "out") as manifest:
-        assert manifest.begun(call()) is None
-        manifest.begin(call(), memory=5)
+    with held_folder(tmp_path / "new" / "out", "isl predict") as manifest:
+        assert begun(manifest) is None
+        manifest.begin(run())
         for name in "ab":
             manifest.finished(name, MADE)
-    run, *done = lines(tmp_path / "new" / "out")
-    assert run["run"]["model"] == {"name": "tiny", "sha256": "0" * 64}
-    assert run["run"]["memory"] == 5
+    first, *done = lines(tmp_path / "new" / "out")
+    assert first["run"]["model"] == {"name": "tiny", "sha256": "0" * 64}
+    assert first["run"]["memory"] == 5
     assert [line["done"]["field"] for line in done] == ["a", "b"]
-    assert done[0]["done"]["input"] == "abc"
+    assert done[0]["done"] == {"field": "a", **MADE}
 
 
 def test_nothing_stays_of_a_run_that_did_nothing(tmp_path):
-    with held_folder(tmp_path / "new" / "out") as manifest:
-        manifest.begin(call(), memory=5)
+    with held_folder(tmp_path / "new" / "out", "isl predict") as manifest:
+        manifest.begin(run())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_is_gone_on_with_as_it_was_begun(tmp_path, caplog):
-    with held_folder(tmp_path) as manifest:
-        manifest.begin(call(tile=64), memory=5)
+    with held_folder(tmp_path, "isl predict") as manifest:
+        manifest.begin(run(tile=64))
         manifest.finished("a", MADE)
-    with held_folder(tmp_path) as manifest:
-        # Tiles are no setting: they change rounding only.
-        begun = manifest.begun(call())
-        assert begun is not None
-        assert (begun["tile"], begun["memory"]) == (64, 5)
+    with held_folder(tmp_path, "isl predict") as manifest:
+        begun_as = begun(manifest)
+        assert begun_as is not None
+        assert (begun_as["tile"], begun_as["memory"]) == (64, 5)
         assert caplog.messages == []
         with pytest.raises(InputError, match="holds results with other statistics, which `resume`"):
-            manifest.begun(call(statistics=("mean",)))
-        other = Call(model="b", model_hash="1" * 64, options=Options(labels=("X",)), dtype="uint8")
+            begun(manifest, statistics=["mean"])
         with pytest.raises(InputError, match="holds results with another model"):
-            manifest.begun(other)
+            begun(manifest, model_hash="1" * 64)
 
 
 def test_other_versions_are_named(tmp_path, caplog):
-    with held_folder(tmp_path) as manifest:
-        manifest.begin(call(), memory=5)
+    with held_folder(tmp_path, "isl predict") as manifest:
+        manifest.begin(run())
         manifest.finished("a", MADE)
     path = tmp_path / MANIFEST
-    run = json.loads(path.read_text().splitlines()[0])
-    run["run"]["versions"]["jax"] = "0.0.1"
-    path.write_text(json.dumps(run) + "\n")
-    with held_folder(tmp_path) as manifest:
-        assert manifest.begun(call()) is not None
+    line = json.loads(path.read_text().splitlines()[0])
+    line["run"]["versions"]["jax"] = "0.0.1"
+    # As older runs were written, which could not be asked for it.
+    del line["run"]["settings"]["symmetries"]
+    path.write_text(json.dumps(line) + "\n")
+    with held_folder(tmp_path, "isl predict") as manifest:
+        assert begun(manifest, symmetries=False) is not None
     assert "begun with jax 0.0.1, now" in caplog.text
 
 
 def test_a_line_that_was_cut_short_is_written_over(tmp_path):
-    with held_folder(tmp_path) as manifest:
-        manifest.begin(call(), memory=5)
+    with held_folder(tmp_path, "isl predict") as manifest:
+        manifest.begin(run())
         manifest.finished("a", MADE)
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(b'{"done": {"field": "b", "inp')
-    with held_folder(tmp_path) as manifest:
-        assert manifest.begun(call()) is not None
-        manifest.begin(call(), memory=6)
+    with held_folder(tmp_path, "isl predict") as manifest:
+        assert begun(manifest) is not None
+        manifest.begin(run(memory=6))
         manifest.finished("b", MADE)
     assert [next(iter(line)) for line in lines(tmp_path)] == ["run", "done", "run", "done"]
 
 
 def test_a_second_run_into_the_folder_is_refused(tmp_path):
-    with held_folder(tmp_path / "out"):
+    with held_folder(tmp_path / "out", "isl predict"):
         with (
             pytest.raises(InputError, match="another isl predict is writing there") as refused,
-            held_folder(tmp_path / "out"),
+            held_folder(tmp_path / "out", "isl predict"),
         ):
             pass
         assert "\n" not in str(refused.value)
         assert (tmp_path / "out" / MANIFEST).exists()
-    with held_folder(tmp_path / "out"):
+    with held_folder(tmp_path / "out", "isl predict"):
         pass
 
 
@@ -111,7 +110,7 @@ import sys, time
 from pathlib import Path
 from isl.files.run_manifest import held_folder
 from isl.files.staging import staging_folder
-with held_folder(Path(sys.argv[1])), staging_folder(Path(sys.argv[1])) as staging:
+with held_folder(Path(sys.argv[1]), "isl predict"), staging_folder(Path(sys.argv[1])) as staging:
     (staging / "half.tif").write_bytes(b"half")
     print("held", flush=True)
     time.sleep(600)
@@ -124,7 +123,10 @@ def test_a_killed_run_holds_nothing_and_what_it_left_is_removed(tmp_path):
         assert running.stdout is not None
         try:
             assert running.stdout.readline() == "held\n"
-            with pytest.raises(InputError, match="another isl predict"), held_folder(tmp_path):
+            with (
+                pytest.raises(InputError, match="another isl predict"),
+                held_folder(tmp_path, "isl predict"),
+            ):
                 pass
             # What is in use is not taken away.
             assert remove_leftovers(tmp_path) == 0
@@ -132,7 +134,7 @@ def test_a_killed_run_holds_nothing_and_what_it_left_is_removed(tmp_path):
             running.send_signal(signal.SIGKILL)
     (left,) = tmp_path.glob(".isl-*")
     assert (left / "half.tif").exists()
-    with staging_folder(tmp_path) as own, held_folder(tmp_path):
+    with staging_folder(tmp_path) as own, held_folder(tmp_path, "isl predict"):
         assert not left.exists()
         assert own.exists()
 
@@ -149,8 +151,8 @@ def test_folders_are_left_only_when_old_or_unlocked(tmp_path):
 
 
 def test_a_disk_that_is_full_is_told_and_the_manifest_stays_whole(tmp_path, monkeypatch):
-    with held_folder(tmp_path) as manifest:
-        manifest.begin(call(), memory=5)
+    with held_folder(tmp_path, "isl predict") as manifest:
+        manifest.begin(run())
         manifest.finished("a", MADE)
 
         def full(descriptor, text, place):
@@ -159,7 +161,7 @@ def test_a_disk_that_is_full_is_told_and_the_manifest_stays_whole(tmp_path, monk
 
         with monkeypatch.context() as patched:
             patched.setattr("isl.files.run_manifest.os.pwrite", full)
-            with pytest.raises(InputError, match=r"the disk is full.*b is done, go on with"):
+            with pytest.raises(InputError, match=r"the disk is full.*b is done; resume with"):
                 manifest.finished("b", MADE)
         assert [next(iter(line)) for line in lines(tmp_path)] == ["run", "done"]
         manifest.finished("c", MADE)

@@ -10,7 +10,7 @@ from isl.imaging import containers
 from isl.imaging.image import Movie, PixelSize, ZStack
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.read import find_inputs, read_fluorescence, read_picture, read_transmitted
-from isl.labeling.run.provenance import content_hash
+from isl.imaging.steady import content_hash
 
 
 def picture(name, path, shape=(1, 1, 2, 6, 5), value=0, **more):

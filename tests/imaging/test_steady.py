@@ -6,8 +6,7 @@ import pytest
 
 from isl.errors import InputError
 from isl.imaging import steady
-from isl.imaging.steady import SteadyInput
-from isl.labeling.run.provenance import content_hash
+from isl.imaging.steady import SteadyInput, content_hash
 
 
 def test_a_file_that_stays_has_its_hash(tmp_path):

@@ -8,8 +8,7 @@ from PIL import Image
 from simulated_recordings import PatchEnsemble, make_frames
 from test_assess import recording_of
 
-from isl.files.records import as_csv
-from isl.labeling.run.provenance import as_text
+from isl.files.records import as_csv, as_json
 from isl.polarity.assess import assess
 from isl.polarity.embryo_page import EmbryoPictures, embryo_page
 from isl.polarity.outputs import (
@@ -45,7 +44,7 @@ def made_of(tmp_path, ezrin_model, quick_ezrin):
             device="cpu",
             seconds=1.5,
         )
-        return json.loads(as_text(made))
+        return json.loads(as_json(made, indent=2))
 
     return make
 
@@ -162,7 +161,7 @@ def test_done_means_same_input_model_and_settings(tmp_path, made_of):
     made = made_of(make_frames(4, onset=2))
     files = files_of(tmp_path, "E1")
     for path in files.all:
-        path.write_text(as_text(made))
+        path.write_text(as_json(made, indent=2))
     same = {
         "model_hash": "1" * 64,
         "settings": {"onset": "smoothed", "frames": (0, None)},

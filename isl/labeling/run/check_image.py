@@ -9,7 +9,10 @@ from typing import Any
 
 from isl.devices import use_device
 from isl.errors import InputError
+from isl.files.provenance import versions
+from isl.files.records import as_json
 from isl.imaging.names import field_name
+from isl.imaging.steady import content_hash
 from isl.labeling.check import Agreement, Check, check, memory_to_check, part_to_check
 from isl.labeling.contract import Planes
 from isl.labeling.memory import GIB, memory_budget
@@ -17,7 +20,6 @@ from isl.labeling.mixture import AnyModel, load_models
 from isl.labeling.options import Options, check_options
 from isl.labeling.plan import plan_field
 from isl.labeling.run.one_field import as_read, opened_field
-from isl.labeling.run.provenance import as_text, content_hash, versions
 from isl.labeling.source import measure, normalized
 
 logger = logging.getLogger(__name__)
@@ -92,7 +94,7 @@ def check_image(request: Request) -> int:
         made = _record(request, model, options, found, part, stored, device)
         try:
             record.parent.mkdir(parents=True, exist_ok=True)
-            record.write_text(as_text(made), encoding="utf-8")
+            record.write_text(as_json(made, indent=2), encoding="utf-8")
         except OSError as error:
             raise InputError(f"{record}: cannot be written ({error.strerror or error})") from error
         print(record)

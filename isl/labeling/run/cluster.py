@@ -172,7 +172,7 @@ def budget_of_workers(client: "Client") -> int:
     Raises:
         InputError: Workers have no isl.
     """
-    from isl.labeling.run.provenance import versions
+    from isl.files.provenance import versions
 
     if not client.nthreads():
         print("waiting for the scheduler's first worker", file=sys.stderr)
@@ -274,8 +274,8 @@ def _facts() -> tuple[int, dict[str, str]]:
     """On a worker: bytes that it may take, and its versions."""
     from distributed import get_worker
 
+    from isl.files.provenance import versions
     from isl.labeling.memory import memory_budget
-    from isl.labeling.run.provenance import versions
 
     limit = get_worker().memory_manager.memory_limit
     budget = memory_budget(None)

@@ -13,6 +13,7 @@ from isl.errors import InputError, unknown
 from isl.files.failures import report_failures
 from isl.files.run_manifest import RunManifest, held_folder
 from isl.imaging.read import find_inputs
+from isl.imaging.steady import content_hash
 from isl.labeling.contract import Planes
 from isl.labeling.memory import GIB, memory_budget
 from isl.labeling.mixture import AnyModel, load_models, model_names, read_models_config
@@ -30,7 +31,7 @@ from isl.labeling.run.dry_run import dry_run
 from isl.labeling.run.one_field import Field, predict_one
 from isl.labeling.run.output_checks import check_copy, check_files
 from isl.labeling.run.outputs import FORMATS, PIXEL_TYPES, files_of
-from isl.labeling.run.provenance import Call, content_hash, is_done
+from isl.labeling.run.provenance import FORMERLY, Call, is_done
 from isl.labeling.run.speeds import Timing, keep_speed, timing
 from isl.model_folder import bundled_models, model_directory
 from isl.progress import FieldProgress
@@ -110,7 +111,7 @@ def predict_fields(request: Request) -> int:
         )
     else:
         try:
-            with held_folder(request.out) as manifest:
+            with held_folder(request.out, "isl predict") as manifest:
                 failures = _predict_all(fields, options, request, manifest)
         except KeyboardInterrupt:
             print("interrupted; the same call with --resume goes on", file=sys.stderr)
@@ -161,7 +162,7 @@ def _predict_all(
         call = _call(request, model.name, model.hash, options)
         begun = None
         if request.resume and not request.overwrite:
-            begun = manifest.begun(call)
+            begun = manifest.begun(call.model_hash, call.settings(), FORMERLY)
         if begun is not None and options.tile == "auto":
             call = dataclasses.replace(
                 call, options=dataclasses.replace(options, tile=begun["tile"])
@@ -181,7 +182,14 @@ def _predict_all(
                 budget=budget,
                 share=_share(request, len(fields)),
             )
-        manifest.begin(call, memory=budget)
+        manifest.begin(
+            {
+                "model": {"name": call.model, "sha256": call.model_hash},
+                "settings": call.settings(),
+                "tile": call.options.tile,
+                "memory": budget,
+            }
+        )
         failures, timings = _collect(results, len(fields), options, manifest, progress)
     keep_speed(call, timings)
     return failures
@@ -200,7 +208,7 @@ def _collect(
     for field, made in results:
         if not isinstance(made, InputError):
             try:
-                manifest.finished(field.name, made)
+                manifest.finished(field.name, _identified(made))
             except InputError as error:
                 made = error
         if isinstance(made, InputError):
@@ -213,6 +221,16 @@ def _collect(
             progress.end(f"done{_abstained(made)}", field.name, made["seconds"])
             print(field.files.images[options.statistics[0]], flush=True)
     return failures, timings
+
+
+def _identified(made: Mapping[str, Any]) -> dict[str, Any]:
+    """What the folder's manifest says of a field, from its record."""
+    return {
+        "input": made["input"]["sha256"],
+        "images": made["outputs"]["images"],
+        "tiles": made["tiles"],
+        "device": made["device"],
+    }
 
 
 def _abstained(made: Mapping[str, Any]) -> str:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from isl.errors import InputError
+from isl.files.records import as_json
 from isl.imaging.formats.tiff import write_ome_tiff
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.preview import write_preview
 from isl.imaging.read import open_transmitted
-from isl.imaging.steady import SteadyInput
+from isl.imaging.steady import SteadyInput, content_hash
 from isl.labeling.abstention import ABSTAINED
 from isl.labeling.flicker import Flicker, flicker_of_input
 from isl.labeling.mixture import AnyModel
@@ -22,7 +23,7 @@ from isl.labeling.plan import FieldPlan, plan_field, width_of
 from isl.labeling.predict import Outcome, outcome, predict_into
 from isl.labeling.run.outputs import FieldFiles, written_together
 from isl.labeling.run.preview import preview_panels
-from isl.labeling.run.provenance import Call, as_text, content_hash, record
+from isl.labeling.run.provenance import Call, record
 from isl.labeling.run.stored import StoredPrediction, thinned_plane, thinning
 from isl.labeling.source import TransmittedField, field_of_picture, held, measure
 from isl.labeling.stream import Progress
@@ -107,7 +108,7 @@ def predict_one(
                 device=device,
                 seconds=time.monotonic() - started,
             )
-            staged.record.write_text(as_text(written), encoding="utf-8")
+            staged.record.write_text(as_json(written, indent=2), encoding="utf-8")
     return written
 
 

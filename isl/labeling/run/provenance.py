@@ -1,17 +1,14 @@
 """Where a prediction comes from, written beside it: input, model, options, versions, time."""
 
 import dataclasses
-import hashlib
-import importlib.metadata
 import json
-import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from isl.errors import InputError, as_options
-from isl.imaging.containers import is_container, stored_path
+from isl.errors import as_options
+from isl.files.provenance import versions
 from isl.imaging.image import PixelSize
 from isl.labeling.abstention import ABSTAINED
 from isl.labeling.flicker import DEFINITION, Flicker
@@ -21,7 +18,6 @@ from isl.labeling.run.outputs import FieldFiles
 
 # What settings that came later were before they could be asked for.
 FORMERLY = {"symmetries": False, "format": "ome-tiff", "into": False, "abstain": None}
-_PACKAGES = ("isl", "jax", "jaxlib", "flax", "numpy", "scipy", "tifffile")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -147,11 +143,6 @@ def record(
     }
 
 
-def as_text(made: Mapping[str, Any]) -> str:
-    """A record as it is written: JSON, indented, ending in a line break."""
-    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
-
-
 def is_done(call: Call, files: FieldFiles, source_hash: str) -> bool:
     """Whether a field's files are all there and come from the same input, model and settings."""
     if not files.complete:
@@ -165,43 +156,6 @@ def is_done(call: Call, files: FieldFiles, source_hash: str) -> bool:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def content_hash(path: Path) -> str:
-    """sha256 of a file's bytes; of a folder, that of the names and hashes of the files in it.
-
-    An image within a file is as its file; an OME-Zarr is as all files below its folder.
-
-    Raises:
-        InputError: It cannot be read.
-    """
-    path = stored_path(path)
-    try:
-        if not path.is_dir():
-            return _sha256(path)
-        listing = hashlib.sha256()
-        files = path.rglob("*") if is_container(path) else path.iterdir()
-        for file in sorted(file for file in files if file.is_file()):
-            listing.update(f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n".encode())
-        return listing.hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a result depends on."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _lengths(size: PixelSize | None) -> dict[str, float | None] | None:

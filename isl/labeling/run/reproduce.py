@@ -9,11 +9,12 @@ from typing import Any
 
 from isl.devices import use_device
 from isl.errors import InputError
+from isl.files.provenance import versions
 from isl.imaging.read import find_inputs
+from isl.imaging.steady import content_hash
 from isl.labeling.mixture import load_models
 from isl.labeling.run.fields import Request, predict_fields
 from isl.labeling.run.outputs import files_of
-from isl.labeling.run.provenance import content_hash, versions
 
 # What may be given besides the record; all else is as it was.
 _GIVEN = ("inputs", "out", "into", "model", "memory", "device", "dry_run", "overwrite")

@@ -5,7 +5,6 @@ is, what it expects, and the hashes of the other files; `card.md` says what it w
 well it does, and what it must not be used for. Loading one executes nothing.
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,6 +18,7 @@ from flax import nnx
 
 from isl.config import Config, parse, read_toml, to_toml
 from isl.errors import InputError, unknown
+from isl.files.folders import emptied, folder_written_whole
 from isl.files.provenance import sha256_of
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -66,7 +66,7 @@ def save_folder(
         network: Its weights are stored.
         config: All but `sha256`, which is filled in.
         card: Markdown.
-        overwrite: Whether an existing model folder is replaced.
+        overwrite: Whether a model folder already there is replaced.
         kernels: What kernels are stored as; float16 halves a model's size.
 
     Raises:
@@ -74,27 +74,24 @@ def save_folder(
     """
     if directory.exists() and not overwrite:
         raise InputError(f"{directory}: already exists; name another folder or remove it")
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".model-") as temporary:
-            fresh = Path(temporary) / "model"
-            fresh.mkdir()
-            weights = safetensors.numpy.save(
-                {
-                    name: array.astype(kernels) if array.ndim > 1 else array
-                    for name, array in arrays_of(network).items()
-                }
-            )
-            (fresh / WEIGHTS_FILE).write_bytes(weights)
-            (fresh / CARD_FILE).write_text(card, encoding="utf-8")
-            hashes = {name: sha256_of(fresh / name) for name in (WEIGHTS_FILE, CARD_FILE)}
-            complete = config.model_copy(update={"sha256": hashes})
-            (fresh / CONFIG_FILE).write_text(to_toml(complete), encoding="utf-8")
-            if directory.exists():
-                directory.rename(Path(temporary) / "replaced")
-            fresh.rename(directory)
-    except OSError as error:
-        raise InputError(f"{directory}: the model cannot be written ({error.strerror})") from error
+    with folder_written_whole(directory, replaceable=is_model_folder if overwrite else None) as new:
+        fresh = emptied(new)
+        weights = safetensors.numpy.save(
+            {
+                name: array.astype(kernels) if array.ndim > 1 else array
+                for name, array in arrays_of(network).items()
+            }
+        )
+        (fresh / WEIGHTS_FILE).write_bytes(weights)
+        (fresh / CARD_FILE).write_text(card, encoding="utf-8")
+        hashes = {name: sha256_of(fresh / name) for name in (WEIGHTS_FILE, CARD_FILE)}
+        complete = config.model_copy(update={"sha256": hashes})
+        (fresh / CONFIG_FILE).write_text(to_toml(complete), encoding="utf-8")
+
+
+def is_model_folder(path: Path) -> bool:
+    """Whether a folder says that it holds a model."""
+    return (path / CONFIG_FILE).is_file()
 
 
 def bundled_models() -> dict[str, Path]:
@@ -114,7 +111,7 @@ def model_directory(name_or_directory: str | Path) -> Path:
         InputError: It is neither.
     """
     path = Path(name_or_directory)
-    if (path / CONFIG_FILE).is_file():
+    if is_model_folder(path):
         return path
     bundled = bundled_models()
     if str(name_or_directory) in bundled:

@@ -135,14 +135,14 @@ def test_an_existing_folder_is_kept_unless_asked(folder):
 
 def test_a_folder_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="the model cannot be written"):
+    with pytest.raises(InputError, match="file: m cannot be written there"):
         save_folder(tmp_path / "file" / "m", Scale(), ScaleConfig(name="m"), "")
 
     def full(path, *_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(model_folder.Path, "write_text", full)
-    with pytest.raises(InputError, match=r"cannot be written \(No space left on device\)"):
+    with pytest.raises(InputError, match=r"m cannot be written there \(No space left on device\)"):
         save_folder(tmp_path / "sub" / "m", Scale(), ScaleConfig(name="m"), "")
     assert list((tmp_path / "sub").iterdir()) == []
 

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.console import Console
 
 from isl.config import to_toml
 from isl.errors import InputError
+from isl.files.folders import emptied, folder_written_whole
 
 from . import data
 from .checkpoint import Checkpoints, Progress
@@ -271,16 +271,12 @@ class _Run:
         """Puts a model folder in place as a whole, never half of one."""
         if jax.process_index() != 0:
             return
-        new = self.model_folder.with_name("model.new")
-        old = self.model_folder.with_name("model.old")
-        for folder in (new, old):
-            shutil.rmtree(folder, ignore_errors=True)
         params, model_state = _on_one_device((self.state.averaged_params, self.state.model_state))
-        self.task.export(params, model_state, new, {**metrics, "updates": self.progress.update})
-        if self.model_folder.exists():
-            self.model_folder.rename(old)
-        new.rename(self.model_folder)
-        shutil.rmtree(old, ignore_errors=True)
+        told = {**metrics, "updates": self.progress.update}
+        with folder_written_whole(self.model_folder, replaceable=lambda _: True) as folder:
+            # A task makes the folder itself.
+            emptied(folder).rmdir()
+            self.task.export(params, model_state, folder, told)
 
 
 def _start(

@@ -1,19 +1,14 @@
 """Folders as wholes: built under another name, complete or absent under their own."""
 
 import contextlib
-import ctypes
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from isl.errors import InputError
+from isl.files.locks import locked
 from isl.files.whole import settle, sync_folder
-
-# Of Linux's renameat2: paths are relative to the working folder; the two names are exchanged.
-_WORKING_FOLDER = -100
-_EXCHANGE = 2
 
 
 @contextlib.contextmanager
@@ -32,7 +27,7 @@ def folder_written_whole(
     Args:
         path: Where the folder belongs.
         replaceable: Says of a folder already there whether it may be replaced; None: it may not.
-        keep: Whether the hidden folder stays when the block fails, to be gone on with. What is in
+        keep: Whether the hidden folder stays when the block fails, to be continued. What is in
             it when the block begins is up to the caller in either case; see `emptied`.
 
     Yields:
@@ -45,16 +40,27 @@ def folder_written_whole(
     path = Path(path)
     _check_free(path, replaceable)
     partial = path.with_name(f".{path.name}.partial")
-    discarded = path.with_name(f".{path.name}.discarded")
+    discarded, replaced = (
+        path.with_name(f".{path.name}.{why}") for why in ("discarded", "replaced")
+    )
     try:
-        partial.mkdir(parents=True, exist_ok=True)
-        with _locked(partial, path):
-            _remove(discarded)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(
+            path.with_name(f".{path.name}.lock"),
+            refusal=f"{path}: another run is writing it; wait for it, or give another name",
+        ):
+            if replaced.exists() and not os.path.lexists(path):
+                # A process was killed between the two renames.
+                replaced.rename(path)
+                _check_free(path, replaceable)
+            for left in (discarded, replaced):
+                _remove(left)
+            partial.mkdir(exist_ok=True)
             try:
                 yield partial
                 settle(_without_leftovers(partial))
                 _check_free(path, replaceable)
-                put_in_place(partial, path, discarded)
+                put_in_place(partial, path, replaced)
             except BaseException:
                 if not keep:
                     # Threads that still write find the folder gone rather than half removed.
@@ -63,8 +69,9 @@ def folder_written_whole(
                 raise
             finally:
                 # What cannot be removed now is so when the name is written next.
-                with contextlib.suppress(OSError):
-                    _remove(discarded)
+                for left in (discarded, replaced):
+                    with contextlib.suppress(OSError):
+                        _remove(left)
     except OSError as error:
         raise InputError(
             f"{path.parent}: {path.name} cannot be written there ({error.strerror or error})"
@@ -79,25 +86,23 @@ def emptied(folder: Path) -> Path:
     return folder
 
 
-def put_in_place(partial: Path, path: Path, discarded: Path) -> None:
-    """Renames `partial` to `path`, and what is there to `discarded`: without a gap if possible.
+def put_in_place(partial: Path, path: Path, replaced: Path) -> None:
+    """Renames `partial` to `path`, and what is there, if anything, to `replaced`.
 
     All three are on one file system.
 
     Raises:
         OSError: It cannot be renamed; then what was there still is.
     """
-    if not path.exists():
+    there = path.exists()
+    if there:
+        path.rename(replaced)
+    try:
         partial.rename(path)
-    elif _exchanged(partial, path):
-        partial.rename(discarded)
-    else:
-        path.rename(discarded)
-        try:
-            partial.rename(path)
-        except OSError:
-            discarded.rename(path)
-            raise
+    except OSError:
+        if there:
+            replaced.rename(path)
+        raise
 
 
 def _check_free(path: Path, replaceable: Callable[[Path], bool] | None) -> None:
@@ -112,40 +117,12 @@ def _check_free(path: Path, replaceable: Callable[[Path], bool] | None) -> None:
         )
 
 
-@contextlib.contextmanager
-def _locked(partial: Path, path: Path) -> Iterator[None]:
-    descriptor = os.open(partial, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Another run may have finished, and renamed it, since it was opened.
-            ours = os.path.samestat(os.fstat(descriptor), partial.stat())
-        except (BlockingIOError, FileNotFoundError):
-            ours = False
-        if not ours:
-            raise InputError(
-                f"{path}: another run is writing it; wait for it, or give another name"
-            )
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _without_leftovers(folder: Path) -> Path:
     """The folder, its temporary files removed."""
     for left in list(folder.rglob(".*.partial")):
         if left.is_file():
             left.unlink()
     return folder
-
-
-def _exchanged(one: Path, other: Path) -> bool:
-    """Whether the system could exchange two names at once: Linux, on most file systems."""
-    call = getattr(ctypes.CDLL(None), "renameat2", None)
-    if call is None:
-        return False
-    names = (os.fsencode(one), os.fsencode(other))
-    return call(_WORKING_FOLDER, names[0], _WORKING_FOLDER, names[1], _EXCHANGE) == 0
 
 
 def _remove(path: Path) -> None:

@@ -7,7 +7,6 @@ run that was killed can be resumed as it was begun.
 """
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from isl.errors import InputError
+from isl.files.locks import alone_in
 from isl.files.provenance import versions
 from isl.files.staging import remove_leftovers
 
@@ -147,49 +147,20 @@ def held_folder(folder: Path, command: str) -> Iterator[RunManifest]:
     path = folder / MANIFEST
     fresh = [level for level in (folder, *folder.parents) if not level.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = _locked(path, command)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: results cannot be written there ({error.strerror or error})"
-        ) from error
-    manifest = RunManifest(path, descriptor)
-    try:
-        remove_leftovers(folder)
-        yield manifest
+        with alone_in(folder, command):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            manifest = RunManifest(path, descriptor)
+            try:
+                remove_leftovers(folder)
+                yield manifest
+            finally:
+                remove_leftovers(folder)
+                manifest.end()
+                os.close(descriptor)
     finally:
-        remove_leftovers(folder)
-        manifest.end()
-        os.close(descriptor)
         with contextlib.suppress(OSError):
             for level in fresh:
                 level.rmdir()
-
-
-def _locked(path: Path, command: str) -> int:
-    """The file, open and locked."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(descriptor)
-            raise InputError(
-                f"{path.parent}: another {command} is writing there; wait for it, or give "
-                "another `out`"
-            ) from error
-        except OSError as error:
-            logger.warning(
-                "%s: cannot be locked (%s); let no second run write to this folder",
-                path,
-                error.strerror,
-            )
-            return descriptor
-        # The run that held it may have removed it since it was opened.
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
-                return descriptor
-        os.close(descriptor)
 
 
 def _parsed(text: bytes) -> Iterator[dict[str, Any]]:

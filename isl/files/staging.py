@@ -1,15 +1,16 @@
 """Hidden folders in which results are made; those that killed runs left are known, and removed."""
 
 import contextlib
-import fcntl
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from isl.files.locks import is_locked, locked
+
 _PREFIX = ".isl-"
-# Locked for as long as its folder is in use; the system lets go of it when a process ends.
+# Locked for as long as its folder is in use.
 _IN_USE = "in-use"
 # A folder without that file is either this young, or was left behind.
 _SECONDS_TO_LOCK = 60
@@ -25,10 +26,7 @@ def staging_folder(folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
     try:
-        with (staging / _IN_USE).open("wb") as file:
-            # A file system without locks has no left-overs removed, and works all the same.
-            with contextlib.suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with locked(staging / _IN_USE):
             yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -44,12 +42,8 @@ def remove_leftovers(folder: Path) -> int:
 
 def _is_left(staging: Path) -> bool:
     try:
-        with (staging / _IN_USE).open("rb+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
+        return not is_locked(staging / _IN_USE)
     except FileNotFoundError:
         with contextlib.suppress(OSError):
             return time.time() - staging.stat().st_mtime > _SECONDS_TO_LOCK
-        return False
-    except OSError:
         return False

@@ -1,7 +1,6 @@
 """The folder of a run: one run at a time, of one set of settings, nothing of a person's lost."""
 
 import contextlib
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from isl.config import to_toml
 from isl.errors import InputError
+from isl.files.locks import alone_in
 from isl.files.whole import written_whole
 from isl.preprocess import estimate_files, scratch
 from isl.preprocess.config import PreprocessConfig
@@ -21,7 +21,6 @@ DECISIONS = "quality.csv"
 MANIFEST = "dataset.toml"
 REPORT = "report.html"
 NORMALIZATION = "normalization.json"
-_LOCK = ".lock"
 _DIGEST = ".quality.sha256"
 # What may change without a field having to be done again, as it is without a configuration.
 _DEFAULTS = {
@@ -37,18 +36,7 @@ def alone(out: Path) -> Iterator[None]:
     Raises:
         InputError: Another run is there, or nothing can be written there.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / _LOCK).open("w")
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"{out}: another run is writing there; wait for it, or give another `out`"
-            ) from error
+    with alone_in(out, "run"):
         for folder in (out, out / FIELDS, out / estimate_files.FOLDER):
             for left in folder.glob(".*.partial"):
                 left.unlink(missing_ok=True)

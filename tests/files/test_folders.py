@@ -6,8 +6,7 @@ import sys
 import pytest
 
 from isl.errors import InputError
-from isl.files import folders
-from isl.files.folders import emptied, folder_written_whole
+from isl.files.folders import emptied, folder_written_whole, put_in_place
 
 
 def names(folder):
@@ -26,7 +25,7 @@ def fill(path, text, **options):
 def test_it_appears_whole_and_alone(tmp_path):
     path = tmp_path / "new" / "result"
     with folder_written_whole(path) as folder:
-        assert names(path.parent) == [".result.partial"]
+        assert names(path.parent) == [".result.lock", ".result.partial"]
         (folder / "sub").mkdir()
         (folder / "sub" / "file").write_text("whole")
         (folder / "sub" / ".0a1b.partial").write_text("left by a killed process")
@@ -63,10 +62,7 @@ def test_a_failing_block_may_be_gone_on_with(tmp_path):
     assert names(tmp_path) == ["result"]
 
 
-@pytest.mark.parametrize("exchange", [True, False])
-def test_replacing(tmp_path, monkeypatch, exchange):
-    if not exchange:
-        monkeypatch.setattr(folders, "_exchanged", lambda one, other: False)
+def test_replacing(tmp_path):
     fill(tmp_path / "result", "old")
     (tmp_path / "result" / "only of the old").touch()
     (tmp_path / ".result.discarded").mkdir()
@@ -81,12 +77,23 @@ def test_replacing(tmp_path, monkeypatch, exchange):
     assert (tmp_path / "result" / "file").read_text() == "new"
 
 
-def test_names_are_exchanged_at_once_where_the_system_can(tmp_path):
-    fill(tmp_path / "one", "1")
-    fill(tmp_path / "other", "2")
-    done = folders._exchanged(tmp_path / "one", tmp_path / "other")
-    assert (tmp_path / "one" / "file").read_text() == ("2" if done else "1")
-    assert not folders._exchanged(tmp_path / "one", tmp_path / "absent")
+def test_what_was_killed_while_it_replaced_is_put_back(tmp_path):
+    fill(tmp_path / "result", "old")
+    (tmp_path / "result").rename(tmp_path / ".result.replaced")
+    with pytest.raises(InputError, match="result: exists already"):
+        fill(tmp_path / "result", "new")
+    assert (tmp_path / "result" / "file").read_text() == "old"
+    (tmp_path / "result").rename(tmp_path / ".result.replaced")
+    fill(tmp_path / "result", "new", replaceable=anything)
+    assert names(tmp_path) == ["result"]
+    assert (tmp_path / "result" / "file").read_text() == "new"
+
+
+def test_what_cannot_be_put_in_place_leaves_what_was_there(tmp_path):
+    fill(tmp_path / "result", "old")
+    with pytest.raises(FileNotFoundError):
+        put_in_place(tmp_path / "absent", tmp_path / "result", tmp_path / "replaced")
+    assert names(tmp_path) == ["result"]
 
 
 def test_files_and_links_are_not_replaced(tmp_path):

@@ -1,9 +1,7 @@
 """Plates of OME-Zarr 0.5 that grow field by field, laid out like another plate."""
 
-import contextlib
-import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import zarr
 
 from isl.errors import InputError
 from isl.files.folders import put_in_place
+from isl.files.locks import locked
 from isl.imaging.formats.microscope_file import is_zarr
 from isl.imaging.zarr.image import read_attributes
 from isl.imaging.zarr.metadata import VERSION, put_group
@@ -49,7 +48,8 @@ def put_into_plate(image: Path, place: Path, like: Path, discarded: Path) -> Non
     plate, well = place.parents[2], f"{place.parents[1].name}/{place.parent.name}"
     layout = read_layout(like)
     place.parent.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(plate):
+    # Others that add to the plate are waited for.
+    with locked(plate / ".lock"):
         wells = {*_wells_listed(plate, layout), well}
         put_in_place(image, place, discarded)
         put_group(place.parents[1], {})
@@ -120,16 +120,3 @@ def _is_begun(path: Path) -> bool:
 
 def _is_ours(path: Path) -> bool:
     return zarr.open_group(path, mode="r").attrs.asdict().get("isl") == _MARK
-
-
-@contextlib.contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Waits until no other process changes what a folder lists; the system ends it with it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        # Where a file system has no locks, one process at a time must do.
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

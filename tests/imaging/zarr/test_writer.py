@@ -380,7 +380,7 @@ def test_a_killed_run_is_gone_on_with(tmp_path):
     folder = os.path.dirname(__file__)
     killed = subprocess.run([sys.executable, "-c", KILLED, path, folder], check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert names(path.parent) == [".a.zarr.partial"]
+    assert names(path.parent) == [".a.zarr.lock", ".a.zarr.partial"]
     with zarr_image(
         path, shape=pixels.shape, dtype=pixels.dtype, labels=labels_of(pixels), chunk=64, shard=128,
         resume=True,

@@ -6,6 +6,7 @@ they are complete: whatever moment a process is killed at, the last complete one
 
 import dataclasses
 import logging
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,8 +30,8 @@ class Progress:
         batches_drawn: Position of the data stream.
         best: Best value of the selection metric so far, or None.
         best_update: When that was.
-        seconds: Spent on updates, over all processes that the run was gone on with; the first
-            update of each, with its compilation, and evaluations are not counted.
+        seconds: Spent on updates, over all processes that continued the run; the first update of
+            each, with its compilation, and evaluations are not counted.
     """
 
     update: int = 0
@@ -44,7 +45,13 @@ class Checkpoints:
     """The checkpoints of one run: the last one, and the best where there is a selection metric."""
 
     def __init__(
-        self, directory: Path, *, identity: str, optimizer: str, selection: Selection | None
+        self,
+        directory: Path,
+        *,
+        identity: str,
+        optimizer: str,
+        selection: Selection | None,
+        stage: str = "",
     ) -> None:
         """Opens or creates the folder.
 
@@ -53,14 +60,17 @@ class Checkpoints:
             identity: The network in words; checkpoints of another one are refused.
             optimizer: What shapes the optimizer's state, in words; likewise.
             selection: Which way the metrics given to `save` are better.
+            stage: The best is that of this stage of the run.
         """
+        self._value = f"value {stage}".strip()
         logging.getLogger("absl").setLevel(logging.ERROR)
         self._identity = {"network": identity, "optimizer": optimizer}
         self._directory = directory
         keep: list[Any] = [_policies.LatestN(1)]
         if selection is not None:
+            worst = -math.inf if selection.higher_is_better else math.inf
             best = _policies.BestN(
-                get_metric_fn=lambda metrics: metrics["value"],
+                get_metric_fn=lambda metrics: metrics.get(self._value, worst),
                 reverse=not selection.higher_is_better,
                 n=1,
                 keep_checkpoints_without_metrics=False,
@@ -99,7 +109,7 @@ class Checkpoints:
             progress.update,
             to_plain(state),
             force=True,
-            metrics=None if value is None else {"value": value},
+            metrics=None if value is None else {self._value: value},
             custom_metadata={**self._identity, "progress": dataclasses.asdict(progress)},
         )
 
@@ -128,9 +138,15 @@ class Checkpoints:
         except Exception as error:  # Orbax's own kinds of error are not public.
             raise InputError(
                 f"{self._directory / str(found.step)}: the checkpoint cannot be read "
-                f"({str(error)[:200]}); remove that folder to go on from an earlier one"
+                f"({str(error)[:200]}); remove that folder to resume from an earlier one"
             ) from error
         return from_plain(plain), progress
+
+
+def last_update(directory: Path) -> int:
+    """The update of the last complete checkpoint in a folder; 0 where there is none."""
+    names = [path.name for path in directory.glob("*")]
+    return max((int(name) for name in names if name.isdigit()), default=0)
 
 
 def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:

@@ -1,7 +1,8 @@
 """The part of an experiment's TOML file that every task shares."""
 
+import operator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 
@@ -9,17 +10,20 @@ from isl.config import Config, to_toml
 from isl.errors import InputError
 
 from .optimizer import OptimizerConfig
+from .stages import Stage, StageConfig, stages_of
 
 
 class TrainingConfig(Config):
     """How long and in which portions to train; all lengths are in optimizer updates.
 
     Attributes:
-        steps: Updates in total.
+        steps: Updates in total; those of all stages where there are stages.
         batch_size: Examples an update sees, over all parts, devices and processes.
-        accumulate: Parts that a batch is cut into when it does not fit in memory. Parts are
-            averaged, which equals the whole batch when every part has measured as many pixels and
-            the network keeps no batch statistics.
+        accumulate: Parts that a batch is cut into when it does not fit in memory. They equal the
+            whole batch unless the network keeps batch statistics, or losses are means over what is
+            measured, of which parts have unlike much.
+        micro_batch: Examples of a part, in place of `accumulate`; "auto": as many as fit into the
+            memory that is free when the run starts. A run may be resumed with another.
         precision: Number format of the network's arithmetic; parameters stay float32.
         ema_decay: Decay of the running average of parameters that is evaluated and exported in
             their place; 0 turns it off.
@@ -33,6 +37,9 @@ class TrainingConfig(Config):
     steps: int = pydantic.Field(ge=1)
     batch_size: int = pydantic.Field(default=16, ge=1)
     accumulate: int = pydantic.Field(default=1, ge=1)
+    micro_batch: pydantic.PositiveInt | Literal["auto"] | None = pydantic.Field(
+        default=None, exclude_if=operator.not_
+    )
     precision: Literal["float32", "bfloat16"] = "float32"
     ema_decay: float = pydantic.Field(default=0.0, ge=0.0, lt=1.0)
     log_every: int = pydantic.Field(default=20, ge=1)
@@ -48,7 +55,23 @@ class TrainingConfig(Config):
                 f"batch_size {self.batch_size} cannot be cut into accumulate = "
                 f"{self.accumulate} equal parts"
             )
+        if self.micro_batch is None:
+            return self
+        if self.accumulate > 1:
+            raise ValueError("accumulate and micro_batch both cut batches; leave one out")
+        if self.micro_batch != "auto" and self.batch_size % self.micro_batch:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be cut into parts of micro_batch = "
+                f"{self.micro_batch}"
+            )
         return self
+
+    @property
+    def parts(self) -> int | None:
+        """Parts that a batch is cut into; None: as memory allows."""
+        if self.micro_batch is None:
+            return self.accumulate
+        return None if self.micro_batch == "auto" else self.batch_size // self.micro_batch
 
 
 class ExperimentConfig(Config):
@@ -58,6 +81,8 @@ class ExperimentConfig(Config):
         description: What the experiment is for.
         task: Which task to train, e.g. "labeling".
         seed: Everything random follows from it.
+        stages: What is trained one after the other; see `isl_train.stages`. `training.steps` is
+            then left out.
     """
 
     description: str = ""
@@ -65,6 +90,34 @@ class ExperimentConfig(Config):
     seed: int = pydantic.Field(default=0, ge=0)
     training: TrainingConfig
     optimizer: OptimizerConfig = OptimizerConfig()
+    stages: tuple[StageConfig, ...] = pydantic.Field(default=(), exclude_if=operator.not_)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _steps_of_stages(cls, tables: Any) -> Any:
+        """Fills in how long the run is, from how long its stages are."""
+        stages, training = tables.get("stages"), tables.get("training")
+        lengths = [stage.get("steps") for stage in stages or () if isinstance(stage, dict)]
+        if not lengths or not isinstance(training, dict) or "steps" in training:
+            return tables
+        if not all(isinstance(length, int) for length in lengths):
+            return tables
+        return {**tables, "training": {**training, "steps": sum(lengths)}}
+
+    @pydantic.model_validator(mode="after")
+    def _stages_fill_the_run(self) -> "ExperimentConfig":
+        total = sum(stage.steps for stage in self.stages)
+        if self.stages and self.training.steps != total:
+            raise ValueError(
+                f"training.steps is {self.training.steps}, but the stages have {total} steps; "
+                "leave training.steps out"
+            )
+        return self
+
+    @property
+    def plan(self) -> tuple[Stage, ...]:
+        """The stages of the run; a single one where the configuration has none."""
+        return stages_of(self.stages, self.training.steps, self.optimizer)
 
 
 EXPERIMENT_FILE = "experiment.toml"

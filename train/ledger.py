@@ -49,12 +49,12 @@ class Ledger:
             for name, (total, count) in jax.device_get(sums).items()
         }
         for name in ("loss", "gradient_norm"):
-            if not math.isfinite(numbers[name][0]):
+            if name in numbers and not math.isfinite(numbers[name][0]):
                 raise InputError(
                     f"{name} is {numbers[name][0]} at update {update}, batch from "
                     f"{self._describe(batch)}: look at these images for broken values, or lower "
                     "optimizer.learning_rate, or set optimizer.clip_norm = 1.0; the last "
-                    "checkpoint is from before it, run again to go on from there"
+                    "checkpoint is from before it, run again to resume from there"
                 )
         for name, (total, count) in numbers.items():
             total_before, count_before = self._totals.get(name, (0.0, 0.0))

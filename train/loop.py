@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -18,16 +19,24 @@ from isl.errors import InputError
 from isl.files.folders import emptied, folder_written_whole
 
 from . import data
-from .checkpoint import Checkpoints, Progress
-from .experiment import EXPERIMENT_FILE, ExperimentConfig
+from .checkpoint import Checkpoints, Progress, last_update
+from .experiment import EXPERIMENT_FILE, ExperimentConfig, TrainingConfig
 from .interrupt import Interrupt
 from .ledger import Ledger
+from .micro_batch import parts_of
 from .optimizer import build_optimizer, learning_rates
 from .progress import ProgressDisplay
+from .stages import Stage
 from .state import TrainState, initial_state
-from .step import device_mesh, make_train_step, replicate, shard
-from .task import Batch, Task, Tree
+from .step import Update, device_mesh, make_update, replicate
+from .task import Batch, Task, Tree, looks_at_stages, renews, updates_itself
 from .writers import Writers
+
+if TYPE_CHECKING:
+    import grain
+
+# Folded into the key of a renewal, so that it is none of an update.
+_RENEWAL = 0x52
 
 
 def fit(
@@ -38,11 +47,12 @@ def fit(
     freeze: Sequence[str] = (),
     console: Console | None = None,
 ) -> Progress:
-    """Trains a task, going on from the last checkpoint in `workdir` if there is one.
+    """Trains a task, resuming from the last checkpoint in `workdir` if there is one.
 
     Leaves `experiment.toml` (all settings), `checkpoints/` (last and best), `training.csv`,
     `validation.csv`, `clock.csv` (seconds spent on updates by each evaluation), `tensorboard/`,
-    `pictures/` and `model/`: the best model where there is validation data, else the last.
+    `pictures/` and `model/`: the best model of the last stage where there is validation data, else
+    the last.
 
     SIGINT or SIGTERM stop a single process after the update under way, with a checkpoint.
 
@@ -50,7 +60,8 @@ def fit(
         task: What to train.
         experiment: How.
         workdir: The run's folder.
-        freeze: Paths of parameters that stay as they are.
+        freeze: Paths of parameters that stay as they are in all stages, while batch statistics are
+            taken.
         console: Where progress is shown; None: nowhere.
 
     Returns:
@@ -60,101 +71,149 @@ def fit(
         InputError: The loss is no longer finite, or the folder holds another network's run.
     """
     training = experiment.training
-    optimizer, state = _start(task, experiment, freeze)
-    with Checkpoints(
-        workdir / "checkpoints",
-        identity=task.identity(),
-        optimizer=_optimizer_identity(experiment, freeze),
-        selection=task.selection,
-    ) as checkpoints:
-        progress = Progress()
-        if checkpoints.updates:
-            state, progress = checkpoints.restore(state)
-        start = progress.update
-        is_first = jax.process_index() == 0
-        with (
-            data.batches(
-                task.examples(experiment.seed),
-                batch_size=training.batch_size // training.accumulate,
-                start=progress.batches_drawn,
-                workers=training.workers,
-                process=(jax.process_index(), jax.process_count()),
-            ) as batches,
-            Writers(workdir, start=start, enabled=is_first) as writers,
-            ProgressDisplay(
-                start=start,
-                steps=training.steps,
-                pixels_per_update=training.batch_size * task.pixels_per_example,
-                console=console if is_first else None,
-            ) as display,
-            Interrupt(enabled=jax.process_count() == 1) as interrupt,
-        ):
-            run = _Run(
-                task=task,
-                experiment=experiment,
-                workdir=workdir,
-                optimizer=optimizer,
-                state=state,
-                progress=progress,
-                checkpoints=checkpoints,
-                writers=writers,
-                display=display,
-            )
-            run.announce()
-            if is_first:
-                text = to_toml(experiment)
-                (workdir / EXPERIMENT_FILE).write_text(text, encoding="utf-8")
-            for update in range(start, training.steps + 1):
-                if update > start:
-                    value = run.evaluate(update)
-                    run.checkpoint(update, value, at_once=interrupt.requested)
-                if update == training.steps:
-                    break
-                if interrupt.requested:
-                    display.say(f"stopped after update {update}; run again to go on")
-                    return run.progress
-                run.step(update + 1, batches)
-                run.write(update + 1)
-            run.export_last()
-            return run.progress
+    start = last_update(workdir / "checkpoints")
+    is_first = jax.process_index() == 0
+    with (
+        Writers(workdir, enabled=is_first) as writers,
+        ProgressDisplay(
+            start=start,
+            steps=training.steps,
+            pixels_per_update=training.batch_size * task.pixels_per_example,
+            console=console if is_first else None,
+        ) as display,
+        Interrupt(enabled=jax.process_count() == 1) as interrupt,
+    ):
+        run = _Run(task, experiment, workdir, freeze=freeze, writers=writers, display=display)
+        for stage in experiment.plan:
+            if start > stage.last and stage.last < training.steps:
+                continue
+            with run.in_stage(stage):
+                run.announce()
+                begun = run.progress.update
+                for update in range(begun, stage.last + 1):
+                    if update > begun:
+                        value = run.evaluate(update)
+                        run.checkpoint(update, value, at_once=interrupt.requested)
+                    if update == stage.last:
+                        break
+                    if interrupt.requested:
+                        display.say(f"stopped after update {update}; run again to resume")
+                        return run.progress
+                    run.renew(update)
+                    run.step(update + 1)
+                    run.write(update + 1)
+        run.export_last()
+        return run.progress
 
 
 class _Run:
     """The parts of one run; its methods are the lines of the loop."""
 
+    stage: Stage
+    state: TrainState
+    checkpoints: Checkpoints
+    update: Update
+    batches: Iterator[Batch]
+
     def __init__(
         self,
-        *,
         task: Task,
         experiment: ExperimentConfig,
         workdir: Path,
-        optimizer: optax.GradientTransformation,
-        state: TrainState,
-        progress: Progress,
-        checkpoints: Checkpoints,
+        *,
+        freeze: Sequence[str],
         writers: Writers,
         display: ProgressDisplay,
     ) -> None:
-        self.task = task
+        self.experiment = experiment
         self.training = experiment.training
+        self.freeze = freeze
+        self.workdir = workdir
         self.model_folder = workdir / "model"
-        self.state = state
-        self.progress = progress
-        self.start = progress.update
-        self.checkpoints = checkpoints
         self.writers = writers
         self.display = display
-        self.ledger = Ledger(task.describe)
         self.mesh = device_mesh()
         self.evaluations = 0
-        self.learning_rates = learning_rates(experiment.optimizer, self.training.steps)
-        self.train_step = make_train_step(
-            task,
-            optimizer,
-            self.mesh,
-            ema_decay=self.training.ema_decay,
-            accumulate=self.training.accumulate,
+        self.learning_rates = np.concatenate(
+            [learning_rates(stage.optimizer, stage.last - stage.first) for stage in experiment.plan]
         )
+        self.whole_task = self.task = task
+        self.ledger = Ledger(lambda batch: self.task.describe(batch))
+        self.is_begun = False
+        self.progress = Progress()
+        self._stream = contextlib.ExitStack()
+
+    @contextlib.contextmanager
+    def in_stage(self, stage: Stage) -> Iterator[None]:
+        """Makes ready for a stage: resumes it, or starts where the one before it ended."""
+        self.stage = stage
+        self.task = task_in_stage(self.whole_task, stage)
+        _check_devices(self.training, self.mesh.size)
+        optimizer = self._prepare()
+        with (
+            Checkpoints(
+                self.workdir / "checkpoints",
+                identity=self.task.identity(),
+                optimizer=_optimizer_identity(self.experiment, stage, self.freeze),
+                selection=self.task.selection,
+                stage=stage.title,
+            ) as self.checkpoints,
+            self._stream,
+        ):
+            if not self.is_begun:
+                self._begin()
+            self.start = self.progress.update
+            self.update = make_update(
+                self.task,
+                optimizer,
+                self.mesh,
+                ema_decay=self.training.ema_decay,
+                parts=parts_of(
+                    self.training, self.task, self.state, self.mesh, self.experiment.seed
+                ),
+                free=stage.free,
+            )
+            self._draw_from_here()
+            yield
+
+    def _prepare(self) -> optax.GradientTransformation:
+        """Puts the state at the start of the stage onto all devices; returns the optimizer."""
+        key_of_params, key = jax.random.split(jax.random.key(self.experiment.seed))
+        if self.is_begun:
+            params, model_state = _on_one_device(
+                (self.state.averaged_params, self.state.model_state)
+            )
+            self.progress = dataclasses.replace(self.progress, best=None, best_update=None)
+        else:
+            params, model_state = self.task.initial(key_of_params)
+        stage = self.stage
+        optimizer = build_optimizer(
+            stage.optimizer,
+            params,
+            steps=stage.last - stage.first,
+            freeze=self.freeze,
+            free=stage.free,
+        )
+        own = self.task.optimizer_states if updates_itself(self.task) else optimizer.init
+        average = self.training.ema_decay > 0
+        step = self.progress.update
+        state = initial_state(params, model_state, own(params), key, average=average, step=step)
+        self.state = replicate(state, self.mesh)
+        return optimizer
+
+    def _judged(self) -> tuple[Tree, Tree]:
+        """Averaged parameters, where there is an average, and model state, on one device."""
+        return _on_one_device((self.state.averaged_params, self.state.model_state))
+
+    def _begin(self) -> None:
+        """Resumes the run if there is a checkpoint, and opens its files."""
+        if self.checkpoints.updates:
+            self.state, self.progress = self.checkpoints.restore(self.state)
+        self.writers.open(self.progress.update)
+        if jax.process_index() == 0:
+            text = to_toml(self.experiment)
+            (self.workdir / EXPERIMENT_FILE).write_text(text, encoding="utf-8")
+        self.is_begun = True
 
     def announce(self) -> None:
         """Says where the run starts, and that the first step takes long."""
@@ -165,7 +224,11 @@ class _Run:
                 f"{self.training.steps}); nothing to do"
             )
             return
+        if self.start == self.stage.last:
+            return
         begin = f"resuming after update {self.start}" if self.start else "starting"
+        if self.stage.title and self.start == self.stage.first:
+            begin = f"{self.stage.title} of {len(self.experiment.plan)}: starting"
         self.display.say(f"{begin} on {devices}; {self.task.identity()}")
         self.display.say("compiling the train step, which can take a minute or two ...")
 
@@ -179,9 +242,9 @@ class _Run:
         self.writers.scalars("clock", update, {"seconds": self.progress.seconds})
         self.evaluations += 1
         every = self.training.picture_every
-        is_last = update == self.training.steps
+        is_last = update == self.stage.last
         pictures = every > 0 and (is_last or self.evaluations % every == 0)
-        params, model_state = _on_one_device((self.state.averaged_params, self.state.model_state))
+        params, model_state = self._judged()
         evaluation = self.task.evaluate(params, model_state, pictures=pictures)
         value = self._selected(evaluation.metrics)
         if evaluation.metrics:
@@ -203,25 +266,48 @@ class _Run:
         self._write_metrics(update)
         self.checkpoints.save(self.state, self.progress, value=value)
 
-    def step(self, update: int, batches: Iterator[Batch]) -> None:
-        """Draws one update's batch, in parts when accumulating, and makes the update."""
-        with self._timed(update):
-            for _ in range(self.training.accumulate):
-                batch = next(batches)
-                self.state, sums = self.train_step(
-                    self.state, shard(batch, self.mesh), self.learning_rates[update - 1]
-                )
-                self.ledger.add(update, batch, sums)
-        self.progress = dataclasses.replace(
-            self.progress,
-            update=update,
-            batches_drawn=self.progress.batches_drawn + self.training.accumulate,
+    def renew(self, update: int) -> None:
+        """Lets the task choose its examples anew if it is time."""
+        if not renews(self.task) or update % self.task.renew_every:
+            return
+        key = jax.random.fold_in(jax.random.fold_in(self.state.key, update), _RENEWAL)
+        params, model_state, key = _on_one_device((self.state.params, self.state.model_state, key))
+        chosen = replicate(self.task.renewed(params, model_state, key), self.mesh)
+        self.state = dataclasses.replace(self.state, model_state=chosen)
+        self._draw_from_here()
+
+    def _draw_from_here(self) -> None:
+        """Opens the stream of batches at the position of the run."""
+        self._stream.close()
+        self.batches = self._stream.enter_context(
+            data.batches(
+                self._examples(),
+                batch_size=self.training.batch_size,
+                start=self.progress.batches_drawn,
+                workers=self.training.workers,
+                process=(jax.process_index(), jax.process_count()),
+            )
         )
+
+    def _examples(self) -> "grain.MapDataset":
+        if renews(self.task):
+            model_state = _on_one_device(self.state.model_state)
+            return self.task.examples_chosen(self.experiment.seed, model_state)
+        return self.task.examples(self.experiment.seed)
+
+    def step(self, update: int) -> None:
+        """Draws one update's batch and makes the update."""
+        with self._timed(update):
+            batch = next(self.batches)
+            self.state, sums = self.update(self.state, batch, self.learning_rates[update - 1])
+            self.ledger.add(update, batch, sums)
+        drawn = self.progress.batches_drawn + 1
+        self.progress = dataclasses.replace(self.progress, update=update, batches_drawn=drawn)
         self.display.advance(update)
 
     def write(self, update: int) -> None:
         """Writes metrics if it is time."""
-        if update % self.training.log_every == 0 or update == self.training.steps:
+        if update % self.training.log_every == 0 or update == self.stage.last:
             self._write_metrics(update)
 
     def export_last(self) -> None:
@@ -241,7 +327,7 @@ class _Run:
             self.progress = dataclasses.replace(self.progress, seconds=seconds)
 
     def _is_due(self, update: int, every: int) -> bool:
-        return update == self.training.steps or (every > 0 and update % every == 0)
+        return update == self.stage.last or (every > 0 and update % every == 0)
 
     def _write_metrics(self, update: int) -> None:
         means = self.ledger.means()
@@ -271,52 +357,52 @@ class _Run:
         """Puts a model folder in place as a whole, never half of one."""
         if jax.process_index() != 0:
             return
-        params, model_state = _on_one_device((self.state.averaged_params, self.state.model_state))
-        told = {**metrics, "updates": self.progress.update}
+        params, model_state = self._judged()
+        known = {**metrics, "updates": self.progress.update}
         with folder_written_whole(self.model_folder, replaceable=lambda _: True) as folder:
             # A task makes the folder itself.
             emptied(folder).rmdir()
-            self.task.export(params, model_state, folder, told)
+            self.task.export(params, model_state, folder, known)
 
 
-def _start(
-    task: Task, experiment: ExperimentConfig, freeze: Sequence[str]
-) -> tuple[optax.GradientTransformation, TrainState]:
-    """The optimizer and the state before the first update, on all devices."""
-    training = experiment.training
-    devices = jax.device_count()
-    part = training.batch_size // training.accumulate
+def task_in_stage(task: Task, stage: Stage) -> Task:
+    """A task as it is in a stage.
+
+    Raises:
+        InputError: The stage weighs losses, of which the task does not know.
+    """
+    if stage.settings is None:
+        return task
+    if looks_at_stages(task):
+        return task.in_stage(stage.settings)
+    if stage.settings.losses:
+        raise InputError(f"{stage.title}: this task has one loss without parts; leave losses out")
+    return task
+
+
+def _check_devices(training: TrainingConfig, devices: int) -> None:
+    part = training.batch_size // (training.parts or 1)
     if part % devices:
         raise InputError(
             f"{part} examples (training.batch_size / training.accumulate) cannot be cut for "
             f"{devices} devices: set training.batch_size to a multiple of "
-            f"{devices * training.accumulate}"
+            f"{devices * (training.parts or 1)}"
         )
-    key_of_params, key_of_steps = jax.random.split(jax.random.key(experiment.seed))
-    params, model_state = task.initial(key_of_params)
-    optimizer = build_optimizer(
-        experiment.optimizer,
-        params,
-        steps=training.steps,
-        accumulate=training.accumulate,
-        freeze=freeze,
-    )
-    average = training.ema_decay > 0
-    state = initial_state(params, model_state, optimizer, key_of_steps, average=average)
-    return optimizer, replicate(state, device_mesh())
 
 
-def _optimizer_identity(experiment: ExperimentConfig, freeze: Sequence[str]) -> str:
+def _optimizer_identity(experiment: ExperimentConfig, stage: Stage, freeze: Sequence[str]) -> str:
     """What gives the optimizer's state its shape, in words."""
-    parts = [experiment.optimizer.kind]
-    if experiment.optimizer.clip_norm:
+    parts = [stage.optimizer.kind]
+    if stage.optimizer.clip_norm:
         parts.append("clipped")
-    if experiment.training.accumulate > 1:
-        parts.append(f"accumulate {experiment.training.accumulate}")
+    if stage.optimizer.rates:
+        parts.append("with rates by path")
     if experiment.training.ema_decay:
         parts.append("with average")
     if freeze:
         parts.append(f"frozen {' '.join(freeze)}")
+    if stage.settings is not None:
+        parts.append(f"free {' '.join(stage.free)}")
     return ", ".join(parts)
 
 

@@ -13,13 +13,13 @@ from .task import Tree
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainState:
-    """The state between two calls of the train step.
+    """The state between two updates.
 
     Attributes:
-        step: int32 scalar, calls of the train step so far (parts of batches, when accumulating).
-        params: float32 arrays, what is optimized.
-        model_state: What the network keeps beside its parameters: batch statistics.
-        opt_state: The optimizer's moments.
+        step: int32 scalar, updates so far.
+        params: float32 arrays, what is optimized; of several networks, a branch each.
+        model_state: What networks keep beside their parameters: batch statistics.
+        opt_state: The optimizers' moments.
         ema_params: Running average of `params`, or None.
         key: The run's random key; each step folds its number in.
     """
@@ -40,25 +40,27 @@ class TrainState:
 def initial_state(
     params: Tree,
     model_state: Tree,
-    optimizer: optax.GradientTransformation,
+    opt_state: optax.OptState,
     key: jax.Array,
     *,
     average: bool,
+    step: int = 0,
 ) -> TrainState:
-    """The state before the first step.
+    """The state before the first update of a run, or of a stage.
 
     Args:
         params: Initial parameters.
         model_state: Initial batch statistics.
-        optimizer: Gives the optimizer state its shape.
+        opt_state: What optimizers start with.
         key: The run's random key.
         average: Whether a running average of the parameters is kept.
+        step: Updates so far.
     """
     return TrainState(
-        step=jnp.zeros((), jnp.int32),
+        step=jnp.full((), step, jnp.int32),
         params=params,
         model_state=model_state,
-        opt_state=optimizer.init(params),
+        opt_state=opt_state,
         ema_params=jax.tree.map(jnp.copy, params) if average else None,
         key=key,
     )

@@ -4,30 +4,36 @@ import csv
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from tensorboardX import SummaryWriter
 
+from isl.files.whole import written_whole
+
 
 class Writers:
     """Writes to `WORKDIR/{training,validation,clock}.csv`, `tensorboard/` and `pictures/`."""
 
-    def __init__(self, workdir: Path, *, start: int, enabled: bool = True) -> None:
-        """Opens the files; rows after update `start` are of a run that was cut off, and go.
+    def __init__(self, workdir: Path, *, enabled: bool = True) -> None:
+        """Touches nothing yet.
 
         Args:
             workdir: The run's folder.
-            start: The update that training starts or resumes from.
             enabled: False in all but the first of several processes.
         """
         self._workdir = workdir
+        self._enabled = enabled
         self._board: SummaryWriter | None = None
-        if enabled:
-            workdir.mkdir(parents=True, exist_ok=True)
+
+    def open(self, start: int) -> None:
+        """Opens the files; rows after update `start` are of a run that was cut off, and go."""
+        if self._enabled:
+            self._workdir.mkdir(parents=True, exist_ok=True)
             for name in ("training", "validation", "clock"):
-                _forget_after(workdir / f"{name}.csv", start)
-            self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
+                _forget_after(self._workdir / f"{name}.csv", start)
+            self._board = SummaryWriter(str(self._workdir / "tensorboard"), purge_step=start + 1)
 
     def __enter__(self) -> "Writers":
         """The writers themselves."""
@@ -44,7 +50,7 @@ class Writers:
         Args:
             kind: "training", "validation" or "clock".
             update: Optimizer updates done.
-            values: Numbers by name, the same names on every call; NaN: nothing was measured.
+            values: Numbers by name; NaN: nothing was measured.
         """
         if self._board is None:
             return
@@ -78,12 +84,26 @@ def _to_eight_bit(picture: np.ndarray) -> np.ndarray:
 
 
 def _append(path: Path, row: Mapping[str, float]) -> None:
-    is_new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        if is_new:
-            writer.writerow(row)
-        writer.writerow(["" if math.isnan(value) else value for value in row.values()])
+    """Adds a row; of a name that no row before had, a column comes to all of them."""
+    rows: list[Mapping[str, Any]] = []
+    names: list[str] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            names = next(csv.reader(file), [])
+    columns = [*names, *(name for name in row if name not in names)]
+    if columns != names and names:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    rows.append({name: "" if math.isnan(value) else value for name, value in row.items()})
+    if columns == names:
+        with path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, columns).writerows(rows)
+        return
+    with written_whole(path, overwrite=True) as temporary:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 def _forget_after(path: Path, update: int) -> None:

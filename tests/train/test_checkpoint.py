@@ -14,7 +14,7 @@ from isl_train.task import Selection
 
 def _state(value: float) -> TrainState:
     params = {"kernel": jnp.full((64, 64), value), "inner": {"0": jnp.arange(3.0)}}
-    state = initial_state(params, {}, optax.adam(1.0), jax.random.key(7), average=True)
+    state = initial_state(params, {}, optax.adam(1.0).init(params), jax.random.key(7), average=True)
     return jax.device_put(state, jax.devices()[0])
 
 

@@ -37,6 +37,11 @@ def test_warmup_and_cosine() -> None:
     assert rates == pytest.approx([0.0, 0.5, 1.0, 0.6, 0.2])
 
 
+def test_polynomial() -> None:
+    config = _config(schedule="polynomial", learning_rate=2.0, power=2.0, final_factor=0.25)
+    assert _rates(config, 10, [0, 5, 10]) == pytest.approx([2.0, 0.5 + 1.5 / 4, 0.5])
+
+
 def test_constant() -> None:
     assert _rates(_config(learning_rate=0.5), 10, [0, 9]) == [0.5, 0.5]
 
@@ -94,6 +99,34 @@ def test_frozen_parameters_stay_and_count_in_no_norm() -> None:
     np.testing.assert_array_equal(updates["head"]["kernel"], expected["kernel"])
 
 
+def test_only_what_is_free_moves_and_counts() -> None:
+    config = _config(learning_rate=0.1, clip_norm=1.0)
+    freeing = build_optimizer(config, PARAMS, steps=1, free=["head"])
+    freezing = build_optimizer(config, PARAMS, steps=1, freeze=["body"])
+    gradients = jax.tree.map(lambda x: 100 * x, PARAMS)
+    found, expected = (
+        optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)[0]
+        for optimizer in (freeing, freezing)
+    )
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    with pytest.raises(InputError, match=r"stages.free 'haed'; did you mean 'head'"):
+        build_optimizer(config, PARAMS, steps=1, free=["haed"])
+
+
+def test_rates_by_path_scale_what_the_optimizer_changes() -> None:
+    config = _config(kind="adamw", learning_rate=0.1, weight_decay=0.1)
+    slowed = config.model_copy(update={"rates": {"body/bias": 0.5, "body": 0.25}})
+    found, expected = (
+        optimizer.update(PARAMS, optimizer.init(PARAMS), PARAMS)[0]
+        for optimizer in (build_optimizer(c, PARAMS, steps=1) for c in (slowed, config))
+    )
+    for path, factor in (("kernel", 0.25), ("bias", 0.5)):
+        np.testing.assert_allclose(found["body"][path], factor * expected["body"][path], rtol=1e-6)
+    np.testing.assert_array_equal(found["head"]["kernel"], expected["head"]["kernel"])
+    with pytest.raises(InputError, match=r"parameter in optimizer.rates 'bdy'"):
+        build_optimizer(_config(rates={"bdy": 0.5}), PARAMS, steps=1)
+
+
 def test_adamw_is_optax_own() -> None:
     config = _config(kind="adamw", learning_rate=0.1, weight_decay=0.01, b2=0.9)
     ours = build_optimizer(config, PARAMS, steps=1)
@@ -120,29 +153,12 @@ def test_sgd_adds_weight_decay_to_the_gradient_and_has_momentum() -> None:
         np.testing.assert_allclose(array, weight, rtol=1e-6)
 
 
-def test_gradients_are_accumulated_into_one_update() -> None:
-    config = _config(learning_rate=0.1)
-    whole = build_optimizer(config, PARAMS, steps=1)
-    parts = build_optimizer(config, PARAMS, steps=1, accumulate=2)
-    one, three = PARAMS, jax.tree.map(lambda x: 3 * x, PARAMS)
-    mean = jax.tree.map(lambda a, b: (a + b) / 2, one, three)
-    state = parts.init(PARAMS)
-    nothing, state = parts.update(one, state, PARAMS)
-    updates, _ = parts.update(three, state, PARAMS)
-    expected, _ = whole.update(mean, whole.init(PARAMS), PARAMS)
-    assert all(not jnp.any(update) for update in jax.tree.leaves(nothing))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), updates, expected)
-
-
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_given_learning_rate_goes_before_the_schedule(accumulate: int) -> None:
+def test_a_given_learning_rate_goes_before_the_schedule() -> None:
     config = _config(kind="adamw", learning_rate=0.5, weight_decay=0.1, clip_norm=1.0)
-    optimizer = optax.with_extra_args_support(
-        build_optimizer(config, PARAMS, steps=4, accumulate=accumulate, freeze=["head"])
-    )
+    optimizer = build_optimizer(config, PARAMS, steps=4, freeze=["head"])
     gradients = jax.tree.map(jnp.ones_like, PARAMS)
     by_schedule = given = optimizer.init(PARAMS)
-    for _ in range(2 * accumulate):
+    for _ in range(2):
         expected, by_schedule = optimizer.update(gradients, by_schedule, PARAMS)
         found, given = optimizer.update(gradients, given, PARAMS, learning_rate=jnp.float32(0.25))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, 2 * b, rtol=1e-6), expected, found)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isl.errors import InputError
-    from isl.imaging.formats.tiff import write_ome_tiff
+    from isl.imaging.formats.ome_tiff import write_ome_tiff
     from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
     from isl.imaging.read import find_inputs, read_fluorescence, read_transmitted
     from isl.labeling.mixture import Ensemble, load_models

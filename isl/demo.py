@@ -17,7 +17,7 @@ from isl.files.whole import written_whole
 from isl.imaging.agreement import pearson
 from isl.imaging.colors import label_color
 from isl.imaging.formats.imagej_tiff import write_stack
-from isl.imaging.formats.tiff import write_ome_tiff
+from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, ZStack
 from isl.imaging.normalize import normalize_label
 from isl.imaging.preview import Panel, write_preview

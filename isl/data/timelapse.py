@@ -24,7 +24,8 @@ import pydantic
 
 from isl.config import Config
 from isl.errors import InputError, unknown
-from isl.imaging.names import field_name, image_ending
+from isl.imaging.formats.table import image_ending
+from isl.imaging.names import field_name
 from isl.imaging.read import natural_order
 
 Split = Literal["train", "validation", "test"]

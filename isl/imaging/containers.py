@@ -1,24 +1,18 @@
-"""Files that may hold several images, and OME-Zarr with its plates: fields by name, read whole.
+"""Files that may hold several images, and OME-Zarr with its plates: fields by name.
 
 A path may lead into such a file as if it were a folder: mice.lif/mice_Series3 is the image that
 `isl.imaging.open_image.open_images` names so, and screen.zarr/B/02/0 is a field of a plate.
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from isl.errors import InputError, unknown
-from isl.files.whole import check_size
-from isl.imaging.formats.microscope_file import is_zarr
-from isl.imaging.image import Picture
+from isl.imaging.formats.table import format_of, is_zarr
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.names import IMAGE_ENDINGS
-from isl.imaging.open_image import ending_of, open_images
+from isl.imaging.open_image import open_images
 
-_ZARR = ".zarr"
 # A field lies this many folders below its plate: row, column, field.
 _PLATE_DEPTH = 3
 
@@ -64,12 +58,10 @@ def fields_in(path: Path) -> list[tuple[str, Path]]:
     Raises:
         InputError: A pattern names no field.
     """
-    if not path.exists() and _zarr_above(path):
-        return _plate_fields(path)
-    if path.is_dir():
+    if path.is_dir() or (not path.exists() and _zarr_above(path)):
         return _zarr_fields(path)
     if stored_path(path) != path:
-        with open_container(path) as picture:
+        with open_picture(path) as picture:
             return [(picture.name, path)]
     try:
         pictures = open_images(path)
@@ -81,22 +73,18 @@ def fields_in(path: Path) -> list[tuple[str, Path]]:
     return [(picture.name, path / picture.name) for picture in pictures]
 
 
-def open_container(path: Path, *, axes: str | None = None) -> LazyPicture:
-    """The one image of a container, or the one that `path` names in it.
+def open_picture(path: Path, *, axes: str | None = None) -> LazyPicture:
+    """The one image of a file, or the one that `path` names in a container.
+
+    Args:
+        path: The file, folder, or image within it.
+        axes: As in `open_images`.
 
     Raises:
         InputError: It cannot be opened, holds several images, or not the one that is named.
     """
     stored = stored_path(path)
-    if axes is not None:
-        raise InputError(f"{path}: `axes={axes}` is for TIFF files; this file says its own axes")
-    if _is_microscope_file(stored):
-        pictures = open_images(stored)
-    else:
-        # Within a plate, folders have no ending to be opened by; and zarr is slow to import.
-        from isl.imaging.zarr.reader import open_ome_zarr
-
-        pictures = open_ome_zarr(stored)
+    pictures = open_images(stored, axes=axes)
     names = [picture.name for picture in pictures]
     chosen = [p for p in pictures if stored == path or path.name in (p.name, _own(p, stored))]
     if len(chosen) == 1:
@@ -110,42 +98,9 @@ def open_container(path: Path, *, axes: str | None = None) -> LazyPicture:
     raise InputError(f"{path}: holds {len(names)} images ({listing}); name one, such as {first}")
 
 
-def read_whole(picture: LazyPicture, channels: Sequence[int] | None = None) -> Picture:
-    """All pixels of a picture.
-
-    Args:
-        picture: What was opened.
-        channels: Indices of the channels wanted; None: all.
-
-    Raises:
-        InputError: It cannot be read, or not be held in memory.
-    """
-    chosen = tuple(range(picture.shape[1])) if channels is None else tuple(channels)
-    t, _, z, y, x = picture.shape
-    shape = (t, len(chosen), z, y, x)
-    check_size(picture.source, shape, picture.dtype)
-    try:
-        array = np.empty(shape, picture.dtype)
-    except MemoryError as error:
-        raise InputError(
-            f"{picture.source}: does not fit into memory; crop it or split it"
-        ) from error
-    for time, channel, plane in itertools.product(range(t), range(len(chosen)), range(z)):
-        array[time, channel, plane] = picture.read(t=time, c=chosen[channel], z=plane)
-    names = picture.channel_names
-    return Picture(
-        name=picture.name,
-        array=array,
-        channel_names=None if names is None else tuple(names[c] for c in chosen),
-        pixel_size=picture.pixel_size,
-        interval=picture.interval,
-        modality=picture.modality,
-        source=picture.source,
-    )
-
-
 def _is_microscope_file(path: Path) -> bool:
-    return ending_of(path) not in (None, _ZARR, *IMAGE_ENDINGS) and path.is_file()
+    found = format_of(path)
+    return found is not None and found.container and path.is_file()
 
 
 def _zarr_above(path: Path) -> bool:
@@ -163,33 +118,26 @@ def _close(pictures: Iterable[LazyPicture]) -> None:
 
 
 def _zarr_fields(path: Path) -> list[tuple[str, Path]]:
+    """The fields of a Zarr on the disk, or those that a pattern behind a plate's path names."""
     from isl.imaging.zarr.image import image_name, read_attributes
-    from isl.imaging.zarr.plates import read_plate
-    from isl.imaging.zarr.reader import open_ome_zarr
+    from isl.imaging.zarr.plates import choose_fields, read_plate
 
     within = place_in_plate(path)
-    if within is not None and "/" not in within[1]:
-        # A row, which looks like a series of images: its wells are numbered.
-        return _plate_fields(path / "*")
-    try:
-        if "plate" not in read_attributes(path):
-            return [(picture.name, picture.source) for picture in open_ome_zarr(path)]
-        plate = read_plate(path)
-    except InputError:
-        return [(image_name(path), path)]
-    missing = [
-        (f"{image_name(path)}_{place.replace('/', '', 1).replace('/', '_')}", path / place)
-        for place in plate.missing
-    ]
-    return [(field.name, field.path) for field in plate.fields] + missing
-
-
-def _plate_fields(path: Path) -> list[tuple[str, Path]]:
-    """The fields that a pattern behind a plate's path names."""
-    from isl.imaging.zarr.plates import choose_fields, read_plate, split_plate_path
-
-    found = split_plate_path(path)
-    if found is None:
+    if path.is_dir() and (within is None or "/" in within[1]):
+        try:
+            if "plate" not in read_attributes(path):
+                return [(picture.name, picture.source) for picture in open_images(path)]
+            plate = read_plate(path)
+        except InputError:
+            return [(image_name(path), path)]
+        missing = [
+            (f"{image_name(path)}_{place.replace('/', '', 1).replace('/', '_')}", path / place)
+            for place in plate.missing
+        ]
+        return [(field.name, field.path) for field in plate.fields] + missing
+    if within is None:
         raise InputError(f"{path}: there is no such file or folder")
-    plate, pattern = found
-    return [(field.name, field.path) for field in choose_fields(read_plate(plate), pattern)]
+    plate_path, pattern = within
+    # A row looks like a series of images: its wells are numbered.
+    pattern = f"{pattern}/*" if path.is_dir() else pattern
+    return [(field.name, field.path) for field in choose_fields(read_plate(plate_path), pattern)]

@@ -1,12 +1,15 @@
 """Image files opened, not read: what they hold, and any plane or part of one when it is wanted."""
 
 import dataclasses
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
+from isl.errors import InputError
+from isl.files.whole import check_size
 from isl.imaging.image import Picture, PixelSize
 
 EVERYTHING = slice(None)
@@ -24,7 +27,7 @@ class LazyPicture:
         shape: T, C, Z, Y, X; an axis the file lacks has length 1.
         dtype: uint8, uint16 or float32, native byte order.
         read_plane: (t, c, z, rows, columns) to pixels [y, x]; call `read` instead.
-        close: Lets go of the file.
+        close: Lets go of the file; nothing to do where no file stays open.
         channel_names: C names, or None where the file names none.
         pixel_size: Micrometres, or None where the file is silent.
         interval: Minutes between frames, or None.
@@ -37,8 +40,8 @@ class LazyPicture:
     shape: tuple[int, int, int, int, int]
     dtype: np.dtype
     read_plane: Callable[[int, int, int, slice, slice], np.ndarray]
-    close: Callable[[], None]
     source: Path
+    close: Callable[[], None] = lambda: None
     channel_names: tuple[str, ...] | None = None
     pixel_size: PixelSize | None = None
     interval: float | None = None
@@ -75,18 +78,47 @@ class LazyPicture:
         self.close()
 
 
-def as_lazy(picture: Picture) -> LazyPicture:
-    """A picture that is in memory, as if it were a file's."""
-    times, channels, planes, rows, columns = picture.array.shape
-    return LazyPicture(
+def window(part: slice, length: int) -> slice:
+    """`part` of an axis with its ends filled in.
+
+    Raises:
+        ValueError: Its step is not 1.
+    """
+    start, stop, step = part.indices(length)
+    if step != 1:
+        raise ValueError(f"{part}: rows and columns are read with step 1")
+    return slice(start, max(start, stop))
+
+
+def read_whole(picture: LazyPicture, channels: Sequence[int] | None = None) -> Picture:
+    """All pixels of a picture.
+
+    Args:
+        picture: What was opened.
+        channels: Indices of the channels wanted; None: all.
+
+    Raises:
+        InputError: It cannot be read, or not be held in memory.
+    """
+    times, count, planes, rows, columns = picture.shape
+    chosen = tuple(range(count)) if channels is None else tuple(channels)
+    shape = (times, len(chosen), planes, rows, columns)
+    check_size(picture.source, shape, picture.dtype)
+    try:
+        array = np.empty(shape, picture.dtype)
+    except MemoryError as error:
+        raise InputError(
+            f"{picture.source}: does not fit into memory; crop it or split it"
+        ) from error
+    for t, (index, c), z in itertools.product(range(times), enumerate(chosen), range(planes)):
+        array[t, index, z] = picture.read(t=t, c=c, z=z)
+    names = picture.channel_names
+    return Picture(
         name=picture.name,
-        shape=(times, channels, planes, rows, columns),
-        dtype=picture.array.dtype,
-        read_plane=lambda t, c, z, rows, columns: picture.array[t, c, z, rows, columns],
-        close=lambda: None,
-        channel_names=picture.channel_names,
+        array=array,
+        channel_names=None if names is None else tuple(names[c] for c in chosen),
         pixel_size=picture.pixel_size,
         interval=picture.interval,
         modality=picture.modality,
-        source=picture.source or Path(picture.name),
+        source=picture.source,
     )

@@ -4,13 +4,11 @@ from pathlib import Path
 
 import tifffile
 
-from isl.imaging.formats.tiff_header import messages_of_tifffile, only_series, parse_axes
+from isl.imaging.formats.axes import parse_axes
+from isl.imaging.formats.table import image_ending
+from isl.imaging.formats.tiff_header import PAGES, messages_of_tifffile, only_series
 from isl.imaging.image import Movie
-from isl.imaging.names import image_ending
 from isl.imaging.read import read_transmitted
-
-# Axes that tifffile gives to pages of which the file does not say what they are.
-_PAGES = ("I", "Q")
 
 
 def time_points(path: Path, *, axes: str | None = None) -> int | None:
@@ -31,7 +29,7 @@ def time_points(path: Path, *, axes: str | None = None) -> int | None:
         return None
     stored, shape = found
     order = stored if axes is None else parse_axes(axes)
-    if len(order) != len(shape) or (axes is None and any(page in order for page in _PAGES)):
+    if len(order) != len(shape) or (axes is None and any(page in order for page in PAGES)):
         return None
     return shape[order.index("T")] if "T" in order else 1
 
@@ -52,7 +50,7 @@ def read_movie(path: Path, *, axes: str | None = None, channel: str | None = Non
     """
     if axes is None and image_ending(path) != ".png":
         found = _stored_axes(path)
-        if found is not None and len(found[1]) == 3 and found[0][0] in _PAGES:
+        if found is not None and len(found[1]) == 3 and found[0][0] in PAGES:
             axes = "TYX"
     stack = read_transmitted(path, axes=axes, channel=channel)
     if isinstance(stack, Movie):

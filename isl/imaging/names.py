@@ -4,7 +4,7 @@ import itertools
 import re
 from pathlib import Path
 
-IMAGE_ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png")
+from isl.imaging.formats.table import image_ending
 
 # Words in a channel's name that mean transmitted light, and the modality they tell, if any.
 _TRANSMITTED = {
@@ -28,12 +28,6 @@ _TRANSMITTED = {
     "tpmt": None,
     "oblique": None,
 }
-
-
-def image_ending(path: Path) -> str | None:
-    """The ending by which a file is read, in lower case; None for files that are no images."""
-    name = path.name.lower()
-    return next((ending for ending in IMAGE_ENDINGS if name.endswith(ending)), None)
 
 
 def field_name(path: Path) -> str:

@@ -6,17 +6,17 @@ data: the in silico labeling paper's published data set (Christiansen et al., Ce
 """
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.formats.lazy_png import open_png
-from isl.imaging.formats.png import read_png
+from isl.imaging.formats.png import open_png
 from isl.imaging.image import FluorescenceImage, ZStack
-from isl.imaging.lazy import LazyPicture
+from isl.imaging.lazy import LazyPicture, read_whole
 
 TRANSMITTED = ("BRIGHTFIELD", "PHASE_CONTRAST", "DIC")
 
@@ -86,54 +86,28 @@ def read_published(folder: Path | str) -> tuple[ZStack, FluorescenceImage | None
     """The transmitted z-stack of a published folder and its measured labels, if it has any.
 
     Raises:
-        InputError: As `read_published_stack` and `read_published_labels`.
+        InputError: As `open_published_stack` and `read_published_labels`.
     """
-    return read_published_stack(folder), read_published_labels(folder)
+    picture = read_whole(open_published_stack(folder))
+    stack = ZStack(
+        name=picture.name,
+        planes=picture.array[0, 0],
+        modality=picture.modality,
+        source=picture.source,
+    )
+    return stack, read_published_labels(folder)
 
 
-def read_published_stack(folder: Path | str) -> ZStack:
+def open_published_stack(folder: Path | str) -> LazyPicture:
     """The transmitted-light planes of a published folder, by increasing z_depth.
+
+    None is read yet; each window decodes its plane's file whole.
 
     Raises:
         InputError: There are none, of more than one channel, of several fields, with a gap, twice,
             of different sizes, or unreadable.
     """
     folder = Path(folder)
-    channel, files = _transmitted_files(folder)
-    return ZStack(
-        name=folder.name or folder.resolve().name,
-        planes=_stacked(files, folder),
-        modality=channel,
-        source=folder,
-    )
-
-
-def open_published_stack(folder: Path | str) -> LazyPicture:
-    """As `read_published_stack`, but not read; each window decodes its plane's file whole.
-
-    Raises:
-        InputError: As there.
-    """
-    folder = Path(folder)
-    channel, files = _transmitted_files(folder)
-    planes = [open_png(file) for file in files]
-    for plane, file in zip(planes, files, strict=True):
-        _check_same_kind(plane, file.name, planes[0], files[0].name, folder)
-    return LazyPicture(
-        name=folder.name or folder.resolve().name,
-        shape=(1, 1, len(planes), *planes[0].shape[3:]),
-        dtype=planes[0].dtype,
-        read_plane=lambda t, c, z, rows, columns: planes[z].read(
-            t=t, c=c, rows=rows, columns=columns
-        ),
-        close=planes[0].close,
-        modality=channel,
-        source=folder,
-    )
-
-
-def _transmitted_files(folder: Path) -> tuple[str, list[Path]]:
-    """The transmitted channel, and the files of its planes by increasing z_depth."""
     images = [image for image in _images(folder) if not image.is_mask]
     transmitted = [image for image in images if image.channel.upper() in TRANSMITTED]
     channels = sorted({image.channel for image in transmitted})
@@ -146,8 +120,17 @@ def _transmitted_files(folder: Path) -> tuple[str, list[Path]]:
             f"{folder}: holds {len(channels)} transmitted channels ({', '.join(channels)}); keep "
             "one a folder"
         )
-    planes = [image for image in transmitted if image.z is not None] or transmitted
-    return channels[0].upper(), _by_depth(planes, folder)
+    planes = _opened([image for image in transmitted if image.z is not None] or transmitted, folder)
+    return LazyPicture(
+        name=folder.name or folder.resolve().name,
+        shape=(1, 1, len(planes), *planes[0].shape[3:]),
+        dtype=planes[0].dtype,
+        read_plane=lambda t, c, z, rows, columns: planes[z].read(
+            t=t, c=c, rows=rows, columns=columns
+        ),
+        modality=channels[0].upper(),
+        source=folder,
+    )
 
 
 def read_published_labels(folder: Path | str) -> FluorescenceImage | None:
@@ -165,27 +148,24 @@ def read_published_labels(folder: Path | str) -> FluorescenceImage | None:
     labels = sorted({image.channel for image in fluorescent if not image.is_mask})
     if not labels:
         return None
-    images = [
-        _projection([i for i in fluorescent if i.channel == label and not i.is_mask], folder)
-        for label in labels
-    ]
-    channels = _same_kind(images, labels, folder)
-    masks = {
-        label: [image for image in fluorescent if image.channel == label and image.is_mask]
-        for label in labels
-    }
-    measured = None
-    if any(masks.values()):
-        measured = np.ones(channels.shape, bool)
-        for index, label in enumerate(labels):
-            if masks[label]:
-                mask = _projection(masks[label], folder) > 0
-                if mask.shape != channels.shape[1:]:
-                    raise InputError(
-                        f"{folder}: the mask of {label} has {_size(mask)} pixels, the image "
-                        f"{_size(channels)}"
-                    )
-                measured[index] = mask
+    images: dict[tuple[str, bool], list[PublishedName]] = {}
+    for image in fluorescent:
+        images.setdefault((image.channel, image.is_mask), []).append(image)
+    planes = [_projection(images[label, False], folder) for label in labels]
+    for label, plane in zip(labels, planes, strict=True):
+        _check_same_kind(plane, label, planes[0], labels[0], folder)
+    channels = np.stack(planes)
+    masked = [label for label in labels if (label, True) in images]
+    measured = np.ones(channels.shape, bool) if masked else None
+    for label in masked:
+        mask = _projection(images[label, True], folder) > 0
+        if mask.shape != channels.shape[1:]:
+            raise InputError(
+                f"{folder}: the mask of {label} has {_size(mask)} pixels, the image "
+                f"{_size(channels)}"
+            )
+        if measured is not None:
+            measured[labels.index(label)] = mask
     return FluorescenceImage(
         name=folder.name or folder.resolve().name,
         channels=channels,
@@ -235,22 +215,17 @@ def _by_depth(planes: Sequence[PublishedName], folder: Path) -> list[Path]:
 
 def _projection(images: Sequence[PublishedName], folder: Path) -> np.ndarray:
     """[Y, X]: the projection among the images of one channel, else the maximum of its planes."""
-    projections = [image for image in images if image.z is None]
-    paths = _by_depth(projections or images, folder)
-    return _stacked(paths, folder).max(axis=0)
+    planes = _opened([image for image in images if image.z is None] or images, folder)
+    return functools.reduce(np.maximum, (plane.read() for plane in planes))
 
 
-def _stacked(paths: Sequence[Path], folder: Path) -> np.ndarray:
-    return _same_kind((read_png(path) for path in paths), [p.name for p in paths], folder)
-
-
-def _same_kind(images: Iterable[np.ndarray], names: Sequence[str], folder: Path) -> np.ndarray:
-    """Stacks [Y, X] images of one size and type; the message names the first that differs."""
-    stack: list[np.ndarray] = []
-    for image, name in zip(images, names, strict=True):
-        stack.append(image)
-        _check_same_kind(image, name, stack[0], names[0], folder)
-    return np.stack(stack)
+def _opened(images: Sequence[PublishedName], folder: Path) -> list[LazyPicture]:
+    """Planes by increasing z_depth, of one size and type."""
+    paths = _by_depth(images, folder)
+    planes = [open_png(path) for path in paths]
+    for plane, path in zip(planes, paths, strict=True):
+        _check_same_kind(plane, path.name, planes[0], paths[0].name, folder)
+    return planes
 
 
 def _check_same_kind(

@@ -6,30 +6,19 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from isl.errors import InputError, unknown
-from isl.imaging.containers import fields_in, is_container, open_container, read_whole
-from isl.imaging.formats.lazy_png import open_png
-from isl.imaging.formats.lazy_tiff import open_tiff
-from isl.imaging.formats.png import read_png
-from isl.imaging.formats.tiff import parse_axes, read_tiff
+from isl.imaging.containers import fields_in, is_container, open_picture
+from isl.imaging.formats.table import ACCEPTED, image_ending, not_an_image
 from isl.imaging.image import FluorescenceImage, Movie, Picture, ZStack
-from isl.imaging.lazy import LazyPicture, as_lazy
-from isl.imaging.names import field_name, image_ending, is_transmitted, modality_of
+from isl.imaging.lazy import LazyPicture, read_whole
+from isl.imaging.names import field_name, is_transmitted, modality_of
 from isl.imaging.published import (
     is_published_folder,
     open_published_stack,
     read_published_labels,
-    read_published_stack,
 )
 
 logger = logging.getLogger(__name__)
-
-_ACCEPTED = (
-    "a .tif, .tiff, .ome.tif, .png, .nd2, .czi or .lif file, an OME-Zarr, or a folder of published "
-    "PNGs"
-)
 
 
 def read_picture(path: Path | str, *, axes: str | None = None) -> Picture:
@@ -37,27 +26,14 @@ def read_picture(path: Path | str, *, axes: str | None = None) -> Picture:
 
     Args:
         path: The file; an image within it (see `isl.imaging.containers`) where it holds several.
-        axes: As in `read_tiff`; for TIFF files.
+        axes: What the dimensions of a TIFF are, e.g. "ZYX", where the file does not say.
 
     Raises:
         InputError: The file is missing, of another kind, damaged, holds several images, or `axes`
             does not fit.
     """
-    path = Path(path)
-    if is_container(path):
-        with open_container(path, axes=axes) as opened:
-            return read_whole(opened)
-    ending = image_ending(path)
-    if ending is None and path.exists():
-        raise InputError(f"{path}: is not {_ACCEPTED}")
-    if ending != ".png":
-        return read_tiff(path, axes=axes)
-    plane = read_png(path)
-    if axes is not None and parse_axes(axes) not in ("YX", "XY"):
-        raise InputError(f"{path}: `axes={axes}` does not fit a PNG, which is YX")
-    if axes is not None and parse_axes(axes) == "XY":
-        plane = np.ascontiguousarray(plane.T)
-    return Picture(name=field_name(path), array=plane[None, None, None], source=path)
+    with open_picture(Path(path), axes=axes) as opened:
+        return read_whole(opened)
 
 
 def read_transmitted(
@@ -65,9 +41,11 @@ def read_transmitted(
 ) -> ZStack | Movie:
     """The transmitted-light z-stack, or movie of z-stacks, in a file or published folder.
 
+    Other channels are not read, nor need they have as many planes.
+
     Args:
         path: An image file or a published folder.
-        axes: What the dimensions of a TIFF are, e.g. "ZYX", where the file does not say.
+        axes: As in `read_picture`.
         channel: Name of the transmitted channel, where the file has several. None: the only one,
             or the only one whose name says transmitted light (phase, BF, DIC, trans, ...).
 
@@ -78,39 +56,19 @@ def read_transmitted(
         InputError: The file cannot be read, or which channel is meant cannot be told.
     """
     path = Path(path)
-    if path.is_dir() and not is_container(path):
-        stack = read_published_stack(_published(path, axes))
-        if channel is not None and channel.upper() != stack.modality:
-            raise unknown("transmitted channel", channel, [str(stack.modality)])
-        return stack
-    if is_container(path):
-        # Other channels need not be read, nor have as many planes.
-        with open_container(path, axes=axes) as opened:
-            index = _transmitted_channel(opened.channel_names, opened.shape, path, channel)
-            picture = read_whole(opened, (index,))
-        index = 0
-    else:
-        picture = read_picture(path, axes=axes)
-        index = _transmitted_channel(picture.channel_names, picture.array.shape, path, channel)
+    opened, index = _opened(path, axes, channel)
+    with opened:
+        picture = read_whole(opened, (index,))
     names = picture.channel_names
-    frames = np.ascontiguousarray(picture.array[:, index])
-    modality = modality_of(names[index]) if names is not None else None
-    if frames.shape[0] > 1:
-        return Movie(
-            name=picture.name,
-            frames=frames,
-            pixel_size=picture.pixel_size,
-            interval=picture.interval,
-            modality=modality,
-            source=path,
-        )
-    return ZStack(
+    movie = Movie(
         name=picture.name,
-        planes=frames[0],
+        frames=picture.array[:, 0],
         pixel_size=picture.pixel_size,
-        modality=modality,
+        interval=picture.interval,
+        modality=picture.modality if names is None else modality_of(names[0]),
         source=path,
     )
+    return movie if len(movie.frames) > 1 else movie.stack(0)
 
 
 def open_transmitted(
@@ -123,29 +81,26 @@ def open_transmitted(
     Raises:
         InputError: As there.
     """
-    path = Path(path)
+    picture, index = _opened(Path(path), axes, channel)
+    names = picture.channel_names
+    if channel is None and names is not None and len(names) > 1:
+        logger.warning("taking channel '%s' as transmitted light", names[index])
+    return picture, index
+
+
+def _opened(path: Path, axes: str | None, channel: str | None) -> tuple[LazyPicture, int]:
+    """A field, and the index of its transmitted channel."""
     if path.is_dir() and not is_container(path):
         picture = open_published_stack(_published(path, axes))
         if channel is not None and channel.upper() != picture.modality:
             raise unknown("transmitted channel", channel, [str(picture.modality)])
         return picture, 0
-    if is_container(path):
-        picture = open_container(path, axes=axes)
-    elif image_ending(path) != ".png":
-        picture = open_tiff(path, axes=axes)
-    elif axes is None or parse_axes(axes) == "YX":
-        picture = open_png(path)
-    else:
-        picture = as_lazy(read_picture(path, axes=axes))
-    names = picture.channel_names
+    picture = open_picture(path, axes=axes)
     try:
-        index = _transmitted_channel(names, picture.shape, path, channel)
+        return picture, _transmitted_channel(picture.channel_names, picture.shape, path, channel)
     except BaseException:
         picture.close()
         raise
-    if channel is None and names is not None and len(names) > 1:
-        logger.warning("taking channel '%s' as transmitted light", names[index])
-    return picture, index
 
 
 def read_fluorescence(path: Path | str, *, axes: str | None = None) -> FluorescenceImage:
@@ -222,11 +177,9 @@ def find_inputs(paths: Iterable[Path | str]) -> list[tuple[str, Path]]:
 def _fields_at(path: Path) -> list[Path]:
     if is_container(path):
         return [path]
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file or folder")
     if not path.is_dir():
-        if image_ending(path) is None:
-            raise InputError(f"{path}: is not {_ACCEPTED}")
+        if not path.exists() or image_ending(path) is None:
+            raise not_an_image(path)
         return [path]
     if is_published_folder(path):
         return [path]
@@ -240,7 +193,7 @@ def _fields_at(path: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not fields:
-        raise InputError(f"{path}: holds no image; expected {_ACCEPTED}")
+        raise InputError(f"{path}: holds no image; expected {ACCEPTED}")
     return fields
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from isl.errors import InputError
 from isl.imaging.containers import fields_in, is_container
+from isl.imaging.formats.table import image_ending
 from isl.imaging.movie import time_points
-from isl.imaging.names import field_name, image_ending
+from isl.imaging.names import field_name
 from isl.imaging.published import is_published_folder
 from isl.imaging.read import natural_order
 

@@ -15,7 +15,7 @@ from isl.errors import InputError, as_options
 from isl.files.failures import report_failures
 from isl.files.records import as_csv, as_json
 from isl.files.whole import written_whole
-from isl.imaging.formats.tiff import write_ome_tiff
+from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.steady import content_hash
 from isl.labeling.model import Model
 from isl.labeling.run.output_checks import check_files

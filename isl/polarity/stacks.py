@@ -17,7 +17,7 @@ from isl.errors import InputError
 from isl.files.failures import report_failures
 from isl.files.provenance import versions
 from isl.files.records import as_json
-from isl.imaging.formats.tiff import write_ome_tiff
+from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, Movie, ZStack
 from isl.imaging.preview import Panel, write_preview
 from isl.imaging.read import find_inputs, read_transmitted

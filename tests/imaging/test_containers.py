@@ -1,12 +1,14 @@
 """Files of several images and plates, as commands take them; `make_images` stands for a reader."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 import zarr
 
 from isl.commands.inspect import describe
 from isl.errors import InputError
-from isl.imaging import containers
 from isl.imaging.image import Movie, PixelSize, ZStack
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.read import find_inputs, read_fluorescence, read_picture, read_transmitted
@@ -29,12 +31,14 @@ def make_images(tmp_path, monkeypatch):
         path = tmp_path / file
         path.write_bytes(b"a file of several images")
 
-        def open_images(asked):
+        def open_lif(asked):
             if asked != path:
                 raise InputError(f"{asked}: is damaged")
             return tuple(picture(name, path, **values) for name, values in images)
 
-        monkeypatch.setattr(containers, "open_images", open_images)
+        reader = types.ModuleType("leica")
+        reader.open_lif = open_lif
+        monkeypatch.setitem(sys.modules, "isl.imaging.formats.leica", reader)
         return path
 
     return make
@@ -147,7 +151,7 @@ def test_a_plate_is_its_fields_and_missing_wells_are_named(plate):
     ]
     assert find_inputs([plate]) == [*fields, ("screen_C04", plate / "C" / "04")]
     assert read_transmitted(fields[1][1]).name == "screen_B03_0"
-    with pytest.raises(InputError, match=r"C/04: there is no such folder"):
+    with pytest.raises(InputError, match=r"C/04: there is no such file or folder"):
         read_transmitted(plate / "C" / "04")
 
 

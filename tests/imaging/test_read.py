@@ -7,7 +7,7 @@ import zarr
 from PIL import Image
 
 from isl.errors import InputError
-from isl.imaging.formats.tiff import write_ome_tiff
+from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
 from isl.imaging.names import field_name, is_transmitted, modality_of
 from isl.imaging.read import find_inputs, open_transmitted, read_fluorescence, read_transmitted

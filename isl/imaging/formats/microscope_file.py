@@ -201,11 +201,6 @@ def kept_quiet(logger: str) -> Iterator[None]:
             source.removeFilter(drop)
 
 
-def is_zarr(path: Path) -> bool:
-    """Whether a folder is a Zarr group or array."""
-    return any((path / file).is_file() for file in ("zarr.json", ".zgroup", ".zarray"))
-
-
 def image_names(stem: str, names: Sequence[str | None]) -> list[str]:
     """Names of the fields in a file: its stem alone for one, else with the image's name behind it.
 

@@ -1,21 +1,33 @@
-"""TIFF files, plain, ImageJ's and OME's, as one array with known axes."""
+"""TIFF files, plain, ImageJ's and OME's: a window costs the strips or tiles that it touches.
 
+No file stays open between reads, so that a set of thousands of files can be at hand and several
+threads can read one.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tifffile
 
 from isl.errors import InputError
 from isl.files.whole import check_size
-from isl.imaging.formats.ome_tiff import write_ome_tiff
-from isl.imaging.formats.tiff_header import ORDER, opened_tiff, parse_axes
+from isl.imaging.formats.tiff_header import TiffHeader, opened_tiff, refusal
 from isl.imaging.image import Picture
+from isl.imaging.lazy import LazyPicture, read_whole, window
 from isl.imaging.names import field_name
 
-__all__ = ["parse_axes", "read_tiff", "write_ome_tiff"]
+# (index of each stored axis but Y and X, rows, columns) to pixels [Y, X] of the stored type.
+_Reader = Callable[[tuple[int, ...], slice, slice], np.ndarray]
+_JPEG = (6, 7, 33007, 34892)
 
 
-def read_tiff(path: Path | str, *, axes: str | None = None) -> Picture:
-    """Reads a whole TIFF.
+def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
+    """Opens a TIFF, BigTIFF or OME-TIFF; of a pyramid, its full resolution.
 
     Axes come from the file where it is OME's, ImageJ's or tifffile's. A plain file with several
     pages says nothing: its pages are taken for z planes. Floats become float32.
@@ -31,29 +43,176 @@ def read_tiff(path: Path | str, *, axes: str | None = None) -> Picture:
     """
     path = Path(path)
     with opened_tiff(path, axes=axes) as header:
-        series, order, calibration = header.series, header.order, header.calibration
-        check_size(path, series.shape, np.dtype(series.dtype))
-        stored = series.asarray()
-    if stored.shape != series.shape:
-        raise InputError(f"{path}: is damaged: {stored.shape} pixels instead of {series.shape}")
-    array = _arranged(stored, order)
+        reader = _reader(header, path, axes)
+        shape, order = header.shape, header.order
+        kept = np.dtype(header.series.dtype)
+        calibration = header.calibration
+    dtype = np.dtype(np.float32) if kept.kind == "f" else kept.newbyteorder("=")
+    leading = [letter for letter in order if letter not in "YX"]
+
+    def read_plane(t: int, c: int, z: int, rows: slice, columns: slice) -> np.ndarray:
+        place = {"T": range(shape[0])[t], "C": range(shape[1])[c], "Z": range(shape[2])[z]}
+        index = tuple(place[letter] for letter in leading)
+        part = window(rows, shape[3]), window(columns, shape[4])
+        try:
+            pixels = reader(index, *part)
+        except InputError:
+            raise
+        except MemoryError as error:
+            raise InputError(f"{path}: does not fit into memory; read less of it") from error
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: is gone since it was opened") from error
+        except Exception as error:  # Decoders raise whatever they meet in damaged bytes.
+            raise refusal(path, error) from error
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(pixels, dtype)
+
     names = calibration.channel_names
-    return Picture(
+    return LazyPicture(
         name=field_name(path),
-        array=array,
-        channel_names=names if names is not None and len(names) == array.shape[1] else None,
+        shape=shape,
+        dtype=dtype,
+        read_plane=read_plane,
+        source=path,
+        channel_names=names if names is not None and len(names) == shape[1] else None,
         pixel_size=calibration.pixel_size,
         interval=calibration.interval,
-        source=path,
+        stage=calibration.stage,
     )
 
 
-def _arranged(stored: np.ndarray, order: str) -> np.ndarray:
-    """[T, C, Z, Y, X] in native byte order; an axis that is not there gets length 1."""
-    present = [letter for letter in ORDER if letter in order]
-    array = stored.transpose([order.index(letter) for letter in present])
-    lengths = dict(zip(present, array.shape, strict=True))
-    dtype = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
-    with np.errstate(over="ignore"):
-        array = array.astype(dtype, copy=False)
-    return np.ascontiguousarray(array.reshape([lengths.get(letter, 1) for letter in ORDER]))
+def read_tiff(path: Path | str, *, axes: str | None = None) -> Picture:
+    """Reads a whole TIFF; see `open_tiff`."""
+    return read_whole(open_tiff(path, axes=axes))
+
+
+def _reader(header: TiffHeader, path: Path, axes: str | None) -> _Reader:
+    series, order = header.series, header.order
+    if header.pages is None:
+        return _mapped(series, order)
+    page_shape = tuple(int(length) for length in series.shape[-2:])
+    planes = tuple(int(length) for length in series.shape[:-2])
+    if (
+        order.endswith("YX")
+        and len(header.pages) == math.prod(planes)
+        and tuple(series.keyframe.shape) == page_shape
+    ):
+        pages = [_Page.of(page) for page in header.pages]
+        return lambda index, rows, columns: pages[
+            int(np.ravel_multi_index(index, planes)) if index else 0
+        ].read(rows, columns)
+
+    # Pages that hold several planes, or Y and X in another order: rare, and small so far.
+    whole = functools.cache(functools.partial(_whole, path, axes))
+    to_planes = [*_leading(order), order.index("Y"), order.index("X")]
+    return lambda index, rows, columns: whole().transpose(to_planes)[index][rows, columns]
+
+
+def _whole(path: Path, axes: str | None) -> np.ndarray:
+    """All pixels, as they are stored."""
+    with opened_tiff(path, axes=axes) as header:
+        check_size(path, header.series.shape, np.dtype(header.series.dtype))
+        stored = header.series.asarray()
+    if stored.shape != header.series.shape:
+        raise InputError(
+            f"{path}: is damaged: {stored.shape} pixels instead of {header.series.shape}"
+        )
+    return stored
+
+
+def _leading(order: str) -> list[int]:
+    """Where the axes before Y and X are stored."""
+    return [order.index(letter) for letter in order if letter not in "YX"]
+
+
+def _mapped(series: tifffile.TiffPageSeries, order: str) -> _Reader:
+    """Pixels that lie in one piece: mapped anew each time, so a shorter file is noticed."""
+    parent = series.keyframe.parent
+    file, offset = Path(parent.filehandle.path), int(series.dataoffset or 0)
+    dtype = np.dtype(series.dtype).newbyteorder(parent.byteorder)
+    shape = tuple(int(length) for length in series.shape)
+    to_planes = [*_leading(order), order.index("Y"), order.index("X")]
+
+    def read(index: tuple[int, ...], rows: slice, columns: slice) -> np.ndarray:
+        stored = np.memmap(file, dtype, "r", offset, shape)
+        return np.array(stored.transpose(to_planes)[index][rows, columns])
+
+    return read
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Page:
+    """One plane [Y, X] in strips or tiles, and what it takes to decode one of them alone.
+
+    Attributes:
+        file: Where it lies; planes of one image may lie in several files.
+        keyframe: The page whose tags hold for this one.
+        offsets: Of each strip or tile, row by row.
+        lengths: Bytes of each.
+        tables: What JPEG needs besides.
+    """
+
+    file: Path
+    keyframe: tifffile.TiffPage
+    offsets: tuple[int, ...]
+    lengths: tuple[int, ...]
+    tables: dict[str, Any]
+
+    @classmethod
+    def of(cls, page: Any) -> "_Page":
+        keyframe = page.keyframe
+        tables = {}
+        if keyframe.compression in _JPEG:
+            tables = {"jpegtables": page.jpegtables, "jpegheader": keyframe.jpegheader}
+        return cls(
+            file=Path(page.parent.filehandle.path),
+            keyframe=keyframe,
+            offsets=tuple(page.dataoffsets),
+            lengths=tuple(page.databytecounts),
+            tables=tables,
+        )
+
+    def read(self, rows: slice, columns: slice) -> np.ndarray:
+        """A window, of the type that is stored but native byte order."""
+        if self.keyframe.is_final:
+            return np.array(self._mapped()[rows, columns])
+        height, width = self.keyframe.shape
+        high, wide = self.keyframe.chunks[:2]
+        high = min(high, height)
+        across = math.ceil(width / wide)
+        window = np.empty(
+            (rows.stop - rows.start, columns.stop - columns.start), self.keyframe.dtype
+        )
+        if not window.size:
+            return window
+        with self.file.open("rb") as file:
+            for row in range(rows.start // high, math.ceil(rows.stop / high)):
+                for column in range(columns.start // wide, math.ceil(columns.stop / wide)):
+                    piece = self._decoded(file, row * across + column)
+                    _paste(piece, row * high, column * wide, window, rows, columns)
+        return window
+
+    def _mapped(self) -> np.ndarray:
+        dtype = np.dtype(self.keyframe.dtype).newbyteorder(self.keyframe.parent.byteorder)
+        return np.memmap(self.file, dtype, "r", self.offsets[0], self.keyframe.shape)
+
+    def _decoded(self, file: Any, index: int) -> np.ndarray:
+        """One strip or tile [y, x]; the last ones may reach beyond the image."""
+        file.seek(self.offsets[index])
+        stored = file.read(self.lengths[index])
+        if len(stored) < self.lengths[index]:
+            raise InputError(f"{self.file}: is truncated; copy or export it again")
+        piece, _, _ = self.keyframe.decode(stored, index, **self.tables)
+        assert piece is not None
+        return piece[0, :, :, 0]
+
+
+def _paste(
+    piece: np.ndarray, top: int, left: int, window: np.ndarray, rows: slice, columns: slice
+) -> None:
+    """Copies what a piece at (top, left) of the plane holds of the window."""
+    y0, y1 = max(top, rows.start), min(top + piece.shape[0], rows.stop)
+    x0, x1 = max(left, columns.start), min(left + piece.shape[1], columns.stop)
+    window[y0 - rows.start : y1 - rows.start, x0 - columns.start : x1 - columns.start] = piece[
+        y0 - top : y1 - top, x0 - left : x1 - left
+    ]

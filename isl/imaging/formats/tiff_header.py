@@ -15,6 +15,7 @@ import tifffile
 
 from isl.errors import InputError
 from isl.files.whole import check_claim, check_readable_file
+from isl.imaging.formats.axes import ORDER, parse_axes
 from isl.imaging.formats.calibration import (
     Calibration,
     channels_in_ome,
@@ -24,9 +25,8 @@ from isl.imaging.formats.calibration import (
     from_resolution,
 )
 
-ORDER = "TCZYX"
 # Axes that tifffile gives to pages of which the file does not say what they are.
-_PAGES = ("I", "Q")
+PAGES = ("I", "Q")
 _BOUNDED_COMPRESSIONS = (
     tifffile.COMPRESSION.NONE,
     tifffile.COMPRESSION.LZW,
@@ -73,10 +73,10 @@ def opened_tiff(path: Path, *, axes: str | None = None) -> Iterator[TiffHeader]:
 
     Args:
         path: The file.
-        axes: As in `read_tiff`.
+        axes: as in `open_tiff`.
 
     Raises:
-        InputError: As in `read_tiff`; whatever tifffile raises within the block becomes one too.
+        InputError: as in `open_tiff`; whatever tifffile raises within the block becomes one too.
     """
     check_readable_file(path)
     wanted = parse_axes(axes) if axes is not None else None
@@ -103,30 +103,14 @@ def opened_tiff(path: Path, *, axes: str | None = None) -> Iterator[TiffHeader]:
         raise refusal(path, error) from error
 
 
-def parse_axes(axes: str) -> str:
-    """`axes` in capitals.
-
-    Raises:
-        InputError: A letter is unknown or twice there, or Y or X is missing.
-    """
-    letters = axes.upper()
-    if set(letters) - set(ORDER) or len(set(letters)) != len(letters):
-        raise InputError(f"`axes={axes}`: give each of T, Z, C, Y, X at most once, e.g. ZYX")
-    if not {"Y", "X"} <= set(letters):
-        raise InputError(f"`axes={axes}`: Y and X are missing, e.g. ZYX")
-    return letters
-
-
 class _Listener:
     """Hears what tifffile logs, each thread what its own files cause.
 
-    One filter serves all threads: logging walks its list of filters without a lock, so it must not
-    change while any of them listens.
+    One filter serves all threads and stays: logging walks its list of filters without a lock, so it
+    must not change while any of them listens.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._listening = 0
         self._heard = threading.local()
 
     def __call__(self, record: logging.LogRecord) -> bool:
@@ -138,20 +122,13 @@ class _Listener:
 
     @contextlib.contextmanager
     def into(self, messages: list[str]) -> Iterator[None]:
-        logger = logging.getLogger("tifffile")
+        logging.getLogger("tifffile").addFilter(self)
         before = getattr(self._heard, "messages", None)
-        with self._lock:
-            self._listening += 1
-            logger.addFilter(self)
         self._heard.messages = messages
         try:
             yield
         finally:
             self._heard.messages = before
-            with self._lock:
-                self._listening -= 1
-                if not self._listening:
-                    logger.removeFilter(self)
 
 
 _LISTENER = _Listener()
@@ -198,7 +175,7 @@ def _axes_of(series: tifffile.TiffPageSeries, wanted: str | None, path: Path) ->
     pages = [letter for letter in series.axes if letter not in ORDER]
     if not pages:
         return series.axes
-    if len(pages) == 1 and pages[0] in _PAGES and "Z" not in series.axes:
+    if len(pages) == 1 and pages[0] in PAGES and "Z" not in series.axes:
         return series.axes.replace(pages[0], "Z")
     raise InputError(
         f"{path}: does not say what its {len(series.shape)} dimensions are ({shape}); give `axes`, "

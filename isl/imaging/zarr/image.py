@@ -14,7 +14,6 @@ from isl.files.whole import check_size
 from isl.imaging.formats.microscope_file import (
     as_pixels,
     check_shape,
-    is_zarr,
     kept_quiet,
     known_names,
     length,
@@ -22,6 +21,7 @@ from isl.imaging.formats.microscope_file import (
     refusals,
     told_modality,
 )
+from isl.imaging.formats.table import is_zarr
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 

@@ -10,7 +10,7 @@ import zarr
 from isl.errors import InputError
 from isl.files.folders import put_in_place
 from isl.files.locks import locked
-from isl.imaging.formats.microscope_file import is_zarr
+from isl.imaging.formats.table import is_zarr
 from isl.imaging.zarr.image import read_attributes
 from isl.imaging.zarr.metadata import VERSION, put_group
 from isl.imaging.zarr.plates import PlateLayout, images_listed, read_layout

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from isl.errors import InputError
-from isl.imaging.formats.microscope_file import is_zarr, refusals
+from isl.imaging.formats.microscope_file import refusals
+from isl.imaging.formats.table import is_zarr
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.zarr.image import KIND, image_name, open_zarr_image, read_attributes
 

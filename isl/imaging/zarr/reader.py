@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from isl.errors import InputError
-from isl.imaging.formats.microscope_file import is_zarr
+from isl.imaging.formats.table import is_zarr
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.zarr.image import image_name, open_zarr_image, read_attributes
 from isl.imaging.zarr.plates import open_plate

@@ -9,7 +9,7 @@ from typing import Any
 
 from isl.errors import InputError
 from isl.files.records import as_json
-from isl.imaging.formats.tiff import write_ome_tiff
+from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.preview import write_preview

@@ -14,7 +14,7 @@ import pydantic
 
 from isl.config import Config
 from isl.errors import InputError
-from isl.imaging.formats.tiff_header import parse_axes
+from isl.imaging.formats.axes import parse_axes
 from isl.preprocess.layout.pattern import Pattern, parse_pattern
 
 WITHIN_FIELD = ("row", "col", "tile", "z", "channel", "exposure")

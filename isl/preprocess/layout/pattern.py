@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from isl.errors import InputError
-from isl.imaging.open_image import ending_of
+from isl.imaging.formats.table import ending_of
 from isl.imaging.read import natural_order
 
 _TOKEN = re.compile(r"\{(?P<part>[^{}]*)\}|(?P<any>\*+)|(?P<one>\?)|(?P<literal>[^{}*?]+|[{}])")

@@ -7,8 +7,7 @@ import pytest
 import tifffile
 
 from isl.errors import InputError
-from isl.imaging.formats.lazy_tiff import open_tiff
-from isl.imaging.formats.tiff import read_tiff
+from isl.imaging.formats.tiff import open_tiff, read_tiff
 
 PIXELS = np.arange(2 * 3 * 20 * 24, dtype=np.uint16).reshape(2, 3, 20, 24)
 

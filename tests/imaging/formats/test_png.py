@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from isl.errors import InputError
-from isl.imaging.formats.png import read_png
+from isl.imaging.formats.png import open_png, read_png
 
 
 def png_of(width, height, depth, rows=b"", color=0):
@@ -21,7 +21,7 @@ def png_of(width, height, depth, rows=b"", color=0):
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
+        + (b"" if rows is None else chunk(b"IDAT", zlib.compress(rows)))
         + chunk(b"IEND", b"")
     )
 
@@ -90,3 +90,78 @@ def test_large_images_are_not_taken_for_attacks(path, monkeypatch):
         png_of(30, 30, 16, b"".join(b"\x00" + row.tobytes() for row in pixels.astype(">u2")))
     )
     np.testing.assert_array_equal(read_png(path), pixels)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, bool])
+def test_a_plane_and_its_windows(path, dtype):
+    pixels = np.random.default_rng(0).integers(0, 2 if dtype is bool else 250, (9, 7))
+    Image.fromarray(pixels.astype(dtype)).save(path)
+    expected = read_png(path)
+    with open_png(path) as picture:
+        assert picture.shape == (1, 1, 1, 9, 7)
+        assert picture.dtype == expected.dtype
+        np.testing.assert_array_equal(picture.read(), expected)
+        window = picture.read(rows=slice(2, -1), columns=slice(3, 20))
+        np.testing.assert_array_equal(window, expected[2:-1, 3:20])
+        assert window.dtype == expected.dtype
+        assert (picture.name, picture.source) == ("plane", path)
+        with pytest.raises(IndexError):
+            picture.read(z=1)
+        with pytest.raises(ValueError, match="step 1"):
+            picture.read(columns=slice(None, None, -1))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
+def test_color_is_refused_at_opening(path, mode):
+    Image.new(mode, (4, 4)).save(path)
+    with pytest.raises(InputError, match=r"plane.png: is a color image"):
+        open_png(path)
+
+
+def test_every_truncation_is_refused_at_opening(path):
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 65535, (30, 30)).astype(np.uint16)).save(path)
+    whole = path.read_bytes()
+    for length in range(1, len(whole), 13):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"plane.png: cannot be read as PNG"):
+            open_png(path)
+
+
+def test_damage_within_is_refused_when_read(path):
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 65535, (30, 30)).astype(np.uint16)).save(path)
+    damaged = bytearray(path.read_bytes())
+    damaged[200:300] = bytes(100)
+    path.write_bytes(damaged)
+    picture = open_png(path)
+    with pytest.raises(InputError, match=r"plane.png: cannot be read as PNG"):
+        picture.read()
+
+
+def test_what_is_no_png(path):
+    with pytest.raises(InputError, match="no such file"):
+        open_png(path)
+    path.touch()
+    with pytest.raises(InputError, match="is empty"):
+        open_png(path)
+    path.write_text("z,intensity\n1,2\n3,4\n")
+    with pytest.raises(InputError, match="does not begin like one"):
+        open_png(path)
+
+
+def test_a_header_without_pixels_and_one_that_claims_too_many(path):
+    path.write_bytes(png_of(100_000, 100_000, 16, None))
+    with pytest.raises(InputError, match="holds no pixels"):
+        open_png(path)
+    path.write_bytes(png_of(100_000, 100_000, 16, bytes(500)))
+    with pytest.raises(InputError, match="claims 100000 x 100000 pixels but holds only"):
+        open_png(path)
+
+
+def test_a_file_that_was_replaced(path):
+    Image.new("L", (5, 4)).save(path)
+    picture = open_png(path)
+    Image.new("L", (4, 4)).save(path)
+    with pytest.raises(InputError, match="has changed since it was opened"):
+        picture.read()

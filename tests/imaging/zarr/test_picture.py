@@ -1,11 +1,12 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.imaging.image import Picture, PixelSize
-from isl.imaging.lazy import as_lazy
+from isl.imaging.image import PixelSize
+from isl.imaging.lazy import LazyPicture
 from isl.imaging.zarr.picture import write_ome_zarr
 from isl.imaging.zarr.reader import open_ome_zarr
 
@@ -16,9 +17,17 @@ def picture_of(times, depth=1, names=LABELS, dtype=np.uint16):
     values = np.random.default_rng(2).integers(0, 250, (times, len(LABELS), depth, 70, 90))
     size = PixelSize(y=0.5, x=0.25, z=2.0)
     array = values.astype(dtype)
-    return as_lazy(
-        Picture(name="a", array=array, channel_names=names, pixel_size=size, interval=3.0)
-    ), array
+    picture = LazyPicture(
+        name="a",
+        shape=array.shape,
+        dtype=array.dtype,
+        read_plane=lambda *place: array[place],
+        source=Path("a"),
+        channel_names=names,
+        pixel_size=size,
+        interval=3.0,
+    )
+    return picture, array
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from isl.errors import InputError
 from isl.files import whole as files
-from isl.imaging.formats.lazy_tiff import open_tiff
-from isl.imaging.formats.tiff import read_tiff
+from isl.imaging.formats.tiff import open_tiff, read_tiff
 from isl.imaging.image import PixelSize
 
 RNG = np.random.default_rng(0)
@@ -25,6 +24,16 @@ def pixels(*shape, dtype=np.uint16):
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "tile.tif"
+
+
+def whole(path, axes="ZYX"):
+    """[T, C, Z, Y, X] as tifffile reads it in one go."""
+    stored = tifffile.imread(path)
+    stored = stored.transpose([axes.index(letter) for letter in "TCZYX" if letter in axes])
+    lengths = dict(zip([letter for letter in "TCZYX" if letter in axes], stored.shape, strict=True))
+    stored = stored.reshape([lengths.get(letter, 1) for letter in "TCZYX"])
+    floats = stored.dtype.kind == "f"
+    return stored.astype(np.float32 if floats else stored.dtype.newbyteorder("="))
 
 
 def every_window(picture, expected):
@@ -67,8 +76,9 @@ def test_windows_of_every_layout(path, layout, dtype, big_endian):
     with tifffile.TiffWriter(path, bigtiff=big, byteorder=">" if big_endian else "<") as tiff:
         for plane in pixels(3, 61, 47, dtype=dtype):
             tiff.write(plane, contiguous=False, metadata=None, **options)
-    expected = read_tiff(path).array
+    expected = whole(path)
     assert expected.shape == (1, 1, 3, 61, 47)
+    np.testing.assert_array_equal(read_tiff(path).array, expected)
     with open_tiff(path) as picture:
         every_window(picture, expected)
 
@@ -76,7 +86,7 @@ def test_windows_of_every_layout(path, layout, dtype, big_endian):
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
 def test_other_floats_become_float32(path, dtype):
     tifffile.imwrite(path, pixels(9, 8, dtype=dtype))
-    every_window(open_tiff(path), read_tiff(path).array)
+    every_window(open_tiff(path), whole(path, "YX"))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +96,7 @@ def tiled(tmp_path_factory):
     tifffile.imwrite(
         path, stored, ome=True, metadata={"axes": "CZYX"}, tile=(16, 32), compression="zlib"
     )
-    return open_tiff(path), read_tiff(path).array
+    return open_tiff(path), whole(path, "CZYX")
 
 
 @given(st.data())
@@ -110,7 +120,7 @@ def test_ome_orders(path, axes, compression):
         metadata["DimensionOrder"] = "XYZTC"
     stored = pixels(*(lengths[a] for a in axes))
     tifffile.imwrite(path, stored, ome=True, metadata=metadata, compression=compression)
-    expected = read_tiff(path).array
+    expected = whole(path, axes)
     assert expected.shape == tuple(lengths[a] if a in axes else 1 for a in "TCZYX")
     every_window(open_tiff(path), expected)
 
@@ -135,14 +145,14 @@ def test_imagej_stacks_lie_in_one_piece(path):
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_axes_that_a_person_gives(path, axes, compression):
     tifffile.imwrite(path, pixels(5, 6, 7), compression=compression, metadata=None)
-    every_window(open_tiff(path, axes=axes), read_tiff(path, axes=axes).array)
+    every_window(open_tiff(path, axes=axes), whole(path, axes))
 
 
 def test_planes_stored_as_color_are_planes_if_told(path):
     tifffile.imwrite(
         path, pixels(3, 8, 9), photometric="rgb", planarconfig="separate", compression="zlib"
     )
-    every_window(open_tiff(path, axes="CYX"), read_tiff(path, axes="CYX").array)
+    every_window(open_tiff(path, axes="CYX"), whole(path, "CYX"))
 
 
 def test_of_a_pyramid_the_full_resolution(path):
@@ -229,7 +239,7 @@ def test_more_than_memory_can_be_opened(large, monkeypatch):
 
 def test_several_threads_read_one_picture(large):
     picture = open_tiff(large)
-    expected = read_tiff(large).array[0, 0, 0]
+    expected = tifffile.imread(large)
     wrong = []
 
     def read(start):
@@ -268,7 +278,7 @@ def test_threads_that_open_files_hear_of_their_own_only(tmp_path):
     numbers = list(range(40)) * 3
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(refused, numbers)) == [number % 2 == 1 for number in numbers]
-    assert logging.getLogger("tifffile").filters == []
+    assert len(logging.getLogger("tifffile").filters) == 1
 
 
 def test_planes_and_steps_that_do_not_exist(path):
@@ -285,11 +295,11 @@ def test_planes_and_steps_that_do_not_exist(path):
 @pytest.mark.parametrize("options", [{}, {"tile": (16, 16), "compression": "zlib"}])
 def test_truncated_and_lost_files(path, options):
     tifffile.imwrite(path, pixels(40, 40), metadata=None, **options)
-    whole = path.read_bytes()
+    content = path.read_bytes()
     picture = open_tiff(path)
     with tifffile.TiffFile(path) as tiff:
         cut = tiff.pages.first.dataoffsets[-1] + 3
-    path.write_bytes(whole[:cut])
+    path.write_bytes(content[:cut])
     with pytest.raises(InputError, match=r"tile\.tif"):
         open_tiff(path)
     with pytest.raises(InputError, match=r"tile\.tif"):
@@ -313,11 +323,10 @@ def test_a_file_cut_anywhere_is_refused_or_read_whole(path, described, big):
                 tiff.write(plane, contiguous=False, metadata=None, **options)
     with tifffile.TiffFile(path) as tiff:
         ends = [page.offset + more for page in tiff.pages for more in (0, 1, 2, 9)]
-    whole = path.read_bytes()
-    expected = read_tiff(path).array
+    content, expected = path.read_bytes(), whole(path)
     refused = 0
-    for length in sorted({*range(1, len(whole), 101), *ends}):
-        path.write_bytes(whole[:length])
+    for length in sorted({*range(1, len(content), 101), *ends}):
+        path.write_bytes(content[:length])
         try:
             every_window(open_tiff(path), expected)
         except InputError:

@@ -1,0 +1,108 @@
+"""The table of image formats: whoever adds one adds a line here, and nothing anywhere else."""
+
+import dataclasses
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from isl.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Format:
+    """One kind of image file, and what opens it.
+
+    Attributes:
+        endings: Of its files' names, in lower case; of several that fit, the longest counts.
+        opener: "module:function", imported when a file of it is opened, for some need packages that
+            not everyone has. Of a container (path) to images, else (path, axes) to one image.
+        container: Whether a file may hold several images, so that a path may lead into it.
+        folder: Whether it is a folder.
+        last_resort: Whether it is opened by bioio, with a plugin that the person chooses.
+    """
+
+    endings: tuple[str, ...]
+    opener: str
+    container: bool = True
+    folder: bool = False
+    last_resort: bool = False
+
+    def load(self) -> Callable[..., Any]:
+        """The function that opens its files."""
+        module, _, function = self.opener.partition(":")
+        return getattr(importlib.import_module(module), function)
+
+
+FORMATS = (
+    Format(
+        endings=(".tif", ".tiff", ".ome.tif", ".ome.tiff"),
+        opener="isl.imaging.formats.tiff:open_tiff",
+        container=False,
+    ),
+    Format(endings=(".png",), opener="isl.imaging.formats.png:open_png", container=False),
+    Format(endings=(".nd2",), opener="isl.imaging.formats.nikon:open_nd2"),
+    Format(endings=(".czi",), opener="isl.imaging.formats.zeiss:open_czi"),
+    Format(endings=(".lif",), opener="isl.imaging.formats.leica:open_lif"),
+    Format(
+        endings=(".ome.zarr", ".zarr"),
+        opener="isl.imaging.zarr.reader:open_ome_zarr",
+        folder=True,
+    ),
+    Format(
+        endings=(".dv", ".ims", ".lsm", ".oib", ".oif", ".oir", ".r3d", ".sldy", ".stk", ".vsi"),
+        opener="isl.imaging.formats.last_resort:open_with_bioio",
+        last_resort=True,
+    ),
+)
+*_FIRST, _LAST = [
+    ending for each in FORMATS if not (each.folder or each.last_resort) for ending in each.endings
+]
+ACCEPTED = f"a {', '.join(_FIRST)} or {_LAST} file, an OME-Zarr, or a folder of published PNGs"
+
+
+def format_of(path: Path) -> Format | None:
+    """The format of a file or folder by its name, or what a folder holds; None if it has none.
+
+    What only bioio opens counts where bioio is installed.
+    """
+    found = _named(path)
+    if found is not None:
+        usable = not found.last_resort or importlib.util.find_spec("bioio") is not None
+        return found if usable else None
+    return next(each for each in FORMATS if each.folder) if is_zarr(path) else None
+
+
+def ending_of(path: Path) -> str | None:
+    """The ending by which a file or folder is opened, in lower case; None where there is none."""
+    found = format_of(path)
+    fitting = [e for e in found.endings if path.name.lower().endswith(e)] if found else []
+    return max(fitting, key=len, default=None)
+
+
+def image_ending(path: Path) -> str | None:
+    """The ending of a file that is one image; None for containers and files that are no images."""
+    found = format_of(path)
+    return None if found is None or found.container else ending_of(path)
+
+
+def not_an_image(path: Path) -> InputError:
+    """The refusal of what no reader opens."""
+    if not path.exists():
+        return InputError(f"{path}: there is no such file or folder")
+    if _named(path) is not None:
+        return InputError(
+            f"{path}: is in a format that only bioio opens: pip install isl[bioio] and bioio's "
+            "plugin for it, or save it as OME-TIFF"
+        )
+    return InputError(f"{path}: is not {ACCEPTED}")
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a Zarr group or array."""
+    return any((path / file).is_file() for file in ("zarr.json", ".zgroup", ".zarray"))
+
+
+def _named(path: Path) -> Format | None:
+    name = path.name.lower()
+    return next((each for each in FORMATS if name.endswith(each.endings)), None)

@@ -100,7 +100,7 @@ class LayoutConfig(Config):
         try:
             return None if axes is None else parse_axes(axes)
         except InputError as error:
-            raise ValueError(str(error).removeprefix("`axes` ")) from error
+            raise ValueError(f"{axes}: {str(error).partition(': ')[2]}") from error
 
     @pydantic.field_validator("positions")
     @classmethod

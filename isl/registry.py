@@ -18,6 +18,10 @@ TRAIN = "isl.train"
 """`isl_train.recipe.Recipe`, by the `task` in an experiment's file."""
 EVAL = "isl.eval"
 """Functions (configuration file, overrides, output folder), by the `task` in their file."""
+STUDY = "isl.study"
+"""`isl_eval.study.subject.Subject`, by the `task` of the experiments whose variants it compares."""
+CALIBRATE = "isl.calibrate"
+"""`isl_eval.calibrate.Calibrate`, by the kind of model."""
 
 
 def registered(group: str) -> dict[str, EntryPoint]:

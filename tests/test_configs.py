@@ -15,8 +15,7 @@ from isl.polarity.model import channels_of
 from isl.preprocess.config import PreprocessConfig
 from isl_eval.labeling.config import LabelingEvaluation
 from isl_eval.polarity.config import PolarityEvaluation
-from isl_eval.study.config import StudyConfig
-from isl_eval.study.runs import Workbench
+from isl_eval.study.subject import read_study
 from isl_train.labeling.config import LabelingConfig
 from isl_train.polarity.config import PolarityExperiment
 from isl_train.search.config import SearchConfig
@@ -120,9 +119,9 @@ def test_a_labeling_evaluation_loads_and_its_models_predict_what_it_counts(path:
 
 @pytest.mark.parametrize("path", COMPARISONS, ids=name_of)
 def test_a_comparison_loads_and_all_its_variants_fit(path: Path, tmp_path: Path) -> None:
-    study = load_toml(path, StudyConfig)
+    subject, study = read_study(path, [])
     assert len(study.description) > 40
-    bench = Workbench(study, path, tmp_path, say=print)
+    bench = subject.bench(study, path, tmp_path, say=print)
     for variant in study.variant:
         experiment = bench.experiment(variant, 7)
         assert experiment.seed == 7
@@ -132,7 +131,8 @@ def test_a_comparison_loads_and_all_its_variants_fit(path: Path, tmp_path: Path)
 def test_planes_of_the_z_depth_study_are_the_papers() -> None:
     """The centre of 13 first, then outward in steps of two: of 3 planes, 4, 6 and 8."""
     path = CONFIGS / "z_depth_neurons.toml"
-    bench = Workbench(load_toml(path, StudyConfig), path, Path(), say=print)
+    subject, study = read_study(path, [])
+    bench = subject.bench(study, path, Path(), say=print)
     planes = {
         each.at: bench.experiment(name, 0).planes for name, each in bench.config.variant.items()
     }

@@ -3,23 +3,25 @@
 Networks whose updates cost differently are compared fairly only if each is given as much to see, or
 as much time, as every other. Time is turned into updates before a run begins, from the pace of a
 few updates: the schedule of the learning rate then ends with the run, and a run that is stopped
-and gone on with is the run that it would have been.
+and resumed is the run that it would have been.
 """
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pydantic
 
 from isl.config import Config
 
-from .labeling.config import LabelingConfig
+from .experiment import ExperimentConfig
 from .loop import fit
 from .task import Evaluation, Task
+
+AnyExperiment = TypeVar("AnyExperiment", bound=ExperimentConfig)
 
 PACE_UPDATES = 12
 """Updates made to find a pace."""
@@ -34,7 +36,7 @@ class BudgetConfig(Config):
 
     Attributes:
         updates: Updates of the optimizer.
-        pixels: Pixels that the loss is taken over.
+        pixels: Pixels that the loss is taken over; examples, where the task counts no pixels.
         seconds: Time spent on updates, at the pace measured before.
     """
 
@@ -52,14 +54,12 @@ class BudgetConfig(Config):
         return self
 
 
-def pixels_per_update(experiment: LabelingConfig) -> int:
-    """Pixels of a batch of crops that the loss is taken over."""
-    training = experiment.training
-    output = experiment.training_geometry.output_size(training.crop) ** 2
-    return training.batch_size * min(output, experiment.loss.pixels_per_crop or output)
+def pixels_per_update(experiment: ExperimentConfig) -> int:
+    """Pixels that the loss of an update is taken over; examples, where no pixels are counted."""
+    return getattr(experiment, "pixels_per_update", experiment.training.batch_size)
 
 
-def updates_for(budget: BudgetConfig, experiment: LabelingConfig, pace: float | None) -> int:
+def updates_for(budget: BudgetConfig, experiment: ExperimentConfig, pace: float | None) -> int:
     """How many updates a budget pays for, at least one.
 
     Args:
@@ -76,7 +76,7 @@ def updates_for(budget: BudgetConfig, experiment: LabelingConfig, pace: float | 
     return max(1, round(budget.seconds / pace))
 
 
-def of_length(experiment: LabelingConfig, updates: int, *, evaluations: int) -> LabelingConfig:
+def of_length(experiment: AnyExperiment, updates: int, *, evaluations: int) -> AnyExperiment:
     """An experiment of so many updates, judged so many times, without pictures.
 
     A warm-up that would take more than a tenth of it is shortened to that.
@@ -97,7 +97,9 @@ def of_length(experiment: LabelingConfig, updates: int, *, evaluations: int) -> 
     )
 
 
-def seconds_per_update(task: Task, experiment: LabelingConfig) -> float:
+def seconds_per_update(
+    task: Task, experiment: ExperimentConfig, freeze: Sequence[str] = ()
+) -> float:
     """The pace of an experiment on this machine, as it is now; compiling is not counted."""
     training: Mapping[str, Any] = {
         **experiment.training.model_dump(),
@@ -110,7 +112,7 @@ def seconds_per_update(task: Task, experiment: LabelingConfig) -> float:
     )
     with tempfile.TemporaryDirectory() as folder:
         updates_alone: Any = _Unjudged(task)
-        fit(updates_alone, short, Path(folder), freeze=experiment.start.freeze)
+        fit(updates_alone, short, Path(folder), freeze=freeze)
         clock = np.genfromtxt(Path(folder) / "clock.csv", delimiter=",", names=True)
     seconds = dict(zip(clock["update"], clock["seconds"], strict=True))
     return float(seconds[PACE_UPDATES] - seconds[_UNCOUNTED]) / (PACE_UPDATES - _UNCOUNTED)

@@ -9,7 +9,7 @@ groups differ.
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,12 +18,9 @@ from isl.imaging.agreement import PearsonSums
 from ..metrics.image_pair import checked_pair
 from ..metrics.pixel_figures import foreground_of, similarity_map
 from ..metrics.spectral import BANDS, ring_correlations, spectral_sums
-from ..statistics.bootstrap import Interval, bootstrap
+from ..statistics.bootstrap import FEWEST_GROUPS, Interval, bootstrap
 from .distributions import LEVELS, DistributionFigures
 from .predictions import BLOCK
-
-FEWEST_GROUPS = 5
-"""With fewer groups blocks are drawn, and with fewer blocks nothing."""
 
 Over = Literal["groups", "blocks"]
 
@@ -67,7 +64,17 @@ class BlockRows:
     @property
     def figures(self) -> dict[str, float | None]:
         """Figures of all rows together."""
-        return figures_of(self.sums.sum(axis=0), self.highest - self.lowest)
+        return self.figures_from(self.sums)
+
+    def figures_from(self, sums: np.ndarray) -> dict[str, float | None]:
+        """Figures of rows that were drawn, float64 [any, K]."""
+        return figures_of(sums.sum(axis=0), self.highest - self.lowest)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All but `sums`, as JSON can hold it."""
+        named = ("fields", "groups", "lowest", "highest")
+        return {name: getattr(self, name) for name in named}
 
     def within(self, names: Sequence[str], axis: Literal["fields", "groups"]) -> "BlockRows":
         """The rows of some fields, or of some groups."""

@@ -12,12 +12,12 @@ from typing import Literal
 import numpy as np
 import scipy.special
 
-from isl.data.manifest import LoadedField, Manifest, load_field
+from isl.data.manifest import LoadedField, Manifest, load_field, load_manifest
 from isl.data.timelapse import Split
 from isl.errors import InputError
 from isl.imaging.normalize import normalize, normalize_label
 from isl.labeling.bins import BINS
-from isl.labeling.model import Model, save_model
+from isl.labeling.model import Model, load_model, save_model
 from isl.tiling.plan import plan_tiles
 
 from .distributions import LEVELS, DistributionFigures, DistributionSummary
@@ -81,6 +81,18 @@ class LabelCalibration:
     def temperature(self) -> float:
         """What the model's logits are to be divided by."""
         return self.fitted if self.helps else 1.0
+
+
+def calibrate_labeling(
+    model: str, dataset: Path, out: Path, *, split: Split, allow_seen: bool
+) -> list[tuple[str, ...]]:
+    """Calibrates a labeling model; see `isl_eval.calibrate.Calibrate`."""
+    manifest = load_manifest(dataset)
+    loaded = load_model(model)
+    calibrations = calibrate(loaded, manifest, split=split, allow_seen=allow_seen)
+    ground = f"the {split} ground of {dataset.name}"
+    write_calibrated(loaded, calibrations, out, ground=ground)
+    return coverage_table(calibrations)
 
 
 def calibrate(

@@ -38,7 +38,7 @@ from .models import Contender, check_unseen, find_contenders, seen_groups
 from .objects import segmenter_of
 from .pictures import FieldPicture, field_picture, ranked_fields
 from .points import judge_points, read_annotations
-from .predictions import LabelingShelf, Predicted, options_for, predict_ground
+from .predictions import KeptPredictions, Predicted, options_for, predict_ground
 from .record import metrics_record
 from .report import labeling_page
 from .tables import (
@@ -107,9 +107,9 @@ def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
     ground = dataclasses.replace(ground, notes=(*ground.notes, *unmarked))
     for line in ground.notes:
         say(line)
-    shelf = LabelingShelf(out, _settings(config, contenders, ground))
-    warnings, familiarity = predict_all(contenders, ground, config, shelf, say)
-    scores, pictures = judge(contenders, ground, config, shelf, marks, say)
+    kept = KeptPredictions(out, _settings(config, contenders, ground))
+    warnings, familiarity = predict_all(contenders, ground, config, kept, say)
+    scores, pictures = judge(contenders, ground, config, kept, marks, say)
     comparisons = _comparisons(scores, config)
     findings = Findings(
         title=_title(contenders, ground),
@@ -134,10 +134,10 @@ def predict_all(
     contenders: Sequence[Contender],
     ground: Ground,
     config: LabelingEvaluation,
-    shelf: LabelingShelf,
+    kept: KeptPredictions,
     say: Say,
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, dict[str, Unfamiliarity]]]:
-    """Predicts every field by every contender; what the shelf holds is not done again.
+    """Predicts every field by every contender; what is kept is not done again.
 
     Returns:
         By contender, what differs from what it expects, a line for each field and difference; and,
@@ -153,13 +153,13 @@ def predict_all(
         for contender in contenders:
             progress.begin()
             done, text = float(sizes[facts.name]), f"{contender.name}: {facts.name}"
-            predicted = shelf.take(contender.name, facts.name)
+            predicted = kept.take(contender.name, facts.name)
             if predicted is not None:
                 progress.skip(contender.name, done, text)
             else:
                 field = field or ground.read(facts.name)
                 predicted = predict_ground(contender, field, ground, config)
-                shelf.put(contender.name, facts.name, predicted)
+                kept.put(contender.name, facts.name, predicted)
                 progress.end(contender.name, done, text)
             warnings[contender.name] += [f"{facts.name}: {line}" for line in predicted.warnings]
             if predicted.familiarity is not None:
@@ -172,7 +172,7 @@ def judge(
     contenders: Sequence[Contender],
     ground: Ground,
     config: LabelingEvaluation,
-    shelf: LabelingShelf,
+    kept: KeptPredictions,
     marks: AllMarks,
     say: Say,
 ) -> tuple[tuple[LabelScores, ...], tuple[FieldPicture, ...]]:
@@ -184,7 +184,7 @@ def judge(
     for facts in ground.fields:
         field = ground.read(facts.name)
         for contender in contenders:
-            predicted = _taken(shelf, contender.name, facts.name)
+            predicted = _taken(kept, contender.name, facts.name)
             for label in predicted.labels:
                 if label not in facts.pixels:
                     continue
@@ -204,7 +204,7 @@ def judge(
         for name in names
         if (found := of_fields.get((name, label))) is not None
     )
-    return scores, _pictures(scores, ground, config, shelf)
+    return scores, _pictures(scores, ground, config, kept)
 
 
 def write(findings: Findings, out: Path) -> None:
@@ -267,8 +267,8 @@ def _familiarity_hash(contender: Contender) -> str:
     return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
 
 
-def _taken(shelf: LabelingShelf, contender: str, field: str) -> Predicted:
-    predicted = shelf.take(contender, field)
+def _taken(kept: KeptPredictions, contender: str, field: str) -> Predicted:
+    predicted = kept.take(contender, field)
     assert predicted is not None
     return predicted
 
@@ -300,7 +300,7 @@ def _pictures(
     scores: Sequence[LabelScores],
     ground: Ground,
     config: LabelingEvaluation,
-    shelf: LabelingShelf,
+    kept: KeptPredictions,
 ) -> tuple[FieldPicture, ...]:
     pictures = []
     for each in scores:
@@ -310,7 +310,7 @@ def _pictures(
             shown = each.fields[number]
             field = ground.read(shown.field)
             at = field.labels.index(each.label)
-            predicted = _taken(shelf, each.contender, shown.field)
+            predicted = _taken(kept, each.contender, shown.field)
             pictures.append(
                 field_picture(
                     field.truth[at],

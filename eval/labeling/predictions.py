@@ -24,7 +24,7 @@ from isl.labeling.plan import FieldPlan, plan_field
 from isl.labeling.predict import familiarity_of, unlike_warnings
 from isl.labeling.source import field_of, measure, normalized
 
-from ..writing.kept_arrays import ArrayShelf
+from ..writing.kept_arrays import KeptArrays
 from .config import LabelingEvaluation
 from .distributions import SHARPNESS_LEVEL, DistributionFigures, interval_width
 from .ground import Ground, GroundField
@@ -59,7 +59,7 @@ class Predicted:
     familiarity: Unfamiliarity | None = None
 
 
-class LabelingShelf(ArrayShelf):
+class KeptPredictions(KeptArrays):
     """Predictions of fields, kept on disk so that none is made twice."""
 
     def take(self, contender: str, field: str) -> Predicted | None:

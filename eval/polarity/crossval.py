@@ -28,7 +28,7 @@ from isl_train.polarity.task import train_ensemble  # pyright: ignore[reportMiss
 
 from ..statistics.folds import Folds, folds_touched
 from ..writing.progress import PartsProgress
-from .predictions import HeldOut, Shelf
+from .predictions import HeldOut, KeptPredictions
 
 
 class EzrinSource(Protocol):
@@ -44,7 +44,7 @@ class EzrinSource(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Workshop:
+class Trainers:
     """Where networks are trained and asked; tests put something quick in its place.
 
     Attributes:
@@ -82,25 +82,25 @@ def cross_validate(
     arms: Sequence[Arm],
     embryos: Sequence[Embryo],
     folds: Folds,
-    workshop: Workshop,
-    shelf: Shelf,
+    trainers: Trainers,
+    kept: KeptPredictions,
     runs: Path,
     *,
     say: Callable[[str], None],
 ) -> CrossValidation:
-    """Trains and asks one ensemble for every fold and arm; what the shelf holds is not done again.
+    """Trains and asks one ensemble for every fold and arm; what is kept is not done again.
 
     Args:
         experiment: How to train; its arm is replaced.
         arms: Which arms.
         embryos: All of them.
         folds: Who is held out together.
-        workshop: Where networks are trained.
-        shelf: Where predictions are kept.
+        trainers: Where networks are trained.
+        kept: Where predictions are kept.
         runs: Folder for the training runs.
         say: Told a line for every part that is done.
     """
-    costs = _ezrin_costs(folds, workshop.ezrin_folds)
+    costs = _ezrin_costs(folds, trainers.ezrin_folds)
     progress = PartsProgress({"EZRIN": sum(costs), **{arm: len(folds) for arm in arms}}, say)
     predictions: dict[str, list[HeldOut]] = {arm: [] for arm in arms}
     agreement: dict[str, np.ndarray] = {}
@@ -109,14 +109,14 @@ def cross_validate(
         held_out = [embryo for embryo in embryos if embryo.group in fold]
         training = [embryo for embryo in embryos if embryo.group not in fold]
         where = f"fold {number} of {len(folds)} ({', '.join(fold)})"
-        stored = {arm: shelf.take(label, arm) for arm in arms}
-        found = shelf.take_agreement(label)
+        stored = {arm: kept.take(label, arm) for arm in arms}
+        found = kept.take_agreement(label)
         ezrin: dict[str, np.ndarray] = {}
         if found is None or None in stored.values():
             progress.begin()
-            ezrin = nested_ezrin(held_out, training, workshop)
+            ezrin = nested_ezrin(held_out, training, trainers)
             found = _agreement(held_out, ezrin)
-            shelf.put_agreement(label, found)
+            kept.put_agreement(label, found)
             progress.end("EZRIN", costs[number - 1], f"{where}: EZRIN predicted")
         else:
             progress.skip("EZRIN", costs[number - 1], f"{where}: EZRIN predicted")
@@ -126,8 +126,8 @@ def cross_validate(
             if made is None:
                 progress.begin()
                 run = runs / label / arm
-                made = _hold_out(experiment, arm, held_out, training, ezrin, workshop, run)
-                shelf.put(label, arm, made)
+                made = _hold_out(experiment, arm, held_out, training, ezrin, trainers, run)
+                kept.put(label, arm, made)
                 progress.end(arm, 1, f"{where}: {arm} trained and asked")
             else:
                 progress.skip(arm, 1, f"{where}: {arm}")
@@ -136,16 +136,16 @@ def cross_validate(
 
 
 def nested_ezrin(
-    held_out: Sequence[Embryo], training: Sequence[Embryo], workshop: Workshop
+    held_out: Sequence[Embryo], training: Sequence[Embryo], trainers: Trainers
 ) -> dict[str, np.ndarray]:
     """EZRIN of every embryo, from networks that knew neither it nor, in training, the held-out.
 
     Returns:
         float32 [T, Y, X] by the embryo's name.
     """
-    unseen = _unseen(held_out, workshop)
+    unseen = _unseen(held_out, trainers)
     return {
-        embryo.name: workshop.ezrin.predicted(embryo, leave_out=unseen)
+        embryo.name: trainers.ezrin.predicted(embryo, leave_out=unseen)
         for embryo in (*training, *held_out)
     }
 
@@ -163,7 +163,7 @@ def check_measured(arms: Sequence[Arm], embryos: Sequence[Embryo]) -> None:
             )
 
 
-def real_workshop(
+def real_trainers(
     experiment: PolarityExperiment,
     folder: Path,
     labeling: LabelingConfig,
@@ -173,8 +173,8 @@ def real_workshop(
     *,
     console: Console,
     say: Callable[[str], None],
-) -> Workshop:
-    """The workshop that trains.
+) -> Trainers:
+    """The trainers that trains.
 
     Args:
         experiment: How to train an ensemble.
@@ -189,7 +189,7 @@ def real_workshop(
     crossfit = Crossfit(
         labeling, labeling_folder, out / "ezrin", ezrin_folds, say=say, console=console
     )
-    return Workshop(
+    return Trainers(
         ezrin=crossfit,
         ezrin_folds=ezrin_folds,
         train=functools.partial(_train, folder=folder, console=console),
@@ -253,7 +253,7 @@ def _hold_out(
     held_out: Sequence[Embryo],
     training: Sequence[Embryo],
     ezrin: Mapping[str, np.ndarray],
-    workshop: Workshop,
+    trainers: Trainers,
     run: Path,
 ) -> HeldOut:
     """Trains one arm on the training embryos and asks it about the others."""
@@ -261,12 +261,12 @@ def _hold_out(
     of_arm = experiment.model_copy(
         update={"arm": arm, "ezrin": experiment.ezrin.model_copy(update={"model": ""})}
     )
-    labeling_model = workshop.ezrin.model_without(_unseen(held_out, workshop))
+    labeling_model = trainers.ezrin.model_without(_unseen(held_out, trainers))
     seen = {embryo.name: ezrin[embryo.name] for embryo in training}
-    model = workshop.train(of_arm, training, seen, run, labeling_model)
+    model = trainers.train(of_arm, training, seen, run, labeling_model)
     return HeldOut(
         logits={
-            embryo.name: workshop.logits(model, embryo, ezrin[embryo.name]) for embryo in held_out
+            embryo.name: trainers.logits(model, embryo, ezrin[embryo.name]) for embryo in held_out
         },
         combine=experiment.combine,
         threshold=experiment.threshold,
@@ -274,9 +274,9 @@ def _hold_out(
     )
 
 
-def _unseen(held_out: Sequence[Embryo], workshop: Workshop) -> tuple[str, ...]:
+def _unseen(held_out: Sequence[Embryo], trainers: Trainers) -> tuple[str, ...]:
     """Groups that no labeling network may have seen while these are held out: their folds'."""
-    return folds_touched(workshop.ezrin_folds, (embryo.group for embryo in held_out))
+    return folds_touched(trainers.ezrin_folds, (embryo.group for embryo in held_out))
 
 
 def _agreement(embryos: Sequence[Embryo], ezrin: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

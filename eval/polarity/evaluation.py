@@ -22,7 +22,7 @@ from isl_train.polarity.embryos import (  # pyright: ignore[reportMissingImports
 from ..statistics.bootstrap import Resampling
 from ..statistics.folds import Folds
 from .config import PolarityEvaluation
-from .crossval import CrossValidation, Workshop, check_measured, cross_validate, real_workshop
+from .crossval import CrossValidation, Trainers, check_measured, cross_validate, real_trainers
 from .folds import crossfit_folds, held_out_folds
 from .judge import (
     REFERENCE,
@@ -34,7 +34,7 @@ from .judge import (
     judge_compaction,
     judge_ezrin,
 )
-from .predictions import Shelf, fingerprints
+from .predictions import KeptPredictions, fingerprints
 from .report import polarity_page
 from .saved import check_embryos, find_models, judge_saved
 from .tables import Findings, arm_rows, frame_rows, metrics_record, onset_rows
@@ -42,7 +42,7 @@ from .verdict import decide, headlines
 
 REPORT, METRICS = "report.html", "metrics.json"
 Say = Callable[[str], None]
-WorkshopOf = Callable[["Plan", Path], Workshop]
+TrainersOf = Callable[["Plan", Path], Trainers]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,7 +73,7 @@ def evaluate_polarity(
     overrides: Sequence[str],
     out: Path,
     *,
-    workshop: WorkshopOf | None = None,
+    trainers: TrainersOf | None = None,
 ) -> None:
     """Judges what a configuration names, and leaves the report and its tables in a folder.
 
@@ -81,7 +81,7 @@ def evaluate_polarity(
         path: The configuration, of `PolarityEvaluation`.
         overrides: `key=value` texts.
         out: The folder; predictions in it are not made again.
-        workshop: Where networks are trained; None: `real_workshop`.
+        trainers: Where networks are trained; None: `real_trainers`.
 
     Raises:
         InputError: Something in the configuration, or the data, does not fit.
@@ -97,7 +97,7 @@ def evaluate_polarity(
         findings = _judge_models(config, path, out, say)
     else:
         plan = plan_cross_validation(config, path)
-        make = workshop or (lambda plan, out: _real_workshop(plan, out, console, say))
+        make = trainers or (lambda plan, out: _real_trainers(plan, out, console, say))
         findings = _judge_arms(config, plan, out, make, say)
     write(findings, out)
     for line in findings.headlines:
@@ -155,16 +155,16 @@ def write(findings: Findings, out: Path) -> None:
 
 
 def _judge_arms(
-    config: PolarityEvaluation, plan: Plan, out: Path, make: WorkshopOf, say: Say
+    config: PolarityEvaluation, plan: Plan, out: Path, make: TrainersOf, say: Say
 ) -> Findings:
-    shelf = Shelf(out, _settings(plan))
+    kept = KeptPredictions(out, _settings(plan))
     done = cross_validate(
         plan.experiment,
         config.arms,
         plan.embryos,
         plan.folds,
         make(plan, out),
-        shelf,
+        kept,
         out / "runs",
         say=say,
     )
@@ -189,7 +189,7 @@ def _judge_models(config: PolarityEvaluation, path: Path, out: Path, say: Say) -
         "models": {model.name: list(model.identity) for model in models},
         "embryos": fingerprints(embryos),
     }
-    done = judge_saved(models, embryos, Shelf(out, settings), say=say)
+    done = judge_saved(models, embryos, KeptPredictions(out, settings), say=say)
     frames = sum(len(embryo.after) for embryo in embryos)
     names = ", ".join(model.name for model in models)
     title = f"{names} on {len(embryos)} embryos, {frames} frames, that it was not trained on"
@@ -289,8 +289,8 @@ def _settings(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _real_workshop(plan: Plan, out: Path, console: Console, say: Say) -> Workshop:
-    return real_workshop(
+def _real_trainers(plan: Plan, out: Path, console: Console, say: Say) -> Trainers:
+    return real_trainers(
         plan.experiment,
         plan.folder,
         plan.labeling,

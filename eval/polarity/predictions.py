@@ -10,7 +10,7 @@ import numpy as np
 from isl.polarity.onset import Combine
 from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
-from ..writing.kept_arrays import ArrayShelf
+from ..writing.kept_arrays import KeptArrays
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,7 +30,7 @@ class HeldOut:
     seconds: float = 0.0
 
 
-class Shelf(ArrayShelf):
+class KeptPredictions(KeptArrays):
     """The folder of predictions of one evaluation."""
 
     def take(self, fold: str, arm: str) -> HeldOut | None:

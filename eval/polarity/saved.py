@@ -15,7 +15,7 @@ from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingIm
 from ..statistics.folds import check_apart
 from ..writing.progress import PartsProgress
 from .crossval import CrossValidation, check_measured, ezrin_agreement, held_out_logits
-from .predictions import HeldOut, Shelf
+from .predictions import HeldOut, KeptPredictions
 
 FOLD = "all"
 
@@ -93,17 +93,17 @@ def check_embryos(models: Sequence[SavedModel], embryos: Sequence[Embryo]) -> No
 def judge_saved(
     models: Sequence[SavedModel],
     embryos: Sequence[Embryo],
-    shelf: Shelf,
+    kept: KeptPredictions,
     *,
     say: Callable[[str], None],
     predict: Callable[[SavedModel, Embryo], np.ndarray] | None = None,
 ) -> CrossValidation:
-    """Asks every model about every embryo; what the shelf holds is not done again.
+    """Asks every model about every embryo; what is kept is not done again.
 
     Args:
         models: Which models.
         embryos: Which embryos.
-        shelf: Where predictions are kept.
+        kept: Where predictions are kept.
         say: Told a line for every part that is done.
         predict: EZRIN float32 [T, Y, X] of an embryo by a model's labeling model; None: that.
     """
@@ -112,14 +112,14 @@ def judge_saved(
     predictions: dict[str, list[HeldOut]] = {}
     agreement: dict[str, np.ndarray] = {}
     for model in models:
-        stored = shelf.take(FOLD, model.name), shelf.take_agreement(f"{FOLD}.{model.name}")
+        stored = kept.take(FOLD, model.name), kept.take_agreement(f"{FOLD}.{model.name}")
         if stored[0] is not None and stored[1] is not None:
             made, found = stored[0], stored[1]
             progress.skip("embryos", len(embryos), model.name)
         else:
             made, found = _ask(model, embryos, predict, progress)
-            shelf.put(FOLD, model.name, made)
-            shelf.put_agreement(f"{FOLD}.{model.name}", found)
+            kept.put(FOLD, model.name, made)
+            kept.put_agreement(f"{FOLD}.{model.name}", found)
         predictions[model.name] = [made]
         # Models of one evaluation share a labeling model as a rule; else the first one's counts.
         agreement = found | agreement

@@ -22,6 +22,8 @@ import numpy as np
 
 REPLICATES = 1000
 LEVEL = 0.95
+FEWEST_GROUPS = 5
+"""An evaluation that has fewer draws parts of its groups, and says so; of fewer parts, nothing."""
 
 Statistics = Callable[..., Mapping[str, float | None]]
 """Columns (arrays [N], in the order they were given) to named numbers; None or nan: undefined."""

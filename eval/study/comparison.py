@@ -1,7 +1,8 @@
 """Comparing variants of a training experiment, trained and judged alike.
 
 One mechanism for all such questions: which network, how many planes, how much ground, started from
-what. A configuration names variants of one experiment, budgets and seeds; see `StudyConfig`.
+what. A configuration names variants of one experiment, of any task with a `Subject`, budgets and
+seeds; see `StudyConfig`.
 """
 
 import os
@@ -9,19 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-import numpy as np
 from rich.console import Console
 
-from isl.config import load_toml
 from isl.files.provenance import versions
 from isl.files.records import as_csv, as_json
 from isl.files.whole import written_whole
 
-from ..labeling.ground import bounding_window
 from ..writing.progress import PartsProgress
-from .config import StudyConfig
+from .bench import Bench, Run, RunResult, Say, plan_runs
 from .report import study_page
-from .runs import Run, RunResult, Say, Workbench, plan_runs
+from .subject import Subject, read_study
 from .tables import Findings, curve_rows, run_rows, standing_rows, standings_of, study_record
 
 REPORT, RECORD = "report.html", "comparison.json"
@@ -32,43 +30,44 @@ def compare_variants(path: Path, overrides: Sequence[str], out: Path) -> None:
     """Trains and judges what a configuration names, and leaves a report and tables in a folder.
 
     Args:
-        path: The configuration, of `StudyConfig`.
+        path: The configuration, of the task's `StudyConfig`.
         overrides: `key=value` texts.
         out: The folder; runs in it are not made again.
 
     Raises:
         InputError: Something in a configuration, or the data, does not fit.
-        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+        KeyboardInterrupt: It was stopped; it is resumed the next time.
     """
-    config = load_toml(path, StudyConfig, overrides)
+    subject, config = read_study(path, overrides)
     console = Console(stderr=True)
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    bench = Workbench(config, path, out, say=say, console=console)
-    for variant in config.variant:
-        bench.ground(variant)
+    bench = subject.bench(config, path, out, say=say, console=console)
+    bench.read_ground()
     _keep_programs(out)
     results = _all_runs(bench, plan_runs(config), say)
-    findings = find(bench, results)
+    findings = find(subject, bench, results)
     write(findings, out)
     for standing in findings.standings:
-        if not standing.label and (value := standing.mean["pearson"]) is not None:
-            say(f"{standing.variant} ({standing.budget}): Pearson {value:.4f}")
+        if not standing.label and (value := standing.mean[subject.main]) is not None:
+            title = subject.titles[subject.main][0]
+            say(f"{standing.variant} ({standing.budget}): {title} {value:.4f}")
 
 
-def find(bench: Workbench, results: Sequence[RunResult]) -> Findings:
+def find(subject: Subject, bench: Bench, results: Sequence[RunResult]) -> Findings:
     """From runs to what they say together."""
     config = bench.config
     labels = tuple(dict.fromkeys(label for each in results for label in each.rows))
     rows = next(iter(results[0].rows.values()))
     return Findings(
+        subject=subject,
         config=config,
         labels=labels,
         results=tuple(results),
-        standings=standings_of(config, results),
-        truths=_truths(bench, labels),
+        standings=standings_of(subject, config, results),
+        truths=bench.truths(labels),
         fields=tuple(dict.fromkeys(rows.fields)),
         groups=tuple(dict.fromkeys(rows.groups)),
         settings=config.model_dump(mode="json", exclude_none=True),
@@ -88,7 +87,7 @@ def write(findings: Findings, out: Path) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def _all_runs(bench: Workbench, runs: Sequence[Run], say: Say) -> list[RunResult]:
+def _all_runs(bench: Bench, runs: Sequence[Run], say: Say) -> list[RunResult]:
     kinds = [f"{run.variant} {run.budget}" for run in runs]
     progress = PartsProgress({kind: kinds.count(kind) for kind in kinds}, say)
     results = []
@@ -104,24 +103,7 @@ def _all_runs(bench: Workbench, runs: Sequence[Run], say: Say) -> list[RunResult
     return results
 
 
-def _truths(bench: Workbench, labels: Sequence[str]) -> dict[str, np.ndarray]:
-    """What was measured on the judged ground of the first field that holds it, by label."""
-    found: dict[str, np.ndarray] = {}
-    for variant in bench.config.variant:
-        ground = bench.ground(variant)
-        for facts in ground.fields:
-            lacking = [label for label in labels if label not in found and label in facts.pixels]
-            if not lacking:
-                continue
-            field = ground.read(facts.name)
-            for label in lacking:
-                number = field.labels.index(label)
-                window = bounding_window(field.measured[number])
-                found[label] = np.where(field.measured[number], field.truth[number], 0)[window]
-    return found
-
-
 def _keep_programs(out: Path) -> None:
-    """Compiled programs serve every seed of a variant, and a study that is gone on with."""
+    """Compiled programs serve every seed of a variant, and a study that is resumed."""
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str((out / "compiled").absolute()))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pydantic
 
@@ -10,64 +10,41 @@ from isl.config import Config
 from isl_train.budget import BudgetConfig  # pyright: ignore[reportMissingImports]
 
 from ..statistics.bootstrap import LEVEL, REPLICATES
-from .gradient_boosting import BoostingConfig
+
+OWN = "own"
+"""The budget of what is not trained, and of what is where a study names none."""
 
 
-class _Placed(Config):
-    """Where a variant stands in the study's plot.
+class Placed(Config):
+    """A variant of any kind.
 
     Attributes:
         at: On the horizontal axis, e.g. the number of planes; None: it has no place there.
         line: Which curve it belongs to.
     """
 
+    trained: ClassVar[bool] = True
+    """Whether the trainer makes it, within a budget; else it has one of its own."""
+    random: ClassVar[bool] = True
+    """Whether another seed makes it another."""
+    about: ClassVar[str] = ""
+    """What it is, for the table."""
+
     at: float | None = None
     line: str = ""
 
 
-class NetworkVariant(_Placed):
-    """A labeling network: the base experiment with changes.
+class Variant(Placed):
+    """The base experiment with changes.
 
     Attributes:
         changes: `key=value` texts that override keys of the experiment.
     """
 
-    kind: Literal["network"] = "network"
     changes: tuple[str, ...] = ()
 
 
-class RegressorVariant(_Placed):
-    """The same body with one number a label, fitted by squared error: the plain yardstick.
-
-    Attributes:
-        changes: As of a network.
-    """
-
-    kind: Literal["regressor"] = "regressor"
-    changes: tuple[str, ...] = ()
-
-
-class BoostingVariant(BoostingConfig, _Placed):
-    """Gradient boosting on filter features; see `BoostingConfig`. It has a budget of its own."""
-
-
-class MeanVariant(_Placed):
-    """The label's mean and histogram on the training ground, at every pixel."""
-
-    kind: Literal["mean"] = "mean"
-
-
-def _network_unless_said(given: Any) -> Any:
-    return {"kind": "network", **given} if isinstance(given, dict) else given
-
-
-Variant = Annotated[
-    Annotated[
-        NetworkVariant | RegressorVariant | BoostingVariant | MeanVariant,
-        pydantic.Field(discriminator="kind"),
-    ],
-    pydantic.BeforeValidator(_network_unless_said),
-]
+PlainVariant = Annotated[Placed, pydantic.BeforeValidator(Variant.model_validate)]
 
 
 class AxisConfig(Config):
@@ -83,19 +60,18 @@ class AxisConfig(Config):
 
 
 class StudyConfig(Config):
-    """What to compare, and how.
+    """What to compare, and how; a task may ask for more, and know more kinds of variant.
 
     Attributes:
         description: What the study is for.
-        experiment: The training experiment that variants change; relative to the configuration's
-            file.
+        experiment: The training experiment that variants change, of any task that has a
+            `isl_eval.study.subject.Subject`; relative to the configuration's file.
         changes: `key=value` texts that override its keys for every variant.
         variant: By name, in the order of the tables.
-        budget: By name, what each run of a network may spend: every variant is run with every
-            budget. Without one, the experiment's own updates.
-        seeds: Each variant is run once with each; the mean needs none.
+        budget: By name, what each training run may spend: every variant is run with every budget.
+            Without one, the experiment's own updates.
+        seeds: Each variant is run once with each; those without randomness need none.
         evaluations: How often a run is judged while it trains: points of its learning curve.
-        image: Which statistic of a distribution is the image that is judged.
         reference: The variant that others are compared with.
         axis: Of a plot of the figures; None: there is none.
         replicates: Of every bootstrap.
@@ -107,11 +83,10 @@ class StudyConfig(Config):
     task: Literal["comparison"]
     experiment: Path
     changes: tuple[str, ...] = ()
-    variant: Mapping[str, Variant] = pydantic.Field(min_length=1)
+    variant: Mapping[str, PlainVariant] = pydantic.Field(min_length=1)
     budget: Mapping[str, BudgetConfig] = pydantic.Field(default_factory=dict)
     seeds: tuple[pydantic.NonNegativeInt, ...] = pydantic.Field(default=(0, 1, 2), min_length=1)
     evaluations: int = pydantic.Field(default=10, ge=1)
-    image: Literal["median", "mean"] = "mean"
     reference: str | None = None
     axis: AxisConfig | None = None
     replicates: int = pydantic.Field(default=REPLICATES, ge=1)
@@ -129,7 +104,3 @@ class StudyConfig(Config):
         if OWN in self.budget:
             raise ValueError(f"no budget can be called '{OWN}'")
         return self
-
-
-OWN = "own"
-"""The budget of what is no network, and of networks where a study names none."""

@@ -1,6 +1,5 @@
 """Pictures of a comparison: learning curves, a figure along its axis, images side by side."""
 
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,38 +7,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from .runs import RunResult
+from ..writing.drawing import DPI, INK, clean, color, png
+from .bench import RunResult
 from .tables import Findings
 
-# Told apart by those who do not see red and green, too.
-_COLORS = ("#2f6db3", "#d95f02", "#1b8a5a", "#7a4fa3", "#8c6d1f", "#c2185b", "#4a5560")
-_INK = "#1d232b"
-_DPI = 110
-_CURVES: Mapping[str, str] = {
-    "pearson_mean": "Pearson, mean over labels",
-    "cross_entropy": "cross-entropy, mean over labels",
-}
 _AGAINST: Mapping[str, str] = {"pixels": "training pixels", "seconds": "seconds of training"}
-_ALONG: Mapping[str, str] = {
-    "pearson": "Pearson, mean over labels",
-    "cross_entropy": "cross-entropy, mean over labels",
-}
 
 
 def draw_learning_curves(findings: Findings, budget: str) -> bytes | None:
     """Validation figures against pixels and seconds; None where nothing was judged twice."""
-    figure = Figure(figsize=(10.5, 7.6), dpi=_DPI, layout="constrained")
+    curves = findings.subject.curves
+    figure = Figure(figsize=(10.5, 3.8 * len(curves)), dpi=DPI, layout="constrained")
     drawn = False
-    for row, (name, title) in enumerate(_CURVES.items()):
+    for row, (name, title) in enumerate(curves.items()):
         for column, (against, axis) in enumerate(_AGAINST.items()):
-            axes = _axes(figure.add_subplot(2, 2, 2 * row + column + 1))
+            axes = clean(figure.add_subplot(len(curves), 2, 2 * row + column + 1))
             for index, variant in enumerate(findings.config.variant):
                 drawn |= _draw_runs(axes, findings.runs(variant, budget), against, name, index)
             axes.set(xlabel=axis, ylabel=title, xlim=(0, None))
     handles, names = figure.axes[0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, names, loc="outside upper center", ncols=4, frameon=False)
-    return _png(figure) if drawn else None
+    return png(figure) if drawn else None
 
 
 def draw_along_axis(findings: Findings, budget: str) -> bytes | None:
@@ -49,20 +38,21 @@ def draw_along_axis(findings: Findings, budget: str) -> bytes | None:
     placed = {name: (each.at, each.line) for name, each in variants.items() if each.at is not None}
     if axis is None or not placed:
         return None
-    figure = Figure(figsize=(10.5, 4.2), dpi=_DPI, layout="constrained")
-    for column, (name, title) in enumerate(_ALONG.items()):
-        axes = _axes(figure.add_subplot(1, 2, column + 1))
+    along = findings.subject.along
+    figure = Figure(figsize=(10.5, 4.2), dpi=DPI, layout="constrained")
+    for column, (name, title) in enumerate(along.items()):
+        axes = clean(figure.add_subplot(1, len(along), column + 1))
         for index, line in enumerate(dict.fromkeys(line for _, line in placed.values())):
             points = sorted(
                 (at, values)
                 for variant, (at, own) in placed.items()
                 if own == line and (values := _of_runs(findings, variant, budget, name))
             )
-            color = _COLORS[index % len(_COLORS)]
+            ink = color(index)
             for at, values in points:
-                axes.plot([at] * len(values), values, "o", color=color, alpha=0.5, markersize=5)
+                axes.plot([at] * len(values), values, "o", color=ink, alpha=0.5, markersize=5)
             means = [float(np.mean(values)) for _, values in points]
-            axes.plot([at for at, _ in points], means, color=color, linewidth=2, label=line or None)
+            axes.plot([at for at, _ in points], means, color=ink, linewidth=2, label=line or None)
         if axis.logarithmic:
             axes.set_xscale("log")
         axes.set_xticks([at for at, _ in placed.values()])
@@ -71,7 +61,7 @@ def draw_along_axis(findings: Findings, budget: str) -> bytes | None:
         axes.set(xlabel=axis.name, ylabel=title)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def draw_images(findings: Findings, label: str, budget: str) -> bytes:
@@ -86,28 +76,28 @@ def draw_images(findings: Findings, label: str, budget: str) -> bytes:
     height, width = images["measured"].shape
     figure = Figure(
         figsize=(2.7 * columns, 0.3 * rows + 2.7 * rows * height / width),
-        dpi=_DPI,
+        dpi=DPI,
         layout="constrained",
     )
     bright = max(float(np.percentile(images["measured"], 99.8)), 1e-6)
     for number, (name, image) in enumerate(images.items()):
         axes = figure.add_subplot(rows, columns, number + 1)
         axes.imshow(image, cmap="gray", vmin=0, vmax=bright)
-        axes.set_title(name, fontsize=9, color=_INK)
+        axes.set_title(name, fontsize=9, color=INK)
         axes.set_axis_off()
-    return _png(figure)
+    return png(figure)
 
 
 def _draw_runs(axes: Axes, runs: Sequence[RunResult], against: str, name: str, index: int) -> bool:
     """Curves of a variant's runs in one color; whether there were any."""
-    color = _COLORS[index % len(_COLORS)]
+    ink = color(index)
     drawn = False
     for run in runs:
         points = [(at[against], at[name]) for at in run.curve if name in at]
         if not points:
             continue
         label = None if drawn else run.run.variant
-        axes.plot(*zip(*points, strict=True), color=color, linewidth=1.5, alpha=0.8, label=label)
+        axes.plot(*zip(*points, strict=True), color=ink, linewidth=1.5, alpha=0.8, label=label)
         drawn = True
     return drawn
 
@@ -116,21 +106,8 @@ def _of_runs(findings: Findings, variant: str, budget: str, name: str) -> list[f
     """The mean over labels of a figure, for each run that has it."""
     values = []
     for run in findings.runs(variant, budget):
-        singles = [rows.figures[name] for rows in run.rows.values()]
+        singles = [rows.figures_from(rows.sums)[name] for rows in run.rows.values()]
         known = [value for value in singles if value is not None]
         if known and len(known) == len(singles):
             values.append(sum(known) / len(known))
     return values
-
-
-def _axes(axes: Axes) -> Axes:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(colors=_INK, labelsize=9)
-    return axes
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()

@@ -1,5 +1,7 @@
 """The page of a comparison: tables, learning curves, the study's plot, images side by side."""
 
+from collections.abc import Iterable
+
 from isl.config import to_toml
 from isl.report import (
     Block,
@@ -16,20 +18,13 @@ from isl.report import (
     verbatim,
 )
 
-from ..labeling.blocks import BLOCK, FEWEST_GROUPS
 from ..statistics.bootstrap import Interval
-from .config import OWN, BoostingVariant, MeanVariant, NetworkVariant, RegressorVariant
+from .config import OWN
 from .learning_curves import draw_along_axis, draw_images, draw_learning_curves
 from .tables import Findings, Standing
 
 # Part of a budget of time by which runs may miss it.
 _CLOSE_ENOUGH = 0.1
-_KINDS = {
-    NetworkVariant: "distributions",
-    RegressorVariant: "one number a label",
-    BoostingVariant: "trees on filter features",
-    MeanVariant: "training mean, histogram",
-}
 
 
 def study_page(findings: Findings, versions: dict[str, str]) -> str:
@@ -41,7 +36,7 @@ def study_page(findings: Findings, versions: dict[str, str]) -> str:
     """
     config = findings.config
     blocks = [paragraph(config.description)] if config.description else []
-    blocks += _how(findings)
+    blocks += [heading("How it was judged"), bullets(findings.subject.about(findings))]
     for budget in findings.budgets:
         blocks += _budget(findings, budget)
     blocks += [
@@ -50,37 +45,6 @@ def study_page(findings: Findings, versions: dict[str, str]) -> str:
         folded("The configuration", [verbatim(to_toml(config))]),
     ]
     return page("Comparison of models", blocks, footer="Made by isl eval. For research use.")
-
-
-def _how(findings: Findings) -> list[Block]:
-    config = findings.config
-    few = len(findings.groups) < FEWEST_GROUPS
-    drawn = (
-        f"blocks of {BLOCK} pixels, since the ground is of {_groups(len(findings.groups))}: it "
-        "says how far a figure depends on the ground within, and nothing of other groups"
-        if few
-        else f"the {len(findings.groups)} groups"
-    )
-    items = [
-        f"Judged on the validation ground of {', '.join(findings.fields)}, which also chose when "
-        "each network was at its best, so networks' figures are a little too good, while trees and "
-        "means chose nothing. Where it lies in a field that was trained on, figures are "
-        "optimistic, for all variants alike.",
-        f"Judged is the {config.image} of each distribution, and the distribution itself by its "
-        "cross-entropy (in units of ln 256: a uniform prediction scores 1).",
-        "± is the unbiased deviation over training runs with different seeds.",
-        f"In brackets: the interval of {config.level:.0%} over {config.replicates} bootstrap "
-        f"replicates, which draw {drawn}. Of the means over the runs that there are: they do "
-        "not hold the spread over seeds, so a difference counts only where it is clear of that, "
-        "too.",
-        "Training pixels are the outputs of all crops that a network was asked for; trees are "
-        "fitted to pixels drawn once. Seconds are those of updates, without compiling and judging.",
-    ]
-    return [heading("How it was judged"), bullets(items)]
-
-
-def _groups(count: int) -> str:
-    return "one group" if count == 1 else f"{count} groups"
 
 
 def _budget(findings: Findings, budget: str) -> list[Block]:
@@ -92,7 +56,7 @@ def _budget(findings: Findings, budget: str) -> list[Block]:
         blocks.append(
             figure(
                 plot,
-                alt=f"Pearson and cross-entropy against {config.axis.name}",
+                alt=f"{_listed(findings, findings.subject.along)} against {config.axis.name}",
                 caption="A dot a run; lines join means over seeds.",
                 wide=True,
             )
@@ -112,14 +76,17 @@ def _budget(findings: Findings, budget: str) -> list[Block]:
         blocks += [
             heading(label, level=3),
             _of_label(findings, budget, label),
-            figure(
-                draw_images(findings, label, budget),
-                alt=f"{label}: measured, and as each variant predicts it",
-                caption="First field, first seed; one scale for all, up to the 99.8th percentile "
-                "of what was measured.",
-                wide=True,
-            ),
         ]
+        if label in findings.truths:
+            blocks.append(
+                figure(
+                    draw_images(findings, label, budget),
+                    alt=f"{label}: measured, and as each variant predicts it",
+                    caption="First field, first seed; one scale for all, up to the 99.8th "
+                    "percentile of what was measured.",
+                    wide=True,
+                )
+            )
     return blocks
 
 
@@ -167,21 +134,17 @@ def _overview(findings: Findings, budget: str) -> Block:
         rows.append(
             [
                 variant,
-                _spread(standing, "pearson"),
-                _spread(standing, "mae", 4),
-                _spread(standing, "cross_entropy", 4),
+                *(_spread(findings, standing, name) for name in findings.subject.overview),
                 str(standing.seeds),
                 f"{seconds:,.0f}",
                 f"{pixels / 1e6:,.3g}",
                 f"{parameters / 1e6:,.2f}" if parameters is not None else "",
-                _KINDS[type(stated)],
+                stated.about,
             ]
         )
     columns = (
         "Variant",
-        "Pearson",
-        "Mean absolute error",
-        "Cross-entropy",
+        *(findings.subject.titles[name][0] for name in findings.subject.overview),
         "Runs",
         "Seconds",
         "Million pixels",
@@ -192,10 +155,10 @@ def _overview(findings: Findings, budget: str) -> Block:
 
 
 def _of_label(findings: Findings, budget: str, label: str) -> Block:
-    reference = findings.config.reference
-    columns = ["Variant", "Pearson", "Mean absolute error", "SSIM", "Cross-entropy"]
+    subject, reference = findings.subject, findings.config.reference
+    columns = ["Variant", *(subject.titles[name][0] for name in subject.in_tables)]
     if reference is not None:
-        columns.append(f"Pearson above {reference}")
+        columns.append(f"{subject.titles[subject.main][0]} above {reference}")
     rows: list[list[Cell]] = []
     for variant in findings.config.variant:
         standing = findings.of(variant, budget, label)
@@ -203,37 +166,34 @@ def _of_label(findings: Findings, budget: str, label: str) -> Block:
             continue
         row: list[Cell] = [
             variant,
-            _with_interval(standing, "pearson"),
-            _with_interval(standing, "mae", 4),
-            _with_interval(standing, "ssim"),
-            _with_interval(standing, "cross_entropy", 4),
+            *(
+                _spread(findings, standing, name)
+                + _bounds(standing.intervals.get(name), subject.titles[name][1])
+                for name in subject.in_tables
+            ),
         ]
         if reference is not None:
-            row.append(_interval(standing.differences.get("pearson"), signed=True))
+            above = standing.differences.get(subject.main)
+            estimate = above and above.estimate
+            row.append("" if estimate is None else f"{estimate:+.3f}{_bounds(above, 3, '+')}")
         rows.append(row)
     return table(columns, rows)
 
 
-def _spread(standing: Standing, name: str, digits: int = 3) -> str:
+def _spread(findings: Findings, standing: Standing, name: str) -> str:
     mean, deviation = standing.mean[name], standing.deviation[name]
+    digits = findings.subject.titles[name][1]
     if mean is None:
-        return "undefined" if name == "pearson" else "none"
+        return "undefined" if name == findings.subject.main else "none"
     return f"{mean:.{digits}f}" + (f" ± {deviation:.{digits}f}" if deviation is not None else "")
 
 
-def _with_interval(standing: Standing, name: str, digits: int = 3) -> str:
-    interval = standing.intervals.get(name)
-    bounds = ""
-    if interval is not None and interval.low is not None and interval.high is not None:
-        bounds = f" [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
-    return _spread(standing, name, digits) + bounds
-
-
-def _interval(value: Interval | None, *, signed: bool = False) -> str:
-    if value is None or value.estimate is None:
+def _bounds(interval: Interval | None, digits: int, sign: str = "") -> str:
+    if interval is None or interval.low is None or interval.high is None:
         return ""
-    sign = "+" if signed else ""
-    bounds = ""
-    if value.low is not None and value.high is not None:
-        bounds = f" [{value.low:{sign}.3f}, {value.high:{sign}.3f}]"
-    return f"{value.estimate:{sign}.3f}{bounds}"
+    return f" [{interval.low:{sign}.{digits}f}, {interval.high:{sign}.{digits}f}]"
+
+
+def _listed(findings: Findings, names: Iterable[str]) -> str:
+    titles = [findings.subject.titles[name][0] for name in names]
+    return " and ".join([titles[0], *(title.lower() for title in titles[1:])])

@@ -1,8 +1,7 @@
 """The tables of a comparison: what each variant is worth over its seeds, and over the ground.
 
-Two things make a figure uncertain, and they are told apart: the spread over seeds is that of
-training again, the interval is that of judging on other ground (blocks of the judged fields where
-there are fewer than five groups) the networks that there are.
+Two things make a figure uncertain, and they are kept apart: the spread over seeds is that of
+training again, the interval is that of judging the runs that there are on other ground.
 """
 
 import dataclasses
@@ -14,13 +13,11 @@ import numpy as np
 
 from isl.files.records import plain
 
-from ..labeling.blocks import FEWEST_GROUPS, FIGURES, Over, figures_of
-from ..statistics.bootstrap import Interval, bootstrap
+from ..statistics.bootstrap import FEWEST_GROUPS, Interval, bootstrap
+from .bench import RunResult
 from .config import OWN, StudyConfig
-from .runs import RunResult
+from .subject import Subject
 
-SHOWN = ("pearson", "mae", "ssim", "cross_entropy", "ranked_probability_score")
-"""Figures with intervals."""
 Rows = list[dict[str, str]]
 
 
@@ -31,11 +28,11 @@ class Standing:
     Attributes:
         variant: Its name.
         budget: Its name. What has a budget of its own stands beside every other, once for each.
-        label: The label; "" for the mean over labels.
+        label: What was judged; "" for the mean over all of them.
         seeds: How many runs there are.
-        mean: Each figure of `FIGURES`, the mean over runs; None: undefined in one of them.
+        mean: Each figure, the mean over runs; None: undefined in one of them.
         deviation: Its unbiased deviation over runs; None with fewer than two.
-        intervals: Of the figures of `SHOWN`, over the ground; {} for the mean over labels.
+        intervals: Of the figures that are shown, over the ground; {} for the mean over all.
         differences: From the reference, on the same replicates; {} where there is none.
         over: What was drawn; None where nothing was.
     """
@@ -48,7 +45,7 @@ class Standing:
     deviation: Mapping[str, float | None]
     intervals: Mapping[str, Interval] = dataclasses.field(default_factory=dict)
     differences: Mapping[str, Interval] = dataclasses.field(default_factory=dict)
-    over: Over | None = None
+    over: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +53,7 @@ class Findings:
     """All that a comparison found.
 
     Attributes:
+        subject: What is compared.
         config: What was asked for.
         labels: What was judged, in order.
         results: Every run.
@@ -66,6 +64,7 @@ class Findings:
         settings: The configuration as it was read.
     """
 
+    subject: Subject
     config: StudyConfig
     labels: tuple[str, ...]
     results: tuple[RunResult, ...]
@@ -92,19 +91,22 @@ class Findings:
         return tuple(each for each in _beside(self.results, budget) if each.run.variant == variant)
 
 
-def standings_of(config: StudyConfig, results: Sequence[RunResult]) -> tuple[Standing, ...]:
+def standings_of(
+    subject: Subject, config: StudyConfig, results: Sequence[RunResult]
+) -> tuple[Standing, ...]:
     """Every variant and budget, on every label and over all of them."""
     labels = list(dict.fromkeys(label for each in results for label in each.rows))
     budgets = tuple(config.budget) or (OWN,)
     found = []
     for label in labels:
         for budget in budgets:
-            found += _of_label(config, results, label, budget)
+            found += _of_label(subject, config, results, label, budget)
     for variant, budget in dict.fromkeys((each.variant, each.budget) for each in found):
         single = [e for e in found if (e.variant, e.budget) == (variant, budget)]
         runs = [e for e in _beside(results, budget) if e.run.variant == variant]
         over_labels = [
-            _averaged([_figures(run)[standing.label] for standing in single]) for run in runs
+            _averaged(subject, [_figures(run)[standing.label] for standing in single])
+            for run in runs
         ]
         found.append(
             Standing(
@@ -112,8 +114,8 @@ def standings_of(config: StudyConfig, results: Sequence[RunResult]) -> tuple[Sta
                 budget=budget,
                 label="",
                 seeds=len(runs),
-                mean=_averaged(over_labels),
-                deviation=_deviations(over_labels),
+                mean=_averaged(subject, over_labels),
+                deviation=_deviations(subject, over_labels),
             )
         )
     return tuple(found)
@@ -153,10 +155,10 @@ def standing_rows(findings: Findings) -> Rows:
             "seconds": np.mean([run.seconds for run in runs]),
             "parameters": runs[0].parameters,
         }
-        for name in FIGURES:
+        for name in findings.subject.figures:
             row[name] = each.mean[name]
             row[f"{name}_deviation"] = each.deviation[name]
-        for name in SHOWN:
+        for name in findings.subject.titles:
             for kind, found in (("", each.intervals), ("_difference", each.differences)):
                 interval = found.get(name)
                 if kind:
@@ -211,7 +213,11 @@ def study_record(findings: Findings, versions: Mapping[str, str]) -> dict[str, A
 
 
 def _of_label(
-    config: StudyConfig, results: Sequence[RunResult], label: str, budget: str
+    subject: Subject,
+    config: StudyConfig,
+    results: Sequence[RunResult],
+    label: str,
+    budget: str,
 ) -> list[Standing]:
     """Every variant beside one budget; those judged on the same ground share their replicates."""
     beside = [each for each in _beside(results, budget) if label in each.rows]
@@ -220,16 +226,16 @@ def _of_label(
     for variant in dict.fromkeys(each.run.variant for each in beside):
         runs = [each for each in beside if each.run.variant == variant]
         others = [] if variant == config.reference else reference
-        figures = [each.rows[label].figures for each in runs]
-        intervals, differences = _drawn(config, runs, others, label)
+        figures = [_figures(each)[label] for each in runs]
+        intervals, differences = _drawn(subject, config, runs, others, label)
         found.append(
             Standing(
                 variant=variant,
                 budget=budget,
                 label=label,
                 seeds=len(runs),
-                mean=_averaged(figures),
-                deviation=_deviations(figures),
+                mean=_averaged(subject, figures),
+                deviation=_deviations(subject, figures),
                 intervals=intervals,
                 differences=differences,
                 over=runs[0].rows[label].over,
@@ -244,7 +250,11 @@ def _beside(results: Sequence[RunResult], budget: str) -> list[RunResult]:
 
 
 def _drawn(
-    config: StudyConfig, runs: Sequence[RunResult], others: Sequence[RunResult], label: str
+    subject: Subject,
+    config: StudyConfig,
+    runs: Sequence[RunResult],
+    others: Sequence[RunResult],
+    label: str,
 ) -> tuple[dict[str, Interval], dict[str, Interval]]:
     """Intervals of the mean over runs, and of what it is above that of others."""
     rows = runs[0].rows[label]
@@ -253,17 +263,17 @@ def _drawn(
         for each in others
     )
     others = others if comparable else ()
-    span = rows.highest - rows.lowest
+    shown = tuple(subject.titles)
 
     def figures(*sums: np.ndarray) -> dict[str, float | None]:
-        singles = [figures_of(each.sum(axis=0), span) for each in sums]
-        mean = _averaged(singles[: len(runs)])
-        found = {name: mean[name] for name in SHOWN}
+        singles = [rows.figures_from(each) for each in sums]
+        mean = _averaged(subject, singles[: len(runs)])
+        found = {name: mean[name] for name in shown}
         if others:
-            against = _averaged(singles[len(runs) :])
-            for name in SHOWN:
-                pair = mean[name], against[name]
-                found[f"-{name}"] = None if None in pair else pair[0] - pair[1]  # pyright: ignore
+            against = _averaged(subject, singles[len(runs) :])
+            for name in shown:
+                one, other = mean[name], against[name]
+                found[f"-{name}"] = None if one is None or other is None else one - other
         return found
 
     drawn = bootstrap(
@@ -276,29 +286,33 @@ def _drawn(
         fewest=FEWEST_GROUPS,
     )
     return (
-        {name: drawn[name] for name in SHOWN},
-        {name: drawn[f"-{name}"] for name in SHOWN} if others else {},
+        {name: drawn[name] for name in shown},
+        {name: drawn[f"-{name}"] for name in shown} if others else {},
     )
 
 
-def _figures(result: RunResult) -> dict[str, dict[str, float | None]]:
-    return {label: rows.figures for label, rows in result.rows.items()}
+def _figures(result: RunResult) -> dict[str, Mapping[str, float | None]]:
+    return {label: rows.figures_from(rows.sums) for label, rows in result.rows.items()}
 
 
-def _averaged(figures: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+def _averaged(
+    subject: Subject, figures: Sequence[Mapping[str, float | None]]
+) -> dict[str, float | None]:
     """The mean of each figure; None where it is undefined in one of them."""
     found: dict[str, float | None] = {}
-    for name in FIGURES:
+    for name in subject.figures:
         values = [each[name] for each in figures]
         known = [value for value in values if value is not None]
         found[name] = sum(known) / len(known) if known and len(known) == len(values) else None
     return found
 
 
-def _deviations(figures: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+def _deviations(
+    subject: Subject, figures: Sequence[Mapping[str, float | None]]
+) -> dict[str, float | None]:
     """The unbiased deviation of each figure; None with fewer than two, or where undefined."""
     found: dict[str, float | None] = {}
-    for name in FIGURES:
+    for name in subject.figures:
         known = [value for each in figures if (value := each[name]) is not None]
         enough = len(known) == len(figures) > 1
         found[name] = float(np.std(known, ddof=1)) if enough else None

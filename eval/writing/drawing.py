@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Told apart by those who do not see red and green, too.
-COLORS = ("#2f6db3", "#d95f02", "#1b8a5a", "#7a4fa3", "#8c6d1f", "#c2185b")
+COLORS = ("#2f6db3", "#d95f02", "#1b8a5a", "#7a4fa3", "#8c6d1f", "#c2185b", "#4a5560")
 INK = "#1d232b"
 SOFT = "#66707a"
 LINE = "#d9dee4"

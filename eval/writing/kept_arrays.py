@@ -1,4 +1,4 @@
-"""Arrays of an evaluation kept on disk, so that an interrupted one goes on, and none mixes them up.
+"""Arrays of an evaluation kept on disk, so that it can be resumed, and no two are mixed up.
 
 `DIR/settings.json` says what they depend on; a folder of other settings is refused, since its
 arrays would be taken for these.
@@ -20,7 +20,7 @@ SETTINGS = "settings.json"
 _PREFIX = "of/"
 
 
-class ArrayShelf:
+class KeptArrays:
     """The folder of one evaluation's arrays.
 
     Attributes:

@@ -1,11 +1,11 @@
-"""Embryos of a few pixels, and a workshop that knows the answers to a degree that tests choose."""
+"""Embryos of a few pixels, and a trainers that knows the answers to a degree that tests choose."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from isl_eval.polarity.crossval import Workshop
+from isl_eval.polarity.crossval import Trainers
 from isl_eval.polarity.predictions import HeldOut
 from isl_train.polarity.embryos import Embryo
 
@@ -83,8 +83,8 @@ class Recorder:
         self.fail_at = fail_at
         self.predicted, self.trained, self.asked = [], [], []
 
-    def workshop(self):
-        return Workshop(
+    def trainers(self):
+        return Trainers(
             ezrin=Crossfit(self),
             ezrin_folds=self.ezrin_folds,
             train=self.train,

@@ -21,15 +21,15 @@ def config(tmp_path):
 
 @pytest.fixture
 def run(config, monkeypatch, capsys):
-    """Runs `isl eval` with a workshop that trains nothing; returns code, stdout, stderr."""
+    """Runs `isl eval` with a trainers that trains nothing; returns code, stdout, stderr."""
     recorders = []
     fail_at = [0]
 
-    def workshop(plan, out, console, say):
+    def trainers(plan, out, console, say):
         recorders.append(Recorder(plan.ezrin_folds, fail_at=fail_at[0]))
-        return recorders[-1].workshop()
+        return recorders[-1].trainers()
 
-    monkeypatch.setattr("isl_eval.polarity.evaluation._real_workshop", workshop)
+    monkeypatch.setattr("isl_eval.polarity.evaluation._real_trainers", trainers)
     monkeypatch.setattr(
         "isl_eval.polarity.evaluation.polarity_page", lambda findings: findings.title
     )

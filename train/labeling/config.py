@@ -130,6 +130,12 @@ class LabelingConfig(ExperimentConfig):
         geometry = self.network.geometry
         return padded_geometry(geometry) if self.training.padded else geometry
 
+    @property
+    def pixels_per_update(self) -> int:
+        """Pixels of a batch of crops that the loss is taken over."""
+        output = self.training_geometry.output_size(self.training.crop) ** 2
+        return self.training.batch_size * min(output, self.loss.pixels_per_crop or output)
+
     @pydantic.model_validator(mode="after")
     def _padding_is_possible(self) -> "LabelingConfig":
         if self.training.padded and self.network.kind == "towers":

@@ -264,7 +264,7 @@ class _Search:
             return updates_for(budget, experiment, None)
         kept = run.with_suffix(".pace.json")
         if not kept.exists():
-            pace = seconds_per_update(task, experiment)
+            pace = seconds_per_update(task, experiment, experiment.start.freeze)
             with written_whole(kept) as temporary:
                 temporary.write_text(json.dumps(pace), encoding="utf-8")
         return updates_for(budget, experiment, json.loads(kept.read_text(encoding="utf-8")))

@@ -14,6 +14,7 @@ from isl.data.manifest import Field, Manifest, load_field, load_manifest, write_
 from isl.errors import InputError
 from isl.labeling.model import InputContract, ModelConfig, load_model, save_model
 from isl.labeling.network import build_network
+from isl_eval.calibrate import calibrate as calibrate_command
 from isl_eval.labeling.calibrate import (
     Sample,
     _calibrated,
@@ -22,7 +23,6 @@ from isl_eval.labeling.calibrate import (
     figures,
     write_calibrated,
 )
-from isl_eval.labeling.calibrate_command import calibrate as calibrate_command
 
 ARCHITECTURE = UNetConfig(levels=2, width=4)
 SIZE = (52, 44)

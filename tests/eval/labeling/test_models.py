@@ -23,7 +23,7 @@ from isl_eval.labeling.models import (
     read_prediction,
     seen_groups,
 )
-from isl_eval.labeling.predictions import LabelingShelf, predict_ground
+from isl_eval.labeling.predictions import KeptPredictions, predict_ground
 
 
 def config_of(**keys):
@@ -162,17 +162,17 @@ def test_scores_are_those_of_the_loss(ground, tmp_path):
         assert count[0] == sums["pit"].sum()
 
 
-def test_what_is_put_on_the_shelf_is_taken(ground, tmp_path):
+def test_what_was_kept_is_taken(ground, tmp_path):
     write_model(tmp_path / "one")
     (contender,) = find_contenders(config_of(model="one"), tmp_path)
     made = predict_ground(contender, ground.read("f0"), ground, config_of(model="one"))
-    shelf = LabelingShelf(tmp_path / "out", {})
-    assert shelf.take("a/b", "f0") is None
-    shelf.put("a/b", "f0", made)
-    taken = shelf.take("a/b", "f0")
+    kept = KeptPredictions(tmp_path / "out", {})
+    assert kept.take("a/b", "f0") is None
+    kept.put("a/b", "f0", made)
+    taken = kept.take("a/b", "f0")
     assert (taken.labels, taken.warnings) == (made.labels, made.warnings)
     for name, image in made.images.items():
         np.testing.assert_array_equal(taken.images[name], image)
     for name, array in made.distributions["DAPI"][0, 0].items():
         np.testing.assert_array_equal(taken.distributions["DAPI"][0, 0][name], array)
-    assert shelf.take("a b", "f0") is None
+    assert kept.take("a b", "f0") is None

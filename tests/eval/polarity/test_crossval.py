@@ -8,7 +8,7 @@ from isl.config import parse
 from isl.errors import InputError
 from isl_eval.polarity.crossval import check_measured, cross_validate, ezrin_agreement, nested_ezrin
 from isl_eval.polarity.folds import crossfit_folds, held_out_folds
-from isl_eval.polarity.predictions import Shelf
+from isl_eval.polarity.predictions import KeptPredictions
 from isl_train.polarity.config import PolarityExperiment
 
 EMBRYOS = make_embryos()
@@ -38,8 +38,8 @@ def run(tmp_path, folds, *, arms=ARMS, settings="same", fail_at=0, said=None):
         arms,
         EMBRYOS,
         held_out,
-        recorder.workshop(),
-        Shelf(tmp_path, {"settings": settings}),
+        recorder.trainers(),
+        KeptPredictions(tmp_path, {"settings": settings}),
         tmp_path / "runs",
         say=([] if said is None else said).append,
     )
@@ -53,7 +53,7 @@ def test_no_held_out_embryo_is_seen_by_any_network(tmp_path, folds):
         recorder = Recorder(ezrin_folds)
         judged = [embryo for embryo in EMBRYOS if embryo.group in fold]
         training = [embryo for embryo in EMBRYOS if embryo.group not in fold]
-        found = nested_ezrin(judged, training, recorder.workshop())
+        found = nested_ezrin(judged, training, recorder.trainers())
         assert set(found) == {embryo.name for embryo in EMBRYOS}
         for name, unseen in recorder.predicted:
             assert name in unseen

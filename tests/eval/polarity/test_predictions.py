@@ -8,7 +8,7 @@ import pytest
 from simulated_polarity import make_embryo
 
 from isl.errors import InputError
-from isl_eval.polarity.predictions import HeldOut, Shelf, fingerprints
+from isl_eval.polarity.predictions import HeldOut, KeptPredictions, fingerprints
 from isl_eval.writing.kept_arrays import SETTINGS
 
 MADE = HeldOut(
@@ -20,22 +20,22 @@ MADE = HeldOut(
 
 
 def test_what_is_put_is_taken(tmp_path):
-    Shelf(tmp_path, {"seed": 1}).put("fold_1", "dic+ezrin", MADE)
-    shelf = Shelf(tmp_path, {"seed": 1})
-    found = shelf.take("fold_1", "dic+ezrin")
+    KeptPredictions(tmp_path, {"seed": 1}).put("fold_1", "dic+ezrin", MADE)
+    kept = KeptPredictions(tmp_path, {"seed": 1})
+    found = kept.take("fold_1", "dic+ezrin")
     assert (found.combine, found.threshold, found.seconds) == ("vote", 0.4, 7.0)
     assert list(found.logits) == ["A", "B/1"]
     np.testing.assert_array_equal(found.logits["A"], MADE.logits["A"])
     assert found.logits["A"].dtype == np.float32
-    assert shelf.take("fold_1", "dic") is None
-    assert shelf.take("fold_2", "dic+ezrin") is None
+    assert kept.take("fold_1", "dic") is None
+    assert kept.take("fold_2", "dic+ezrin") is None
 
 
 def test_agreement_is_kept_undefined_frames_too(tmp_path):
-    shelf = Shelf(tmp_path, {})
-    assert shelf.take_agreement("fold_1") is None
-    shelf.put_agreement("fold_1", {"A": np.array([0.5, np.nan])})
-    np.testing.assert_array_equal(shelf.take_agreement("fold_1")["A"], [0.5, np.nan])
+    kept = KeptPredictions(tmp_path, {})
+    assert kept.take_agreement("fold_1") is None
+    kept.put_agreement("fold_1", {"A": np.array([0.5, np.nan])})
+    np.testing.assert_array_equal(kept.take_agreement("fold_1")["A"], [0.5, np.nan])
 
 
 @pytest.mark.parametrize(
@@ -48,36 +48,36 @@ def test_agreement_is_kept_undefined_frames_too(tmp_path):
     ],
 )
 def test_other_settings_are_refused_by_name(tmp_path, before, now, said):
-    Shelf(tmp_path, before)
+    KeptPredictions(tmp_path, before)
     kept = (tmp_path / SETTINGS).read_bytes()
     with pytest.raises(InputError, match=re.escape(f"({said}); name another `out`")):
-        Shelf(tmp_path, now)
+        KeptPredictions(tmp_path, now)
     assert (tmp_path / SETTINGS).read_bytes() == kept
 
 
 def test_a_file_carried_in_from_elsewhere_is_refused(tmp_path):
-    Shelf(tmp_path / "other", {"seed": 1}).put("fold_1", "dic", MADE)
-    shelf = Shelf(tmp_path / "own", {"seed": 0})
+    KeptPredictions(tmp_path / "other", {"seed": 1}).put("fold_1", "dic", MADE)
+    kept = KeptPredictions(tmp_path / "own", {"seed": 0})
     stray = "predictions/fold_1.dic.npz"
     (tmp_path / "own" / "predictions").mkdir()
     (tmp_path / "own" / stray).write_bytes((tmp_path / "other" / stray).read_bytes())
     with pytest.raises(InputError, match=r"fold_1\.dic\.npz: was made under other settings"):
-        shelf.take("fold_1", "dic")
+        kept.take("fold_1", "dic")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"no archive"])
 def test_a_damaged_file_is_refused(tmp_path, content):
-    shelf = Shelf(tmp_path, {})
-    shelf.put("fold_1", "dic", MADE)
+    kept = KeptPredictions(tmp_path, {})
+    kept.put("fold_1", "dic", MADE)
     (tmp_path / "predictions" / "fold_1.dic.npz").write_bytes(content)
     with pytest.raises(InputError, match=r"fold_1\.dic\.npz: cannot be read .*; remove it"):
-        shelf.take("fold_1", "dic")
+        kept.take("fold_1", "dic")
 
 
 def test_damaged_settings_are_refused(tmp_path):
     (tmp_path / SETTINGS).write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match=r"settings\.json: cannot be read"):
-        Shelf(tmp_path, {})
+        KeptPredictions(tmp_path, {})
 
 
 def test_fingerprints_change_with_all_that_predictions_depend_on():

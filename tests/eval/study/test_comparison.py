@@ -17,14 +17,14 @@ from simulated_fields import write_dataset
 
 from isl.config import load_toml, parse
 from isl.errors import InputError
+from isl_eval.labeling import study as labeling_study
 from isl_eval.labeling.blocks import FIGURES, BlockRows, block_rows
+from isl_eval.labeling.study import SUBJECT, LabelingStudyConfig
 from isl_eval.statistics.bootstrap import Interval
-from isl_eval.study import runs as study_runs
+from isl_eval.study.bench import Run, RunResult, plan_runs
 from isl_eval.study.comparison import compare_variants
-from isl_eval.study.config import StudyConfig
 from isl_eval.study.learning_curves import draw_along_axis, draw_learning_curves
 from isl_eval.study.report import study_page
-from isl_eval.study.runs import Run, RunResult, plan_runs
 from isl_eval.study.tables import Findings, run_rows, standing_rows, standings_of
 from isl_train.budget import BudgetConfig
 from isl_train.checkpoint import Progress
@@ -68,9 +68,9 @@ kind = "mean"
 """
 
 
-def config(**tables) -> StudyConfig:
+def config(**tables) -> LabelingStudyConfig:
     given = {"task": "comparison", "experiment": "base.toml", "variant": {"a": {}}, **tables}
-    return parse(given, StudyConfig, source="test")
+    return parse(given, LabelingStudyConfig, source="test")
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         task.export(*task.initial(jax.random.key(0)), place / "model", {"updates": 1})
         return Progress(update=experiment.training.steps, seconds=2.0)
 
-    monkeypatch.setattr(study_runs, "fit", fit)
+    monkeypatch.setattr(labeling_study, "fit", fit)
     monkeypatch.setattr("isl_eval.study.comparison._keep_programs", lambda out: None)
     return made
 
@@ -208,11 +208,11 @@ def test_time_is_turned_into_updates_once(
 ) -> None:
     measured: list[int] = []
 
-    def pace(task, experiment) -> float:
+    def pace(task, experiment, freeze) -> float:
         measured.append(experiment.training.steps)
         return 0.5
 
-    monkeypatch.setattr(study_runs, "seconds_per_update", pace)
+    monkeypatch.setattr(labeling_study, "seconds_per_update", pace)
     overrides = ["budget={ time = { seconds = 6 } }", "seeds=[0, 1]", "variant={ unet = {} }"]
     compare_variants(folder / "study.toml", overrides, folder / "out")
     record = json.loads((folder / "out" / "comparison.json").read_text(encoding="utf-8"))
@@ -245,17 +245,18 @@ def results(noises: dict[str, float], seeds: int = 2) -> list[RunResult]:
     ]
 
 
-def study_of(noises: dict[str, float], **tables) -> StudyConfig:
+def study_of(noises: dict[str, float], **tables) -> LabelingStudyConfig:
     variants = {name: {} for name in noises}
     return config(variant=variants, budget={"work": {"pixels": 1e6}}, replicates=50, **tables)
 
 
-def findings_of(study: StudyConfig, found: list[RunResult]) -> Findings:
+def findings_of(study: LabelingStudyConfig, found: list[RunResult]) -> Findings:
     return Findings(
+        subject=SUBJECT,
         config=study,
         labels=("DAPI",),
         results=tuple(found),
-        standings=standings_of(study, found),
+        standings=standings_of(SUBJECT, study, found),
         truths={"DAPI": np.random.default_rng(0).random((8, 6)).astype(np.float32)},
         fields=("f",),
         groups=("g",),
@@ -266,7 +267,7 @@ def findings_of(study: StudyConfig, found: list[RunResult]) -> Findings:
 def test_standings_are_means_over_seeds_and_differences_share_replicates() -> None:
     noises = {"good": 0.05, "bad": 0.5}
     found = results(noises)
-    standings = standings_of(study_of(noises, reference="bad"), found)
+    standings = standings_of(SUBJECT, study_of(noises, reference="bad"), found)
     good = next(each for each in standings if (each.variant, each.label) == ("good", "DAPI"))
     singles = [each.rows["DAPI"].figures for each in found if each.run.variant == "good"]
     for name in FIGURES:
@@ -330,7 +331,7 @@ def test_variants_judged_on_other_ground_are_not_subtracted() -> None:
         else each
         for each in found
     ]
-    standings = standings_of(study_of(noises, reference="here"), elsewhere)
+    standings = standings_of(SUBJECT, study_of(noises, reference="here"), elsewhere)
     there = next(each for each in standings if (each.variant, each.label) == ("there", "DAPI"))
     assert there.differences == {}
     assert isinstance(there.intervals["mae"], Interval)

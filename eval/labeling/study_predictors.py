@@ -19,11 +19,11 @@ from isl_train.labeling.ground import Ground  # pyright: ignore[reportMissingImp
 from isl_train.labeling.initial import log_histogram  # pyright: ignore[reportMissingImports]
 from isl_train.labeling.regression import load_regressor  # pyright: ignore[reportMissingImports]
 
-from ..labeling.blocks import BlockRows, block_rows, constant_scores
-from ..labeling.ground import GroundField, bounding_window, to_bins
-from ..labeling.judge import scores_of_histogram
-from ..labeling.predictions import predict_measured
+from .blocks import BlockRows, block_rows, constant_scores
 from .gradient_boosting import Boosting
+from .ground import GroundField, bounding_window, to_bins
+from .judge import scores_of_histogram
+from .predictions import predict_measured
 
 _TILE = 256
 

@@ -1,13 +1,39 @@
-"""The command `isl calibrate`."""
+"""The command `isl calibrate`, for every kind of model that a task knows how to calibrate.
+
+A task joins by an entry point of the group `isl.calibrate`, named as its kind of model.
+"""
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 
+from isl import registry
 from isl.commands.parameters import Device
+from isl.data.timelapse import Split
 from isl.errors import InputError, unknown
+
+
+class Calibrate(Protocol):
+    """What a task registers."""
+
+    def __call__(
+        self, model: str, dataset: Path, out: Path, *, split: Split, allow_seen: bool
+    ) -> list[tuple[str, ...]]:
+        """Writes a calibrated copy of a model.
+
+        Args:
+            model: A bundled model's name, or a model folder.
+            dataset: The manifest of the ground it is fitted on.
+            out: A new folder.
+            split: Which of its ground.
+            allow_seen: Whether the model may have learned from the ground's groups.
+
+        Returns:
+            A table of what it does, its head first.
+        """
+        ...
 
 
 def calibrate(
@@ -32,23 +58,20 @@ def calibrate(
     device: Device = "auto",
 ) -> None:
     """Fits how sure a model is: copies it with a temperature for every label, and says what for."""
-    from isl.data.manifest import SPLITS, load_manifest
+    from isl.data.manifest import SPLITS
     from isl.devices import use_device
-    from isl.labeling.model import load_model
-
-    from .calibrate import calibrate as fit
-    from .calibrate import coverage_table, write_calibrated
+    from isl.model_folder import model_kind
+    from isl.model_kinds import find_model
 
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
-    manifest = load_manifest(_manifest(config, dataset))
+    manifest = _manifest(config, dataset)
+    directory = find_model(model)
+    what = f"kind of model that can be calibrated, in {directory}:"
+    fit: Calibrate = registry.load(registry.CALIBRATE, model_kind(directory), what=what)
     _check_folder(out)
     use_device(device)
-    loaded = load_model(model)
-    calibrations = fit(loaded, manifest, split=split, allow_seen=allow_seen)
-    ground = f"the {split} ground of {manifest.path.name if manifest.path else 'a data set'}"
-    write_calibrated(loaded, calibrations, out, ground=ground)
-    rows = coverage_table(calibrations)
+    rows = fit(model, manifest, out, split=split, allow_seen=allow_seen)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

@@ -1,0 +1,335 @@
+"""The runs of a comparison: every variant with every budget and seed, each made once and kept.
+
+`DIR/runs/NAME/` holds one run: the training as `isl train` leaves it while it is under way, and
+`judged.npz` once it was judged; checkpoints go then. A run that was stopped is resumed, a finished
+one is not made again, and variants, budgets and seeds may be added to a study. `DIR/paces.json`
+keeps how long an update of each variant takes, from which budgets in seconds were turned into
+updates.
+"""
+
+import abc
+import csv
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from rich.console import Console
+
+from isl import registry
+from isl.config import load_toml, task_name
+from isl.errors import InputError
+from isl.files.whole import written_whole
+from isl_train.budget import of_length, pixels_per_update, updates_for
+from isl_train.experiment import ExperimentConfig  # pyright: ignore[reportMissingImports]
+from isl_train.recipe import Recipe  # pyright: ignore[reportMissingImports]
+from isl_train.recipe import Run as TrainingRun
+
+from ..writing.kept_arrays import KeptArrays
+from .config import OWN, StudyConfig
+from .subject import Judged
+
+Say = Callable[[str], None]
+AnyConfig = TypeVar("AnyConfig", bound=StudyConfig)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run of a study.
+
+    Attributes:
+        variant: Its name.
+        budget: Its name; `OWN` for what has none.
+        seed: Of all its random draws.
+    """
+
+    variant: str
+    budget: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of its folder; digits, letters and few other signs."""
+        words = (self.variant, self.budget, str(self.seed))
+        return ".".join("".join(c if c.isalnum() else "_" for c in word) for word in words)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Fitted:
+    """What making a run took.
+
+    Attributes:
+        updates: Of the optimizer; None: there is none.
+        pixels: Training pixels: those that the loss was taken over, or trees were fitted to.
+        seconds: Spent on fitting.
+        parameters: Numbers that were fitted; None where that says nothing.
+        curve: Validation figures while it trained: `update`, `pixels`, `seconds`, and each figure.
+    """
+
+    updates: int | None
+    pixels: float
+    seconds: float
+    parameters: int | None
+    curve: tuple[Mapping[str, float], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class RunResult(Fitted):
+    """What became of a run.
+
+    Attributes:
+        run: Which.
+        rows: What it is worth, by target.
+        pictures: float32 [y, x] around the judged ground of the first field, by target.
+    """
+
+    run: Run
+    rows: Mapping[str, Judged]
+    pictures: Mapping[str, np.ndarray]
+
+
+def plan_runs(config: StudyConfig) -> tuple[Run, ...]:
+    """Every run, all of one seed before the next: a study that is cut short is whole for some."""
+    runs = []
+    for number, seed in enumerate(config.seeds):
+        for budget in config.budget or (OWN,):
+            for name, variant in config.variant.items():
+                if variant.trained:
+                    runs.append(Run(variant=name, budget=budget, seed=seed))
+        for name, variant in config.variant.items():
+            if not variant.trained and (variant.random or number == 0):
+                runs.append(Run(variant=name, budget=OWN, seed=seed))
+    return tuple(runs)
+
+
+class Bench(abc.ABC, Generic[AnyConfig]):
+    """Makes the runs of a study, one at a time; a task fills in how they are judged.
+
+    Attributes:
+        config: What was asked for.
+        folder: Where paths in the training experiment start from.
+        out: Folder for results.
+    """
+
+    def __init__(
+        self,
+        config: AnyConfig,
+        path: Path,
+        out: Path,
+        *,
+        say: Say,
+        console: Console | None = None,
+    ) -> None:
+        """Reads and checks the experiments of all variants; nothing is written.
+
+        Args:
+            config: What was asked for.
+            path: The file it comes from.
+            out: Folder for results.
+            say: Told what a person should know, a line at a time.
+            console: Where the training's progress is shown; None: nowhere.
+
+        Raises:
+            InputError: An experiment has unknown keys, or does not fit.
+        """
+        self.config = config
+        self.out = out
+        self._file = path.parent / config.experiment
+        self.folder = self._file.parent
+        self._say = say
+        self._console = console
+        self.recipe: Recipe = registry.load(
+            registry.TRAIN, task_name(self._file, config.changes), what=f"task in {self._file}:"
+        )
+        for name in config.variant:
+            self.check(self.experiment(name, config.seeds[0]))
+
+    def experiment(self, variant: str, seed: int) -> Any:
+        """The training experiment of a variant, of the length it has itself."""
+        changes = getattr(self.config.variant[variant], "changes", ())
+        overrides = [*self.config.changes, *changes, f"seed={seed}"]
+        return load_toml(self._file, self.recipe.config, overrides)
+
+    # What a task fills in.
+
+    @abc.abstractmethod
+    def ground_of(self, variant: str) -> Mapping[str, Mapping[str, str]]:
+        """Hashes by name of what a variant has `learned_from` and is `judged` on."""
+
+    @abc.abstractmethod
+    def judge(self, run: Run, model: Any) -> tuple[Mapping[str, Judged], Mapping[str, np.ndarray]]:
+        """What a run is worth, by target, and pictures of what it predicts, where there are any.
+
+        Args:
+            run: Which.
+            model: What `train` or `fit` gave: the folder of a model as a rule.
+        """
+
+    @abc.abstractmethod
+    def restored(self, facts: Mapping[str, Any], sums: np.ndarray) -> Judged:
+        """A target's rows from `Judged.facts` and `Judged.sums`."""
+
+    # What a task may know better.
+
+    def check(self, experiment: Any) -> None:
+        """Refuses an experiment that cannot be trained, before anything is computed."""
+
+    def read_ground(self) -> None:
+        """Refuses ground that cannot be judged, before anything is computed."""
+        for variant in self.config.variant:
+            self.ground_of(variant)
+
+    def own_settings(self, run: Run, experiment: ExperimentConfig) -> Mapping[str, Any]:
+        """What else a run depends on."""
+        return {}
+
+    def truths(self, targets: tuple[str, ...]) -> Mapping[str, np.ndarray]:
+        """What `judge`'s pictures are beside, by target."""
+        return {}
+
+    def seconds_per_update(self, variant: str, experiment: Any) -> float:
+        """The pace of a variant's updates on this machine."""
+        raise InputError(
+            f"{self._file}: how long updates of task '{experiment.task}' take is not known before "
+            "they are made; give budgets in updates or pixels"
+        )
+
+    def train(self, run: Run, experiment: Any, place: Path) -> tuple[Fitted, Any]:
+        """Trains a variant in a folder, and gives what is judged of it.
+
+        Raises:
+            KeyboardInterrupt: The training was stopped.
+        """
+        model = self.recipe.train(
+            experiment,
+            TrainingRun(
+                folder=self.folder,
+                workdir=place,
+                name=run.variant,
+                say=self._say,
+                console=self._console,
+            ),
+        )
+        pixels = pixels_per_update(experiment)
+        clock = rows_of_numbers(place / "clock.csv")
+        fitted = Fitted(
+            updates=experiment.training.steps,
+            pixels=experiment.training.steps * pixels,
+            seconds=clock[-1]["seconds"] if clock else 0.0,
+            parameters=None,
+            curve=read_curve(place, pixels),
+        )
+        return fitted, model
+
+    def fit(self, run: Run, variant: Any) -> tuple[Fitted, Any]:
+        """Makes a variant that no trainer makes."""
+        raise NotImplementedError(type(variant))
+
+    # What is the same for all.
+
+    def result(self, run: Run) -> RunResult:
+        """Makes a run, or reads what it once gave.
+
+        Raises:
+            InputError: Its folder holds a run of other settings, or something does not fit.
+            KeyboardInterrupt: The training was stopped; it is resumed the next time.
+        """
+        place = self.out / "runs" / run.name
+        arrays_of = KeptArrays(place, self._settings(run))
+        kept = arrays_of.read(place / "judged.npz")
+        if kept is None:
+            variant = self.config.variant[run.variant]
+            if variant.trained:
+                fitted, model = self.train(run, self._with_budget(run), place)
+            else:
+                fitted, model = self.fit(run, variant)
+            rows, pictures = self.judge(run, model)
+            made = {
+                **dataclasses.asdict(fitted),
+                "labels": {target: dict(of.facts) for target, of in rows.items()},
+            }
+            arrays = {f"rows/{target}": of.sums for target, of in rows.items()}
+            # Half precision is finer than the 256 intensities.
+            arrays |= {f"picture/{t}": image.astype(np.float16) for t, image in pictures.items()}
+            arrays_of.write(place / "judged.npz", made, arrays)
+            shutil.rmtree(place / "checkpoints", ignore_errors=True)
+            kept = made, arrays
+        made, arrays = kept
+        return RunResult(
+            run=run,
+            **{f.name: made[f.name] for f in dataclasses.fields(Fitted) if f.name != "curve"},
+            curve=tuple(made["curve"]),
+            rows={
+                target: self.restored(facts, arrays[f"rows/{target}"])
+                for target, facts in made["labels"].items()
+            },
+            pictures={
+                target: arrays[f"picture/{target}"].astype(np.float32)
+                for target in made["labels"]
+                if f"picture/{target}" in arrays
+            },
+        )
+
+    def pace(self, variant: str) -> float:
+        """Seconds for an update of a variant, measured once and kept."""
+        path = self.out / "paces.json"
+        paces = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if variant not in paces:
+            self._say(f"{variant}: measuring the pace of its updates")
+            experiment = self.experiment(variant, self.config.seeds[0])
+            paces[variant] = self.seconds_per_update(variant, experiment)
+            with written_whole(path, overwrite=True) as temporary:
+                temporary.write_text(json.dumps(paces, indent=1) + "\n", encoding="utf-8")
+        return paces[variant]
+
+    def _with_budget(self, run: Run) -> Any:
+        experiment = self.experiment(run.variant, run.seed)
+        updates = experiment.training.steps
+        if run.budget != OWN:
+            budget = self.config.budget[run.budget]
+            pace = self.pace(run.variant) if budget.seconds is not None else None
+            updates = updates_for(budget, experiment, pace)
+        return of_length(experiment, updates, evaluations=self.config.evaluations)
+
+    def _settings(self, run: Run) -> dict[str, Any]:
+        """All that a run depends on."""
+        variant = self.config.variant[run.variant]
+        experiment = self.experiment(run.variant, run.seed)
+        settings: dict[str, Any] = {
+            "experiment": experiment.model_dump(mode="json", exclude={"description", "name"}),
+            "variant": variant.model_dump(mode="json", exclude={"changes", "at", "line"}),
+            **self.ground_of(run.variant),
+        }
+        if variant.trained:
+            budget = None if run.budget == OWN else self.config.budget[run.budget]
+            settings["budget"] = None if budget is None else budget.model_dump(mode="json")
+            settings["evaluations"] = self.config.evaluations
+        return settings | dict(self.own_settings(run, experiment))
+
+
+def read_curve(place: Path, pixels_an_update: int) -> tuple[dict[str, float], ...]:
+    """Validation figures of a run by update, with the pixels and the seconds it had spent."""
+    seconds = {row["update"]: row["seconds"] for row in rows_of_numbers(place / "clock.csv")}
+    return tuple(
+        {
+            "update": row["update"],
+            "pixels": row["update"] * pixels_an_update,
+            "seconds": seconds[row["update"]],
+            **{name: value for name, value in row.items() if name != "update"},
+        }
+        for row in rows_of_numbers(place / "validation.csv")
+    )
+
+
+def rows_of_numbers(path: Path) -> list[dict[str, float]]:
+    """Rows of a CSV of numbers; what was not measured is left out, and [] where there is none."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {name: float(value) for name, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]

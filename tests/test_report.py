@@ -2,10 +2,12 @@ import base64
 import html.parser
 import io
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from isl.report import (
+    NOTHING,
     Badge,
     Link,
     beside,
@@ -15,10 +17,25 @@ from isl.report import (
     folded,
     heading,
     notice,
+    notices,
     page,
     paragraph,
+    records,
+    section,
     table,
     verbatim,
+)
+from isl.report.pictures import font, pixels, png_of, shortened
+from isl.report.plots import panels, png
+from isl.report.words import (
+    counted,
+    number,
+    p_value,
+    percent,
+    plus_minus,
+    sentence,
+    unbroken,
+    with_bounds,
 )
 
 VOID = {"meta", "img", "br"}
@@ -50,14 +67,14 @@ class Outline(html.parser.HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def png():
+def tiny():
     buffer = io.BytesIO()
     Image.new("L", (3, 2), 77).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
-def everything(png):
+def everything(tiny):
     return page(
         "A < B",
         [
@@ -65,8 +82,8 @@ def everything(png):
             heading("Part & parcel", anchor="E 1/ü"),
             paragraph("See ", Link("part", "E 1/ü"), ", it is ", Badge("fine", "good")),
             table(("name", "value"), [("a", 1.5), ("b", None)], caption="Figures"),
-            figure(png, alt='"quoted"', caption="a picture", wide=True),
-            beside([figure(png, alt="left"), figure(png, alt="right")], columns=2),
+            figure(tiny, alt='"quoted"', caption="a picture", wide=True),
+            beside([figure(tiny, alt="left"), figure(tiny, alt="right")], columns=2),
             folded("more", [facts({"k": "v"}), bullets(["one", Link("two", "E 1/ü")])]),
             verbatim("# card\n<b>not bold</b>"),
         ],
@@ -110,9 +127,9 @@ def test_links_lead_to_their_headings(everything):
     assert {link["href"] for link in outline.all("a")} == {f"#{anchors[0]}"}
 
 
-def test_pictures_are_inside(everything, png):
+def test_pictures_are_inside(everything, tiny):
     picture = Outline(everything).all("img")[0]
-    assert base64.b64decode(picture["src"].partition(",")[2]) == png
+    assert base64.b64decode(picture["src"].partition(",")[2]) == tiny
     assert picture["alt"] == '"quoted"'
 
 
@@ -128,10 +145,76 @@ def test_columns_of_numbers_are_aligned():
     assert [cell.get("class") for cell in outline.all("th")] == [None, "number", "number"]
 
 
-def test_what_makes_no_sense_is_refused(png):
+def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="1 cells for 2 columns"):
         table(("a", "b"), [("x",)])
     with pytest.raises(ValueError, match="a figure is a PNG"):
         figure(b"GIF89a", alt="")
     with pytest.raises(ValueError, match="level 2 to 4"):
         heading("x", level=1)
+
+
+def test_what_holds_nothing_is_left_out():
+    nothing = [
+        section("title", [NOTHING, bullets([])], about="why"),
+        folded("more", [paragraph()]),
+        beside([], columns=2),
+        records([], {"a": str}),
+        notices([]),
+        notice(""),
+    ]
+    assert nothing == [NOTHING] * len(nothing)
+    assert page("t", nothing) == page("t", [])
+
+
+def test_a_section_is_its_heading_and_its_blocks():
+    made = section("Title", [NOTHING, verbatim("x")], level=3, anchor="here", about="Why.")
+    assert made == "\n".join(
+        [heading("Title", level=3, anchor="here"), paragraph("Why."), verbatim("x")]
+    )
+
+
+def test_records_give_a_row_for_each_item():
+    expected = table(("n", "n", "word"), [(1, 1, "one"), (2, 4, "two")], caption="c")
+    columns = (("n", lambda x: x[0]), ("n", lambda x: x[0] ** 2), ("word", lambda x: x[1]))
+    items = [(1, "one"), (2, "two")]
+    assert records(iter(items), columns, caption="c") == expected
+    named = records(items, {"n": lambda x: x[0], "word": lambda x: x[1]})
+    assert named == table(("n", "word"), items)
+
+
+def test_numbers_are_written_alike():
+    assert [number(0.8125), number(None), number(None, undefined="none")] == ["0.812", "", "none"]
+    assert percent(0.125, 1) == unbroken("12.5 %")
+    assert plus_minus(1.5, 0.25) == unbroken("1.50 ± 0.25")
+    assert plus_minus(1.5, None) == "1.50"
+    assert with_bounds(0.5, 0.25, 0.75, 2) == f"0.50 {unbroken('(0.25 to 0.75)')}"
+    assert with_bounds(0.5, -0.25, None, 2, signed=True) == "+0.50"
+    assert with_bounds(None, 0, 1, undefined="undefined") == "undefined"
+    assert [p_value(0.03123), p_value(1e-9), p_value(None)] == ["0.0312", "< 0.0001", ""]
+    assert [counted(1, "field"), counted(0, "field")] == ["1 field", "0 fields"]
+    assert sentence("it is so.") == "It is so."
+
+
+def test_plots_become_pngs_of_their_size():
+    drawn, axes = panels(3, columns=2, width=2, height=1, more=0.5)
+    axes[2].plot([0, 1], [0, 1])
+    for colors, mode in ((None, "RGB"), (256, "P")):
+        picture = Image.open(io.BytesIO(png(drawn, colors=colors)))
+        assert (picture.size, picture.mode) == ((440, 275), mode)
+
+
+def test_images_are_shown_pixel_by_pixel():
+    rng = np.random.default_rng(0)
+    for shape in ((4, 5), (4, 5, 3)):
+        image = rng.integers(0, 256, shape, np.uint8)
+        assert np.array_equal(Image.open(io.BytesIO(pixels(image))), image)
+    assert Image.open(io.BytesIO(png_of(Image.new("RGB", (4, 4)), colors=16))).mode == "P"
+
+
+def test_long_names_are_shortened():
+    letters = font(14)
+    assert shortened("a  b", 100, letters) == "a b"
+    cut = shortened("a long name that fits nowhere", 100, letters)
+    assert cut.endswith("...")
+    assert letters.getlength(cut) <= 100

@@ -1,17 +1,24 @@
-"""Reports: one HTML file that holds all it shows, reads well on a desk, a phone and on paper.
+"""The blocks of a report: HTML that holds its pictures, and is put together by `page`.
 
-A report is a list of blocks. It loads nothing from elsewhere: pictures are inside it, and there are
-no scripts. Texts are plain; what they hold of HTML is shown, never obeyed.
+Texts are plain: HTML in them is shown, never obeyed. A block without content (no items, no figures,
+no blocks within) is NOTHING, and a page leaves it out; callers need no special case.
 """
 
 import base64
 import html
 import re
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, NewType
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, NewType, TypeVar
+
+from isl.report.style import STYLE
+
+Item = TypeVar("Item")
 
 Block = NewType("Block", str)
 """A finished piece of HTML."""
+
+NOTHING = Block("")
+"""What is left out of a page."""
 
 Tone = Literal["plain", "good", "attention"]
 
@@ -43,7 +50,7 @@ class Badge(NamedTuple):
 Cell = str | int | float | Link | Badge | None
 
 
-def page(title: str, blocks: Sequence[Block], *, footer: str = "") -> str:
+def page(title: str, blocks: Iterable[Block], *, footer: str = "") -> str:
     """The whole file.
 
     Args:
@@ -51,7 +58,7 @@ def page(title: str, blocks: Sequence[Block], *, footer: str = "") -> str:
         blocks: What stands below, in order.
         footer: What stands at the end, such as who made it and what it is not for.
     """
-    body = "\n".join(blocks)
+    body = _joined(blocks)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -59,7 +66,7 @@ def page(title: str, blocks: Sequence[Block], *, footer: str = "") -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{html.escape(title)}</title>
 <style>
-{_STYLE}</style>
+{STYLE}</style>
 </head>
 <body>
 <main>
@@ -86,19 +93,49 @@ def heading(text: str, *, level: int = 2, anchor: str | None = None) -> Block:
     return Block(f"<h{level}{mark}>{html.escape(text)}</h{level}>")
 
 
+def section(
+    title: str,
+    blocks: Iterable[Block],
+    *,
+    level: int = 2,
+    anchor: str | None = None,
+    about: str = "",
+) -> Block:
+    """A heading with the blocks below it; NOTHING where none of them has content.
+
+    Args:
+        title: The heading.
+        blocks: What stands below, in order.
+        level: As in `heading`.
+        anchor: As in `heading`.
+        about: A paragraph of explanation right below the heading; it does not count as content.
+    """
+    if not (inside := _joined(blocks)):
+        return NOTHING
+    return _joined([heading(title, level=level, anchor=anchor), paragraph(about), inside])
+
+
 def paragraph(*parts: str | Link | Badge) -> Block:
     """A paragraph of texts, links and badges, one after the other."""
-    return Block(f"<p>{''.join(map(_inline, parts))}</p>")
+    inside = "".join(map(_inline, parts))
+    return Block(f"<p>{inside}</p>") if inside else NOTHING
 
 
 def notice(*parts: str | Link | Badge) -> Block:
     """A paragraph that must not be overlooked."""
-    return Block(f'<p class="notice">{"".join(map(_inline, parts))}</p>')
+    inside = "".join(map(_inline, parts))
+    return Block(f'<p class="notice">{inside}</p>') if inside else NOTHING
 
 
-def bullets(items: Sequence[str | Link]) -> Block:
+def notices(texts: Iterable[str]) -> Block:
+    """A notice for each text."""
+    return _joined([notice(text) for text in texts])
+
+
+def bullets(items: Iterable[str | Link]) -> Block:
     """A list."""
-    return Block("<ul>" + "".join(f"<li>{_inline(item)}</li>" for item in items) + "</ul>")
+    inside = "".join(f"<li>{_inline(item)}</li>" for item in items)
+    return Block(f"<ul>{inside}</ul>") if inside else NOTHING
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, caption: str = "") -> Block:
@@ -133,6 +170,25 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, caption: st
     )
 
 
+def records(
+    items: Iterable[Item],
+    columns: Mapping[str, Callable[[Item], Cell]] | Sequence[tuple[str, Callable[[Item], Cell]]],
+    *,
+    caption: str = "",
+) -> Block:
+    """A table with a row for each item; NOTHING where there are none.
+
+    Args:
+        items: What the rows are made of.
+        columns: Each name with what gives its cell: `{"Label": lambda each: each.label, ...}`;
+            pairs, where two columns have the same name.
+        caption: What it shows.
+    """
+    pairs = list(columns.items() if isinstance(columns, Mapping) else columns)
+    rows = [[cell(item) for _, cell in pairs] for item in items]
+    return table([name for name, _ in pairs], rows, caption=caption) if rows else NOTHING
+
+
 def facts(values: Mapping[str, Cell]) -> Block:
     """Names with what they stand for, one a line."""
     lines = "".join(
@@ -161,15 +217,15 @@ def figure(png: bytes, *, alt: str, caption: str = "", wide: bool = False) -> Bl
     )
 
 
-def beside(figures: Sequence[Block], *, columns: Literal[2, 3]) -> Block:
+def beside(figures: Iterable[Block], *, columns: Literal[2, 3]) -> Block:
     """Figures side by side, as many as there is room for; on a phone one below the other.
 
     Args:
         figures: As `figure` makes them.
         columns: How many there are at the most in a row.
     """
-    inside = "\n".join(figures)
-    return Block(f'<div class="beside of{columns}">\n{inside}\n</div>')
+    inside = _joined(figures)
+    return Block(f'<div class="beside of{columns}">\n{inside}\n</div>') if inside else NOTHING
 
 
 def verbatim(text: str) -> Block:
@@ -177,10 +233,15 @@ def verbatim(text: str) -> Block:
     return Block(f"<pre>{html.escape(text)}</pre>")
 
 
-def folded(summary: str, blocks: Sequence[Block]) -> Block:
+def folded(summary: str, blocks: Iterable[Block]) -> Block:
     """Blocks that are shown when their summary is clicked; on paper they are always shown."""
-    inside = "\n".join(blocks)
+    if not (inside := _joined(blocks)):
+        return NOTHING
     return Block(f"<details><summary>{html.escape(summary)}</summary>\n{inside}\n</details>")
+
+
+def _joined(blocks: Iterable[Block]) -> Block:
+    return Block("\n".join(block for block in blocks if block))
 
 
 def _inline(value: Cell) -> str:
@@ -202,73 +263,3 @@ def _is_number(value: Cell) -> bool:
 def _identifier(anchor: str) -> str:
     """A name that a browser accepts: letters, digits and the code of everything else."""
     return "".join(c if c.isascii() and c.isalnum() else f"-{ord(c):x}-" for c in anchor)
-
-
-_STYLE = """\
-:root { color-scheme: light; --ink: #1d232b; --soft: #5b6570; --line: #d9dee4; --link: #0b5cad }
-* { box-sizing: border-box }
-html { -webkit-text-size-adjust: 100% }
-body { margin: 0; background: #f4f6f8; color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif }
-main { max-width: 72rem; margin: 0 auto; padding: 1.5rem 2rem 3rem; background: #fff }
-h1 { font-size: 1.75rem; line-height: 1.2; margin: .5rem 0 1rem }
-h2 { font-size: 1.3rem; margin: 2.5rem 0 .6rem; padding-top: 1rem;
-  border-top: 1px solid var(--line) }
-h3 { font-size: 1.08rem; margin: 1.6rem 0 .4rem }
-h4 { font-size: 1rem; margin: 1.2rem 0 .3rem }
-p, ul, dl { max-width: 46rem; margin: .6rem 0 }
-a { color: var(--link) }
-.notice { padding: .6rem .9rem; background: #fff7e0; border-left: 4px solid #e0a100 }
-.scroll { overflow-x: auto }
-table { border-collapse: collapse; margin: .8rem 0; font-size: .94rem }
-caption { text-align: left; color: var(--soft); padding-bottom: .4rem;
-  max-width: calc(100vw - 2rem) }
-th, td { padding: .35rem .9rem .35rem 0; text-align: left; border-bottom: 1px solid var(--line);
-  vertical-align: top }
-th { font-weight: 600; white-space: nowrap }
-.number { text-align: right; font-variant-numeric: tabular-nums;
-  padding: .35rem .9rem .35rem .6rem }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; font-size: .94rem }
-dt { color: var(--soft) }
-dd { margin: 0; overflow-wrap: anywhere }
-figure { margin: 1rem 0 }
-figure img { display: block; max-width: 100%; height: auto; border-radius: 4px }
-figcaption { color: var(--soft); font-size: .9rem; margin-top: .4rem; max-width: 46rem }
-.beside { display: grid; column-gap: 1.2rem; align-items: start }
-.beside.of2 { grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)) }
-.beside.of3 { grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)) }
-.beside figure { margin: .6rem 0; min-width: 0 }
-.beside img { width: 100% }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .86rem; margin: .6rem 0;
-  padding: .8rem 1rem; background: #f4f6f8 }
-details { margin: .8rem 0 }
-summary { cursor: pointer; color: var(--link) }
-.badge { display: inline-block; padding: 0 .55em; border-radius: 1em; white-space: nowrap;
-  background: #e8ecf0 }
-.badge.good { background: #d8efdc; color: #14532d }
-.badge.attention { background: #ffe3c2; color: #7a3b00 }
-footer { max-width: 72rem; margin: 0 auto; padding: 1rem 2rem 2rem; color: var(--soft);
-  font-size: .9rem }
-@media (max-width: 46rem) {
-  main, footer { padding-left: 1rem; padding-right: 1rem }
-  h1 { font-size: 1.4rem }
-  ul { padding-left: 1.4rem }
-  table { font-size: .84rem }
-  th, td { padding-right: .7rem }
-  .number { padding: .35rem .7rem .35rem .2rem }
-  figure.wide img { max-width: none; width: 56rem }
-  dl { grid-template-columns: 1fr; gap: 0 }
-  dd { margin-bottom: .5rem }
-}
-@media print {
-  html, body { font-size: 12px }
-  body, main { background: none }
-  main, footer { max-width: none; padding: 0 }
-  h1, h2, h3, h4, caption, thead, summary { break-after: avoid }
-  p:has(+ figure), p:has(+ .beside), p:has(+ .scroll) { break-after: avoid }
-  figure, tr, .notice, .of3 { break-inside: avoid }
-  details > *:not(summary) { display: block }
-  details::details-content { content-visibility: visible; display: block }
-  .scroll { overflow: visible }
-}
-"""

@@ -30,7 +30,8 @@ from isl.backbones import layers
 from isl.backbones.convolution import native_convolution
 from isl.backbones.unet import UNetConfig
 from isl.imaging.image import ZStack
-from isl.labeling.model import InputContract, Model, ModelConfig
+from isl.labeling.model import Model
+from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import ArchitectureConfig, build_network
 from isl.labeling.options import check_options
 from isl.labeling.plan import plan_field

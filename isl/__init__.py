@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from isl.imaging.formats.ome_tiff import write_ome_tiff
     from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
     from isl.imaging.read import find_inputs, read_fluorescence, read_transmitted
-    from isl.labeling.mixture import Ensemble, load_models
-    from isl.labeling.model import Model
+    from isl.labeling.model import Ensemble, Model, load_models
     from isl.labeling.predict import Prediction, predict
     from isl.model_folder import bundled_models
     from isl.model_kinds import load_model
@@ -46,8 +45,7 @@ _MODULES = {
     "isl.imaging.image": ("FluorescenceImage", "Movie", "PixelSize", "ZStack"),
     "isl.imaging.read": ("find_inputs", "read_fluorescence", "read_transmitted"),
     "isl.imaging.formats.tiff": ("write_ome_tiff",),
-    "isl.labeling.mixture": ("Ensemble", "load_models"),
-    "isl.labeling.model": ("Model",),
+    "isl.labeling.model": ("Ensemble", "Model", "load_models"),
     "isl.model_folder": ("bundled_models",),
     "isl.model_kinds": ("load_model",),
     "isl.labeling.predict": ("Prediction", "predict"),

@@ -11,7 +11,8 @@ from flax import nnx
 
 from isl.backbones.unet import UNetConfig
 from isl.imaging.read import read_fluorescence
-from isl.labeling.model import InputContract, ModelConfig, save_model
+from isl.labeling.model import save_model
+from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
 
 PLANES, SIZE = 48, 1536

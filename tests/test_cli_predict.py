@@ -15,7 +15,8 @@ from isl.backbones.unet import UNetConfig
 from isl.files.run_manifest import MANIFEST
 from isl.imaging.read import read_fluorescence, read_transmitted
 from isl.imaging.steady import content_hash
-from isl.labeling.model import InputContract, LabelStatistics, ModelConfig, load_model, save_model
+from isl.labeling.model import load_model, save_model
+from isl.labeling.model_config import InputContract, LabelStatistics, ModelConfig
 from isl.labeling.network import build_network
 
 LABELS = ("DAPI", "MAP2")

@@ -17,7 +17,8 @@ from isl.imaging.read import read_fluorescence
 from isl.imaging.zarr.plates import read_plate
 from isl.imaging.zarr.reader import open_ome_zarr
 from isl.imaging.zarr.writer import zarr_image
-from isl.labeling.model import InputContract, ModelConfig, load_model, save_model
+from isl.labeling.model import load_model, save_model
+from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
 
 LABELS = ("DAPI", "MAP2")

@@ -15,7 +15,8 @@ from flax import nnx
 from isl import cli
 from isl.backbones.unet import UNetConfig
 from isl.files.run_manifest import MANIFEST, held_folder
-from isl.labeling.model import InputContract, ModelConfig, save_model
+from isl.labeling.model import save_model
+from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
 
 FIELDS = "abcde"

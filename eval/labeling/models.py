@@ -10,8 +10,9 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging.normalize import normalize_label
 from isl.imaging.read import read_fluorescence
-from isl.labeling.mixture import AnyModel, Ensemble, load_models
-from isl.labeling.model import ModelConfig
+from isl.labeling.mixture import AnyModel
+from isl.labeling.model import load_models
+from isl.labeling.model_config import ModelConfig
 
 from ..metrics.image_pair import size_text
 from .config import LabelingEvaluation
@@ -137,7 +138,7 @@ def read_prediction(contender: Contender, field: GroundField) -> dict[str, np.nd
 def _of_models(members: Sequence[str], folder: Path) -> Contender:
     places = [folder / name if (folder / name).is_dir() else name for name in members]
     model = load_models(places)
-    parts = model.members if isinstance(model, Ensemble) else (model,)
+    parts = model.members
     return Contender(
         name=model.name if len(parts) == 1 else f"mean of {model.name.replace(',', ', ')}",
         labels=model.labels,

@@ -14,10 +14,7 @@ from isl.files.records import as_csv, as_json
 from isl.files.whole import written_whole
 from isl_train.labeling.config import LabelingConfig  # pyright: ignore[reportMissingImports]
 from isl_train.polarity.config import PolarityExperiment  # pyright: ignore[reportMissingImports]
-from isl_train.polarity.embryos import (  # pyright: ignore[reportMissingImports]
-    Embryo,
-    load_embryos,
-)
+from isl_train.polarity.embryos import Embryo, load_embryos
 
 from ..statistics.bootstrap import Resampling
 from ..statistics.folds import Folds

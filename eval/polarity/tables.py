@@ -8,14 +8,7 @@ from isl.files.records import plain
 from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
 from ..statistics.bootstrap import Interval, Resampling
-from .judge import (
-    RULES,
-    CompactionScores,
-    Comparison,
-    Contender,
-    EzrinScores,
-    OnsetScores,
-)
+from .judge import RULES, CompactionScores, Comparison, Contender, EzrinScores, OnsetScores
 from .verdict import Decision
 
 Rows = list[dict[str, str]]

@@ -12,11 +12,7 @@ from isl.imaging.formats.table import ACCEPTED, image_ending, not_an_image
 from isl.imaging.image import FluorescenceImage, Movie, Picture, ZStack
 from isl.imaging.lazy import LazyPicture, read_whole
 from isl.imaging.names import field_name, is_transmitted, modality_of
-from isl.imaging.published import (
-    is_published_folder,
-    open_published_stack,
-    read_published_labels,
-)
+from isl.imaging.published import is_published_folder, open_published_stack, read_published_labels
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import numpy as np
 from isl.errors import InputError
 
 if TYPE_CHECKING:
-    from isl.labeling.stream import Sink
+    from isl.tiling.stream import Sink
 
 ABSTAINED = "abstained"
 """A statistic: 1 where the 90 % interval is wider than is accepted, else 0."""

@@ -24,7 +24,7 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
 from isl.imaging.normalize import DEVIATION, MEAN, PlaneNormalization, is_normal
-from isl.labeling.model import InputContract
+from isl.labeling.model_config import InputContract
 from isl.labeling.source import TransmittedField
 
 WARNED_RATIO = 1.1

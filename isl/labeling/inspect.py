@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.imaging.describe import UNKNOWN, Facts, length
-from isl.labeling.model import read_model_config
+from isl.labeling.model_config import read_model_config
 from isl.model_folder import stored_shapes
 
 

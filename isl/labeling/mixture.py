@@ -16,112 +16,109 @@ embedding that its heads read; distributions exist for a few rows at a time.
 
 import dataclasses
 import functools
-import hashlib
-import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from isl.errors import InputError
-from isl.imaging.image import Movie, ZStack
 from isl.labeling import bins
-from isl.labeling.model import (
-    LabelStatistics,
-    Model,
-    ModelConfig,
-    at_temperatures,
-    by_rows,
-    load_model,
-    read_model_config,
-)
-from isl.labeling.network import ArchitectureConfig, LabelingNetwork
+from isl.labeling.autoencoding import PlaneLoss
+from isl.labeling.distributions import at_temperatures, by_rows
+from isl.labeling.model_config import ModelConfig
+from isl.labeling.network import LabelingNetwork
 from isl.labeling.options import Options
-from isl.model_folder import bundled_models, model_directory
 from isl.tiling.geometry import Geometry, joint_geometry
 from isl.tiling.symmetries import IDENTITY, SYMMETRIES, Symmetry
 
 _IMAGE_AXES = (1, 2)
 
 
-class EnsembleConfig(ModelConfig):
-    """What several models together expect and predict.
-
-    Attributes:
-        members: What each of them says.
-    """
-
-    members: tuple[ModelConfig, ...]
+class Member(Protocol):
+    """One network, as a mixture sees it (`isl.labeling.model.Model`)."""
 
     @property
-    def architectures(self) -> tuple[ArchitectureConfig, ...]:
-        """Of all members."""
-        return tuple(member.architecture for member in self.members)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Ensemble:
-    """Several models whose distributions are averaged; it predicts as one model does.
-
-    Attributes:
-        config: What they expect together.
-        members: The models.
-    """
-
-    config: EnsembleConfig
-    members: tuple[Model, ...]
-
-    @property
-    def name(self) -> str:
-        """The models' names."""
-        return self.config.name
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """What it predicts."""
-        return self.config.labels
+    def config(self) -> ModelConfig:
+        """What its folder says."""
+        ...
 
     @property
     def geometry(self) -> Geometry:
-        """Sizes of the patches that all its networks can see."""
-        return joint_geometry([member.geometry for member in self.members])
+        """Sizes of its network."""
+        ...
 
-    @property
-    def hash(self) -> str:
-        """sha256 of its members' hashes, in their order."""
-        return hashlib.sha256(json.dumps([m.hash for m in self.members]).encode()).hexdigest()
+    @functools.cached_property
+    def parts(self) -> tuple[nnx.GraphDef[LabelingNetwork], nnx.State]:
+        """The network as compiled programs take it."""
+        ...
+
+    @functools.cached_property
+    def plane_loss(self) -> PlaneLoss | None:
+        """How well its autoencoding heads know an image; None: it has none."""
+        ...
+
+    def temperatures(self, labels: tuple[str, ...]) -> np.ndarray:
+        """float32 [L], what the labels' logits are divided by."""
+        ...
+
+    def embed(self, batch: jax.Array | np.ndarray) -> jax.Array:
+        """What the heads read: float32 [B, Y, X, Z] to [B, y, x, D]."""
+        ...
+
+
+class Distributions(Protocol):
+    """What gives the distributions of tiles: a model, several, or a mixture of views."""
 
     def statistics(
         self, batch: jax.Array | np.ndarray, labels: tuple[str, ...], names: tuple[str, ...]
     ) -> dict[str, jax.Array]:
-        """As `Model.statistics`, of the mean of the members' distributions."""
-        return self._mixture.statistics(batch, labels, names)
+        """For every name float32 [B, y, x, L]; see `isl.labeling.model.Model`."""
+        ...
 
     def logits(self, batch: jax.Array | np.ndarray, labels: tuple[str, ...]) -> jax.Array:
-        """As `Model.logits`: logarithms of the mean of the members' distributions."""
-        return self._mixture.logits(batch, labels)
+        """Logits [B, y, x, L, 256]."""
+        ...
 
-    def predict(self, stack: ZStack | Movie, **options: Any) -> Any:
-        """See `isl.labeling.predict.predict`, which takes the same options."""
-        from isl.labeling.predict import predict
 
-        return predict(self, stack, **options)
-
-    @functools.cached_property
-    def exact(self) -> "Ensemble":
-        """As `Model.exact`."""
-        return dataclasses.replace(self, members=tuple(member.exact for member in self.members))
+class AnyModel(Distributions, Protocol):
+    """A loaded model, or several that predict as one."""
 
     @property
-    def _mixture(self) -> "Mixture":
-        return Mixture(members=self.members, geometry=self.geometry)
+    def config(self) -> ModelConfig:
+        """What it expects and predicts."""
+        ...
 
+    @property
+    def name(self) -> str:
+        """Its name, or its members' names."""
+        ...
 
-AnyModel = Model | Ensemble
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What it predicts."""
+        ...
+
+    @property
+    def hash(self) -> str:
+        """What tells it from other models."""
+        ...
+
+    @property
+    def geometry(self) -> Geometry:
+        """Sizes of the patches that it can see."""
+        ...
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The networks."""
+        ...
+
+    @functools.cached_property
+    def exact(self) -> Self:
+        """The same, giving what separate smallest patches do."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,7 +133,7 @@ class Mixture:
             image is not turned.
     """
 
-    members: tuple[Model, ...]
+    members: tuple[Member, ...]
     geometry: Geometry
     symmetries: tuple[Symmetry, ...] = (IDENTITY,)
     size: tuple[int, int] | None = None
@@ -144,11 +141,11 @@ class Mixture:
     def statistics(
         self, batch: jax.Array | np.ndarray, labels: tuple[str, ...], names: tuple[str, ...]
     ) -> dict[str, jax.Array]:
-        """As `Model.statistics`; a tile's output begins at a multiple of the geometry's step."""
+        """Of the mean distribution; a tile's output begins at a multiple of the geometry's step."""
         return _statistics(*self._seen(batch, labels), labels, names)
 
     def logits(self, batch: jax.Array | np.ndarray, labels: tuple[str, ...]) -> jax.Array:
-        """As `Model.logits`: logarithms of the mean distribution."""
+        """As `isl.labeling.model.Model.logits`: logarithms of the mean distribution."""
         return _logits(*self._seen(batch, labels), labels)
 
     def _seen(
@@ -228,7 +225,7 @@ class _View(NamedTuple):
         return reverse.undo(swap.undo(embedding, _IMAGE_AXES)[:, rows, columns], _IMAGE_AXES)
 
 
-def predictor(model: AnyModel, options: Options, size: tuple[int, int]) -> AnyModel | Mixture:
+def predictor(model: AnyModel, options: Options, size: tuple[int, int]) -> Distributions:
     """What gives the statistics of an image's tiles.
 
     Args:
@@ -241,111 +238,12 @@ def predictor(model: AnyModel, options: Options, size: tuple[int, int]) -> AnyMo
     if not options.symmetries:
         return model
     return Mixture(
-        members=model.members if isinstance(model, Ensemble) else (model,),
+        members=model.members,
         geometry=joint_geometry(
             [architecture.geometry for architecture in model.config.architectures], turned=True
         ),
         symmetries=tuple(SYMMETRIES.values()),
         size=size,
-    )
-
-
-def load_models(names: str | Path | Sequence[str | Path]) -> AnyModel:
-    """One model, or several to be averaged.
-
-    Args:
-        names: A name or folder, several of them, or several separated by commas.
-
-    Raises:
-        InputError: One cannot be loaded, or they do not go together.
-    """
-    found = model_names(names)
-    if len(found) == 1:
-        return load_model(found[0])
-    return ensemble([load_model(name) for name in found])
-
-
-def read_models_config(names: str | Path | Sequence[str | Path]) -> ModelConfig:
-    """What `load_models` would have as its configuration; no weights are read."""
-    found = model_names(names)
-    configs = [read_model_config(model_directory(name)) for name in found]
-    return configs[0] if len(configs) == 1 else joined(configs)
-
-
-def ensemble(members: Sequence[Model]) -> Ensemble:
-    """Models that are to be averaged.
-
-    Raises:
-        InputError: They do not predict the same labels from the same input.
-    """
-    config = joined([member.config for member in members])
-    return Ensemble(config=config, members=tuple(members))
-
-
-def model_names(names: str | Path | Sequence[str | Path]) -> tuple[str | Path, ...]:
-    """The models named, in order; a folder may have a comma in its name.
-
-    Raises:
-        InputError: Nothing is named, or one model twice.
-    """
-    if not isinstance(names, str | Path):
-        found = tuple(names)
-    elif isinstance(names, Path) or names in bundled_models() or Path(names).is_dir():
-        found = (names,)
-    else:
-        found = tuple(part.strip() for part in names.split(",") if part.strip())
-    if not found:
-        raise InputError(f"`model` '{names}': names no model")
-    directories = [model_directory(name).resolve() for name in found]
-    for name, directory in zip(found, directories, strict=True):
-        if directories.count(directory) > 1:
-            raise InputError(f"`model={names}`: names '{name}' twice")
-    return found
-
-
-def joined(configs: Sequence[ModelConfig]) -> EnsembleConfig:
-    """What several models expect and predict together.
-
-    Labels are in the first one's order; statistics of training labels are kept where all agree, and
-    a group that any of them saw was seen. What training ground looks like is each member's own.
-
-    Raises:
-        InputError: They do not predict the same labels from the same input.
-    """
-    first = configs[0]
-    for other in configs[1:]:
-        if set(other.labels) != set(first.labels):
-            raise InputError(
-                f"models '{first.name}' and '{other.name}' cannot be averaged: they predict "
-                f"{', '.join(first.labels)} and {', '.join(other.labels)}"
-            )
-        if other.input != first.input:
-            key = next(
-                key
-                for key in type(first.input).model_fields
-                if getattr(first.input, key) != getattr(other.input, key)
-            )
-            raise InputError(
-                f"models '{first.name}' and '{other.name}' cannot be averaged: they expect another "
-                f"{key}, {getattr(first.input, key)} and {getattr(other.input, key)}"
-            )
-    agreed: dict[str, LabelStatistics] = {
-        label: known
-        for label, known in first.label_statistics.items()
-        if all(config.label_statistics.get(label) == known for config in configs)
-    }
-    trained = [config.trained_on for config in configs]
-    return EnsembleConfig(
-        name=",".join(config.name for config in configs),
-        labels=first.labels,
-        architecture=first.architecture,
-        input=first.input,
-        label_statistics=agreed,
-        trained_on=None
-        if None in trained
-        else tuple(sorted({g for t in trained for g in t or ()})),
-        chosen_on=tuple(sorted({group for config in configs for group in config.chosen_on})),
-        members=tuple(configs),
     )
 
 

@@ -9,111 +9,41 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pydantic
 from flax import nnx
 
-from isl.backbones.networks import Compute
 from isl.backbones.over_devices import over_devices
-from isl.config import Config
+from isl.errors import InputError
 from isl.imaging.image import Movie, ZStack
 from isl.labeling import bins
 from isl.labeling.autoencoding import PlaneLoss, plane_loss
-from isl.labeling.familiarity import Familiarity, statistic_names
-from isl.labeling.network import ArchitectureConfig, LabelingNetwork, abstract_network
+from isl.labeling.distributions import at_temperatures, by_rows
+from isl.labeling.mixture import AnyModel, Mixture
+from isl.labeling.model_config import (
+    EnsembleConfig,
+    ModelConfig,
+    joined,
+    network_of,
+    read_model_config,
+)
+from isl.labeling.network import LabelingNetwork
+from isl.labeling.predict import Prediction, predict
 from isl.model_folder import (
     WEIGHTS_FILE,
-    FolderConfig,
+    bundled_models,
     check_folder,
     fill,
     model_directory,
-    read_folder_config,
     read_weights,
     save_folder,
 )
-from isl.tiling.geometry import Geometry
-
-
-class InputContract(Config):
-    """What the network was trained on, and so expects; None where it is not known.
-
-    Attributes:
-        planes: Z, the number of planes.
-        modality: PHASE_CONTRAST, BRIGHTFIELD or DIC.
-        pixel_size: Micrometres.
-        z_step: Micrometres between planes.
-        normalization: "auto" or "off", see `isl.imaging.normalize`.
-    """
-
-    planes: int = pydantic.Field(ge=1)
-    modality: str | None = None
-    pixel_size: float | None = pydantic.Field(default=None, gt=0)
-    z_step: float | None = pydantic.Field(default=None, gt=0)
-    normalization: Literal["auto", "off"] = "auto"
-
-
-class LabelStatistics(Config):
-    """Mean and deviation of a label's training intensities, in [0, 1], where it was measured."""
-
-    mean: float
-    standard_deviation: float
-
-
-Temperature = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
-
-
-class ModelConfig(FolderConfig):
-    """What `model.toml` says, besides what `FolderConfig` holds.
-
-    Attributes:
-        labels: What it predicts.
-        autoencode: Whether it holds heads for the input planes as well.
-        architecture: What its body is.
-        input: What it expects.
-        label_statistics: By label, for re-normalization; may be empty.
-        temperature: By label, what its logits are divided by; labels not named have 1. Above 1,
-            distributions are wider than the network gives them (`isl calibrate` fits it).
-        familiarity: What its training ground looks like; None: it does not say.
-        trained_on: Groups (wells, embryos, patients) that it learned from, those of the model it
-            started from included; None: it does not say.
-        chosen_on: Groups that chose which of its weights were kept, or fitted its temperatures.
-    """
-
-    kind: Literal["labeling"] = "labeling"  # pyright: ignore[reportIncompatibleVariableOverride]
-    labels: tuple[str, ...]
-    autoencode: bool = False
-    architecture: ArchitectureConfig
-    input: InputContract
-    label_statistics: Mapping[str, LabelStatistics] = pydantic.Field(default_factory=dict)
-    temperature: Mapping[str, Temperature] = pydantic.Field(default_factory=dict)
-    familiarity: Familiarity | None = None
-    trained_on: tuple[str, ...] | None = None
-    chosen_on: tuple[str, ...] = ()
-
-    @property
-    def architectures(self) -> tuple[ArchitectureConfig, ...]:
-        """Of all networks that predict together: this one's."""
-        return (self.architecture,)
-
-    @pydantic.model_validator(mode="after")
-    def _temperatures_are_of_labels(self) -> "ModelConfig":
-        for label in self.temperature:
-            if label not in self.labels:
-                raise ValueError(f"temperature is given for '{label}', which is no label")
-        return self
-
-    @pydantic.model_validator(mode="after")
-    def _familiarity_is_of_its_planes(self) -> "ModelConfig":
-        names = statistic_names(self.input.planes)
-        if self.familiarity is not None and tuple(self.familiarity.statistics) != names:
-            raise ValueError(f"familiarity.statistics are not those of {self.input.planes} planes")
-        return self
+from isl.tiling.geometry import Geometry, joint_geometry
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -156,6 +86,11 @@ class Model:
         temperatures = sorted(self.config.temperature.items())
         return hashlib.sha256(json.dumps([weights, temperatures]).encode()).hexdigest()
 
+    @property
+    def members(self) -> tuple["Model", ...]:
+        """Itself, as an ensemble of one."""
+        return (self,)
+
     def statistics(
         self, batch: jax.Array | np.ndarray, labels: tuple[str, ...], names: tuple[str, ...]
     ) -> dict[str, jax.Array]:
@@ -185,10 +120,8 @@ class Model:
         """What the heads read: float32 [B, Y, X, Z] to [B, y, x, D]."""
         return _embed(*self.parts, jnp.asarray(batch))
 
-    def predict(self, stack: ZStack | Movie, **options: Any) -> Any:
+    def predict(self, stack: ZStack | Movie, **options: Any) -> Prediction:
         """See `isl.labeling.predict.predict`, which takes the same options."""
-        from isl.labeling.predict import predict
-
         return predict(self, stack, **options)
 
     def temperatures(self, labels: tuple[str, ...]) -> np.ndarray:
@@ -212,72 +145,60 @@ class Model:
         return graph, state
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
-def _statistics(
-    graph: nnx.GraphDef[LabelingNetwork],
-    state: nnx.State,
-    batch: jax.Array,
-    temperatures: jax.Array | np.ndarray,
-    labels: tuple[str, ...],
-    names: tuple[str, ...],
-) -> dict[str, jax.Array]:
-    network = nnx.merge(graph, state)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Ensemble:
+    """Several models whose distributions are averaged; it predicts as one model does.
 
-    def of_rows(rows: jax.Array) -> dict[str, jax.Array]:
-        logits = network.label_logits(rows, labels)
-        return bins.statistics(at_temperatures(temperatures, logits), names)
-
-    def of_tiles(tiles: jax.Array) -> dict[str, jax.Array]:
-        return by_rows(of_rows, network.embed(tiles), len(labels))
-
-    return over_devices(of_tiles, batch)
-
-
-def by_rows(
-    of_rows: Callable[[Any], dict[str, jax.Array]], embedding: Any, labels: int
-) -> dict[str, jax.Array]:
-    """Statistics of a few rows of pixels at a time: so their logits never leave the cache.
-
-    Args:
-        of_rows: From embeddings [..., x, D] to float32 [..., x, L] for every name.
-        embedding: [B, y, x, D], or several of these in a tuple.
-        labels: L; logits are 256 numbers a pixel and label.
-
-    Returns:
-        For every name float32 [B, y, x, L].
+    Attributes:
+        config: What they expect together.
+        members: The models.
     """
-    shape = jax.tree.leaves(embedding)[0].shape[:3]
-    rows = jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:]), embedding)
-    at_once = max(1, _logits_at_once() // (shape[2] * labels * bins.BINS))
-    found = jax.lax.map(of_rows, rows, batch_size=min(at_once, shape[0] * shape[1]))
-    return {name: values.reshape(*shape, labels) for name, values in found.items()}
 
+    config: EnsembleConfig
+    members: tuple[Model, ...]
 
-def _logits_at_once() -> int:
-    """How many logits to hold at a time: a processor's cache, or a share of a GPU's memory."""
-    return 2**20 if jax.default_backend() == "cpu" else 2**27
+    @property
+    def name(self) -> str:
+        """The models' names."""
+        return self.config.name
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What it predicts."""
+        return self.config.labels
 
-@functools.partial(jax.jit, static_argnums=0)
-def _embed(graph: nnx.GraphDef[LabelingNetwork], state: nnx.State, batch: jax.Array) -> jax.Array:
-    return over_devices(nnx.merge(graph, state).embed, batch)
+    @property
+    def geometry(self) -> Geometry:
+        """Sizes of the patches that all its networks can see."""
+        return joint_geometry([member.geometry for member in self.members])
 
+    @property
+    def hash(self) -> str:
+        """sha256 of its members' hashes, in their order."""
+        return hashlib.sha256(json.dumps([m.hash for m in self.members]).encode()).hexdigest()
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
-def _logits(
-    graph: nnx.GraphDef[LabelingNetwork],
-    state: nnx.State,
-    batch: jax.Array,
-    temperatures: jax.Array | np.ndarray,
-    labels: tuple[str, ...],
-) -> jax.Array:
-    network = nnx.merge(graph, state)
-    return at_temperatures(temperatures, network.label_logits(network.embed(batch), labels))
+    def statistics(
+        self, batch: jax.Array | np.ndarray, labels: tuple[str, ...], names: tuple[str, ...]
+    ) -> dict[str, jax.Array]:
+        """As `Model.statistics`, of the mean of the members' distributions."""
+        return self._mixture.statistics(batch, labels, names)
 
+    def logits(self, batch: jax.Array | np.ndarray, labels: tuple[str, ...]) -> jax.Array:
+        """As `Model.logits`: logarithms of the mean of the members' distributions."""
+        return self._mixture.logits(batch, labels)
 
-def at_temperatures(temperatures: jax.Array | np.ndarray, logits: jax.Array) -> jax.Array:
-    """Logits [..., L, 256] divided by the temperatures [L] of their labels."""
-    return logits / temperatures.reshape(*(1,) * (logits.ndim - 2), -1, 1)
+    def predict(self, stack: ZStack | Movie, **options: Any) -> Prediction:
+        """See `isl.labeling.predict.predict`, which takes the same options."""
+        return predict(self, stack, **options)
+
+    @functools.cached_property
+    def exact(self) -> "Ensemble":
+        """As `Model.exact`."""
+        return dataclasses.replace(self, members=tuple(member.exact for member in self.members))
+
+    @property
+    def _mixture(self) -> "Mixture":
+        return Mixture(members=self.members, geometry=self.geometry)
 
 
 def save_model(
@@ -307,17 +228,92 @@ def load_model(name_or_directory: str | Path) -> Model:
     return Model(config=config, card=card, directory=directory, network=network)
 
 
-def read_model_config(directory: Path) -> ModelConfig:
-    """What a model folder's `model.toml` says; no weights are read."""
-    return read_folder_config(directory, ModelConfig)
+def load_models(names: str | Path | Sequence[str | Path]) -> AnyModel:
+    """One model, or several to be averaged.
+
+    Args:
+        names: A name or folder, several of them, or several separated by commas.
+
+    Raises:
+        InputError: One cannot be loaded, or they do not go together.
+    """
+    found = model_names(names)
+    if len(found) == 1:
+        return load_model(found[0])
+    return ensemble([load_model(name) for name in found])
 
 
-def network_of(config: ModelConfig, compute: Compute | None = None) -> LabelingNetwork:
-    """The network that a configuration describes, with shapes in place of arrays."""
-    return abstract_network(
-        config.architecture,
-        planes=config.input.planes,
-        labels=config.labels,
-        autoencode=config.autoencode,
-        compute=compute,
-    )
+def read_models_config(names: str | Path | Sequence[str | Path]) -> ModelConfig:
+    """What `load_models` would have as its configuration; no weights are read."""
+    found = model_names(names)
+    configs = [read_model_config(model_directory(name)) for name in found]
+    return configs[0] if len(configs) == 1 else joined(configs)
+
+
+def ensemble(members: Sequence[Model]) -> Ensemble:
+    """Models that are to be averaged.
+
+    Raises:
+        InputError: They do not predict the same labels from the same input.
+    """
+    config = joined([member.config for member in members])
+    return Ensemble(config=config, members=tuple(members))
+
+
+def model_names(names: str | Path | Sequence[str | Path]) -> tuple[str | Path, ...]:
+    """The models named, in order; a folder may have a comma in its name.
+
+    Raises:
+        InputError: Nothing is named, or one model twice.
+    """
+    if not isinstance(names, str | Path):
+        found = tuple(names)
+    elif isinstance(names, Path) or names in bundled_models() or Path(names).is_dir():
+        found = (names,)
+    else:
+        found = tuple(part.strip() for part in names.split(",") if part.strip())
+    if not found:
+        raise InputError(f"`model` '{names}': names no model")
+    directories = [model_directory(name).resolve() for name in found]
+    for name, directory in zip(found, directories, strict=True):
+        if directories.count(directory) > 1:
+            raise InputError(f"`model={names}`: names '{name}' twice")
+    return found
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+def _statistics(
+    graph: nnx.GraphDef[LabelingNetwork],
+    state: nnx.State,
+    batch: jax.Array,
+    temperatures: jax.Array | np.ndarray,
+    labels: tuple[str, ...],
+    names: tuple[str, ...],
+) -> dict[str, jax.Array]:
+    network = nnx.merge(graph, state)
+
+    def of_rows(rows: jax.Array) -> dict[str, jax.Array]:
+        logits = network.label_logits(rows, labels)
+        return bins.statistics(at_temperatures(temperatures, logits), names)
+
+    def of_tiles(tiles: jax.Array) -> dict[str, jax.Array]:
+        return by_rows(of_rows, network.embed(tiles), len(labels))
+
+    return over_devices(of_tiles, batch)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _embed(graph: nnx.GraphDef[LabelingNetwork], state: nnx.State, batch: jax.Array) -> jax.Array:
+    return over_devices(nnx.merge(graph, state).embed, batch)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def _logits(
+    graph: nnx.GraphDef[LabelingNetwork],
+    state: nnx.State,
+    batch: jax.Array,
+    temperatures: jax.Array | np.ndarray,
+    labels: tuple[str, ...],
+) -> jax.Array:
+    network = nnx.merge(graph, state)
+    return at_temperatures(temperatures, network.label_logits(network.embed(batch), labels))

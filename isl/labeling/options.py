@@ -8,7 +8,7 @@ from isl.errors import InputError, unknown
 from isl.labeling.abstention import ABSTAINED, check_width, from_distributions
 from isl.labeling.bins import FURTHER_STATISTICS, STATISTICS
 from isl.labeling.contract import INTERPOLATE, Planes
-from isl.labeling.model import ModelConfig
+from isl.labeling.model_config import ModelConfig
 from isl.tiling.plan import BORDERS, STITCHES, Border, Stitch
 
 

@@ -6,12 +6,13 @@ import jax
 
 from isl.errors import InputError
 from isl.imaging.resample import resampled_size
-from isl.labeling import memory
 from isl.labeling.contract import Fit, fit_to_model
 from isl.labeling.exact import exact_geometry
-from isl.labeling.model import ModelConfig
+from isl.labeling.memory import bytes_per_pixel
+from isl.labeling.model_config import ModelConfig
 from isl.labeling.options import Options
 from isl.labeling.source import TransmittedField, stored_planes
+from isl.tiling import memory
 from isl.tiling.geometry import Geometry, joint_geometry
 from isl.tiling.plan import TilePlan, plan_tiles
 
@@ -194,7 +195,7 @@ def _cut(
 
 
 def _bytes_per_pixel(config: ModelConfig, options: Options) -> int:
-    return memory.bytes_per_pixel(
+    return bytes_per_pixel(
         config,
         statistics=len(options.from_distributions),
         labels=len(options.labels),

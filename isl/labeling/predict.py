@@ -14,12 +14,13 @@ from isl.imaging.resample import resample
 from isl.labeling.abstention import abstaining
 from isl.labeling.contract import compare_intensity
 from isl.labeling.familiarity import Unfamiliarity, look_at
-from isl.labeling.mixture import AnyModel, Ensemble
+from isl.labeling.mixture import AnyModel
 from isl.labeling.options import Options, check_options
 from isl.labeling.plan import FieldPlan, plan_field
 from isl.labeling.renormalize import Renormalization, plan_renormalization, renormalized
 from isl.labeling.source import TransmittedField, field_of, measure
-from isl.labeling.stream import Progress, Sink, predict_tiles
+from isl.labeling.stream import predict_tiles
+from isl.tiling.stream import Progress, Sink
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def predict(
     """Predicts fluorescence from transmitted light, in tiles.
 
     Args:
-        model: A loaded model, or several (`isl.labeling.mixture.Ensemble`).
+        model: A loaded model, or several (`isl.labeling.model.Ensemble`).
         stack: As stored; it is normalized here.
         labels: See `Options` and `check_options`, as for all below.
         statistics: Which numbers of a pixel's distribution; the first is the image.
@@ -273,7 +274,7 @@ def familiarity_of(
         look_at(
             member.config.familiarity, field, records, plan.fit.scale, plane_loss=member.plane_loss
         )
-        for member in (model.members if isinstance(model, Ensemble) else (model,))
+        for member in model.members
         if member.config.familiarity is not None
     ]
     known = (each for each in found if each is not None)

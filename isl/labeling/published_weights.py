@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
-from isl.labeling.model import InputContract, ModelConfig, network_of, save_model
+from isl.labeling.model import save_model
+from isl.labeling.model_config import InputContract, ModelConfig, network_of
 from isl.labeling.towers import SCALES, TowersConfig, module_depths, plan_final_tower, plan_tower
 from isl.model_folder import abstract_arrays, check_shapes, fill
 

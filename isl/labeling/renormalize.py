@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from isl.labeling.model import LabelStatistics
+from isl.labeling.model_config import LabelStatistics
 
 # The other statistics are no intensities, so a label's brightness says nothing about them.
 INTENSITIES = ("median", "mean", "mode")

@@ -1,14 +1,7 @@
-"""Tiles read, predicted and written at the same time, each in its own thread.
+"""A field predicted tile by tile; with smaller tiles where a device runs out of memory."""
 
-While the device computes a batch of tiles, the next one is read and normalized, and the one before
-is written. Nothing waits in between: there are three batches at a time, whatever the image's size.
-"""
-
-import collections
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -16,37 +9,14 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging.normalize import PlaneNormalization
 from isl.imaging.resample import resample
-from isl.labeling.mixture import AnyModel, Mixture, predictor
+from isl.labeling.mixture import AnyModel, Distributions, predictor
 from isl.labeling.options import Options
 from isl.labeling.plan import FieldPlan, smaller
 from isl.labeling.source import TransmittedField, normalized
 from isl.tiling.plan import Tile, kept
-
-# Called with the number of tiles done, and of all.
-Progress = Callable[[int, int], None]
+from isl.tiling.stream import Batch, Progress, Sink, in_batches, stream
 
 logger = logging.getLogger(__name__)
-
-
-class Sink(Protocol):
-    """Takes what was predicted, tile by tile, every pixel once (again where tiles were halved)."""
-
-    def __call__(
-        self, statistic: str, t: int, rows: np.ndarray, columns: np.ndarray, pixels: np.ndarray, /
-    ) -> None:
-        """Takes float32 [L, n, m] in [0, 1], of those rows (int [n]) and columns (int [m])."""
-
-
-class _Batch(NamedTuple):
-    """Tiles predicted together.
-
-    Attributes:
-        jobs: Time point and tile of each.
-        patches: float32 [B, y, x, Z]; B may be more, to be the same in all batches.
-    """
-
-    jobs: tuple[tuple[int, Tile], ...]
-    patches: np.ndarray
 
 
 def predict_tiles(
@@ -78,7 +48,7 @@ def predict_tiles(
     while True:
         try:
             predicting = predictor(model, options, plan.tiles.output_size)
-            _run(predicting, _batches(field, plan, normalization), plan, options, sink, progress)
+            _run(predicting, _patches(field, plan, normalization), plan, options, sink, progress)
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -97,73 +67,41 @@ def predict_tiles(
 
 
 def _run(
-    model: AnyModel | Mixture,
-    batches: Iterator[_Batch],
+    model: Distributions,
+    patches: Iterator[tuple[tuple[int, Tile], np.ndarray]],
     plan: FieldPlan,
     options: Options,
     sink: Sink,
     progress: Progress | None,
 ) -> None:
-    """One pass over all batches; see the module."""
+    """One pass over all tiles; see `isl.tiling.stream`."""
     done = 0
-    running: collections.deque[Future[int]] = collections.deque()
 
-    def write(jobs: Sequence[tuple[int, Tile]], results: Mapping[str, jax.Array]) -> int:
+    def compute(batch: Batch[tuple[int, Tile]]) -> Mapping[str, jax.Array]:
+        return model.statistics(batch.patches, options.labels, options.from_distributions)
+
+    def write(batch: Batch[tuple[int, Tile]], results: Mapping[str, jax.Array]) -> None:
         for statistic, result in results.items():
-            for (t, tile), pixels in zip(jobs, np.asarray(result), strict=False):
+            for (t, tile), pixels in zip(batch.jobs, np.asarray(result), strict=False):
                 rows, columns = tile
                 sink(statistic, t, rows.lands, columns.lands, kept(tile, pixels))
-        return len(jobs)
 
-    def finish(future: Future[int]) -> None:
+    def finished(batch: Batch[tuple[int, Tile]]) -> None:
         nonlocal done
-        done += future.result()
+        done += len(batch.jobs)
         if progress is not None:
             progress(done, plan.total)
 
-    reading = ThreadPoolExecutor(1, "isl-read")
-    writing = ThreadPoolExecutor(1, "isl-write")
-    try:
-        upcoming = reading.submit(next, batches, None)
-        while (batch := upcoming.result()) is not None:
-            upcoming = reading.submit(next, batches, None)
-            results = model.statistics(batch.patches, options.labels, options.from_distributions)
-            running.append(writing.submit(write, batch.jobs, results))
-            if len(running) > 1:
-                finish(running.popleft())
-        while running:
-            finish(running.popleft())
-    finally:
-        for pool in (reading, writing):
-            pool.shutdown(cancel_futures=True)
-
-
-def _batches(
-    field: TransmittedField,
-    plan: FieldPlan,
-    normalization: Sequence[Sequence[PlaneNormalization]],
-) -> Iterator[_Batch]:
-    """All tiles of all time points in batches of one size, the last filled up."""
     shape = (plan.batch, *plan.tiles.tile_size, len(plan.fit.planes))
-    jobs: list[tuple[int, Tile]] = []
-    patches = np.empty(shape, np.float32)
-    for t, tile, patch in _patches(field, plan, normalization):
-        patches[len(jobs)] = patch
-        jobs.append((t, tile))
-        if len(jobs) == plan.batch:
-            yield _Batch(tuple(jobs), patches)
-            jobs, patches = [], np.empty(shape, np.float32)
-    if jobs:
-        patches[len(jobs) :] = patches[len(jobs) - 1]
-        yield _Batch(tuple(jobs), patches)
+    stream(in_batches(patches, shape), compute, write, finished)
 
 
 def _patches(
     field: TransmittedField,
     plan: FieldPlan,
     normalization: Sequence[Sequence[PlaneNormalization]],
-) -> Iterator[tuple[int, Tile, np.ndarray]]:
-    """Time point, tile and what it reads: float32 [y, x, Z] in [0, 1]."""
+) -> Iterator[tuple[tuple[int, Tile], np.ndarray]]:
+    """Time point and tile, and what it reads: float32 [y, x, Z] in [0, 1]."""
     whole = plan.fit.scale is not None
     for t, records in enumerate(normalization):
         for block in plan.tiles.blocks(None if whole else plan.window):
@@ -176,6 +114,6 @@ def _patches(
                 planes = normalized(field, t, records, block.window)
                 corner = block.corner
             for tile in block.tiles:
-                yield t, tile, plan.tiles.read(planes, tile, corner)
+                yield (t, tile), plan.tiles.read(planes, tile, corner)
             # The next block is read when this one is gone.
             del planes

@@ -11,7 +11,7 @@ from isl.backbones.networks import Compute, count_parameters
 from isl.backbones.resnet import ResNetConfig
 from isl.config import parse
 from isl.errors import InputError
-from isl.labeling.model import ModelConfig
+from isl.labeling.model_config import ModelConfig
 from isl.labeling.network import abstract_network, build_network
 from isl.tiling.geometry import Geometry
 

@@ -11,7 +11,8 @@ from isl.backbones.unet import UNetConfig
 from isl.data.manifest import Field, LabelFile, Manifest, write_manifest
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage
-from isl.labeling.model import InputContract, ModelConfig, save_model
+from isl.labeling.model import save_model
+from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
 
 SIZE = (70, 60)

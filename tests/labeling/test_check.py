@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from isl.backbones.unet import UNetConfig
 from isl.labeling import plan as planning
 from isl.labeling.check import PART, check, part_to_check, seam_score
-from isl.labeling.model import InputContract, Model, ModelConfig
+from isl.labeling.model import Model
+from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.options import check_options
 
 ARCHITECTURE = UNetConfig(levels=3)

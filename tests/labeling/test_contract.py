@@ -8,7 +8,7 @@ import pytest
 from isl.errors import InputError
 from isl.imaging.image import Movie, PixelSize, ZStack
 from isl.labeling.contract import fit_to_model, parse_planes
-from isl.labeling.model import InputContract
+from isl.labeling.model_config import InputContract
 from isl.labeling.source import field_of, held, measure, normalized, stored_planes
 
 SIZE = (4, 5)

@@ -230,7 +230,7 @@ def test_a_field_is_looked_at_on_the_models_pixel_size(familiarity):
 def test_records_of_other_planes_are_refused(tmp_path, familiarity):
     from isl.backbones.unet import UNetConfig
     from isl.config import to_toml
-    from isl.labeling.model import ModelConfig, read_model_config
+    from isl.labeling.model_config import ModelConfig, read_model_config
 
     def written(planes: int):
         tables = {
@@ -254,7 +254,8 @@ def small_model(folder, familiarity):
     from flax import nnx
 
     from isl.backbones.unet import UNetConfig
-    from isl.labeling.model import InputContract, ModelConfig, load_model, save_model
+    from isl.labeling.model import load_model, save_model
+    from isl.labeling.model_config import InputContract, ModelConfig
     from isl.labeling.network import build_network
 
     architecture = UNetConfig(levels=2, width=2)
@@ -288,7 +289,7 @@ def test_predicting_warns_of_what_the_model_has_not_learned(tmp_path, familiarit
 
 
 def test_of_several_models_the_strangest_ones_score_counts(tmp_path, familiarity):
-    from isl.labeling.mixture import ensemble
+    from isl.labeling.model import ensemble
 
     image = texture(3, (192, 192))
     negative = learned([1 - texture(1), 1 - texture(2)])

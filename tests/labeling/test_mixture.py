@@ -15,8 +15,9 @@ from isl.imaging.image import Movie, ZStack
 from isl.imaging.normalize import normalize
 from isl.labeling import bins
 from isl.labeling.memory import bytes_per_pixel
-from isl.labeling.mixture import Mixture, ensemble, joined, load_models, model_names
-from isl.labeling.model import InputContract, LabelStatistics, Model, ModelConfig, save_model
+from isl.labeling.mixture import Mixture
+from isl.labeling.model import Model, ensemble, load_models, model_names, save_model
+from isl.labeling.model_config import InputContract, LabelStatistics, ModelConfig, joined
 from isl.labeling.network import build_network
 from isl.labeling.options import check_options
 from isl.labeling.plan import plan_field

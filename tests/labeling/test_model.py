@@ -10,7 +10,8 @@ from flax import nnx
 from isl.backbones.unet import UNetConfig
 from isl.errors import InputError
 from isl.labeling import bins
-from isl.labeling.model import InputContract, ModelConfig, load_model, save_model
+from isl.labeling.model import load_model, save_model
+from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
 from isl.model_folder import bundled_models, model_directory, stored_shapes
 

@@ -16,7 +16,8 @@ from isl.imaging.normalize import PlaneNormalization, normalize
 from isl.labeling.bins import STATISTICS
 from isl.labeling.contract import compare_intensity
 from isl.labeling.exact import exact_geometry
-from isl.labeling.model import InputContract, LabelStatistics, Model, ModelConfig
+from isl.labeling.model import Model
+from isl.labeling.model_config import InputContract, LabelStatistics, ModelConfig
 from isl.labeling.network import build_network
 from isl.labeling.predict import predict
 from isl.labeling.towers import TowersConfig

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.labeling.model import InputContract, ModelConfig, load_model, network_of
+from isl.labeling.model import load_model
+from isl.labeling.model_config import InputContract, ModelConfig, network_of
 from isl.labeling.published_weights import import_weights, published_names
 from isl.labeling.towers import TowersConfig
 from isl.model_folder import abstract_arrays, arrays_of

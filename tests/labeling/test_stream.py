@@ -15,7 +15,8 @@ from isl.errors import InputError
 from isl.imaging.image import Movie, PixelSize, ZStack
 from isl.imaging.read import open_transmitted, read_transmitted
 from isl.labeling.exact import exact_geometry
-from isl.labeling.model import InputContract, LabelStatistics, Model, ModelConfig
+from isl.labeling.model import Model
+from isl.labeling.model_config import InputContract, LabelStatistics, ModelConfig
 from isl.labeling.network import build_network
 from isl.labeling.options import check_options
 from isl.labeling.plan import plan_field, smaller, width_of

@@ -15,7 +15,8 @@ from PIL import Image
 
 from isl.backbones.unet import UNetConfig
 from isl.imaging.image import Movie
-from isl.labeling.model import InputContract, Model, ModelConfig, load_model, save_model
+from isl.labeling.model import Model, load_model, save_model
+from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
 from isl.labeling.options import check_options
 from isl.labeling.predict import Prediction

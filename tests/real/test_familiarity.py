@@ -20,7 +20,7 @@ from isl.labeling.familiarity import (
     learn_familiarity,
     unfamiliarity,
 )
-from isl.labeling.model import read_model_config
+from isl.labeling.model_config import read_model_config
 from isl.model_folder import model_directory
 from isl_train.labeling.crops import TrainingField
 from isl_train.labeling.ground import load_ground

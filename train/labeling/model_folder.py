@@ -9,7 +9,8 @@ import numpy as np
 from isl.imaging.image import PixelSize
 from isl.labeling.autoencoding import PlaneLoss, plane_loss
 from isl.labeling.familiarity import Familiarity, LearnedField, learn_familiarity
-from isl.labeling.model import InputContract, LabelStatistics, ModelConfig, save_model
+from isl.labeling.model import save_model
+from isl.labeling.model_config import InputContract, LabelStatistics, ModelConfig
 from isl.labeling.network import LabelingNetwork
 
 from .config import LabelingConfig

@@ -16,7 +16,7 @@ from isl.backbones.networks import Compute, count_parameters
 from isl.data.manifest import load_manifest
 from isl.errors import InputError, unknown
 from isl.labeling import bins, losses
-from isl.labeling.model import ModelConfig, read_model_config
+from isl.labeling.model_config import ModelConfig, read_model_config
 from isl.labeling.network import LabelingNetwork, abstract_network, build_network
 from isl.model_folder import model_directory
 

@@ -15,12 +15,13 @@ from isl.imaging.names import field_name
 from isl.imaging.steady import content_hash
 from isl.labeling.check import Agreement, Check, check, memory_to_check, part_to_check
 from isl.labeling.contract import Planes
-from isl.labeling.memory import GIB, memory_budget
-from isl.labeling.mixture import AnyModel, load_models
+from isl.labeling.mixture import AnyModel
+from isl.labeling.model import load_models
 from isl.labeling.options import Options, check_options
 from isl.labeling.plan import plan_field
 from isl.labeling.run.one_field import as_read, opened_field
 from isl.labeling.source import measure, normalized
+from isl.tiling.memory import GIB, memory_budget
 
 logger = logging.getLogger(__name__)
 

@@ -275,7 +275,7 @@ def _facts() -> tuple[int, dict[str, str]]:
     from distributed import get_worker
 
     from isl.files.provenance import versions
-    from isl.labeling.memory import memory_budget
+    from isl.tiling.memory import memory_budget
 
     limit = get_worker().memory_manager.memory_limit
     budget = memory_budget(None)
@@ -285,7 +285,7 @@ def _facts() -> tuple[int, dict[str, str]]:
 @functools.lru_cache(maxsize=1)
 def _loaded(model: str, device: str) -> tuple[Any, str]:
     from isl.devices import use_device
-    from isl.labeling.mixture import load_models
+    from isl.labeling.model import load_models
 
     name = use_device(device)
     return load_models(model), name

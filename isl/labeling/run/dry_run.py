@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError, as_options
-from isl.labeling.memory import GIB
-from isl.labeling.model import ModelConfig
+from isl.labeling.model_config import ModelConfig
 from isl.labeling.plan import FieldPlan, expected_memory, plan_field
 from isl.labeling.run.one_field import (
     Field,
@@ -22,6 +21,7 @@ from isl.labeling.run.one_field import (
 from isl.labeling.run.provenance import Call
 from isl.labeling.run.speeds import kept_speed
 from isl.labeling.source import TransmittedField
+from isl.tiling.memory import GIB
 
 # What Python, JAX and compiled programs take, besides pixels.
 _BESIDES = 0.6 * GIB

@@ -15,9 +15,9 @@ from isl.files.run_manifest import RunManifest, held_folder
 from isl.imaging.read import find_inputs
 from isl.imaging.steady import content_hash
 from isl.labeling.contract import Planes
-from isl.labeling.memory import GIB, memory_budget
-from isl.labeling.mixture import AnyModel, load_models, model_names, read_models_config
-from isl.labeling.model import ModelConfig
+from isl.labeling.mixture import AnyModel
+from isl.labeling.model import load_models, model_names, read_models_config
+from isl.labeling.model_config import ModelConfig
 from isl.labeling.options import Options, check_options
 from isl.labeling.run.cluster import (
     Share,
@@ -35,6 +35,7 @@ from isl.labeling.run.provenance import FORMERLY, Call, is_done
 from isl.labeling.run.speeds import Timing, keep_speed, timing
 from isl.model_folder import bundled_models, model_directory
 from isl.progress import FieldProgress
+from isl.tiling.memory import GIB, memory_budget
 
 if TYPE_CHECKING:
     from distributed import Client

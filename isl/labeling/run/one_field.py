@@ -26,7 +26,7 @@ from isl.labeling.run.preview import preview_panels
 from isl.labeling.run.provenance import Call, record
 from isl.labeling.run.stored import StoredPrediction, thinned_plane, thinning
 from isl.labeling.source import TransmittedField, field_of_picture, held, measure
-from isl.labeling.stream import Progress
+from isl.tiling.stream import Progress
 
 # Shown in every preview beside the prediction.
 UNCERTAINTY = "standard_deviation"

@@ -13,7 +13,7 @@ import numpy as np
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.plane_file import PlaneFile
 from isl.labeling.flicker import Frames, flicker
-from isl.labeling.model import LabelStatistics
+from isl.labeling.model_config import LabelStatistics
 from isl.labeling.renormalize import (
     INTENSITIES,
     Renormalization,

@@ -12,7 +12,8 @@ from flax import nnx
 from isl.backbones.unet import UNetConfig
 from isl.data.manifest import Field, Manifest, load_field, load_manifest, write_manifest
 from isl.errors import InputError
-from isl.labeling.model import InputContract, ModelConfig, load_model, save_model
+from isl.labeling.model import load_model, save_model
+from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
 from isl_eval.calibrate import calibrate as calibrate_command
 from isl_eval.labeling.calibrate import (

@@ -13,7 +13,7 @@ from isl.data.manifest import load_manifest
 from isl.errors import InputError
 from isl.imaging.normalize import normalize
 from isl.labeling import losses
-from isl.labeling.model import InputContract, ModelConfig
+from isl.labeling.model_config import InputContract, ModelConfig
 from isl_eval.labeling.config import LabelingEvaluation
 from isl_eval.labeling.ground import survey_ground
 from isl_eval.labeling.models import (

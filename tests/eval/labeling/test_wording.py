@@ -7,7 +7,7 @@ from isl.errors import InputError
 from isl.imaging.image import PixelSize, ZStack
 from isl.imaging.normalize import normalize
 from isl.labeling.contract import compare_intensity, fit_to_model
-from isl.labeling.model import InputContract
+from isl.labeling.model_config import InputContract
 from isl.labeling.source import field_of
 from isl_eval.labeling.wording import in_keys
 

@@ -11,7 +11,8 @@ from isl import cli
 from isl.backbones.resnet import ResNetConfig
 from isl.backbones.unet import UNetConfig
 from isl.errors import InputError
-from isl.labeling.model import InputContract, ModelConfig, save_model
+from isl.labeling.model import save_model
+from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
 from isl.polarity.classifier import build_classifier
 from isl.polarity.model import (

@@ -10,7 +10,8 @@ from simulated_fields import write_dataset
 from isl.config import parse
 from isl.errors import InputError
 from isl.labeling.bins import BINS
-from isl.labeling.model import load_model, read_model_config
+from isl.labeling.model import load_model
+from isl.labeling.model_config import read_model_config
 from isl_train.labeling.config import LabelingConfig
 from isl_train.labeling.initial import log_histogram
 from isl_train.labeling.task import LabelingTask

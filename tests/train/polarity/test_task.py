@@ -13,7 +13,8 @@ from simulated_embryos import make_embryo
 from isl.backbones.unet import UNetConfig
 from isl.config import parse
 from isl.errors import InputError
-from isl.labeling.model import InputContract, ModelConfig, load_model, save_model
+from isl.labeling.model import load_model, save_model
+from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
 from isl.model_folder import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from isl.polarity.model import load_polarity_model, middles_of, views_of

@@ -1,0 +1,167 @@
+"""What `model.toml` says of a labeling model, and what several models say together."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
+
+from isl.backbones.networks import Compute
+from isl.config import Config
+from isl.errors import InputError
+from isl.labeling.familiarity import Familiarity, statistic_names
+from isl.labeling.network import ArchitectureConfig, LabelingNetwork, abstract_network
+from isl.model_folder import FolderConfig, read_folder_config
+
+
+class InputContract(Config):
+    """What the network was trained on, and so expects; None where it is not known.
+
+    Attributes:
+        planes: Z, the number of planes.
+        modality: PHASE_CONTRAST, BRIGHTFIELD or DIC.
+        pixel_size: Micrometres.
+        z_step: Micrometres between planes.
+        normalization: "auto" or "off", see `isl.imaging.normalize`.
+    """
+
+    planes: int = pydantic.Field(ge=1)
+    modality: str | None = None
+    pixel_size: float | None = pydantic.Field(default=None, gt=0)
+    z_step: float | None = pydantic.Field(default=None, gt=0)
+    normalization: Literal["auto", "off"] = "auto"
+
+
+class LabelStatistics(Config):
+    """Mean and deviation of a label's training intensities, in [0, 1], where it was measured."""
+
+    mean: float
+    standard_deviation: float
+
+
+Temperature = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+
+
+class ModelConfig(FolderConfig):
+    """What `model.toml` says, besides what `FolderConfig` holds.
+
+    Attributes:
+        labels: What it predicts.
+        autoencode: Whether it holds heads for the input planes as well.
+        architecture: What its body is.
+        input: What it expects.
+        label_statistics: By label, for re-normalization; may be empty.
+        temperature: By label, what its logits are divided by; labels not named have 1. Above 1,
+            distributions are wider than the network gives them (`isl calibrate` fits it).
+        familiarity: What its training ground looks like; None: it does not say.
+        trained_on: Groups (wells, embryos, patients) that it learned from, those of the model it
+            started from included; None: it does not say.
+        chosen_on: Groups that chose which of its weights were kept, or fitted its temperatures.
+    """
+
+    kind: Literal["labeling"] = "labeling"  # pyright: ignore[reportIncompatibleVariableOverride]
+    labels: tuple[str, ...]
+    autoencode: bool = False
+    architecture: ArchitectureConfig
+    input: InputContract
+    label_statistics: Mapping[str, LabelStatistics] = pydantic.Field(default_factory=dict)
+    temperature: Mapping[str, Temperature] = pydantic.Field(default_factory=dict)
+    familiarity: Familiarity | None = None
+    trained_on: tuple[str, ...] | None = None
+    chosen_on: tuple[str, ...] = ()
+
+    @property
+    def architectures(self) -> tuple[ArchitectureConfig, ...]:
+        """Of all networks that predict together: this one's."""
+        return (self.architecture,)
+
+    @pydantic.model_validator(mode="after")
+    def _temperatures_are_of_labels(self) -> "ModelConfig":
+        for label in self.temperature:
+            if label not in self.labels:
+                raise ValueError(f"temperature is given for '{label}', which is no label")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _familiarity_is_of_its_planes(self) -> "ModelConfig":
+        names = statistic_names(self.input.planes)
+        if self.familiarity is not None and tuple(self.familiarity.statistics) != names:
+            raise ValueError(f"familiarity.statistics are not those of {self.input.planes} planes")
+        return self
+
+
+class EnsembleConfig(ModelConfig):
+    """What several models together expect and predict.
+
+    Attributes:
+        members: What each of them says.
+    """
+
+    members: tuple[ModelConfig, ...]
+
+    @property
+    def architectures(self) -> tuple[ArchitectureConfig, ...]:
+        """Of all members."""
+        return tuple(member.architecture for member in self.members)
+
+
+def read_model_config(directory: Path) -> ModelConfig:
+    """What a model folder's `model.toml` says; no weights are read."""
+    return read_folder_config(directory, ModelConfig)
+
+
+def network_of(config: ModelConfig, compute: Compute | None = None) -> LabelingNetwork:
+    """The network that a configuration describes, with shapes in place of arrays."""
+    return abstract_network(
+        config.architecture,
+        planes=config.input.planes,
+        labels=config.labels,
+        autoencode=config.autoencode,
+        compute=compute,
+    )
+
+
+def joined(configs: Sequence[ModelConfig]) -> EnsembleConfig:
+    """What several models expect and predict together.
+
+    Labels are in the first one's order; statistics of training labels are kept where all agree, and
+    a group that any of them saw was seen. What training ground looks like is each member's own.
+
+    Raises:
+        InputError: They do not predict the same labels from the same input.
+    """
+    first = configs[0]
+    for other in configs[1:]:
+        if set(other.labels) != set(first.labels):
+            raise InputError(
+                f"models '{first.name}' and '{other.name}' cannot be averaged: they predict "
+                f"{', '.join(first.labels)} and {', '.join(other.labels)}"
+            )
+        if other.input != first.input:
+            key = next(
+                key
+                for key in type(first.input).model_fields
+                if getattr(first.input, key) != getattr(other.input, key)
+            )
+            raise InputError(
+                f"models '{first.name}' and '{other.name}' cannot be averaged: they expect another "
+                f"{key}, {getattr(first.input, key)} and {getattr(other.input, key)}"
+            )
+    agreed: dict[str, LabelStatistics] = {
+        label: known
+        for label, known in first.label_statistics.items()
+        if all(config.label_statistics.get(label) == known for config in configs)
+    }
+    trained = [config.trained_on for config in configs]
+    return EnsembleConfig(
+        name=",".join(config.name for config in configs),
+        labels=first.labels,
+        architecture=first.architecture,
+        input=first.input,
+        label_statistics=agreed,
+        trained_on=None
+        if None in trained
+        else tuple(sorted({g for t in trained for g in t or ()})),
+        chosen_on=tuple(sorted({group for config in configs for group in config.chosen_on})),
+        members=tuple(configs),
+    )

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from isl.config import load_toml
-from isl.data.manifest import load_manifest
+from isl.labeling.dataset import load_manifest
 from isl_train.budget import BudgetConfig, of_length, seconds_per_update, updates_for
 from isl_train.labeling.config import LabelingConfig
 from isl_train.labeling.ground import Ground, load_ground

@@ -11,7 +11,7 @@ import typer
 
 from isl import registry
 from isl.commands.parameters import Device
-from isl.data.timelapse import Split
+from isl.data.splits import Split
 from isl.errors import InputError, unknown
 
 
@@ -58,7 +58,7 @@ def calibrate(
     device: Device = "auto",
 ) -> None:
     """Fits how sure a model is: copies it with a temperature for every label, and says what for."""
-    from isl.data.manifest import SPLITS
+    from isl.data.splits import SPLITS
     from isl.devices import use_device
     from isl.model_folder import model_kind
     from isl.model_kinds import find_model

@@ -6,8 +6,8 @@ import pytest
 
 from isl.backbones.networks import count_parameters
 from isl.config import load_toml, read_toml
-from isl.data.manifest import load_manifest
 from isl.errors import InputError
+from isl.labeling.dataset import load_manifest
 from isl.labeling.model_config import read_model_config
 from isl.model_folder import bundled_models, model_directory
 from isl.polarity.classifier import abstract_classifier

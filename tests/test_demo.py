@@ -5,9 +5,10 @@ import functools
 import pytest
 
 from isl import cli, demo
-from isl.data.manifest import load_field, load_manifest
 from isl.errors import InputError
 from isl.imaging.read import read_fluorescence
+from isl.labeling.dataset import load_manifest
+from isl.labeling.fields import load_field
 from isl.phantom import PhantomConfig
 
 

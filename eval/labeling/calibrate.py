@@ -12,11 +12,12 @@ from typing import Literal
 import numpy as np
 import scipy.special
 
-from isl.data.manifest import LoadedField, Manifest, load_field, load_manifest
-from isl.data.timelapse import Split
+from isl.data.splits import Split
 from isl.errors import InputError
 from isl.imaging.normalize import normalize, normalize_label
 from isl.labeling.bins import BINS
+from isl.labeling.dataset import Manifest, load_manifest
+from isl.labeling.fields import LoadedField, load_field
 from isl.labeling.model import Model, load_model, save_model
 from isl.tiling.plan import plan_tiles
 

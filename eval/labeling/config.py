@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from isl.config import Config
-from isl.data.timelapse import Split
+from isl.data.splits import Split
 
 from ..metrics.live_dead import REACH, State
 from ..statistics.bootstrap import LEVEL, REPLICATES

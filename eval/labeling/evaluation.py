@@ -10,10 +10,10 @@ import numpy as np
 from rich.console import Console
 
 from isl.config import load_toml
-from isl.data.manifest import load_manifest
 from isl.errors import InputError, unknown
 from isl.files.records import as_csv, as_json
 from isl.files.whole import written_whole
+from isl.labeling.dataset import load_manifest
 from isl.labeling.familiarity import Unfamiliarity
 
 from ..writing.progress import PartsProgress

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from isl.data.manifest import Field, Manifest, labels_of, load_field
-from isl.data.timelapse import Split
+from isl.data.splits import Split
 from isl.errors import InputError, unknown
 from isl.imaging.image import PixelSize, ZStack
 from isl.imaging.normalize import normalize_label
 from isl.labeling.bins import BINS
+from isl.labeling.dataset import Field, Manifest, labels_of
+from isl.labeling.fields import load_field
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import pydantic
 
-from isl.data.manifest import load_manifest
-from isl.data.timelapse import Split
+from isl.data.splits import Split
+from isl.labeling.dataset import load_manifest
 from isl.labeling.model_config import read_model_config
 from isl.model_folder import WEIGHTS_FILE, model_directory
 from isl_train.budget import seconds_per_update

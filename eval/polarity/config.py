@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from isl.config import Config
-from isl.data.timelapse import Split
+from isl.data.splits import Split
 from isl.polarity.model import ARMS, Arm
 
 from ..statistics.bootstrap import LEVEL, REPLICATES

@@ -8,10 +8,10 @@ from typing import Any
 from rich.console import Console
 
 from isl.config import load_toml
-from isl.data.manifest import Manifest, load_manifest
 from isl.errors import InputError
 from isl.files.records import as_csv, as_json
 from isl.files.whole import written_whole
+from isl.labeling.dataset import Manifest, load_manifest
 from isl_train.labeling.config import LabelingConfig  # pyright: ignore[reportMissingImports]
 from isl_train.polarity.config import PolarityExperiment  # pyright: ignore[reportMissingImports]
 from isl_train.polarity.embryos import Embryo, load_embryos

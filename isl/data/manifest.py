@@ -1,633 +1,266 @@
-"""Datasets: a TOML manifest of fields, their labels, where those were measured, and who sees what.
+"""A dataset's manifest, whatever the task: examples stated one by one, by a table or by folders.
 
-A manifest names fields of view. Each has transmitted-light planes and label images, belongs to a
-group (a well, an embryo, a patient) and to a split. Splits are by group, because fields of one
-group resemble each other: a group that stands on two sides is refused.
+    root = "${ISL_DATA}/embryos"     # of the paths below; relative to the manifest's own folder
 
-    root = "${ISL_DATA}/plate7"      # of the paths below; relative to the manifest's own folder
+    [targets]                        # what may be known of an example, see `isl.data.targets`
+    stage = { kind = "class", classes = ["cleavage", "morula", "blastocyst"] }
+    heartbeat = { kind = "binary" }
+    share = { kind = "number", low = 0, high = 1 }
+    grade = { kind = "range", low = 0, high = 1 }
+    mask = { kind = "image" }
 
-    [[field]]
-    name = "A4"
-    folder = "A4"                    # published single-plane PNGs: planes, labels and masks
-
-    [[field]]
-    name = "B2-1"
-    group = "B2"                     # the field's own name unless given
+    [[example]]
+    name = "E1"
+    group = "patient 7"              # the example's own name unless given
     split = "validation"             # "train" unless given; or "test"
-    transmitted = "B2-1.tif"         # one stack, or a list of single-plane files, bottom first
-    pixel_size = 0.3                 # micrometres; overrides what the file says, like z_step
-    modality = "PHASE_CONTRAST"
-    [field.labels]
-    DAPI = "B2-1-dapi.tif"
-    MAP2 = { file = "B2-1-fluorescence.ome.tif", channel = "MAP2" }
-    [field.masks]                    # 1 or full scale: measured; 0: not
-    MAP2 = "B2-1-map2-measured.tif"
+    inputs = { image = "E1.tif" }
+    targets = { stage = "morula", share = 0.2, grade = [0.1, 0.25], mask = "E1-mask.tif" }
 
-A [[time_lapse]] is a folder of such fields, one a frame: see `isl.data.timelapse`.
+    [[table]]                        # every row of a CSV is an example; keys name its columns
+    file = "outcomes.csv"
+    name = "embryo"
+    group = "patient"
+    split = "side"                   # or one of the sides, of all rows
+    inputs = { recording = "movie" }
+    targets = { heartbeat = "fhb", grade = ["from", "to"] }      # an empty cell: not known
 
-Reading a manifest checks its structure and that its files exist; pixels are read field by field.
+    [[class_folders]]                # a folder for every class, with images in it
+    folder = "photos"
+    target = "stage"
+    input = "image"                  # unless given
+    group = "(P[0-9]+)"              # where in a file's name the group is; its name unless given
+
+Splits are by group: one that puts a group on two sides is refused. Reading a manifest checks its
+structure and that its files exist; pixels are read by whoever needs them.
 """
 
-import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Any
 
-import numpy as np
 import pydantic
-import tomli_w
 
 from isl import config
-from isl.data.timelapse import Split, TimeLapse, frame_fields
+from isl.data.examples import Dataset, Example
+from isl.data.splits import SPLITS, Split, check_groups, check_names
+from isl.data.tables import read_table
+from isl.data.targets import ClassTarget, Target, Value
 from isl.errors import InputError, unknown
-from isl.files.whole import written_whole
-from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
-from isl.imaging.normalize import normalize_label
-from isl.imaging.published import TRANSMITTED, is_published_folder, parse_name, read_published
-from isl.imaging.read import read_fluorescence, read_transmitted
+from isl.imaging.names import image_ending
+from isl.imaging.read import natural_order
 
-SPLITS: tuple[Split, ...] = get_args(Split)
+# What operating systems and notebooks leave in folders, besides names that begin with a dot.
+_LEFT = ("__macosx", "thumbs.db", "desktop.ini", "$recycle.bin")
 
 
-def _file_table(given: Any) -> Any:
-    return {"file": given} if isinstance(given, str | Path) else given
-
-
-def _several(given: Any) -> Any:
-    return (given,) if isinstance(given, str | Path) else given
-
-
-class LabelFile(config.Config):
-    """Where a label's image lies.
-
-    Attributes:
-        file: The image file.
-        channel: Which of its channels, by name; channels a file does not name are channel_1,
-            channel_2, ... None: the only one, or the one named like the label.
-        axes: Its axes, e.g. "CYX", where it does not say them.
-    """
-
-    file: Path
-    channel: str | None = None
-    axes: str | None = None
-
-
-class Field(config.Config):
-    """One field of view as the manifest states it.
-
-    Attributes:
-        name: Name of the field, once in a manifest.
-        folder: Folder of published single-plane PNGs; or else:
-        transmitted: One stack, or single-plane files, bottom plane first.
-        axes: Axes of the transmitted file, where it does not say them.
-        channel: The transmitted channel, by name, where the file holds several.
-        planes: Which planes to take, by index, in this order; None: all.
-        labels: The label images.
-        masks: Images that say where a label was measured; a label without one: everywhere.
-        use_labels: Which labels to take, in this order; None: all.
-        group: Well, embryo or patient; the field's name unless given.
-        split: Which side of the splits the group is on.
-        validation_region: Rows and columns [y0, y1, x0, x1] of a training field that training never
-            sees and validation does. For sets of one group only: neighbouring ground of one field
-            resembles what was trained on, so scores on it are optimistic.
-        pixel_size: Micrometres, instead of what the file says.
-        z_step: Micrometres between planes, instead of what the file says.
-        modality: "PHASE_CONTRAST", "BRIGHTFIELD" or "DIC", instead of what the file says.
-    """
+class StatedExample(config.Config):
+    """An example as a manifest states it; see `isl.data.examples.Example`."""
 
     name: str = pydantic.Field(min_length=1)
-    folder: Path | None = None
-    transmitted: Annotated[tuple[Path, ...], pydantic.BeforeValidator(_several)] = ()
-    axes: str | None = None
-    channel: str | None = None
-    planes: tuple[pydantic.NonNegativeInt, ...] | None = None
-    labels: dict[str, Annotated[LabelFile, pydantic.BeforeValidator(_file_table)]] = pydantic.Field(
-        default_factory=dict
-    )
-    masks: dict[str, Path] = pydantic.Field(default_factory=dict)
-    use_labels: tuple[str, ...] | None = None
     group: str = ""
     split: Split = "train"
-    validation_region: tuple[int, int, int, int] | None = None
-    pixel_size: pydantic.PositiveFloat | None = None
-    z_step: pydantic.PositiveFloat | None = None
-    modality: str | None = None
+    inputs: dict[str, str] = pydantic.Field(min_length=1)
+    targets: dict[str, Any] = pydantic.Field(default_factory=dict)
 
 
-class _ManifestFile(config.Config):
-    root: str = "."
-    field: tuple[Field, ...] = ()
-    time_lapse: tuple[TimeLapse, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """A dataset: its fields, with paths that can be opened.
+class Table(config.Config):
+    """A CSV of which every row is an example.
 
     Attributes:
-        fields: The fields, in the manifest's order; frames of time-lapses after the others.
-        time_lapses: The time-lapses whose frames are among the fields.
-        root: What relative paths start from, as the manifest says it.
-        path: The manifest's file, None for one that was never written.
+        file: The CSV.
+        name: The column with the names.
+        group: The column with the groups; None: the name.
+        split: The column with the sides, or one side for all rows.
+        inputs: For each input, the column with its path.
+        targets: For each target, its column, or two of a range; an empty cell is not known.
     """
 
-    fields: tuple[Field, ...]
-    time_lapses: tuple[TimeLapse, ...] = ()
-    root: str = "."
-    path: Path | None = None
-
-    def without(self, groups: Iterable[str]) -> "Manifest":
-        """The dataset without the fields and time-lapses of some groups.
-
-        Raises:
-            InputError: There is no such group.
-        """
-        left_out = frozenset(groups)
-        known = {field.group for field in self.fields}
-        for group in left_out:
-            if group not in known:
-                raise InputError(f"{self.path or 'the dataset'}: {unknown('group', group, known)}")
-        return dataclasses.replace(
-            self,
-            fields=tuple(field for field in self.fields if field.group not in left_out),
-            time_lapses=tuple(each for each in self.time_lapses if each.group not in left_out),
-        )
-
-    def fields_for(self, split: Split) -> tuple[Field, ...]:
-        """The fields that hold ground for `split`; a field with a validation region holds two."""
-        return tuple(
-            field
-            for field in self.fields
-            if field.split == split
-            or (split == "validation" and field.validation_region is not None)
-        )
-
-    def labels(self) -> tuple[str, ...]:
-        """Every label that some field holds, in order of appearance."""
-        return tuple(dict.fromkeys(label for field in self.fields for label in labels_of(field)))
-
-    def require_labels(self, labels: Iterable[str]) -> None:
-        """Refuses labels that no field holds.
-
-        Raises:
-            InputError: The first such label, with the nearest one that is held.
-        """
-        known = self.labels()
-        for label in labels:
-            if label not in known:
-                raise InputError(f"{self.path or 'the dataset'}: {unknown('label', label, known)}")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class LoadedField:
-    """One field in memory.
-
-    Attributes:
-        name: Name of the field.
-        group: Well, embryo or patient.
-        split: The side its group is on.
-        transmitted: uint8, uint16 or float32 [Z, Y, X], as stored.
-        labels: uint8, uint16 or float32 [C, Y, X]; its `measured` is always filled.
-        validation_region: (y0, y1, x0, x1) that belongs to validation, or None.
-    """
-
+    file: str
     name: str
-    group: str
-    split: Split
-    transmitted: ZStack
-    labels: FluorescenceImage
-    validation_region: tuple[int, int, int, int] | None = None
-
-    def measured_for(self, split: Split) -> np.ndarray:
-        """Where a label was measured and `split` may look at it, as bool [C, Y, X]."""
-        assert self.labels.measured is not None
-        measured = self.labels.measured
-        if self.validation_region is None:
-            return measured if split == self.split else np.zeros_like(measured)
-        y0, y1, x0, x1 = self.validation_region
-        inside = np.zeros(measured.shape[1:], bool)
-        inside[y0:y1, x0:x1] = True
-        if split == "validation":
-            return measured & inside
-        return measured & ~inside if split == self.split else np.zeros_like(measured)
+    group: str | None = None
+    split: str = "train"
+    inputs: dict[str, str] = pydantic.Field(min_length=1)
+    targets: dict[str, str | tuple[str, str]] = pydantic.Field(default_factory=dict)
 
 
-def load_manifest(path: Path) -> Manifest:
+class ClassFolders(config.Config):
+    """A folder with a folder for every class.
+
+    Attributes:
+        folder: It; what is hidden in it is ignored.
+        target: Which target the folders' names are classes of.
+        input: What an image is.
+        group: A regular expression that finds the group in a file's name; None: the example's name.
+        split: Of all of them.
+    """
+
+    folder: str
+    target: str
+    input: str = "image"
+    group: str | None = None
+    split: Split = "train"
+
+
+class _DatasetFile(config.Config):
+    root: str = "."
+    targets: dict[str, Target] = pydantic.Field(default_factory=dict)
+    example: tuple[StatedExample, ...] = ()
+    table: tuple[Table, ...] = ()
+    class_folders: tuple[ClassFolders, ...] = ()
+
+
+def load_dataset(path: Path) -> Dataset:
     """Reads a manifest and checks all that can be checked without reading pixels.
 
     Args:
         path: The manifest, a TOML file.
 
     Raises:
-        InputError: Unknown or missing keys, files that are missing, names used twice, masks
-            without their label, or a group on two sides of the splits.
+        InputError: Unknown or missing keys, columns or classes, files that are missing, targets
+            that cannot be so, names used twice, or a group on two sides of the splits.
     """
     path = Path(path)
-    stated = config.load_toml(path, _ManifestFile)
+    stated = config.load_toml(path, _DatasetFile)
     root = config.folder_named(stated.root, path.parent, source=f"{path}: root")
-    if not stated.field and not stated.time_lapse:
-        raise InputError(f"{path}: has no field; a dataset needs at least one [[field]]")
-    for field in stated.field:
-        _check_keys(path, field)
-    time_lapses = tuple(time_lapse.rooted(root) for time_lapse in stated.time_lapse)
-    fields = (
-        *(_resolved(field, root) for field in stated.field),
-        *(Field(**table) for time_lapse in time_lapses for table in frame_fields(time_lapse)),
-    )
-    _check_names(path, fields)
-    _check_splits(path, fields)
-    for field in fields:
-        _check_files(path, field)
-    return Manifest(fields=fields, time_lapses=time_lapses, root=stated.root, path=path)
+    found: list[tuple[str, StatedExample]] = [(str(path), example) for example in stated.example]
+    for table in stated.table:
+        found += [(str(root / table.file), each) for each in _rows_of(table, root)]
+    for folders in stated.class_folders:
+        target = stated.targets.get(folders.target)
+        if not isinstance(target, ClassTarget):
+            known = [name for name, one in stated.targets.items() if isinstance(one, ClassTarget)]
+            raise InputError(f"{path}: {unknown('target of classes', folders.target, known)}")
+        found += [(str(path), each) for each in class_examples(root, folders, target)]
+    examples = tuple(_resolved(source, each, stated.targets, root) for source, each in found)
+    if not examples:
+        raise InputError(
+            f"{path}: has no example; give [[example]], [[table]] or [[class_folders]]"
+        )
+    check_names(path, "example", examples)
+    check_groups(path, "example", examples)
+    return Dataset(examples=examples, targets=stated.targets, path=path)
 
 
-def write_manifest(path: Path, manifest: Manifest, *, overwrite: bool = False) -> None:
-    """Writes a manifest that `load_manifest` reads back.
-
-    Args:
-        path: The TOML file.
-        manifest: The dataset. Paths inside its root are written relative to it; relative ones are
-            taken to be that already.
-        overwrite: Whether a file already there may be replaced.
-
-    Raises:
-        InputError: The file exists or cannot be written, or names or groups contradict each other.
-    """
-    path = Path(path)
-    if manifest.time_lapses:
-        raise ValueError("a manifest of time-lapses is written by hand")
-    for field in manifest.fields:
-        _check_keys(path, field)
-    named = tuple(_resolved(field, Path()) for field in manifest.fields)
-    _check_names(path, named)
-    _check_splits(path, named)
-    root = config.folder_named(manifest.root, path.parent, source=f"{path}: root")
-    stated = {
-        "root": manifest.root,
-        "field": [_field_table(field, root) for field in manifest.fields],
-    }
-    with written_whole(path, overwrite) as unfinished:
-        unfinished.write_text(tomli_w.dumps(stated), encoding="utf-8")
-
-
-def labels_of(field: Field) -> tuple[str, ...]:
-    """Names of the labels that a field of a loaded manifest holds, without reading pixels."""
-    if field.use_labels is not None:
-        return field.use_labels
-    return _all_labels_of(field)
-
-
-def load_field(field: Field, labels: Sequence[str] | None = None) -> LoadedField:
-    """Reads the pixels of one field.
+def class_examples(root: Path, stated: ClassFolders, target: ClassTarget) -> list[StatedExample]:
+    """The images in folders of classes, class by class, in the order of the numbers in their names.
 
     Args:
-        field: A field of a manifest that `load_manifest` returned.
-        labels: Which labels to return, in this order; one that the field does not hold is returned
-            as zeros that were measured nowhere. None: those the field holds.
+        root: What `folder` is relative to.
+        stated: Which folder.
+        target: The classes; each has a folder of that name, and no other folder is there.
 
     Raises:
-        InputError: A file cannot be read, or planes, labels and masks differ in size.
+        InputError: A folder is missing, is of no class or holds no image, or a file's name has no
+            group.
     """
-    if field.folder is not None:
-        transmitted, measured_labels = read_published(field.folder)
-        images = _channels_of(measured_labels)
-    else:
-        transmitted = _read_planes(field)
-        images = _read_labels(field)
-    transmitted = _as_stated(transmitted, field)
-    wanted = tuple(labels) if labels is not None else labels_of(field)
-    held = {label: images[label] for label in wanted if label in labels_of(field)}
-    size = transmitted.planes.shape[1:]
-    for label, (image, measured) in held.items():
-        _check_size(field, f"label '{label}'", image.shape, size)
-        _check_size(field, f"mask of label '{label}'", measured.shape, size)
-    _check_region(field, size)
-    return LoadedField(
-        name=field.name,
-        group=field.group or field.name,
-        split=field.split,
-        transmitted=transmitted,
-        labels=_stacked(field, wanted, held, transmitted),
-        validation_region=field.validation_region,
-    )
-
-
-def _resolved(field: Field, root: Path) -> Field:
-    """The field with its paths made absolute and its group filled in."""
-    return field.model_copy(
-        update={
-            "folder": root / field.folder if field.folder is not None else None,
-            "transmitted": tuple(root / file for file in field.transmitted),
-            "labels": {
-                label: place.model_copy(update={"file": root / place.file})
-                for label, place in field.labels.items()
-            },
-            "masks": {label: root / file for label, file in field.masks.items()},
-            "group": field.group or field.name,
-        }
-    )
-
-
-def _check_keys(path: Path, field: Field) -> None:
-    """Keys of one field that contradict each other."""
-    where = f"{path}: field '{field.name}'"
-    if (field.folder is None) == (not field.transmitted):
-        raise InputError(f"{where} needs either 'folder' or 'transmitted'")
-    if field.folder is not None:
-        beside = ("axes", "channel", "labels", "masks")
-        for key in beside:
-            if getattr(field, key) not in (None, {}):
-                raise InputError(
-                    f"{where}: '{key}' does not go with 'folder', which brings its own"
+    folder = root / stated.folder
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder")
+    for entry in _seen(folder):
+        if entry.is_dir() and entry.name not in target.classes:
+            raise InputError(f"{folder}: {unknown('class', entry.name, target.classes)}")
+    examples = []
+    for label in target.classes:
+        images = [
+            file
+            for file in (_seen(folder / label) if (folder / label).is_dir() else ())
+            if image_ending(file) is not None
+        ]
+        if not images:
+            raise InputError(
+                f"{folder / label}: holds no image; add some, or leave class '{label}' out of "
+                f"target '{stated.target}'"
+            )
+        for file in images:
+            name = f"{label}/{file.name}"
+            examples.append(
+                StatedExample(
+                    name=name,
+                    group=_group_in(file, stated.group) or name,
+                    split=stated.split,
+                    inputs={stated.input: str(file)},
+                    targets={stated.target: label},
                 )
-    for label in field.masks:
-        if label not in field.labels:
-            raise InputError(f"{where}: mask of {unknown('label', label, field.labels)}")
-    if field.folder is None:
-        _check_use_labels(where, field, tuple(field.labels))
-    if field.planes is not None and not field.planes:
-        raise InputError(f"{where}: 'planes' is empty; leave it out to take all planes")
-    if field.validation_region is not None:
-        y0, y1, x0, x1 = field.validation_region
-        if not (0 <= y0 < y1 and 0 <= x0 < x1):
-            raise InputError(
-                f"{where}: validation_region {list(field.validation_region)} is empty; "
-                "give [y0, y1, x0, x1] with y0 < y1 and x0 < x1"
             )
-        if field.split != "train":
-            raise InputError(
-                f"{where}: validation_region is for fields of split 'train', this one is in "
-                f"'{field.split}'"
-            )
+    return examples
 
 
-def _check_use_labels(where: str, field: Field, known: tuple[str, ...]) -> None:
-    for label in field.use_labels or ():
-        if label not in known:
-            raise InputError(f"{where}: use_labels: {unknown('label', label, known)}")
+def _group_in(file: Path, pattern: str | None) -> str | None:
+    if pattern is None:
+        return None
+    try:
+        found = re.search(pattern, file.name)
+    except re.error as error:
+        raise InputError(f"group '{pattern}' is no regular expression ({error})") from error
+    if found is None:
+        raise InputError(f"{file}: its name holds no group '{pattern}'")
+    return found[1] if found.groups() else found[0]
 
 
-def _check_names(path: Path, fields: Iterable[Field]) -> None:
-    seen: set[str] = set()
-    for field in fields:
-        if field.name in seen:
-            raise InputError(f"{path}: two fields are named '{field.name}'; names must differ")
-        seen.add(field.name)
-
-
-def _check_splits(path: Path, fields: Sequence[Field]) -> None:
-    first_of: dict[str, Field] = {}
-    for field in fields:
-        first = first_of.setdefault(field.group, field)
-        if first.split != field.split:
-            raise InputError(
-                f"{path}: group '{field.group}' is on two sides: field '{first.name}' in "
-                f"'{first.split}', field '{field.name}' in '{field.split}'; a group belongs to one"
-            )
-    regions = [field for field in fields if field.validation_region is not None]
-    if regions and any(field.split == "validation" for field in fields):
-        raise InputError(
-            f"{path}: field '{regions[0].name}' has a validation_region though other fields are in "
-            "split 'validation'; keep one of the two"
-        )
-
-
-def _check_files(path: Path, field: Field) -> None:
-    where = f"{path}: field '{field.name}'"
-    files = [*field.transmitted, *(place.file for place in field.labels.values())]
-    for file in [*files, *field.masks.values()]:
-        if not file.is_file():
-            raise InputError(f"{where}: there is no file {file}")
-    if field.folder is not None:
-        if not field.folder.is_dir():
-            raise InputError(f"{where}: there is no folder {field.folder}")
-        if not is_published_folder(field.folder):
-            raise InputError(f"{where}: {field.folder} holds no published single-plane PNGs")
-        _check_use_labels(where, field, _all_labels_of(field))
-
-
-def _all_labels_of(field: Field) -> tuple[str, ...]:
-    """As `labels_of`, before any selection."""
-    if field.folder is None:
-        return tuple(field.labels)
-    names = filter(None, map(parse_name, field.folder.iterdir()))
-    return tuple(
-        sorted(
-            {
-                name.channel
-                for name in names
-                if not (name.is_mask or name.predicted or name.channel.upper() in TRANSMITTED)
-            }
-        )
+def _seen(folder: Path) -> list[Path]:
+    """What a person put into a folder, in the order of the numbers in the names."""
+    return sorted(
+        (
+            entry
+            for entry in folder.iterdir()
+            if not entry.name.startswith(".") and entry.name.lower() not in _LEFT
+        ),
+        key=lambda entry: natural_order(entry.name),
     )
 
 
-def _channels_of(
-    image: FluorescenceImage | None,
-) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
-    """Every label of an image: intensities [Y, X], and bool [Y, X] where they were measured."""
-    if image is None:
-        return {}
-    measured = image.measured
-    if measured is None:
-        measured = np.ones(image.channels.shape, bool)
-    return {
-        label: (image.channels[index], measured[index]) for index, label in enumerate(image.labels)
-    }
-
-
-def _read_planes(field: Field) -> ZStack:
-    """The transmitted planes of one file, or of single-plane files one on the other."""
-    stacks = []
-    for file in field.transmitted:
-        stack = read_transmitted(file, axes=field.axes, channel=field.channel)
-        if isinstance(stack, Movie):
-            raise InputError(
-                f"{file}: is a movie of {len(stack.frames)} time points; a field of a dataset is "
-                "one z-stack, so write each time point to a file"
-            )
-        stacks.append(stack)
-    if len(stacks) == 1:
-        return stacks[0]
-    first = stacks[0]
-    for file, stack in zip(field.transmitted, stacks, strict=True):
-        if len(stack.planes) != 1:
-            raise InputError(
-                f"{file}: has {len(stack.planes)} planes; of several transmitted files each holds "
-                f"one (field '{field.name}')"
-            )
-        if (stack.planes.shape, stack.planes.dtype) != (first.planes.shape, first.planes.dtype):
-            raise InputError(
-                f"{file}: is {_shown(stack.planes)}, but {field.transmitted[0].name} is "
-                f"{_shown(first.planes)}; planes of field '{field.name}' must agree"
-            )
-    return dataclasses.replace(first, planes=np.concatenate([stack.planes for stack in stacks]))
-
-
-def _read_labels(field: Field) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Intensities and measured ground of each label; a file of several labels is read once."""
-    opened: dict[tuple[Path, str | None], FluorescenceImage] = {}
-    images = {}
-    for label in labels_of(field):
-        place = field.labels[label]
-        key = (place.file, place.axes)
-        if key not in opened:
-            opened[key] = read_fluorescence(place.file, axes=place.axes)
-        image = _one_channel(opened[key], place, label)
-        measured = np.ones(image.shape, bool)
-        if label in field.masks:
-            mask = LabelFile(file=field.masks[label])
-            measured = _as_mask(_one_channel(read_fluorescence(mask.file), mask, label), mask.file)
-        images[label] = (image, measured)
-    return images
-
-
-def _one_channel(image: FluorescenceImage, place: LabelFile, label: str) -> np.ndarray:
-    """The channel that was asked for, or the only one, or the one named like the label, [Y, X]."""
-    file = place.file
-    if image.channels.ndim != 3:
-        raise InputError(f"{file}: is a movie; a field of a dataset has one image per label")
-    if place.channel is None and len(image.labels) == 1:
-        return image.channels[0]
-    name = place.channel or label
-    if name in image.labels:
-        return image.channels[image.labels.index(name)]
-    if place.channel is None:
-        raise InputError(
-            f"{file}: holds {', '.join(image.labels)}; say which is {label}: "
-            f'{{ file = "{file.name}", channel = "{image.labels[0]}" }}'
+def _rows_of(table: Table, root: Path) -> Iterator[StatedExample]:
+    path = root / table.file
+    columns = [table.name, *table.inputs.values()]
+    columns += [] if table.group is None else [table.group]
+    columns += [] if table.split in SPLITS else [table.split]
+    for column in table.targets.values():
+        columns += [column] if isinstance(column, str) else column
+    for row in read_table(path, columns):
+        name = row[table.name]
+        split = table.split if table.split in SPLITS else row[table.split]
+        if not name:
+            raise InputError(f"{path}: a row has no '{table.name}', the examples' name")
+        if split not in SPLITS:
+            raise InputError(f"{path}: example '{name}': {unknown('split', split, SPLITS)}")
+        if table.group is not None and not row[table.group]:
+            raise InputError(f"{path}: example '{name}': its '{table.group}', the group, is empty")
+        yield StatedExample(
+            name=name,
+            group=name if table.group is None else row[table.group],
+            split=split,
+            inputs={what: row[column] for what, column in table.inputs.items()},
+            targets={
+                target: row[column] if isinstance(column, str) else [row[one] for one in column]
+                for target, column in table.targets.items()
+            },
         )
-    raise InputError(f"{file}: {unknown('channel', name, image.labels)}")
 
 
-def _as_mask(image: np.ndarray, file: Path) -> np.ndarray:
-    full = np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1
-    other = image[(image != 0) & (image != 1) & (image != full)]
-    if other.size:
-        raise InputError(
-            f"{file}: holds {other.flat[0]}; a mask is 1 or {full} where the label was measured "
-            "and 0 elsewhere"
-        )
-    return image != 0
-
-
-def _as_stated(stack: ZStack, field: Field) -> ZStack:
-    """The stack with the planes, sizes and modality that the manifest asks for."""
-    planes = stack.planes
-    if field.planes is not None:
-        if max(field.planes) >= len(planes):
-            raise InputError(
-                f"field '{field.name}': planes names plane {max(field.planes)}, but "
-                f"{stack.source or 'the stack'} has planes 0 to {len(planes) - 1}"
-            )
-        planes = planes[list(field.planes)]
-    size = stack.pixel_size
-    if field.pixel_size is not None:
-        z = size.z if size is not None else None
-        size = PixelSize(y=field.pixel_size, x=field.pixel_size, z=z)
-    if field.z_step is not None:
-        if size is None:
-            raise InputError(
-                f"field '{field.name}': z_step needs pixel_size too, as {stack.source} says none"
-            )
-        size = dataclasses.replace(size, z=field.z_step)
-    return dataclasses.replace(
-        stack,
-        name=field.name,
-        planes=planes,
-        pixel_size=size,
-        modality=field.modality or stack.modality,
+def _resolved(
+    source: str, stated: StatedExample, targets: Mapping[str, Target], root: Path
+) -> Example:
+    """The example with its paths made absolute and its targets read."""
+    where = f"{source}: example '{stated.name}'"
+    inputs = {what: root / file for what, file in stated.inputs.items()}
+    for what, file in inputs.items():
+        if not stated.inputs[what] or not file.exists():
+            raise InputError(f"{where}: its {what} is missing: there is no {file}")
+    known: dict[str, Value] = {}
+    for name, value in stated.targets.items():
+        if name not in targets:
+            raise InputError(f"{where}: {unknown('target', name, targets)}")
+        if value in ("", ["", ""]):
+            continue
+        try:
+            known[name] = targets[name].read(value, root)
+        except ValueError as error:
+            raise InputError(f"{where}: target '{name}': {error}") from error
+    return Example(
+        name=stated.name,
+        group=stated.group or stated.name,
+        split=stated.split,
+        inputs=inputs,
+        targets=known,
     )
-
-
-def _check_size(field: Field, what: str, size: tuple[int, ...], planes: tuple[int, ...]) -> None:
-    if size != planes:
-        raise InputError(
-            f"field '{field.name}': {what} is {size[0]} x {size[1]}, but the transmitted planes "
-            f"are {planes[0]} x {planes[1]}"
-        )
-
-
-def _check_region(field: Field, size: tuple[int, ...]) -> None:
-    if field.validation_region is None:
-        return
-    _, y1, _, x1 = field.validation_region
-    if y1 > size[0] or x1 > size[1]:
-        raise InputError(
-            f"field '{field.name}': validation_region {list(field.validation_region)} leaves the "
-            f"planes, which are {size[0]} x {size[1]}"
-        )
-
-
-def _stacked(
-    field: Field,
-    wanted: tuple[str, ...],
-    held: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    transmitted: ZStack,
-) -> FluorescenceImage:
-    """The wanted labels as channels of one image; those not held are measured nowhere."""
-    types = {image.dtype for image, _ in held.values()}
-    # Files of different types have different full scales, so only [0, 1] is common to them.
-    intensities = {}
-    for label, (image, measured) in held.items():
-        known = _where_measured(field, label, image, measured)
-        intensities[label] = known if len(types) == 1 else normalize_label(known)
-    dtype = types.pop() if len(types) == 1 else np.dtype(np.float32)
-    shape = (len(wanted), *transmitted.planes.shape[1:])
-    channels, measured = np.zeros(shape, dtype), np.zeros(shape, bool)
-    for index, label in enumerate(wanted):
-        if label in held:
-            channels[index] = intensities[label]
-            measured[index] = held[label][1]
-    return FluorescenceImage(
-        name=field.name,
-        channels=channels,
-        labels=wanted,
-        measured=measured,
-        pixel_size=transmitted.pixel_size,
-        source=field.folder or (field.transmitted[0] if field.transmitted else None),
-    )
-
-
-def _where_measured(
-    field: Field, label: str, image: np.ndarray, measured: np.ndarray
-) -> np.ndarray:
-    """A label's image [Y, X]; floats are 0 where nothing counts, whatever they hold."""
-    if not np.issubdtype(image.dtype, np.floating):
-        return image
-    bad = int((measured & ~np.isfinite(image)).sum())
-    if bad:
-        place = field.labels.get(label)
-        raise InputError(
-            f"{place.file if place else field.folder}: {bad} measured pixels of label '{label}' "
-            f"are NaN or infinite; give a mask of field '{field.name}' that is 0 there (masks), "
-            "or replace them"
-        )
-    return np.where(measured, image, image.dtype.type(0))
-
-
-def _shown(planes: np.ndarray) -> str:
-    return f"{planes.shape[-2]} x {planes.shape[-1]} {planes.dtype}"
-
-
-def _field_table(field: Field, root: Path) -> dict[str, Any]:
-    """What TOML says of one field: only what differs from the defaults."""
-    stated = field.model_dump(exclude_defaults=True)
-    if stated.get("group") == field.name:
-        del stated["group"]
-    if field.folder is not None:
-        stated["folder"] = _relative(field.folder, root)
-    if field.transmitted:
-        files = [_relative(file, root) for file in field.transmitted]
-        stated["transmitted"] = files[0] if len(files) == 1 else files
-    for label, place in field.labels.items():
-        beside = place.model_dump(exclude_none=True, exclude={"file"})
-        file = _relative(place.file, root)
-        stated["labels"][label] = {"file": file, **beside} if beside else file
-    for label, file in field.masks.items():
-        stated["masks"][label] = _relative(file, root)
-    return stated
-
-
-def _relative(file: Path, root: Path) -> str:
-    return (file.relative_to(root) if file.is_relative_to(root) else file).as_posix()

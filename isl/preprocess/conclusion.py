@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from isl.data.manifest import Field, LabelFile, Manifest, write_manifest
-from isl.data.timelapse import Split
+from isl.data.splits import Split
 from isl.errors import InputError
+from isl.labeling.dataset import Field, LabelFile, Manifest, write_manifest
 from isl.preprocess import estimate_files
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.field import FIELDS, files_of

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import pydantic
 
 from isl.config import Config
-from isl.data.timelapse import Split
+from isl.data.splits import Split
 from isl.preprocess.layout.fields import LayoutConfig
 from isl.preprocess.quality import QualityConfig
 

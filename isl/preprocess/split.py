@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from isl.data.timelapse import Split
+from isl.data.splits import Split
 from isl.errors import InputError, unknown
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

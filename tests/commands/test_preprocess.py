@@ -12,7 +12,8 @@ import tifffile
 import tomli_w
 
 from isl import cli
-from isl.data.manifest import load_field, load_manifest
+from isl.labeling.dataset import load_manifest
+from isl.labeling.fields import load_field
 from isl.phantom.wells.wells import WellConfig, write_wells
 
 LAYOUT = {"pattern": "{well}_r{row}_c{col}_z{z}_{channel}.tif", "overlap": 64}

@@ -8,9 +8,9 @@ import tifffile
 from flax import nnx
 
 from isl.backbones.unet import UNetConfig
-from isl.data.manifest import Field, LabelFile, Manifest, write_manifest
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage
+from isl.labeling.dataset import Field, LabelFile, Manifest, write_manifest
 from isl.labeling.model import save_model
 from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from isl import cli
-from isl.data.manifest import load_field, load_manifest
 from isl.errors import InputError
 from isl.imaging.image import Movie
 from isl.imaging.read import read_fluorescence, read_transmitted
+from isl.labeling.dataset import load_manifest
+from isl.labeling.fields import load_field
 from isl.phantom import EmbryoConfig, make_embryo, write_embryos
 
 SIZE = {"height": 32, "width": 40, "planes": 2, "z_step": 12.0, "pixel_size": 4.0}

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from isl.data.manifest import load_field, load_manifest
 from isl.errors import InputError
 from isl.imaging.read import read_fluorescence, read_transmitted
+from isl.labeling.dataset import load_manifest
+from isl.labeling.fields import load_field
 from isl.phantom import LABELS, PhantomConfig, make_phantom, write_phantoms
 
 CONFIG = PhantomConfig(height=40, width=33, planes=3, z_step=0.7, pixel_size=0.4, modality="DIC")

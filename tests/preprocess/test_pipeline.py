@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from isl.config import to_toml
-from isl.data.manifest import load_field, load_manifest
 from isl.errors import InputError
 from isl.imaging.open_image import open_images
 from isl.imaging.read import read_picture
+from isl.labeling.dataset import load_manifest
+from isl.labeling.fields import load_field
 from isl.phantom.wells.wells import LABEL_NAMES
 from isl.preprocess import pipeline, run_folder
 from isl.preprocess.config import STAGES

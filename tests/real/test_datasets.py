@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isl.data.manifest import LoadedField, load_field, load_manifest
+from isl.labeling.dataset import load_manifest
+from isl.labeling.fields import LoadedField, load_field
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "data"
 

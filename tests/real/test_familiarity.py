@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from isl.data.manifest import load_field, load_manifest
 from isl.imaging.normalize import normalize
+from isl.labeling.dataset import load_manifest
 from isl.labeling.familiarity import (
     Familiarity,
     LearnedField,
@@ -20,6 +20,7 @@ from isl.labeling.familiarity import (
     learn_familiarity,
     unfamiliarity,
 )
+from isl.labeling.fields import load_field
 from isl.labeling.model_config import read_model_config
 from isl.model_folder import model_directory
 from isl_train.labeling.crops import TrainingField

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from isl import cli, demo
-from isl.data.manifest import load_field, load_manifest
 from isl.imaging.agreement import pearson
 from isl.imaging.normalize import normalize_label
 from isl.imaging.read import read_fluorescence
+from isl.labeling.dataset import load_manifest
+from isl.labeling.fields import load_field
 
 MANIFEST = Path(__file__).parents[2] / "configs" / "data" / "condition_b_A4.toml"
 # The card's, for the mean image.

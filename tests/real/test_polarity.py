@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from isl import cli
-from isl.data.manifest import load_manifest
-from isl.data.timelapse import frame_files, read_event
 from isl.imaging.agreement import pearson
 from isl.imaging.read import read_fluorescence
+from isl.labeling.dataset import load_manifest
+from isl.labeling.timelapse import frame_files, read_event
 from isl.polarity.outputs import FRAME_COLUMNS, ONSET_COLUMNS
 from isl.polarity.presence import watch_embryo
 from isl.polarity.recording import read_recording

@@ -8,8 +8,9 @@ import pytest
 import tifffile
 
 from isl import cli
-from isl.data.manifest import load_field, load_manifest
 from isl.imaging.published import read_published
+from isl.labeling.dataset import load_manifest
+from isl.labeling.fields import load_field
 from isl.preprocess.record import read_record
 
 OVERLAP, JITTER = 300, 7

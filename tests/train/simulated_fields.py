@@ -7,7 +7,7 @@ import numpy as np
 import scipy.ndimage
 import tifffile
 
-from isl.data.manifest import Field, LabelFile, Manifest, write_manifest
+from isl.labeling.dataset import Field, LabelFile, Manifest, write_manifest
 
 
 def simulate(seed: int, *, size: int = 64, planes: int = 3) -> tuple[np.ndarray, np.ndarray]:

@@ -6,10 +6,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from isl.data.manifest import LoadedField, Manifest, Split, load_field
+from isl.data.splits import Split
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
 from isl.imaging.normalize import normalize, normalize_label
+from isl.labeling.dataset import Manifest
+from isl.labeling.fields import LoadedField, load_field
 
 from .crops import TrainingField, bounding_box
 from .ground_part import part_of

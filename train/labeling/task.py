@@ -13,9 +13,9 @@ from flax import nnx
 
 from isl.backbones import layers
 from isl.backbones.networks import Compute, count_parameters
-from isl.data.manifest import load_manifest
 from isl.errors import InputError, unknown
 from isl.labeling import bins, losses
+from isl.labeling.dataset import load_manifest
 from isl.labeling.model_config import ModelConfig, read_model_config
 from isl.labeling.network import LabelingNetwork, abstract_network, build_network
 from isl.model_folder import model_directory

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isl.data.manifest import LoadedField, Manifest, load_field
-from isl.data.timelapse import Split, TimeLapse, frame_files, frame_number, read_event
+from isl.data.splits import Split
 from isl.errors import InputError
 from isl.imaging.normalize import normalize_label
+from isl.labeling.dataset import Manifest
+from isl.labeling.fields import LoadedField, load_field
+from isl.labeling.timelapse import TimeLapse, frame_files, frame_number, read_event
 from isl.polarity.focus import fuse, stretched
 from isl.polarity.onset import onset_of_labels
 

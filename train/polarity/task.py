@@ -23,8 +23,8 @@ from isl.backbones.imagenet_weights import load_imagenet_weights
 from isl.backbones.networks import Compute, count_parameters
 from isl.backbones.resnet import ResNet
 from isl.config import load_toml
-from isl.data.manifest import load_manifest
 from isl.errors import InputError
+from isl.labeling.dataset import load_manifest
 from isl.labeling.model import load_model
 from isl.model_folder import arrays_of, fill
 from isl.polarity.classifier import Classifier, Encoder, abstract_classifier, build_classifier

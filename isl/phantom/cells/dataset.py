@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.data.manifest import Field, LabelFile, Manifest, write_manifest
 from isl.errors import InputError
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.labeling.dataset import Field, LabelFile, Manifest, write_manifest
 from isl.phantom.cells.field import LABELS, PhantomConfig, make_phantom
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.data.manifest import Field, LabelFile, Manifest, Split, write_manifest
+from isl.data.splits import Split
 from isl.files.whole import written_whole
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.formats.movie_tiff import write_movie
 from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.labeling.dataset import Field, LabelFile, Manifest, write_manifest
 from isl.phantom.cells.dataset import new_manifest
 from isl.phantom.embryos.development import CELLS, Development
 from isl.phantom.embryos.embryo import EMBRYO_LABELS, MODALITY, Embryo, EmbryoConfig, make_embryo

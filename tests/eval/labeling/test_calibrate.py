@@ -10,8 +10,9 @@ import tifffile
 from flax import nnx
 
 from isl.backbones.unet import UNetConfig
-from isl.data.manifest import Field, Manifest, load_field, load_manifest, write_manifest
 from isl.errors import InputError
+from isl.labeling.dataset import Field, Manifest, load_manifest, write_manifest
+from isl.labeling.fields import load_field
 from isl.labeling.model import load_model, save_model
 from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network

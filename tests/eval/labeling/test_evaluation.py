@@ -11,7 +11,7 @@ import tifffile
 from simulated_labeling import SIZE, blobs, write_field, write_ground, write_model, write_prediction
 
 from isl import cli
-from isl.data.manifest import Manifest, write_manifest
+from isl.labeling.dataset import Manifest, write_manifest
 from isl_eval.labeling import evaluation as labeling
 
 FILES = {

@@ -9,8 +9,8 @@ import tifffile
 from simulated_labeling import write_field, write_model, write_prediction
 
 from isl import cli
-from isl.data.manifest import Manifest, write_manifest
 from isl.imaging.normalize import normalize
+from isl.labeling.dataset import Manifest, write_manifest
 from isl.labeling.familiarity import LearnedField, learn_familiarity
 
 SIZE = (192, 192)

@@ -7,8 +7,8 @@ import pytest
 import tifffile
 from simulated_labeling import SIZE, write_field, write_ground
 
-from isl.data.manifest import Manifest, load_manifest, write_manifest
 from isl.errors import InputError
+from isl.labeling.dataset import Manifest, load_manifest, write_manifest
 from isl_eval.labeling.ground import bounding_window, survey_ground, to_bins
 
 

@@ -12,8 +12,8 @@ from simulated_labeling import write_ground, write_prediction
 
 from isl import cli
 from isl.config import parse
-from isl.data.manifest import load_manifest
 from isl.errors import InputError
+from isl.labeling.dataset import load_manifest
 from isl_eval.labeling.config import LabelingEvaluation
 from isl_eval.labeling.ground import survey_ground
 from isl_eval.labeling.live_dead import read_marks

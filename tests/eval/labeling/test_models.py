@@ -9,10 +9,10 @@ import pytest
 from simulated_labeling import SIZE, write_ground, write_model, write_prediction
 
 from isl.backbones.unet import UNetConfig
-from isl.data.manifest import load_manifest
 from isl.errors import InputError
 from isl.imaging.normalize import normalize
 from isl.labeling import losses
+from isl.labeling.dataset import load_manifest
 from isl.labeling.model_config import InputContract, ModelConfig
 from isl_eval.labeling.config import LabelingEvaluation
 from isl_eval.labeling.ground import survey_ground

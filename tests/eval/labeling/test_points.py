@@ -8,8 +8,8 @@ import tifffile
 from simulated_labeling import SIZE, write_ground
 
 from isl.config import parse
-from isl.data.manifest import load_manifest
 from isl.errors import InputError
+from isl.labeling.dataset import load_manifest
 from isl_eval.labeling.config import LabelingEvaluation
 from isl_eval.labeling.ground import survey_ground
 from isl_eval.labeling.points import judge_points, read_annotations

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.ndimage
 from simulated_fields import write_dataset
 
-from isl.data.manifest import load_manifest
+from isl.labeling.dataset import load_manifest
 from isl_train.labeling.crops import TrainingField
 from isl_train.labeling.ground import load_ground
 from isl_train.labeling.model_folder import familiarity_of

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from simulated_fields import write_dataset
 
-from isl.data.manifest import load_manifest
+from isl.labeling.dataset import load_manifest
 from isl_train.labeling.crops import TrainingField, bounding_box
 from isl_train.labeling.ground import load_ground, with_planes
 from isl_train.labeling.ground_part import part_of

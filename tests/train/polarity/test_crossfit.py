@@ -8,8 +8,8 @@ import pytest
 from simulated_embryos import make_embryo, write_embryos
 
 from isl.config import load_toml, to_toml
-from isl.data.manifest import load_manifest
 from isl.errors import InputError
+from isl.labeling.dataset import load_manifest
 from isl.labeling.model import load_model
 from isl_train.checkpoint import Progress
 from isl_train.labeling.config import LabelingConfig

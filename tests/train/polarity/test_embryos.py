@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from simulated_embryos import draw_frames, save_frame, write_embryos
 
-from isl.data.manifest import Manifest, load_manifest
 from isl.errors import InputError
+from isl.labeling.dataset import Manifest, load_manifest
 from isl.polarity.focus import stretched
 from isl_train.polarity.embryos import load_embryos
 

@@ -13,22 +13,21 @@ CSV with the columns `embryo` and `t` (the number in the frame's file name), and
 1 for each event, such as `polarized`, or `compacted` where somebody looked for it.
 """
 
-import csv
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pydantic
 
 from isl.config import Config
+from isl.data.splits import Split
+from isl.data.tables import read_table
 from isl.errors import InputError, unknown
 from isl.imaging.formats.table import image_ending
 from isl.imaging.names import field_name
 from isl.imaging.read import natural_order
-
-Split = Literal["train", "validation", "test"]
 
 
 class Annotation(Config):
@@ -153,12 +152,12 @@ def read_event(time_lapse: TimeLapse, event: str) -> np.ndarray | None:
     annotation = time_lapse.annotation
     if annotation is None:
         return None
-    rows = _rows(annotation.table)
+    rows = read_table(annotation.table, ("embryo", "t"))
     where = f"{annotation.table}: time-lapse '{time_lapse.name}'"
     if rows and event not in rows[0]:
         return None
     embryo = annotation.embryo or time_lapse.name
-    mine = {row["t"].strip(): row[event].strip() for row in rows if row["embryo"].strip() == embryo}
+    mine = {row["t"]: row[event] for row in rows if row["embryo"] == embryo}
     if not mine:
         raise InputError(f"{where}: {unknown('embryo', embryo, {row['embryo'] for row in rows})}")
     files = frame_files(time_lapse)
@@ -212,19 +211,3 @@ def _check_complete(time_lapse: TimeLapse, files: Sequence[Path], labeled: Colle
                 f"{files[index].name} and {files[index + 1].name} in {time_lapse.frames}; add what "
                 "is missing, or keep one side only"
             )
-
-
-def _rows(table: Path) -> list[dict[str, str]]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError as error:
-        raise InputError(f"{table}: there is no such file") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table}: cannot be read as a CSV table ({error})") from error
-    for column in ("embryo", "t"):
-        if rows and column not in rows[0]:
-            raise InputError(f"{table}: {unknown('column', column, rows[0])}")
-    if any(None in row or None in row.values() for row in rows):
-        raise InputError(f"{table}: a row is longer or shorter than the first, which names columns")
-    return rows

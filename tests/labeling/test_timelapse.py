@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isl.data.timelapse import (
+from isl.errors import InputError
+from isl.labeling.timelapse import (
     Annotation,
     TimeLapse,
     frame_fields,
@@ -14,7 +15,6 @@ from isl.data.timelapse import (
     frame_number,
     read_event,
 )
-from isl.errors import InputError
 
 TABLE = "embryo,t,polarized,compacted\n16,8,0,0\n16,9,0,1\n16,10,1,1\n17,8,1,1\n"
 

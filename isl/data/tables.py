@@ -1,0 +1,33 @@
+"""Tables that people keep: CSV files whose first row names the columns."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+from isl.errors import InputError, unknown
+
+
+def read_table(path: Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:
+    """The rows of a CSV, by column; spaces around cells are left out.
+
+    Args:
+        path: The table, UTF-8 with or without a byte order mark.
+        columns: Those that must be there.
+
+    Raises:
+        InputError: It is not there, is no table, lacks a column, or has rows of different lengths.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a CSV table ({error})") from error
+    if any(None in row or None in row.values() for row in rows):
+        raise InputError(f"{path}: a row is longer or shorter than the first, which names columns")
+    rows = [{name.strip(): cell.strip() for name, cell in row.items()} for row in rows]
+    for column in columns:
+        if rows and column not in rows[0]:
+            raise InputError(f"{path}: {unknown('column', column, rows[0])}")
+    return rows

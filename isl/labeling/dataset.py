@@ -1,0 +1,354 @@
+"""Datasets: a TOML manifest of fields, their labels, where those were measured, and who sees what.
+
+A manifest names fields of view. Each has transmitted-light planes and label images, belongs to a
+group (a well, an embryo, a patient) and to a split. Splits are by group, because fields of one
+group resemble each other: a group that stands on two sides is refused.
+
+    root = "${ISL_DATA}/plate7"      # of the paths below; relative to the manifest's own folder
+
+    [[field]]
+    name = "A4"
+    folder = "A4"                    # published single-plane PNGs: planes, labels and masks
+
+    [[field]]
+    name = "B2-1"
+    group = "B2"                     # the field's own name unless given
+    split = "validation"             # "train" unless given; or "test"
+    transmitted = "B2-1.tif"         # one stack, or a list of single-plane files, bottom first
+    pixel_size = 0.3                 # micrometres; overrides what the file says, like z_step
+    modality = "PHASE_CONTRAST"
+    [field.labels]
+    DAPI = "B2-1-dapi.tif"
+    MAP2 = { file = "B2-1-fluorescence.ome.tif", channel = "MAP2" }
+    [field.masks]                    # 1 or full scale: measured; 0: not
+    MAP2 = "B2-1-map2-measured.tif"
+
+A [[time_lapse]] is a folder of such fields, one a frame: see `isl.labeling.timelapse`.
+
+Reading a manifest checks its structure and that its files exist; pixels are read field by field, by
+`isl.labeling.fields`.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+import tomli_w
+
+from isl import config
+from isl.data.splits import Split, check_groups, check_names, without_groups
+from isl.errors import InputError, unknown
+from isl.files.whole import written_whole
+from isl.imaging.published import TRANSMITTED, is_published_folder, parse_name
+from isl.labeling.timelapse import TimeLapse, frame_fields
+
+
+def _file_table(given: Any) -> Any:
+    return {"file": given} if isinstance(given, str | Path) else given
+
+
+def _several(given: Any) -> Any:
+    return (given,) if isinstance(given, str | Path) else given
+
+
+class LabelFile(config.Config):
+    """Where a label's image lies.
+
+    Attributes:
+        file: The image file.
+        channel: Which of its channels, by name; channels a file does not name are channel_1,
+            channel_2, ... None: the only one, or the one named like the label.
+        axes: Its axes, e.g. "CYX", where it does not say them.
+    """
+
+    file: Path
+    channel: str | None = None
+    axes: str | None = None
+
+
+class Field(config.Config):
+    """One field of view as the manifest states it.
+
+    Attributes:
+        name: Name of the field, once in a manifest.
+        folder: Folder of published single-plane PNGs; or else:
+        transmitted: One stack, or single-plane files, bottom plane first.
+        axes: Axes of the transmitted file, where it does not say them.
+        channel: The transmitted channel, by name, where the file holds several.
+        planes: Which planes to take, by index, in this order; None: all.
+        labels: The label images.
+        masks: Images that say where a label was measured; a label without one: everywhere.
+        use_labels: Which labels to take, in this order; None: all.
+        group: Well, embryo or patient; the field's name unless given.
+        split: Which side of the splits the group is on.
+        validation_region: Rows and columns [y0, y1, x0, x1] of a training field that training never
+            sees and validation does. For sets of one group only: neighbouring ground of one field
+            resembles what was trained on, so scores on it are optimistic.
+        pixel_size: Micrometres, instead of what the file says.
+        z_step: Micrometres between planes, instead of what the file says.
+        modality: "PHASE_CONTRAST", "BRIGHTFIELD" or "DIC", instead of what the file says.
+    """
+
+    name: str = pydantic.Field(min_length=1)
+    folder: Path | None = None
+    transmitted: Annotated[tuple[Path, ...], pydantic.BeforeValidator(_several)] = ()
+    axes: str | None = None
+    channel: str | None = None
+    planes: tuple[pydantic.NonNegativeInt, ...] | None = None
+    labels: dict[str, Annotated[LabelFile, pydantic.BeforeValidator(_file_table)]] = pydantic.Field(
+        default_factory=dict
+    )
+    masks: dict[str, Path] = pydantic.Field(default_factory=dict)
+    use_labels: tuple[str, ...] | None = None
+    group: str = ""
+    split: Split = "train"
+    validation_region: tuple[int, int, int, int] | None = None
+    pixel_size: pydantic.PositiveFloat | None = None
+    z_step: pydantic.PositiveFloat | None = None
+    modality: str | None = None
+
+
+class _ManifestFile(config.Config):
+    root: str = "."
+    field: tuple[Field, ...] = ()
+    time_lapse: tuple[TimeLapse, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A dataset: its fields, with paths that can be opened.
+
+    Attributes:
+        fields: The fields, in the manifest's order; frames of time-lapses after the others.
+        time_lapses: The time-lapses whose frames are among the fields.
+        root: What relative paths start from, as the manifest says it.
+        path: The manifest's file, None for one that was never written.
+    """
+
+    fields: tuple[Field, ...]
+    time_lapses: tuple[TimeLapse, ...] = ()
+    root: str = "."
+    path: Path | None = None
+
+    def without(self, groups: Iterable[str]) -> "Manifest":
+        """The dataset without the fields and time-lapses of some groups.
+
+        Raises:
+            InputError: There is no such group.
+        """
+        left_out = frozenset(groups)
+        return dataclasses.replace(
+            self,
+            fields=without_groups(self.path, self.fields, left_out),
+            time_lapses=tuple(each for each in self.time_lapses if each.group not in left_out),
+        )
+
+    def fields_for(self, split: Split) -> tuple[Field, ...]:
+        """The fields that hold ground for `split`; a field with a validation region holds two."""
+        return tuple(
+            field
+            for field in self.fields
+            if field.split == split
+            or (split == "validation" and field.validation_region is not None)
+        )
+
+    def labels(self) -> tuple[str, ...]:
+        """Every label that some field holds, in order of appearance."""
+        return tuple(dict.fromkeys(label for field in self.fields for label in labels_of(field)))
+
+    def require_labels(self, labels: Iterable[str]) -> None:
+        """Refuses labels that no field holds.
+
+        Raises:
+            InputError: The first such label, with the nearest one that is held.
+        """
+        known = self.labels()
+        for label in labels:
+            if label not in known:
+                raise InputError(f"{self.path or 'the dataset'}: {unknown('label', label, known)}")
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Reads a manifest and checks all that can be checked without reading pixels.
+
+    Args:
+        path: The manifest, a TOML file.
+
+    Raises:
+        InputError: Unknown or missing keys, files that are missing, names used twice, masks
+            without their label, or a group on two sides of the splits.
+    """
+    path = Path(path)
+    stated = config.load_toml(path, _ManifestFile)
+    root = config.folder_named(stated.root, path.parent, source=f"{path}: root")
+    if not stated.field and not stated.time_lapse:
+        raise InputError(f"{path}: has no field; a dataset needs at least one [[field]]")
+    for field in stated.field:
+        _check_keys(path, field)
+    time_lapses = tuple(time_lapse.rooted(root) for time_lapse in stated.time_lapse)
+    fields = (
+        *(_resolved(field, root) for field in stated.field),
+        *(Field(**table) for time_lapse in time_lapses for table in frame_fields(time_lapse)),
+    )
+    check_names(path, "field", fields)
+    check_groups(path, "field", fields)
+    _check_regions(path, fields)
+    for field in fields:
+        _check_files(path, field)
+    return Manifest(fields=fields, time_lapses=time_lapses, root=stated.root, path=path)
+
+
+def write_manifest(path: Path, manifest: Manifest, *, overwrite: bool = False) -> None:
+    """Writes a manifest that `load_manifest` reads back.
+
+    Args:
+        path: The TOML file.
+        manifest: The dataset. Paths inside its root are written relative to it; relative ones are
+            taken to be that already.
+        overwrite: Whether a file already there may be replaced.
+
+    Raises:
+        InputError: The file exists or cannot be written, or names or groups contradict each other.
+    """
+    path = Path(path)
+    if manifest.time_lapses:
+        raise ValueError("a manifest of time-lapses is written by hand")
+    for field in manifest.fields:
+        _check_keys(path, field)
+    named = tuple(_resolved(field, Path()) for field in manifest.fields)
+    check_names(path, "field", named)
+    check_groups(path, "field", named)
+    _check_regions(path, named)
+    root = config.folder_named(manifest.root, path.parent, source=f"{path}: root")
+    stated = {
+        "root": manifest.root,
+        "field": [_field_table(field, root) for field in manifest.fields],
+    }
+    with written_whole(path, overwrite) as unfinished:
+        unfinished.write_text(tomli_w.dumps(stated), encoding="utf-8")
+
+
+def labels_of(field: Field) -> tuple[str, ...]:
+    """Names of the labels that a field of a loaded manifest holds, without reading pixels."""
+    if field.use_labels is not None:
+        return field.use_labels
+    return _all_labels_of(field)
+
+
+def _resolved(field: Field, root: Path) -> Field:
+    """The field with its paths made absolute and its group filled in."""
+    return field.model_copy(
+        update={
+            "folder": root / field.folder if field.folder is not None else None,
+            "transmitted": tuple(root / file for file in field.transmitted),
+            "labels": {
+                label: place.model_copy(update={"file": root / place.file})
+                for label, place in field.labels.items()
+            },
+            "masks": {label: root / file for label, file in field.masks.items()},
+            "group": field.group or field.name,
+        }
+    )
+
+
+def _check_keys(path: Path, field: Field) -> None:
+    """Keys of one field that contradict each other."""
+    where = f"{path}: field '{field.name}'"
+    if (field.folder is None) == (not field.transmitted):
+        raise InputError(f"{where} needs either 'folder' or 'transmitted'")
+    if field.folder is not None:
+        beside = ("axes", "channel", "labels", "masks")
+        for key in beside:
+            if getattr(field, key) not in (None, {}):
+                raise InputError(
+                    f"{where}: '{key}' does not go with 'folder', which brings its own"
+                )
+    for label in field.masks:
+        if label not in field.labels:
+            raise InputError(f"{where}: mask of {unknown('label', label, field.labels)}")
+    if field.folder is None:
+        _check_use_labels(where, field, tuple(field.labels))
+    if field.planes is not None and not field.planes:
+        raise InputError(f"{where}: 'planes' is empty; leave it out to take all planes")
+    if field.validation_region is not None:
+        y0, y1, x0, x1 = field.validation_region
+        if not (0 <= y0 < y1 and 0 <= x0 < x1):
+            raise InputError(
+                f"{where}: validation_region {list(field.validation_region)} is empty; "
+                "give [y0, y1, x0, x1] with y0 < y1 and x0 < x1"
+            )
+        if field.split != "train":
+            raise InputError(
+                f"{where}: validation_region is for fields of split 'train', this one is in "
+                f"'{field.split}'"
+            )
+
+
+def _check_use_labels(where: str, field: Field, known: tuple[str, ...]) -> None:
+    for label in field.use_labels or ():
+        if label not in known:
+            raise InputError(f"{where}: use_labels: {unknown('label', label, known)}")
+
+
+def _check_regions(path: Path, fields: Sequence[Field]) -> None:
+    regions = [field for field in fields if field.validation_region is not None]
+    if regions and any(field.split == "validation" for field in fields):
+        raise InputError(
+            f"{path}: field '{regions[0].name}' has a validation_region though other fields are in "
+            "split 'validation'; keep one of the two"
+        )
+
+
+def _check_files(path: Path, field: Field) -> None:
+    where = f"{path}: field '{field.name}'"
+    files = [*field.transmitted, *(place.file for place in field.labels.values())]
+    for file in [*files, *field.masks.values()]:
+        if not file.is_file():
+            raise InputError(f"{where}: there is no file {file}")
+    if field.folder is not None:
+        if not field.folder.is_dir():
+            raise InputError(f"{where}: there is no folder {field.folder}")
+        if not is_published_folder(field.folder):
+            raise InputError(f"{where}: {field.folder} holds no published single-plane PNGs")
+        _check_use_labels(where, field, _all_labels_of(field))
+
+
+def _all_labels_of(field: Field) -> tuple[str, ...]:
+    """As `labels_of`, before any selection."""
+    if field.folder is None:
+        return tuple(field.labels)
+    names = filter(None, map(parse_name, field.folder.iterdir()))
+    return tuple(
+        sorted(
+            {
+                name.channel
+                for name in names
+                if not (name.is_mask or name.predicted or name.channel.upper() in TRANSMITTED)
+            }
+        )
+    )
+
+
+def _field_table(field: Field, root: Path) -> dict[str, Any]:
+    """What TOML says of one field: only what differs from the defaults."""
+    stated = field.model_dump(exclude_defaults=True)
+    if stated.get("group") == field.name:
+        del stated["group"]
+    if field.folder is not None:
+        stated["folder"] = _relative(field.folder, root)
+    if field.transmitted:
+        files = [_relative(file, root) for file in field.transmitted]
+        stated["transmitted"] = files[0] if len(files) == 1 else files
+    for label, place in field.labels.items():
+        beside = place.model_dump(exclude_none=True, exclude={"file"})
+        file = _relative(place.file, root)
+        stated["labels"][label] = {"file": file, **beside} if beside else file
+    for label, file in field.masks.items():
+        stated["masks"][label] = _relative(file, root)
+    return stated
+
+
+def _relative(file: Path, root: Path) -> str:
+    return (file.relative_to(root) if file.is_relative_to(root) else file).as_posix()

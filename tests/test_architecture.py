@@ -1,6 +1,8 @@
-"""Which room may know which: data flow one way, and prediction knows nothing of training."""
+"""Which room may know which, read off the imports: downward only, in no circle, task by task."""
 
 import ast
+import functools
+import graphlib
 import importlib.metadata
 import re
 import subprocess
@@ -15,8 +17,22 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FOLDERS = PYPROJECT["tool"]["setuptools"]["package-dir"]
 SOURCES = sorted(path for folder in FOLDERS.values() for path in (ROOT / folder).rglob("*.py"))
 
-# Data flow downward through these; a room imports none that stands below it.
-FLOW = ("imaging", "data", "labeling", "polarity")
+# A task is what registers a kind of model; it has a room of this name in isl, train and eval.
+TASKS = tuple(PYPROJECT["project"]["entry-points"]["isl.models"])
+# The one task that stands on another one: polarity looks at predicted EZRIN.
+STANDS_ON = {"polarity": "labeling"}
+# The rooms of isl from the ground up: each may know those on lower floors, and its own floor as
+# long as no circle comes of it. Tasks stand above the shared rooms; what is on no floor is on the
+# top one, with the commands.
+FLOORS = (
+    ("errors",),
+    ("config", "registry", "report", "progress"),
+    ("files", "tiling", "devices", "workers"),
+    ("imaging", "model_folder"),
+    ("backbones", "data", "model_kinds"),
+    TASKS,
+)
+SHARED = frozenset(room for floor in FLOORS[:-1] for room in floor)
 
 
 def module_name(path: Path) -> str:
@@ -42,39 +58,108 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def within(name: str, package: str) -> bool:
-    return name == package or name.startswith(package + ".")
+@functools.cache
+def graph() -> dict[str, frozenset[str]]:
+    """Every module, and the modules that it imports; a package only where it is meant itself."""
+    modules = {module_name(path): path for path in SOURCES}
+    packages = {name for name, path in modules.items() if path.name == "__init__.py"}
+    found = {}
+    for name, path in modules.items():
+        meant = imports(path) & (modules.keys() - {name})
+        beside = {p for p in meant & packages if any(o.startswith(f"{p}.") for o in meant)}
+        found[name] = frozenset(meant - beside)
+    return found
 
 
-def offences(room: str, forbidden: list[str]) -> list[str]:
-    return [
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in SOURCES
-        if within(module_name(path), room)
-        for name in sorted(imports(path))
-        if any(within(name, package) for package in forbidden)
+def room_of(module: str) -> str:
+    """The room that a module is in: isl.imaging of isl.imaging.zarr.reader."""
+    return ".".join(module.split(".")[:2])
+
+
+def arrows() -> list[tuple[str, str]]:
+    """Every import of one of our modules by another."""
+    return [(module, known) for module, others in graph().items() for known in sorted(others)]
+
+
+def room_graph() -> dict[str, set[str]]:
+    rooms: dict[str, set[str]] = {room_of(module): set() for module in graph()}
+    for module, known in arrows():
+        if room_of(known) != room_of(module):
+            rooms[room_of(module)].add(room_of(known))
+    return rooms
+
+
+def task_of(module: str) -> str | None:
+    """The task whose room a module is in, be it in isl, train or eval."""
+    return next((part for part in module.split(".")[1:2] if part in TASKS), None)
+
+
+def floor_of(module: str) -> int:
+    room = module.split(".")[1] if "." in module else ""
+    return next((level for level, floor in enumerate(FLOORS) if room in floor), len(FLOORS))
+
+
+@pytest.mark.parametrize("of", [graph, room_graph])
+def test_nothing_goes_in_a_circle(of):
+    try:
+        graphlib.TopologicalSorter(of()).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_predicting_never_imports_training_or_judging_nor_training_judging():
+    order = ["isl", "isl_train", "isl_eval"]
+    upward = [
+        (module, known)
+        for module, known in arrows()
+        if order.index(known.split(".")[0]) > order.index(module.split(".")[0])
     ]
+    assert upward == []
+    foreign = {name for path in SOURCES for name in imports(path) if name in ("train", "eval")}
+    assert foreign == set()
 
 
-def test_predicting_never_imports_training_or_judging():
-    assert offences("isl", ["isl_train", "isl_eval", "train", "eval"]) == []
+def test_every_arrow_within_isl_points_downward():
+    upward = [
+        (module, known)
+        for module, known in arrows()
+        if module.startswith("isl.") and floor_of(known) > floor_of(module)
+    ]
+    assert upward == []
 
 
-def test_training_never_imports_judging():
-    assert offences("isl_train", ["isl_eval", "train", "eval"]) == []
+def test_every_room_of_the_ground_floors_exists():
+    rooms = {module.split(".")[1] for module in graph() if module.startswith("isl.")}
+    assert {room for floor in FLOORS for room in floor} - rooms == set()
 
 
-@pytest.mark.parametrize("room", FLOW)
-def test_data_flow_one_way(room):
-    below = [f"isl.{later}" for later in FLOW[FLOW.index(room) + 1 :]]
-    above_all = ["isl.cli", "isl.commands", "isl.phantom", "isl.preprocess"]
-    assert offences(f"isl.{room}", below + above_all) == []
+def test_shared_rooms_know_no_task():
+    def shared(module: str) -> bool:
+        package, _, rest = module.partition(".")
+        if package == "isl":
+            return rest.split(".")[0] in SHARED
+        return task_of(module) is None
+
+    assert [arrow for arrow in arrows() if shared(arrow[0]) and task_of(arrow[1])] == []
 
 
-@pytest.mark.parametrize("foundation", ["isl.errors", "isl.config"])
-def test_foundations_know_no_room(foundation):
-    rooms = [f"isl.{path.name}" for path in (ROOT / "isl").iterdir() if path.is_dir()]
-    assert offences(foundation, [*rooms, "isl.cli"]) == []
+def test_tasks_do_not_know_each_other():
+    strange = [
+        (module, known)
+        for module, known in arrows()
+        if task_of(module)
+        and task_of(known) not in (None, task_of(module), STANDS_ON.get(task_of(module) or ""))
+    ]
+    assert strange == []
+
+
+def test_every_task_has_its_rooms_and_its_parts():
+    groups = PYPROJECT["project"]["entry-points"]
+    for task in TASKS:
+        assert task in groups["isl.train"]
+        assert task in groups["isl.eval"]
+        for folder in FOLDERS.values():
+            assert (ROOT / folder / task / "__init__.py").is_file(), (folder, task)
 
 
 def test_every_package_is_listed():
@@ -136,7 +221,7 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_starting_the_command_loads_neither_jax_nor_training():
     heavy = {"jax", "jaxlib", "flax", "optax", "orbax", "grain", "scipy", "matplotlib"}
-    loaded = loaded_by("import isl, isl.cli, isl.labeling.dataset")
+    loaded = loaded_by("import isl, isl.cli, isl.data.manifest")
     assert "isl" in loaded
     assert loaded & (heavy | {"isl_train", "isl_eval"}) == set()
 

@@ -10,7 +10,8 @@ import numpy as np
 from flax import nnx
 from isl.imaging.image import ZStack
 from isl.imaging.normalize import normalize
-from isl.labeling.model import InputContract, Model, ModelConfig
+from isl.labeling.model import Model
+from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
 from isl.labeling.options import check_options
 from isl.labeling.plan import plan_field

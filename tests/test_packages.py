@@ -1,14 +1,23 @@
-"""The wheel holds all that predicting needs: built, installed away from the checkout, and run."""
+"""The wheel, installed away from the checkout, and a new task in a package beside it.
 
+The wheel holds all that predicting needs. The new task is tests/toy: nothing of isl names it, it
+edits no file of isl, and yet it is trained, listed, predicted and evaluated like isl's own.
+"""
+
+import csv
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+TOY = Path(__file__).parent / "toy"
 FOLDERS = {"isl": "isl", "train": "isl_train", "eval": "isl_eval"}
 
 
@@ -39,7 +48,7 @@ def wheel(tmp_path_factory) -> Path:
 def installed(wheel, tmp_path_factory) -> Path:
     """An environment of its own whose dependencies, and nothing else, are this one's.
 
-    Its .pth file adds the packages of this environment as plain folder, in which the .pth file of
+    Its .pth file adds the packages of this environment as plain folders, in which the .pth file of
     the editable installation is not read: isl can only come from the wheel.
     """
     home = tmp_path_factory.mktemp("environment") / "venv"
@@ -47,13 +56,17 @@ def installed(wheel, tmp_path_factory) -> Path:
     python = home / "bin" / "python"
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site_packages = Path(run(python, "-c", ask).strip())
-    run(
-        sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps",
-        "--no-index", "--disable-pip-version-check", wheel,
-    )  # fmt: skip
-    dependencies = run(sys.executable, "-c", ask).strip()
-    (site_packages / "dependencies.pth").write_text(dependencies + "\n")
+    install(home, wheel)
+    dependencies = [path for path in sys.path if Path(path).name == "site-packages"]
+    (site_packages / "dependencies.pth").write_text("\n".join(dependencies) + "\n")
     return home / "bin"
+
+
+def install(home: Path, package: Path) -> None:
+    run(
+        sys.executable, "-m", "pip", "--python", home / "bin" / "python", "install", "--quiet",
+        "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check", package,
+    )  # fmt: skip
 
 
 def outside(installed: Path, *command: str | Path, folder: Path) -> str:
@@ -95,3 +108,54 @@ def test_the_command_runs(installed, tmp_path):
     bundled = [path.parent.name for path in (ROOT / "isl" / "models").glob("*/model.toml")]
     assert sorted(line.split()[0] for line in listed.splitlines()) == sorted(bundled)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def folder(installed, tmp_path_factory) -> Path:
+    """Images of known brightness, where the toy task is installed."""
+    source = tmp_path_factory.mktemp("toy") / "source"
+    shutil.copytree(TOY, source)
+    install(installed.parent, source)
+    folder = tmp_path_factory.mktemp("images")
+    shutil.copy(TOY / "brightness.toml", folder)
+    rng = np.random.default_rng(0)
+    rows = ["image,brightness"]
+    for index in range(8):
+        image = rng.integers(0, 32 * (index + 1), (6, 5)).astype(np.uint8)
+        Image.fromarray(image).save(folder / f"{index}.png")
+        rows.append(f"{index}.png,{3 + 2 * image.mean() / 255}")
+    (folder / "images.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_a_new_task_is_one_package(installed, folder):
+    def isl(*words: str) -> str:
+        return outside(installed, installed / "isl", *words, folder=folder)
+
+    assert "  brightness " in isl("--help")
+    made = isl("train", "brightness.toml", "--workdir", "run", "--device", "cpu")
+    assert made.strip() == "run/model"
+    assert "brightness in candela" in isl("inspect", "run/model")
+
+    isl("brightness", "1.png", "7.png", "--out", "out", "--model", "run/model")
+    predicted, truth = (brightness_in(folder / f) for f in ("out/brightness.csv", "images.csv"))
+    expected = {name: truth[name] for name in ("1.png", "7.png")}
+    assert predicted == pytest.approx(expected, abs=0.02)
+
+    judge = 'task = "brightness"\nmodel = "run/model"\ntable = "images.csv"\n'
+    (folder / "judge.toml").write_text(judge)
+    isl("eval", "judge.toml", "--out", "judged", "--device", "cpu")
+    assert "mean absolute error 0.0" in (folder / "judged" / "report.html").read_text()
+
+    # A model that comes with the package is listed, and known by its name.
+    place = "import isl_toy; print(isl_toy.__path__[0])"
+    package = Path(outside(installed, installed / "python", "-c", place, folder=folder).strip())
+    shutil.copytree(folder / "run" / "model", package / "models" / "lamp")
+    assert "lamp" in isl("models")
+    isl("brightness", "1.png", "--out", "by-name", "--model", "lamp")
+    assert brightness_in(folder / "by-name" / "brightness.csv").keys() == {"1.png"}
+
+
+def brightness_in(table: Path) -> dict[str, float]:
+    with table.open(newline="") as file:
+        return {row["image"]: float(row["brightness"]) for row in csv.DictReader(file)}

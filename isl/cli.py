@@ -10,14 +10,14 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 import typer.main
 from typer.exceptions import Abort, TyperException
 
 from isl import registry
-from isl.errors import InputError, as_options, unknown
+from isl.errors import InputError, as_options
 
 INTERRUPTED = 130
 
@@ -61,6 +61,16 @@ def _run(words: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from isl.files.provenance import versions
+
+        found = versions()
+        isl = f"isl {found.pop('isl')}"
+        print(f"{isl} ({', '.join(f'{name} {version}' for name, version in found.items())})")
+        raise typer.Exit
+
+
 def _app(commands: dict[str, Callable[..., Any]]) -> typer.Typer:
     app = typer.Typer(
         add_completion=False,
@@ -75,18 +85,20 @@ def _app(commands: dict[str, Callable[..., Any]]) -> typer.Typer:
     return app
 
 
-def _group() -> None:
+def _group(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
     """Keeps `isl` a group of commands, however many there are."""
 
 
 def _commands(wanted: str) -> dict[str, Callable[..., Any]]:
     """The command that is wanted, by its name; all of them where none is."""
-    known = registry.registered(registry.COMMANDS)
-    if wanted in known:
-        known = {wanted: known[wanted]}
-    elif not wanted.startswith("-"):
-        raise unknown("command", wanted, known)
-    return {name: entry.load() for name, entry in known.items()}
+    if wanted.startswith("-"):
+        return registry.load_all(registry.COMMANDS)
+    return {wanted: registry.load(registry.COMMANDS, wanted, what="command")}
 
 
 def _refuse(error: InputError | TyperException) -> int:

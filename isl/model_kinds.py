@@ -45,9 +45,8 @@ def kind_of(directory: Path) -> ModelKind:
 
 def installed_models() -> dict[str, Path]:
     """Folders of the models that came with isl and with other packages' kinds, by name."""
-    kinds = [entry.load() for entry in registry.registered(registry.MODELS).values()]
     found = bundled_models()
-    for kind in kinds:
+    for kind in registry.load_all(registry.MODELS).values():
         if kind.bundled is not None:
             found |= folders_in(kind.bundled)
     return dict(sorted(found.items()))

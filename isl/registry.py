@@ -4,11 +4,14 @@ A task is added by installing a package that names its parts in these groups; no
 nothing in the commands, lists tasks. isl's own tasks are found in the same way (pyproject.toml).
 """
 
+import logging
 from importlib import metadata
 from importlib.metadata import EntryPoint
 from typing import Any
 
 from isl.errors import unknown
+
+logger = logging.getLogger(__name__)
 
 COMMANDS = "isl.commands"
 """Functions with typer's annotations, by the name of the command."""
@@ -45,3 +48,15 @@ def load(group: str, name: str, *, what: str) -> Any:
     if name not in found:
         raise unknown(what, name, found)
     return found[name].load()
+
+
+def load_all(group: str) -> dict[str, Any]:
+    """Imports a group, by name; a package that is broken is left out, with a warning."""
+    loaded = {}
+    for name, entry in registered(group).items():
+        try:
+            loaded[name] = entry.load()
+        except (ImportError, AttributeError) as error:
+            package = "a package" if entry.dist is None else entry.dist.name
+            logger.warning("%s: '%s' cannot be loaded from %s (%s)", group, name, package, error)
+    return loaded

@@ -138,13 +138,28 @@ def test_other_distributions_add_commands(monkeypatch, capsys):
         def load(self):
             return judge
 
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Entry()])
+    class Broken:
+        name = "broken"
+        dist = None
+
+        def load(self):
+            raise ModuleNotFoundError("No module named 'gone'")
+
+    found = [Entry(), Broken()]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: found)
     assert cli.main(["judge", "this"]) == 0
     assert capsys.readouterr().out == "judged this\n"
     assert cli.main(["judge", "bad"]) == 2
     assert capsys.readouterr().err == "bad: is not good; give another\n"
     assert cli.main(["--help"]) == 0
-    assert "Judges a thing." in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "Judges a thing." in shown.out
+    assert "'broken' cannot be loaded from a package (No module named 'gone')" in shown.err
+
+
+def test_the_version_is_shown(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("isl 0.1.0 (python 3.")
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,11 @@ from rich.console import Console
 
 from isl.config import load_toml
 from isl.errors import InputError, unknown
-from isl.files.records import as_csv, as_json
-from isl.files.whole import written_whole
 from isl.labeling.dataset import load_manifest
 from isl.labeling.familiarity import Unfamiliarity
 
 from ..writing.progress import PartsProgress
+from ..writing.results import printer, texts, write_results
 from .config import LabelingEvaluation
 from .findings import Findings
 from .ground import Ground, GroundField, survey_ground
@@ -41,33 +40,9 @@ from .points import judge_points, read_annotations
 from .predictions import KeptPredictions, Predicted, options_for, predict_ground
 from .record import metrics_record
 from .report import labeling_page
-from .tables import (
-    calibration_rows,
-    comparison_rows,
-    curve_rows,
-    familiarity_rows,
-    figure_rows,
-    heat_map_rows,
-    live_dead_rows,
-    object_rows,
-    point_rows,
-    spectral_rows,
-)
+from .tables import TABLES
 from .verdict import headlines
 
-REPORT, METRICS = "report.html", "metrics.json"
-TABLES = {
-    "figures.csv": figure_rows,
-    "comparisons.csv": comparison_rows,
-    "objects.csv": object_rows,
-    "live_dead.csv": live_dead_rows,
-    "points.csv": point_rows,
-    "spectral.csv": spectral_rows,
-    "calibration.csv": calibration_rows,
-    "curves.csv": curve_rows,
-    "heat_maps.csv": heat_map_rows,
-    "familiarity.csv": familiarity_rows,
-}
 Say = Callable[[str], None]
 
 
@@ -81,14 +56,10 @@ def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
 
     Raises:
         InputError: Something in the configuration, or the data, does not fit.
-        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+        KeyboardInterrupt: It was stopped; it is resumed the next time.
     """
     config = load_toml(path, LabelingEvaluation, overrides)
-    console = Console(stderr=True)
-
-    def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
+    say = printer(Console(stderr=True))
     segmenter_of(config)
     contenders = find_contenders(config, path.parent)
     ground = survey_ground(
@@ -209,17 +180,12 @@ def judge(
 
 def write(findings: Findings, out: Path) -> None:
     """Writes the report, the record and the tables, replacing older ones."""
-    texts = {METRICS: as_json(metrics_record(findings))}
-    for name, rows_of in TABLES.items():
-        rows = rows_of(findings)
-        if rows:
-            texts[name] = as_csv(list(rows[0]), rows)
-        else:
-            (out / name).unlink(missing_ok=True)
-    texts[REPORT] = labeling_page(findings)
-    for name, text in texts.items():
-        with written_whole(out / name, overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_results(
+        out,
+        page=labeling_page(findings),
+        record={"metrics.json": metrics_record(findings)},
+        tables={name: texts(rows_of(findings)) for name, rows_of in TABLES.items()},
+    )
 
 
 def _with_labels(contenders: Sequence[Contender], ground: Ground) -> tuple[Contender, ...]:

@@ -1,25 +1,26 @@
 """Pictures of a labeling evaluation: calibration, frequencies, abstention, sizes, and fields."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+from isl.report.pictures import pixels
+from isl.report.plots import INK, LINE, color, legend, panel, png
 
 from ..metrics.live_dead import State
-from ..writing.drawing import DPI, INK, LINE, clean, color, png
 from .blocks import SPECTRAL
 from .judge import LabelScores
 from .live_dead import IMAGES, LiveDeadScores
 from .pictures import FieldPicture
 
 # Inches of a picture that has two beside it: letters are as large as in those that have one.
-_OF_THREE = (3.7, 3.2)
+_OF_THREE = {"width": 3.7, "height": 3.2}
 
 
 def draw_reliability(scores: Sequence[LabelScores]) -> bytes:
     """Observed beside nominal coverage, a line a contender."""
-    figure, axes = _panel()
+    figure, axes = panel()
     axes.plot([0, 1], [0, 1], color=LINE, linewidth=1)
     for index, each in enumerate(scores):
         assert each.distribution is not None
@@ -31,13 +32,13 @@ def draw_reliability(scores: Sequence[LabelScores]) -> bytes:
         xlim=(0, 1),
         ylim=(0, 1),
     )
-    axes.legend(loc="upper left", frameon=False)
+    legend(axes)
     return png(figure)
 
 
 def draw_pit(scores: Sequence[LabelScores]) -> bytes:
     """PIT histograms, a line a contender."""
-    figure, axes = _panel()
+    figure, axes = panel()
     axes.axhline(1, color=LINE, linewidth=1)
     highest = 1.5
     for index, each in enumerate(scores):
@@ -58,7 +59,7 @@ def draw_pit(scores: Sequence[LabelScores]) -> bytes:
 
 def draw_risk(label: str, scores: Sequence[LabelScores]) -> bytes:
     """The error of what is kept where a label's least certain pixels are left out."""
-    figure, axes = _panel(label, _OF_THREE)
+    figure, axes = panel(label, **_OF_THREE)
     for index, each in enumerate(scores):
         assert each.risk is not None
         kept, risk = each.risk.coverage, each.risk.risk
@@ -69,13 +70,13 @@ def draw_risk(label: str, scores: Sequence[LabelScores]) -> bytes:
         xlim=(0, 1.01),
     )
     axes.set_ylim(bottom=0)
-    axes.legend(loc="upper left", frameon=False)
+    legend(axes)
     return png(figure)
 
 
 def draw_spectral(label: str, scores: Sequence[LabelScores]) -> bytes:
     """Correlation by spatial frequency with its intervals, and each of several fields faintly."""
-    figure, axes = _panel(label, _OF_THREE)
+    figure, axes = panel(label, **_OF_THREE)
     fields = [field for each in scores for field in each.fields]
     # Bands are cut in cycles per pixel: micrometres are told where all pixels are of one size.
     ends = {band.high_per_um for field in fields for band in field.spectral[-1:]}
@@ -89,7 +90,7 @@ def draw_spectral(label: str, scores: Sequence[LabelScores]) -> bytes:
         ylim=(-0.25, 1),
     )
     axes.set_xlim(left=0)
-    axes.legend(loc="upper right", frameon=False)
+    legend(axes, "upper right")
     return png(figure)
 
 
@@ -113,57 +114,39 @@ def _draw_bands(axes: Axes, each: LabelScores, sized: bool, ink: str) -> None:
 def draw_sizes(each: LabelScores) -> bytes:
     """Cumulative sizes of true and of predicted nuclei."""
     assert each.objects is not None
-    figure, axes = _panel()
     sizes = {"measured": each.objects.true_sizes, "predicted": each.objects.predicted_sizes}
-    for (name, values), ink in zip(sizes.items(), (INK, color(0)), strict=True):
-        if values.size:
-            axes.ecdf(values, color=ink, linewidth=2, label=f"{name}, {values.size}")
-    axes.set(xlabel="size of a nucleus in pixels", ylabel="share of the nuclei that are smaller")
-    axes.set_xlim(left=0)
-    axes.legend(loc="lower right", frameon=False)
-    return png(figure)
+    return _cumulative(sizes, "size of a nucleus in pixels")
 
 
 def draw_radii(found: LiveDeadScores, state: State, widest: float) -> bytes:
     """Cumulative radii, up to the widest, of measured and predicted nuclei of living or dead."""
-    figure, axes = _panel(f"{state} cells")
-    for image, ink in zip(IMAGES, (INK, color(0)), strict=True):
-        radii = getattr(getattr(found, image), state)
-        if radii.size:
-            axes.ecdf(radii, color=ink, linewidth=2, label=f"{image}, {radii.size}")
-    axes.set(
-        xlabel="radius of a nucleus (um)",
-        ylabel="share of the nuclei that are smaller",
-        xlim=(0, widest),
-    )
-    axes.legend(loc="lower right", frameon=False)
+    radii = {image: getattr(getattr(found, image), state) for image in IMAGES}
+    return _cumulative(radii, "radius of a nucleus (um)", title=f"{state} cells", widest=widest)
+
+
+def _cumulative(
+    values: Mapping[str, np.ndarray], unit: str, *, title: str = "", widest: float | None = None
+) -> bytes:
+    """Cumulative distributions of what was measured and of what was predicted."""
+    figure, axes = panel(title)
+    for (name, of_image), ink in zip(values.items(), (INK, color(0)), strict=True):
+        if of_image.size:
+            axes.ecdf(of_image, color=ink, linewidth=2, label=f"{name}, {of_image.size}")
+    axes.set(xlabel=unit, ylabel="share of the nuclei that are smaller")
+    axes.set_xlim(0, widest)
+    legend(axes, "lower right")
     return png(figure)
 
 
 def draw_field(picture: FieldPicture) -> dict[str, bytes]:
     """What was measured, what was predicted, and the errors: a pixel is a pixel."""
     shown = {"measured": picture.true, "predicted": picture.predicted, "error": picture.error}
-    return {name: _pixels(image) for name, image in shown.items()}
+    return {name: pixels(image) for name, image in shown.items()}
 
 
 def some(scores: Sequence[LabelScores], has: Callable[[LabelScores], object]) -> list[LabelScores]:
     """Those that have what is to be drawn."""
     return [each for each in scores if has(each)]
-
-
-def _panel(title: str = "", size: tuple[float, float] = (5, 4)) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    axes = clean(figure.add_subplot())
-    axes.set_title(title, fontsize=10, loc="left")
-    return figure, axes
-
-
-def _pixels(image: np.ndarray) -> bytes:
-    """An image, uint8 [Y, X] or [Y, X, 3], as it is."""
-    rows, columns = image.shape[:2]
-    figure = Figure(figsize=(columns / DPI, rows / DPI), dpi=DPI)
-    figure.figimage(image, cmap="gray", vmin=0, vmax=255)
-    return png(figure)
 
 
 def _nan(value: float | None) -> float:

@@ -1,129 +1,134 @@
 """Nuclei, and points set by people: the part of the report on what is counted."""
 
-from isl.report import Block, Cell, beside, bullets, figure, heading, paragraph, table
+import functools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from isl.report import Block, Cell, beside, bullets, figure, paragraph, records, section
+from isl.report.words import number, p_value, plus_minus, unbroken
 
 from ..metrics.object_matching import ERRORS
 from ..metrics.points import ErrorRate
-from ..writing.cells import interval_cell, number_cell, p_cell, whole
-from .figures import draw_sizes, some
+from ..writing.cells import interval_cell
+from .figures import draw_sizes
 from .findings import Findings
 from .judge import LabelScores
+from .objects import ObjectScores
 from .verdict import drawn_over
 
+WHOSE: Mapping[str, Callable[[tuple[LabelScores, object]], Cell]] = {
+    "Label": lambda each: each[0].label,
+    "Model": lambda each: unbroken(each[0].contender),
+}
+"""Columns of what was found of a label."""
+_interval = functools.partial(interval_cell, digits=2, undefined="undefined")
+_number = functools.partial(number, digits=2, undefined="undefined")
 
-def object_blocks(findings: Findings) -> list[Block]:
-    """Counts and errors, and sizes; [] where no nuclei were looked for."""
-    judged = some(findings.judged, lambda each: each.objects)
+
+def object_blocks(findings: Findings) -> Block:
+    """Counts and errors, and sizes; nothing where no nuclei were looked for."""
+    judged = [(each, each.objects) for each in findings.judged if each.objects is not None]
     if not judged:
-        return []
-    return [
-        heading("Nuclei"),
-        paragraph(
-            "Segmented alike in measured and predicted images and matched by overlap, errors as "
-            "in the paper (Coelho et al. 2009): accuracy = (measured - errors) / measured. Nuclei "
-            "that are cut off by the edge of the ground do not count."
-        ),
-        table(
-            (
-                "Label",
-                "Model",
-                "Measured",
-                "Predicted",
-                "Split",
-                "Merged",
-                "Added",
-                "Missing",
-                "Accuracy",
+        return section("Nuclei", [])
+    return section(
+        "Nuclei",
+        [
+            paragraph(
+                "Segmented alike in measured and predicted images and matched by overlap, errors "
+                "as in the paper (Coelho et al. 2009): accuracy = (measured - errors) / measured. "
+                "Nuclei that are cut off by the edge of the ground do not count."
             ),
-            [_counts(each) for each in judged],
-            caption=_note(judged),
-        ),
-        table(
-            ("Label", "Model", "AP at 0.5", "AP at 0.75", "Sizes: KS", "p"),
-            [_more(each) for each in judged],
-            caption="Average precision: matched / (matched + unmatched on either side), over all "
-            "fields together. Sizes: largest difference of the two cumulative distributions, and "
-            "whether it may be chance.",
-        ),
-        beside(
-            [
-                figure(
-                    draw_sizes(each),
-                    alt=f"Sizes of nuclei: {each.label}, {each.contender}",
-                    caption=f"Sizes: {each.label}, {each.contender}",
-                )
-                for each in judged
-                if each.objects
-                and each.objects.true_sizes.size
-                and each.objects.predicted_sizes.size
-            ],
-            columns=2,
-        ),
-    ]
+            records(
+                judged,
+                {
+                    **WHOSE,
+                    "Measured": _counted("true_count"),
+                    "Predicted": _counted("predicted_count"),
+                    **{kind.capitalize(): _counted(kind) for kind in ERRORS},
+                    "Accuracy": lambda each: _interval(each[1].accuracy),
+                },
+                caption=f"Intervals over {drawn_over(judged[0][1].over, judged[0][1].units)}.",
+            ),
+            records(
+                judged,
+                {
+                    **WHOSE,
+                    "AP at 0.5": lambda each: _interval(each[1].average_precision_50),
+                    "AP at 0.75": lambda each: _interval(each[1].average_precision_75),
+                    "Sizes: KS": lambda each: _number(each[1].sizes.statistic),
+                    "p": lambda each: p_value(each[1].sizes.p),
+                },
+                caption="Average precision: matched / (matched + unmatched on either side), over "
+                "all fields together. Sizes: largest difference of the two cumulative "
+                "distributions, and whether it may be chance.",
+            ),
+            beside(
+                [
+                    figure(
+                        draw_sizes(each),
+                        alt=f"Sizes of nuclei: {each.label}, {each.contender}",
+                        caption=f"Sizes: {each.label}, {each.contender}",
+                    )
+                    for each, found in judged
+                    if found.true_sizes.size and found.predicted_sizes.size
+                ],
+                columns=2,
+            ),
+        ],
+    )
 
 
-def point_blocks(findings: Findings) -> list[Block]:
-    """Errors by people's points; [] where there are none."""
-    if not findings.points:
-        return []
-    rows: list[list[Cell]] = []
-    notes: list[str] = []
+def _counted(name: str) -> Callable[[tuple[LabelScores, ObjectScores]], Cell]:
+    return lambda each: each[1].counts[name]
+
+
+class _Rates(NamedTuple):
+    """Errors of one kind of comparison."""
+
+    name: str
+    what: str
+    rates: Mapping[str, ErrorRate]
+
+    @property
+    def first(self) -> ErrorRate:
+        return next(iter(self.rates.values()))
+
+
+def point_blocks(findings: Findings) -> Block:
+    """Errors by people's points; nothing where there are none."""
+    rates: list[_Rates] = []
     for each in findings.points:
         name = f"{each.label}, {each.kind}" if each.kind else each.label
         of = f"predicted by {each.of}" if each.of else "predicted"
-        for what, rates in ((of, each.predicted_rates), ("people", each.annotator_rates)):
-            first = next(iter(rates.values()))
-            if first.comparisons or first.note:
-                rows.append(
-                    [name, what, first.comparisons, *(_rate(rates[kind]) for kind in ERRORS)]
-                )
-            if first.note:
-                notes.append(f"{name}, {what}: {first.note}")
-    return [
-        heading("Points set by people"),
-        table(
-            ("Label", "Compared", "Comparisons", *(kind.capitalize() for kind in ERRORS)),
-            rows,
-            caption="Errors in percent of the true objects, over all fields of a comparison: mean "
-            "and unbiased deviation of the comparisons. Predicted: each person's points in the "
-            "predicted images beside their own in the measured ones. People: every ordered pair "
-            "of them in the measured images.",
-        ),
-        *([bullets(notes)] if notes else []),
-    ]
+        rates += [_Rates(name, of, each.predicted_rates)]
+        rates += [_Rates(name, "people", each.annotator_rates)]
+    return section(
+        "Points set by people",
+        [
+            records(
+                [each for each in rates if each.first.comparisons or each.first.note],
+                {
+                    "Label": lambda each: each.name,
+                    "Compared": lambda each: each.what,
+                    "Comparisons": lambda each: each.first.comparisons,
+                    **{kind.capitalize(): _rate(kind) for kind in ERRORS},
+                },
+                caption="Errors in percent of the true objects, over all fields of a comparison: "
+                "mean and unbiased deviation of the comparisons. Predicted: each person's points "
+                "in the predicted images beside their own in the measured ones. People: every "
+                "ordered pair of them in the measured images.",
+            ),
+            bullets([f"{e.name}, {e.what}: {e.first.note}" for e in rates if e.first.note]),
+        ],
+    )
 
 
-def _rate(rate: ErrorRate) -> Cell:
-    if rate.mean is None:
-        return "undefined"
-    text = f"{100 * rate.mean:.1f}"
-    return text if rate.deviation is None else whole(f"{text} ± {100 * rate.deviation:.1f}")
+def _rate(kind: str) -> Callable[[_Rates], Cell]:
+    def cell(each: _Rates) -> str:
+        mean, deviation = (
+            None if value is None else 100 * value
+            for value in (each.rates[kind].mean, each.rates[kind].deviation)
+        )
+        return plus_minus(mean, deviation, 1, undefined="undefined")
 
-
-def _counts(each: LabelScores) -> list[Cell]:
-    assert each.objects is not None
-    names = ("true_count", "predicted_count", "split", "merged", "added", "missing")
-    accuracy = each.objects.accuracy
-    return [
-        each.label,
-        whole(each.contender),
-        *(each.objects.counts[name] for name in names),
-        interval_cell(accuracy, 2) if accuracy.estimate is not None else "undefined",
-    ]
-
-
-def _more(each: LabelScores) -> list[Cell]:
-    assert each.objects is not None
-    return [
-        each.label,
-        whole(each.contender),
-        interval_cell(each.objects.average_precision_50, 2) or "undefined",
-        interval_cell(each.objects.average_precision_75, 2) or "undefined",
-        number_cell(each.objects.sizes.statistic, 2) or "undefined",
-        p_cell(each.objects.sizes.p),
-    ]
-
-
-def _note(judged: list[LabelScores]) -> str:
-    found = judged[0].objects
-    return "" if found is None else f"Intervals over {drawn_over(found.over, found.units)}."
+    return cell

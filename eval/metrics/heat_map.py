@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from isl.errors import InputError
+from isl.report.plots import COLORS, INK, SOFT, panel, png
+from isl.report.words import number
 
-from ..writing.drawing import COLORS, DPI, INK, SOFT, clean, png
 from .image_pair import checked_pair, correlation, regression_line
 
 # Of a bin's share of all pixels; the paper tells counts of 1000.
@@ -82,8 +82,8 @@ def intensity_heat_map(
 
 def draw_heat_map(heat_map: HeatMap, title: str) -> bytes:
     """The counts of 1000 pixels with the regression line; a PNG."""
-    figure = Figure(figsize=(5.4, 5.2), dpi=DPI, layout="constrained")
-    axes = clean(figure.add_subplot())
+    r = number(heat_map.pearson, undefined="undefined")
+    figure, axes = panel(f"{title}, Pearson {r}", width=5.4, height=5.2)
     shares = heat_map.per_thousand
     # Background pixels are by far the most: on a linear scale all others would look alike.
     axes.pcolormesh(
@@ -95,11 +95,9 @@ def draw_heat_map(heat_map: HeatMap, title: str) -> bytes:
         axes.plot(ends, heat_map.slope * ends + heat_map.intercept, color=COLORS[1], linewidth=1.8)
     if len(shares) <= _MOST_NUMBERED:
         _write_shares(axes, heat_map)
-    r = "undefined" if heat_map.pearson is None else f"{heat_map.pearson:.3f}"
     axes.set(xlabel="measured intensity", ylabel="predicted intensity")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_aspect("equal")
-    axes.set_title(f"{title}, Pearson {r}", fontsize=10, loc="left")
     return png(figure)
 
 

@@ -9,8 +9,6 @@ from rich.console import Console
 
 from isl.config import load_toml
 from isl.errors import InputError
-from isl.files.records import as_csv, as_json
-from isl.files.whole import written_whole
 from isl.labeling.dataset import Manifest, load_manifest
 from isl_train.labeling.config import LabelingConfig  # pyright: ignore[reportMissingImports]
 from isl_train.polarity.config import PolarityExperiment  # pyright: ignore[reportMissingImports]
@@ -18,6 +16,7 @@ from isl_train.polarity.embryos import Embryo, load_embryos
 
 from ..statistics.bootstrap import Resampling
 from ..statistics.folds import Folds
+from ..writing.results import printer, write_results
 from .config import PolarityEvaluation
 from .crossval import CrossValidation, Trainers, check_measured, cross_validate, real_trainers
 from .folds import crossfit_folds, held_out_folds
@@ -37,7 +36,6 @@ from .saved import check_embryos, find_models, judge_saved
 from .tables import Findings, arm_rows, frame_rows, metrics_record, onset_rows
 from .verdict import decide, headlines
 
-REPORT, METRICS = "report.html", "metrics.json"
 Say = Callable[[str], None]
 TrainersOf = Callable[["Plan", Path], Trainers]
 
@@ -82,14 +80,11 @@ def evaluate_polarity(
 
     Raises:
         InputError: Something in the configuration, or the data, does not fit.
-        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+        KeyboardInterrupt: It was stopped; it is resumed the next time.
     """
     config = load_toml(path, PolarityEvaluation, overrides)
     console = Console(stderr=True)
-
-    def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
+    say = printer(console)
     if config.experiment is None:
         findings = _judge_models(config, path, out, say)
     else:
@@ -138,17 +133,16 @@ def plan_cross_validation(config: PolarityEvaluation, path: Path) -> Plan:
 
 def write(findings: Findings, out: Path) -> None:
     """Writes the report, the record and the tables, replacing older ones."""
-    texts = {METRICS: as_json(metrics_record(findings))}
-    for name, rows in (
-        ("arms.csv", arm_rows(findings)),
-        ("frames.csv", frame_rows(findings)),
-        ("onsets.csv", onset_rows(findings)),
-    ):
-        texts[name] = as_csv(list(rows[0]), rows)
-    texts[REPORT] = polarity_page(findings)
-    for name, text in texts.items():
-        with written_whole(out / name, overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_results(
+        out,
+        page=polarity_page(findings),
+        record={"metrics.json": metrics_record(findings)},
+        tables={
+            "arms.csv": arm_rows(findings),
+            "frames.csv": frame_rows(findings),
+            "onsets.csv": onset_rows(findings),
+        },
+    )
 
 
 def _judge_arms(

@@ -3,19 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from isl.report.plots import COLORS, LINE, SOFT, color, legend, panel, panels, png
 from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
-from ..writing.drawing import COLORS, DPI, LINE, SOFT, clean, color, png
 from .judge import Contender
 
 
 def draw_roc(arms: Sequence[Contender], baselines: Sequence[Contender]) -> bytes:
     """ROC curves over all frames; the baselines dashed."""
-    figure = Figure(figsize=(6.2, 5.6), dpi=DPI, layout="constrained")
-    axes = clean(figure.add_subplot())
+    figure, axes = panel(width=6.2, height=5.6)
     axes.plot([0, 1], [0, 1], color=LINE, linewidth=1)
     for index, each in enumerate((*arms, *baselines)):
         if each.roc is None:
@@ -37,15 +34,13 @@ def draw_roc(arms: Sequence[Contender], baselines: Sequence[Contender]) -> bytes
         ylim=(-0.01, 1.01),
         aspect="equal",
     )
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower right", frameon=False)
+    legend(axes, "lower right")
     return png(figure)
 
 
 def draw_calibration(arms: Sequence[Contender]) -> bytes:
     """The share of frames after onset among those of similar probability."""
-    figure = Figure(figsize=(6.2, 5.6), dpi=DPI, layout="constrained")
-    axes = clean(figure.add_subplot())
+    figure, axes = panel(width=6.2, height=5.6)
     axes.plot([0, 1], [0, 1], color=LINE, linewidth=1)
     for index, arm in enumerate(arms):
         if arm.calibration is None:
@@ -64,15 +59,16 @@ def draw_calibration(arms: Sequence[Contender]) -> bytes:
         ylim=(-0.02, 1.02),
         aspect="equal",
     )
-    axes.legend(loc="upper left", frameon=False)
+    legend(axes)
     return png(figure)
 
 
 def draw_onsets(arms: Sequence[Contender], embryos: Sequence[Embryo]) -> bytes:
     """Predicted beside annotated onsets, an arm a panel, by the smoothed rule."""
     latest = max(len(embryo.after) for embryo in embryos) + 1
-    figure = Figure(figsize=(3.6 * len(arms) + 0.6, 4.2), dpi=DPI, layout="constrained")
-    for index, (axes, arm) in enumerate(zip(_row(figure, len(arms)), arms, strict=True)):
+    count = len(arms)
+    figure, places = panels(count, columns=count, width=3.6 + 0.6 / count, height=4.2)
+    for index, (axes, arm) in enumerate(zip(places, arms, strict=True)):
         axes.fill_between([0, latest], [-3, latest - 3], [3, latest + 3], color="#eef1f4")
         axes.plot([0, latest], [0, latest], color=LINE, linewidth=1)
         for row in arm.onset("smoothed").rows:
@@ -95,18 +91,14 @@ def draw_onsets(arms: Sequence[Contender], embryos: Sequence[Embryo]) -> bytes:
             ylim=(-1, latest),
             aspect="equal",
         )
-        if index == 0:
-            axes.set_ylabel("predicted onset (frame)")
+    places[0].set_ylabel("predicted onset (frame)")
     return png(figure)
 
 
 def draw_curves(arms: Sequence[Contender], embryos: Sequence[Embryo]) -> bytes:
     """P(after onset) of every frame and arm, an embryo a panel, with the annotated onset."""
-    columns = min(3, len(embryos))
-    rows = -(-len(embryos) // columns)
-    figure = Figure(figsize=(4.4 * columns, 2.1 * rows + 0.7), dpi=DPI, layout="constrained")
-    for number, embryo in enumerate(embryos):
-        axes = clean(figure.add_subplot(rows, columns, number + 1))
+    figure, places = panels(len(embryos), columns=3, width=4.4, height=2.1, more=0.7)
+    for number, (axes, embryo) in enumerate(zip(places, embryos, strict=True)):
         onset = len(embryo.after) if embryo.onset is None else embryo.onset
         axes.axvspan(onset - 0.5, len(embryo.after) - 0.5, color="#f2eadf", linewidth=0)
         axes.axhline(0.5, color=LINE, linewidth=1)
@@ -116,21 +108,16 @@ def draw_curves(arms: Sequence[Contender], embryos: Sequence[Embryo]) -> bytes:
             axes.plot(probability, color=color(index), linewidth=1.4, label=arm.name)
         axes.set(ylim=(-0.03, 1.03), xlim=(-0.5, len(embryo.after) - 0.5), yticks=[0, 0.5, 1])
         axes.set_title(embryo.name, fontsize=10, loc="left")
-    handles = figure.axes[0].get_legend_handles_labels()
+    handles = places[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside upper left", ncols=len(arms), frameon=False)
     return png(figure)
 
 
 def draw_ezrin(means: dict[str, float | None]) -> bytes:
     """Pearson's correlation of predicted and measured Ezrin, a bar an embryo."""
-    figure = Figure(figsize=(0.62 * len(means) + 2.2, 3.2), dpi=DPI, layout="constrained")
-    axes = clean(figure.add_subplot())
+    figure, axes = panel(width=0.62 * len(means) + 2.2, height=3.2)
     values = np.array([np.nan if mean is None else mean for mean in means.values()])
     axes.bar(range(len(means)), values, color=COLORS[2], width=0.7)
     axes.set_xticks(range(len(means)), list(means), rotation=45, ha="right")
     axes.set(ylabel="Pearson, mean over frames", ylim=(min(0.0, float(np.nanmin(values))), 1))
     return png(figure)
-
-
-def _row(figure: Figure, count: int) -> list[Axes]:
-    return [clean(figure.add_subplot(1, count, index + 1)) for index in range(count)]

@@ -8,10 +8,9 @@ from isl.files.records import plain
 from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
 from ..statistics.bootstrap import Interval, Resampling
+from ..writing.results import Rows, texts
 from .judge import RULES, CompactionScores, Comparison, Contender, EzrinScores, OnsetScores
 from .verdict import Decision
-
-Rows = list[dict[str, str]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,11 +90,11 @@ def metrics_record(findings: Findings) -> dict[str, Any]:
 
 def arm_rows(findings: Findings) -> Rows:
     """A row for each arm and baseline: the table of the report, in numbers."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for each in findings.contenders:
         onset, change = each.onset("smoothed"), each.onsets.get("change_point")
         cells = each.confusion
-        row: dict[str, Any] = {
+        row = {
             "arm": each.name,
             "embryos": len(onset.rows),
             "frames": cells.total,
@@ -117,8 +116,8 @@ def arm_rows(findings: Findings) -> Rows:
             "calibration_error": each.calibration.error if each.calibration else None,
             **dataclasses.asdict(cells),
         }
-        rows.append({name: _cell(value) for name, value in row.items()})
-    return rows
+        rows.append(row)
+    return texts(rows)
 
 
 def frame_rows(findings: Findings) -> Rows:
@@ -132,42 +131,45 @@ def frame_rows(findings: Findings) -> Rows:
                 {
                     "arm": arm.name,
                     "embryo": embryo.name,
-                    "fold": _cell(findings.fold_of(embryo)),
-                    "frame": str(t),
-                    "label": str(int(embryo.after[t])),
+                    "fold": findings.fold_of(embryo),
+                    "frame": t,
+                    "label": int(embryo.after[t]),
                     "probability": f"{onset.probability[t]:.6f}",
-                    "call": str(int(onset.calls[t])),
-                    "smoothed": str(int(onset.smoothed[t])),
+                    "call": int(onset.calls[t]),
+                    "smoothed": int(onset.smoothed[t]),
                 }
                 for t in range(len(embryo.after))
             ]
-    return rows
+    return texts(rows)
 
 
 def onset_rows(findings: Findings) -> Rows:
     """A row for each embryo, rule, and arm or baseline; only arms have verdicts and intervals."""
-    rows = []
-    for each in findings.contenders:
-        for rule, scores in each.onsets.items():
-            found = each.found[rule] if each.found is not None else [None] * len(scores.rows)
-            for embryo, row, onset in zip(findings.embryos, scores.rows, found, strict=True):
-                values: dict[str, Any] = {
-                    "arm": each.name,
-                    "rule": rule if each.found is not None else "",
-                    "embryo": embryo.name,
-                    "fold": findings.fold_of(embryo),
-                    "frames": row.frames,
-                    "annotated": row.true,
-                    "predicted": row.predicted,
-                    "error": row.error,
-                    "error_minutes": row.minutes,
-                    "verdict": onset.verdict if onset else None,
-                    "low": onset.low if onset else None,
-                    "high": onset.high if onset else None,
-                    "agreement": onset.agreement if onset else None,
-                }
-                rows.append({name: _cell(value) for name, value in values.items()})
-    return rows
+    return texts(
+        {
+            "arm": each.name,
+            "rule": rule if each.found is not None else "",
+            "embryo": embryo.name,
+            "fold": findings.fold_of(embryo),
+            "frames": row.frames,
+            "annotated": row.true,
+            "predicted": row.predicted,
+            "error": row.error,
+            "error_minutes": row.minutes,
+            **{name: getattr(onset, name, None) for name in _OF_ONSET},
+        }
+        for each in findings.contenders
+        for rule, scores in each.onsets.items()
+        for embryo, row, onset in zip(
+            findings.embryos,
+            scores.rows,
+            each.found[rule] if each.found is not None else [None] * len(scores.rows),
+            strict=True,
+        )
+    )
+
+
+_OF_ONSET = ("verdict", "low", "high", "agreement")
 
 
 def _embryo_record(findings: Findings, embryo: Embryo) -> dict[str, Any]:
@@ -223,9 +225,3 @@ def _spread(name: str, interval: Interval | None) -> dict[str, float | None]:
     if interval is None:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -13,17 +13,13 @@ import jax
 from rich.console import Console
 
 from isl.files.provenance import versions
-from isl.files.records import as_csv, as_json
-from isl.files.whole import written_whole
 
 from ..writing.progress import PartsProgress
+from ..writing.results import printer, write_results
 from .bench import Bench, Run, RunResult, Say, plan_runs
 from .report import study_page
 from .subject import Subject, read_study
 from .tables import Findings, curve_rows, run_rows, standing_rows, standings_of, study_record
-
-REPORT, RECORD = "report.html", "comparison.json"
-TABLES = {"comparison.csv": standing_rows, "runs.csv": run_rows, "curves.csv": curve_rows}
 
 
 def compare_variants(path: Path, overrides: Sequence[str], out: Path) -> None:
@@ -40,10 +36,7 @@ def compare_variants(path: Path, overrides: Sequence[str], out: Path) -> None:
     """
     subject, config = read_study(path, overrides)
     console = Console(stderr=True)
-
-    def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
+    say = printer(console)
     bench = subject.bench(config, path, out, say=say, console=console)
     bench.read_ground()
     _keep_programs(out)
@@ -77,14 +70,16 @@ def find(subject: Subject, bench: Bench, results: Sequence[RunResult]) -> Findin
 def write(findings: Findings, out: Path) -> None:
     """Writes the report, the record and the tables, replacing older ones."""
     packages = versions()
-    texts = {RECORD: as_json(study_record(findings, packages))}
-    for name, rows_of in TABLES.items():
-        rows = rows_of(findings)
-        texts[name] = as_csv(list(rows[0]), rows) if rows else ""
-    texts[REPORT] = study_page(findings, packages)
-    for name, text in texts.items():
-        with written_whole(out / name, overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_results(
+        out,
+        page=study_page(findings, packages),
+        record={"comparison.json": study_record(findings, packages)},
+        tables={
+            "comparison.csv": standing_rows(findings),
+            "runs.csv": run_rows(findings),
+            "curves.csv": curve_rows(findings),
+        },
+    )
 
 
 def _all_runs(bench: Bench, runs: Sequence[Run], say: Say) -> list[RunResult]:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from ..writing.drawing import DPI, INK, clean, color, png
+from isl.report.plots import bare, color, legend, panels, png
+
 from .bench import RunResult
 from .tables import Findings
 
@@ -17,11 +17,11 @@ _AGAINST: Mapping[str, str] = {"pixels": "training pixels", "seconds": "seconds 
 def draw_learning_curves(findings: Findings, budget: str) -> bytes | None:
     """Validation figures against pixels and seconds; None where nothing was judged twice."""
     curves = findings.subject.curves
-    figure = Figure(figsize=(10.5, 3.8 * len(curves)), dpi=DPI, layout="constrained")
+    figure, places = panels(2 * len(curves), columns=2, width=5.25, height=3.8)
     drawn = False
     for row, (name, title) in enumerate(curves.items()):
         for column, (against, axis) in enumerate(_AGAINST.items()):
-            axes = clean(figure.add_subplot(len(curves), 2, 2 * row + column + 1))
+            axes = places[2 * row + column]
             for index, variant in enumerate(findings.config.variant):
                 drawn |= _draw_runs(axes, findings.runs(variant, budget), against, name, index)
             axes.set(xlabel=axis, ylabel=title, xlim=(0, None))
@@ -39,9 +39,8 @@ def draw_along_axis(findings: Findings, budget: str) -> bytes | None:
     if axis is None or not placed:
         return None
     along = findings.subject.along
-    figure = Figure(figsize=(10.5, 4.2), dpi=DPI, layout="constrained")
-    for column, (name, title) in enumerate(along.items()):
-        axes = clean(figure.add_subplot(1, len(along), column + 1))
+    figure, places = panels(len(along), columns=len(along), width=5.25, height=4.2)
+    for axes, (name, title) in zip(places, along.items(), strict=True):
         for index, line in enumerate(dict.fromkeys(line for _, line in placed.values())):
             points = sorted(
                 (at, values)
@@ -59,8 +58,7 @@ def draw_along_axis(findings: Findings, budget: str) -> bytes | None:
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.minorticks_off()
         axes.set(xlabel=axis.name, ylabel=title)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False)
+        legend(axes, "best")
     return png(figure)
 
 
@@ -71,20 +69,12 @@ def draw_images(findings: Findings, label: str, budget: str) -> bytes:
         runs = [each for each in findings.runs(variant, budget) if label in each.pictures]
         if runs and runs[0].pictures[label].shape == images["measured"].shape:
             images[variant] = runs[0].pictures[label]
-    columns = min(4, len(images))
-    rows = -(-len(images) // columns)
     height, width = images["measured"].shape
-    figure = Figure(
-        figsize=(2.7 * columns, 0.3 * rows + 2.7 * rows * height / width),
-        dpi=DPI,
-        layout="constrained",
-    )
+    figure, places = panels(len(images), columns=4, width=2.7, height=0.3 + 2.7 * height / width)
     bright = max(float(np.percentile(images["measured"], 99.8)), 1e-6)
-    for number, (name, image) in enumerate(images.items()):
-        axes = figure.add_subplot(rows, columns, number + 1)
-        axes.imshow(image, cmap="gray", vmin=0, vmax=bright)
-        axes.set_title(name, fontsize=9, color=INK)
-        axes.set_axis_off()
+    for axes, (name, image) in zip(places, images.items(), strict=True):
+        bare(axes).imshow(image, cmap="gray", vmin=0, vmax=bright)
+        axes.set_title(name, fontsize=9)
     return png(figure)
 
 

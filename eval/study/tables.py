@@ -5,7 +5,6 @@ training again, the interval is that of judging the runs that there are on other
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,11 +13,10 @@ import numpy as np
 from isl.files.records import plain
 
 from ..statistics.bootstrap import FEWEST_GROUPS, Interval, bootstrap
+from ..writing.results import Rows, texts
 from .bench import RunResult
 from .config import OWN, StudyConfig
 from .subject import Subject
-
-Rows = list[dict[str, str]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,22 +121,17 @@ def standings_of(
 
 def run_rows(findings: Findings) -> Rows:
     """A row for each run and label."""
-    rows = []
-    for each in findings.results:
-        for label, figures in _figures(each).items():
-            row = {
-                "variant": each.run.variant,
-                "budget": each.run.budget,
-                "seed": each.run.seed,
-                "label": label,
-                "updates": each.updates,
-                "pixels": each.pixels,
-                "seconds": each.seconds,
-                "parameters": each.parameters,
-                **figures,
-            }
-            rows.append({name: _cell(value) for name, value in row.items()})
-    return rows
+    spent = ("updates", "pixels", "seconds", "parameters")
+    return texts(
+        {
+            **dataclasses.asdict(each.run),
+            "label": label,
+            **{name: getattr(each, name) for name in spent},
+            **figures,
+        }
+        for each in findings.results
+        for label, figures in _figures(each).items()
+    )
 
 
 def standing_rows(findings: Findings) -> Rows:
@@ -156,32 +149,26 @@ def standing_rows(findings: Findings) -> Rows:
             "parameters": runs[0].parameters,
         }
         for name in findings.subject.figures:
-            row[name] = each.mean[name]
-            row[f"{name}_deviation"] = each.deviation[name]
+            row |= {name: each.mean[name], f"{name}_deviation": each.deviation[name]}
         for name in findings.subject.titles:
-            for kind, found in (("", each.intervals), ("_difference", each.differences)):
-                interval = found.get(name)
-                if kind:
-                    row[f"{name}{kind}"] = interval.estimate if interval else None
-                row[f"{name}{kind}_low"] = interval.low if interval else None
-                row[f"{name}{kind}_high"] = interval.high if interval else None
-        rows.append({name: _cell(value) for name, value in row.items()})
-    return rows
+            own, above = each.intervals.get(name), each.differences.get(name)
+            row |= {f"{name}_{side}": getattr(own, side, None) for side in ("low", "high")}
+            row[f"{name}_difference"] = getattr(above, "estimate", None)
+            row |= {
+                f"{name}_difference_{side}": getattr(above, side, None) for side in ("low", "high")
+            }
+        rows.append(row)
+    return texts(rows)
 
 
 def curve_rows(findings: Findings) -> Rows:
     """A row for each point of the learning curves."""
     names = dict.fromkeys(name for each in findings.results for at in each.curve for name in at)
-    return [
-        {
-            "variant": each.run.variant,
-            "budget": each.run.budget,
-            "seed": str(each.run.seed),
-            **{name: _cell(at.get(name)) for name in names},
-        }
+    return texts(
+        {**dataclasses.asdict(each.run), **{name: at.get(name) for name in names}}
         for each in findings.results
         for at in each.curve
-    ]
+    )
 
 
 def study_record(findings: Findings, versions: Mapping[str, str]) -> dict[str, Any]:
@@ -317,9 +304,3 @@ def _deviations(
         enough = len(known) == len(figures) > 1
         found[name] = float(np.std(known, ddof=1)) if enough else None
     return found
-
-
-def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return ""
-    return f"{float(value):.6g}" if isinstance(value, float | np.floating) else str(value)

@@ -5,7 +5,6 @@ at hand. Everything goes through the same code as `isl predict`.
 """
 
 import dataclasses
-import html
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from isl.imaging.read import read_fluorescence
 from isl.labeling.run.fields import Request, predict_fields
 from isl.labeling.run.one_field import UNCERTAINTY
 from isl.phantom import PhantomConfig, make_phantom
+from isl.report import Block, figure, page, paragraph, records, section
 
 # The bundled phantom model was trained on other seeds.
 PHANTOM_SEED = 20_260
@@ -74,8 +74,8 @@ def run(*, out: Path, data: Path | None) -> None:
     shown = [_show_phantom(out)]
     if data is not None:
         shown.append(_show_real(out, data / REAL_FIELD))
-    page = out / "index.html"
-    with written_whole(page, overwrite=True) as temporary:
+    index = out / "index.html"
+    with written_whole(index, overwrite=True) as temporary:
         temporary.write_text(_page(shown), encoding="utf-8")
     for field in shown:
         print(f"\n{field.title} ({field.seconds:.1f} s). {field.note}")
@@ -83,7 +83,7 @@ def run(*, out: Path, data: Path | None) -> None:
             print(f"  Pearson {label:<16} {value:.3f}")
         for path in field.files:
             print(f"  {path}")
-    print(f"\nLook at {page}")
+    print(f"\nLook at {index}")
 
 
 def _show_phantom(out: Path) -> Shown:
@@ -208,35 +208,32 @@ def _panels(
 
 
 def _page(fields: Sequence[Shown]) -> str:
-    sections = "\n".join(_section(field) for field in fields)
-    return f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>isl: fluorescence predicted from transmitted light</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem;
-  color: #222; background: #fafafa }}
-img {{ width: 100%; height: auto; border-radius: 6px }}
-table {{ border-collapse: collapse; margin: 1rem 0 }}
-td, th {{ padding: .2rem 1rem .2rem 0; text-align: left }}
-.note {{ color: #555 }}
-</style>
-<h1>Fluorescence predicted from transmitted light</h1>
-<p>Each row: what the microscope saw without stain, what was measured, what the model predicts from
-the unstained planes alone, and how unsure it is (standard deviation of each pixel's
-distribution).</p>
-{sections}
-</html>
-"""
-
-
-def _section(field: Shown) -> str:
-    rows = "".join(
-        f"<tr><td>{html.escape(label)}</td><td>{value:.3f}</td></tr>"
-        for label, value in field.pearson.items()
+    return page(
+        "Fluorescence predicted from transmitted light",
+        [
+            paragraph(
+                "Each row: what the microscope saw without stain, what was measured, what the "
+                "model predicts from the unstained planes alone, and how unsure it is (standard "
+                "deviation of each pixel's distribution)."
+            ),
+            *map(_section, fields),
+        ],
     )
-    title, picture = html.escape(field.title), html.escape(field.picture.name)
-    return f"""<h2>{title}</h2>
-<p class="note">{html.escape(field.note)} Predicted in {field.seconds:.1f} s.</p>
-<table><tr><th>Label</th><th>Pearson</th></tr>{rows}</table>
-<img src="{picture}" alt="{title}: input, measured, predicted, uncertainty">"""
+
+
+def _section(field: Shown) -> Block:
+    return section(
+        field.title,
+        [
+            paragraph(f"{field.note} Predicted in {field.seconds:.1f} s."),
+            records(
+                field.pearson.items(),
+                {"Label": lambda each: each[0], "Pearson": lambda each: f"{each[1]:.3f}"},
+            ),
+            figure(
+                field.picture.read_bytes(),
+                alt=f"{field.title}: input, measured, predicted, uncertainty",
+                wide=True,
+            ),
+        ],
+    )

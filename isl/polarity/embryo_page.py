@@ -1,10 +1,11 @@
 """The report on embryos: a table of onsets, and for each embryo the pictures to judge it by."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from isl.polarity.outputs import PURPOSE, duration, sentence
+from isl.polarity.outputs import PURPOSE, duration
+from isl.polarity.outputs import sentence as verdict_of
 from isl.report import (
     Badge,
     Block,
@@ -14,13 +15,15 @@ from isl.report import (
     facts,
     figure,
     folded,
-    heading,
     notice,
+    notices,
     page,
     paragraph,
-    table,
+    records,
+    section,
     verbatim,
 )
+from isl.report.words import counted, sentence
 
 _VERDICTS: Mapping[str, tuple[str, Tone]] = {
     "onset": ("polarized", "good"),
@@ -75,51 +78,33 @@ def embryo_page(
         failed: What was wrong with recordings that could not be assessed, by name.
         card: What the model says of itself.
     """
-    records = [embryo.made for embryo in embryos]
-    model = records[0]["model"]
-    ezrin = records[0]["ezrin_model"]
+    made = [embryo.made for embryo in embryos]
+    model, ezrin, versions = (made[0][name] for name in ("model", "ezrin_model", "versions"))
     blocks = [
         notice(PURPOSE),
-        table(_COLUMNS, [_row(made) for made in records], caption="Onset of polarization"),
-        *_left_out(failed),
+        records(made, _COLUMNS, caption="Onset of polarization"),
+        records(
+            failed.items(), {"Not assessed": lambda each: each[0], "Why": lambda each: each[1]}
+        ),
         paragraph(_HOW_TO_READ),
         paragraph(f"Model: {model['name']} ({_ARMS[model['arm']]}; EZRIN by {ezrin['name']})."),
+        folded(
+            "What the model was made from, and how well it does", [verbatim(card)] if card else []
+        ),
+        *map(_embryo, embryos),
     ]
-    if card:
-        blocks.append(
-            folded("What the model was made from, and how well it does", [verbatim(card)])
-        )
-    for embryo in embryos:
-        blocks += _embryo(embryo)
-    versions = records[0]["versions"]
-    count = len(records)
     return page(
-        f"Polarization onset of {count} embryo{'s' if count > 1 else ''}",
+        f"Polarization onset of {counted(len(made), 'embryo')}",
         blocks,
         footer=f"Made by isl polarity (isl {versions.get('isl', '')}). {PURPOSE}",
     )
 
 
-_COLUMNS = ("Embryo", "Verdict", "Onset", "90 % interval", "Time", "Agreement", "Frames")
 _ARMS = {
     "dic": "reads transmitted light, and predicted EZRIN to find the embryo",
     "ezrin": "reads predicted EZRIN",
     "dic+ezrin": "reads transmitted light and predicted EZRIN",
 }
-
-
-def _row(made: Mapping[str, Any]) -> list[Cell]:
-    onset = made["onset"]
-    name = made["embryo"]
-    return [
-        Link(name, name),
-        Badge(*_VERDICTS[made["verdict"]]),
-        onset["frame"],
-        _interval(onset),
-        None if onset["minutes"] is None else duration(onset["minutes"]),
-        f"{onset['agreement']:.0%}",
-        len(made["frames"]),
-    ]
 
 
 def _interval(onset: Mapping[str, Any]) -> str:
@@ -131,35 +116,44 @@ def _interval(onset: Mapping[str, Any]) -> str:
     )
 
 
-def _left_out(failed: Mapping[str, str]) -> list[Block]:
-    if not failed:
-        return []
-    rows = [(name, error) for name, error in failed.items()]
-    return [table(("Not assessed", "Why"), rows)]
+_COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], Cell]] = {
+    "Embryo": lambda made: Link(made["embryo"], made["embryo"]),
+    "Verdict": lambda made: Badge(*_VERDICTS[made["verdict"]]),
+    "Onset": lambda made: made["onset"]["frame"],
+    "90 % interval": lambda made: _interval(made["onset"]),
+    "Time": lambda made: (
+        None if made["onset"]["minutes"] is None else duration(made["onset"]["minutes"])
+    ),
+    "Agreement": lambda made: f"{made['onset']['agreement']:.0%}",
+    "Frames": lambda made: len(made["frames"]),
+}
 
 
-def _embryo(embryo: EmbryoPictures) -> list[Block]:
+def _embryo(embryo: EmbryoPictures) -> Block:
     made = embryo.made
     name = made["embryo"]
-    text = sentence(made)
-    return [
-        heading(name, anchor=name),
-        paragraph(Badge(*_VERDICTS[made["verdict"]]), f" {text[0].upper()}{text[1:]}."),
-        *(notice(f"{warning[0].upper()}{warning[1:]}.") for warning in made["warnings"]),
-        figure(
-            embryo.film_strip,
-            alt=f"Film strip of {name}: {text}",
-            caption=_FILM_STRIP,
-            wide=True,
-        ),
-        figure(
-            embryo.overlays,
-            alt=f"Class activation maps over frames of {name} around the onset",
-            caption=_OVERLAYS,
-            wide=True,
-        ),
-        folded(f"How {name} was assessed", [facts(_facts(made))]),
-    ]
+    text = verdict_of(made)
+    return section(
+        name,
+        [
+            paragraph(Badge(*_VERDICTS[made["verdict"]]), f" {sentence(text)}"),
+            notices(map(sentence, made["warnings"])),
+            figure(
+                embryo.film_strip,
+                alt=f"Film strip of {name}: {text}",
+                caption=_FILM_STRIP,
+                wide=True,
+            ),
+            figure(
+                embryo.overlays,
+                alt=f"Class activation maps over frames of {name} around the onset",
+                caption=_OVERLAYS,
+                wide=True,
+            ),
+            folded(f"How {name} was assessed", [facts(_facts(made))]),
+        ],
+        anchor=name,
+    )
 
 
 def _facts(made: Mapping[str, Any]) -> dict[str, Cell]:

@@ -1,6 +1,5 @@
 """The picture by which a person can judge an onset: frames around it, and P(t) below them."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,23 +10,18 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
 from isl.imaging.colors import label_color
 from isl.polarity.assess import Assessment
 from isl.polarity.outputs import duration
+from isl.report.plots import COLORS, DPI, INK, SOFT, bare, clean, png
 
-# Told apart by those who do not see red and green, too.
-BEFORE = "#2f6db3"
-AFTER = "#d95f02"
+BEFORE, AFTER = COLORS[:2]
 _ONSET = "#b3123f"
-_INK = "#1d232b"
-_SOFT = "#66707a"
 _MEMBER = "#98a3af"
 _INTERVAL = "#f7dfe6"
 WIDTH = 14.0
 MARGINS = (0.075, 0.985)
-_DPI = 110
 _HEADLINE = 15
 
 
@@ -57,7 +51,7 @@ def draw_film_strip(assessment: Assessment, headline: str) -> bytes:
     calls.sharex(curve)
     _draw_calls(calls, assessment)
     _draw_legend(figure, float(edges[2]) + 0.18 / sum(heights))
-    return as_png(figure)
+    return png(figure, colors=256)
 
 
 def new_figure(heights: Sequence[float], headline: str) -> Figure:
@@ -66,26 +60,14 @@ def new_figure(heights: Sequence[float], headline: str) -> Figure:
     A long headline is made smaller, so that it fits on its line.
     """
     height = sum(heights)
-    figure = Figure(figsize=(WIDTH, height), dpi=_DPI, facecolor="white")
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
     place = (MARGINS[0], 1 - 0.3 / height)
-    text = figure.text(*place, headline, fontsize=_HEADLINE, weight="bold", color=_INK)
+    text = figure.text(*place, headline, fontsize=_HEADLINE, weight="bold", color=INK)
     width = text.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width
     # A tenth is kept free: widths of small letters are rounded up to whole pixels.
-    room = 0.9 * (MARGINS[1] - MARGINS[0]) * WIDTH * _DPI
+    room = 0.9 * (MARGINS[1] - MARGINS[0]) * WIDTH * DPI
     text.set_fontsize(_HEADLINE * min(1, room / max(width, 1)))
     return figure
-
-
-def as_png(figure: Figure) -> bytes:
-    """A figure as the bytes of a PNG of 256 colors, a third as long as one of all colors."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
-    buffer = io.BytesIO()
-    # Maximum coverage keeps colors that few pixels have, such as those of the legend.
-    few = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    few.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def cut_out(images: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
@@ -103,7 +85,7 @@ def frame_title(axes: Axes, assessment: Assessment, t: int) -> None:
         number if minutes is None else f"{number}\n{duration(minutes)}",
         fontsize=11,
         pad=9,
-        color=_ONSET if marked else _INK,
+        color=_ONSET if marked else INK,
         weight="bold" if marked else "normal",
     )
 
@@ -138,10 +120,7 @@ def image_axes(figure: Figure, column: int, bottom: float, side: float, *, colum
     left = MARGINS[0] + max(0.0, room - columns * step) / 2 + column * step
     gap = 0.05 / width
     axes = figure.add_axes((left + gap / 2, bottom, step - gap, (side - 0.05) / height))
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    return axes
+    return bare(axes)
 
 
 def _draw_frames(figure: Figure, assessment: Assessment, bottom: float, side: float) -> None:
@@ -171,7 +150,7 @@ def _draw_frames(figure: Figure, assessment: Assessment, bottom: float, side: fl
                 call_bar(axes, assessment, t)
                 frame_title(axes, assessment, t)
             if column == 0:
-                axes.set_ylabel(label, fontsize=12, color=_INK, labelpad=8)
+                axes.set_ylabel(label, fontsize=12, color=INK, labelpad=8)
 
 
 def _ezrin_colors() -> LinearSegmentedColormap:
@@ -182,9 +161,7 @@ def _ezrin_colors() -> LinearSegmentedColormap:
 
 def _axes(figure: Figure, bottom: float, height: float) -> Axes:
     axes = figure.add_axes((MARGINS[0], bottom, MARGINS[1] - MARGINS[0], height))
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(colors=_INK, labelsize=11)
+    clean(axes).tick_params(labelsize=11)
     return axes
 
 
@@ -193,7 +170,7 @@ def _draw_curve(axes: Axes, assessment: Assessment) -> None:
     _shade_interval(axes, assessment)
     for own in assessment.member_probabilities:
         axes.plot(numbers, own, color=_MEMBER, linewidth=0.9, zorder=2)
-    axes.plot(numbers, onset.probability, color=_INK, linewidth=1.8, zorder=3)
+    axes.plot(numbers, onset.probability, color=INK, linewidth=1.8, zorder=3)
     for called, color in ((False, BEFORE), (True, AFTER)):
         those = onset.calls == called
         axes.scatter(
@@ -205,9 +182,9 @@ def _draw_curve(axes: Axes, assessment: Assessment) -> None:
             linewidth=0.8,
             zorder=4,
         )
-    axes.axhline(assessment.threshold, color=_SOFT, linewidth=1.2, dashes=(5, 4))
+    axes.axhline(assessment.threshold, color=SOFT, linewidth=1.2, dashes=(5, 4))
     axes.set(ylim=(-0.04, 1.04), xlim=(numbers[0] - 0.6, numbers[-1] + 1.6))
-    axes.set_ylabel("P(after onset)", fontsize=12, color=_INK)
+    axes.set_ylabel("P(after onset)", fontsize=12, color=INK)
     axes.tick_params(labelbottom=False)
     if onset.frame is not None:
         axes.axvline(numbers[onset.frame], color=_ONSET, linewidth=2.2, zorder=1.5)
@@ -221,7 +198,7 @@ def _note_shown(axes: Axes, assessment: Assessment) -> None:
         axes.plot(
             numbers,
             [1.0] * len(numbers),
-            color=_SOFT,
+            color=SOFT,
             marker="v",
             markersize=5,
             linewidth=0,
@@ -240,12 +217,12 @@ def _draw_legend(figure: Figure, bottom: float) -> None:
         [
             line(color=BEFORE, marker="s", markersize=8, linewidth=0),
             line(color=AFTER, marker="s", markersize=8, linewidth=0),
-            line(color=_INK, linewidth=1.8),
+            line(color=INK, linewidth=1.8),
             line(color=_MEMBER, linewidth=0.9),
-            line(color=_SOFT, linewidth=1.2, dashes=(5, 4)),
+            line(color=SOFT, linewidth=1.2, dashes=(5, 4)),
             line(color=_ONSET, linewidth=2.2),
             line(color=_INTERVAL, linewidth=9),
-            line(color=_SOFT, marker="v", markersize=5, linewidth=0),
+            line(color=SOFT, marker="v", markersize=5, linewidth=0),
         ],
         [
             "before",
@@ -297,5 +274,5 @@ def _draw_calls(axes: Axes, assessment: Assessment) -> None:
     axes.set(ylim=(-0.6, 2.6), yticks=[2, 1, 0])
     axes.set_yticklabels(["call", "smoothed", "onset, 90 %"], fontsize=11)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("frame, counted from 0 in file order", fontsize=12, color=_INK)
+    axes.set_xlabel("frame, counted from 0 in file order", fontsize=12, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=18, integer=True))

@@ -8,7 +8,6 @@ from isl.polarity.assess import Assessment
 from isl.polarity.film_strip import (
     MARGINS,
     WIDTH,
-    as_png,
     call_bar,
     cut_out,
     frame_title,
@@ -16,6 +15,7 @@ from isl.polarity.film_strip import (
     new_figure,
     ring,
 )
+from isl.report.plots import png
 
 _RED = np.array([0.86, 0.08, 0.10])
 _BLUE = np.array([0.10, 0.25, 0.90])
@@ -53,7 +53,7 @@ def draw_overlays(assessment: Assessment, headline: str) -> bytes:
         if t == assessment.onset.frame:
             ring(axes)
     _draw_scale(figure, sum(heights), top)
-    return as_png(figure)
+    return png(figure, colors=256)
 
 
 def enlarged(maps: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

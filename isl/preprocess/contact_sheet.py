@@ -1,7 +1,5 @@
 """All fields at a glance: a small picture of each, and whether it is kept."""
 
-import functools
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from isl.imaging.open_image import open_images
+from isl.report.pictures import font, png_of, shortened
 
 # Told apart by those who do not see red and green, too.
 KEPT = (47, 109, 179)
@@ -98,11 +97,8 @@ def contact_sheet(fields: Sequence[Shown | tuple[str, bool, np.ndarray | None, s
         left = _GAP + column * (side + _GAP)
         top = _GAP + row * (side + _LINES + _GAP)
         _draw_field(sheet, field, left, top, side)
-    buffer = io.BytesIO()
     # 256 colors are enough for gray and two colors, and a third as long.
-    few = sheet.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    few.save(buffer, format="PNG")
-    return buffer.getvalue()
+    return png_of(sheet, colors=256)
 
 
 def _draw_field(sheet: Image.Image, field: Shown, left: int, top: int, side: int) -> None:
@@ -120,11 +116,12 @@ def _draw_field(sheet: Image.Image, field: Shown, left: int, top: int, side: int
         draw.rectangle((a, b, a + 29, b + 29), fill=REJECTED)
         for ends in ((a + 8, b + 8, a + 21, b + 21), (a + 8, b + 21, a + 21, b + 8)):
             draw.line(ends, fill=_GROUND, width=4)
-    name = _cut(" ".join(field.name.split()), side, _font(_NAME_SIZE))
-    draw.text((left, top + side + 3), name, _INK, _font(_NAME_SIZE))
-    for index, line in enumerate(_lines(field.words, side, _font(_WORDS_SIZE), 2)):
+    letters, small = font(_NAME_SIZE), font(_WORDS_SIZE)
+    name = shortened(field.name, side, letters)
+    draw.text((left, top + side + 3), name, _INK, letters)
+    for index, line in enumerate(_lines(field.words, side, small, 2)):
         place = (left, top + side + 22 + 15 * index)
-        draw.text(place, line, _SOFT if field.keep else REJECTED, _font(_WORDS_SIZE))
+        draw.text(place, line, _SOFT if field.keep else REJECTED, small)
 
 
 def _fitted(thumbnail: np.ndarray, side: int) -> Image.Image:
@@ -140,32 +137,14 @@ def _fitted(thumbnail: np.ndarray, side: int) -> Image.Image:
     return Image.fromarray(values).resize((width, height), how)
 
 
-def _lines(text: str, width: int, font: ImageFont.FreeTypeFont, most: int) -> list[str]:
+def _lines(text: str, width: int, letters: ImageFont.FreeTypeFont, most: int) -> list[str]:
     """The text in lines that are no wider than `width`; what does not fit in is cut off."""
     lines: list[str] = []
     words = text.split()
     while words and len(lines) < most:
         count = len(words)
-        while count > 1 and font.getlength(" ".join(words[:count])) > width:
+        while count > 1 and letters.getlength(" ".join(words[:count])) > width:
             count -= 1
         lines.append(" ".join(words[:count] if len(lines) < most - 1 else words))
         words = words[count:]
-    return [_cut(line, width, font) for line in lines]
-
-
-def _cut(line: str, width: int, font: ImageFont.FreeTypeFont) -> str:
-    if font.getlength(line) <= width:
-        return line
-    while line and font.getlength(line + "...") > width:
-        line = line[:-1]
-    return line.rstrip() + "..."
-
-
-@functools.lru_cache(maxsize=4)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """The font matplotlib brings, which knows every letter a name may have."""
-    import matplotlib
-
-    return ImageFont.truetype(
-        Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size
-    )
+    return [shortened(line, width, letters) for line in lines]

@@ -1,25 +1,19 @@
 """What was estimated, drawn: where a field's tiles lie, and what all images of a channel share."""
 
-import io
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from isl.preprocess.correction import Estimates
 from isl.preprocess.record import FieldRecord, MeasuredLink
+from isl.report.plots import COLORS, DPI, INK, SOFT, bare, png
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-# Told apart by those who do not see red and green, too.
-TRUSTED = "#2f6db3"
-DOUBTED = "#d95f02"
-_INK = "#1d232b"
-_SOFT = "#66707a"
+TRUSTED, DOUBTED = COLORS[:2]
 _GROUND = "#f4f6f8"
-_DPI = 110
 # A picture is as wide as a report's text.
 _WIDTH = 9.89
 _HEIGHTS = (2.5, 9.0)
@@ -45,8 +39,6 @@ def draw_offsets(record: FieldRecord) -> bytes:
     Returns:
         The bytes of a PNG.
     """
-    from matplotlib.figure import Figure
-
     nominal, lies = (
         np.array([getattr(tile, where) for tile in record.tiles], np.float64).reshape(-1, 2)
         for where in ("nominal", "position")
@@ -58,7 +50,7 @@ def draw_offsets(record: FieldRecord) -> bytes:
     extent = high - low
     inches = min(_WIDTH * extent[0] / extent[1], _TILE * extent[0] / size[0])
     inches = float(np.clip(inches, *_HEIGHTS))
-    figure = Figure(figsize=(_WIDTH, inches + _LEGEND), dpi=_DPI, facecolor="white")
+    figure = Figure(figsize=(_WIDTH, inches + _LEGEND), dpi=DPI, facecolor="white")
     share = _LEGEND / (inches + _LEGEND)
     axes = figure.add_axes((0.01, share, 0.98, 0.99 - share), facecolor=_GROUND)
     margin = 0.01 * extent.max()
@@ -66,15 +58,14 @@ def draw_offsets(record: FieldRecord) -> bytes:
     axes.set_ylim(high[0] + margin, low[0] - margin)
     # Beside the left margin: a phone shows it before it is scrolled.
     axes.set_aspect("equal", anchor="W")
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
+    bare(axes)
     # Pixels of the canvas become points, to tell how large letters may be.
     points = 72 * min(_WIDTH / extent[1], inches / extent[0])
     _draw_tiles(axes, record, nominal, lies, points)
     for link in record.links:
         _draw_link(axes, link, lies[list(link.tiles)] + size / 2, _letters(record, points))
     _draw_legend(figure)
-    return _as_png(figure, 256)
+    return png(figure, colors=256)
 
 
 def _letters(record: FieldRecord, points: float) -> float:
@@ -85,16 +76,14 @@ def _letters(record: FieldRecord, points: float) -> float:
 
 
 def _draw_tiles(
-    axes: "Axes", record: FieldRecord, nominal: np.ndarray, lies: np.ndarray, points: float
+    axes: Axes, record: FieldRecord, nominal: np.ndarray, lies: np.ndarray, points: float
 ) -> None:
-    from matplotlib.patches import Rectangle
-
     height, width = record.tile_size
     letters = _letters(record, points)
     for tile, should, does in zip(record.tiles, nominal, lies, strict=True):
-        color = DOUBTED if tile.anchored else _INK
+        color = DOUBTED if tile.anchored else INK
         axes.add_patch(
-            Rectangle(should[::-1], width, height, fill=False, ec=_SOFT, lw=0.8, ls=(0, (4, 3)))
+            Rectangle(should[::-1], width, height, fill=False, ec=SOFT, lw=0.8, ls=(0, (4, 3)))
         )
         # Faintly filled: where tiles overlap it is darker.
         axes.add_patch(Rectangle(does[::-1], width, height, fc="#5b65701c", ec=color, lw=1.3))
@@ -104,7 +93,7 @@ def _draw_tiles(
         look = {"size": letters, "color": color, "weight": "bold", "parse_math": False}
         axes.text(x, y, tile.name, ha="center", va="bottom", **look)
         # The same place, in the words' own height below it.
-        axes.text(x, y, f"\n{moved}", size=0.85 * letters, color=_SOFT, ha="center", va="center")
+        axes.text(x, y, f"\n{moved}", size=0.85 * letters, color=SOFT, ha="center", va="center")
 
 
 def _signed(length: float) -> str:
@@ -113,7 +102,7 @@ def _signed(length: float) -> str:
     return f"{whole:+d}".replace("-", "\u2212") if whole else "0"
 
 
-def _draw_link(axes: "Axes", link: MeasuredLink, middles: np.ndarray, letters: float) -> None:
+def _draw_link(axes: Axes, link: MeasuredLink, middles: np.ndarray, letters: float) -> None:
     """A line between the middles (y, x) of two tiles, and its residual."""
     color = TRUSTED if link.trusted else DOUBTED
     ends = [middles[0] + part * (middles[1] - middles[0]) for part in _SPAN]
@@ -141,12 +130,10 @@ def _draw_link(axes: "Axes", link: MeasuredLink, middles: np.ndarray, letters: f
         )
 
 
-def _draw_legend(figure: "Figure") -> None:
-    from matplotlib.lines import Line2D
-
+def _draw_legend(figure: Figure) -> None:
     entries = {
-        "tile, and its rows and columns off": {"color": _INK, "lw": 1.3},
-        "where it should lie": {"color": _SOFT, "lw": 0.8, "ls": (0, (4, 3))},
+        "tile, and its rows and columns off": {"color": INK, "lw": 1.3},
+        "where it should lie": {"color": SOFT, "lw": 0.8, "ls": (0, (4, 3))},
         "tile that no neighbor places": {"color": DOUBTED, "lw": 1.3},
         "offset believed, wide: confident": {"color": TRUSTED, "lw": 4},
         "offset not believed": {"color": DOUBTED, "lw": 2.5, "ls": (0, (2, 1.2))},
@@ -154,7 +141,7 @@ def _draw_legend(figure: "Figure") -> None:
             "color": "none",
             "marker": "$1.2$",
             "markersize": 16,
-            "markerfacecolor": _SOFT,
+            "markerfacecolor": SOFT,
             "markeredgecolor": "none",
         },
     }
@@ -164,7 +151,7 @@ def _draw_legend(figure: "Figure") -> None:
         ncols=3,
         frameon=False,
         fontsize=9.5,
-        labelcolor=_INK,
+        labelcolor=INK,
         columnspacing=2.5,
         handlelength=2.6,
     )
@@ -207,22 +194,20 @@ def draw_estimates(estimates: Estimates) -> bytes | None:
 
 
 def _draw_panels(panels: list[_Panel]) -> bytes:
-    from matplotlib.figure import Figure
-
     columns = max(2, len(panels))
     step = _WIDTH / columns
     shape = max(panel.image.shape[0] / panel.image.shape[1] for panel in panels)
     inches = float(np.clip((step - 1.1) * shape, 1.2, 6.0)) + 0.55
-    figure = Figure(figsize=(step * len(panels), inches), dpi=_DPI, facecolor="white")
+    figure = Figure(figsize=(step * len(panels), inches), dpi=DPI, facecolor="white")
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw_panel(figure, axes, panel)
     figure.subplots_adjust(
         left=0.02, right=1 - 0.95 / (step * len(panels)), wspace=0.35, bottom=0.03, top=0.9
     )
-    return _as_png(figure)
+    return png(figure)
 
 
-def _draw_panel(figure: "Figure", axes: "Axes", panel: _Panel) -> None:
+def _draw_panel(figure: Figure, axes: Axes, panel: _Panel) -> None:
     image = np.asarray(panel.image, np.float32)
     if panel.around is None:
         # What is outlined may be so little that it is beyond every percentile of the whole.
@@ -233,34 +218,16 @@ def _draw_panel(figure: "Figure", axes: "Axes", panel: _Panel) -> None:
         image = 100 * (image / panel.around - 1)
         reach = max(float(np.percentile(np.abs(image), 99.8)), 0.1)
         look = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}
-    drawn = axes.imshow(image, **look)
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-    axes.set_title(panel.title, fontsize=11, color=_INK, loc="left")
+    drawn = bare(axes).imshow(image, **look)
+    axes.set_title(panel.title, fontsize=11, color=INK, loc="left")
     if panel.outlined is not None and not panel.outlined.all():
         axes.contour(panel.outlined, levels=[0.5], colors=[DOUBTED], linewidths=1.2)
     bar_axes = axes.inset_axes((1.03, 0, 0.045, 1))
     bar = figure.colorbar(drawn, cax=bar_axes, format=None if panel.around is None else _percent)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=9.5, colors=_INK, length=3)
+    bar.ax.tick_params(labelsize=9.5, colors=INK, length=3)
 
 
 def _percent(value: float, _: int | None = None) -> str:
     """A tick's label."""
     return f"{value:+.3g} %".replace("-", "\u2212") if abs(value) > 1e-9 else "0 %"
-
-
-def _as_png(figure: "Figure", colors: int | None = None) -> bytes:
-    """A figure as the bytes of a PNG, of so many colors where that is said."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
-    if colors is not None:
-        # Maximum coverage keeps colors that few pixels have, such as those of the legend.
-        how = Image.Quantize.MAXCOVERAGE
-        picture = picture.quantize(colors, method=how, dither=Image.Dither.NONE)
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()

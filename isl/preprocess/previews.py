@@ -10,7 +10,6 @@ from isl.imaging.image import FluorescenceImage, ZStack
 from isl.imaging.preview import Panel, write_preview
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.correction import read_exposure
-from isl.preprocess.drawings import draw_offsets
 from isl.preprocess.layout.fields import RawField
 from isl.preprocess.record import FieldRecord
 
@@ -45,6 +44,9 @@ def write_previews(
     ]
     write_preview(preview, panels, panel_size=_PANEL, pixel_size=stack.pixel_size, overwrite=True)
     if len(field.tiles) > 1:
+        # matplotlib, which workers and a dry run do without.
+        from isl.preprocess.drawings import draw_offsets
+
         with written_whole(offsets, overwrite=True) as unfinished:
             unfinished.write_bytes(draw_offsets(record))
     else:

@@ -94,6 +94,11 @@ class FieldRecord:
     measures: Measures
     warnings: tuple[str, ...]
 
+    @property
+    def residuals(self) -> list[float]:
+        """Of the links that were believed, pixels."""
+        return [link.residual for link in self.links if link.trusted]
+
 
 def write_record(path: Path, record: FieldRecord) -> None:
     """Writes a record as JSON.

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -16,13 +16,13 @@ from isl.files.whole import written_whole
 from isl.preprocess.config import STAGES, PreprocessConfig
 from isl.preprocess.contact_sheet import Shown, contact_sheet, thumbnail_of
 from isl.preprocess.correction import Estimates
-from isl.preprocess.drawings import draw_estimates
 from isl.preprocess.field import files_of
 from isl.preprocess.quality import Decision
 from isl.preprocess.record import FieldRecord
 from isl.preprocess.stages.normalization import Normalization
 from isl.preprocess.stages.registration import Shift
 from isl.report import (
+    NOTHING,
     Badge,
     Block,
     Cell,
@@ -31,13 +31,16 @@ from isl.report import (
     facts,
     figure,
     folded,
-    heading,
     notice,
+    notices,
     page,
     paragraph,
-    table,
+    section,
     verbatim,
 )
+from isl.report import records as table
+from isl.report.pictures import png_of
+from isl.report.words import counted, sentence, unbroken
 
 # Fields on one contact sheet: browsers draw no picture of any length.
 _A_SHEET = 60
@@ -94,14 +97,13 @@ def write_report(
     """
     judged = list(zip(records, decisions, strict=True))
     blocks = [
-        *([paragraph(config.description)] if config.description else []),
+        paragraph(config.description),
         *_summary(config, judged, failed, estimates, split, manifest),
         *_left_out(judged, failed),
-        *_overview(judged, split, folder),
-        *_shared(estimates),
-        *_fields(config, judged, split, folder),
-        heading("Settings"),
-        verbatim(to_toml(_without_folders(config))),
+        _overview(judged, split, folder),
+        section("What images share", [_shared(name, one) for name, one in estimates.items()]),
+        _fields(config, judged, split, folder),
+        section("Settings", [verbatim(to_toml(_without_folders(config)))]),
     ]
     text = page(
         f"Preprocessing of {path.resolve().parent.name}",
@@ -142,48 +144,54 @@ def _summary(
     if config.decisions is not None:
         by_hand = sum(_is_by_hand(decision) for _, decision in judged)
         values["Decided by hand"] = (
-            f"{_of(by_hand, 'field')} other than judged, by {config.decisions.name}"
+            f"{counted(by_hand, 'field')} other than judged, by {config.decisions.name}"
         )
     return [
-        *([] if manifest else [notice("No field is kept, so there is no dataset.")]),
+        notice("" if manifest else "No field is kept, so there is no dataset."),
         facts(values),
-        *_splits(kept, split),
-        *([paragraph(_CHANGE)] if judged else []),
+        _splits(kept, split),
+        paragraph(_CHANGE if judged else ""),
     ]
 
 
-def _splits(kept: Sequence[FieldRecord], split: Mapping[str, str]) -> list[Block]:
+def _splits(kept: Sequence[FieldRecord], split: Mapping[str, str]) -> Block:
     """How many groups and fields are for training, validation and test."""
-    rows: list[list[Cell]] = []
-    for name in dict.fromkeys(("train", "validation", "test", *split.values())):
-        groups = [group for group, its in split.items() if its == name]
-        if groups:
-            fields = sum(record.group in groups for record in kept)
-            more = f" and {len(groups) - _MANY_NAMES} more" if len(groups) > _MANY_NAMES else ""
-            rows.append([name, len(groups), fields, ", ".join(groups[:_MANY_NAMES]) + more])
-    return [table(("Split", "Groups", "Fields kept", "Which groups"), rows)] if rows else []
+    groups: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
+    for group, its in split.items():
+        groups.setdefault(its, []).append(group)
+
+    def which(its: list[str]) -> str:
+        more = f" and {len(its) - _MANY_NAMES} more" if len(its) > _MANY_NAMES else ""
+        return ", ".join(its[:_MANY_NAMES]) + more
+
+    return table(
+        [(name, its) for name, its in groups.items() if its],
+        {
+            "Split": lambda each: each[0],
+            "Groups": lambda each: len(each[1]),
+            "Fields kept": lambda each: sum(record.group in each[1] for record in kept),
+            "Which groups": lambda each: which(each[1]),
+        },
+    )
 
 
 def _left_out(judged: _Judged, failed: Sequence[tuple[str, str]]) -> list[Block]:
     """Fields that are rejected or failed, and why."""
-    blocks = []
-    rejected = [(record, decision) for record, decision in judged if not decision.keep]
-    if rejected:
-        rows = [
-            (Link(record.name, record.name), "; ".join(decision.reasons) or "no reason given")
-            for record, decision in rejected
-        ]
-        blocks += [heading("Rejected"), table(("Field", "Why"), rows)]
-    if failed:
-        rows = [(name, _FOLDERS.sub("", reason)) for name, reason in failed]
-        blocks += [heading("Failed"), table(("Field", "Why"), rows)]
-    return blocks
+    rejected = table(
+        [(record, decision) for record, decision in judged if not decision.keep],
+        {
+            "Field": lambda each: Link(each[0].name, each[0].name),
+            "Why": lambda each: "; ".join(each[1].reasons) or "no reason given",
+        },
+    )
+    broken = table(
+        failed, {"Field": lambda each: each[0], "Why": lambda each: _FOLDERS.sub("", each[1])}
+    )
+    return [section("Rejected", [rejected]), section("Failed", [broken])]
 
 
-def _overview(judged: _Judged, split: Mapping[str, str], folder: Path) -> list[Block]:
+def _overview(judged: _Judged, split: Mapping[str, str], folder: Path) -> Block:
     """All fields as a contact sheet and as a table."""
-    if not judged:
-        return []
     shown = [
         Shown(
             name=record.name,
@@ -194,20 +202,17 @@ def _overview(judged: _Judged, split: Mapping[str, str], folder: Path) -> list[B
         for record, decision in judged
     ]
     sheets = [
-        figure(
-            contact_sheet(shown[start : start + _A_SHEET]),
-            alt=f"{_of(len(shown[start : start + _A_SHEET]), 'field')}, small",
-            wide=True,
-        )
+        figure(contact_sheet(part), alt=f"{counted(len(part), 'field')}, small", wide=True)
         for start in range(0, len(shown), _A_SHEET)
+        for part in [shown[start : start + _A_SHEET]]
     ]
-    return [
-        heading("All fields"),
-        paragraph("The sharpest plane that was kept. Blue: kept; orange and crossed: rejected."),
-        *sheets,
-        table(_COLUMNS, [_row(record, decision, split) for record, decision in judged]),
-        folded("What the columns mean", [paragraph(_MEANING)]),
-    ]
+    return section(
+        "All fields",
+        [*sheets, _table(judged, split), folded("What the columns mean", [paragraph(_MEANING)])]
+        if judged
+        else [],
+        about="The sharpest plane that was kept. Blue: kept; orange and crossed: rejected.",
+    )
 
 
 def _first_words(record: FieldRecord, decision: Decision, split: Mapping[str, str]) -> str:
@@ -216,18 +221,6 @@ def _first_words(record: FieldRecord, decision: Decision, split: Mapping[str, st
     return decision.reasons[0] if decision.reasons else "rejected"
 
 
-_COLUMNS = (
-    "Field",
-    "Verdict",
-    "Split",
-    "Sharpness",
-    "Saturated",
-    "Offsets",
-    "Residual",
-    "Largest",
-    "Shift",
-    "Why",
-)
 _MEANING = (
     "Sharpness: of the sharpest plane. Saturated: share of pixels, of the channel that has most. "
     "Offsets: between neighbouring tiles, how many could be believed. Residual, largest: the "
@@ -236,24 +229,37 @@ _MEANING = (
 )
 
 
-def _row(record: FieldRecord, decision: Decision, split: Mapping[str, str]) -> list[Cell]:
-    measures = record.measures
-    residuals = [link.residual for link in record.links if link.trusted]
-    shift = measures.registration_shift
-    # Each reason's first words; the others would make the table too wide.
-    why = dict.fromkeys(reason.partition(":")[0] for reason in decision.reasons)
-    return [
-        Link(record.name, record.name),
-        _verdict(decision),
-        split.get(record.group) if decision.keep else None,
-        None if measures.sharpness is None else f"{measures.sharpness:.3f}",
-        None if measures.saturated is None else f"{measures.saturated:.2%}",
-        f"{len(residuals)} of {len(record.links)}" if record.links else None,
-        f"{median(residuals):.2f}" if residuals else None,
-        f"{max(residuals):.2f}" if residuals else None,
-        None if shift is None else f"{shift:.1f}",
-        ", ".join(why),
-    ]
+def _table(judged: _Judged, split: Mapping[str, str]) -> Block:
+    """A row for each field."""
+
+    def shown(value: float | None, look: str) -> str | None:
+        return None if value is None else format(value, look)
+
+    def residual(record: FieldRecord, of: Callable[[list[float]], float]) -> str | None:
+        return shown(of(residuals) if (residuals := record.residuals) else None, ".2f")
+
+    def believed(record: FieldRecord) -> str | None:
+        return f"{len(record.residuals)} of {len(record.links)}" if record.links else None
+
+    # Of each reason the first words; the others would make the table too wide.
+    def why(decision: Decision) -> str:
+        return ", ".join(dict.fromkeys(each.partition(":")[0] for each in decision.reasons))
+
+    return table(
+        judged,
+        {
+            "Field": lambda each: Link(each[0].name, each[0].name),
+            "Verdict": lambda each: _verdict(each[1]),
+            "Split": lambda each: split.get(each[0].group) if each[1].keep else None,
+            "Sharpness": lambda each: shown(each[0].measures.sharpness, ".3f"),
+            "Saturated": lambda each: shown(each[0].measures.saturated, ".2%"),
+            "Offsets": lambda each: believed(each[0]),
+            "Residual": lambda each: residual(each[0], median),
+            "Largest": lambda each: residual(each[0], max),
+            "Shift": lambda each: shown(each[0].measures.registration_shift, ".1f"),
+            "Why": lambda each: why(each[1]),
+        },
+    )
 
 
 def _verdict(decision: Decision) -> Badge:
@@ -265,37 +271,41 @@ def _is_by_hand(decision: Decision) -> bool:
     return any(reason.endswith("by hand") for reason in decision.reasons)
 
 
-def _shared(estimates: Mapping[str, Estimates]) -> list[Block]:
+def _shared(channel: str, one: Estimates) -> Block:
     """What all images of a channel share."""
-    blocks: list[Block] = []
-    for channel, one in estimates.items():
-        picture = draw_estimates(one)
-        said = [notice(_sentence(note)) for note in one.notes]
-        if picture is None and not said:
-            continue
-        words = [
-            *([_FLAT] if one.flat_field is not None else []),
-            *([_TAKES] if one.dust is not None else []),
-            *([_ADDS] if one.additive_dust is not None and one.additive_dust.mask.any() else []),
-        ]
-        caption = "".join(words) + f"From {one.images} of {one.of} images."
-        blocks += [heading(channel, level=3), *said]
-        if picture is not None:
-            alt = f"What all images of {channel} share: flat field and dust"
-            blocks.append(figure(picture, alt=alt, caption=caption, wide=len(words) > 1))
-    return [heading("What images share"), *blocks] if blocks else []
+    # matplotlib, which workers and a dry run do without.
+    from isl.preprocess.drawings import draw_estimates
+
+    picture = draw_estimates(one)
+    words = [
+        *([_FLAT] if one.flat_field is not None else []),
+        *([_TAKES] if one.dust is not None else []),
+        *([_ADDS] if one.additive_dust is not None and one.additive_dust.mask.any() else []),
+    ]
+    caption = "".join(words) + f"From {one.images} of {one.of} images."
+    alt = f"What all images of {channel} share: flat field and dust"
+    return section(
+        channel,
+        [
+            notices(map(_sentence, one.notes)),
+            NOTHING
+            if picture is None
+            else figure(picture, alt=alt, caption=caption, wide=len(words) > 1),
+        ],
+        level=3,
+    )
 
 
 def _fields(
     config: PreprocessConfig, judged: _Judged, split: Mapping[str, str], folder: Path
-) -> list[Block]:
-    if not judged:
-        return []
-    width = max(_LEAST_WIDTH, round(_WIDTH * min(1.0, (_AT_FULL_WIDTH / len(judged)) ** 0.5)))
-    blocks = [heading("Field by field")]
-    for record, decision in judged:
-        blocks += _field(config, record, decision, split, folder, width)
-    return blocks
+) -> Block:
+    width = max(
+        _LEAST_WIDTH, round(_WIDTH * min(1.0, (_AT_FULL_WIDTH / max(len(judged), 1)) ** 0.5))
+    )
+    return section(
+        "Field by field",
+        [_field(config, *each, split, folder, width) for each in judged],
+    )
 
 
 def _field(
@@ -305,7 +315,7 @@ def _field(
     split: Mapping[str, str],
     folder: Path,
     width: int,
-) -> list[Block]:
+) -> Block:
     files = files_of(folder, record.name)
     group = "" if record.group == record.name else f" Group {record.group}."
     its_split = f" Split: {split[record.group]}." if decision.keep and record.group in split else ""
@@ -316,23 +326,29 @@ def _field(
         alt = f"{record.name} as acquired and as it is now"
         inside.append(figure(preview, alt=alt, caption="Before and after.", wide=True))
     if offsets is not None:
-        alt = f"Where the {_of(len(record.tiles), 'tile')} of {record.name} lie"
+        alt = f"Where the {counted(len(record.tiles), 'tile')} of {record.name} lie"
         inside.append(figure(offsets, alt=alt, wide=True))
-    inside += [facts(_facts(record)), *_intensities(config, record)]
-    return [
-        heading(record.name, level=3, anchor=record.name),
-        paragraph(_verdict(decision), f"{group}{its_split}"),
-        *([bullets(decision.reasons)] if decision.reasons else []),
-        *(notice(_sentence(warning)) for warning in record.warnings),
-        folded("Before and after, tiles and intensities", inside),
-    ]
+    return section(
+        record.name,
+        [
+            paragraph(_verdict(decision), f"{group}{its_split}"),
+            bullets(decision.reasons),
+            notices(map(_sentence, record.warnings)),
+            folded(
+                "Before and after, tiles and intensities",
+                [*inside, facts(_facts(record)), _intensities(config, record)],
+            ),
+        ],
+        level=3,
+        anchor=record.name,
+    )
 
 
 def _facts(record: FieldRecord) -> dict[str, Cell]:
     pixel = "" if record.pixel_size is None else f", {record.pixel_size:.4g} µm a pixel"
     step = "" if record.z_step is None else f", {record.z_step:.4g} µm apart"
     planes = ", ".join(map(str, record.planes))
-    residuals = [link.residual for link in record.links if link.trusted]
+    residuals = record.residuals
     anchored = [tile.name for tile in record.tiles if tile.anchored]
     found: dict[str, Cell] = {
         "Size": f"{record.size[0]} x {record.size[1]} pixels{pixel}",
@@ -378,33 +394,36 @@ def _shift(shift: Shift) -> str:
     )
 
 
-def _intensities(config: PreprocessConfig, record: FieldRecord) -> list[Block]:
+def _intensities(config: PreprocessConfig, record: FieldRecord) -> Block:
     """What each image's values stand for."""
-    rows: list[list[Cell]] = []
-    for channel, images in record.normalization.items():
-        for index, done in enumerate(images):
-            plane = record.planes[index] if channel == config.transmitted else index
-            name = channel if len(images) == 1 else f"{channel}, plane {plane}"
-            rows.append(
-                [
-                    name,
-                    _to_counts(done),
-                    _counts(done.mean),
-                    _counts(done.deviation),
-                    None if done.clipped is None else f"{done.clipped:.2%}",
-                ]
-            )
-    if not rows:
-        return []
-    columns = ("Image", "Counts of a value", "Mean, counts", "Deviation", "Clipped")
-    return [heading("Intensities", level=4), paragraph(_BACK), table(columns, rows)]
+
+    def name(channel: str, index: int) -> str:
+        plane = record.planes[index] if channel == config.transmitted else index
+        several = len(record.normalization[channel]) > 1
+        return f"{channel}, plane {plane}" if several else channel
+
+    done = table(
+        [
+            (name(channel, index), each)
+            for channel, images in record.normalization.items()
+            for index, each in enumerate(images)
+        ],
+        {
+            "Image": lambda each: each[0],
+            "Counts of a value": lambda each: _to_counts(each[1]),
+            "Mean, counts": lambda each: _counts(each[1].mean),
+            "Deviation": lambda each: _counts(each[1].deviation),
+            "Clipped": lambda each: None if each[1].clipped is None else f"{each[1].clipped:.2%}",
+        },
+    )
+    return section("Intensities", [done], level=4, about=_BACK)
 
 
 def _to_counts(done: Normalization) -> str:
     """The inverse of a normalization, e.g. "8000 x value - 240"."""
     least = -done.offset / done.scale
-    text = f"{_counts(1 / done.scale)} x value {'-' if least < 0 else '+'} {_counts(abs(least))}"
-    return text.replace(" ", "\u00a0")
+    sign = "-" if least < 0 else "+"
+    return unbroken(f"{_counts(1 / done.scale)} x value {sign} {_counts(abs(least))}")
 
 
 def _counts(value: float) -> str:
@@ -433,10 +452,7 @@ def _embedded(file: Path, width: int) -> bytes | None:
     if picture.width > width:
         height = max(1, round(picture.height * width / picture.width))
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    few = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    few.save(buffer, format="PNG")
-    return buffer.getvalue()
+    return png_of(picture, colors=256)
 
 
 def _without_folders(config: PreprocessConfig) -> PreprocessConfig:
@@ -450,9 +466,4 @@ def _without_folders(config: PreprocessConfig) -> PreprocessConfig:
 
 
 def _sentence(text: str) -> str:
-    text = _FOLDERS.sub("", text)
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
-
-
-def _of(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+    return sentence(_FOLDERS.sub("", text))

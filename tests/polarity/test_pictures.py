@@ -8,8 +8,9 @@ from simulated_recordings import PatchEnsemble, make_frames, predict_quickly
 from test_assess import recording_of
 
 from isl.polarity.assess import assess
-from isl.polarity.film_strip import AFTER, BEFORE, as_png, cut_out, draw_film_strip, new_figure
+from isl.polarity.film_strip import AFTER, BEFORE, cut_out, draw_film_strip, new_figure
 from isl.polarity.overlays import draw_overlays, enlarged, overlaid
+from isl.report.plots import png
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_colors_that_few_pixels_have_are_kept():
     noise[..., 1] *= 0.3
     figure.figimage(noise, 100, 10)
     figure.figimage(np.broadcast_to(to_rgb(AFTER), (12, 12, 3)), 900, 50)
-    picture = pixels(as_png(figure))
+    picture = pixels(png(figure, colors=256))
     assert near(picture[:, 890:930], AFTER).sum() >= 100
 
 

@@ -215,6 +215,7 @@ def test_where_nothing_was_found_there_is_no_picture():
     assert draw_estimates(Estimates(additive_dust=empty)) is None
 
 
-def test_importing_drawings_does_not_import_matplotlib():
-    statement = "import sys, isl.preprocess.drawings; sys.exit('matplotlib' in sys.modules)"
+def test_matplotlib_is_imported_where_something_is_drawn_and_not_before():
+    modules = "isl.preprocess.previews, isl.preprocess.report, isl.preprocess.pipeline"
+    statement = f"import sys, {modules}; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", statement]).returncode == 0

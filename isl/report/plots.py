@@ -1,16 +1,16 @@
 """How the plots of every report look."""
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from isl.report.pictures import png_of
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+Corner = Literal["upper left", "upper right", "lower left", "lower right"]
 
 # Distinguishable for those who do not see red and green, too.
 COLORS = ("#2f6db3", "#d95f02", "#1b8a5a", "#7a4fa3", "#8c6d1f", "#c2185b", "#4a5560")
@@ -30,7 +30,7 @@ def canvas(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
-def panel(title: str = "", *, width: float = 5, height: float = 4) -> tuple[Figure, "Axes"]:
+def panel(title: str = "", *, width: float = 5, height: float = 4) -> tuple[Figure, Axes]:
     """A figure of one plot."""
     figure = canvas(width, height)
     return figure, clean(figure.add_subplot(), title)
@@ -38,7 +38,7 @@ def panel(title: str = "", *, width: float = 5, height: float = 4) -> tuple[Figu
 
 def panels(
     count: int, *, columns: int, width: float, height: float, more: float = 0
-) -> tuple[Figure, list["Axes"]]:
+) -> tuple[Figure, list[Axes]]:
     """A figure of plots in rows.
 
     Args:
@@ -54,7 +54,7 @@ def panels(
     return figure, [clean(figure.add_subplot(rows, columns, n + 1)) for n in range(count)]
 
 
-def clean(axes: "Axes", title: str = "") -> "Axes":
+def clean(axes: Axes, title: str = "") -> Axes:
     """The axes without a frame above and to the right, and with a small title on the left."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -64,14 +64,14 @@ def clean(axes: "Axes", title: str = "") -> "Axes":
     return axes
 
 
-def bare(axes: "Axes") -> "Axes":
+def bare(axes: Axes) -> Axes:
     """The axes of an image: no frame, no ticks."""
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     return axes
 
 
-def legend(axes: "Axes", place: str = "upper left") -> None:
+def legend(axes: Axes, place: Corner = "upper left") -> None:
     """What is plotted, without a frame; nothing where no line has a name."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc=place, frameon=False)

@@ -12,8 +12,8 @@ from isl.files.whole import written_whole
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.formats.movie_tiff import write_movie
 from isl.imaging.formats.ome_tiff import write_ome_tiff
-from isl.labeling.dataset import Field, LabelFile, Manifest, write_manifest
-from isl.phantom.cells.dataset import new_manifest
+from isl.labeling.dataset import Field, LabelFile
+from isl.phantom.dataset import write_dataset
 from isl.phantom.embryos.development import CELLS, Development
 from isl.phantom.embryos.embryo import EMBRYO_LABELS, MODALITY, Embryo, EmbryoConfig, make_embryo
 
@@ -39,9 +39,6 @@ def write_embryos(
 ) -> Path:
     """Simulates embryos, each a group of its own, and writes them as a dataset.
 
-    Embryo number i depends on `seed`, `config` and i alone, not on `count`. The manifest comes
-    last: where it is, all is there.
-
     Args:
         directory: Folder of the dataset, made if missing:
             movies/embryo-000.ome.tif, DIC (TZYX);
@@ -59,24 +56,29 @@ def write_embryos(
         overwrite: Whether files already there may be replaced.
 
     Returns:
-        The manifest's path.
-
-    Raises:
-        InputError: The numbers make no dataset, or a file exists or cannot be written.
+        The manifest's path; see `isl.phantom.dataset.write_dataset`.
     """
-    manifest_path = new_manifest(directory, count, seed, validation, overwrite)
-    fields: list[Field] = []
     developments: dict[str, Development] = {}
-    for number in range(count):
+
+    def make(number: int, rng: np.random.Generator, split: Split) -> Iterator[Field]:
         name = f"embryo-{number:03d}"
-        embryo = make_embryo(config, np.random.default_rng([seed, number]), name)
-        split: Split = "validation" if number >= count - validation else "train"
-        fields += _write_embryo(directory, name, embryo, split, overwrite)
+        embryo = make_embryo(config, rng, name)
         developments[name] = embryo.development
-    _write_table(directory / "labels.csv", LABELS_HEADER, label_rows(developments), overwrite)
-    _write_table(directory / "truth.csv", TRUTH_HEADER, truth_rows(developments), overwrite)
-    write_manifest(manifest_path, Manifest(fields=tuple(fields)), overwrite=overwrite)
-    return manifest_path
+        return _write_embryo(directory, name, embryo, split, overwrite)
+
+    def tables() -> None:
+        _write_table(directory / "labels.csv", LABELS_HEADER, label_rows(developments), overwrite)
+        _write_table(directory / "truth.csv", TRUTH_HEADER, truth_rows(developments), overwrite)
+
+    return write_dataset(
+        directory,
+        count,
+        seed,
+        make,
+        validation=validation,
+        overwrite=overwrite,
+        tables=tables,
+    )
 
 
 def _write_embryo(

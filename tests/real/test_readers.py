@@ -164,7 +164,9 @@ def as_library_reads(path):
         import czifile
 
         with czifile.CziFile(str(path)) as file:
-            yield file.asarray(), file.axes
+            # Of 2026, which Python 3.11 cannot have, images are scenes.
+            for image in file.scenes.values() if hasattr(file, "scenes") else (file,):
+                yield image.asarray(), image.axes
     else:
         import liffile
 

@@ -11,21 +11,7 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.files.whole import check_size
-from isl.imaging.formats.microscope_file import (
-    GuardedFile,
-    Shared,
-    as_pixels,
-    check_shape,
-    image_names,
-    kept_quiet,
-    known_names,
-    length,
-    library,
-    pixel_type,
-    refusals,
-    told_modality,
-    told_name,
-)
+from isl.imaging.formats import microscope_file as common
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 
@@ -42,31 +28,17 @@ def open_lif(path: Path | str) -> tuple[LazyPicture, ...]:
     The bands of a wavelength scan are channels, named by wavelength. An x-z scan has one row and
     as many planes as it has lines.
 
-    Args:
-        path: The file.
-
     Raises:
-        InputError: The file is missing, damaged, has color or other pixels than uint8, uint16 and
-            floats, or the package liffile is not installed.
+        InputError: As in `microscope_file.open_guarded`.
     """
-    path = Path(path)
-    source = GuardedFile(path)
-    try:
-        liffile = library("liffile", path)
-        with refusals(path, _KIND), kept_quiet("liffile"):
-            opened = liffile.LifFile(source)
-            if opened.type != liffile.LifFileType.LIF:
-                raise InputError(
-                    f"{path}: is Leica's {opened.type.value} and not a lif; save it as lif"
-                )
-            return _pictures(opened, source)
-    except BaseException:
-        source.close()
-        raise
+    return common.open_guarded(path, _KIND, "liffile", _pictures)
 
 
-def _pictures(opened: Any, source: GuardedFile) -> tuple[LazyPicture, ...]:
+def _pictures(liffile: Any, source: common.GuardedFile) -> tuple[LazyPicture, ...]:
     path = source.path
+    opened = liffile.LifFile(source)
+    if opened.type != liffile.LifFileType.LIF:
+        raise InputError(f"{path}: is Leica's {opened.type.value} and not a lif; save it as lif")
     tiles = []
     for image in opened.images:
         if image.is_flim:
@@ -80,14 +52,16 @@ def _pictures(opened: Any, source: GuardedFile) -> tuple[LazyPicture, ...]:
     if not tiles:
         raise InputError(f"{path}: holds no image")
     own = [f"{image.path}-{tile + 1}" if count > 1 else image.path for image, tile, count in tiles]
-    shared = Shared(source.close)
+    shared = common.SharedFile(source.close)
     return tuple(
         _picture(image, tile, name, source, shared)
-        for (image, tile, _), name in zip(tiles, image_names(path.stem, own), strict=True)
+        for (image, tile, _), name in zip(tiles, common.image_names(path.stem, own), strict=True)
     )
 
 
-def _picture(image: Any, tile: int, name: str, source: GuardedFile, shared: Shared) -> LazyPicture:
+def _picture(
+    image: Any, tile: int, name: str, source: common.GuardedFile, shared: common.SharedFile
+) -> LazyPicture:
     path = source.path
     sizes = dict(image.sizes)
     if "S" in sizes:
@@ -97,7 +71,7 @@ def _picture(image: Any, tile: int, name: str, source: GuardedFile, shared: Shar
             f"{path}: {image.name} has axes {', '.join(sizes)}; only time, planes, channels, rows "
             "and columns can be read"
         )
-    dtype = pixel_type(image.dtype, path)
+    dtype = common.pixel_type(image.dtype, path)
     bands = {axis: sizes[axis] for axis in _BANDS if axis in sizes}
     shape = (
         sizes.get("T", 1),
@@ -106,7 +80,7 @@ def _picture(image: Any, tile: int, name: str, source: GuardedFile, shared: Shar
         sizes.get("Y", 1),
         sizes["X"],
     )
-    check_shape(path, shape)
+    common.check_shape(path, shape)
     check_size(path, shape[-2:], dtype)
     _check_stored(image, shape, source)
     names = _channel_names(image, bands)
@@ -119,13 +93,13 @@ def _picture(image: Any, tile: int, name: str, source: GuardedFile, shared: Shar
         source=path,
         channel_names=names,
         pixel_size=_pixel_size(image, shape[2]),
-        interval=length(_step(image, "T"), 1 / 60),
-        modality=told_modality(names),
+        interval=common.length(_step(image, "T"), 1 / 60),
+        modality=common.common_modality(names),
         stage=_stage(image, tile),
     )
 
 
-def _check_stored(image: Any, shape: tuple[int, ...], source: GuardedFile) -> None:
+def _check_stored(image: Any, shape: tuple[int, ...], source: common.GuardedFile) -> None:
     """Compares what the header claims with what the file holds."""
     block = image.memory_block
     claimed = math.prod(shape) * image.sizes.get(_TILES, 1) * image.dtype.itemsize
@@ -143,7 +117,7 @@ def _plane_reader(
     bands: Mapping[str, int],
     tile: int,
     dtype: np.dtype,
-    shared: Shared,
+    shared: common.SharedFile,
     path: Path,
 ) -> Callable[[int, int, int, slice, slice], np.ndarray]:
     inner = tuple(image.frames.frame_dims)
@@ -163,15 +137,15 @@ def _plane_reader(
         if bands:
             found = np.unravel_index(c, tuple(bands.values()))
             place |= {axis: int(index) for axis, index in zip(bands, found, strict=True)}
-        with refusals(path, _KIND), shared.lock:
+        with common.refusals(path, _KIND), shared.lock:
             if "Y" in inner:
-                return as_pixels(frame(place)[rows, columns], dtype)
+                return common.as_pixels(frame(place)[rows, columns], dtype)
             # Scanned in x and z first: each row lies in a frame of its own.
             lines = range(*rows.indices(image.sizes.get("Y", 1)))
             width = len(range(*columns.indices(image.sizes["X"])))
             pixels = np.empty((len(lines), width), dtype)
             for row, line in zip(pixels, lines, strict=True):
-                row[:] = as_pixels(frame(place | {"Y": line})[columns], dtype)
+                row[:] = common.as_pixels(frame(place | {"Y": line})[columns], dtype)
             return pixels
 
     return read
@@ -189,9 +163,9 @@ def _channel_names(image: Any, bands: Mapping[str, int]) -> tuple[str, ...] | No
         if axis != "C" and axis in image.coords
     ]
     if not scans:
-        return known_names(stored) if len(stored) == math.prod(bands.values()) else None
+        return common.known_names(stored) if len(stored) == math.prod(bands.values()) else None
     parts = [stored, *scans] if "C" in bands else scans
-    names = known_names([" ".join(filter(None, each)) for each in itertools.product(*parts)])
+    names = common.known_names([" ".join(filter(None, each)) for each in itertools.product(*parts)])
     return names if names is not None and len(names) == math.prod(bands.values()) else None
 
 
@@ -201,17 +175,13 @@ def _described_name(channel: ElementTree.Element) -> str | None:
         for each in channel.findall("ChannelProperty")
     }
     name = notes.get("DyeName") or channel.get("LUTName")
-    return told_name(name, notes.get("ContrastingMethodName"))
+    return common.name_with_contrast(name, notes.get("ContrastingMethodName"))
 
 
 def _pixel_size(image: Any, planes: int) -> PixelSize | None:
-    y, x = length(_step(image, "Y"), 1e6), length(_step(image, "X"), 1e6)
-    if x is None:
-        return None
-    if "Y" not in image.sizes:
-        y = x
-    z = length(_step(image, "Z"), 1e6) if planes > 1 else None
-    return None if y is None else PixelSize(y=y, x=x, z=z)
+    y, x = common.length(_step(image, "Y"), 1e6), common.length(_step(image, "X"), 1e6)
+    z = common.length(_step(image, "Z"), 1e6)
+    return common.pixel_size(y if "Y" in image.sizes else x, x, z, planes)
 
 
 def _step(image: Any, axis: str) -> float | None:
@@ -227,4 +197,4 @@ def _stage(image: Any, tile: int) -> tuple[float, float] | None:
     if scan is None or tile >= len(scan.tiles):
         return None
     y, x = (float(scan.tiles[tile][axis]) * 1e6 for axis in ("pos_y", "pos_x"))
-    return (y, x) if math.isfinite(y) and math.isfinite(x) else None
+    return common.position(y, x)

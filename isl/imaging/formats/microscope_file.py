@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import re
+import textwrap
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,8 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.files.whole import check_readable_file
+from isl.imaging.image import PixelSize
+from isl.imaging.lazy import LazyPicture
 from isl.imaging.names import is_transmitted, modality_of
 
 # What microscopes' software calls ways to see without a label, in lower case without spaces or
@@ -113,7 +116,7 @@ class GuardedFile:
         self._file.close()
 
 
-class Shared:
+class SharedFile:
     """An open file that several pictures read: it is closed when the last of them is.
 
     Attributes:
@@ -140,6 +143,34 @@ class Shared:
                         close()
 
         return release
+
+
+def open_guarded(
+    path: Path | str,
+    kind: str,
+    package: str | None,
+    pictures: Callable[[Any, GuardedFile], tuple[LazyPicture, ...]],
+) -> tuple[LazyPicture, ...]:
+    """The images of a file, which is closed again if it is refused.
+
+    Args:
+        path: The file.
+        kind: What it is read as, e.g. "Nikon nd2".
+        package: Name of the library that reads it, whose log is dropped; None if there is none.
+        pictures: From the library and the open file to the images.
+
+    Raises:
+        InputError: The file is missing, damaged, has color or other pixels than uint8, uint16 and
+            floats, or the package is not installed.
+    """
+    source = GuardedFile(Path(path))
+    try:
+        module = None if package is None else library(package, source.path)
+        with refusals(source.path, kind), kept_quiet(package or "isl"):
+            return pictures(module, source)
+    except BaseException:
+        source.close()
+        raise
 
 
 def library(name: str, path: Path) -> ModuleType:
@@ -171,10 +202,9 @@ def refusals(path: Path, kind: str) -> Iterator[None]:
     except MemoryError as error:
         raise InputError(f"{path}: does not fit into memory; crop it or split it") from error
     except Exception as error:
-        text = str(error) or type(error).__name__
+        text = textwrap.shorten(str(error) or type(error).__name__, 120, placeholder="...")
         raise InputError(
-            f"{path}: cannot be read as {kind} ({_shortened(text)}); it is damaged or something "
-            "else renamed"
+            f"{path}: cannot be read as {kind} ({text}); it is damaged or something else renamed"
         ) from error
 
 
@@ -255,7 +285,7 @@ def check_shape(path: Path, shape: Sequence[int]) -> None:
         raise InputError(f"{path}: holds no pixels (T x C x Z x Y x X is {sizes})")
 
 
-def told_name(name: str | None, contrast: str | None) -> str | None:
+def name_with_contrast(name: str | None, contrast: str | None) -> str | None:
     """A channel's name, with the way of seeing behind it where only the microscope's notes tell.
 
     Args:
@@ -266,11 +296,11 @@ def told_name(name: str | None, contrast: str | None) -> str | None:
         E.g. "Brigh (Brightfield)"; `name` where it says itself that light was transmitted, or
         where the notes do not.
     """
-    told = _CONTRASTS.get(re.sub(r"[^a-z]", "", (contrast or "").casefold()))
-    known = modality_of(name or "") or (is_transmitted(name or "") and told == "Transmitted")
-    if told is None or known:
+    noted = _CONTRASTS.get(re.sub(r"[^a-z]", "", (contrast or "").casefold()))
+    known = modality_of(name or "") or (is_transmitted(name or "") and noted == "Transmitted")
+    if noted is None or known:
         return name or None
-    return f"{name} ({told})" if name else told
+    return f"{name} ({noted})" if name else noted
 
 
 def known_names(names: Sequence[str | None]) -> tuple[str, ...] | None:
@@ -279,10 +309,24 @@ def known_names(names: Sequence[str | None]) -> tuple[str, ...] | None:
     return found if found and all(found) else None
 
 
-def told_modality(names: Sequence[str] | None) -> str | None:
+def common_modality(names: Sequence[str] | None) -> str | None:
     """The modality that the names of transmitted channels agree on, or None."""
-    told = {modality_of(name) for name in names or () if is_transmitted(name)} - {None}
-    return told.pop() if len(told) == 1 else None
+    found = {modality_of(name) for name in names or () if is_transmitted(name)} - {None}
+    return found.pop() if len(found) == 1 else None
+
+
+def pixel_size(y: float | None, x: float | None, z: float | None, planes: int) -> PixelSize | None:
+    """Micrometres, as far as they are known; a single plane has no distance to another."""
+    return None if y is None or x is None else PixelSize(y=y, x=x, z=z if planes > 1 else None)
+
+
+def position(y: Any, x: Any) -> tuple[float, float] | None:
+    """A place (y, x) on the stage, or None where a number is missing or not finite."""
+    try:
+        place = float(y), float(x)
+    except (TypeError, ValueError):
+        return None
+    return place if all(map(math.isfinite, place)) else None
 
 
 def length(value: Any, factor: float = 1.0) -> float | None:
@@ -292,8 +336,3 @@ def length(value: Any, factor: float = 1.0) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) and number > 0 else None
-
-
-def _shortened(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 120 else text[:117] + "..."

@@ -10,21 +10,7 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.files.whole import check_size
-from isl.imaging.formats.microscope_file import (
-    GuardedFile,
-    Shared,
-    as_pixels,
-    check_shape,
-    image_names,
-    kept_quiet,
-    known_names,
-    length,
-    library,
-    pixel_type,
-    refusals,
-    told_modality,
-    told_name,
-)
+from isl.imaging.formats import microscope_file as common
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 
@@ -44,41 +30,32 @@ def open_nd2(path: Path | str) -> tuple[LazyPicture, ...]:
     A frame holds all channels of a plane, so a channel costs the reading of its frame; the last
     frame is kept.
 
-    Args:
-        path: The file.
-
     Raises:
-        InputError: The file is missing, damaged, has color or other pixels than uint8, uint16 and
-            floats, or the package nd2 is not installed.
+        InputError: As in `microscope_file.open_guarded`.
     """
-    path = Path(path)
-    source = GuardedFile(path)
-    opened = None
-    try:
-        nd2 = library("nd2", path)
+
+    def pictures(nd2: Any, source: common.GuardedFile) -> tuple[LazyPicture, ...]:
         _check_whole(source)
-        with refusals(path, _KIND), kept_quiet("nd2"):
-            opened = nd2.ND2File(source)
+        opened = nd2.ND2File(source)
+        try:
             return _pictures(opened, source)
-    except BaseException:
-        if opened is not None:
+        except BaseException:
             opened.close()
-        source.close()
-        raise
+            raise
+
+    return common.open_guarded(path, _KIND, "nd2", pictures)
 
 
-def _check_whole(source: GuardedFile) -> None:
+def _check_whole(source: common.GuardedFile) -> None:
     """Refuses a file that lacks its end, where the map of its frames lies."""
-    with refusals(source.path, _KIND):
-        begun = source.read_at(0, len(_MAGIC)) == _MAGIC
-        if begun and source.read_at(source.size - _TAIL, len(_MAP_SIGNATURE)) != _MAP_SIGNATURE:
-            raise InputError(
-                f"{source.path}: lacks its end; it is truncated or still being written, copy it "
-                "again"
-            )
+    begun = source.read_at(0, len(_MAGIC)) == _MAGIC
+    if begun and source.read_at(source.size - _TAIL, len(_MAP_SIGNATURE)) != _MAP_SIGNATURE:
+        raise InputError(
+            f"{source.path}: lacks its end; it is truncated or still being written, copy it again"
+        )
 
 
-def _pictures(opened: Any, source: GuardedFile) -> tuple[LazyPicture, ...]:
+def _pictures(opened: Any, source: common.GuardedFile) -> tuple[LazyPicture, ...]:
     path = source.path
     if opened.is_legacy:
         raise InputError(f"{path}: is an nd2 file of before 2010; save it anew, or as TIFF")
@@ -87,7 +64,7 @@ def _pictures(opened: Any, source: GuardedFile) -> tuple[LazyPicture, ...]:
     channels = attributes.componentCount
     if opened.is_rgb or (attributes.channelCount or 1) != channels:
         raise InputError(f"{path}: is a color image; save its channels as grayscale")
-    dtype = pixel_type(opened.dtype, path)
+    dtype = common.pixel_type(opened.dtype, path)
     counts = dict(loops)
     shape = (
         counts.get("T", 1),
@@ -96,11 +73,11 @@ def _pictures(opened: Any, source: GuardedFile) -> tuple[LazyPicture, ...]:
         attributes.heightPx,
         attributes.widthPx,
     )
-    check_shape(path, shape)
+    common.check_shape(path, shape)
     check_size(path, (shape[3], shape[4], channels), dtype)
-    names = known_names(_channel_names(opened))
+    names = common.known_names(_channel_names(opened))
     names = names if names is not None and len(names) == channels else None
-    shared = Shared(opened.close, source.close)
+    shared = common.SharedFile(opened.close, source.close)
     frame = _frame_reader(opened, source, shared, (channels, shape[3], shape[4]))
     points = _points(opened)
     positions = counts.get("P", 1)
@@ -116,14 +93,14 @@ def _pictures(opened: Any, source: GuardedFile) -> tuple[LazyPicture, ...]:
             channel_names=names,
             pixel_size=_pixel_size(opened, shape[2]),
             interval=_interval(opened),
-            modality=told_modality(names),
+            modality=common.common_modality(names),
             stage=_stage(opened, points, position),
         )
-        for position, name in enumerate(image_names(path.stem, own))
+        for position, name in enumerate(common.image_names(path.stem, own))
     )
 
 
-def _loops(opened: Any, source: GuardedFile) -> tuple[tuple[str, int], ...]:
+def _loops(opened: Any, source: common.GuardedFile) -> tuple[tuple[str, int], ...]:
     """What frames are stored by, outermost first: T, P or Z and how many there are."""
     loops = tuple(
         (_LOOPS.get(str(loop.type), str(loop.type)), int(loop.count)) for loop in opened.experiment
@@ -144,7 +121,7 @@ def _loops(opened: Any, source: GuardedFile) -> tuple[tuple[str, int], ...]:
 
 
 def _frame_reader(
-    opened: Any, source: GuardedFile, shared: Shared, shape: tuple[int, int, int]
+    opened: Any, source: common.GuardedFile, shared: common.SharedFile, shape: tuple[int, int, int]
 ) -> Callable[[int], np.ndarray]:
     """Frames [C, Y, X] by their number in the file."""
 
@@ -179,8 +156,8 @@ def _plane_reader(
         index = 0
         for axis, count in loops:
             index = index * count + place.get(axis, 0)
-        with refusals(path, _KIND):
-            return as_pixels(frame(index)[c, rows, columns], dtype)
+        with common.refusals(path, _KIND):
+            return common.as_pixels(frame(index)[c, rows, columns], dtype)
 
     return read
 
@@ -198,7 +175,7 @@ def _channel_names(opened: Any) -> list[str | None]:
         contrast = next((_CONTRAST_FLAGS[flag] for flag in flags if flag in _CONTRAST_FLAGS), None)
         if contrast is None and len(channels) > 1 and len(dark) == 1 and each is dark[0]:
             contrast = "Transmitted"
-        names.append(told_name(each.channel.name, contrast))
+        names.append(common.name_with_contrast(each.channel.name, contrast))
     return names
 
 
@@ -208,12 +185,12 @@ def _pixel_size(opened: Any, planes: int) -> PixelSize | None:
         return None
     volume = channels[0].volume
     x, y, z = (
-        length(size) if calibrated else None
+        common.length(size) if calibrated else None
         for size, calibrated in zip(volume.axesCalibration, volume.axesCalibrated, strict=True)
     )
     steps = [loop.parameters.stepUm for loop in opened.experiment if loop.type == "ZStackLoop"]
-    z = length(abs(steps[0])) if steps else z
-    return None if x is None or y is None else PixelSize(y=y, x=x, z=z if planes > 1 else None)
+    z = common.length(abs(steps[0])) if steps else z
+    return common.pixel_size(y, x, z, planes)
 
 
 def _interval(opened: Any) -> float | None:
@@ -221,7 +198,9 @@ def _interval(opened: Any) -> float | None:
     for loop in opened.experiment:
         if loop.type == "TimeLoop":
             taken = loop.parameters.periodDiff.avg if loop.parameters.periodDiff else None
-            return length(taken, 1 / 60000) or length(loop.parameters.periodMs, 1 / 60000)
+            return common.length(taken, 1 / 60000) or common.length(
+                loop.parameters.periodMs, 1 / 60000
+            )
     return None
 
 
@@ -240,5 +219,4 @@ def _stage(opened: Any, points: list[Any], position: int) -> tuple[float, float]
         if not found or found[0].position is None:
             return None
         place = found[0].position.stagePositionUm
-    y, x = float(place.y), float(place.x)
-    return (y, x) if math.isfinite(y) and math.isfinite(x) else None
+    return common.position(place.y, place.x)

@@ -2,58 +2,59 @@
 
 import dataclasses
 import functools
-import math
+import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
 from isl.errors import InputError
 from isl.files.whole import check_size
-from isl.imaging.formats.microscope_file import (
-    GuardedFile,
-    Shared,
-    as_pixels,
-    check_shape,
-    image_names,
-    kept_quiet,
-    known_names,
-    length,
-    library,
-    pixel_type,
-    refusals,
-    told_modality,
-    told_name,
-)
+from isl.imaging.formats import microscope_file as common
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 
 _KIND = "Zeiss czi"
 _AXES = "TCZYX"
+# Of the numbers of pixel types: those of one gray value, and those of several colors.
+_GRAYS = {0: "<u1", 1: "<u2", 2: "<f4", 12: "<i4", 13: "<f8"}
+_COLORS = (3, 4, 8, 9, 11)
 _UNCOMPRESSED = 0
 # Numbers of the compressions of blocks: JPEG, LZW, JPEG XR, Zstandard without and with a header.
 _JPEG, _LZW, _JPEG_XR, _ZSTD, _ZSTD_HEADED = 1, 2, 4, 5, 6
 # More planes than blocks mean a gap (a channel without all z planes), but not this many more.
 _LARGEST_GAP = 1000
+# Layouts of what the file consists of (Zeiss's description of the format, ZISRAW version 1.0): the
+# head of a segment, the file's header, an entry of the directory and of one of its axes, and the
+# head of a block, behind which stand its entry, filled up to 256 bytes with it, notes and pixels.
+_SEGMENT = struct.Struct("<16sqq")
+_HEADER = struct.Struct("<iiii16s16siqqiq")
+_ENTRY = struct.Struct("<2siqiiB5si")
+_ENTRY_AXIS = struct.Struct("<4siifi")
+_BLOCK_HEAD = struct.Struct("<iiq")
+_BLOCK_PADDED = 256
+# The directory's and the notes' own heads.
+_DIRECTORY_HEAD, _NOTES_HEAD = 128, 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Block:
-    """Where the pixels of one block belong.
+    """A rectangle of pixels as the file's directory has it.
 
     Attributes:
         starts: First index by axis, e.g. {"C": 1, "X": -40}.
         size: Y, X.
-        layer: Its number within a mosaic: later ones lie on top.
-        entry: The library's own entry of the file's directory.
+        dtype: Of its pixels.
+        compression: Its number.
+        position: Of its segment in the file.
     """
 
     starts: Mapping[str, int]
     size: tuple[int, int]
-    layer: int
-    entry: Any
+    dtype: np.dtype
+    compression: int
+    position: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,105 +73,104 @@ def open_czi(path: Path | str) -> tuple[LazyPicture, ...]:
     Only blocks that a window touches are decoded, of uncompressed ones only its rows. Tiles of a
     mosaic lie where the file says, later ones on top, and what none covers is 0.
 
-    Args:
-        path: The file.
-
     Raises:
-        InputError: The file is missing, damaged, has color or other pixels than uint8, uint16 and
-            floats, or the package czifile is not installed.
+        InputError: As in `microscope_file.open_guarded`.
     """
-    path = Path(path)
-    source = GuardedFile(path)
-    try:
-        czifile = library("czifile", path)
-        with refusals(path, _KIND), kept_quiet("czifile"):
-            return _pictures(czifile, source)
-    except BaseException:
-        source.close()
-        raise
+    return common.open_guarded(path, _KIND, None, lambda _, source: _pictures(source))
 
 
-def _pictures(czifile: Any, source: GuardedFile) -> tuple[LazyPicture, ...]:
+def _pictures(source: common.GuardedFile) -> tuple[LazyPicture, ...]:
     path = source.path
-    header = _segment(czifile, source, 0, czifile.FileHeaderSegment)
-    if header.file_part:
-        raise InputError(f"{path}: is part {header.file_part} of several files; name the first")
-    directory = _segment(
-        czifile, source, header.directory_position, czifile.SubBlockDirectorySegment
-    )
-    entries = [entry for entry in directory.entries if entry.pyramid_type == 0]
-    scenes = _scenes([_block(entry, path) for entry in entries], path)
-    dtype = _common_type(entries, path)
-    notes = _notes(czifile, source, header)
-    shared = Shared(source.close)
-    described = _described_scenes(notes)
+    start, _ = _segment(source, 0, b"ZISRAWFILE")
+    *_, part, directory, metadata, _, _ = _HEADER.unpack(source.read_at(start, _HEADER.size))
+    if part:
+        raise InputError(f"{path}: is part {part} of several files; name the first")
+    scenes = _scenes(_blocks(source, directory), path)
+    types = {block.dtype for scene in scenes for block in scene.blocks}
+    if len(types) > 1:
+        raise InputError(f"{path}: has channels of different pixel types; save them apart")
+    dtype = common.pixel_type(types.pop(), path)
+    notes = _notes(source, metadata)
+    described = notes.findall("./Metadata/Information/Image/Dimensions/S/Scenes/Scene")
+    shared = common.SharedFile(source.close)
     own = [_scene_name(described, scene.number) for scene in scenes]
     return tuple(
-        _picture(czifile, scene, name, dtype, notes, described, source, shared)
-        for scene, name in zip(scenes, image_names(path.stem, own), strict=True)
-    )
-
-
-def _picture(
-    czifile: Any,
-    scene: _Scene,
-    name: str,
-    dtype: np.dtype,
-    notes: ElementTree.Element,
-    described: Sequence[ElementTree.Element],
-    source: GuardedFile,
-    shared: Shared,
-) -> LazyPicture:
-    first = scene.starts["C"]
-    names = _channel_names(notes)
-    last = first + scene.shape[1]
-    chosen = known_names(names[first:last]) if 0 <= first and last <= len(names) else None
-    return LazyPicture(
-        name=name,
-        shape=scene.shape,
-        dtype=dtype,
-        read_plane=_plane_reader(czifile, scene, dtype, source),
-        close=shared.use(),
-        source=source.path,
-        channel_names=chosen,
-        pixel_size=_pixel_size(notes, scene.shape[2]),
-        interval=_interval(notes) if scene.shape[0] > 1 else None,
-        modality=told_modality(chosen),
-        stage=_stage(described, scene.number),
-    )
-
-
-def _segment(czifile: Any, source: GuardedFile, position: int, kind: type) -> Any:
-    """The segment at `position`, which must be of `kind`.
-
-    The library would search the whole file for one that is not where it should be, and a damaged
-    file may send it round in circles.
-    """
-    found = czifile.Segment(source, position).data() if position >= 0 else None
-    if not isinstance(found, kind):
-        raise InputError(
-            f"{source.path}: has no {kind.SID} where its header says; it is truncated, damaged or "
-            "still being written"
+        LazyPicture(
+            name=name,
+            shape=scene.shape,
+            dtype=dtype,
+            read_plane=_plane_reader(scene, dtype, source),
+            close=shared.use(),
+            source=path,
+            channel_names=(names := _channel_names(notes, scene)),
+            pixel_size=_pixel_size(notes, scene.shape[2]),
+            interval=_interval(notes) if scene.shape[0] > 1 else None,
+            modality=common.common_modality(names),
+            stage=_stage(described, scene.number),
         )
-    return found
+        for scene, name in zip(scenes, common.image_names(path.stem, own), strict=True)
+    )
 
 
-def _block(entry: Any, path: Path) -> _Block:
-    starts = {}
-    size = {}
-    for axis in entry.dimension_entries:
-        starts[axis.dimension] = axis.start
-        size[axis.dimension] = axis.size
-        if axis.size != 1 and axis.dimension not in "YX":
+def _segment(source: common.GuardedFile, start: int, kind: bytes) -> tuple[int, int]:
+    """Where the content of a segment begins, and its bytes; the segment must be of `kind`."""
+    found, _, used = _SEGMENT.unpack(source.read_at(start, _SEGMENT.size))
+    if found.rstrip(b"\0") != kind:
+        raise InputError(
+            f"{source.path}: has no {kind.decode()} where its header says; it is truncated, "
+            "damaged or still being written"
+        )
+    return start + _SEGMENT.size, used
+
+
+def _blocks(source: common.GuardedFile, directory: int) -> list[_Block]:
+    """What the directory lists, without the reduced copies of a pyramid."""
+    start, used = _segment(source, directory, b"ZISRAWDIRECTORY")
+    content = source.read_at(start, used)
+    (count,) = struct.unpack_from("<i", content)
+    place, blocks = _DIRECTORY_HEAD, []
+    for _ in range(count):
+        _, kind, position, _, compression, pyramid, _, axes = _ENTRY.unpack_from(content, place)
+        first, place = place + _ENTRY.size, place + _ENTRY.size + axes * _ENTRY_AXIS.size
+        if not pyramid:
+            stored = _ENTRY_AXIS.iter_unpack(content[first:place])
+            blocks.append(_block(list(stored), kind, compression, position, source.path))
+        elif axes < 0:
+            raise InputError(f"{source.path}: has a directory that makes no sense; it is damaged")
+    return blocks
+
+
+def _block(
+    axes: Sequence[tuple[bytes, int, int, float, int]],
+    kind: int,
+    compression: int,
+    position: int,
+    path: Path,
+) -> _Block:
+    starts: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    for name, start, size, _, stored in axes:
+        axis = name.rstrip(b"\0").decode("latin-1")
+        starts[axis], sizes[axis] = start, size
+        if size != 1 and axis not in ("Y", "X"):
             raise InputError(
-                f"{path}: stores {axis.size} indices of axis {axis.dimension} in one block; export "
-                "it as OME-TIFF"
+                f"{path}: stores {size} indices of axis {axis} in one block; export it as OME-TIFF"
             )
-        if axis.size < 1 or axis.stored_size != axis.size:
+        if size < 1 or stored != size:
             raise InputError(f"{path}: has blocks of another size than their pixels; it is damaged")
-    if not {"Y", "X"} <= set(size):
+    if not {"Y", "X"} <= set(sizes):
         raise InputError(f"{path}: has blocks without rows or columns; it is damaged")
-    return _Block(starts=starts, size=(size["Y"], size["X"]), layer=starts.get("M", 0), entry=entry)
+    if kind in _COLORS:
+        raise InputError(f"{path}: is a color image; save its channels as grayscale")
+    if kind not in _GRAYS:
+        raise InputError(f"{path}: has pixels of an unknown type (number {kind})")
+    return _Block(
+        starts=starts,
+        size=(sizes["Y"], sizes["X"]),
+        dtype=np.dtype(_GRAYS[kind]),
+        compression=compression,
+        position=position,
+    )
 
 
 def _scenes(blocks: Sequence[_Block], path: Path) -> list[_Scene]:
@@ -204,28 +204,18 @@ def _scene(number: int | None, blocks: Sequence[_Block], path: Path) -> _Scene:
             f"{path}: claims {t} x {c} x {z} planes (T, C, Z) but holds {len(blocks)} blocks; it "
             "is damaged"
         )
-    check_shape(path, (t, c, z, y, x))
+    common.check_shape(path, (t, c, z, y, x))
     return _Scene(number=number, blocks=tuple(blocks), starts=starts, shape=(t, c, z, y, x))
 
 
-def _common_type(entries: Iterable[Any], path: Path) -> np.dtype:
-    stored = {np.dtype(entry.dtype) for entry in entries}
-    if len(stored) > 1:
-        raise InputError(f"{path}: has channels of different pixel types; save them apart")
-    dtype = stored.pop()
-    if dtype.shape:
-        raise InputError(f"{path}: is a color image; save its channels as grayscale")
-    return pixel_type(dtype, path)
-
-
 def _plane_reader(
-    czifile: Any, scene: _Scene, dtype: np.dtype, source: GuardedFile
+    scene: _Scene, dtype: np.dtype, source: common.GuardedFile
 ) -> Callable[[int, int, int, slice, slice], np.ndarray]:
     planes: dict[tuple[int, ...], list[_Block]] = {}
-    for block in sorted(scene.blocks, key=lambda block: block.layer):
+    for block in sorted(scene.blocks, key=lambda block: block.starts.get("M", 0)):
         place = tuple(block.starts.get(axis, 0) - scene.starts[axis] for axis in "TCZ")
         planes.setdefault(place, []).append(block)
-    decoded = functools.lru_cache(maxsize=4)(functools.partial(_decoded, czifile, source))
+    decoded = functools.lru_cache(maxsize=4)(functools.partial(_decoded, source))
     _, _, _, height, width = scene.shape
 
     def read(t: int, c: int, z: int, rows: slice, columns: slice) -> np.ndarray:
@@ -239,7 +229,7 @@ def _plane_reader(
         left, right, _ = columns.indices(width)
         window = (max(bottom - top, 0), max(right - left, 0))
         check_size(path, window, dtype)
-        with refusals(path, _KIND):
+        with common.refusals(path, _KIND):
             pixels = np.zeros(window, dtype)
             for block in planes[t, c, z]:
                 y = block.starts["Y"] - scene.starts["Y"]
@@ -248,44 +238,42 @@ def _plane_reader(
                 begin, end = max(left, x), min(right, x + block.size[1])
                 if first >= last or begin >= end:
                     continue
-                if block.entry.compression == _UNCOMPRESSED:
-                    stored = _rows(czifile, source, block, first - y, last - y)
+                if block.compression == _UNCOMPRESSED:
+                    stored = _rows(source, block, first - y, last - y)
                 else:
                     stored = decoded(block)[first - y : last - y]
-                part = as_pixels(stored[:, begin - x : end - x], dtype)
+                part = common.as_pixels(stored[:, begin - x : end - x], dtype)
                 pixels[first - top : last - top, begin - left : end - left] = part
         return pixels
 
     return read
 
 
-def _stored_at(czifile: Any, source: GuardedFile, block: _Block) -> tuple[int, int]:
+def _stored_at(source: common.GuardedFile, block: _Block) -> tuple[int, int]:
     """Where the bytes of a block lie: the first, and how many."""
-    with source.lock:
-        segment = block.entry.data_segment()
-    if not isinstance(segment, czifile.SubBlockSegment):
-        raise InputError(f"{source.path}: has no pixels where its directory says; it is damaged")
-    return segment.data_offset, segment.data_size
+    start, _ = _segment(source, block.position, b"ZISRAWSUBBLOCK")
+    head = source.read_at(start, _BLOCK_HEAD.size + _ENTRY.size)
+    notes, _, held = _BLOCK_HEAD.unpack_from(head)
+    axes = _ENTRY.unpack_from(head, _BLOCK_HEAD.size)[-1]
+    return start + max(_BLOCK_PADDED, len(head) + axes * _ENTRY_AXIS.size) + notes, held
 
 
-def _rows(czifile: Any, source: GuardedFile, block: _Block, first: int, last: int) -> np.ndarray:
+def _rows(source: common.GuardedFile, block: _Block, first: int, last: int) -> np.ndarray:
     """Some rows of an uncompressed block."""
-    dtype = np.dtype(block.entry.dtype)
-    start, held = _stored_at(czifile, source, block)
-    row = block.size[1] * dtype.itemsize
+    start, held = _stored_at(source, block)
+    row = block.size[1] * block.dtype.itemsize
     if held < block.size[0] * row:
         raise InputError(f"{source.path}: is truncated or damaged; copy or export it again")
     stored = source.read_at(start + first * row, (last - first) * row)
-    return np.frombuffer(stored, dtype).reshape(last - first, block.size[1])
+    return np.frombuffer(stored, block.dtype).reshape(last - first, block.size[1])
 
 
-def _decoded(czifile: Any, source: GuardedFile, block: _Block) -> np.ndarray:
+def _decoded(source: common.GuardedFile, block: _Block) -> np.ndarray:
     """All rows of a compressed block."""
-    imagecodecs = library("imagecodecs", source.path)
-    dtype = np.dtype(block.entry.dtype)
+    imagecodecs = common.library("imagecodecs", source.path)
+    dtype, compression = block.dtype, block.compression
     check_size(source.path, block.size, dtype)
-    stored = source.read_at(*_stored_at(czifile, source, block))
-    compression = block.entry.compression
+    stored = source.read_at(*_stored_at(source, block))
     pixels = np.empty(block.size, dtype)
     if compression in (_JPEG, _JPEG_XR):
         decode = imagecodecs.jpeg8_decode if compression == _JPEG else imagecodecs.jpegxr_decode
@@ -312,16 +300,17 @@ def _decoded(czifile: Any, source: GuardedFile, block: _Block) -> np.ndarray:
     return np.ascontiguousarray(whole).reshape(-1).view(dtype).reshape(block.size)
 
 
-def _notes(czifile: Any, source: GuardedFile, header: Any) -> ElementTree.Element:
+def _notes(source: common.GuardedFile, position: int) -> ElementTree.Element:
     """The microscope's notes; a file whose notes cannot be read has none."""
     try:
-        segment = _segment(czifile, source, header.metadata_position, czifile.MetadataSegment)
-        return ElementTree.fromstring(segment.data())
-    except Exception:  # czifile and the parser raise whatever they meet in damaged bytes.
+        start, _ = _segment(source, position, b"ZISRAWMETADATA")
+        (size,) = struct.unpack("<i", source.read_at(start, 4))
+        return ElementTree.fromstring(source.read_at(start + _NOTES_HEAD, size))
+    except (InputError, OSError, struct.error, ElementTree.ParseError, ValueError, LookupError):
         return ElementTree.Element("ImageDocument")
 
 
-def _channel_names(notes: ElementTree.Element) -> list[str | None]:
+def _channel_names(notes: ElementTree.Element, scene: _Scene) -> tuple[str, ...] | None:
     """Names as acquired, else as displayed, with the contrast method where only it tells."""
     shown = notes.findall("./Metadata/DisplaySetting/Channels/Channel")
     names = []
@@ -332,19 +321,17 @@ def _channel_names(notes: ElementTree.Element) -> list[str | None]:
         if not name and number < len(shown):
             name = shown[number].get("Name")
         contrast = channel.findtext("ContrastMethod") or channel.findtext("IlluminationType")
-        names.append(told_name(name, contrast))
-    return names
+        names.append(common.name_with_contrast(name, contrast))
+    first, last = scene.starts["C"], scene.starts["C"] + scene.shape[1]
+    return common.known_names(names[first:last]) if 0 <= first and last <= len(names) else None
 
 
 def _pixel_size(notes: ElementTree.Element, planes: int) -> PixelSize | None:
     found = {
-        distance.get("Id"): length(distance.findtext("Value"), 1e6)
+        distance.get("Id"): common.length(distance.findtext("Value"), 1e6)
         for distance in notes.findall("./Metadata/Scaling/Items/Distance")
     }
-    y, x = found.get("Y"), found.get("X")
-    if y is None or x is None:
-        return None
-    return PixelSize(y=y, x=x, z=found.get("Z") if planes > 1 else None)
+    return common.pixel_size(found.get("Y"), found.get("X"), found.get("Z"), planes)
 
 
 def _interval(notes: ElementTree.Element) -> float | None:
@@ -352,18 +339,14 @@ def _interval(notes: ElementTree.Element) -> float | None:
     time = notes.find("./Metadata/Information/Image/Dimensions/T/Positions")
     if time is None:
         return None
-    planned = length(time.findtext("Interval/Increment"), 1 / 60)
+    planned = common.length(time.findtext("Interval/Increment"), 1 / 60)
     try:
         taken = [float(value) for value in time.findtext("List/Offsets", "").split()]
     except ValueError:
         taken = []
     if len(taken) < 2:
         return planned
-    return length((taken[-1] - taken[0]) / (len(taken) - 1), 1 / 60) or planned
-
-
-def _described_scenes(notes: ElementTree.Element) -> list[ElementTree.Element]:
-    return notes.findall("./Metadata/Information/Image/Dimensions/S/Scenes/Scene")
+    return common.length((taken[-1] - taken[0]) / (len(taken) - 1), 1 / 60) or planned
 
 
 def _scene_name(described: Iterable[ElementTree.Element], number: int | None) -> str | None:
@@ -376,9 +359,6 @@ def _stage(
     """The middle of a scene, micrometres."""
     for scene in described:
         if scene.get("Index") == str(0 if number is None else number):
-            try:
-                x, y = (float(value) for value in scene.findtext("CenterPosition", "").split(","))
-            except ValueError:
-                return None
-            return (y, x) if math.isfinite(y) and math.isfinite(x) else None
+            x, _, y = scene.findtext("CenterPosition", "").partition(",")
+            return common.position(y, x)
     return None

@@ -14,12 +14,12 @@ from isl.files.whole import check_size
 from isl.imaging.formats.microscope_file import (
     as_pixels,
     check_shape,
+    common_modality,
     kept_quiet,
     known_names,
     length,
     pixel_type,
     refusals,
-    told_modality,
 )
 from isl.imaging.formats.table import is_zarr
 from isl.imaging.image import PixelSize
@@ -205,7 +205,7 @@ def _picture(
         channel_names=names,
         pixel_size=_pixel_size(by_letter, z),
         interval=time.step if time is not None and t > 1 else None,
-        modality=told_modality(names),
+        modality=common_modality(names),
         stage=_stage(by_letter, y, x),
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.imaging.formats import microscope_file, nikon
+from isl.imaging.formats import microscope_file
 from isl.imaging.formats.nikon import open_nd2
 from isl.imaging.image import PixelSize
 
@@ -88,7 +88,7 @@ def opened(tmp_path, monkeypatch):
     def open_as(stands_for):
         path = tmp_path / "a.nd2"
         path.write_bytes(b"\0" * 1000)
-        monkeypatch.setattr(nikon, "library", lambda name, path: stands_for)
+        monkeypatch.setattr(microscope_file, "library", lambda name, path: stands_for)
         pictures.extend(found := open_nd2(path))
         return found
 

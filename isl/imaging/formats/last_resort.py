@@ -58,6 +58,7 @@ def _picture(bioio: Any, path: Path, scene: str, name: str) -> LazyPicture:
 
     names = common.known_names(image.channel_names or ())
     size = image.physical_pixel_sizes
+    depth, height, width = (common.length(step) for step in (size.Z, size.Y, size.X))
     return LazyPicture(
         name=name,
         shape=(t, c, z, y, x),
@@ -65,6 +66,6 @@ def _picture(bioio: Any, path: Path, scene: str, name: str) -> LazyPicture:
         read_plane=read,
         source=path,
         channel_names=names if names is not None and len(names) == c else None,
-        pixel_size=common.pixel_size(*map(common.length, (size.Y, size.X, size.Z)), z),
+        pixel_size=common.pixel_size(height, width, depth, z),
         modality=common.common_modality(names),
     )

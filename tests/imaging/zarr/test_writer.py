@@ -14,6 +14,7 @@ import hypothesis.extra.numpy
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import yaozarrs
 import zarr
 
 from isl.errors import InputError
@@ -69,6 +70,8 @@ def names(folder):
 
 
 def ome(path):
+    """The metadata of an image, which must be as OME-Zarr 0.5 prescribes."""
+    yaozarrs.validate_ome_json((path / "zarr.json").read_bytes(), yaozarrs.v05.OMEZarrGroupJSON)
     return json.loads((path / "zarr.json").read_text())["attributes"]["ome"]
 
 

@@ -1,14 +1,14 @@
 """A copy of an image with predicted channels beside the measured ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.zarr.writer import CHUNK, SHARD, zarr_image
+from isl.imaging.zarr.picture import write_ome_zarr
+from isl.imaging.zarr.writer import CHUNK, SHARD
 
 
 def add_channels(
@@ -53,51 +53,40 @@ def add_channels(
     t, c, z, y, x = measured.shape
     if plane is not None and not 0 <= plane < z:
         raise ValueError(f"plane {plane} of {z}")
-    channels = c + predicted.shape[1]
-    shape = (t, channels, z, y, x) if z > 1 else (t, channels, y, x) if t > 1 else (channels, y, x)
     dtype = np.promote_types(measured.dtype, predicted.dtype)
-    with zarr_image(
-        path,
-        shape=shape,
+
+    def read(t: int, channel: int, z: int, rows: slice, columns: slice) -> np.ndarray:
+        own = channel - c
+        if own < 0:
+            values = measured.read(t=t, c=channel, z=z, rows=rows, columns=columns)
+        elif predicted.shape[2] == 1 and plane not in (None, z):
+            values = np.zeros((rows.stop - rows.start, columns.stop - columns.start))
+        else:
+            depth = z if predicted.shape[2] > 1 else 0
+            values = predicted.read(t=t, c=own, z=depth, rows=rows, columns=columns)
+        return values.astype(dtype)
+
+    both = LazyPicture(
+        name=measured.name,
+        shape=(t, c + predicted.shape[1], z, y, x),
         dtype=dtype,
-        labels=_labels(measured, predicted),
-        pixel_size=_pixel_size(measured, predicted),
+        read_plane=read,
+        source=measured.source,
+        channel_names=_labels(measured, predicted),
+        pixel_size=measured.pixel_size or predicted.pixel_size,
         interval=predicted.interval if measured.interval is None else measured.interval,
         stage=measured.stage,
+    )
+    write_ome_zarr(
+        path,
+        both,
         name=name,
         annotations=annotations,
         chunk=chunk,
         shard=shard,
         overwrite=overwrite,
         resume=resume,
-    ) as image:
-        for rows, columns in image.blocks():
-            for time, channel, depth in np.ndindex(t, channels, z):
-                place = (time, slice(channel, channel + 1), rows, columns)
-                if image.is_written(*place, z=depth):
-                    continue
-                values = _read(measured, predicted, (time, channel, depth), rows, columns, plane)
-                image.write(*place, values.astype(dtype)[None], z=depth)
-
-
-def _read(
-    measured: LazyPicture,
-    predicted: LazyPicture,
-    index: tuple[int, int, int],
-    rows: slice,
-    columns: slice,
-    plane: int | None,
-) -> np.ndarray:
-    """Pixels [y, x] of the copy's time point, channel and plane."""
-    t, c, z = index
-    own = c - measured.shape[1]
-    if own < 0:
-        return measured.read(t=t, c=c, z=z, rows=rows, columns=columns)
-    if predicted.shape[2] > 1:
-        return predicted.read(t=t, c=own, z=z, rows=rows, columns=columns)
-    if plane not in (None, z):
-        return np.zeros((rows.stop - rows.start, columns.stop - columns.start), predicted.dtype)
-    return predicted.read(t=t, c=own, rows=rows, columns=columns)
+    )
 
 
 def _check(path: Path, measured: LazyPicture, predicted: LazyPicture) -> None:
@@ -114,16 +103,13 @@ def _check(path: Path, measured: LazyPicture, predicted: LazyPicture) -> None:
         )
 
 
-def _labels(measured: LazyPicture, predicted: LazyPicture) -> list[str]:
-    taken = list(_names(measured.channel_names, measured.shape[1], "channel"))
-    for name in _names(predicted.channel_names, predicted.shape[1], "predicted"):
-        taken.append(f"{name} (predicted)" if name in taken else name)
-    return taken
+def _labels(measured: LazyPicture, predicted: LazyPicture) -> tuple[str, ...]:
+    names = list(_names(measured, "channel"))
+    for name in _names(predicted, "predicted"):
+        names.append(f"{name} (predicted)" if name in names else name)
+    return tuple(names)
 
 
-def _names(names: Sequence[str] | None, count: int, kind: str) -> Sequence[str]:
-    return [f"{kind} {number + 1}" for number in range(count)] if names is None else names
-
-
-def _pixel_size(measured: LazyPicture, predicted: LazyPicture) -> PixelSize | None:
-    return predicted.pixel_size if measured.pixel_size is None else measured.pixel_size
+def _names(picture: LazyPicture, kind: str) -> tuple[str, ...]:
+    numbers = range(1, picture.shape[1] + 1)
+    return picture.channel_names or tuple(f"{kind} {number}" for number in numbers)

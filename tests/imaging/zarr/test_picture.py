@@ -55,10 +55,18 @@ def test_a_picture_is_copied(tmp_path, times, dtype):
     ]  # fmt: skip
 
 
+def test_planes_are_copied_too(tmp_path):
+    picture, array = picture_of(2, depth=2)
+    write_ome_zarr(tmp_path / "a", picture, chunk=16, shard=32)
+    (copy,) = open_ome_zarr(tmp_path / "a")
+    assert (copy.shape, copy.pixel_size) == (array.shape, picture.pixel_size)
+    for t, c, z in np.ndindex(array.shape[:3]):
+        np.testing.assert_array_equal(copy.read(t=t, c=c, z=z), array[t, c, z])
+
+
 def test_what_is_no_prediction_is_refused(tmp_path):
-    for picture, _ in (picture_of(1, depth=2), picture_of(1, names=None)):
-        with pytest.raises(ValueError, match="one z plane with named channels"):
-            write_ome_zarr(tmp_path / "a", picture)
+    with pytest.raises(ValueError, match="named channels"):
+        write_ome_zarr(tmp_path / "a", picture_of(1, names=None)[0])
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "a").mkdir()
     with pytest.raises(InputError, match="exists already"):

@@ -99,7 +99,7 @@ def test_a_plate_says_what_the_one_it_mirrors_says(tmp_path, like):
     # What was not made is neither listed nor there.
     assert read_plate(plate).missing == ()
     assert sorted(path.name for path in plate.iterdir()) == ["B", "zarr.json"]
-    for group in sorted(plate.glob("B/?")) + [plate]:
+    for group in [*sorted(plate.glob("B/?")), plate]:
         content = (group / "zarr.json").read_bytes()
         yaozarrs.validate_ome_json(content, yaozarrs.v05.OMEZarrGroupJSON)
 

@@ -2,7 +2,9 @@
 
 import sys
 import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -13,6 +15,50 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+
+from isl.errors import InputError
+
+
+class Named(Protocol):
+    """What is worked on, such as a field, an embryo or a well."""
+
+    @property
+    def name(self) -> str:
+        """For the progress, and for the table of failures."""
+        ...
+
+
+Item = TypeVar("Item", bound=Named)
+
+
+def one_by_one(
+    items: Sequence[Item], work: Callable[[Item, "FieldProgress"], str]
+) -> dict[str, InputError]:
+    """Does the work on one item after the other, and shows how far it is.
+
+    Args:
+        items: On what.
+        work: Says what became of an item, such as "done".
+
+    Returns:
+        Those that failed, by name, with the reasons.
+
+    Raises:
+        InputError: The only item failed.
+    """
+    failed: dict[str, InputError] = {}
+    with FieldProgress(len(items)) as progress:
+        for item in items:
+            progress.begin(item.name)
+            try:
+                outcome = work(item, progress)
+            except InputError as error:
+                if len(items) == 1:
+                    raise
+                failed[item.name] = error
+                outcome = "failed"
+            progress.end(outcome)
+    return failed
 
 
 class FieldProgress:

@@ -3,7 +3,10 @@
 import hashlib
 import importlib.metadata
 import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 _PACKAGES = ("isl", "jax", "jaxlib", "flax", "numpy", "scipy", "tifffile")
 
@@ -27,3 +30,23 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def made_by(
+    command: str, *, source: Path, facts: Mapping[str, Any], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What every record of a result says; the command adds what it found.
+
+    Args:
+        command: What made it, such as "isl predict".
+        source: The input.
+        facts: What it is: its `sha256`, and axes, shape and pixel type as read.
+        settings: Everything else that changes the result.
+    """
+    return {
+        "made_by": command,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "input": {"path": str(source.resolve()), **facts},
+        "settings": dict(settings),
+        "versions": versions(),
+    }

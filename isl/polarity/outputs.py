@@ -5,18 +5,17 @@ alone, so that an embryo done before stands in a new table as it did in the old 
 counted from 0 in file order throughout, whether or not all of them were used.
 """
 
-import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from isl.errors import as_options
-from isl.files.provenance import versions
+from isl.files.provenance import made_by
 from isl.imaging.image import FluorescenceImage
-from isl.labeling.run.outputs import FieldFiles, as_stored
+from isl.imaging.results import ResultFiles
+from isl.labeling.run.outputs import as_stored
 from isl.polarity.assess import EZRIN_STATISTICS, Assessment, OnsetModel
 from isl.polarity.onset import Onset
 
@@ -38,10 +37,10 @@ PIXEL_TYPE = "uint16"
 OVERLAYS = "activation"
 
 
-def files_of(folder: Path, name: str) -> FieldFiles:
+def files_of(folder: Path, name: str) -> ResultFiles:
     """The files of the embryo `name` in `folder`; the film strip is its preview."""
     mean, deviation = EZRIN_STATISTICS
-    return FieldFiles(
+    return ResultFiles(
         images={
             mean: folder / f"{name}.ezrin.ome.tif",
             deviation: folder / f"{name}.ezrin.{deviation}.ome.tif",
@@ -64,7 +63,7 @@ def record(
     ezrin_model: Mapping[str, str],
     settings: Mapping[str, Any],
     source_hash: str,
-    files: FieldFiles,
+    files: ResultFiles,
     device: str,
     seconds: float,
 ) -> dict[str, Any]:
@@ -81,10 +80,18 @@ def record(
         seconds: Wall time from opening the input to the onset.
     """
     recording = assessment.recording
-    return {
-        "made_by": "isl polarity",
+    facts = {
+        "sha256": source_hash,
+        "axes": "TZYX",
+        "shape": list(recording.frames.shape),
+        "dtype": str(recording.frames.dtype),
+        "first_frame": recording.numbers[0],
+        "last_frame": recording.numbers[-1],
+        "interval_minutes": recording.interval,
+    }
+    made = made_by("isl polarity", source=recording.source, facts=facts, settings=settings)
+    return made | {
         "purpose": PURPOSE,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "embryo": recording.name,
         **_onset_record(assessment, assessment.onset),
         "rule": assessment.rule,
@@ -103,20 +110,8 @@ def record(
             "threshold": model.config.threshold,
         },
         "ezrin_model": dict(ezrin_model),
-        "input": {
-            "path": str(recording.source.resolve()),
-            "sha256": source_hash,
-            "axes": "TZYX",
-            "shape": list(recording.frames.shape),
-            "dtype": str(recording.frames.dtype),
-            "first_frame": recording.numbers[0],
-            "last_frame": recording.numbers[-1],
-            "interval_minutes": recording.interval,
-        },
-        "settings": dict(settings),
         "outputs": [path.name for path in files.all[:-1]],
         "warnings": [as_options(warning) for warning in assessment.warnings],
-        "versions": versions(),
         "device": device,
         "seconds": round(seconds, 3),
     }
@@ -177,24 +172,6 @@ def duration(minutes: float) -> str:
     """Minutes as a person says them, e.g. "14 h 0 min" or "40 min"."""
     whole = round(minutes)
     return f"{whole // 60} h {whole % 60} min" if whole >= 60 else f"{minutes:.3g} min"
-
-
-def is_done(
-    files: FieldFiles, *, model_hash: str, settings: Mapping[str, Any], source_hash: str
-) -> bool:
-    """Whether an embryo's files are all there, made from the same input in the same way."""
-    if not files.complete:
-        return False
-    try:
-        made = json.loads(files.record.read_text(encoding="utf-8"))
-        return (
-            made["made_by"] == "isl polarity"
-            and made["model"]["sha256"] == model_hash
-            and made["input"]["sha256"] == source_hash
-            and made["settings"] == json.loads(json.dumps(dict(settings)))
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def _onset_record(assessment: Assessment, onset: Onset) -> dict[str, Any]:

@@ -11,15 +11,15 @@ from typing import Any
 import jax
 
 from isl.devices import use_device
-from isl.errors import InputError, as_options
+from isl.errors import InputError
 from isl.files.failures import report_failures
 from isl.files.records import as_csv, as_json
 from isl.files.whole import written_whole
 from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.imaging.result_checks import check_files
+from isl.imaging.results import ResultFiles, written_together
 from isl.imaging.steady import content_hash
 from isl.labeling.model import Model
-from isl.labeling.run.output_checks import check_files
-from isl.labeling.run.outputs import FieldFiles, written_together
 from isl.polarity.assess import EZRIN_STATISTICS, Assessment, OnsetModel, assess
 from isl.polarity.embryo_page import EmbryoPictures, embryo_page
 from isl.polarity.film_strip import draw_film_strip
@@ -34,14 +34,13 @@ from isl.polarity.outputs import (
     ezrin_image,
     files_of,
     frame_rows,
-    is_done,
     onset_row,
     record,
     sentence,
 )
 from isl.polarity.overlays import draw_overlays
 from isl.polarity.recording import read_recording
-from isl.progress import FieldProgress
+from isl.progress import FieldProgress, one_by_one
 
 MEASURED = "measured"
 ONSETS, FRAMES, REPORT = "onsets.csv", "frames.csv", "report.html"
@@ -75,7 +74,7 @@ class Embryo:
 
     name: str
     path: Path
-    files: FieldFiles
+    files: ResultFiles
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,7 +102,13 @@ def assess_recordings(request: Request) -> int:
     embryos = [
         Embryo(name=name, path=path, files=files_of(request.out, name)) for name, path in found
     ]
-    _check_outputs(embryos, request)
+    check_files(
+        request.out,
+        [(embryo.path, embryo.files) for embryo in embryos],
+        overwrite=request.overwrite,
+        resume=request.resume,
+        tables=[request.out / name for name in (ONSETS, FRAMES, REPORT)],
+    )
     device = use_device(request.device)
     model = load_polarity_model(request.model or DEFAULT_MODEL)
     if model.config.arm == MEASURED:
@@ -111,38 +116,18 @@ def assess_recordings(request: Request) -> int:
             f"model '{model.name}' reads measured Ezrin, which is for evaluation only; take another"
         )
     chain = Chain(model=model, ezrin_model=model.ezrin_model(), device=device)
-    failures: list[tuple[Embryo, InputError]] = []
-    with FieldProgress(len(embryos)) as progress:
-        for embryo in embryos:
-            progress.begin(embryo.name)
-            try:
-                outcome = _assess(embryo, chain, request, progress)
-            except InputError as error:
-                if len(embryos) == 1:
-                    raise
-                failures.append((embryo, error))
-                progress.end("failed")
-            else:
-                progress.end(outcome)
-                print(f"{embryo.name}: {sentence(_read(embryo))}", flush=True)
-    failed = {embryo.name: as_options(error) for embryo, error in failures}
+
+    def assess_one(embryo: Embryo, progress: FieldProgress) -> str:
+        outcome = _assess(embryo, chain, request, progress)
+        print(f"{embryo.name}: {sentence(_read(embryo))}", flush=True)
+        return outcome
+
+    failures = one_by_one(embryos, assess_one)
+    failed = {name: str(error) for name, error in failures.items()}
     done = [embryo for embryo in embryos if embryo.name not in failed]
     if done:
         _write_tables(done, failed, chain, request)
     return report_failures(list(failed.items()), len(embryos), what="embryos")
-
-
-def _check_outputs(embryos: Sequence[Embryo], request: Request) -> None:
-    replace = request.overwrite or request.resume
-    check_files(request.out, [(embryo.path, embryo.files) for embryo in embryos], replace=replace)
-    for path in (request.out / name for name in (ONSETS, FRAMES, REPORT)):
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder; a result is to be written there")
-        if path.exists() and not replace:
-            raise InputError(
-                f"{path}: exists already (give `overwrite` to replace it, or `resume` to keep "
-                "embryos that are done)"
-            )
 
 
 def _assess(embryo: Embryo, chain: Chain, request: Request, progress: FieldProgress) -> str:
@@ -152,14 +137,15 @@ def _assess(embryo: Embryo, chain: Chain, request: Request, progress: FieldProgr
     source_hash = content_hash(embryo.path)
     settings = _settings(limit, chain, request)
     if request.resume:
-        if is_done(
-            embryo.files,
+        if embryo.files.made_from(
+            "isl polarity",
             model_hash=chain.model.hash,
             settings=settings,
             source_hash=source_hash,
         ):
             return "done before"
-        _check_replaceable(embryo, request)
+        if not request.overwrite:
+            embryo.files.check_replaceable(embryo.path)
     recording = read_recording(
         embryo.path,
         frames=limit,
@@ -216,16 +202,6 @@ def _settings(limit: FrameRange, chain: Chain, request: Request) -> dict[str, An
 
 def _named(model: Model) -> dict[str, str]:
     return {"name": model.name, "sha256": model.hash}
-
-
-def _check_replaceable(embryo: Embryo, request: Request) -> None:
-    """Results of another origin are never replaced unasked."""
-    present = [path for path in embryo.files.all if path.exists()]
-    if present and not request.overwrite:
-        raise InputError(
-            f"{present[0]}: exists, and was not made from {embryo.path} in this way; give "
-            "`overwrite` to replace it"
-        )
 
 
 def _within_memory(compute: Callable[[], Assessment], embryo: Embryo) -> Assessment:

@@ -4,8 +4,6 @@ import dataclasses
 import importlib.metadata
 import logging
 import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +13,18 @@ import numpy as np
 from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
-from isl.files.provenance import versions
+from isl.files.provenance import made_by
 from isl.files.records import as_json
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, Movie, ZStack
 from isl.imaging.preview import Panel, write_preview
 from isl.imaging.read import find_inputs, read_transmitted
+from isl.imaging.result_checks import check_files
+from isl.imaging.results import ResultFiles, written_together
 from isl.imaging.steady import content_hash
-from isl.labeling.run.output_checks import check_files
-from isl.labeling.run.outputs import FieldFiles, written_together
 from isl.polarity.focus import fuse_movie
 from isl.polarity.wavelet import LEVELS
-from isl.progress import FieldProgress
+from isl.progress import FieldProgress, one_by_one
 
 IMAGE, DEPTH = "all_in_focus", "depth"
 # The images' channels; where the input says its modality, that is the name instead of the first.
@@ -53,7 +51,7 @@ class Field:
 
     name: str
     path: Path
-    files: FieldFiles
+    files: ResultFiles
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,39 +79,30 @@ def fuse_stacks(request: Request) -> int:
         Field(name=name, path=path, files=files_of(request.out, name))
         for name, path in find_inputs(request.inputs)
     ]
-    _check_outputs(fields, request)
+    check_files(
+        request.out,
+        [(field.path, field.files) for field in fields],
+        overwrite=request.overwrite,
+    )
     device = use_device(request.device)
-    failures: list[tuple[str, InputError]] = []
-    with FieldProgress(len(fields)) as progress:
-        for field in fields:
-            progress.begin(field.name)
-            try:
-                _fuse_field(field, request, device)
-            except InputError as error:
-                if len(fields) == 1:
-                    raise
-                failures.append((field.name, error))
-                progress.end("failed")
-            else:
-                progress.end("done")
-                print(field.files.images[IMAGE], flush=True)
-    return report_failures(failures, len(fields), what="fields")
+
+    def fuse_one(field: Field, progress: FieldProgress) -> str:
+        del progress
+        _fuse_field(field, request, device)
+        print(field.files.images[IMAGE], flush=True)
+        return "done"
+
+    failures = one_by_one(fields, fuse_one)
+    return report_failures(list(failures.items()), len(fields), what="fields")
 
 
-def files_of(folder: Path, name: str) -> FieldFiles:
+def files_of(folder: Path, name: str) -> ResultFiles:
     """The files of the field `name`."""
-    return FieldFiles(
+    return ResultFiles(
         images={IMAGE: folder / f"{name}.ome.tif", DEPTH: folder / f"{name}.{DEPTH}.ome.tif"},
         preview=folder / f"{name}.preview.png",
         record=folder / f"{name}.json",
     )
-
-
-def _check_outputs(fields: Sequence[Field], request: Request) -> None:
-    check_files(request.out, [(field.path, field.files) for field in fields], replace=True)
-    for path in (path for field in fields for path in field.files.all):
-        if path.exists() and not request.overwrite:
-            raise InputError(f"{path}: exists already; give `overwrite` to replace it")
 
 
 def _fuse_field(field: Field, request: Request, device: str) -> None:
@@ -212,22 +201,20 @@ def _record(field: Field, fused: Fused, request: Request, source_hash: str) -> d
     """Everything needed to know how the images were made, and to make them again."""
     movie = fused.movie
     size = movie.pixel_size
-    return {
-        "made_by": "isl focus",
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "input": {
-            "path": str(field.path.resolve()),
-            "sha256": source_hash,
-            "axes": "TZYX",
-            "shape": list(movie.frames.shape),
-            "dtype": str(movie.frames.dtype),
-            "pixel_size": None if size is None else dataclasses.asdict(size),
-            "interval_minutes": movie.interval,
-        },
-        "settings": {"levels": LEVELS, "axes": request.axes, "channel": request.channel},
+    facts = {
+        "sha256": source_hash,
+        "axes": "TZYX",
+        "shape": list(movie.frames.shape),
+        "dtype": str(movie.frames.dtype),
+        "pixel_size": None if size is None else dataclasses.asdict(size),
+        "interval_minutes": movie.interval,
+    }
+    settings = {"levels": LEVELS, "axes": request.axes, "channel": request.channel}
+    made = made_by("isl focus", source=field.path, facts=facts, settings=settings)
+    made["versions"]["dtcwt"] = importlib.metadata.version("dtcwt")
+    return made | {
         "outputs": {
             "images": {name: path.name for name, path in field.files.images.items()},
             "preview": field.files.preview.name,
         },
-        "versions": versions() | {"dtcwt": importlib.metadata.version("dtcwt")},
     }

@@ -251,7 +251,7 @@ def test_wrong_inputs_are_refused_before_anything_is_written(refused, tmp_path):
 def test_results_that_exist_are_kept(refused, run, stack, tmp_path):
     assert run(stack)[0] == 0
     line = refused(stack)
-    assert line.endswith("field.ome.tif: exists already; give --overwrite to replace it")
+    assert line.endswith("field.ome.tif: exists already (give --overwrite to replace it)")
     (tmp_path / "out" / "field.ome.tif").unlink()
     assert "field.depth.ome.tif: exists already" in refused(stack)
     assert run(stack, "--overwrite")[0] == 0

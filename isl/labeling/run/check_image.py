@@ -9,8 +9,9 @@ from typing import Any
 
 from isl.devices import use_device
 from isl.errors import InputError
-from isl.files.provenance import versions
+from isl.files.provenance import made_by
 from isl.files.records import as_json
+from isl.files.whole import written_whole
 from isl.imaging.names import field_name
 from isl.imaging.steady import content_hash
 from isl.labeling.check import Agreement, Check, check, memory_to_check, part_to_check
@@ -93,11 +94,8 @@ def check_image(request: Request) -> int:
     print("\n".join(_table(found)))
     if record is not None:
         made = _record(request, model, options, found, part, stored, device)
-        try:
-            record.parent.mkdir(parents=True, exist_ok=True)
-            record.write_text(as_json(made, indent=2), encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{record}: cannot be written ({error.strerror or error})") from error
+        with written_whole(record, overwrite=request.overwrite) as temporary:
+            temporary.write_text(as_json(made, indent=2), encoding="utf-8")
         print(record)
     return 0 if found.passed else FAILED
 
@@ -163,19 +161,13 @@ def _record(
     device: str,
 ) -> Mapping[str, Any]:
     """Every figure, and what it is of."""
-    return {
-        "made_by": "isl check",
+    facts = {"sha256": content_hash(request.image), **stored, "part": dict(part)}
+    settings = {"labels": list(options.labels), "symmetries": options.symmetries}
+    made = made_by("isl check", source=request.image, facts=facts, settings=settings)
+    return made | {
         "model": {"name": model.name, "sha256": model.hash},
-        "input": {
-            "path": str(request.image.resolve()),
-            "sha256": content_hash(request.image),
-            **stored,
-            "part": dict(part),
-        },
-        "settings": {"labels": list(options.labels), "symmetries": options.symmetries},
         "passed": found.passed,
         "largest": found.largest,
         **json.loads(json.dumps(dataclasses.asdict(found))),
-        "versions": versions(),
         "device": device,
     }

@@ -1,7 +1,6 @@
-"""What `isl predict` would do: fields, tiles, memory, disk, time, and what is wrong with inputs."""
+"""What `isl predict` would do: fields, tiles, memory, disk, and what is wrong with inputs."""
 
 import dataclasses
-import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,6 @@ from isl.labeling.run.one_field import (
     with_uncertainty,
 )
 from isl.labeling.run.provenance import Call
-from isl.labeling.run.speeds import kept_speed
 from isl.labeling.source import TransmittedField
 from isl.tiling.memory import GIB
 
@@ -44,7 +42,6 @@ def dry_run(
     call: Call,
     *,
     out: Path,
-    device: str,
     budget: int,
     processes: int = 1,
 ) -> list[tuple[str, InputError]]:
@@ -55,7 +52,6 @@ def dry_run(
         config: The model's, which is not loaded.
         call: How.
         out: Folder of the results.
-        device: What would compute.
         budget: Bytes that a process may take.
         processes: How many share the work.
 
@@ -86,7 +82,7 @@ def dry_run(
         totals.pixels += pixels
         totals.memory = max(totals.memory, memory)
         totals.stored += stored
-    _sum_up(totals, call, out=out, device=device, processes=processes)
+    _sum_up(totals, call, out=out, processes=processes)
     return failures
 
 
@@ -105,7 +101,7 @@ def _describe(field: Field, opened: TransmittedField, plan: FieldPlan) -> None:
         print(f"  warning: {as_options(warning)}")
 
 
-def _sum_up(totals: _Totals, call: Call, *, out: Path, device: str, processes: int) -> None:
+def _sum_up(totals: _Totals, call: Call, *, out: Path, processes: int) -> None:
     if not totals.fields:
         return
     fields = "1 field" if totals.fields == 1 else f"{totals.fields} fields"
@@ -120,12 +116,6 @@ def _sum_up(totals: _Totals, call: Call, *, out: Path, device: str, processes: i
     )
     if totals.stored > free:
         print(f"  warning: {out} may become full; what is done by then stays (--resume goes on)")
-    speed = kept_speed(call, device)
-    if speed is None:
-        print(f"time: not known; no run of this model on {device} was finished here before")
-    else:
-        seconds = totals.pixels / speed / min(processes, totals.fields)
-        print(f"time: about {_duration(seconds)} on {device}, as measured before")
 
 
 def _stored_bytes(field: Field, pixels: int, call: Call) -> int:
@@ -162,10 +152,3 @@ def _amount(count: int) -> str:
         if count >= size:
             return f"{count / size:.3g} {unit}"
     return f"{count} bytes"
-
-
-def _duration(seconds: float) -> str:
-    minutes = math.ceil(seconds / 60)
-    if seconds < 100:
-        return f"{math.ceil(seconds)} s"
-    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"

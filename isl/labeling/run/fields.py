@@ -13,6 +13,7 @@ from isl.errors import InputError, unknown
 from isl.files.failures import report_failures
 from isl.files.run_manifest import RunManifest, held_folder
 from isl.imaging.read import find_inputs
+from isl.imaging.result_checks import check_files
 from isl.imaging.steady import content_hash
 from isl.labeling.contract import Planes
 from isl.labeling.mixture import AnyModel
@@ -29,10 +30,8 @@ from isl.labeling.run.cluster import (
 )
 from isl.labeling.run.dry_run import dry_run
 from isl.labeling.run.one_field import Field, predict_one
-from isl.labeling.run.output_checks import check_copy, check_files
-from isl.labeling.run.outputs import FORMATS, PIXEL_TYPES, files_of
-from isl.labeling.run.provenance import FORMERLY, Call, is_done
-from isl.labeling.run.speeds import Timing, keep_speed, timing
+from isl.labeling.run.outputs import FORMATS, PIXEL_TYPES, check_copy, files_of
+from isl.labeling.run.provenance import FORMERLY, Call
 from isl.model_folder import bundled_models, model_directory
 from isl.progress import FieldProgress
 from isl.tiling.memory import GIB, memory_budget
@@ -98,15 +97,16 @@ def predict_fields(request: Request) -> int:
     check_files(
         request.out,
         [(field.path, field.files) for field in fields],
-        replace=request.overwrite or request.resume,
+        overwrite=request.overwrite,
+        resume=request.resume,
     )
     if request.dry_run:
+        use_device(request.device)
         failures = dry_run(
             fields,
             config,
             _call(request, config.name, "", options),
             out=request.out,
-            device=use_device(request.device),
             budget=memory_budget(request.memory) // (request.workers or 1),
             processes=request.workers or 1,
         )
@@ -191,9 +191,7 @@ def _predict_all(
                 "memory": budget,
             }
         )
-        failures, timings = _collect(results, len(fields), options, manifest, progress)
-    keep_speed(call, timings)
-    return failures
+        return _collect(results, len(fields), options, manifest, progress)
 
 
 def _collect(
@@ -202,10 +200,9 @@ def _collect(
     options: Options,
     manifest: RunManifest,
     progress: FieldProgress,
-) -> tuple[list[tuple[str, InputError]], list[Timing]]:
-    """Writes down and says what becomes of each field: those that failed, and what others took."""
+) -> list[tuple[str, InputError]]:
+    """Writes down and says what becomes of each field; returns those that failed."""
     failures: list[tuple[str, InputError]] = []
-    timings = []
     for field, made in results:
         if not isinstance(made, InputError):
             try:
@@ -218,10 +215,9 @@ def _collect(
             failures.append((field.name, made))
             progress.end("failed", field.name)
         else:
-            timings.append(timing(made))
             progress.end(f"done{_abstained(made)}", field.name, made["seconds"])
             print(field.files.images[options.statistics[0]], flush=True)
-    return failures, timings
+    return failures
 
 
 def _identified(made: Mapping[str, Any]) -> dict[str, Any]:
@@ -355,16 +351,18 @@ def _left_to_do(
     """Fields without results; results of another origin are never replaced unasked."""
     left = []
     for field in fields:
-        present = [path for path in field.files.all if path.exists()]
-        if present and is_done(call, field.files, content_hash(field.path)):
+        if field.files.made_from(
+            "isl predict",
+            model_hash=call.model_hash,
+            settings=call.settings(),
+            source_hash=content_hash(field.path),
+            formerly=FORMERLY,
+        ):
             print(f"{field.name}: done before", file=sys.stderr)
             continue
         # A run that was killed may have left images that no record describes yet.
         unfinished = begun is not None and not field.files.record.exists()
-        if present and not (request.overwrite or unfinished):
-            raise InputError(
-                f"{present[0]}: exists, and was not made from {field.path} in this way; give "
-                "`overwrite` to replace it"
-            )
+        if not (request.overwrite or unfinished):
+            field.files.check_replaceable(field.path)
         left.append(field)
     return left

@@ -14,6 +14,7 @@ from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.preview import write_preview
 from isl.imaging.read import open_transmitted
+from isl.imaging.results import ResultFiles, written_together
 from isl.imaging.steady import SteadyInput, content_hash
 from isl.labeling.abstention import ABSTAINED
 from isl.labeling.flicker import Flicker, flicker_of_input
@@ -21,7 +22,6 @@ from isl.labeling.mixture import AnyModel
 from isl.labeling.options import Options
 from isl.labeling.plan import FieldPlan, plan_field, width_of
 from isl.labeling.predict import Outcome, outcome, predict_into
-from isl.labeling.run.outputs import FieldFiles, written_together
 from isl.labeling.run.preview import preview_panels
 from isl.labeling.run.provenance import Call, record
 from isl.labeling.run.stored import StoredPrediction, thinned_plane, thinning
@@ -45,7 +45,7 @@ class Field:
 
     name: str
     path: Path
-    files: FieldFiles
+    files: ResultFiles
     batch: int | None = None
 
 
@@ -178,7 +178,7 @@ def _flicker(field: TransmittedField, made: Outcome, results: StoredPrediction) 
 
 
 def _write_images(
-    staged: FieldFiles,
+    staged: ResultFiles,
     field: Field,
     opened: TransmittedField,
     results: StoredPrediction,

@@ -1,62 +1,21 @@
-"""The files and folders a predicted field becomes: their names, and writing them whole."""
+"""The files and folders a predicted field becomes: their names, and pixels as they are stored."""
 
 import dataclasses
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 
 from isl.errors import InputError
-from isl.files.folders import put_in_place
-from isl.files.staging import staging_folder
-from isl.files.whole import settle, sync_folder
 from isl.imaging.containers import place_in_plate
 from isl.imaging.image import FluorescenceImage
+from isl.imaging.results import ResultFiles
 
 PixelType = Literal["uint16", "float32", "uint8"]
 PIXEL_TYPES: tuple[str, ...] = get_args(PixelType)
 # Formats of images, and how their names end.
 FORMATS = {"ome-tiff": ".ome.tif", "ome-zarr": ".ome.zarr"}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FieldFiles:
-    """Where a field's results belong.
-
-    Attributes:
-        images: One for every statistic, in order; the first has the field's plain name. Only one
-            where predicted channels go into a copy.
-        preview: A PNG to look at.
-        record: The provenance, in JSON; written last, so a field that has it is complete.
-        format: One of FORMATS: images are files or folders.
-        like: The plate that is mirrored where images are fields of plates, else None.
-        into: Whether the image is a copy of the input with predicted channels added.
-    """
-
-    images: Mapping[str, Path]
-    preview: Path
-    record: Path
-    format: str = "ome-tiff"
-    like: Path | None = None
-    into: bool = False
-
-    @property
-    def all(self) -> tuple[Path, ...]:
-        """Every file, the record last."""
-        return *self.images.values(), self.preview, self.record
-
-    @property
-    def complete(self) -> bool:
-        """Whether all of them are there; a folder has its name only when it is whole."""
-        return all((path / "zarr.json" if path.is_dir() else path).is_file() for path in self.all)
-
-    @property
-    def plates(self) -> tuple[Path, ...]:
-        """The plates that images are fields of."""
-        return () if self.like is None else tuple(path.parents[2] for path in self.images.values())
 
 
 def files_of(
@@ -67,7 +26,7 @@ def files_of(
     source: Path | None = None,
     format: str = "ome-tiff",
     into: Path | None = None,
-) -> FieldFiles:
+) -> ResultFiles:
     """The files of a field.
 
     Args:
@@ -97,7 +56,7 @@ def files_of(
         # A well without fields is found to be so when it is opened.
         row, column, field, *_ = (*place[1].split("/"), "0")
         images = {name: path / row / column / field for name, path in images.items()}
-    return FieldFiles(
+    return ResultFiles(
         images=images,
         preview=folder / f"{name}.preview.png",
         record=folder / f"{name}.json",
@@ -105,6 +64,31 @@ def files_of(
         like=None if place is None else place[0].absolute(),
         into=into is not None,
     )
+
+
+def check_copy(into: Path, sources: Sequence[Path], border: str) -> None:
+    """Refuses a copy for predicted channels that the inputs cannot have.
+
+    Raises:
+        InputError: It is no OME-Zarr, the inputs are neither one image nor of one plate, or the
+            predicted image would not have the input's size.
+    """
+    if not into.name.endswith(".zarr") or into.name in (".zarr", ".ome.zarr"):
+        raise InputError(
+            f"`into={into}`: measured and predicted channels become an OME-Zarr; give a name that "
+            "ends in .ome.zarr"
+        )
+    if border != "reflect":
+        raise InputError(
+            f"`into={into}`: with `border={border}` predicted channels are smaller than measured "
+            "ones; take `border=reflect`"
+        )
+    plates = {place and place[0].resolve() for place in map(place_in_plate, sources)}
+    if len(sources) > 1 and (None in plates or len(plates) > 1):
+        raise InputError(
+            f"`into={into}`: holds one image or one plate, and there are {len(sources)} inputs; "
+            "predict them one by one"
+        )
 
 
 def as_stored(image: FluorescenceImage, dtype: str) -> FluorescenceImage:
@@ -124,61 +108,6 @@ def stored_values(values: np.ndarray, dtype: str | np.dtype) -> np.ndarray:
     full_scale = np.float32(np.iinfo(dtype).max)
     scaled = np.clip(values, 0, 1) * full_scale
     return np.rint(scaled, out=scaled).astype(dtype)
-
-
-@contextmanager
-def written_together(files: FieldFiles) -> Iterator[FieldFiles]:
-    """Paths to write a field's files to; they get their names when all of them are there.
-
-    They are written into a hidden folder beside, which is removed whatever happens, and reach the
-    disk before they get their names. A record that is being replaced goes first and the new one
-    comes last, so that no record ever stands beside images it does not describe.
-
-    Yields:
-        Where to write each file.
-
-    Raises:
-        InputError: The folder cannot be written, or is full.
-    """
-    folder = files.record.parent
-    try:
-        with staging_folder(folder) as temporary:
-            # Fields of several plates have the same name, each in its own.
-            names = {
-                name: f"{name}.ome.zarr" if files.like is not None else path.name
-                for name, path in files.images.items()
-            }
-            staged = dataclasses.replace(
-                files,
-                images={name: temporary / own for name, own in names.items()},
-                preview=temporary / files.preview.name,
-                record=temporary / files.record.name,
-            )
-            yield staged
-            for source in staged.all:
-                settle(source)
-            files.record.unlink(missing_ok=True)
-            for name, target in files.images.items():
-                _place(staged.images[name], target, files, temporary / f"{name}.replaced")
-            os.replace(staged.preview, files.preview)
-            sync_folder(folder)
-            os.replace(staged.record, files.record)
-            sync_folder(folder)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: results cannot be written there ({error.strerror or error})"
-        ) from error
-
-
-def _place(image: Path, target: Path, files: FieldFiles, replaced: Path) -> None:
-    if files.like is not None:
-        from isl.imaging.zarr.plate_writer import put_into_plate
-
-        put_into_plate(image, target, files.like, replaced)
-    elif image.is_dir():
-        put_in_place(image, target, replaced)
-    else:
-        os.replace(image, target)
 
 
 def _stem(path: Path) -> str:

@@ -3,18 +3,16 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from isl.errors import as_options
-from isl.files.provenance import versions
-from isl.imaging.image import PixelSize
+from isl.files.provenance import made_by
+from isl.imaging.results import ResultFiles
 from isl.labeling.abstention import ABSTAINED
 from isl.labeling.flicker import DEFINITION, Flicker
 from isl.labeling.options import Options
 from isl.labeling.predict import Outcome
-from isl.labeling.run.outputs import FieldFiles
 
 # What settings that came later were before they could be asked for.
 FORMERLY = {"symmetries": False, "format": "ome-tiff", "into": False, "abstain": None}
@@ -70,7 +68,7 @@ class Call:
 def record(
     call: Call,
     prediction: Outcome,
-    files: FieldFiles,
+    files: ResultFiles,
     *,
     source: Path,
     source_hash: str,
@@ -100,18 +98,16 @@ def record(
         device: What computed it.
         seconds: Wall time from opening the input to the last image.
     """
-    return {
-        "made_by": "isl predict",
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    size = prediction.pixel_size
+    facts = {
+        "sha256": source_hash,
+        **stored,
+        "planes": list(prediction.planes),
+        "pixel_size": None if size is None else dataclasses.asdict(size),
+    }
+    made = made_by("isl predict", source=source, facts=facts, settings=call.settings())
+    return made | {
         "model": {"name": call.model, "sha256": call.model_hash, "origin": call.origin},
-        "input": {
-            "path": str(source.resolve()),
-            "sha256": source_hash,
-            **stored,
-            "planes": list(prediction.planes),
-            "pixel_size": _lengths(prediction.pixel_size),
-        },
-        "settings": call.settings(),
         "border": {"kind": prediction.options.border, "offset": prediction.offset},
         "labels": list(prediction.labels),
         "statistics": list(call.options.statistics),
@@ -137,26 +133,6 @@ def record(
         },
         "familiarity": prediction.familiarity and prediction.familiarity.record,
         "warnings": [as_options(warning) for warning in prediction.warnings],
-        "versions": versions(),
         "device": device,
         "seconds": round(seconds, 3),
     }
-
-
-def is_done(call: Call, files: FieldFiles, source_hash: str) -> bool:
-    """Whether a field's files are all there and come from the same input, model and settings."""
-    if not files.complete:
-        return False
-    try:
-        made = json.loads(files.record.read_text(encoding="utf-8"))
-        return (
-            made["model"]["sha256"] == call.model_hash
-            and made["input"]["sha256"] == source_hash
-            and FORMERLY | made["settings"] == call.settings()
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _lengths(size: PixelSize | None) -> dict[str, float | None] | None:
-    return None if size is None else dataclasses.asdict(size)

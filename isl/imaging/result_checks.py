@@ -5,47 +5,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from isl.errors import InputError
-from isl.imaging.containers import place_in_plate, zarr_root
-from isl.labeling.run.outputs import FieldFiles
-
-
-def check_copy(into: Path, sources: Sequence[Path], border: str) -> None:
-    """Refuses a copy for predicted channels that the inputs cannot have.
-
-    Raises:
-        InputError: It is no OME-Zarr, the inputs are neither one image nor of one plate, or the
-            predicted image would not have the input's size.
-    """
-    if not into.name.endswith(".zarr") or into.name in (".zarr", ".ome.zarr"):
-        raise InputError(
-            f"`into={into}`: measured and predicted channels become an OME-Zarr; give a name that "
-            "ends in .ome.zarr"
-        )
-    if border != "reflect":
-        raise InputError(
-            f"`into={into}`: with `border={border}` predicted channels are smaller than measured "
-            "ones; take `border=reflect`"
-        )
-    plates = {place and place[0].resolve() for place in map(place_in_plate, sources)}
-    if len(sources) > 1 and (None in plates or len(plates) > 1):
-        raise InputError(
-            f"`into={into}`: holds one image or one plate, and there are {len(sources)} inputs; "
-            "predict them one by one"
-        )
+from isl.imaging.containers import zarr_root
+from isl.imaging.results import ResultFiles
 
 
 def check_files(
     folder: Path,
-    fields: Sequence[tuple[Path, FieldFiles]],
+    fields: Sequence[tuple[Path, ResultFiles]],
     *,
-    replace: bool,
+    overwrite: bool,
+    resume: bool | None = None,
+    tables: Sequence[Path] = (),
 ) -> None:
     """Refuses, before anything is computed, results that could not or must not be written.
 
     Args:
         folder: Where results go; it need not exist.
         fields: Every input with the files it becomes.
-        replace: Whether results already there may stay or be replaced.
+        overwrite: Whether results already there may be replaced.
+        resume: Whether they may stay; None: that cannot be asked for.
+        tables: Files that are written of all inputs together.
 
     Raises:
         InputError: Two results have one name, a result is an input, lies in one or exists, or the
@@ -68,7 +47,9 @@ def check_files(
         for path in files.all:
             inputs.check(path, source)
             is_image = path in files.images.values()
-            _check_free(path, replace, folder=is_image and files.format == "ome-zarr")
+            _check_free(path, overwrite, resume, folder=is_image and files.format == "ome-zarr")
+    for path in tables:
+        _check_free(path, overwrite, resume, folder=False)
     for plate, like in {plate: f.like for _, f in fields for plate in f.plates}.items():
         from isl.imaging.zarr.plate_writer import check_plate
 
@@ -76,7 +57,7 @@ def check_files(
             check_plate(plate, like)
 
 
-def _check_free(path: Path, replace: bool, *, folder: bool) -> None:
+def _check_free(path: Path, overwrite: bool, resume: bool | None, *, folder: bool) -> None:
     """Refuses a result where something is that may not be replaced by it."""
     if path.is_dir():
         if not folder:
@@ -88,11 +69,9 @@ def _check_free(path: Path, replace: bool, *, folder: bool) -> None:
             raise InputError(f"{path}: is a folder, but no OME-Zarr image; it is not replaced")
     elif path.exists() and folder:
         raise InputError(f"{path}: is a file; a folder is to be written there")
-    if path.exists() and not replace:
-        raise InputError(
-            f"{path}: exists already (give `overwrite` to replace it, or `resume` to skip "
-            "fields that are done)"
-        )
+    if path.exists() and not (overwrite or resume):
+        kept = "" if resume is None else ", or `resume` to keep what is done"
+        raise InputError(f"{path}: exists already (give `overwrite` to replace it{kept})")
 
 
 class _Inputs:

@@ -1,0 +1,153 @@
+"""The files that a field, an embryo or a well becomes: what is there, and writing them whole."""
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from isl.errors import InputError
+from isl.files.folders import put_in_place
+from isl.files.staging import staging_folder
+from isl.files.whole import settle, sync_folder
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResultFiles:
+    """Where the results of one input belong.
+
+    Attributes:
+        images: One for every statistic, in order; the first has the input's plain name. Only one
+            where predicted channels go into a copy.
+        preview: A PNG to look at.
+        record: The provenance, in JSON; written last, so an input that has it is done.
+        format: "ome-tiff" or "ome-zarr": images are files or folders.
+        like: The plate that is mirrored where images are fields of plates, else None.
+        into: Whether the image is a copy of the input with predicted channels added.
+    """
+
+    images: Mapping[str, Path]
+    preview: Path
+    record: Path
+    format: str = "ome-tiff"
+    like: Path | None = None
+    into: bool = False
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """Every file, the record last."""
+        return *self.images.values(), self.preview, self.record
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of them are there; a folder has its name only when it is whole."""
+        return all((path / "zarr.json" if path.is_dir() else path).is_file() for path in self.all)
+
+    @property
+    def plates(self) -> tuple[Path, ...]:
+        """The plates that images are fields of."""
+        return () if self.like is None else tuple(path.parents[2] for path in self.images.values())
+
+    def made_from(
+        self,
+        command: str,
+        *,
+        model_hash: str,
+        settings: Mapping[str, Any],
+        source_hash: str,
+        formerly: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Whether all of them are there, from the same input by the same model and settings.
+
+        Args:
+            command: What must have made them, such as "isl predict".
+            model_hash: sha256 of the model.
+            settings: Everything else that changes results.
+            source_hash: `isl.imaging.steady.content_hash` of the input.
+            formerly: The values of settings that did not exist yet when older records were written.
+        """
+        if not self.complete:
+            return False
+        try:
+            made = json.loads(self.record.read_text(encoding="utf-8"))
+            return (
+                made["made_by"] == command
+                and made["model"]["sha256"] == model_hash
+                and made["input"]["sha256"] == source_hash
+                and {**(formerly or {}), **made["settings"]} == json.loads(json.dumps(settings))
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def check_replaceable(self, source: Path) -> None:
+        """Refuses results that are there, as those of another origin are never replaced unasked.
+
+        Args:
+            source: The input that they would be made from.
+
+        Raises:
+            InputError: The first of them.
+        """
+        for path in self.all:
+            if path.exists():
+                raise InputError(
+                    f"{path}: exists, and was not made from {source} in this way; give "
+                    "`overwrite` to replace it"
+                )
+
+
+@contextlib.contextmanager
+def written_together(files: ResultFiles) -> Iterator[ResultFiles]:
+    """Paths to write one input's files to; they get their names when all of them are there.
+
+    They are written into a hidden folder beside, which is removed whatever happens, and reach the
+    disk before they get their names. A record that is being replaced goes first and the new one
+    comes last, so that no record ever stands beside images it does not describe.
+
+    Yields:
+        Where to write each file.
+
+    Raises:
+        InputError: The folder cannot be written, or is full.
+    """
+    folder = files.record.parent
+    try:
+        with staging_folder(folder) as temporary:
+            # Fields of several plates have the same name, each in its own.
+            names = {
+                name: f"{name}.ome.zarr" if files.like is not None else path.name
+                for name, path in files.images.items()
+            }
+            staged = dataclasses.replace(
+                files,
+                images={name: temporary / own for name, own in names.items()},
+                preview=temporary / files.preview.name,
+                record=temporary / files.record.name,
+            )
+            yield staged
+            for source in staged.all:
+                settle(source)
+            files.record.unlink(missing_ok=True)
+            for name, target in files.images.items():
+                _place(staged.images[name], target, files, temporary / f"{name}.replaced")
+            os.replace(staged.preview, files.preview)
+            sync_folder(folder)
+            os.replace(staged.record, files.record)
+            sync_folder(folder)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: results cannot be written there ({error.strerror or error})"
+        ) from error
+
+
+def _place(image: Path, target: Path, files: ResultFiles, replaced: Path) -> None:
+    if files.like is not None:
+        from isl.imaging.zarr.plate_writer import put_into_plate
+
+        put_into_plate(image, target, files.like, replaced)
+    elif image.is_dir():
+        put_in_place(image, target, replaced)
+    else:
+        os.replace(image, target)

@@ -113,12 +113,12 @@ def calibrate(
     fields = manifest.fields_for(split)
     source = manifest.path or "the dataset"
     if not fields:
-        raise InputError(f"{source}: no field has split '{split}'; name another with --split")
+        raise InputError(f"{source}: no field has split '{split}'; name another `split`")
     seen = sorted({field.group for field in fields} & {*(model.config.trained_on or ())})
     if seen and not allow_seen:
         raise InputError(
             f"{source}: model '{model.name}' learned from group '{seen[0]}', so temperatures "
-            "fitted on it would be too low; name other ground, or give --allow-seen"
+            "fitted on it would be too low; name other ground, or give `allow_seen`"
         )
     share = max(1, _PIXELS // len(fields))
     samples: dict[str, list[Sample]] = {label: [] for label in model.labels}

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from isl.report import Block, Cell, beside, bullets, figure, paragraph, records, section
 from isl.report.words import number, p_value, plus_minus, unbroken
@@ -16,11 +16,11 @@ from .judge import LabelScores
 from .objects import ObjectScores
 from .verdict import drawn_over
 
-WHOSE: Mapping[str, Callable[[tuple[LabelScores, object]], Cell]] = {
+WHOSE: Mapping[str, Callable[[tuple[Any, ...]], Cell]] = {
     "Label": lambda each: each[0].label,
     "Model": lambda each: unbroken(each[0].contender),
 }
-"""Columns of what was found of a label."""
+"""Columns of rows whose first item is `LabelScores`."""
 _interval = functools.partial(interval_cell, digits=2, undefined="undefined")
 _number = functools.partial(number, digits=2, undefined="undefined")
 

@@ -86,7 +86,10 @@ class LabelingStudyConfig(StudyConfig):
         image: Which statistic of a distribution is the image that is judged.
     """
 
-    variant: Mapping[str, AnyVariant] = pydantic.Field(min_length=1)
+    # A configuration is frozen, so a narrower type than that of any study does no harm.
+    variant: Mapping[str, AnyVariant] = pydantic.Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        min_length=1
+    )
     image: Literal["median", "mean"] = "mean"
 
 

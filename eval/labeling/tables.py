@@ -28,9 +28,10 @@ def figure_rows(findings: Findings) -> Iterator[Row]:
         row = functools.partial(_figure_row, each)
         for name, value in each.figures.items():
             yield row("label", each.label, name, _drawn("value", value, each.over))
-        for name in _OF_OBJECTS if each.objects is not None else ():
-            drawn = _drawn("value", getattr(each.objects, name), each.objects.over)
-            yield row("label", each.label, f"objects_{name}", drawn)
+        if (objects := each.objects) is not None:
+            for name in _OF_OBJECTS:
+                drawn = _drawn("value", getattr(objects, name), objects.over)
+                yield row("label", each.label, f"objects_{name}", drawn)
         if each.contender != BASELINE:
             drawn = {"value": each.pearson_sampled}
             yield row("label", each.label, "pearson_sampled", drawn)

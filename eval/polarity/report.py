@@ -152,7 +152,9 @@ def _onsets(findings: Findings) -> Block:
         ("Annotated", lambda number: _onset(findings.embryos[number].onset)),
         *((each.name, _onset_by(each)) for each in findings.contenders),
     ]
-    errors = [(each, rule) for each in findings.contenders for rule in each.onsets]
+    errors: list[tuple[Contender, Rule]] = [
+        (each, rule) for each in findings.contenders for rule in each.onsets
+    ]
     return section(
         "Onsets",
         [

@@ -81,7 +81,7 @@ def stratified_folds(
     kinds, of_case = np.unique(np.asarray(classes), return_inverse=True)
     at = {name: number for number, name in enumerate(names)}
     held = np.zeros((len(names), kinds.size))
-    np.add.at(held, ([at[group] for group in groups], of_case), 1)
+    np.add.at(held, (np.array([at[group] for group in groups]), of_case), 1)
     shares = held / held.sum(axis=0)
     order = rng.permutation(len(names))
     order = order[np.argsort(-held[order].std(axis=1), kind="stable")]

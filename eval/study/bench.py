@@ -12,9 +12,9 @@ import csv
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -24,13 +24,11 @@ from isl.config import load_toml, task_name
 from isl.errors import InputError
 from isl.files.whole import written_whole
 from isl_train.budget import of_length, pixels_per_update, updates_for
-from isl_train.experiment import ExperimentConfig  # pyright: ignore[reportMissingImports]
 from isl_train.recipe import Recipe  # pyright: ignore[reportMissingImports]
 from isl_train.recipe import Run as TrainingRun
 
 from ..writing.kept_arrays import KeptArrays
 from .config import OWN, StudyConfig
-from .subject import Judged
 
 Say = Callable[[str], None]
 AnyConfig = TypeVar("AnyConfig", bound=StudyConfig)
@@ -55,6 +53,42 @@ class Run:
         """Name of its folder; digits, letters and few other signs."""
         words = (self.variant, self.budget, str(self.seed))
         return ".".join("".join(c if c.isalnum() else "_" for c in word) for word in words)
+
+
+class Judged(Protocol):
+    """What one target of a run (a label, a class) is worth: rows that figures come of.
+
+    Attributes:
+        fields: [R], what each row is of: runs judged on the same rows are subtracted.
+        groups: [R], the group of each row.
+        sums: float64 [R, K], whatever figures come of: sums that add up, or truth and predictions.
+    """
+
+    @property
+    def fields(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def groups(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def sums(self) -> np.ndarray: ...  # noqa: D102
+
+    @property
+    def drawn(self) -> Sequence[str] | None:
+        """What a bootstrap draws: the groups of the rows; None: rows."""
+        ...
+
+    @property
+    def over(self) -> str:
+        """The same in a word: "groups", or what a row is."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """All but `sums`, as JSON can hold it."""
+        ...
+
+    def figures_from(self, sums: np.ndarray) -> Mapping[str, float | None]:
+        """Every figure of rows that were drawn, float64 [any, K]."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -182,7 +216,7 @@ class Bench(abc.ABC, Generic[AnyConfig]):
         for variant in self.config.variant:
             self.ground_of(variant)
 
-    def own_settings(self, run: Run, experiment: ExperimentConfig) -> Mapping[str, Any]:
+    def own_settings(self, run: Run, experiment: Any) -> Mapping[str, Any]:
         """What else a run depends on."""
         return {}
 

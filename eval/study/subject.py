@@ -7,55 +7,14 @@ colony = "isl_eval.colony.study:SUBJECT". What it must write is a `Bench`, most 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from isl import registry
 from isl.config import load_toml, read_toml, task_name
 from isl.errors import InputError
 
+from .bench import Bench
 from .config import StudyConfig
-
-if TYPE_CHECKING:
-    from .bench import Bench
-    from .tables import Findings
-
-
-class Judged(Protocol):
-    """What one target of a run (a label, a class) is worth: rows that figures come of.
-
-    Attributes:
-        fields: [R], what each row is of: runs judged on the same rows are subtracted.
-        groups: [R], the group of each row.
-        sums: float64 [R, K], whatever figures come of: sums that add up, or truth and predictions.
-    """
-
-    @property
-    def fields(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def groups(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def sums(self) -> np.ndarray: ...  # noqa: D102
-
-    @property
-    def drawn(self) -> Sequence[str] | None:
-        """What a bootstrap draws: the groups of the rows; None: rows."""
-        ...
-
-    @property
-    def over(self) -> str:
-        """The same in a word: "groups", or what a row is."""
-        ...
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """All but `sums`, as JSON can hold it."""
-        ...
-
-    def figures_from(self, sums: np.ndarray) -> Mapping[str, float | None]:
-        """Every figure of rows that were drawn, float64 [any, K]."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,11 +31,12 @@ class Subject:
         main: The first to look at, e.g. "pearson".
         curves: Validation figures that are drawn while a run trains, and what they are called.
         along: Figures that are drawn along the study's axis, and what they are called.
-        about: How runs were judged, a sentence each.
+        about: From what a study found (`isl_eval.study.tables.Findings`) to how runs were judged, a
+            sentence each.
     """
 
     config: type[StudyConfig]
-    bench: "Callable[..., Bench]"
+    bench: Callable[..., Bench[Any]]
     figures: tuple[str, ...]
     titles: Mapping[str, tuple[str, int]]
     overview: tuple[str, ...]
@@ -84,7 +44,7 @@ class Subject:
     main: str
     curves: Mapping[str, str]
     along: Mapping[str, str]
-    about: "Callable[[Findings], list[str]]"
+    about: Callable[[Any], list[str]]
 
 
 def read_study(path: Path, overrides: Sequence[str]) -> tuple[Subject, StudyConfig]:

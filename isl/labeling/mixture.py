@@ -45,6 +45,16 @@ class Member(Protocol):
         ...
 
     @property
+    def card(self) -> str:
+        """Its card, Markdown."""
+        ...
+
+    @property
+    def hash(self) -> str:
+        """Of its weights."""
+        ...
+
+    @property
     def geometry(self) -> Geometry:
         """Sizes of its network."""
         ...

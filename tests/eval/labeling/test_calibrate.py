@@ -200,7 +200,7 @@ def test_the_command_writes_a_copy_and_leaves_the_model_alone(tmp_path, folder, 
 
 def test_ground_that_the_model_saw_is_refused_unless_allowed(folder, dataset):
     model, manifest = load_model(folder), load_manifest(dataset)
-    with pytest.raises(InputError, match=r"learned from group 'seen'.*--allow-seen"):
+    with pytest.raises(InputError, match=r"learned from group 'seen'.*`allow_seen`"):
         calibrate(model, manifest, split="train")
     (found,) = calibrate(model, manifest, split="train", allow_seen=True)
     assert (found.crossed, found.groups) == (None, ("seen",))

@@ -96,6 +96,8 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(labeling_study, "fit", fit)
     monkeypatch.setattr("isl_eval.study.comparison._keep_programs", lambda out: None)
+    # Programs of one seed serve the next.
+    monkeypatch.setattr(jax, "clear_caches", lambda: None)
     return made
 
 

@@ -1,12 +1,16 @@
-"""Fluorescence images as OME-TIFF: tiled, compressed, and the same bytes for the same image."""
+"""Images and movies as OME-TIFF, the same bytes for the same pixels.
 
+No time stamp is written and the UUID comes from the content.
+"""
+
+import contextlib
 import dataclasses
 import hashlib
 import json
 import math
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ import tifffile
 from isl.errors import InputError
 from isl.files.whole import written_whole
 from isl.imaging.colors import label_color
-from isl.imaging.image import FluorescenceImage
+from isl.imaging.image import FluorescenceImage, Movie, PixelSize
 from isl.imaging.lazy import LazyPicture
 
 TILE = 256
@@ -35,9 +39,8 @@ def write_ome_tiff(
 ) -> None:
     """Writes channels as an OME-TIFF that Fiji opens as channels named by label.
 
-    Tiles are 256 x 256, compressed with zlib (integers after horizontal differences); no time
-    stamp is written and the UUID comes from the content, so equal images give equal bytes,
-    whether or not imagecodecs is installed. `image.measured` is not written.
+    Tiles are 256 x 256, compressed with zlib (integers after horizontal differences), to the same
+    bytes whether or not imagecodecs is installed. `image.measured` is not written.
 
     Args:
         path: The file to write.
@@ -52,32 +55,105 @@ def write_ome_tiff(
     """
     planes = _of_picture(image) if isinstance(image, LazyPicture) else _of_image(image)
     _check(planes)
-    metadata = _metadata(planes, image, annotations)
+    movie = len(planes.shape) == 4
+    metadata = _described(image, "TCYX" if movie else "CYX", image.interval if movie else None)
+    colors = [_ome_color(label) for label in planes.labels]
+    metadata["Channel"] = {"Name": list(planes.labels), "Color": colors}
+    if annotations:
+        metadata["MapAnnotation"] = {str(key): str(value) for key, value in annotations.items()}
+    metadata["UUID"] = _uuid(metadata, planes.dtype, planes.shape, planes.bands(TILE))
     differences = planes.dtype.kind == "u"
-    resolution: dict[str, Any] = {}
-    if image.pixel_size is not None:
-        pixels_per_cm = (1e4 / image.pixel_size.x, 1e4 / image.pixel_size.y)
-        resolution = {"resolution": pixels_per_cm, "resolutionunit": "CENTIMETER"}
-    size = math.prod(planes.shape) * planes.dtype.itemsize
+    with _writer(path, overwrite, math.prod(planes.shape) * planes.dtype.itemsize) as tiff:
+        tiff.write(
+            _tiles(planes, differences),
+            shape=planes.shape,
+            dtype=planes.dtype,
+            tile=(TILE, TILE),
+            photometric="minisblack",
+            compression="zlib",
+            predictor=_HORIZONTAL_PREDICTOR if differences else None,
+            software="isl",
+            metadata=metadata,
+            **_resolution(image.pixel_size),
+        )
+
+
+def write_movie(path: Path | str, movie: Movie, *, overwrite: bool = False) -> None:
+    """Writes a movie of z-stacks uncompressed, its modality as the channel's name.
+
+    Args:
+        path: The file to write.
+        movie: uint8, uint16 or float32 [T, Z, Y, X].
+        overwrite: Whether a file already there may be replaced.
+
+    Raises:
+        InputError: The file exists, or cannot be written there.
+        ValueError: The frames have another type or shape.
+    """
+    frames = movie.frames
+    if frames.dtype not in (np.uint8, np.uint16, np.float32) or frames.ndim != 4 or not frames.size:
+        raise ValueError(
+            f"frames are uint8, uint16 or float32 [T, Z, Y, X], not {frames.dtype} {frames.shape}"
+        )
+    metadata = _described(movie, "TZYX", movie.interval)
+    if movie.modality is not None:
+        metadata["Channel"] = {"Name": movie.modality}
+    metadata["UUID"] = _uuid(metadata, frames.dtype, frames.shape, frames)
+    with _writer(path, overwrite, frames.nbytes) as tiff:
+        tiff.write(
+            frames,
+            photometric="minisblack",
+            software="isl",
+            metadata=metadata,
+            **_resolution(movie.pixel_size),
+        )
+
+
+@contextlib.contextmanager
+def _writer(path: Path | str, overwrite: bool, size: int) -> Iterator[tifffile.TiffWriter]:
     with written_whole(path, overwrite) as temporary:
         try:
             with tifffile.TiffWriter(
                 temporary, bigtiff=size > _CLASSIC_LIMIT, byteorder="<", ome=True
             ) as tiff:
-                tiff.write(
-                    _tiles(planes, differences),
-                    shape=planes.shape,
-                    dtype=planes.dtype,
-                    tile=(TILE, TILE),
-                    photometric="minisblack",
-                    compression="zlib",
-                    predictor=_HORIZONTAL_PREDICTOR if differences else None,
-                    software="isl",
-                    metadata=metadata,
-                    **resolution,
-                )
+                yield tiff
         except tifffile.OmeXmlError as error:
             raise InputError(f"{path}: cannot be described in OME-XML ({error})") from error
+
+
+def _described(
+    image: FluorescenceImage | LazyPicture | Movie, axes: str, interval: float | None
+) -> dict[str, Any]:
+    """Name, lengths and times in OME's words."""
+    metadata: dict[str, Any] = {"axes": axes, "Creator": "isl", "Name": image.name}
+    for axis in "xyz" if image.pixel_size is not None else "":
+        size = getattr(image.pixel_size, axis)
+        if size is not None:
+            metadata[f"PhysicalSize{axis.upper()}"] = size
+            metadata[f"PhysicalSize{axis.upper()}Unit"] = "µm"
+    if interval is not None:
+        metadata |= {"TimeIncrement": interval * 60, "TimeIncrementUnit": "s"}
+    return metadata
+
+
+def _resolution(size: PixelSize | None) -> dict[str, Any]:
+    if size is None:
+        return {}
+    return {"resolution": (1e4 / size.x, 1e4 / size.y), "resolutionunit": "CENTIMETER"}
+
+
+def _uuid(
+    metadata: Mapping[str, Any],
+    dtype: np.dtype,
+    shape: tuple[int, ...],
+    parts: Iterable[np.ndarray],
+) -> str:
+    """From what is written; the parts are all pixels, in the order of the file."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    digest.update(f"{dtype.name} {shape}".encode())
+    for part in parts:
+        digest.update(np.ascontiguousarray(part, dtype.newbyteorder("<")).data)
+    return str(uuid.UUID(bytes=digest.digest()[:16], version=5))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -147,44 +223,6 @@ def _tiles(planes: _Planes, differences: bool) -> Iterator[bytes]:
                 # Unsigned differences wrap around, as the TIFF predictor wants.
                 tile[:, 1:] -= tile[:, :-1].copy()
             yield zlib.compress(tile.tobytes(), _ZLIB_LEVEL)
-
-
-def _metadata(
-    planes: _Planes,
-    image: FluorescenceImage | LazyPicture,
-    annotations: Mapping[str, str] | None,
-) -> dict[str, Any]:
-    movie = len(planes.shape) == 4
-    metadata: dict[str, Any] = {
-        "axes": "TCYX" if movie else "CYX",
-        "Creator": "isl",
-        "Name": image.name,
-        "Channel": {
-            "Name": list(planes.labels),
-            "Color": [_ome_color(label) for label in planes.labels],
-        },
-    }
-    if image.pixel_size is not None:
-        for axis in "xyz":
-            size = getattr(image.pixel_size, axis)
-            if size is not None:
-                metadata[f"PhysicalSize{axis.upper()}"] = size
-                metadata[f"PhysicalSize{axis.upper()}Unit"] = "µm"
-    if image.interval is not None and movie:
-        metadata["TimeIncrement"] = image.interval * 60
-        metadata["TimeIncrementUnit"] = "s"
-    if annotations:
-        metadata["MapAnnotation"] = {str(key): str(value) for key, value in annotations.items()}
-    metadata["UUID"] = _content_uuid(planes, metadata)
-    return metadata
-
-
-def _content_uuid(planes: _Planes, metadata: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-    digest.update(f"{planes.dtype.name} {planes.shape}".encode())
-    for band in planes.bands(TILE):
-        digest.update(np.ascontiguousarray(band, planes.dtype.newbyteorder("<")).data)
-    return str(uuid.UUID(bytes=digest.digest()[:16], version=5))
 
 
 def _ome_color(label: str) -> int:

@@ -10,8 +10,7 @@ import numpy as np
 from isl.data.splits import Split
 from isl.files.whole import written_whole
 from isl.imaging.formats.imagej_tiff import write_stack
-from isl.imaging.formats.movie_tiff import write_movie
-from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.imaging.formats.ome_tiff import write_movie, write_ome_tiff
 from isl.labeling.dataset import Field, LabelFile
 from isl.phantom.dataset import write_dataset
 from isl.phantom.embryos.development import CELLS, Development

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.imaging.formats.movie_tiff import write_movie
+from isl.imaging.formats.ome_tiff import write_movie
 from isl.imaging.image import Movie, PixelSize
 from isl.imaging.read import read_transmitted
 

@@ -19,13 +19,13 @@ from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, ZStack
 from isl.imaging.normalize import normalize_label
-from isl.imaging.preview import Panel, write_preview
 from isl.imaging.published import is_published_folder, read_published
 from isl.imaging.read import read_fluorescence
 from isl.labeling.run.fields import Request, predict_fields
 from isl.labeling.run.one_field import UNCERTAINTY
 from isl.phantom import PhantomConfig, make_phantom
 from isl.report import Block, figure, page, paragraph, records, section
+from isl.report.preview import Panel, write_preview
 
 # The bundled phantom model was trained on other seeds.
 PHANTOM_SEED = 20_260

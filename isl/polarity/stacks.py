@@ -17,7 +17,6 @@ from isl.files.provenance import made_by
 from isl.files.records import as_json
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, Movie, ZStack
-from isl.imaging.preview import Panel, write_preview
 from isl.imaging.read import find_inputs, read_transmitted
 from isl.imaging.result_checks import check_files
 from isl.imaging.results import ResultFiles, written_together
@@ -25,6 +24,7 @@ from isl.imaging.steady import content_hash
 from isl.polarity.focus import fuse_movie
 from isl.polarity.wavelet import LEVELS
 from isl.progress import FieldProgress, one_by_one
+from isl.report.preview import Panel, write_preview
 
 IMAGE, DEPTH = "all_in_focus", "depth"
 # The images' channels; where the input says its modality, that is the name instead of the first.

@@ -7,11 +7,11 @@ import numpy as np
 from isl.files.whole import written_whole
 from isl.imaging.colors import label_color
 from isl.imaging.image import FluorescenceImage, ZStack
-from isl.imaging.preview import Panel, write_preview
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.correction import read_exposure
 from isl.preprocess.layout.fields import RawField
 from isl.preprocess.record import FieldRecord
+from isl.report.preview import Panel, write_preview
 
 _PANEL = 360
 # What of a raw picture's range is shown.

@@ -7,7 +7,8 @@ written from few parts, the same for every task:
   `records` (a table with a row for each item), `facts`, `figure`, `beside`, `folded`, `verbatim`;
 - `isl.report.words`: numbers, intervals and counts as texts;
 - `isl.report.plots`: the look of plots, with matplotlib;
-- `isl.report.pictures`: images and drawings as PNG, without it.
+- `isl.report.pictures`: images and drawings as PNG, without it;
+- `isl.report.preview`: panels side by side in one PNG, beside a report or without one.
 """
 
 from isl.report.blocks import (

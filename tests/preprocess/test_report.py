@@ -12,7 +12,6 @@ from PIL import Image
 from isl.errors import InputError
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.image import ZStack
-from isl.imaging.preview import write_preview
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.correction import Estimates
 from isl.preprocess.drawings import draw_offsets
@@ -24,6 +23,7 @@ from isl.preprocess.report import write_report
 from isl.preprocess.stages.additive_dust import AdditiveDust
 from isl.preprocess.stages.normalization import Normalization, to_raw
 from isl.preprocess.stages.registration import Shift
+from isl.report.preview import write_preview
 
 CONFIG = PreprocessConfig(
     description="Neurons, plate 7",

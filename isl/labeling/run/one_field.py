@@ -12,7 +12,6 @@ from isl.files.records import as_json
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.preview import write_preview
 from isl.imaging.read import open_transmitted
 from isl.imaging.results import ResultFiles, written_together
 from isl.imaging.steady import SteadyInput, content_hash
@@ -26,6 +25,7 @@ from isl.labeling.run.preview import preview_panels
 from isl.labeling.run.provenance import Call, record
 from isl.labeling.run.stored import StoredPrediction, thinned_plane, thinning
 from isl.labeling.source import TransmittedField, field_of_picture, held, measure
+from isl.report.preview import write_preview
 from isl.tiling.stream import Progress
 
 # Shown in every preview beside the prediction.

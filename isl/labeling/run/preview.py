@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from isl.imaging.colors import label_color
-from isl.imaging.preview import Panel
+from isl.report.preview import Panel
 
 
 def preview_panels(

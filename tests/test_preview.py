@@ -5,7 +5,7 @@ from PIL import Image
 from isl.errors import InputError
 from isl.imaging.colors import label_color
 from isl.imaging.image import PixelSize
-from isl.imaging.preview import Panel, write_preview
+from isl.report.preview import Panel, write_preview
 
 
 def drawn(path):

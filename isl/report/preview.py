@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from isl.errors import unknown
 from isl.files.whole import written_whole
 from isl.imaging.image import PixelSize
+from isl.report.pictures import font, shortened
 
 _BACKGROUND = (18, 18, 22)
 _TITLE = (232, 232, 236)
@@ -83,33 +84,19 @@ def _arranged(titles: Sequence[str], pictures: Sequence[Image.Image], columns: i
         _BACKGROUND,
     )
     draw = ImageDraw.Draw(canvas)
-    font = _font()
+    letters = font(_FONT_SIZE)
     for index, (title, picture) in enumerate(zip(titles, pictures, strict=True)):
         left = _GAP + index % columns * (width + _GAP)
         top = _GAP + index // columns * (height + _GAP + _TITLE_HEIGHT)
         draw.text(
-            (left, top + _TITLE_HEIGHT // 2 - 2), _fitted(title, width, font), _TITLE, font, "lm"
+            (left, top + _TITLE_HEIGHT // 2 - 2),
+            shortened(title, width, letters),
+            _TITLE,
+            letters,
+            "lm",
         )
         canvas.paste(picture, (left, top + _TITLE_HEIGHT))
     return canvas
-
-
-def _font() -> ImageFont.FreeTypeFont:
-    """The font matplotlib brings; Pillow's own has no µ and no Greek letters."""
-    import matplotlib
-
-    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
-    return ImageFont.truetype(folder / "DejaVuSans.ttf", _FONT_SIZE)
-
-
-def _fitted(title: str, width: int, font: ImageFont.FreeTypeFont) -> str:
-    """The title, with its end cut off where it is wider than the panel."""
-    title = " ".join(title.split())
-    if font.getlength(title) <= width:
-        return title
-    while title and font.getlength(title + "...") > width:
-        title = title[:-1]
-    return title + "..."
 
 
 def _picture(panel: Panel, panel_size: int) -> Image.Image:
@@ -168,7 +155,7 @@ def _draw_scale_bar(picture: Image.Image, micrometres_per_pixel: float) -> None:
         ((left + right) / 2, bottom - 8),
         f"{length:g} µm",
         fill=(255, 255, 255),
-        font=_font(),
+        font=font(_FONT_SIZE),
         anchor="ms",
         stroke_width=2,
         stroke_fill=(0, 0, 0),

@@ -28,14 +28,13 @@ from isl.imaging.sharpness import sharpness
 from isl.phantom.wells.damage import draw_flat_field
 from isl.preprocess import pipeline
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.quality import content
 from isl.preprocess.stages.additive_dust import estimate_additive_dust, subtract
 from isl.preprocess.stages.canvas import blend_rows, plan_canvas
 from isl.preprocess.stages.downscale import downscale
 from isl.preprocess.stages.exposures import sum_exposures
-from isl.preprocess.stages.flat_field import correct_flat_field, estimate_flat_field
+from isl.preprocess.stages.flat_field import correct_flat_field, estimate_dust, estimate_flat_field
+from isl.preprocess.stages.image_quality import content
 from isl.preprocess.stages.medians import pixelwise_median
-from isl.preprocess.stages.multiplicative_dust import estimate_dust, remove_dust
 from isl.preprocess.stages.normalization import Moments, apply, plan_normalization
 from isl.preprocess.stages.offsets import measure_offset
 from isl.preprocess.stages.projection import project
@@ -102,7 +101,7 @@ def stages() -> None:
         "2 additive dust": lambda: subtract(raw, dust),
         "3 downscale": lambda: downscale(raw.astype(np.float32)),
         "4 flat field": lambda: correct_flat_field(half, flat),
-        "5 multiplicative dust": lambda: remove_dust(half, flat),
+        "5 multiplicative dust": lambda: correct_flat_field(half, flat),
         "6 offset of a pair": lambda: measure_offset(half, shifted, (0.0, 874.0), search=30),
         "6 blend, a tile's share": lambda: blend_rows(
             canvas, slice(0, 1024), lambda tile, rows: (half, shifted)[tile][rows]

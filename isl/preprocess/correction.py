@@ -11,12 +11,11 @@ from isl.imaging.open_image import open_images
 from isl.imaging.sharpness import Noise, estimate_noise
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.layout.fields import PlaneSource
-from isl.preprocess.quality import saturated
 from isl.preprocess.stages.additive_dust import AdditiveDust, subtract
 from isl.preprocess.stages.downscale import downscale
 from isl.preprocess.stages.exposures import sum_exposures
 from isl.preprocess.stages.flat_field import correct_flat_field
-from isl.preprocess.stages.multiplicative_dust import remove_dust
+from isl.preprocess.stages.image_quality import saturated
 from isl.preprocess.stages.salt_and_pepper import remove_salt_and_pepper
 
 
@@ -28,8 +27,8 @@ class Estimates:
         additive_dust: In counts, at the size as acquired; None where the stage does not run.
         flat_field: float32 [y, x] of mean 1, downscaled; None where the stage does not run.
         dust: float32 [y, x] of mean 1, downscaled; None where the stage does not run.
-        error: Relative deviation, between the scales of `quality.content`, of what dust errs by:
-            cells of other images that it leaves in every one.
+        error: Relative deviation, between the scales of `image_quality.content`, of what dust errs
+            by: cells of other images that it leaves in every one.
         images: How many images they were made from.
         of: How many there are.
         notes: What a person should know of them.
@@ -128,4 +127,6 @@ def correct(acquired: Acquired, estimates: Estimates, config: PreprocessConfig) 
     image = image - np.float32((config.sensor_offset or 0.0) * acquired.exposures)
     if estimates.flat_field is not None:
         image = correct_flat_field(image, estimates.flat_field)
-    return remove_dust(image, estimates.dust) if estimates.dust is not None else image
+    if estimates.dust is not None:
+        image = correct_flat_field(image, estimates.dust, source="dust field")
+    return image

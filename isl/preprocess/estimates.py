@@ -14,11 +14,10 @@ from isl.preprocess import scratch
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.correction import Estimates, acquire, without_additive_dust
 from isl.preprocess.layout.fields import PlaneSource
-from isl.preprocess.quality import CONTENT_SCALES
 from isl.preprocess.stages.additive_dust import AdditiveDust, estimate_additive_dust
-from isl.preprocess.stages.flat_field import estimate_flat_field, smooth
+from isl.preprocess.stages.flat_field import estimate_dust, estimate_flat_field, smooth
+from isl.preprocess.stages.image_quality import CONTENT_SCALES
 from isl.preprocess.stages.medians import pixelwise_median, sample_of
-from isl.preprocess.stages.multiplicative_dust import estimate_dust
 from isl.workers import Workers
 
 # An error of the dust that would be seen: a tenth of the contrast that images are brought to.
@@ -198,7 +197,7 @@ class _Errors:
 
     Attributes:
         pixel: Of one pixel.
-        content: Between the scales at which `quality.content` looks for cells.
+        content: Between the scales at which `image_quality.content` looks for cells.
     """
 
     pixel: float = 0.0

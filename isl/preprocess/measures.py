@@ -9,7 +9,8 @@ import numpy as np
 
 from isl.imaging.sharpness import index_of_sharpest, sharpness
 from isl.preprocess import scratch
-from isl.preprocess.quality import Measures, content, uneven
+from isl.preprocess.quality import Measures
+from isl.preprocess.stages.image_quality import content, uneven
 from isl.preprocess.stages.registration import Shift
 from isl.preprocess.stages.springs import Placement
 from isl.preprocess.stored import Canvases

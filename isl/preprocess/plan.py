@@ -175,10 +175,8 @@ def _usual(fields: Sequence[RawField], config: PreprocessConfig) -> _Usual | Non
     if not any(needs_estimates(fluorescence=channel in labels, config=config) for channel in known):
         return None
     return _Usual(
-        size=Counter(field.size for field in fields).most_common(1)[0][0],
-        exposures={
-            channel: Counter(found).most_common(1)[0][0] for channel, found in known.items()
-        },
+        size=_commonest([field.size for field in fields]),
+        exposures={channel: _commonest(found) for channel, found in known.items()},
     )
 
 

@@ -6,7 +6,6 @@ decisions go into a table that people may edit and hand back.
 
 import csv
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -16,16 +15,8 @@ import pydantic
 from isl.config import Config
 from isl.errors import InputError, unknown
 from isl.files.whole import written_whole
-from isl.imaging.sharpness import Noise, blocks, estimate_noise, smoothed
 
-# Pixels: detail between these two scales is content, where it exceeds so many deviations of noise.
-CONTENT_SCALES = (1.5, 8.0)
-CONTENT_DEVIATIONS = 6.0
 KEPT, REJECTED = ("yes", "true", "1"), ("no", "false", "0")
-# What float32 cannot tell from nothing, relative to the brightest pixel.
-_ROUNDING = 1e-6
-# The illumination left over is what a blur over this share of the height leaves.
-UNEVEN_DIVISOR = 8
 
 
 class QualityConfig(Config):
@@ -97,88 +88,6 @@ class Decision:
     field: str
     keep: bool
     reasons: tuple[str, ...] = ()
-
-
-def content(
-    image: np.ndarray,
-    covered: np.ndarray | None = None,
-    noise: Noise | None = None,
-    *,
-    imprint: float = 0.0,
-) -> float:
-    """Share of pixels that show more than noise.
-
-    Noise is measured at the image's own scale and at half of it, so that noise which blending or
-    resampling has made smoother than the camera's is not taken for cells. What a median filter
-    leaves is smoother still, and has to be told apart by `noise`. Large images are measured block
-    by block.
-
-    Args:
-        image: Integers or floats [Y, X], in any unit.
-        covered: bool [Y, X], where the image shows something; None: everywhere.
-        noise: Of the image, had its slow part been white; None: measured.
-        imprint: Deviation, in the image's unit and between `CONTENT_SCALES`, of what corrections
-            left in it of other images' cells; no more content than noise is.
-    """
-    pixels = shown = 0
-    for block, mask in blocks(image, covered):
-        pixels += block.size if mask is None else int(mask.sum())
-        shown += _shown(block, mask, noise, imprint)
-    return shown / pixels if pixels else 0.0
-
-
-def _shown(
-    image: np.ndarray, covered: np.ndarray | None, noise: Noise | None, imprint: float
-) -> int:
-    """Pixels of a block that show more than noise."""
-    seen = image if covered is None else image[covered]
-    brightest = float(np.abs(seen).max())
-    image = image - seen.mean(dtype=np.float64).astype(np.float32)
-    if covered is not None:
-        image = np.where(covered, image, np.float32(0))
-    narrow, wide = (smoothed(image, scale, covered) for scale in CONTENT_SCALES)
-    if noise is None:
-        own, halved = estimate_noise(image, covered), _halved_noise(image, covered)
-        noise = Noise(deviation=max(own.deviation, 2 * halved.deviation))
-    threshold = CONTENT_DEVIATIONS * math.hypot(noise.after(*CONTENT_SCALES), imprint)
-    shown = np.abs(narrow - wide) > max(threshold, _ROUNDING * brightest)
-    return int(np.count_nonzero(shown if covered is None else shown[covered]))
-
-
-def saturated(image: np.ndarray, limit: float | None = None) -> float:
-    """Share of pixels at the camera's limit.
-
-    Args:
-        image: Integers or floats, any shape, raw.
-        limit: Counts of a full pixel, e.g. 4095 for a camera of 12 bits; None: the largest value
-            of the integer type; floats have none, and are never saturated.
-    """
-    if limit is None:
-        if image.dtype.kind not in "ui":
-            return 0.0
-        limit = float(np.iinfo(image.dtype).max)
-    return float(np.count_nonzero(image >= limit) / max(image.size, 1))
-
-
-def uneven(image: np.ndarray, covered: np.ndarray | None = None) -> float:
-    """Illumination left over: relative deviation of the strongly blurred image.
-
-    Args:
-        image: Integers or floats [Y, X], without the camera's offset.
-        covered: bool [Y, X], where the image shows something; None: everywhere.
-
-    Returns:
-        0 for an image without light.
-    """
-    # Averaged over blocks first: the blur is far wider than they are.
-    block = max(1, min(image.shape) // 64)
-    means, weights = _binned(image.astype(np.float32), covered, block)
-    known = weights > 0
-    if not known.any():
-        return 0.0
-    blurred = smoothed(means, min(means.shape) / UNEVEN_DIVISOR, known)[known]
-    mean = float(blurred.mean(dtype=np.float64))
-    return float(blurred.std(dtype=np.float64)) / mean if mean > 0 else 0.0
 
 
 def judge(measures: Sequence[Measures], config: QualityConfig) -> tuple[Decision, ...]:
@@ -315,78 +224,65 @@ def _usual_sharpness(measures: Sequence[Measures], config: QualityConfig) -> flo
         one.sharpness
         for one in measures
         if one.sharpness is not None
-        and not (_below(one.content, config.least_content))
-        and not (_above(one.saturated, config.most_saturated))
+        and not _misses(one.content, config.least_content, at_least=True)
+        and not _misses(one.saturated, config.most_saturated, at_least=False)
     ]
     return float(np.median(holding)) if holding else 0.0
 
 
+# What is judged: the measure (sharpness stands for itself relative to the usual one), its limit in
+# the configuration, what a field beyond it is like, and how both are written.
+_RULES = (
+    (
+        "content",
+        "least_content",
+        "empty: {} of the transmitted image shows more than noise",
+        ".2%",
+    ),
+    (
+        "label_content",
+        "least_label_content",
+        "a label is empty: {} of it shows more than noise",
+        ".2%",
+    ),
+    ("saturated", "most_saturated", "saturated: {} of the pixels", ".2%"),
+    ("sharpness", "least_sharpness", "out of focus: sharpness is {} of the set's median", ".2f"),
+    ("uneven", "most_uneven", "unevenly lit: illumination varies by {}", ".1%"),
+    (
+        "stitching_residual",
+        "most_stitching_residual",
+        "badly stitched: tiles miss their neighbours by {} pixels",
+        ".2f",
+    ),
+    (
+        "trusted_links",
+        "least_trusted_links",
+        "badly stitched: {} of the overlaps could be trusted",
+        ".0%",
+    ),
+    (
+        "registration_shift",
+        "most_registration_shift",
+        "badly registered: a label lies {} pixels off",
+        ".1f",
+    ),
+)
+
+
 def _reasons(one: Measures, config: QualityConfig, usual: float) -> Iterator[str]:
     """What speaks against a field."""
-    if _below(one.content, config.least_content):
-        yield (
-            f"empty: {one.content:.2%} of the transmitted image shows more than noise "
-            f"(at least {config.least_content:.2%})"
-        )
-    if _below(one.label_content, config.least_label_content):
-        yield (
-            f"a label is empty: {one.label_content:.2%} of it shows more than noise "
-            f"(at least {config.least_label_content:.2%})"
-        )
-    if _above(one.saturated, config.most_saturated):
-        yield f"saturated: {one.saturated:.2%} of the pixels (at most {config.most_saturated:.2%})"
-    if one.sharpness is not None and config.least_sharpness is not None:
-        relative = one.sharpness / usual if usual > 0 else 1.0
-        if relative < config.least_sharpness:
-            yield (
-                f"out of focus: sharpness is {relative:.2f} of the set's median "
-                f"(at least {config.least_sharpness:.2f})"
-            )
-    if _above(one.uneven, config.most_uneven):
-        yield (
-            f"unevenly lit: illumination varies by {one.uneven:.1%} (at most "
-            f"{config.most_uneven:.1%})"
-        )
-    if _above(one.stitching_residual, config.most_stitching_residual):
-        yield (
-            f"badly stitched: tiles miss their neighbours by {one.stitching_residual:.2f} pixels "
-            f"(at most {config.most_stitching_residual:.2f})"
-        )
-    if _below(one.trusted_links, config.least_trusted_links):
-        yield (
-            f"badly stitched: {one.trusted_links:.0%} of the overlaps could be trusted (at least "
-            f"{config.least_trusted_links:.0%})"
-        )
-    if _above(one.registration_shift, config.most_registration_shift):
-        yield (
-            f"badly registered: a label lies {one.registration_shift:.1f} pixels off (at most "
-            f"{config.most_registration_shift:.1f})"
-        )
+    for name, limit_name, words, look in _RULES:
+        measured, limit = getattr(one, name), getattr(config, limit_name)
+        if name == "sharpness" and measured is not None:
+            measured = measured / usual if usual > 0 else 1.0
+        at_least = limit_name.startswith("least")
+        if _misses(measured, limit, at_least=at_least):
+            bound = f"(at {'least' if at_least else 'most'} {format(limit, look)})"
+            yield f"{words.format(format(measured, look))} {bound}"
 
 
-def _below(measured: float | None, least: float | None) -> bool:
-    return measured is not None and least is not None and measured < least
-
-
-def _above(measured: float | None, most: float | None) -> bool:
-    return measured is not None and most is not None and measured > most
-
-
-def _halved_noise(image: np.ndarray, covered: np.ndarray | None) -> Noise:
-    """White noise of the image at half its size."""
-    means, weights = _binned(image, covered, 2)
-    return estimate_noise(means, weights == 1) if means.size else Noise(deviation=0.0)
-
-
-def _binned(
-    image: np.ndarray, covered: np.ndarray | None, factor: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Means over squares of `factor` pixels a side, and the covered share of each."""
-    rows, columns = (length // factor for length in image.shape)
-    shape = (rows, factor, columns, factor)
-    cut = np.s_[: rows * factor, : columns * factor]
-    if covered is None:
-        return image[cut].reshape(shape).mean(axis=(1, 3)), np.ones((rows, columns), np.float32)
-    weights = covered[cut].reshape(shape).mean(axis=(1, 3), dtype=np.float32)
-    total = np.where(covered, image, np.float32(0))[cut].reshape(shape).mean(axis=(1, 3))
-    return np.divide(total, weights, out=np.zeros_like(total), where=weights > 0), weights
+def _misses(measured: float | None, limit: float | None, *, at_least: bool) -> bool:
+    """Whether a measure is on the wrong side of its limit; what is None is not judged."""
+    if measured is None or limit is None:
+        return False
+    return measured < limit if at_least else measured > limit

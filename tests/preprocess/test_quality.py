@@ -12,14 +12,12 @@ from isl.phantom import PhantomConfig, make_phantom
 from isl.preprocess.quality import (
     Measures,
     QualityConfig,
-    content,
     decided_by_hand,
     judge,
     read_decisions,
-    saturated,
-    uneven,
     write_decisions,
 )
+from isl.preprocess.stages.image_quality import content, saturated, uneven
 
 GOOD = Measures(
     field="A1",

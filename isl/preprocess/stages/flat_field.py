@@ -1,4 +1,8 @@
-"""Stage 4: uneven illumination, slow over the image and the same in every image of a set."""
+"""Stages 4 and 5: what every image of a set is divided by, uneven illumination and dust.
+
+Illumination is slow over the image; dust that takes a share of transmitted light is sharp. Both are
+the same in every image, and the sensor's offset, which is no light, must be gone first.
+"""
 
 from types import MappingProxyType
 
@@ -53,6 +57,27 @@ def estimate_flat_field(
     return as_divisor(field, source)
 
 
+def estimate_dust(median: np.ndarray, *, source: object = "dust field") -> np.ndarray:
+    """What share of the light passes, of mean 1 (Christiansen et al. 2018, Dust artifact removal).
+
+    Not blurred: dust is as sharp as the median of many images shows it, whose noise goes into
+    every corrected image. The sensor's offset must be gone from the images before (stage 4).
+
+    Args:
+        median: Integers or floats [Y, X], in counts: `medians.pixelwise_median` of the set.
+        source: The set, named in messages.
+
+    Returns:
+        float32 [Y, X], of mean 1.
+
+    Raises:
+        InputError: The field is dark somewhere, so that nothing can be divided by it.
+    """
+    if median.ndim != 2 or median.size == 0:
+        raise InputError(f"{source}: a median is [Y, X]; this has shape {median.shape}")
+    return as_divisor(median.astype(np.float64), source)
+
+
 def correct_flat_field(
     image: np.ndarray,
     flat: np.ndarray,
@@ -61,11 +86,11 @@ def correct_flat_field(
     most: float | None = None,
     source: object = "flat field",
 ) -> np.ndarray:
-    """An image as even light would have given it: offset taken off, divided, clipped.
+    """An image as even light, or light without dust, would have given it: divided and clipped.
 
     Args:
         image: Integers or floats [Y, X], in counts; left as it is.
-        flat: float [Y, X], of mean 1.
+        flat: float [Y, X], of mean 1: a flat field, or dust.
         sensor_offset: What the camera counts in the dark; the result has none.
         most: Values above are clipped to it; None: nothing is clipped at the top.
         source: Where the field comes from, named in messages.

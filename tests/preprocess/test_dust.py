@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
+from isl.preprocess.stages.flat_field import correct_flat_field, estimate_dust
 from isl.preprocess.stages.medians import pixelwise_median
-from isl.preprocess.stages.multiplicative_dust import estimate_dust, remove_dust
 
 
 def specks(shape, rng):
@@ -23,7 +23,7 @@ def test_dust_over_empty_medium_is_undone_exactly():
     assert found.mean() == pytest.approx(1, abs=1e-6)
     np.testing.assert_allclose(found, field, rtol=1e-6)
     truth = 1000 * (1 + 0.1 * np.random.default_rng(1).standard_normal((40, 50)))
-    np.testing.assert_allclose(remove_dust(truth * field, found), truth, rtol=1e-6)
+    np.testing.assert_allclose(correct_flat_field(truth * field, found), truth, rtol=1e-6)
 
 
 def test_dust_over_cells_is_undone_within_the_medians_noise():
@@ -37,7 +37,7 @@ def test_dust_over_cells_is_undone_within_the_medians_noise():
     expected = contrast * np.sqrt(np.pi / 2 / count)
     error = found / field - 1
     assert error.std() == pytest.approx(expected, rel=0.05)
-    restored = remove_dust(images[0], found)
+    restored = correct_flat_field(images[0], found)
     damage = np.std(images[0] / truths[0] - 1)
     assert np.std(restored / truths[0] - 1) < damage / 5
 
@@ -47,10 +47,10 @@ def test_images_are_divided_clipped_and_left_alone(dtype):
     image = np.array([[0, 10], [100, 200]], dtype)
     field = np.array([[0.5, 0.5], [1.0, 2.0]], np.float32)
     before = image.copy()
-    clean = remove_dust(image, field)
+    clean = correct_flat_field(image, field)
     assert clean.dtype == np.float32
     np.testing.assert_array_equal(clean, [[0, 20], [100, 100]])
-    np.testing.assert_array_equal(remove_dust(image, field, most=50), [[0, 20], [50, 50]])
+    np.testing.assert_array_equal(correct_flat_field(image, field, most=50), [[0, 20], [50, 50]])
     np.testing.assert_array_equal(image, before)
     before = field.copy()
     estimate_dust(field)
@@ -72,4 +72,4 @@ def test_bad_fields_are_named(median, says):
 
 def test_another_size_is_refused():
     with pytest.raises(InputError, match=r"^plate 3: .*\(3, 4\), the field \(4, 4\)"):
-        remove_dust(np.ones((3, 4)), np.ones((4, 4)), source="plate 3")
+        correct_flat_field(np.ones((3, 4)), np.ones((4, 4)), source="plate 3")

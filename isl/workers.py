@@ -1,25 +1,77 @@
 """Work spread over processes, or done here where one is enough."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
+import math
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
+from pathlib import Path
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from isl.errors import InputError
 from isl.files.stopped import StoppedError, stopped_by_full_disk
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
+# What a process takes of a GPU, as JAX does by default.
+_GPU_SHARE = 0.75
+# In a worker, what its parent sets to have the work stopped.
+_stop: Any = None
+
 
 def usable_cores() -> int:
     """How many this process may use."""
-    return len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Share:
+    """What of this machine each of several processes takes.
+
+    Attributes:
+        workers: How many processes there are.
+        threads: For each.
+        gpus: Names of all GPUs, as CUDA takes them; processes are dealt out among them.
+    """
+
+    workers: int
+    threads: int
+    gpus: tuple[str, ...] = ()
+
+    def environment(self, worker: int) -> dict[str, str]:
+        """What JAX must find when it starts in a worker, counted from 0."""
+        found = {"NPROC": str(self.threads)}
+        if self.gpus:
+            together = math.ceil(self.workers / len(self.gpus))
+            found["CUDA_VISIBLE_DEVICES"] = self.gpus[worker % len(self.gpus)]
+            found["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{_GPU_SHARE / together:.3f}"
+        return found
+
+
+def share_of_machine(workers: int) -> Share:
+    """This machine, divided among so many processes."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        found = Path("/proc/driver/nvidia/gpus")
+        count = len(list(found.iterdir())) if found.is_dir() else 0
+        visible = ",".join(map(str, range(count)))
+    gpus = tuple(gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1"))
+    return Share(workers=workers, threads=max(1, usable_cores() // workers), gpus=gpus)
+
+
+def stopping() -> bool:
+    """In a worker, whether what it does is wanted no more."""
+    return _stop is not None and _stop.is_set()
 
 
 class Workers:
@@ -29,15 +81,18 @@ class Workers:
     They end with the process that started them, however that ends.
     """
 
-    def __init__(self, count: int) -> None:
-        """`count` processes, started when first needed; with 1 all is done in this one."""
-        self._pool = (
-            concurrent.futures.ProcessPoolExecutor(
-                count, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
-            )
-            if count > 1
-            else None
-        )
+    def __init__(self, count: int, share: Share | None = None) -> None:
+        """`count` processes, started when first needed; with 1 all is done in this one.
+
+        Args:
+            count: How many.
+            share: What of this machine each takes; None: what it finds.
+        """
+        self._count = count
+        self._share = share
+        self._context = multiprocessing.get_context("spawn")
+        self._stop = self._context.Event()
+        self._pool = self._begun() if count > 1 else None
 
     def map(self, function: Callable[[Given], Made], items: Iterable[Given]) -> Iterator[Made]:
         """Results in the order of the items; the first error ends it.
@@ -58,6 +113,45 @@ class Workers:
                 "again with fewer `workers` to go on"
             ) from error
 
+    def as_done(
+        self, function: Callable[[Given], Made], items: Sequence[Given]
+    ) -> Iterator[tuple[Given, Made | InputError]]:
+        """Items with their results as they come; of more than one process.
+
+        What a process that was ended from outside may have been doing is done again, alone; an item
+        that ends its process then as well comes with an error.
+
+        Args:
+            function: Raises nothing; may ask whether it is `stopping`.
+            items: On what.
+        """
+        left = list(items)
+        while left:
+            futures = {self._submit(function, item): place for place, item in enumerate(left)}
+            undone = []
+            for future in concurrent.futures.as_completed(futures):
+                try:
+                    made = future.result()
+                except BrokenProcessPool:
+                    undone.append(futures[future])
+                else:
+                    yield left[futures[future]], made
+            # They are begun in order.
+            left = [left[place] for place in sorted(undone)]
+            suspects, left = left[: self._count], left[self._count :]
+            for item in suspects:
+                if item is suspects[0]:
+                    self._pool = self._begun()
+                try:
+                    made = self._submit(function, item).result()
+                except BrokenProcessPool:
+                    self._pool = self._begun()
+                    made = InputError(
+                        "every process that tried it was ended from outside, most often for want "
+                        "of memory; give `memory` less"
+                    )
+                yield item, made
+
     def __enter__(self) -> "Workers":
         """Itself."""
         return self
@@ -68,9 +162,30 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Ends the processes; what was not begun is left."""
+        """Ends the processes; what was not begun is left, and what was is told to stop."""
+        if error is not None:
+            self._stop.set()
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+
+    def _begun(self) -> concurrent.futures.ProcessPoolExecutor:
+        numbers = self._context.SimpleQueue()
+        for number in range(self._count):
+            numbers.put({} if self._share is None else self._share.environment(number))
+        return concurrent.futures.ProcessPoolExecutor(
+            self._count,
+            mp_context=self._context,
+            initializer=_begin,
+            initargs=(numbers, self._stop),
+        )
+
+    def _submit(
+        self, function: Callable[[Given], Made], item: Given
+    ) -> "concurrent.futures.Future[Made]":
+        assert self._pool is not None
+        # The first that is submitted starts the processes.
+        with _uninterrupted():
+            return self._pool.submit(function, item)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,8 +197,29 @@ class _Call(Generic[Given, Made]):
             return self.function(item)
 
 
-def _begin() -> None:
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Threads and processes begun meanwhile, and all that they begin, never see Ctrl-C.
+
+    It reaches all processes of a terminal; the one that began them ends them.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Which is begun with the first process, and would make the thread that begins it see it again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(environments: Any, stop: Any) -> None:
     """What a worker does first: whoever interrupts the run interrupts its parent, which ends it."""
+    global _stop
+    _stop = stop
+    os.environ.update(environments.get())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Fields predicted by several processes, here or on other machines, through Dask distributed.
+"""Fields predicted by several processes: here, or by Dask distributed on other machines.
 
 Each field is a task. A worker that dies has its fields done again by others; what it had begun to
 write never got a name. Workers need the same isl, and the model, the inputs and the results' folder
@@ -9,20 +9,15 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import math
-import os
 import pickle
-import signal
 import sys
-import tempfile
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
-from multiprocessing import resource_tracker
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from isl.errors import InputError
+from isl.workers import Workers, stopping
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -32,37 +27,11 @@ if TYPE_CHECKING:
 
 # Seconds until a scheduler must have answered.
 _PATIENCE = 5
-# What a process takes of a GPU, as JAX does by default.
-_GPU_SHARE = 0.75
 # Results depend on these.
 _COMPARED = ("isl", "jax", "jaxlib", "numpy")
 
 # Workers with several threads predict one field at a time all the same: one fills the machine.
 _one_at_a_time = threading.Lock()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Share:
-    """What of this machine each of several processes takes.
-
-    Attributes:
-        workers: How many processes there are.
-        threads: For each.
-        gpus: Names of all GPUs, as CUDA takes them; processes are dealt out among them.
-    """
-
-    workers: int
-    threads: int
-    gpus: tuple[str, ...] = ()
-
-    def environment(self, worker: int) -> dict[str, str]:
-        """What JAX must find when it starts in a worker, counted from 0."""
-        found = {"NPROC": str(self.threads)}
-        if self.gpus:
-            together = math.ceil(self.workers / len(self.gpus))
-            found["CUDA_VISIBLE_DEVICES"] = self.gpus[worker % len(self.gpus)]
-            found["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{_GPU_SHARE / together:.3f}"
-        return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,7 +44,6 @@ class _Task:
         call: How.
         device: "auto", "cpu" or "gpu".
         budget: Bytes that the process may take.
-        share: What of its machine it takes; None: all.
     """
 
     field: "Field"
@@ -83,66 +51,6 @@ class _Task:
     call: "Call"
     device: str
     budget: int
-    share: Share | None
-
-
-def share_of_machine(workers: int) -> Share:
-    """This machine, divided among so many processes."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        found = Path("/proc/driver/nvidia/gpus")
-        count = len(list(found.iterdir())) if found.is_dir() else 0
-        visible = ",".join(map(str, range(count)))
-    gpus = tuple(gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1"))
-    return Share(workers=workers, threads=max(1, (cores or 1) // workers), gpus=gpus)
-
-
-@contextlib.contextmanager
-def local_workers(count: int) -> Iterator["Client"]:
-    """Processes on this machine, for as long as the block lasts.
-
-    Raises:
-        InputError: Dask distributed is not installed, or they cannot be started.
-    """
-    distributed = _distributed("workers")
-    with (
-        _quiet(),
-        tempfile.TemporaryDirectory(prefix="isl-workers-", ignore_cleanup_errors=True) as scratch,
-        contextlib.ExitStack() as stack,
-    ):
-        try:
-            with _deaf():
-                cluster = stack.enter_context(
-                    distributed.LocalCluster(
-                        n_workers=count,
-                        threads_per_worker=1,
-                        processes=True,
-                        # isl keeps within a budget of its own.
-                        memory_limit=0,
-                        dashboard_address=None,
-                        silence_logs=logging.CRITICAL,
-                        local_directory=scratch,
-                    )
-                )
-        except (OSError, RuntimeError) as error:
-            raise InputError(f"`workers={count}`: cannot be started ({error})") from error
-        yield stack.enter_context(distributed.Client(cluster, set_as_default=False))
-
-
-@contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Threads and processes begun meanwhile, and all that they begin, never hear of Ctrl-C.
-
-    It reaches all processes of a terminal; the one that began them ends them.
-    """
-    # Which is begun with the first process, and would make the thread that begins it hear again.
-    resource_tracker.ensure_running()
-    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
 
 
 @contextlib.contextmanager
@@ -152,7 +60,7 @@ def workers_of(address: str) -> Iterator["Client"]:
     Raises:
         InputError: Dask distributed is not installed, or no scheduler answers there.
     """
-    distributed = _distributed("scheduler")
+    distributed = _distributed()
     with _quiet():
         try:
             client = distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
@@ -188,6 +96,23 @@ def budget_of_workers(client: "Client") -> int:
     return budget
 
 
+def predict_in_processes(
+    workers: Workers,
+    fields: Sequence["Field"],
+    model: str,
+    call: "Call",
+    *,
+    device: str,
+    budget: int,
+) -> Iterator[tuple["Field", dict[str, Any] | InputError]]:
+    """As `predict_there`, by processes on this machine."""
+    tasks = [
+        _Task(field=field, model=model, call=call, device=device, budget=budget) for field in fields
+    ]
+    for task, answer in workers.as_done(_predict, tasks):
+        yield task.field, _answered(task.field, answer)
+
+
 def predict_there(
     client: "Client",
     fields: Sequence["Field"],
@@ -196,7 +121,6 @@ def predict_there(
     *,
     device: str,
     budget: int,
-    share: Share | None,
 ) -> Iterator[tuple["Field", dict[str, Any] | InputError]]:
     """Has fields predicted; yields each with its record, or why it failed, as they are done.
 
@@ -207,62 +131,72 @@ def predict_there(
         call: How.
         device: "auto", "cpu" or "gpu".
         budget: Bytes that each worker may take.
-        share: What of this machine each takes; None: workers have machines of their own.
     """
     from distributed import as_completed
 
     run = uuid.uuid4().hex
     futures: dict[Future, Field] = {}
     for field in fields:
-        task = _Task(
-            field=_everywhere(field),
-            model=model,
-            call=call,
-            device=device,
-            budget=budget,
-            share=share,
-        )
+        task = _Task(field=_everywhere(field), model=model, call=call, device=device, budget=budget)
         key = f"isl-predict-{run}-{field.name}"
-        futures[client.submit(_predict, pickle.dumps(task), key=key, pure=False)] = field
+        futures[client.submit(_predict_there, pickle.dumps(task), key=key, pure=False)] = field
     try:
         for future in as_completed(futures, loop=client.loop):
             field = futures[future]
             try:
-                made, warnings = _result(future)
+                answer = _result(future)
             except InputError as error:
-                made, warnings = InputError(f"{field.path}: {error}"), ()
-            for warning in warnings:
-                logging.getLogger(__name__).warning("%s", warning)
-            yield field, made
+                answer = error
+            yield field, _answered(field, answer)
     finally:
         # What has not begun never will; what has, stops at its next tile.
         client.cancel([future for future in futures if not future.done()], force=True)
 
 
-def _predict(pickled: bytes) -> tuple[dict[str, Any] | InputError, tuple[str, ...]]:
-    """One field, on a worker: its record or why it failed, and the warnings on the way."""
+# The record of a field or why it failed, and the warnings on the way.
+_Answer = tuple[dict[str, Any] | InputError, tuple[str, ...]]
+
+
+def _answered(field: "Field", answer: _Answer | InputError) -> dict[str, Any] | InputError:
+    """What became of a field, its warnings passed on."""
+    if isinstance(answer, InputError):
+        return InputError(f"{field.path}: {answer}")
+    made, warnings = answer
+    for warning in warnings:
+        logging.getLogger(__name__).warning("%s", warning)
+    return made
+
+
+def _predict_there(pickled: bytes) -> _Answer:
+    """One field, on a worker of a cluster."""
     from distributed import get_worker
 
-    from isl.labeling.run.one_field import predict_one
-
-    task: _Task = pickle.loads(pickled)
     worker = get_worker()
     key = worker.get_current_task()
 
-    def stop_if_cancelled(done: int, total: int) -> None:
+    def cancelled() -> bool:
         state = worker.state.tasks.get(key)
-        if state is None or state.state == "cancelled":
+        return state is None or state.state == "cancelled"
+
+    with _one_at_a_time:
+        return _predict(pickle.loads(pickled), cancelled, f" on {worker.address}")
+
+
+def _predict(task: _Task, cancelled: Callable[[], bool] = stopping, where: str = "") -> _Answer:
+    """One field, in a worker."""
+    from isl.labeling.run.one_field import predict_one
+
+    def stop_if_cancelled(done: int, total: int) -> None:
+        if cancelled():
             raise InputError("cancelled")
 
-    with _one_at_a_time, _warnings() as warnings:
+    with _warnings() as warnings:
         try:
-            if task.share is not None:
-                os.environ.update(task.share.environment(int(worker.name)))
             model, device = _loaded(task.model, task.device)
             if model.hash != task.call.model_hash:
                 raise InputError(
-                    f"{task.model}: the worker on {worker.address} has another model under this "
-                    "name; give `model` a folder that all machines share"
+                    f"{task.model}: the worker{where} has another model under this name; give "
+                    "`model` a folder that all machines share"
                 )
             made = predict_one(task.field, model, task.call, device, task.budget, stop_if_cancelled)
         except InputError as error:
@@ -328,12 +262,12 @@ def _everywhere(field: "Field") -> "Field":
     return dataclasses.replace(field, path=field.path.absolute(), files=absolute)
 
 
-def _distributed(option: str) -> Any:
+def _distributed() -> Any:
     try:
         import distributed
     except ModuleNotFoundError as error:
         raise InputError(
-            f"`{option}` needs Dask distributed, which is not installed: pip install 'isl[cluster]'"
+            "`scheduler` needs Dask distributed, which is not installed: pip install 'isl[cluster]'"
         ) from error
     return distributed
 

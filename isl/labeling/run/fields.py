@@ -21,11 +21,9 @@ from isl.labeling.model import load_models, model_names, read_models_config
 from isl.labeling.model_config import ModelConfig
 from isl.labeling.options import Options, check_options
 from isl.labeling.run.cluster import (
-    Share,
     budget_of_workers,
-    local_workers,
+    predict_in_processes,
     predict_there,
-    share_of_machine,
     workers_of,
 )
 from isl.labeling.run.dry_run import dry_run
@@ -35,6 +33,7 @@ from isl.labeling.run.provenance import FORMERLY, Call
 from isl.model_folder import bundled_models, model_directory
 from isl.progress import FieldProgress
 from isl.tiling.memory import GIB, memory_budget
+from isl.workers import Workers, share_of_machine
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -154,9 +153,12 @@ def _predict_all(
     manifest: RunManifest,
 ) -> list[tuple[str, InputError]]:
     """Predicts all fields that are left; returns those that failed."""
-    elsewhere = request.workers is not None or request.scheduler is not None
+    processes = min(request.workers or 1, len(fields))
+    elsewhere = processes > 1 or request.scheduler is not None
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context(_client(request, len(fields))) if elsewhere else None
+        client = None
+        if request.scheduler is not None:
+            client = stack.enter_context(workers_of(request.scheduler))
         # Where others compute, this process leaves the device to them.
         device = use_device("cpu" if elsewhere else request.device)
         model = load_models(request.model or DEFAULT_MODEL)
@@ -171,18 +173,17 @@ def _predict_all(
         budget = _budget(request, begun, client)
         left = _left_to_do(fields, call, request, begun) if request.resume else fields
         progress = stack.enter_context(FieldProgress(len(left)))
-        if client is None:
-            results = _predict_here(left, model, call, device, budget, progress)
-        else:
+        if client is not None:
             results = predict_there(
-                client,
-                left,
-                _named(request),
-                call,
-                device=request.device,
-                budget=budget,
-                share=_share(request, len(fields)),
+                client, left, _named(request), call, device=request.device, budget=budget
             )
+        elif elsewhere:
+            workers = stack.enter_context(Workers(processes, share_of_machine(processes)))
+            results = predict_in_processes(
+                workers, left, _named(request), call, device=request.device, budget=budget
+            )
+        else:
+            results = _predict_here(left, model, call, device, budget, progress)
         manifest.begin(
             {
                 "model": {"name": call.model, "sha256": call.model_hash},
@@ -261,23 +262,6 @@ def _check_workers(request: Request) -> None:
         raise InputError("`workers` starts processes here, `scheduler` takes others: give one")
     if request.workers is not None and request.workers < 1:
         raise InputError(f"`workers={request.workers}`: expected a number of processes")
-
-
-@contextlib.contextmanager
-def _client(request: Request, fields: int) -> Iterator["Client"]:
-    """Those who predict elsewhere than in this process."""
-    if request.scheduler is not None:
-        with workers_of(request.scheduler) as client:
-            yield client
-    else:
-        with local_workers(min(request.workers or 1, fields)) as client:
-            yield client
-
-
-def _share(request: Request, fields: int) -> Share | None:
-    if request.workers is None:
-        return None
-    return share_of_machine(min(request.workers, fields))
 
 
 def _budget(request: Request, begun: Mapping[str, Any] | None, client: "Client | None") -> int:

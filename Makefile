@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 # Another interpreter: make test PYTHON=/path/to/python
 PYTHON ?=
-PYTEST_OPTIONS ?= -q
+# Files are shared out whole, since tests of one file share what they made; JAX uses the cores, too.
+PYTEST_OPTIONS ?= -q -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-data test-torch lint lock clean

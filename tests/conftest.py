@@ -1,6 +1,7 @@
 """What every test runs under: strict JAX, compiled programs kept for the next run."""
 
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -18,3 +19,6 @@ os.environ["XDG_CACHE_HOME"] = str(_kept.parent.parent / "cache" / _worker)
 # A first call compiles, which no deadline for single examples foresees.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+# Within reach of every test: command_line.
+sys.path.insert(0, str(Path(__file__).parent))

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import tifffile
+from command_line import caller, files_in, refusal
 from flax import nnx
 from PIL import Image
 
@@ -61,41 +62,12 @@ def stack(tmp_path):
 @pytest.fixture
 def run(model, tmp_path, capsys):
     """Runs `isl predict` into tmp_path/out with the tiny model; returns code, stdout, stderr."""
-
-    def call(*words):
-        given = [str(word) for word in words]
-        for option, value in (("--out", tmp_path / "out"), ("--model", model)):
-            if option not in given:
-                given += [option, str(value)]
-        code = cli.main(["predict", *given])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
+    return caller("predict", capsys, out=tmp_path / "out", model=model)
 
 
 @pytest.fixture
 def refused(run, tmp_path):
-    """Runs a call that must be refused in one line and leave nothing; returns the line."""
-
-    def call(*words):
-        before = files_in(tmp_path)
-        code, out, err = run(*words)
-        assert code == 2
-        assert out == ""
-        assert err.count("\n") == 1, err
-        assert files_in(tmp_path) == before
-        return err.strip()
-
-    return call
-
-
-def files_in(folder):
-    """Names and contents of everything below a folder."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-        for path in folder.rglob("*")
-    }
+    return refusal(run, tmp_path)
 
 
 def names(folder):

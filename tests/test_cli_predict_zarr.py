@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from command_line import caller, refusal
 from flax import nnx
 
 from isl import cli
@@ -43,13 +44,7 @@ def model(tmp_path_factory):
 @pytest.fixture
 def run(model, capsys):
     """Runs `isl predict` with the tiny model; returns code, stdout, stderr."""
-
-    def call(*words):
-        code = cli.main(["predict", *map(str, words), "--model", str(model)])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
+    return caller("predict", capsys, model=model)
 
 
 @pytest.fixture
@@ -64,17 +59,7 @@ def done(run):
 
 @pytest.fixture
 def refused(run, tmp_path):
-    """Runs a call that must be refused in one line and leave nothing; returns the line."""
-
-    def call(*words):
-        before = files_in(tmp_path)
-        code, out, err = run(*words)
-        assert (code, out) == (2, "")
-        assert err.count("\n") == 1, err
-        assert files_in(tmp_path) == before
-        return err.strip()
-
-    return call
+    return refusal(run, tmp_path)
 
 
 def files_in(folder, ending=""):

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,7 @@ from isl.labeling.model_config import (
     read_model_config,
 )
 from isl.labeling.network import LabelingNetwork
+from isl.labeling.options import Asked
 from isl.labeling.predict import Prediction, predict
 from isl.model_folder import (
     WEIGHTS_FILE,
@@ -44,6 +45,7 @@ from isl.model_folder import (
     save_folder,
 )
 from isl.tiling.geometry import Geometry, joint_geometry
+from isl.tiling.stream import Progress
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,9 +122,11 @@ class Model:
         """What the heads read: float32 [B, Y, X, Z] to [B, y, x, D]."""
         return _embed(*self.parts, jnp.asarray(batch))
 
-    def predict(self, stack: ZStack | Movie, **options: Any) -> Prediction:
+    def predict(
+        self, stack: ZStack | Movie, *, progress: Progress | None = None, **asked: Unpack[Asked]
+    ) -> Prediction:
         """See `isl.labeling.predict.predict`, which takes the same options."""
-        return predict(self, stack, **options)
+        return predict(self, stack, progress=progress, **asked)
 
     def temperatures(self, labels: tuple[str, ...]) -> np.ndarray:
         """float32 [L], those of the labels asked for."""
@@ -187,9 +191,11 @@ class Ensemble:
         """As `Model.logits`: logarithms of the mean of the members' distributions."""
         return self._mixture.logits(batch, labels)
 
-    def predict(self, stack: ZStack | Movie, **options: Any) -> Prediction:
+    def predict(
+        self, stack: ZStack | Movie, *, progress: Progress | None = None, **asked: Unpack[Asked]
+    ) -> Prediction:
         """See `isl.labeling.predict.predict`, which takes the same options."""
-        return predict(self, stack, **options)
+        return predict(self, stack, progress=progress, **asked)
 
     @functools.cached_property
     def exact(self) -> "Ensemble":

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypedDict, Unpack, cast
 
 from isl.errors import InputError, unknown
 from isl.labeling.abstention import ABSTAINED, check_width, from_distributions
@@ -54,57 +54,70 @@ class Options:
         return from_distributions(self.statistics)
 
 
-def check_options(
-    config: ModelConfig,
-    *,
-    labels: Sequence[str] | None = None,
-    statistics: Sequence[str] = ("median",),
-    stitch: str = "dense",
-    border: str = "reflect",
-    normalize: str | None = None,
-    tile: int | str = "auto",
-    planes: Sequence[int] | str | None = None,
-    renormalize: bool = False,
-    resample: bool = False,
-    allow_mismatch: bool = False,
-    symmetries: bool = False,
-    abstain: float | None = None,
-) -> Options:
+class Asked(TypedDict, total=False):
+    """What may be asked for; `Options` says what each is, and what it is unless given.
+
+    Besides, `labels` may be None, for all of the model's, `normalize` None, for the model's own,
+    `tile` "auto" or a number as text, and `abstain` adds `abstained` to the statistics, as the last
+    unless it is among them.
+    """
+
+    labels: Sequence[str] | None
+    statistics: Sequence[str]
+    stitch: str
+    border: str
+    normalize: str | None
+    tile: int | str
+    planes: Sequence[int] | str | None
+    renormalize: bool
+    resample: bool
+    allow_mismatch: bool
+    symmetries: bool
+    abstain: float | None
+
+
+_UNLESS_GIVEN = Asked(labels=None, normalize=None) | {
+    field.name: field.default
+    for field in dataclasses.fields(Options)
+    if field.name not in ("labels", "normalize")
+}
+
+
+def check_options(config: ModelConfig, **asked: Unpack[Asked]) -> Options:
     """Options a model can honor; unknown names are refused with the nearest known one.
 
+    "exact" stitching is refused for models without towers and together with symmetries, the border
+    "valid" together with resampling, and `renormalize` where the model does not know its training
+    labels' statistics.
+
     Args:
-        config: The model's `ModelConfig`.
-        labels: None takes all the model's.
-        statistics: See `Options`, as for all below.
-        stitch: "exact" is refused for models without towers.
-        border: With `resample`, only "reflect".
-        normalize: None takes the model's own.
-        tile: "auto" or a number of pixels.
-        planes: See `Options`.
-        renormalize: Refused where the model does not know its training labels' statistics.
-        resample: See `Options`.
-        allow_mismatch: See `Options`.
-        symmetries: With `stitch` "dense" only.
-        abstain: Adds `abstained` to the statistics, as the last unless it is among them.
+        config: The model's.
+        **asked: See `Options`.
 
     Raises:
         InputError: An option is not known, or not possible with this model.
+        TypeError: There is no option of that name.
     """
+    for name in asked.keys() - _UNLESS_GIVEN.keys():
+        raise TypeError(f"unexpected keyword argument '{name}'")
+    given = cast(Asked, {**_UNLESS_GIVEN, **asked})
+    labels, stitch, border = given["labels"], given["stitch"], given["border"]
+    renormalize, resample, symmetries = given["renormalize"], given["resample"], given["symmetries"]
     chosen = tuple(dict.fromkeys(config.labels if labels is None else labels))
     for label in chosen:
         if label not in config.labels:
             raise unknown("label", label, config.labels)
-    names = _statistics(statistics, abstain)
+    names = _statistics(given["statistics"], given["abstain"])
     if not chosen or not names:
         raise InputError("give at least one label and one statistic")
-    normalization = normalize or config.input.normalization
-    for kind, given, known in (
+    normalization = given["normalize"] or config.input.normalization
+    for kind, name, known in (
         ("stitch", stitch, STITCHES),
         ("border", border, BORDERS),
         ("normalization", normalization, ("auto", "off")),
     ):
-        if given not in known:
-            raise unknown(kind, given, known)
+        if name not in known:
+            raise unknown(kind, name, known)
     for architecture in config.architectures if stitch == "exact" else ():
         if architecture.kind != "towers":
             raise InputError(
@@ -130,13 +143,13 @@ def check_options(
         stitch="exact" if stitch == "exact" else "dense",
         border="valid" if border == "valid" else "reflect",
         normalize="off" if normalization == "off" else "auto",
-        tile=_tile(tile),
-        planes=_planes(planes),
+        tile=_tile(given["tile"]),
+        planes=_planes(given["planes"]),
         renormalize=renormalize,
         resample=resample,
-        allow_mismatch=allow_mismatch,
+        allow_mismatch=given["allow_mismatch"],
         symmetries=symmetries,
-        abstain=abstain,
+        abstain=given["abstain"],
     )
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from isl.labeling.abstention import abstaining
 from isl.labeling.contract import compare_intensity
 from isl.labeling.familiarity import Unfamiliarity, look_at
 from isl.labeling.mixture import AnyModel
-from isl.labeling.options import Options, check_options
+from isl.labeling.options import Asked, Options, check_options
 from isl.labeling.plan import FieldPlan, plan_field
 from isl.labeling.renormalize import Renormalization, plan_renormalization, renormalized
 from isl.labeling.source import TransmittedField, field_of, measure
@@ -93,57 +93,22 @@ def predict(
     model: AnyModel,
     stack: ZStack | Movie,
     *,
-    labels: Sequence[str] | None = None,
-    statistics: Sequence[str] = ("median",),
-    stitch: str = "dense",
-    border: str = "reflect",
-    normalize: str | None = None,
-    tile: int | str = "auto",
-    planes: Sequence[int] | str | None = None,
-    renormalize: bool = False,
-    resample: bool = False,
-    allow_mismatch: bool = False,
-    symmetries: bool = False,
-    abstain: float | None = None,
     progress: Progress | None = None,
+    **asked: Unpack[Asked],
 ) -> Prediction:
     """Predicts fluorescence from transmitted light, in tiles.
 
     Args:
         model: A loaded model, or several (`isl.labeling.model.Ensemble`).
         stack: As stored; it is normalized here.
-        labels: See `Options` and `check_options`, as for all below.
-        statistics: Which numbers of a pixel's distribution; the first is the image.
-        stitch: "dense" or "exact".
-        border: "reflect" or "valid".
-        normalize: "auto", "off", or None for the model's own.
-        tile: Largest output width of a tile, or "auto".
-        planes: Planes to use, counted from 0, or "interpolate".
-        renormalize: Bring intensities to the training labels' mean and deviation.
-        resample: Bring the image to the model's pixel size, and the result back.
-        allow_mismatch: Predict an image known not to fit.
-        symmetries: Average the distributions of the eight turned images; eight times the work.
-        abstain: Add the statistic `abstained`: 1 where the 90 % interval is wider than this.
         progress: Called with the number of tiles done, and of all.
+        **asked: Labels, statistics, tiles and so on by the names of `isl.labeling.options.Options`,
+            which says what each is.
 
     Raises:
         InputError: An option or the image does not fit the model.
     """
-    options = check_options(
-        model.config,
-        labels=labels,
-        statistics=statistics,
-        stitch=stitch,
-        border=border,
-        normalize=normalize,
-        tile=tile,
-        planes=planes,
-        renormalize=renormalize,
-        resample=resample,
-        allow_mismatch=allow_mismatch,
-        symmetries=symmetries,
-        abstain=abstain,
-    )
+    options = check_options(model.config, **asked)
     return predict_field(model, stack, options, progress)
 
 

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import tifffile
+from command_line import caller, refusal
 from PIL import Image
 
-from isl import cli
 from isl.imaging.read import read_picture, read_transmitted
 from isl.polarity.focus import fuse
 
@@ -41,40 +41,12 @@ def stack(tmp_path):
 @pytest.fixture
 def run(tmp_path, capsys):
     """Runs `isl focus` into tmp_path/out; returns code, stdout, stderr."""
-
-    def call(*words):
-        given = [str(word) for word in words]
-        if "--out" not in given:
-            given += ["--out", str(tmp_path / "out")]
-        code = cli.main(["focus", *given])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
+    return caller("focus", capsys, out=tmp_path / "out")
 
 
 @pytest.fixture
 def refused(run, tmp_path):
-    """Runs a call that must be refused in one line and leave nothing; returns the line."""
-
-    def call(*words):
-        before = files_in(tmp_path)
-        code, out, err = run(*words)
-        assert code == 2
-        assert out == ""
-        assert err.count("\n") == 1, err
-        assert files_in(tmp_path) == before
-        return err.strip()
-
-    return call
-
-
-def files_in(folder):
-    """Names and contents of everything below a folder."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-        for path in folder.rglob("*")
-    }
+    return refusal(run, tmp_path)
 
 
 def names(folder):

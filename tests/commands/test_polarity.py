@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import tifffile
+from command_line import caller, files_in, refusal
 from flax import nnx
 from PIL import Image
 from simulated_recordings import (
@@ -18,7 +19,6 @@ from simulated_recordings import (
     write_movie,
 )
 
-from isl import cli
 from isl.backbones.resnet import ResNetConfig
 from isl.imaging.read import read_fluorescence
 from isl.polarity.classifier import build_classifier
@@ -72,39 +72,12 @@ def run(ensemble, _quick, tmp_path, capsys):
 
 
 def runner(tmp_path, capsys):
-    def call(*words):
-        given = [str(word) for word in words]
-        if "--out" not in given:
-            given += ["--out", str(tmp_path / "out")]
-        code = cli.main(["polarity", *given])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
+    return caller("polarity", capsys, out=tmp_path / "out")
 
 
 @pytest.fixture
 def refused(run, tmp_path):
-    """Runs a call that must be refused in one line and leave nothing; returns the line."""
-
-    def call(*words):
-        before = files_in(tmp_path)
-        code, out, err = run(*words)
-        assert code == 2, err
-        assert out == ""
-        assert err.count("\n") == 1, err
-        assert files_in(tmp_path) == before
-        return err.strip()
-
-    return call
-
-
-def files_in(folder):
-    """Names and contents of everything below a folder."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-        for path in folder.rglob("*")
-    }
+    return refusal(run, tmp_path)
 
 
 def names(folder):

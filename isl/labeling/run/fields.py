@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from isl.devices import use_device
 from isl.errors import InputError, unknown
@@ -19,7 +19,7 @@ from isl.labeling.contract import Planes
 from isl.labeling.mixture import AnyModel
 from isl.labeling.model import load_models, model_names, read_models_config
 from isl.labeling.model_config import ModelConfig
-from isl.labeling.options import Options, check_options
+from isl.labeling.options import Asked, Options, check_options
 from isl.labeling.run.cluster import (
     budget_of_workers,
     predict_in_processes,
@@ -312,21 +312,8 @@ def _options(request: Request, config: ModelConfig) -> Options:
         raise unknown("dtype", request.dtype, PIXEL_TYPES)
     if request.format not in FORMATS:
         raise unknown("format", request.format, FORMATS)
-    return check_options(
-        config,
-        labels=request.labels,
-        statistics=request.statistics,
-        stitch=request.stitch,
-        border=request.border,
-        normalize=request.normalize,
-        tile=request.tile,
-        planes=request.planes,
-        renormalize=request.renormalize,
-        resample=request.resample,
-        allow_mismatch=request.allow_mismatch,
-        symmetries=request.symmetries,
-        abstain=request.abstain,
-    )
+    asked = {name: getattr(request, name) for name in Asked.__annotations__}
+    return check_options(config, **cast(Asked, asked))
 
 
 def _left_to_do(

@@ -15,7 +15,7 @@ from isl.files.whole import check_output_folder
 def evaluate(
     config: Annotated[Path, typer.Argument(help="What to judge, and how: a TOML file.")],
     out: Annotated[
-        Path, typer.Option(help="Folder for the results; gone on with if it was begun before.")
+        Path, typer.Option(help="Folder for the results; resumed if it was begun before.")
     ],
     set_: Annotated[
         list[str] | None,

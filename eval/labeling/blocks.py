@@ -2,7 +2,7 @@
 
 A row is a block of 128 pixels of one field, with the sums that every figure can be had from. The
 bootstrap draws groups with all their blocks; where there are fewer than five groups it draws
-blocks, which tells how much a figure depends on the ground within these groups, and nothing of how
+blocks, which says how much a figure depends on the ground within these groups, and nothing of how
 groups differ.
 """
 
@@ -18,7 +18,7 @@ from isl.imaging.agreement import PearsonSums
 from ..metrics.image_pair import checked_pair
 from ..metrics.pixel_figures import foreground_of, similarity_map
 from ..metrics.spectral import BANDS, ring_correlations, spectral_sums
-from ..statistics.bootstrap import FEWEST_GROUPS, Interval, bootstrap
+from ..statistics.bootstrap import FEWEST_GROUPS, Interval, Resampling, Statistics, bootstrap
 from .distributions import LEVELS, DistributionFigures
 from .predictions import BLOCK
 
@@ -231,37 +231,20 @@ def spectral_of(sums: np.ndarray) -> dict[str, float | None]:
 
 
 def spectral_intervals(
-    rows: BlockRows, sums: np.ndarray, *, replicates: int, level: float, seed: int
+    rows: BlockRows, sums: np.ndarray, resampling: Resampling
 ) -> dict[str, Interval]:
     """Every figure of `SPECTRAL` with its interval, from sums [R, BANDS + 1, 3] of these rows."""
-    return bootstrap(
-        lambda drawn: spectral_of(drawn.sum(axis=0)),
-        [sums],
-        groups=rows.drawn,
-        rng=np.random.default_rng(seed),
-        replicates=replicates,
-        level=level,
-        fewest=FEWEST_GROUPS,
+    return drawn_intervals(
+        lambda drawn: spectral_of(drawn.sum(axis=0)), [sums], rows.groups, resampling
     )
 
 
-def intervals(rows: BlockRows, *, replicates: int, level: float, seed: int) -> dict[str, Interval]:
+def intervals(rows: BlockRows, resampling: Resampling) -> dict[str, Interval]:
     """Every figure with its interval."""
-    span = rows.highest - rows.lowest
-    return bootstrap(
-        lambda sums: figures_of(sums.sum(axis=0), span),
-        [rows.sums],
-        groups=rows.drawn,
-        rng=np.random.default_rng(seed),
-        replicates=replicates,
-        level=level,
-        fewest=FEWEST_GROUPS,
-    )
+    return drawn_intervals(rows.figures_from, [rows.sums], rows.groups, resampling)
 
 
-def differences(
-    first: BlockRows, second: BlockRows, *, replicates: int, level: float, seed: int
-) -> dict[str, Interval]:
+def differences(first: BlockRows, second: BlockRows, resampling: Resampling) -> dict[str, Interval]:
     """Every figure of the first less the second's, on the same replicates.
 
     Raises:
@@ -278,14 +261,29 @@ def differences(
             for name, a in pairs[0].items()
         }
 
+    return drawn_intervals(difference, [first.sums, second.sums], first.groups, resampling)
+
+
+def drawn_intervals(
+    statistics: Statistics,
+    columns: Sequence[np.ndarray],
+    groups: Sequence[str],
+    resampling: Resampling,
+) -> dict[str, Interval]:
+    """A bootstrap of rows of blocks over their groups, or over blocks where groups are few.
+
+    Args:
+        statistics: Called with the columns.
+        columns: [R, ...] each.
+        groups: [R].
+        resampling: How to draw.
+    """
     return bootstrap(
-        difference,
-        [first.sums, second.sums],
-        groups=first.drawn,
-        rng=np.random.default_rng(seed),
-        replicates=replicates,
-        level=level,
+        statistics,
+        columns,
+        groups=groups if drawn_of(groups) == "groups" else None,
         fewest=FEWEST_GROUPS,
+        **resampling.settings,
     )
 
 

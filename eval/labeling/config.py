@@ -10,7 +10,7 @@ from isl.config import Config
 from isl.data.splits import Split
 
 from ..metrics.live_dead import REACH, State
-from ..statistics.bootstrap import LEVEL, REPLICATES
+from ..statistics.bootstrap import LEVEL, REPLICATES, Resampling
 
 
 def _several(given: Any) -> Any:
@@ -64,7 +64,7 @@ class AnnotatedPoints(Config):
 
 
 class MarkedCells(Config):
-    """Points that tell the nuclei of dead cells from those of living ones.
+    """Points that distinguish the nuclei of dead cells from those of living ones.
 
     Paths are as in `AnnotatedPoints`. Of several files for a field all points count; of points
     that have a kind, those of the kind "dead" or "live" only.
@@ -153,6 +153,11 @@ class LabelingEvaluation(Config):
     level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
     seed: int = pydantic.Field(default=0, ge=0)
 
+    @property
+    def resampling(self) -> Resampling:
+        """How intervals are drawn."""
+        return Resampling(replicates=self.replicates, level=self.level, seed=self.seed)
+
     @pydantic.model_validator(mode="after")
     def _something_to_judge(self) -> "LabelingEvaluation":
         if not self.model and not self.predictions:
@@ -161,5 +166,5 @@ class LabelingEvaluation(Config):
             raise ValueError("an ensemble in 'model' is empty; name its members")
         for label in self.live_dead:
             if label not in self.objects:
-                raise ValueError(f"'live_dead' parts the nuclei of {label}: name it in 'objects'")
+                raise ValueError(f"'live_dead' divides the nuclei of {label}: name it in 'objects'")
         return self

@@ -25,7 +25,7 @@ RANGES = 4
 """Ranges of equal width that [0, 1] is cut into."""
 
 PIT_BINS = 40
-"""Ends of all the levels' intervals are multiples of 1 / 40, so counts in 40 bins tell coverage."""
+"""Ends of all the levels' intervals are multiples of 1 / 40, so counts in 40 bins give coverage."""
 
 _SHOWN = 20
 _AT_ONCE = 1 << 14

@@ -78,7 +78,7 @@ def draw_spectral(label: str, scores: Sequence[LabelScores]) -> bytes:
     """Correlation by spatial frequency with its intervals, and each of several fields faintly."""
     figure, axes = panel(label, **_OF_THREE)
     fields = [field for each in scores for field in each.fields]
-    # Bands are cut in cycles per pixel: micrometres are told where all pixels are of one size.
+    # Bands are cut in cycles per pixel: micrometres are shown where all pixels are of one size.
     ends = {band.high_per_um for field in fields for band in field.spectral[-1:]}
     sized = len(ends) == 1 and None not in ends
     axes.axhline(0, color=LINE, linewidth=1)

@@ -262,13 +262,12 @@ def judge_label(
     """
     rows = joined([field.rows for field in fields])
     groups = tuple(dict.fromkeys(rows.groups))
-    drawing = {"replicates": config.replicates, "level": config.level, "seed": config.seed}
-    figures = intervals(rows, **drawing)
+    figures = intervals(rows, config.resampling)
     by_group = {group: rows.within([group], "groups").figures for group in groups}
     spectra = [field.spectral_sums for field in fields if field.spectral_sums is not None]
     if spectra:
         sums = np.concatenate(spectra)
-        figures |= spectral_intervals(rows, sums, **drawing)
+        figures |= spectral_intervals(rows, sums, config.resampling)
         for group in groups:
             of_group = sums[[each == group for each in rows.groups]]
             by_group[group] |= spectral_of(of_group.sum(axis=0))
@@ -305,13 +304,7 @@ def compare(first: LabelScores, second: LabelScores, config: LabelingEvaluation)
         label=first.label,
         first=first.contender,
         second=second.contender,
-        figures=differences(
-            first.rows,
-            second.rows,
-            replicates=config.replicates,
-            level=config.level,
-            seed=config.seed,
-        ),
+        figures=differences(first.rows, second.rows, config.resampling),
         over=first.over,
     )
 
@@ -334,7 +327,7 @@ def _notes(
             )
         notes += [f"field {field.field}: {note}" for note in field.pixels.notes]
         if field.objects is not None:
-            parted = field.objects.live_dead
-            found = (*field.objects.figures.notes, *(parted.notes if parted else ()))
+            by_state = field.objects.live_dead
+            found = (*field.objects.figures.notes, *(by_state.notes if by_state else ()))
             notes += [f"field {field.field}: {note}" for note in found]
     return (*notes, *(distribution.notes if distribution is not None else ()))

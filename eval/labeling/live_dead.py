@@ -1,4 +1,4 @@
-"""Nuclei of living and dead cells, parted by people's points, in measured and predicted images."""
+"""Nuclei of living and dead cells, divided by people's points, in measured and predicted images."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class LiveDeadScores:
 
     Attributes:
         measured: Those of the measured image.
-        predicted: Those of the predicted image, parted by the same points.
+        predicted: Those of the predicted image, divided by the same points.
         between: Kolmogorov-Smirnov, measured against predicted, by state.
         notes: What is undefined, and why.
     """
@@ -108,7 +108,7 @@ def read_marks(
             ]
             if not paths:
                 notes.append(
-                    f"Field {field.name} has no file of points: its {label} nuclei are not parted."
+                    f"Field {field.name} has no file of points: its {label} nuclei are not divided."
                 )
                 continue
             if field.pixel_size is None:
@@ -131,14 +131,14 @@ def read_marks(
     return marks, tuple(notes)
 
 
-def part_nuclei(
+def nuclei_by_state(
     measured: np.ndarray, predicted: np.ndarray, mask: np.ndarray, marks: Marks
 ) -> LiveDeadScores:
     """Nuclei of one field: labels int [Y, X] of either image, bool [Y, X] mask.
 
     Nuclei that are cut off by the image's edge or the mask have no size to compare.
     """
-    parted = {
+    divided = {
         name: live_and_dead(
             _whole(labels, mask),
             marks.points,
@@ -148,8 +148,8 @@ def part_nuclei(
         )
         for name, labels in zip(IMAGES, (measured, predicted), strict=True)
     }
-    notes = [line for name, found in parted.items() for line in _notes(name, found, marks)]
-    return _compared(**parted, notes=tuple(notes))
+    notes = [line for name, found in divided.items() for line in _notes(name, found, marks)]
+    return _compared(**divided, notes=tuple(notes))
 
 
 def all_nuclei(fields: Sequence[LiveDeadScores]) -> LiveDeadScores | None:

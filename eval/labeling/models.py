@@ -82,7 +82,7 @@ def find_contenders(config: LabelingEvaluation, folder: Path) -> tuple[Contender
         found[name] = dataclasses.replace(contender, name=name)
 
     for members in config.model:
-        # Two models of one name are told apart by what they were asked for as.
+        # Two models of one name are distinguished by what they were asked for as.
         add(_of_models(members, folder), otherwise=" and ".join(members))
     for name, images in config.predictions.items():
         add(_of_images(name, folder / images), otherwise=name)

@@ -19,11 +19,11 @@ from ..metrics.object_matching import (
     tabulate_objects,
 )
 from ..metrics.objects import SEGMENTERS, Segmenter, segment_nuclei
-from ..statistics.bootstrap import Interval, bootstrap
-from .blocks import FEWEST_GROUPS, Over, block_numbers, drawn_of
+from ..statistics.bootstrap import Interval
+from .blocks import Over, block_numbers, drawn_intervals, drawn_of
 from .config import LabelingEvaluation
 from .ground import GroundField
-from .live_dead import LiveDeadScores, Marks, all_nuclei, part_nuclei
+from .live_dead import LiveDeadScores, Marks, all_nuclei, nuclei_by_state
 
 _COUNTED = ("true_count", "predicted_count", *ERRORS)
 
@@ -37,7 +37,7 @@ class FieldObjects:
         group: Its group.
         figures: What was found.
         by_block: int [R, len(COUNTS)], what objects of every block of the ground add to the counts.
-        live_dead: Its nuclei parted by marked cells; None where none were marked.
+        live_dead: Its nuclei by the state of marked cells; None where none were marked.
     """
 
     field: str
@@ -59,7 +59,7 @@ class ObjectScores:
         sizes: Kolmogorov-Smirnov test of all sizes.
         true_sizes: int [N], pixels.
         predicted_sizes: int [M], pixels.
-        live_dead: Nuclei parted by marked cells; None where none were marked.
+        live_dead: Nuclei by the state of marked cells; None where none were marked.
         over: What was drawn for intervals.
         units: How many of these there are.
     """
@@ -111,7 +111,7 @@ def score_objects(
         group=field.group,
         figures=figures_of_table(table),
         by_block=_by_block(table, mask),
-        live_dead=None if marks is None else part_nuclei(*nuclei, mask, marks),
+        live_dead=None if marks is None else nuclei_by_state(*nuclei, mask, marks),
     )
 
 
@@ -123,15 +123,8 @@ def judge_objects(
         return None
     counts = np.concatenate([field.by_block for field in fields])
     groups = [field.group for field in fields for _ in field.by_block]
-    over = drawn_of(groups)
-    found = bootstrap(
-        lambda drawn: figures_of_counts(drawn.sum(axis=0)),
-        [counts],
-        groups=groups if over == "groups" else None,
-        rng=np.random.default_rng(config.seed),
-        replicates=config.replicates,
-        level=config.level,
-        fewest=FEWEST_GROUPS,
+    found = drawn_intervals(
+        lambda drawn: figures_of_counts(drawn.sum(axis=0)), [counts], groups, config.resampling
     )
     true, predicted = (
         np.concatenate([getattr(field.figures, f"{side}_sizes") for field in fields])
@@ -144,7 +137,7 @@ def judge_objects(
         true_sizes=true,
         predicted_sizes=predicted,
         live_dead=all_nuclei([field.live_dead for field in fields if field.live_dead]),
-        over=over,
+        over=drawn_of(groups),
         units=found["accuracy"].units,
     )
 

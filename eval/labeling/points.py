@@ -49,7 +49,7 @@ class PointScores:
     Attributes:
         label: The label.
         of: Whose predictions, in words.
-        kind: Of which kind of points; "" where people did not tell kinds apart.
+        kind: Of which kind of points; "" where people named no kinds.
         fields: Which fields were annotated.
         predicted: Figures of (field, annotator): each one's predicted beside their measured points.
         annotators: Figures of (field, who is taken for the truth, who is compared), measured
@@ -91,17 +91,17 @@ def read_annotations(
 def judge_points(
     config: LabelingEvaluation, annotations: Sequence[Sequence[AnnotatedField]]
 ) -> tuple[PointScores, ...]:
-    """Compares points, all of them together and, where people told kinds apart, kind by kind."""
+    """Compares points, all of them together and, where people named kinds, kind by kind."""
     scores = []
     for entry, fields in zip(config.points, annotations, strict=True):
-        told = {
+        named = {
             kind
             for field in fields
             for points in (*field.measured.values(), *field.predicted.values())
             for kind in points.kinds
             if kind
         }
-        scores += [_judge(entry, fields, kind) for kind in ("", *sorted(told))]
+        scores += [_judge(entry, fields, kind) for kind in ("", *sorted(named))]
     return tuple(scores)
 
 

@@ -13,7 +13,7 @@ _MANY = 12
 def headlines(
     scores: Sequence[LabelScores], comparisons: Sequence[Comparison], ground: Ground
 ) -> tuple[str, ...]:
-    """A sentence for each label and contender, and one for each comparison that can be told."""
+    """A sentence for each label and contender, and one for each comparison of models."""
     lines = []
     for label in ground.labels:
         of_label = [each for each in scores if each.label == label]

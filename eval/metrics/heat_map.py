@@ -11,7 +11,7 @@ from isl.report.words import number
 
 from .image_pair import checked_pair, correlation, regression_line
 
-# Of a bin's share of all pixels; the paper tells counts of 1000.
+# Of a bin's share of all pixels; the paper gives counts of 1000.
 _PER = 1000
 # Above this many bins numbers would overlap.
 _MOST_NUMBERED = 12

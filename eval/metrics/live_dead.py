@@ -21,7 +21,7 @@ STATES: tuple[State, ...] = ("live", "dead")
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class LiveDead:
-    """Nuclei of one image, or of several together, parted.
+    """Nuclei of one image, or of several together, by state.
 
     Attributes:
         live: float64 [N], radii of a circle of the same area, micrometres.
@@ -46,10 +46,10 @@ def live_and_dead(
     state: State = "dead",
     reach: float = REACH,
 ) -> LiveDead:
-    """Parts nuclei by points marked as dead cells, or as live ones.
+    """Divides nuclei by points marked as dead cells, or as live ones.
 
     Run it with the nuclei of the true image and with those of the predicted one, with the same
-    points; `compare_sizes` of the radii tells whether prediction changes them.
+    points; `compare_sizes` of the radii says whether prediction changes them.
 
     Args:
         labels: int [Y, X], 0 background.

@@ -165,8 +165,8 @@ def _table_of(
 ) -> ObjectTable:
     """Assigns and matches objects; arguments as in `match_counted`.
 
-    An error belongs to the object it is told of: a true one that is split or missing, a predicted
-    one that is merged or added.
+    An error belongs to the object that it is counted for: a true one that is split or missing, a
+    predicted one that is merged or added.
     """
     shared: Any = contingency_table(true_labels, predicted_labels).tocoo()
     true_sizes, predicted_sizes = (

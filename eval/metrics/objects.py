@@ -60,7 +60,7 @@ def segment_nuclei(
     pixel_size: PixelSize | None = None,
     diameter: float | None = None,
 ) -> np.ndarray:
-    """Nuclei by Otsu's threshold, those that touch parted by a watershed.
+    """Nuclei by Otsu's threshold, those that touch separated by a watershed.
 
     How large nuclei are comes from the foreground's distance transform, where nobody says it.
 
@@ -89,7 +89,7 @@ def segment_nuclei(
     background = pixels[pixels <= threshold]
     center = float(np.median(background))
     noise = 1.4826 * float(np.median(np.abs(background - center)))
-    # Else the threshold has parted the upper half of noise from the lower.
+    # Else the threshold has separated the upper half of noise from the lower.
     if threshold - center <= _CLEAR * noise:
         return nothing
     foreground = (smooth > threshold) & counts
@@ -98,7 +98,7 @@ def segment_nuclei(
     # Larger holes are the gaps between nuclei that touch.
     foreground = remove_small_holes(foreground, max_size=negligible) & counts
     foreground = remove_small_objects(foreground, max_size=negligible)
-    return _parted(foreground, (smooth - center) / (threshold - center), size)
+    return _separated(foreground, (smooth - center) / (threshold - center), size)
 
 
 SEGMENTERS: Mapping[str, Segmenter] = MappingProxyType({"nuclei": segment_nuclei})
@@ -144,8 +144,8 @@ def _typical_diameter(foreground: np.ndarray) -> float:
     return 2.0 * float(np.median(radii[radii >= min(_CIRCLES_APART, radii.max())]))
 
 
-def _parted(foreground: np.ndarray, contrast: np.ndarray, diameter: float) -> np.ndarray:
-    """Nuclei that touch, parted: int32 [Y, X]; contrast is 0 in the background, 1 at the threshold.
+def _separated(foreground: np.ndarray, contrast: np.ndarray, diameter: float) -> np.ndarray:
+    """Nuclei that touch, separated: int32 [Y, X]; contrast 0 is background, 1 the threshold.
 
     Summits of the Laplacian of Gaussian whose width fits the diameter are centres of nuclei: it
     sees both the necks of the outline and, inside clumps, the dark seams. Of the logarithm, so a

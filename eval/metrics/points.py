@@ -155,7 +155,7 @@ def match_points(
         discs.append(labels)
         counted.append(counts)
     figures = match_counted(*discs, *counted)
-    # Discs are all of one size: what their sizes tell is chance.
+    # Discs are all of one size: what their sizes say is chance.
     return dataclasses.replace(figures, size_ks_statistic=None, size_ks_p=None)
 
 

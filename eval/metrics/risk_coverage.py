@@ -26,7 +26,7 @@ class RiskCoverage:
 def risk_coverage(width: np.ndarray, error: np.ndarray, *, points: int = 50) -> RiskCoverage:
     """Keeps pixels from the narrowest interval up (El-Yaniv and Wiener 2010).
 
-    Pixels of one width cannot be told apart, so they count as kept in random order: each has the
+    Pixels of one width cannot be distinguished, so they count as kept in random order: each has the
     mean error of all of them.
 
     Args:

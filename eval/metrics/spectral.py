@@ -59,7 +59,7 @@ def spectral_correlation(
         predicted: float [Y, X] in [0, 1].
         mask: bool [Y, X], True where a pixel counts; None: every pixel.
         bands: Rings between no frequency and half a cycle a pixel.
-        pixel_size: Micrometres; where pixels are not square, rings are not told in micrometres.
+        pixel_size: Micrometres; where pixels are not square, rings have no micrometres.
 
     Returns:
         The bands, coarse first.

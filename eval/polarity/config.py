@@ -9,7 +9,7 @@ from isl.config import Config
 from isl.data.splits import Split
 from isl.polarity.model import ARMS, Arm
 
-from ..statistics.bootstrap import LEVEL, REPLICATES
+from ..statistics.bootstrap import LEVEL, REPLICATES, Resampling
 
 Metric = Literal["auc", "accuracy", "onset_error"]
 
@@ -57,6 +57,11 @@ class PolarityEvaluation(Config):
     level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
     decide_by: Metric = "auc"
     seed: int = pydantic.Field(default=0, ge=0)
+
+    @property
+    def resampling(self) -> Resampling:
+        """How intervals are drawn."""
+        return Resampling(replicates=self.replicates, level=self.level, seed=self.seed)
 
     @pydantic.field_validator("folds")
     @classmethod

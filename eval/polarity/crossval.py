@@ -98,7 +98,7 @@ def cross_validate(
         trainers: Where networks are trained.
         kept: Where predictions are kept.
         runs: Folder for the training runs.
-        say: Told a line for every part that is done.
+        say: Called with a line for every part that is done.
     """
     costs = _ezrin_costs(folds, trainers.ezrin_folds)
     progress = PartsProgress({"EZRIN": sum(costs), **{arm: len(folds) for arm in arms}}, say)
@@ -184,7 +184,7 @@ def real_trainers(
         ezrin_folds: Embryos whose EZRIN comes from one network.
         out: Folder for the runs.
         console: Where the training's progress is shown.
-        say: Told what a person should know, a line at a time.
+        say: Called with what a person should know, a line at a time.
     """
     crossfit = Crossfit(
         labeling, labeling_folder, out / "ezrin", ezrin_folds, say=say, console=console

@@ -208,7 +208,7 @@ def judge(
         reference: The arm that others are compared with.
         folds: Who was held out together.
     """
-    resampling = Resampling(replicates=config.replicates, level=config.level, seed=config.seed)
+    resampling = config.resampling
     arms = tuple(
         judge_arm(name, made, embryos, resampling) for name, made in done.predictions.items()
     )

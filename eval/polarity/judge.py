@@ -280,8 +280,12 @@ def compare(one: Contender, other: Contender, resampling: Resampling) -> Compari
         against=other.name,
         auc=None
         if one.score is None or other.score is None
-        else _frame_difference(auc, one, one.score, other.score, resampling),
-        accuracy=_frame_difference(accuracy, one, one.calls, other.calls, resampling),
+        else bootstrap_difference(
+            auc, [one.truth], one.score, other.score, groups=one.groups, **resampling.settings
+        ),
+        accuracy=bootstrap_difference(
+            accuracy, [one.truth], one.calls, other.calls, groups=one.groups, **resampling.settings
+        ),
         onset_error={
             rule: bootstrap_difference(
                 _mean,
@@ -406,12 +410,7 @@ def _contender(
     columns = [truth, calls, calls if score is None else score]
     intervals = []
     for units in (groups, None):
-        found = bootstrap(
-            call_statistics,
-            columns,
-            groups=units,
-            **resampling.settings,
-        )
+        found = bootstrap(call_statistics, columns, groups=units, **resampling.settings)
         if score is None:
             del found["auc"]
         intervals.append(found)
@@ -514,19 +513,6 @@ def _members_auc(
     if len({len(own) for own in members}) != 1:
         return None
     return tuple(auc(truth, own) for own in np.concatenate(members, axis=1))
-
-
-def _frame_difference(
-    statistic, one: Contender, first: np.ndarray, second: np.ndarray, resampling: Resampling
-) -> Interval:
-    return bootstrap_difference(
-        statistic,
-        [one.truth],
-        first,
-        second,
-        groups=one.groups,
-        **resampling.settings,
-    )
 
 
 def _errors(contender: Contender, rule: Rule) -> np.ndarray:

@@ -70,7 +70,7 @@ class OnsetErrorSummary:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class FrameIndexBaseline:
-    """What the frame's number alone tells, each group judged by a threshold from the others.
+    """What the frame's number alone says, each group judged by a threshold from the others.
 
     Attributes:
         groups: [N], the group that each frame is of.
@@ -167,7 +167,7 @@ def frame_index_baseline(labels: Mapping[str, Sequence[int]]) -> FrameIndexBasel
     """Calls frames after onset by their number alone, leaving each group out in turn.
 
     Numbers count from each sequence's first frame. Where sequences begin at a stage of development
-    (as the published ones do, at 8 cells), the number tells much of the onset.
+    (as the published ones do, at 8 cells), the number says much of the onset.
 
     Args:
         labels: Each group's labels in time order, 0 before its onset and 1 from it on; at least

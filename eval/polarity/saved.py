@@ -104,7 +104,7 @@ def judge_saved(
         models: Which models.
         embryos: Which embryos.
         kept: Where predictions are kept.
-        say: Told a line for every part that is done.
+        say: Called with a line for every part that is done.
         predict: EZRIN float32 [T, Y, X] of an embryo by a model's labeling model; None: that.
     """
     predict = predict or _predict

@@ -163,7 +163,7 @@ class Bench(abc.ABC, Generic[AnyConfig]):
             config: What was asked for.
             path: The file it comes from.
             out: Folder for results.
-            say: Told what a person should know, a line at a time.
+            say: Called with what a person should know, a line at a time.
             console: Where the training's progress is shown; None: nowhere.
 
         Raises:

@@ -91,8 +91,8 @@ def _all_runs(bench: Bench, runs: Sequence[Run], say: Say) -> list[RunResult]:
         progress.begin()
         done = (bench.out / "runs" / run.name / "judged.npz").exists()
         results.append(bench.result(run))
-        tell = progress.skip if done else progress.end
-        tell(kind, 1, text)
+        end = progress.skip if done else progress.end
+        end(kind, 1, text)
         # Programs of networks that are done with; those kept on disk are read again.
         jax.clear_caches()
     return results

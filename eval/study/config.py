@@ -9,7 +9,7 @@ import pydantic
 from isl.config import Config
 from isl_train.budget import BudgetConfig  # pyright: ignore[reportMissingImports]
 
-from ..statistics.bootstrap import LEVEL, REPLICATES
+from ..statistics.bootstrap import LEVEL, REPLICATES, Resampling
 
 OWN = "own"
 """The budget of what is not trained, and of what is where a study names none."""
@@ -92,6 +92,11 @@ class StudyConfig(Config):
     replicates: int = pydantic.Field(default=REPLICATES, ge=1)
     level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
     seed: int = pydantic.Field(default=0, ge=0)
+
+    @property
+    def resampling(self) -> Resampling:
+        """How intervals are drawn."""
+        return Resampling(replicates=self.replicates, level=self.level, seed=self.seed)
 
     @pydantic.model_validator(mode="after")
     def _fits_together(self) -> "StudyConfig":

@@ -1,4 +1,4 @@
-"""What a task tells a study: how its variants are made and judged, and what figures are called.
+"""What a task says to a study: how its variants are made and judged, and what figures are called.
 
 A task joins by an entry point of the group `isl.study`, named as the `task` of its experiments:
 colony = "isl_eval.colony.study:SUBJECT". What it must write is a `Bench`, most of which is here.

@@ -267,10 +267,8 @@ def _drawn(
         figures,
         [each.rows[label].sums for each in (*runs, *others)],
         groups=rows.drawn,
-        rng=np.random.default_rng(config.seed),
-        replicates=config.replicates,
-        level=config.level,
         fewest=FEWEST_GROUPS,
+        **config.resampling.settings,
     )
     return (
         {name: drawn[name] for name in shown},

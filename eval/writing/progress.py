@@ -12,7 +12,7 @@ class PartsProgress:
 
         Args:
             amounts: How much there is of each kind, in units that take equally long.
-            say: Told a line for every part.
+            say: Called with a line for every part.
         """
         self._left = dict(amounts)
         self._spent: dict[str, tuple[float, float]] = {}

@@ -25,6 +25,7 @@ from isl_eval.labeling.judge import scores_of_histogram
 from isl_eval.labeling.predictions import BLOCK, _Blocks
 from isl_eval.metrics.pixel_figures import pixel_figures
 from isl_eval.metrics.spectral import spectral_correlation
+from isl_eval.statistics.bootstrap import Resampling
 
 SIZE = (150, 140)
 
@@ -118,16 +119,16 @@ def test_the_histogram_as_a_distribution_scores_its_entropy():
 def test_groups_are_drawn_where_there_are_five_and_blocks_where_there_are_fewer():
     few = joined([rows_of(n, field=str(n), group=str(n % 4)) for n in range(5)])
     many = joined([rows_of(n, field=str(n), group=str(n)) for n in range(5)])
-    options = {"replicates": 40, "level": 0.9, "seed": 0}
+    drawing = Resampling(replicates=40, level=0.9)
     assert (few.over, many.over) == ("blocks", "groups")
-    assert intervals(few, **options)["pearson"].units == len(few.fields) == 20
-    found = intervals(many, **options)["pearson"]
+    assert intervals(few, drawing)["pearson"].units == len(few.fields) == 20
+    found = intervals(many, drawing)["pearson"]
     assert found.units == 5
     assert found.low <= found.estimate <= found.high
 
 
 def test_frequencies_are_summed_by_block_and_drawn_as_the_other_figures():
-    options = {"replicates": 40, "level": 0.9, "seed": 0}
+    drawing = Resampling(replicates=40, level=0.9)
     parts = [rows_of(n, field=str(n), group=str(n)) for n in range(5)]
     sums = [spectral_blocks(*images(n)) for n in range(5)]
     assert [len(each) for each in sums] == [len(each.fields) for each in parts]
@@ -138,20 +139,23 @@ def test_frequencies_are_summed_by_block_and_drawn_as_the_other_figures():
     every, few = slice(5), slice(2)
     for chosen, units in ((every, 5), (few, 8)):
         rows, stacked = joined(parts[chosen]), np.concatenate(sums[chosen])
-        found = spectral_intervals(rows, stacked, **options)
+        found = spectral_intervals(rows, stacked, drawing)
         assert tuple(found) == SPECTRAL
         coarse = found["spectral_1"]
         assert coarse.estimate == spectral_of(stacked.sum(axis=0))["spectral_1"]
-        assert coarse.units == units == intervals(rows, **options)["pearson"].units
+        assert coarse.units == units == intervals(rows, drawing)["pearson"].units
         assert coarse.low < coarse.estimate < coarse.high
-    alone = spectral_intervals(parts[0], sums[0], **options)["spectral_1"]
+    alone = spectral_intervals(parts[0], sums[0], drawing)["spectral_1"]
     assert (alone.low, alone.note) == (None, "no interval: 4 rows are too few")
 
 
 def test_fewer_than_five_blocks_bound_nothing():
     rows = rows_of(8)
-    options = {"replicates": 40, "level": 0.95, "seed": 0}
-    for found in (intervals(rows, **options), differences(rows, rows, **options)):
+    drawing = Resampling(replicates=40, level=0.95)
+    for found in (
+        intervals(rows, drawing),
+        differences(rows, rows, drawing),
+    ):
         assert found["pearson"].estimate is not None
         assert (found["pearson"].low, found["pearson"].high) == (None, None)
         assert found["pearson"].note == "no interval: 4 rows are too few"
@@ -159,9 +163,9 @@ def test_fewer_than_five_blocks_bound_nothing():
 
 def test_differences_are_of_the_same_blocks():
     first, second = joined([rows_of(6), rows_of(9)]), rows_of(7, size=(100, 100))
-    options = {"replicates": 20, "level": 0.9, "seed": 0}
-    same = differences(first, first, **options)
+    drawing = Resampling(replicates=20, level=0.9)
+    same = differences(first, first, drawing)
     assert (same["pearson"].estimate, same["pearson"].low, same["mae"].high) == (0, 0, 0)
     assert same["cross_entropy"].estimate is None
     with pytest.raises(ValueError, match="same blocks"):
-        differences(first, second, **options)
+        differences(first, second, drawing)

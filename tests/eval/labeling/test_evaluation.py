@@ -1,4 +1,4 @@
-"""`isl eval` of labeling: what it writes, goes on with, says and refuses."""
+"""`isl eval` of labeling: what it writes, resumes, says and refuses."""
 
 import csv
 import html.parser

@@ -1,4 +1,4 @@
-"""Living and dead cells in `isl eval`: parted by points, compared, and refused by name."""
+"""Living and dead cells in `isl eval`: divided by points, compared, and refused by name."""
 
 import csv
 import json
@@ -123,7 +123,7 @@ def test_marks_of_living_cells_of_several_people_and_of_kinds(nuclei, run):
     write_points(nuclei / "b-f0.csv", LIVE[1:])
     code, err, out = run('live = ["a-{field}.csv", "b-{field}.csv"]\nreach = 1.0')
     assert code == 0
-    assert "Field f1 has no file of points: its DAPI nuclei are not parted." in err
+    assert "Field f1 has no file of points: its DAPI nuclei are not divided." in err
     rows = rows_of(out)
     assert {name for _, name, _, _ in rows} == {"DAPI", "f0"}
     assert int(rows["field", "f0", "measured", "live"]["nuclei"]) == len(LIVE)

@@ -1,4 +1,4 @@
-"""Images that lie beside each other are told from those that only disagree."""
+"""Images that lie beside each other are distinguished from those that only disagree."""
 
 import numpy as np
 import pytest

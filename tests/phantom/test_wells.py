@@ -6,7 +6,7 @@ import pytest
 from isl import cli
 from isl.config import parse
 from isl.errors import InputError
-from isl.imaging.formats.tiff import read_tiff
+from isl.imaging.read import read_picture
 from isl.phantom import WellConfig, write_wells
 from isl.phantom.wells.damage import (
     Damage,
@@ -140,7 +140,7 @@ def test_tiles_are_cut_where_the_truth_says(tmp_path):
         for channel, stack in stacks.items():
             for z, plane in enumerate(stack):
                 ending = "" if channel == "phase" else "_e1"
-                picture = read_tiff(tmp_path / f"A1_{place}_z{z}_{channel}{ending}.tif")
+                picture = read_picture(tmp_path / f"A1_{place}_z{z}_{channel}{ending}.tif")
                 expected = plane[y : y + 48, x : x + 48] + 100
                 np.testing.assert_allclose(picture.array[0, 0, 0], expected, atol=0.51)
                 assert picture.array.dtype == np.uint16
@@ -170,7 +170,7 @@ def test_every_image_of_a_channel_suffers_the_same_damage(tmp_path):
         for channel, one in wells.damage.items():
             light = stacks[channel][1, y : y + 48, x : x + 48]
             ending = "" if channel == "phase" else "_e0"
-            image = read_tiff(tmp_path / f"{name}_r1_c1_z1_{channel}{ending}.tif").array[0, 0, 0]
+            image = read_picture(tmp_path / f"{name}_r1_c1_z1_{channel}{ending}.tif").array[0, 0, 0]
             fine = ~(one.hot | one.dead)
             np.testing.assert_allclose(image[fine], damaged(light, one)[fine], atol=0.51)
             assert (image[one.hot] == 65535).all()

@@ -1,29 +1,18 @@
 """What a TIFF says about itself: pixel size, channel names, frame interval."""
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
 from isl.imaging.image import PixelSize
+from isl.imaging.units import MICROMETRES, MINUTES, factor, pixel_size, position, scaled
 
 # Resolution tags are often the default of a printer or screen (72, 96, 300 dpi: 350 to 85
 # micrometres a pixel); only what a microscope could have recorded is believed.
 _LARGEST_BELIEVED = 20.0
 
-_MICROMETRES = {
-    "a": 1e-4, "å": 1e-4, "angstrom": 1e-4, "pm": 1e-6, "nm": 1e-3, "nanometer": 1e-3,
-    "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
-    "micrometre": 1.0, "mm": 1e3, "millimeter": 1e3, "cm": 1e4, "centimeter": 1e4, "m": 1e6,
-    "meter": 1e6, "inch": 25400.0, "in": 25400.0,
-}  # fmt: skip
-_MINUTES = {
-    "ms": 1 / 60000, "msec": 1 / 60000, "s": 1 / 60, "sec": 1 / 60, "second": 1 / 60,
-    "seconds": 1 / 60, "min": 1.0, "minute": 1.0, "minutes": 1.0, "h": 60.0, "hour": 60.0,
-    "hours": 60.0, "hr": 60.0,
-}  # fmt: skip
 _CHANNEL_LINE = re.compile(r"^\s*Channel name #(\d+) = (.+?)\s*$", re.MULTILINE)
 _STAGE = re.compile(r'\b([YX])PositionUm"?\s*[:=]\s*"?(-?[\d.]+(?:[eE][-+]?\d+)?)')
 
@@ -53,15 +42,13 @@ def from_ome(xml: str) -> Calibration:
 
     def length(axis: str) -> float | None:
         unit = pixels.get(f"PhysicalSize{axis}Unit", "µm")
-        return _scaled(pixels.get(f"PhysicalSize{axis}"), unit, _MICROMETRES)
+        return scaled(pixels.get(f"PhysicalSize{axis}"), unit, MICROMETRES)
 
     names = [channel.get("Name") for channel in pixels.findall("{*}Channel")]
     return Calibration(
-        pixel_size=_pixel_size(length("Y"), length("X"), length("Z")),
+        pixel_size=pixel_size(length("Y"), length("X"), length("Z")),
         channel_names=_all_named(names),
-        interval=_scaled(
-            pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"), _MINUTES
-        ),
+        interval=scaled(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"), MINUTES),
         stage=_ome_stage(pixels),
     )
 
@@ -103,13 +90,11 @@ def from_imagej(
     unit = str(metadata.get("unit", ""))
     y, x = (None, None)
     if resolution is not None:
-        y, x = (_scaled(1 / r if r else None, unit, _MICROMETRES) for r in resolution)
+        y, x = (scaled(1 / r if r else None, unit, MICROMETRES) for r in resolution)
     return Calibration(
-        pixel_size=_believed(
-            _pixel_size(y, x, _scaled(metadata.get("spacing"), unit, _MICROMETRES))
-        ),
+        pixel_size=_believed(pixel_size(y, x, scaled(metadata.get("spacing"), unit, MICROMETRES))),
         channel_names=_imagej_names(metadata, channels),
-        interval=_scaled(metadata.get("finterval"), str(metadata.get("tunit", "s")), _MINUTES),
+        interval=scaled(metadata.get("finterval"), str(metadata.get("tunit", "s")), MINUTES),
         stage=_imagej_stage(metadata),
     )
 
@@ -120,11 +105,11 @@ def from_micromanager(metadata: Any, said: Calibration) -> Calibration:
         return said
     stage = said.stage
     if stage is None:
-        stage = _position(metadata.get("YPositionUm"), metadata.get("XPositionUm"))
+        stage = position(metadata.get("YPositionUm"), metadata.get("XPositionUm"))
     size = said.pixel_size
     if size is None:
-        edge = _scaled(metadata.get("PixelSizeUm"), "um", _MICROMETRES)
-        size = _pixel_size(edge, edge, None)
+        edge = scaled(metadata.get("PixelSizeUm"), "um", MICROMETRES)
+        size = pixel_size(edge, edge, None)
     return dataclasses.replace(said, stage=stage, pixel_size=size)
 
 
@@ -132,8 +117,8 @@ def from_resolution(resolution: tuple[float, float] | None, unit: str) -> Calibr
     """Reads a plain TIFF's resolution tags: pixels a unit along (Y, X), unit "cm" or "inch"."""
     if resolution is None:
         return Calibration()
-    y, x = (_scaled(1 / r if r else None, unit, _MICROMETRES) for r in resolution)
-    return Calibration(pixel_size=_believed(_pixel_size(y, x, None)))
+    y, x = (scaled(1 / r if r else None, unit, MICROMETRES) for r in resolution)
+    return Calibration(pixel_size=_believed(pixel_size(y, x, None)))
 
 
 def _ome_stage(pixels: ElementTree.Element) -> tuple[float, float] | None:
@@ -146,48 +131,18 @@ def _ome_stage(pixels: ElementTree.Element) -> tuple[float, float] | None:
         if plane.get("PositionY") is None or plane.get("PositionX") is None:
             continue
         units = [plane.get(f"Position{axis}Unit", "µm") for axis in "YX"]
-        y, x = (_MICROMETRES.get(_plain(unit)) for unit in units)
+        y, x = (factor(unit, MICROMETRES) for unit in units)
         if y is None or x is None:
             return None
-        position = _position(plane.get("PositionY"), plane.get("PositionX"))
-        return None if position is None else (position[0] * y, position[1] * x)
+        place = position(plane.get("PositionY"), plane.get("PositionX"))
+        return None if place is None else (place[0] * y, place[1] * x)
     return None
 
 
 def _imagej_stage(metadata: Mapping[str, Any]) -> tuple[float, float] | None:
     """Position that Micro-Manager leaves in Info, as JSON or as lines."""
     found = {axis: number for axis, number in _STAGE.findall(str(metadata.get("Info", "")))}
-    return _position(found.get("Y"), found.get("X"))
-
-
-def _position(y: Any, x: Any) -> tuple[float, float] | None:
-    try:
-        position = (float(y), float(x))
-    except (TypeError, ValueError):
-        return None
-    return position if all(map(math.isfinite, position)) else None
-
-
-def _plain(unit: str) -> str:
-    return unit.replace("\\u00B5", "µ").strip().casefold()
-
-
-def _scaled(value: Any, unit: str, units: Mapping[str, float]) -> float | None:
-    """`value` in micrometres or minutes; None where it or its unit makes no sense."""
-    factor = units.get(_plain(unit))
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    if factor is None or not math.isfinite(number) or number <= 0:
-        return None
-    return number * factor
-
-
-def _pixel_size(y: float | None, x: float | None, z: float | None) -> PixelSize | None:
-    if y is None or x is None:
-        return None
-    return PixelSize(y=y, x=x, z=z)
+    return position(found.get("Y"), found.get("X"))
 
 
 def _believed(size: PixelSize | None) -> PixelSize | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.files.whole import check_size
+from isl.imaging import units
 from isl.imaging.formats import microscope_file as common
 from isl.imaging.lazy import LazyPicture
 
@@ -58,7 +59,7 @@ def _picture(bioio: Any, path: Path, scene: str, name: str) -> LazyPicture:
 
     names = common.known_names(image.channel_names or ())
     size = image.physical_pixel_sizes
-    depth, height, width = (common.length(step) for step in (size.Z, size.Y, size.X))
+    depth, height, width = (units.length(step) for step in (size.Z, size.Y, size.X))
     return LazyPicture(
         name=name,
         shape=(t, c, z, y, x),
@@ -66,6 +67,6 @@ def _picture(bioio: Any, path: Path, scene: str, name: str) -> LazyPicture:
         read_plane=read,
         source=path,
         channel_names=names if names is not None and len(names) == c else None,
-        pixel_size=common.pixel_size(height, width, depth, z),
+        pixel_size=units.pixel_size(height, width, depth, z),
         modality=common.common_modality(names),
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.files.whole import check_size
+from isl.imaging import units
 from isl.imaging.formats import microscope_file as common
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
@@ -93,7 +94,7 @@ def _picture(
         source=path,
         channel_names=names,
         pixel_size=_pixel_size(image, shape[2]),
-        interval=common.length(_step(image, "T"), 1 / 60),
+        interval=units.length(_step(image, "T"), 1 / 60),
         modality=common.common_modality(names),
         stage=_stage(image, tile),
     )
@@ -179,9 +180,9 @@ def _described_name(channel: ElementTree.Element) -> str | None:
 
 
 def _pixel_size(image: Any, planes: int) -> PixelSize | None:
-    y, x = common.length(_step(image, "Y"), 1e6), common.length(_step(image, "X"), 1e6)
-    z = common.length(_step(image, "Z"), 1e6)
-    return common.pixel_size(y if "Y" in image.sizes else x, x, z, planes)
+    y, x = units.length(_step(image, "Y"), 1e6), units.length(_step(image, "X"), 1e6)
+    z = units.length(_step(image, "Z"), 1e6)
+    return units.pixel_size(y if "Y" in image.sizes else x, x, z, planes)
 
 
 def _step(image: Any, axis: str) -> float | None:
@@ -197,4 +198,4 @@ def _stage(image: Any, tile: int) -> tuple[float, float] | None:
     if scan is None or tile >= len(scan.tiles):
         return None
     y, x = (float(scan.tiles[tile][axis]) * 1e6 for axis in ("pos_y", "pos_x"))
-    return common.position(y, x)
+    return units.position(y, x)

@@ -3,7 +3,6 @@
 import contextlib
 import importlib
 import logging
-import math
 import os
 import re
 import textwrap
@@ -18,7 +17,6 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.files.whole import check_readable_file
-from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.names import is_transmitted, modality_of
 
@@ -313,26 +311,3 @@ def common_modality(names: Sequence[str] | None) -> str | None:
     """The modality that the names of transmitted channels agree on, or None."""
     found = {modality_of(name) for name in names or () if is_transmitted(name)} - {None}
     return found.pop() if len(found) == 1 else None
-
-
-def pixel_size(y: float | None, x: float | None, z: float | None, planes: int) -> PixelSize | None:
-    """Micrometres, as far as they are known; a single plane has no distance to another."""
-    return None if y is None or x is None else PixelSize(y=y, x=x, z=z if planes > 1 else None)
-
-
-def position(y: Any, x: Any) -> tuple[float, float] | None:
-    """A place (y, x) on the stage, or None where a number is missing or not finite."""
-    try:
-        place = float(y), float(x)
-    except (TypeError, ValueError):
-        return None
-    return place if all(map(math.isfinite, place)) else None
-
-
-def length(value: Any, factor: float = 1.0) -> float | None:
-    """A positive, finite number times `factor`, or None."""
-    try:
-        number = float(value) * factor
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) and number > 0 else None

@@ -10,6 +10,7 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.files.whole import check_size
+from isl.imaging import units
 from isl.imaging.formats import microscope_file as common
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
@@ -185,12 +186,12 @@ def _pixel_size(opened: Any, planes: int) -> PixelSize | None:
         return None
     volume = channels[0].volume
     x, y, z = (
-        common.length(size) if calibrated else None
+        units.length(size) if calibrated else None
         for size, calibrated in zip(volume.axesCalibration, volume.axesCalibrated, strict=True)
     )
     steps = [loop.parameters.stepUm for loop in opened.experiment if loop.type == "ZStackLoop"]
-    z = common.length(abs(steps[0])) if steps else z
-    return common.pixel_size(y, x, z, planes)
+    z = units.length(abs(steps[0])) if steps else z
+    return units.pixel_size(y, x, z, planes)
 
 
 def _interval(opened: Any) -> float | None:
@@ -198,7 +199,7 @@ def _interval(opened: Any) -> float | None:
     for loop in opened.experiment:
         if loop.type == "TimeLoop":
             taken = loop.parameters.periodDiff.avg if loop.parameters.periodDiff else None
-            return common.length(taken, 1 / 60000) or common.length(
+            return units.length(taken, 1 / 60000) or units.length(
                 loop.parameters.periodMs, 1 / 60000
             )
     return None
@@ -219,4 +220,4 @@ def _stage(opened: Any, points: list[Any], position: int) -> tuple[float, float]
         if not found or found[0].position is None:
             return None
         place = found[0].position.stagePositionUm
-    return common.position(place.y, place.x)
+    return units.position(place.y, place.x)

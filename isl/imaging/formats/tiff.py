@@ -17,8 +17,7 @@ import tifffile
 from isl.errors import InputError
 from isl.files.whole import check_size
 from isl.imaging.formats.tiff_header import TiffHeader, opened_tiff, refusal
-from isl.imaging.image import Picture
-from isl.imaging.lazy import LazyPicture, read_whole, window
+from isl.imaging.lazy import LazyPicture, window
 from isl.imaging.names import field_name
 
 # (index of each stored axis but Y and X, rows, columns) to pixels [Y, X] of the stored type.
@@ -79,11 +78,6 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
         interval=calibration.interval,
         stage=calibration.stage,
     )
-
-
-def read_tiff(path: Path | str, *, axes: str | None = None) -> Picture:
-    """Reads a whole TIFF; see `open_tiff`."""
-    return read_whole(open_tiff(path, axes=axes))
 
 
 def _reader(header: TiffHeader, path: Path, axes: str | None) -> _Reader:

@@ -11,6 +11,7 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.files.whole import check_size
+from isl.imaging import units
 from isl.imaging.formats import microscope_file as common
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
@@ -328,10 +329,10 @@ def _channel_names(notes: ElementTree.Element, scene: _Scene) -> tuple[str, ...]
 
 def _pixel_size(notes: ElementTree.Element, planes: int) -> PixelSize | None:
     found = {
-        distance.get("Id"): common.length(distance.findtext("Value"), 1e6)
+        distance.get("Id"): units.length(distance.findtext("Value"), 1e6)
         for distance in notes.findall("./Metadata/Scaling/Items/Distance")
     }
-    return common.pixel_size(found.get("Y"), found.get("X"), found.get("Z"), planes)
+    return units.pixel_size(found.get("Y"), found.get("X"), found.get("Z"), planes)
 
 
 def _interval(notes: ElementTree.Element) -> float | None:
@@ -339,14 +340,14 @@ def _interval(notes: ElementTree.Element) -> float | None:
     time = notes.find("./Metadata/Information/Image/Dimensions/T/Positions")
     if time is None:
         return None
-    planned = common.length(time.findtext("Interval/Increment"), 1 / 60)
+    planned = units.length(time.findtext("Interval/Increment"), 1 / 60)
     try:
         taken = [float(value) for value in time.findtext("List/Offsets", "").split()]
     except ValueError:
         taken = []
     if len(taken) < 2:
         return planned
-    return common.length((taken[-1] - taken[0]) / (len(taken) - 1), 1 / 60) or planned
+    return units.length((taken[-1] - taken[0]) / (len(taken) - 1), 1 / 60) or planned
 
 
 def _scene_name(described: Iterable[ElementTree.Element], number: int | None) -> str | None:
@@ -360,5 +361,5 @@ def _stage(
     for scene in described:
         if scene.get("Index") == str(0 if number is None else number):
             x, _, y = scene.findtext("CenterPosition", "").partition(",")
-            return common.position(y, x)
+            return units.position(y, x)
     return None

@@ -9,20 +9,19 @@ from typing import Any
 import numpy as np
 import zarr
 
-from isl.errors import InputError, unknown
+from isl.errors import InputError
 from isl.files.whole import check_size
+from isl.imaging import units
 from isl.imaging.formats.microscope_file import (
     as_pixels,
     check_shape,
     common_modality,
     kept_quiet,
     known_names,
-    length,
     pixel_type,
     refusals,
 )
 from isl.imaging.formats.table import is_zarr
-from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 
 KIND = "OME-Zarr"
@@ -32,12 +31,6 @@ _OLD_AXES = ("t", "c", "z", "y", "x")
 _ENDINGS = (".ome.zarr", ".zarr")
 # A field lies this many folders below its plate: row, column, field.
 _PLATE_DEPTH = 3
-# Names of units in UDUNITS, which OME-Zarr prescribes.
-_MICROMETRES = {
-    "angstrom": 1e-4, "picometer": 1e-6, "nanometer": 1e-3, "micrometer": 1.0, "micron": 1.0,
-    "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6,
-}  # fmt: skip
-_MINUTES = {"millisecond": 1 / 60000, "second": 1 / 60, "minute": 1.0, "hour": 60.0, "day": 1440.0}
 # A window touches at most this many chunks; more are the sign of damage, and would take for ever.
 _MOST_CHUNKS = 1_000_000
 
@@ -57,13 +50,12 @@ class _Axis:
     origin: float | None
 
 
-def open_zarr_image(path: Path, name: str, *, level: str | None = None) -> LazyPicture:
+def open_zarr_image(path: Path, name: str) -> LazyPicture:
     """One image, the group with the multiscales.
 
     Args:
         path: Its folder.
         name: What the picture is to be called.
-        level: Path of the resolution to read, e.g. "1"; None: the first, which is the finest.
 
     Raises:
         InputError: It is missing, damaged, of another kind, or has axes other than t, c, z, y, x
@@ -74,7 +66,8 @@ def open_zarr_image(path: Path, name: str, *, level: str | None = None) -> LazyP
         if not attributes.get("multiscales"):
             raise InputError(f"{path}: is a Zarr without OME's multiscales; name an OME-Zarr image")
         multiscale = attributes["multiscales"][0]
-        dataset = _dataset(multiscale, level)
+        # The first is the finest.
+        dataset = multiscale["datasets"][0]
         array = zarr.open_group(path, mode="r")[dataset["path"]]
         if not isinstance(array, zarr.Array):
             raise InputError(f"{path}: level {dataset['path']} is no array; it is damaged")
@@ -114,16 +107,6 @@ def read_attributes(path: Path) -> Mapping[str, Any]:
         return found
 
 
-def _dataset(multiscale: Mapping[str, Any], level: str | None) -> Mapping[str, Any]:
-    datasets = multiscale["datasets"]
-    if level is None:
-        return datasets[0]
-    for dataset in datasets:
-        if dataset["path"] == level:
-            return dataset
-    raise unknown("level", level, [str(dataset["path"]) for dataset in datasets])
-
-
 def _axes(
     multiscale: Mapping[str, Any], dataset: Mapping[str, Any], dimensions: int, path: Path
 ) -> tuple[_Axis, ...]:
@@ -141,14 +124,13 @@ def _axes(
     steps, origins = _transformed((dataset, multiscale), dimensions)
     axes = []
     for axis, letter, step, origin in zip(named, letters, steps, origins, strict=True):
-        units = _MINUTES if letter == "T" else _MICROMETRES
-        factor = units.get(str(axis.get("unit")).casefold().replace("metre", "meter"))
-        known = factor is not None and letter != "C"
+        unit = units.factor(axis.get("unit"), units.MINUTES if letter == "T" else units.MICROMETRES)
+        unit = None if letter == "C" else unit
         axes.append(
             _Axis(
                 letter=str(letter),
-                step=length(step, factor) if known and factor else None,
-                origin=None if origin is None or not known or not factor else origin * factor,
+                step=units.length(step, unit),
+                origin=None if origin is None or unit is None else origin * unit,
             )
         )
     return tuple(axes)
@@ -193,18 +175,17 @@ def _picture(
     check_shape(path, (t, c, z, y, x))
     check_size(path, array.chunks, dtype)
     by_letter = {axis.letter: axis for axis in axes}
+    steps = {axis.letter: axis.step for axis in axes}
     names = _channel_names(omero, c)
-    time = by_letter.get("T")
     return LazyPicture(
         name=name,
         shape=(t, c, z, y, x),
         dtype=dtype,
         read_plane=_plane_reader(array, "".join(by_letter), dtype, path),
-        close=_nothing_to_close,
         source=path,
         channel_names=names,
-        pixel_size=_pixel_size(by_letter, z),
-        interval=time.step if time is not None and t > 1 else None,
+        pixel_size=units.pixel_size(steps["Y"], steps["X"], steps.get("Z"), z),
+        interval=steps.get("T") if t > 1 else None,
         modality=common_modality(names),
         stage=_stage(by_letter, y, x),
     )
@@ -237,22 +218,11 @@ def _plane_reader(
     return read
 
 
-def _nothing_to_close() -> None:
-    """Zarr opens each chunk's file as it is read, and closes it."""
-
-
 def _channel_names(omero: Any, channels: int) -> tuple[str, ...] | None:
     described = omero.get("channels") if isinstance(omero, Mapping) else None
     if not isinstance(described, list) or len(described) != channels:
         return None
     return known_names([str(c.get("label") or "") for c in described if isinstance(c, Mapping)])
-
-
-def _pixel_size(axes: Mapping[str, _Axis], planes: int) -> PixelSize | None:
-    y, x = axes["Y"].step, axes["X"].step
-    if y is None or x is None:
-        return None
-    return PixelSize(y=y, x=x, z=axes["Z"].step if planes > 1 else None)
 
 
 def _stage(axes: Mapping[str, _Axis], rows: int, columns: int) -> tuple[float, float] | None:

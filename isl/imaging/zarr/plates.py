@@ -159,37 +159,21 @@ def choose_fields(plate: Plate, pattern: str | None = None) -> tuple[PlateField,
     )
 
 
-def open_plate(
-    path: Path | str, pattern: str | None = None, *, level: str | None = None
-) -> tuple[LazyPicture, ...]:
-    """The fields of a plate, or of a well.
-
-    Args:
-        path: The folder of a plate or of a well.
-        pattern: As in `choose_fields`; for plates.
-        level: As in `isl.imaging.zarr.image.open_ome_zarr`.
+def open_plate(path: Path | str) -> tuple[LazyPicture, ...]:
+    """The fields of a plate, or of a well within one.
 
     Raises:
-        InputError: It is missing or damaged, or the pattern names no field.
+        InputError: It is missing or damaged, or has no fields.
     """
     path = Path(path)
     if "well" in read_attributes(path):
-        plate, fields = path, fields_of_well(path)
+        well = path.absolute()
+        fields, _ = _fields_of(well.parents[1], f"{well.parent.name}/{well.name}")
         if not fields:
-            raise InputError(f"{plate}: is a well without fields")
+            raise InputError(f"{path}: is a well without fields")
     else:
-        fields = choose_fields(read_plate(path), pattern)
-    return tuple(open_zarr_image(field.path, field.name, level=level) for field in fields)
-
-
-def fields_of_well(path: Path) -> tuple[PlateField, ...]:
-    """The fields of a well, by its folder within a plate.
-
-    Raises:
-        InputError: It is damaged.
-    """
-    path = path.absolute()
-    return tuple(_fields_of(path.parents[1], f"{path.parent.name}/{path.name}")[0])
+        fields = choose_fields(read_plate(path))
+    return tuple(open_zarr_image(field.path, field.name) for field in fields)
 
 
 def split_plate_path(path: Path) -> tuple[Path, str] | None:

@@ -194,7 +194,6 @@ def zarr_image(
     stage: tuple[float, float] | None = None,
     name: str | None = None,
     annotations: Mapping[str, str] | None = None,
-    windows: Sequence[tuple[float, float]] | None = None,
     chunk: int = CHUNK,
     shard: int = SHARD,
     overwrite: bool = False,
@@ -217,7 +216,6 @@ def zarr_image(
         stage: Position of the image's middle on the stage (y, x), micrometres, or None.
         name: The image's own name; None: the folder's.
         annotations: Texts kept in the attributes under "isl", e.g. the hash of the model.
-        windows: Darkest and brightest value to show, for every channel; None: from the pixels.
         chunk: Rows and columns of what is compressed and read at once.
         shard: Rows and columns of a file, a multiple of `chunk`; smaller for small images.
         overwrite: Whether an OME-Zarr image already there may be replaced.
@@ -233,7 +231,7 @@ def zarr_image(
     """
     path = Path(path)
     shape, dtype = tuple(int(n) for n in shape), np.dtype(dtype)
-    _check(shape, dtype, labels, windows, chunk, shard)
+    _check(shape, dtype, labels, chunk, shard)
     description = {
         "name": image_name(path) if name is None else name,
         "shape": shape,
@@ -243,7 +241,6 @@ def zarr_image(
         "interval": interval,
         "stage": stage,
         "annotations": dict(annotations or {}),
-        "windows": windows,
         "chunk": chunk,
         "shard": shard,
     }
@@ -270,7 +267,7 @@ def zarr_image(
                 "multiscales": [
                     multiscale(description["name"], shape, levels, pixel_size, interval, stage)
                 ],
-                "omero": shown_channels(labels, _ranges(image, levels, windows), planes),
+                "omero": shown_channels(labels, _ranges(image, levels), planes),
             }
         }
         if annotations:
@@ -299,7 +296,6 @@ def _check(
     shape: tuple[int, ...],
     dtype: np.dtype,
     labels: Sequence[str],
-    windows: Sequence[tuple[float, float]] | None,
     chunk: int,
     shard: int,
 ) -> None:
@@ -309,8 +305,8 @@ def _check(
             f"not {dtype} {shape}"
         )
     channels = shape[AXES[len(shape)].index("c")]
-    if len(labels) != channels or (windows is not None and len(windows) != channels):
-        raise ValueError(f"{channels} channels, labels {labels}, windows {windows}")
+    if len(labels) != channels:
+        raise ValueError(f"{channels} channels, labels {labels}")
     if chunk < 1 or shard < chunk or shard % chunk:
         raise ValueError(f"shards of {shard} do not consist of chunks of {chunk}")
 
@@ -419,16 +415,12 @@ def halved(pixels: np.ndarray) -> np.ndarray:
     return means.astype(pixels.dtype)
 
 
-def _ranges(
-    image: ZarrImage, levels: int, windows: Sequence[tuple[float, float]] | None
-) -> list[tuple[float, float, float, float]]:
+def _ranges(image: ZarrImage, levels: int) -> list[tuple[float, float, float, float]]:
     """Smallest and largest value of every channel, and those to be shown dark and bright."""
     smallest = _array(image.folder, levels - 1)
     found = []
     for channel in range(image.shape[image.axes.index("c")]):
         least, most, dark, bright = _range(smallest, image.axes, channel)
-        if windows is not None:
-            dark, bright = (float(value) for value in windows[channel])
         if image.dtype.kind == "u":
             least, most = 0.0, float(np.iinfo(image.dtype).max)
         found.append((least, most, dark, bright))

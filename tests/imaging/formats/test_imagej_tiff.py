@@ -3,9 +3,8 @@ import pytest
 
 from isl.errors import InputError
 from isl.imaging.formats.imagej_tiff import write_stack
-from isl.imaging.formats.tiff import read_tiff
 from isl.imaging.image import PixelSize, ZStack
-from isl.imaging.read import read_transmitted
+from isl.imaging.read import read_picture, read_transmitted
 
 RNG = np.random.default_rng(0)
 
@@ -17,7 +16,7 @@ def test_a_stack_reads_back(tmp_path, dtype, planes):
     stored = RNG.integers(0, 250, (planes, 6, 9)).astype(dtype)
     size = PixelSize(y=0.4, x=0.3, z=1.5)
     write_stack(path, ZStack(name="field", planes=stored, pixel_size=size))
-    picture = read_tiff(path)
+    picture = read_picture(path)
     assert picture.array.shape == (1, 1, planes, 6, 9)
     assert picture.array.dtype == dtype
     np.testing.assert_array_equal(picture.array[0, 0], stored)
@@ -29,7 +28,7 @@ def test_a_stack_reads_back(tmp_path, dtype, planes):
 def test_unknown_pixel_sizes_stay_unknown(tmp_path):
     path = tmp_path / "field.tif"
     write_stack(path, ZStack(name="field", planes=np.zeros((2, 4, 5), np.uint8)))
-    assert read_tiff(path).pixel_size is None
+    assert read_picture(path).pixel_size is None
 
 
 def test_modality_is_kept_as_the_channels_name(tmp_path):

@@ -7,7 +7,8 @@ import pytest
 import tifffile
 
 from isl.errors import InputError
-from isl.imaging.formats.tiff import open_tiff, read_tiff
+from isl.imaging.formats.tiff import open_tiff
+from isl.imaging.read import read_picture
 
 PIXELS = np.arange(2 * 3 * 20 * 24, dtype=np.uint16).reshape(2, 3, 20, 24)
 
@@ -32,7 +33,7 @@ def written(folder, xml):
 
 
 def test_what_is_true_is_read(tmp_path, described):
-    np.testing.assert_array_equal(read_tiff(written(tmp_path, described)).array[0], PIXELS)
+    np.testing.assert_array_equal(read_picture(written(tmp_path, described)).array[0], PIXELS)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_what_is_true_is_read(tmp_path, described):
 )
 def test_what_contradicts_the_pages_is_refused(tmp_path, described, said, instead, line):
     path = written(tmp_path, described.replace(said, instead))
-    for read in (read_tiff, open_tiff):
+    for read in (read_picture, open_tiff):
         with pytest.raises(InputError, match=line) as error:
             read(path)
         assert "b.ome.tif: " in str(error.value)
@@ -62,16 +63,16 @@ def test_what_contradicts_the_pages_is_refused(tmp_path, described, said, instea
 def test_a_channel_that_is_not_described_is_refused(tmp_path, described):
     xml = re.sub(r'<Channel ID="Channel:0:1".*?</Channel>', "", described, flags=re.S)
     with pytest.raises(InputError, match="describes 1 channels, and says that there are 2"):
-        read_tiff(written(tmp_path, xml))
+        read_picture(written(tmp_path, xml))
 
 
 def test_axes_that_are_given_go_before_a_damaged_description(tmp_path, described):
     path = written(tmp_path, described.replace("</OME>", ""))
-    assert read_tiff(path, axes="ZYX").array.shape == (1, 1, 6, 20, 24)
+    assert read_picture(path, axes="ZYX").array.shape == (1, 1, 6, 20, 24)
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "NaN", "wide", '0.3" PhysicalSizeXUnit="ell'])
 def test_a_pixel_size_that_is_none_is_not_known(tmp_path, described, size):
     xml = described.replace('PhysicalSizeX="0.3"', f'PhysicalSizeX="{size}"')
     assert xml != described
-    assert read_tiff(written(tmp_path, xml)).pixel_size is None
+    assert read_picture(written(tmp_path, xml)).pixel_size is None

@@ -17,9 +17,10 @@ from isl.files import whole as files
 from isl.imaging.formats import ome_tiff
 from isl.imaging.formats.axes import parse_axes
 from isl.imaging.formats.ome_tiff import write_ome_tiff
-from isl.imaging.formats.tiff import read_tiff
+from isl.imaging.formats.tiff import open_tiff
 from isl.imaging.image import FluorescenceImage, PixelSize
 from isl.imaging.lazy import LazyPicture
+from isl.imaging.read import read_picture
 
 RNG = np.random.default_rng(0)
 
@@ -37,7 +38,7 @@ def path(tmp_path):
 def test_a_single_plane_keeps_its_pixels(path, dtype):
     plane = pixels(5, 7, dtype=dtype)
     tifffile.imwrite(path, plane, byteorder=">" if dtype == ">u2" else "<")
-    picture = read_tiff(path)
+    picture = read_picture(path)
     assert picture.array.shape == (1, 1, 1, 5, 7)
     expected = np.float32 if np.dtype(dtype).kind == "f" else np.dtype(dtype).newbyteorder("=")
     assert picture.array.dtype == expected
@@ -55,7 +56,7 @@ def test_ome_axes_land_where_they_belong(path, axes):
         tifffile.imwrite(path, stored, ome=True, metadata={"axes": axes, "DimensionOrder": "XYZTC"})
     else:
         tifffile.imwrite(path, stored, ome=True, metadata={"axes": axes})
-    array = read_tiff(path).array
+    array = read_picture(path).array
     assert array.shape == tuple(lengths[a] if a in axes else 1 for a in "TCZYX")
     for index in np.ndindex(stored.shape):
         place = dict(zip(axes, index, strict=True))
@@ -71,7 +72,7 @@ def test_imagej_says_axes_size_interval_and_channels(path):
         resolution=(4.0, 2.0),
         metadata={"axes": "TZCYX", "unit": "um", "spacing": 1.5, "finterval": 90.0},
     )
-    picture = read_tiff(path)
+    picture = read_picture(path)
     np.testing.assert_array_equal(picture.array, stored.transpose(0, 2, 1, 3, 4))
     assert picture.pixel_size == PixelSize(y=0.5, x=0.25, z=1.5)
     assert picture.interval == pytest.approx(1.5)
@@ -85,7 +86,7 @@ def test_imagej_units(path, unit, factor):
     tifffile.imwrite(
         path, pixels(4, 4), imagej=True, resolution=(1000.0, 1000.0), metadata={"unit": unit}
     )
-    size = read_tiff(path).pixel_size
+    size = read_picture(path).pixel_size
     assert size == (None if factor is None else PixelSize(y=1e-3 * factor, x=1e-3 * factor))
 
 
@@ -93,13 +94,13 @@ def test_imagej_labels_name_channels(path):
     tifffile.imwrite(
         path, pixels(2, 4, 4), imagej=True, metadata={"axes": "CYX", "Labels": ["BF", "GFP"]}
     )
-    assert read_tiff(path).channel_names == ("BF", "GFP")
+    assert read_picture(path).channel_names == ("BF", "GFP")
 
 
 def test_imagej_info_names_channels(path):
     info = "Channel name #1 = BF with Disk\n Channel name #2 = C488\n"
     tifffile.imwrite(path, pixels(2, 4, 4), imagej=True, metadata={"axes": "CYX", "Info": info})
-    assert read_tiff(path).channel_names == ("BF with Disk", "C488")
+    assert read_picture(path).channel_names == ("BF with Disk", "C488")
 
 
 def test_ome_says_size_interval_and_channels(path):
@@ -115,7 +116,7 @@ def test_ome_says_size_interval_and_channels(path):
         "Channel": {"Name": ["PHASE", "DAPI & more"]},
     }
     tifffile.imwrite(path, pixels(3, 2, 8, 8), ome=True, metadata=metadata)
-    picture = read_tiff(path)
+    picture = read_picture(path)
     assert picture.pixel_size == PixelSize(y=0.5, x=0.25, z=2.0)
     assert picture.interval == 2.0
     assert picture.channel_names == ("PHASE", "DAPI & more")
@@ -123,10 +124,10 @@ def test_ome_says_size_interval_and_channels(path):
 
 def test_tags_of_a_plain_file_are_believed_only_where_a_microscope_may_have_written_them(path):
     tifffile.imwrite(path, pixels(4, 4), resolution=(20000, 10000), resolutionunit="CENTIMETER")
-    assert read_tiff(path).pixel_size == PixelSize(y=1.0, x=0.5)
+    assert read_picture(path).pixel_size == PixelSize(y=1.0, x=0.5)
     for dpi in (72, 300, 600):
         tifffile.imwrite(path, pixels(4, 4), resolution=(dpi, dpi), resolutionunit="INCH")
-        assert read_tiff(path).pixel_size is None
+        assert read_picture(path).pixel_size is None
 
 
 def test_pages_of_a_plain_file_are_planes(path):
@@ -134,20 +135,20 @@ def test_pages_of_a_plain_file_are_planes(path):
     with tifffile.TiffWriter(path) as tiff:
         for plane in stored:
             tiff.write(plane, contiguous=False, metadata=None)
-    np.testing.assert_array_equal(read_tiff(path).array[0, 0], stored)
+    np.testing.assert_array_equal(read_picture(path).array[0, 0], stored)
     tifffile.imwrite(path, stored)
-    np.testing.assert_array_equal(read_tiff(path).array[0, 0], stored)
+    np.testing.assert_array_equal(read_picture(path).array[0, 0], stored)
 
 
 def test_axes_given_override_and_are_checked(path):
     stored = pixels(3, 4, 6, 5)
     tifffile.imwrite(path, stored, photometric="minisblack")
     with pytest.raises(InputError, match=r"field.tif: does not say .*3 x 4 x 6 x 5.*`axes`"):
-        read_tiff(path)
-    np.testing.assert_array_equal(read_tiff(path, axes="tzyx").array[:, 0], stored)
-    np.testing.assert_array_equal(read_tiff(path, axes="CZXY").array[0], stored.swapaxes(2, 3))
+        read_picture(path)
+    np.testing.assert_array_equal(read_picture(path, axes="tzyx").array[:, 0], stored)
+    np.testing.assert_array_equal(read_picture(path, axes="CZXY").array[0], stored.swapaxes(2, 3))
     with pytest.raises(InputError, match=r"`axes=ZYX` names 3 axes.*stores 4: 3 x 4 x 6 x 5"):
-        read_tiff(path, axes="ZYX")
+        read_picture(path, axes="ZYX")
 
 
 @pytest.mark.parametrize("axes", ["", "ZZYX", "ZY", "QYX", "IYX", "ZYXS"])
@@ -159,25 +160,25 @@ def test_impossible_axes(axes):
 def test_color_is_refused(path):
     tifffile.imwrite(path, pixels(8, 8, 3, dtype=np.uint8), photometric="rgb")
     with pytest.raises(InputError, match="color image"):
-        read_tiff(path)
+        read_picture(path)
 
 
 def test_planes_stored_as_color_are_planes_if_told(path):
     stored = pixels(3, 8, 9)
     tifffile.imwrite(path, stored, photometric="rgb", planarconfig="separate")
     with pytest.raises(InputError, match=r"color image.*give `axes`"):
-        read_tiff(path)
-    np.testing.assert_array_equal(read_tiff(path, axes="ZYX").array[0, 0], stored)
+        read_picture(path)
+    np.testing.assert_array_equal(read_picture(path, axes="ZYX").array[0, 0], stored)
     tifffile.imwrite(path, pixels(8, 9, 3), photometric="rgb")
     with pytest.raises(InputError, match="color image"):
-        read_tiff(path, axes="ZYX")
+        read_picture(path, axes="ZYX")
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int16, np.uint32, np.complex64])
 def test_other_pixel_types_are_refused(path, dtype):
     tifffile.imwrite(path, pixels(8, 8).astype(dtype))
     with pytest.raises(InputError, match="has pixels of type"):
-        read_tiff(path)
+        read_picture(path)
 
 
 def test_planes_of_different_sizes_are_refused(path):
@@ -185,27 +186,27 @@ def test_planes_of_different_sizes_are_refused(path):
         tiff.write(pixels(8, 8), metadata=None)
         tiff.write(pixels(8, 9), metadata=None)
     with pytest.raises(InputError, match=r"holds 2 images.*8 x 8, 8 x 9"):
-        read_tiff(path)
+        read_picture(path)
 
 
 def test_reduced_copies_do_not_count(path):
     with tifffile.TiffWriter(path) as tiff:
         tiff.write(pixels(32, 32), metadata=None)
         tiff.write(pixels(8, 8), subfiletype=1, metadata=None)
-    assert read_tiff(path).array.shape == (1, 1, 1, 32, 32)
+    assert read_picture(path).array.shape == (1, 1, 1, 32, 32)
 
 
 def test_missing_empty_and_renamed_files(tmp_path, path):
     with pytest.raises(InputError, match="there is no such file"):
-        read_tiff(path)
+        read_picture(path)
     path.touch()
     with pytest.raises(InputError, match=r"is empty \(0 bytes\)"):
-        read_tiff(path)
+        read_picture(path)
     path.write_text("well,plane\nA4,3\n")
     with pytest.raises(InputError, match="cannot be read as TIFF"):
-        read_tiff(path)
+        read_picture(path)
     with pytest.raises(InputError, match="is a folder"):
-        read_tiff(tmp_path)
+        open_tiff(tmp_path)
 
 
 def test_planes_that_lie_in_a_file_that_is_not_there_are_missed(path):
@@ -220,7 +221,7 @@ def test_planes_that_lie_in_a_file_that_is_not_there_are_missed(path):
     xml = xml.replace('SizeZ="1"', 'SizeZ="2"').replace(here, here + elsewhere)
     tifffile.tiffcomment(path, xml.encode())
     with pytest.raises(InputError, match="lacks planes that its description names"):
-        read_tiff(path)
+        read_picture(path)
 
 
 def encoded(kind):
@@ -246,12 +247,12 @@ KINDS = ("plain", "imagej", "ome", "zlib")
 def test_every_truncation_that_loses_pixels_is_refused(path, kind):
     whole = encoded(kind)
     path.write_bytes(whole)
-    expected = read_tiff(path).array
+    expected = read_picture(path).array
     refused = 0
     for length in [1, 3, 8, 17, *range(100, len(whole) - 8, 499), len(whole) - 8]:
         path.write_bytes(whole[:length])
         try:
-            array = read_tiff(path).array
+            array = read_picture(path).array
         except InputError:
             refused += 1
         else:
@@ -269,7 +270,7 @@ def test_a_file_cut_within_a_page_header_does_not_lose_its_later_planes_in_silen
         for more in (0, 1):
             path.write_bytes(whole[: offset + more])
             with pytest.raises(InputError, match="damaged"):
-                read_tiff(path)
+                read_picture(path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -285,7 +286,7 @@ def test_damaged_headers_are_read_or_refused(tmp_path, kind, data):
     path.write_bytes(damaged)
     with warnings.catch_warnings(), contextlib.suppress(InputError):
         warnings.simplefilter("ignore")  # NumPy's, about numbers in damaged tags
-        read_tiff(path)
+        read_picture(path)
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
@@ -295,20 +296,20 @@ def test_a_gigapixel_header_is_refused_before_anything_is_allocated(path, compre
         for name in ("ImageWidth", "ImageLength", "RowsPerStrip"):
             tiff.pages[0].tags[name].overwrite(100_000)
     with pytest.raises(InputError, match="damaged"):
-        read_tiff(path)
+        read_picture(path)
 
 
 def test_more_than_memory_is_refused(path, monkeypatch):
     tifffile.imwrite(path, pixels(64, 64))
     monkeypatch.setattr(files, "_physical_memory", lambda: 1000)
     with pytest.raises(InputError, match=r"64 x 64 pixels need .* this machine has"):
-        read_tiff(path)
+        read_picture(path)
 
 
 def test_tifffile_stays_silent(path, capfd):
     path.write_bytes(encoded("plain")[:-40])
     with pytest.raises(InputError):
-        read_tiff(path)
+        read_picture(path)
     assert capfd.readouterr() == ("", "")
 
 
@@ -319,16 +320,16 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging.image import FluorescenceImage, PixelSize
 from isl.imaging.formats.ome_tiff import write_ome_tiff
-from isl.imaging.formats.tiff import read_tiff
+from isl.imaging.read import read_picture
 folder = sys.argv[1]
 for dtype in (np.uint8, np.uint16, np.float32):
     channels = np.random.default_rng(3).integers(0, 255, (2, 300, 270)).astype(dtype)
     image = FluorescenceImage(name="f", channels=channels, labels=("DAPI", "NFH"))
     path = f"{folder}/{np.dtype(dtype).name}.ome.tif"
     write_ome_tiff(path, image)
-    np.testing.assert_array_equal(read_tiff(path).array[0, :, 0], channels)
+    np.testing.assert_array_equal(read_picture(path).array[0, :, 0], channels)
 try:
-    read_tiff(f"{folder}/lzw.tif")
+    read_picture(f"{folder}/lzw.tif")
 except InputError as error:
     print(error)
 """
@@ -368,7 +369,7 @@ def test_what_is_written_is_read_back(tmp_path, dtype, shape):
         *shape, dtype=dtype, pixel_size=PixelSize(y=0.3, x=0.6, z=2.0), interval=15.0
     )
     write_ome_tiff(path, image)
-    picture = read_tiff(path)
+    picture = read_picture(path)
     channels = picture.array[:, :, 0]
     np.testing.assert_array_equal(channels if len(shape) == 4 else channels[0], image.channels)
     assert channels.dtype == dtype
@@ -462,7 +463,7 @@ def test_large_images_become_bigtiff(tmp_path, monkeypatch):
         with tifffile.TiffFile(tmp_path / "A4.ome.tif") as tiff:
             assert tiff.is_bigtiff is big
         np.testing.assert_array_equal(
-            read_tiff(tmp_path / "A4.ome.tif").array[0, :, 0], image.channels
+            read_picture(tmp_path / "A4.ome.tif").array[0, :, 0], image.channels
         )
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from isl.errors import InputError
 from isl.files import whole as files
-from isl.imaging.formats.tiff import open_tiff, read_tiff
+from isl.imaging.formats.tiff import open_tiff
 from isl.imaging.image import PixelSize
+from isl.imaging.read import read_picture
 
 RNG = np.random.default_rng(0)
 
@@ -78,7 +79,7 @@ def test_windows_of_every_layout(path, layout, dtype, big_endian):
             tiff.write(plane, contiguous=False, metadata=None, **options)
     expected = whole(path)
     assert expected.shape == (1, 1, 3, 61, 47)
-    np.testing.assert_array_equal(read_tiff(path).array, expected)
+    np.testing.assert_array_equal(read_picture(path).array, expected)
     with open_tiff(path) as picture:
         every_window(picture, expected)
 
@@ -233,7 +234,7 @@ def test_only_what_is_touched_is_decoded(path, options):
 def test_more_than_memory_can_be_opened(large, monkeypatch):
     monkeypatch.setattr(files, "_physical_memory", lambda: 1000)
     with pytest.raises(InputError, match="memory"):
-        read_tiff(large)
+        read_picture(large)
     assert open_tiff(large).read(rows=slice(0, 2)).shape == (2, 2048)
 
 

@@ -111,18 +111,14 @@ def test_scales_of_all_levels_multiply_those_of_one(tmp_path):
     assert picture.pixel_size == PixelSize(y=0.4, x=0.2)
 
 
-def test_levels_by_name(tmp_path):
-    path = write(
-        tmp_path / "a", numbers(20, 18), "yx", multiscale=described("yx", levels=("0", "half"))
-    )
+def test_the_first_level_is_read(tmp_path):
+    multiscale = described("yx", levels=("0", "half"))
+    path = write(tmp_path / "a", numbers(20, 18), "yx", multiscale=multiscale)
     group = zarr.open_group(path, mode="r+")
     group.create_array("half", shape=(10, 9), dtype=np.uint16)[...] = numbers(10, 9)
-    (picture,) = open_ome_zarr(path, level="half")
-    assert picture.shape == (1, 1, 1, 10, 9)
-    assert picture.pixel_size == PixelSize(y=0.6, x=0.5)
-    np.testing.assert_array_equal(picture.read(), numbers(10, 9))
-    with pytest.raises(InputError, match=r"unknown level 'hal'; did you mean 'half'"):
-        open_ome_zarr(path, level="hal")
+    (picture,) = open_ome_zarr(path)
+    assert picture.pixel_size == PixelSize(y=0.3, x=0.25)
+    np.testing.assert_array_equal(picture.read(), numbers(20, 18))
 
 
 def test_pixel_types(tmp_path):

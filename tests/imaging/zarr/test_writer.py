@@ -179,10 +179,6 @@ def test_shown_ranges(tmp_path):
     nothing = np.full((1, 5, 5), np.nan, np.float32)
     path = write(tmp_path / "n.zarr", nothing)
     assert ome(path)["omero"]["channels"][0]["window"]["end"] == 1.0
-    path = write(tmp_path / "w.zarr", pixels_of(1, 9, 9, dtype=np.uint8), windows=[(3, 40)])
-    assert ome(path)["omero"]["channels"][0]["window"] == {
-        "min": 0, "max": 255, "start": 3, "end": 40,
-    }  # fmt: skip
 
 
 def test_the_range_is_that_of_the_whole_movie(tmp_path):
@@ -321,7 +317,6 @@ def test_places_and_values_that_do_not_fit(tmp_path, change, match):
         ({"shape": (10, 10)}, r"not uint8 \(10, 10\)"),
         ({"shape": (1, 0, 10)}, r"not uint8 \(1, 0, 10\)"),
         ({"labels": ["A", "B"]}, "1 channels, labels"),
-        ({"windows": []}, "1 channels, labels"),
         ({"shard": 100, "chunk": 64}, "shards of 100 do not consist of chunks of 64"),
     ],
 )

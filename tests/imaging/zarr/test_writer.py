@@ -150,13 +150,21 @@ def test_unknown_lengths_have_no_unit(tmp_path):
     assert (picture.pixel_size, picture.interval) == (None, None)
 
 
-@pytest.mark.parametrize("level", ["0", "1", "2"])
-def test_the_place_on_the_stage_is_that_of_every_resolution(tmp_path, level):
+def test_the_place_on_the_stage_is_that_of_every_resolution(tmp_path):
     path = write(
         tmp_path / "a.zarr", pixels_of(1, 640, 320), shard=640, pixel_size=SIZE, stage=(55.0, -9.0)
     )
-    (picture,) = open_ome_zarr(path, level=level)
-    assert picture.stage == pytest.approx((55.0, -9.0))
+    assert open_ome_zarr(path)[0].stage == pytest.approx((55.0, -9.0))
+    levels = ome(path)["multiscales"][0]["datasets"]
+    assert len(levels) == 3
+    for level in levels:
+        scale, translation = level["coordinateTransformations"]
+        shape = zarr.open_array(path / level["path"], mode="r").shape
+        ends = np.array(translation["translation"]) + np.array(scale["scale"]) * np.subtract(
+            shape, 1
+        )
+        middle = (np.array(translation["translation"]) + ends) / 2
+        assert middle[1:] == pytest.approx((55.0, -9.0))
 
 
 def test_annotations(tmp_path):

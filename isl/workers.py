@@ -110,7 +110,7 @@ class Workers:
         except BrokenProcessPool as error:
             raise StoppedError(
                 "a worker process was ended from outside, most often for want of memory; run "
-                "again with fewer `workers` to go on"
+                "again with fewer `workers` to continue"
             ) from error
 
     def as_done(
@@ -162,7 +162,7 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Ends the processes; what was not begun is left, and what was is told to stop."""
+        """Ends the processes; what was not begun is left, and what was begun stops."""
         if error is not None:
             self._stop.set()
         if self._pool is not None:

@@ -263,7 +263,7 @@ def test_an_interrupted_run_says_so_and_is_gone_on_with(words, uninterrupted, tm
     )
     assert ran.returncode == cli.INTERRUPTED, ran.stderr
     said = [line for line in ran.stderr.splitlines() if line and ": done (" not in line]
-    assert said == ["interrupted; the same call with --resume goes on"]
+    assert said == ["interrupted; the same call with --resume continues"]
     assert not list(out.glob(".*"))
     assert cli.main([*words, "--out", str(out), "--resume"]) == 0
     assert images(out) == uninterrupted

@@ -66,18 +66,35 @@ class BinaryTarget(Config):
         return int(stated)
 
 
-class NumberTarget(Config):
-    """A number.
+class _Limited(Config):
+    """What lies between two limits.
 
     Attributes:
-        kind: "number".
         low: The least that it can be; None: no limit.
         high: The most that it can be; None: no limit.
     """
 
-    kind: Literal["number"] = "number"
     low: float | None = None
     high: float | None = None
+
+    def _number(self, stated: Any) -> float:
+        try:
+            number = float(stated)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{stated!r} is no number") from error
+        if not math.isfinite(number):
+            raise ValueError(f"{stated!r} is no finite number; leave it out where it is not known")
+        if self.low is not None and number < self.low:
+            raise ValueError(f"{number:g} is less than {self.low:g}")
+        if self.high is not None and number > self.high:
+            raise ValueError(f"{number:g} is more than {self.high:g}")
+        return number
+
+
+class NumberTarget(_Limited):
+    """A number."""
+
+    kind: Literal["number"] = "number"
 
     def read(self, stated: Any, root: Path) -> float:
         """The number.
@@ -86,21 +103,13 @@ class NumberTarget(Config):
             ValueError: It is none, or outside the limits.
         """
         del root
-        return _number(stated, self.low, self.high)
+        return self._number(stated)
 
 
-class RangeTarget(Config):
-    """A number of which only two limits are known, such as those of a grade.
-
-    Attributes:
-        kind: "range".
-        low: The least that it can be; None: no limit.
-        high: The most that it can be; None: no limit.
-    """
+class RangeTarget(_Limited):
+    """A number of which only a lower and an upper end are known, such as those of a grade."""
 
     kind: Literal["range"] = "range"
-    low: float | None = None
-    high: float | None = None
 
     def read(self, stated: Any, root: Path) -> tuple[float, float]:
         """Both ends; a single number is both.
@@ -109,12 +118,10 @@ class RangeTarget(Config):
             ValueError: It is no range, or outside the limits.
         """
         del root
-        ends = list(stated) if isinstance(stated, Sequence) and not isinstance(stated, str) else []
-        if not ends:
-            ends = [stated, stated]
+        ends = list(stated) if isinstance(stated, list | tuple) else [stated, stated]
         if len(ends) != 2:
             raise ValueError(f"{stated!r} is no range; give its lower and its upper end")
-        low, high = (_number(end, self.low, self.high) for end in ends)
+        low, high = map(self._number, ends)
         if low > high:
             raise ValueError(f"{low:g} to {high:g} is no range: its lower end comes first")
         return low, high
@@ -161,16 +168,3 @@ def as_array(target: Target, values: Sequence[Value]) -> tuple[np.ndarray, np.nd
     known = np.array([value is not None for value in values], bool)
     filled = np.array([nothing if value is None else value for value in values], dtype)
     return filled.reshape(len(values), *np.shape(nothing)), known
-
-
-def _number(stated: Any, low: float | None, high: float | None) -> float:
-    try:
-        number = float(stated)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{stated!r} is no number") from error
-    if not math.isfinite(number):
-        raise ValueError(f"{stated!r} is no finite number; leave it out where it is not known")
-    if (low is not None and number < low) or (high is not None and number > high):
-        ends = f"{'' if low is None else f'{low:g}'} to {'' if high is None else f'{high:g}'}"
-        raise ValueError(f"{number:g} is outside {ends.strip()}")
-    return number

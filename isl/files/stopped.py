@@ -12,7 +12,7 @@ _CUT = "requested and"
 
 
 class StoppedError(InputError):
-    """Nothing more can be done now; running again goes on where this run stopped."""
+    """Nothing more can be done now; running again continues where this run stopped."""
 
 
 @contextlib.contextmanager
@@ -27,7 +27,7 @@ def stopped_by_full_disk() -> Iterator[None]:
         raise
     except InputError as error:
         if _is_full(error):
-            raise StoppedError(f"{error}; make room and run again to go on") from error
+            raise StoppedError(f"{error}; make room and run again to continue") from error
         raise
 
 

@@ -98,6 +98,15 @@ class ResultFiles:
                 )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Input:
+    """One input, and the files it becomes."""
+
+    name: str
+    path: Path
+    files: ResultFiles
+
+
 @contextlib.contextmanager
 def written_together(files: ResultFiles) -> Iterator[ResultFiles]:
     """Paths to write one input's files to; they get their names when all of them are there.

@@ -17,7 +17,7 @@ from isl.files.records import as_csv, as_json
 from isl.files.whole import written_whole
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.result_checks import check_files
-from isl.imaging.results import ResultFiles, written_together
+from isl.imaging.results import Input, written_together
 from isl.imaging.steady import content_hash
 from isl.labeling.model import Model
 from isl.polarity.assess import EZRIN_STATISTICS, Assessment, OnsetModel, assess
@@ -68,15 +68,6 @@ class Request:
     resume: bool = False
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Embryo:
-    """One recording, and the files it becomes."""
-
-    name: str
-    path: Path
-    files: ResultFiles
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Chain:
     """What every recording goes through.
@@ -100,7 +91,7 @@ def assess_recordings(request: Request) -> int:
     """
     found = find_recordings(request.inputs, axes=request.axes, leave_out=request.out)
     embryos = [
-        Embryo(name=name, path=path, files=files_of(request.out, name)) for name, path in found
+        Input(name=name, path=path, files=files_of(request.out, name)) for name, path in found
     ]
     check_files(
         request.out,
@@ -117,7 +108,7 @@ def assess_recordings(request: Request) -> int:
         )
     chain = Chain(model=model, ezrin_model=model.ezrin_model(), device=device)
 
-    def assess_one(embryo: Embryo, progress: FieldProgress) -> str:
+    def assess_one(embryo: Input, progress: FieldProgress) -> str:
         outcome = _assess(embryo, chain, request, progress)
         print(f"{embryo.name}: {sentence(_read(embryo))}", flush=True)
         return outcome
@@ -130,7 +121,7 @@ def assess_recordings(request: Request) -> int:
     return report_failures(list(failed.items()), len(embryos), what="embryos")
 
 
-def _assess(embryo: Embryo, chain: Chain, request: Request, progress: FieldProgress) -> str:
+def _assess(embryo: Input, chain: Chain, request: Request, progress: FieldProgress) -> str:
     """Assesses one embryo and writes its files, unless that was done before."""
     started = time.monotonic()
     limit = limit_of(embryo.name, embryo.path, request.frames)
@@ -204,7 +195,7 @@ def _named(model: Model) -> dict[str, str]:
     return {"name": model.name, "sha256": model.hash}
 
 
-def _within_memory(compute: Callable[[], Assessment], embryo: Embryo) -> Assessment:
+def _within_memory(compute: Callable[[], Assessment], embryo: Input) -> Assessment:
     try:
         return compute()
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
@@ -215,12 +206,12 @@ def _within_memory(compute: Callable[[], Assessment], embryo: Embryo) -> Assessm
         raise
 
 
-def _read(embryo: Embryo) -> dict[str, Any]:
+def _read(embryo: Input) -> dict[str, Any]:
     return json.loads(embryo.files.record.read_text(encoding="utf-8"))
 
 
 def _write_tables(
-    done: Sequence[Embryo], failed: Mapping[str, str], chain: Chain, request: Request
+    done: Sequence[Input], failed: Mapping[str, str], chain: Chain, request: Request
 ) -> None:
     """The two tables and the report, from the records and pictures of all that are done."""
     records = [_read(embryo) for embryo in done]

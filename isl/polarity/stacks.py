@@ -19,7 +19,7 @@ from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, Movie, ZStack
 from isl.imaging.read import find_inputs, read_transmitted
 from isl.imaging.result_checks import check_files
-from isl.imaging.results import ResultFiles, written_together
+from isl.imaging.results import Input, ResultFiles, written_together
 from isl.imaging.steady import content_hash
 from isl.polarity.focus import fuse_movie
 from isl.polarity.wavelet import LEVELS
@@ -45,15 +45,6 @@ class Request:
     overwrite: bool = False
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Field:
-    """One input, and the files it becomes."""
-
-    name: str
-    path: Path
-    files: ResultFiles
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Fused:
     """One input, all in focus.
@@ -76,7 +67,7 @@ def fuse_stacks(request: Request) -> int:
         InputError: The request is wrong, or its only field failed; nothing was written.
     """
     fields = [
-        Field(name=name, path=path, files=files_of(request.out, name))
+        Input(name=name, path=path, files=files_of(request.out, name))
         for name, path in find_inputs(request.inputs)
     ]
     check_files(
@@ -86,7 +77,7 @@ def fuse_stacks(request: Request) -> int:
     )
     device = use_device(request.device)
 
-    def fuse_one(field: Field, progress: FieldProgress) -> str:
+    def fuse_one(field: Input, progress: FieldProgress) -> str:
         del progress
         _fuse_field(field, request, device)
         print(field.files.images[IMAGE], flush=True)
@@ -105,7 +96,7 @@ def files_of(folder: Path, name: str) -> ResultFiles:
     )
 
 
-def _fuse_field(field: Field, request: Request, device: str) -> None:
+def _fuse_field(field: Input, request: Request, device: str) -> None:
     started = time.monotonic()
     stack = read_transmitted(field.path, axes=request.axes, channel=request.channel)
     source_hash = content_hash(field.path)
@@ -127,7 +118,7 @@ def _fuse_field(field: Field, request: Request, device: str) -> None:
         staged.record.write_text(as_json(made, indent=2), encoding="utf-8")
 
 
-def _fuse(stack: ZStack | Movie, field: Field) -> Fused:
+def _fuse(stack: ZStack | Movie, field: Input) -> Fused:
     if isinstance(stack, ZStack):
         movie = Movie(name=stack.name, frames=stack.planes[None], pixel_size=stack.pixel_size)
     else:
@@ -197,7 +188,7 @@ def preview_panels(fused: Fused) -> list[Panel]:
     ]
 
 
-def _record(field: Field, fused: Fused, request: Request, source_hash: str) -> dict[str, Any]:
+def _record(field: Input, fused: Fused, request: Request, source_hash: str) -> dict[str, Any]:
     """Everything needed to know how the images were made, and to make them again."""
     movie = fused.movie
     size = movie.pixel_size

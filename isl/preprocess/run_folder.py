@@ -9,6 +9,7 @@ from pathlib import Path
 from isl.config import to_toml
 from isl.errors import InputError
 from isl.files.locks import alone_in
+from isl.files.provenance import sha256_of
 from isl.files.whole import written_whole
 from isl.preprocess import estimate_files, scratch
 from isl.preprocess.config import PreprocessConfig
@@ -78,7 +79,7 @@ def check_table(out: Path) -> None:
     if not table.exists():
         return
     written = digest.read_text(encoding="utf-8").split() if digest.exists() else []
-    if _digest(table) not in written:
+    if sha256_of(table) not in written:
         raise InputError(
             f"{table}: was edited; copy it elsewhere and name it as 'decisions' in the "
             "configuration, or remove it"
@@ -93,9 +94,9 @@ def write_table(out: Path, decisions: Sequence[Decision], measures: Sequence[Mea
     """
     table, new = out / DECISIONS, out / f".{DECISIONS}"
     write_decisions(new, decisions, measures, overwrite=True)
-    written = _digest(new)
+    written = sha256_of(new)
     # Known by either, for a run that is killed here; then only by what is there.
-    _write_digests(out, [written, *([_digest(table)] if table.exists() else [])])
+    _write_digests(out, [written, *([sha256_of(table)] if table.exists() else [])])
     os.replace(new, table)
     _write_digests(out, [written])
 
@@ -119,7 +120,3 @@ def digest_of_files(sources: Iterable[PlaneSource]) -> str:
             raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
         digest.update(f"{file} {found.st_size} {found.st_mtime_ns}\n".encode())
     return digest.hexdigest()
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -394,7 +394,7 @@ def test_a_full_disk(run, tmp_path, monkeypatch):
         patched.setattr("isl.files.whole.os.fsync", sync)
         code, out, err = run()
     assert (code, out) == (2, "")
-    assert "No space left on device); make room and run again to go on" in error_of(err)
+    assert "No space left on device); make room and run again to continue" in error_of(err)
     assert not list((tmp_path / "out").rglob("*.partial"))
     assert run()[0] == 0
 

@@ -171,7 +171,7 @@ def test_folders_that_are_no_class_and_classes_without_images(folder, extra, lin
         ('"four", share', '"fuor", share', "target 'stage': 'fuor' is none of the classes two, "),
         ("heartbeat = 1", "heartbeat = 2", "target 'heartbeat': 2 is neither 0 nor 1"),
         ("heartbeat = 1", "hartbeat = 1", "unknown target 'hartbeat'; did you mean 'heartbeat'?"),
-        ("share = 0.25", "share = 25", "target 'share': 25 is outside 0 to 1"),
+        ("share = 0.25", "share = 25", "target 'share': 25 is more than 1"),
         ("share = 0.25", "share = nan", "target 'share': nan is no finite number"),
         ("share = 0.25", 'share = "much"', "target 'share': 'much' is no number"),
         ("[0.1, 0.25]", "[0.25, 0.1]", "target 'grade': 0.25 to 0.1 is no range"),

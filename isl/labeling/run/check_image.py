@@ -1,4 +1,4 @@
-"""One image checked with one model: read, predicted in many ways, and told as a table and JSON."""
+"""One image checked with one model: read, predicted in many ways, and given as a table and JSON."""
 
 import dataclasses
 import json

@@ -115,7 +115,7 @@ def _sum_up(totals: _Totals, call: Call, *, out: Path, processes: int) -> None:
         f"{_amount(free)} are free"
     )
     if totals.stored > free:
-        print(f"  warning: {out} may become full; what is done by then stays (--resume goes on)")
+        print(f"  warning: {out} may become full; what is done by then stays (--resume continues)")
 
 
 def _stored_bytes(field: Field, pixels: int, call: Call) -> int:

@@ -114,7 +114,7 @@ def predict_fields(request: Request) -> int:
             with held_folder(request.out, "isl predict") as manifest:
                 failures = _predict_all(fields, options, request, manifest)
         except KeyboardInterrupt:
-            print("interrupted; the same call with --resume goes on", file=sys.stderr)
+            print("interrupted; the same call with --resume continues", file=sys.stderr)
             raise
         if request.model is None:
             print(
@@ -265,7 +265,7 @@ def _check_workers(request: Request) -> None:
 
 
 def _budget(request: Request, begun: Mapping[str, Any] | None, client: "Client | None") -> int:
-    """Bytes that each process may take: those of the run that is gone on with, if there is one.
+    """Bytes that each process may take: those of the run that is resumed, if there is one.
 
     Tiles, and so rounding, depend on them.
     """

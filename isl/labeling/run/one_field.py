@@ -13,7 +13,7 @@ from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.read import open_transmitted
-from isl.imaging.results import ResultFiles, written_together
+from isl.imaging.results import Input, ResultFiles, written_together
 from isl.imaging.steady import SteadyInput, content_hash
 from isl.labeling.abstention import ABSTAINED
 from isl.labeling.flicker import Flicker, flicker_of_input
@@ -33,19 +33,13 @@ UNCERTAINTY = "standard_deviation"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Field:
-    """One input, and the files it becomes.
+class Field(Input):
+    """One field, and the files it becomes.
 
     Attributes:
-        name: The field's.
-        path: Of the input.
-        files: Where results go.
         batch: How many tiles are to be predicted together; None: as planned.
     """
 
-    name: str
-    path: Path
-    files: ResultFiles
     batch: int | None = None
 
 
@@ -193,36 +187,36 @@ def _write_images(
             opened_picture(field.path, call.axes, call.channel, call.pixel_size) as (measured, _),
             results.picture(statistics, opened) as predicted,
         ):
-            told = _annotations(call, opened, ", ".join(statistics), staged.format)
-            add_channels(path, measured, predicted, name=measured.name, annotations=told)
+            annotations = _annotations(call, opened, ", ".join(statistics), staged.format)
+            add_channels(path, measured, predicted, name=measured.name, annotations=annotations)
         return
     for statistic, path in staged.images.items():
-        told = _annotations(call, opened, statistic, staged.format)
+        annotations = _annotations(call, opened, statistic, staged.format)
         with results.picture((statistic,), opened) as picture:
             if staged.format == "ome-tiff":
-                write_ome_tiff(path, picture, annotations=told)
+                write_ome_tiff(path, picture, annotations=annotations)
             else:
                 # Zarr is slow to import.
                 from isl.imaging.zarr.picture import write_ome_zarr
 
-                write_ome_zarr(path, picture, name=picture.name, annotations=told)
+                write_ome_zarr(path, picture, name=picture.name, annotations=annotations)
 
 
 def _annotations(
     call: Call, field: TransmittedField, statistic: str, format: str
 ) -> Mapping[str, str]:
-    told = {
+    annotations = {
         "model": call.model,
         "model_sha256": call.model_hash,
         "statistic": statistic,
         "renormalized": str(call.options.renormalize).lower(),
     }
     if call.options.abstain is not None:
-        told["abstained_above_interval_90"] = f"{call.options.abstain:g}"
+        annotations["abstained_above_interval_90"] = f"{call.options.abstain:g}"
     if format == "ome-zarr" and field.pixel_size is not None and field.pixel_size.z is not None:
         # An image without a z axis has no other place for it.
-        told["z_step_of_input_in_micrometers"] = f"{field.pixel_size.z:g}"
-    return told
+        annotations["z_step_of_input_in_micrometers"] = f"{field.pixel_size.z:g}"
+    return annotations
 
 
 def _write_preview(

@@ -79,7 +79,8 @@ def updates_for(budget: BudgetConfig, experiment: ExperimentConfig, pace: float 
 def of_length(experiment: AnyExperiment, updates: int, *, evaluations: int) -> AnyExperiment:
     """An experiment of so many updates, judged so many times, without pictures.
 
-    A warm-up that would take more than a tenth of it is shortened to that.
+    A warm-up that would take more than a tenth of it is shortened to that. Stages keep their shares
+    of the run.
     """
     every = math.ceil(updates / evaluations)
     training: dict[str, Any] = {
@@ -89,10 +90,19 @@ def of_length(experiment: AnyExperiment, updates: int, *, evaluations: int) -> A
         "picture_every": 0,
     }
     warmup = min(experiment.optimizer.warmup, int(_WARMUP_SHARE * updates))
+    stages = tuple(
+        stage.model_copy(
+            update={"steps": max(1, round(stage.steps * updates / experiment.training.steps))}
+        )
+        for stage in experiment.stages
+    )
+    if stages:
+        training["steps"] = sum(stage.steps for stage in stages)
     return experiment.model_copy(
         update={
             "training": experiment.training.model_copy(update=training),
             "optimizer": experiment.optimizer.model_copy(update={"warmup": warmup}),
+            "stages": stages,
         }
     )
 
@@ -108,7 +118,7 @@ def seconds_per_update(
         "checkpoint_every": 0,
     }
     short = experiment.model_copy(
-        update={"training": type(experiment.training).model_validate(training)}
+        update={"training": type(experiment.training).model_validate(training), "stages": ()}
     )
     with tempfile.TemporaryDirectory() as folder:
         updates_alone: Any = _Unjudged(task)

@@ -5,9 +5,11 @@ how many batches were drawn. It is what a checkpoint stores, and it holds for an
 """
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import grain
+import numpy as np
 from absl import flags
 
 from isl.errors import InputError
@@ -16,6 +18,45 @@ from .task import Batch
 
 _THREADS = 2
 _BATCHES_AHEAD = 4
+
+
+# As many examples as nobody draws; grain's own endless repetition cannot be cut into batches of 1.
+_ENDLESS = 2**53
+
+
+def endless(
+    draw: Callable[[np.random.Generator], Mapping[str, np.ndarray]], seed: int
+) -> grain.MapDataset:
+    """Examples without end, each drawn by itself.
+
+    Args:
+        draw: One example; sent to the processes that prepare batches, with the data it holds.
+        seed: The same one gives the same examples.
+    """
+    return grain.MapDataset.range(_ENDLESS).random_map(functools.partial(_drawn, draw), seed=seed)
+
+
+def _drawn(
+    draw: Callable[[np.random.Generator], Mapping[str, np.ndarray]],
+    _: int,
+    rng: np.random.Generator,
+) -> Mapping[str, np.ndarray]:
+    return draw(rng)
+
+
+def in_batches(
+    examples: Sequence[Mapping[str, np.ndarray]], size: int
+) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+    """Examples in batches of one size, so that one program judges them all.
+
+    Yields:
+        Arrays [size, ...], and how many of them count: the last batch is filled up with its last
+        example.
+    """
+    for first in range(0, len(examples), size):
+        some = list(examples[first : first + size])
+        filled = [*some, *some[-1:] * (size - len(some))]
+        yield {name: np.stack([each[name] for each in filled]) for name in some[0]}, len(some)
 
 
 @contextlib.contextmanager

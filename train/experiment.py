@@ -97,12 +97,13 @@ class ExperimentConfig(Config):
     def _steps_of_stages(cls, tables: Any) -> Any:
         """Fills in how long the run is, from how long its stages are."""
         stages, training = tables.get("stages"), tables.get("training")
-        lengths = [stage.get("steps") for stage in stages or () if isinstance(stage, dict)]
-        if not lengths or not isinstance(training, dict) or "steps" in training:
+        if not stages or not isinstance(training, dict) or "steps" in training:
             return tables
-        if not all(isinstance(length, int) for length in lengths):
+        lengths = [stage.get("steps") for stage in stages if isinstance(stage, dict)]
+        whole = [length for length in lengths if isinstance(length, int)]
+        if len(whole) < len(stages):
             return tables
-        return {**tables, "training": {**training, "steps": sum(lengths)}}
+        return {**tables, "training": {**training, "steps": sum(whole)}}
 
     @pydantic.model_validator(mode="after")
     def _stages_fill_the_run(self) -> "ExperimentConfig":

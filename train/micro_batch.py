@@ -65,7 +65,7 @@ def part_memory(
     return used.temp_size_in_bytes + 2 * used.output_size_in_bytes + data
 
 
-def free_memory(device: jax.Device) -> int:
+def free_memory(device: Any) -> int:
     """Bytes free on a device, or in this machine where the device is its processor."""
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:

@@ -14,7 +14,7 @@ import pydantic
 from isl.config import Config
 from isl.errors import unknown
 
-from .task import Tree
+from .state import Tree
 
 EVERYTHING = ("*",)
 """Matches every path."""

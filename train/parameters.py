@@ -1,11 +1,13 @@
 """A flax.nnx network as the trainer sees it: nested dicts of arrays, with names as keys."""
 
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import jax
 from flax import nnx
 
-from .task import Tree
+from .optimizer import EVERYTHING, any_matches
+from .state import Tree
 
 Network = TypeVar("Network", bound=nnx.Module)
 
@@ -33,6 +35,22 @@ class Functional(Generic[Network]):
         graph = self._training if training else self._evaluating
         states = _from_tree(self._params, params), _from_tree(self._rest, model_state)
         return nnx.merge(graph, *states, copy=True)
+
+
+def held(network: Network, free: Sequence[str]) -> Network:
+    """A network in training mode whose parts that are not free are in evaluation mode.
+
+    Batch norm then uses the statistics that it holds, and takes none. Changed in place.
+    """
+    if tuple(free) == EVERYTHING:
+        return network
+    for path, module in nnx.iter_modules(network):
+        normalizes_or_drops = hasattr(module, "use_running_average") or isinstance(
+            module, nnx.Dropout
+        )
+        if normalizes_or_drops and not any_matches("/".join(map(str, path)), free):
+            module.eval()
+    return network
 
 
 def _to_tree(state: nnx.State) -> Tree:

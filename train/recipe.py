@@ -1,7 +1,7 @@
 """How a task is trained from a configuration: what `isl train` needs to know of it."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from .experiment import ExperimentConfig
+    from .task import Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,7 @@ class Run:
         folder: Where the configuration's file lies; paths in it are relative to this.
         workdir: The run's own folder; resumed if it holds a checkpoint.
         name: The configuration's, for a model without a name of its own.
-        say: Told what a person should know, a line at a time.
+        say: Called with what a person should know, a line at a time.
         console: Where progress is shown; None: nowhere.
     """
 
@@ -31,6 +32,39 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SingleRun:
+    """An experiment that is one task, fitted once: `isl search` can make many of it.
+
+    Attributes:
+        task: The task of a configuration.
+        freeze: Paths of parameters that stay as they are; see `isl_train.loop.fit`.
+        check: Refuses what can be refused before any data are read.
+        from_anywhere: The configuration with absolute paths, for a file that lies elsewhere than in
+            the folder given.
+    """
+
+    task: "Callable[[Any, Run], Task]"
+    freeze: Callable[[Any], Sequence[str]] = lambda _: ()
+    check: Callable[[Any], None] = lambda _: None
+    from_anywhere: Callable[[Any, Path], Any] = lambda experiment, _: experiment
+
+    def train(self, experiment: Any, run: Run) -> Path:
+        """Fits the task, and returns the folder of the model.
+
+        Raises:
+            KeyboardInterrupt: It was stopped; it resumes from there the next time.
+        """
+        from .loop import fit
+
+        freeze = self.freeze(experiment)
+        task = self.task(experiment, run)
+        progress = fit(task, experiment, run.workdir, freeze=freeze, console=run.console)
+        if progress.update < experiment.training.steps:
+            raise KeyboardInterrupt
+        return run.workdir / "model"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One task as `isl train` runs it; registered in the group `isl.train`.
 
@@ -39,8 +73,10 @@ class Recipe:
         train: Trains as a configuration says, and returns the folder of the model it leaves. A run
             that was stopped before its end raises KeyboardInterrupt.
         several_processes: Whether several processes may train together.
+        single: Where training is one run of one task, that; `train` is then its own.
     """
 
     config: "type[ExperimentConfig]"
     train: Callable[[Any, Run], Path]
     several_processes: bool = True
+    single: SingleRun | None = None

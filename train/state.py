@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from .task import Tree
+Tree = Any
+"""A nested dict of arrays: parameters, or what a network keeps beside them (batch statistics)."""
 
 
 @jax.tree_util.register_dataclass

@@ -16,19 +16,16 @@ A task may know more, each by one more method:
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import jax
 import numpy as np
 
+from .stages import StageConfig
+from .state import TrainState, Tree
+
 if TYPE_CHECKING:
     import grain
-
-    from .stages import StageConfig
-    from .state import TrainState
-
-Tree = Any
-"""A nested dict of arrays: parameters, or what a network keeps beside them (batch statistics)."""
 
 Batch = Mapping[str, np.ndarray | jax.Array]
 """Arrays that share their first axis, one row an example."""
@@ -117,7 +114,7 @@ class Task(Protocol):
 class StagedTask(Task, Protocol):
     """A task that looks at the stages of a run; see `isl_train.stages`."""
 
-    def in_stage(self, stage: "StageConfig") -> Task:
+    def in_stage(self, stage: StageConfig) -> Task:
         """The task as it is in a stage: with its losses, selection, examples, ....
 
         Parameters and model state must be the same in every stage.
@@ -142,11 +139,11 @@ class UpdatingTask(Task, Protocol):
 
     def update(
         self,
-        state: "TrainState",
+        state: TrainState,
         batch: Batch,
         key: jax.Array,
         learning_rate: jax.Array | None,
-    ) -> tuple["TrainState", Sums]:
+    ) -> tuple[TrainState, Sums]:
         """One update; pure, it is jitted.
 
         Args:

@@ -19,12 +19,12 @@ from rich.console import Console
 
 from isl.errors import InputError
 from isl.imaging.agreement import pearson
+from isl.polarity.embryo import Embryo
 from isl.polarity.model import Arm
 from isl_train.labeling.config import LabelingConfig  # pyright: ignore[reportMissingImports]
 from isl_train.polarity.config import PolarityExperiment  # pyright: ignore[reportMissingImports]
 from isl_train.polarity.crossfit import Crossfit  # pyright: ignore[reportMissingImports]
-from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
-from isl_train.polarity.task import train_ensemble  # pyright: ignore[reportMissingImports]
+from isl_train.polarity.ensemble import train_ensemble  # pyright: ignore[reportMissingImports]
 
 from ..statistics.folds import Folds, folds_touched
 from ..writing.progress import PartsProgress

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from isl.polarity.embryo import Embryo
 from isl.report.plots import COLORS, LINE, SOFT, color, legend, panel, panels, png
-from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
 from .judge import Contender
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from isl.errors import InputError
-from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
+from isl.polarity.embryo import Embryo
 
 from ..statistics import folds as by_group
 from ..statistics.folds import Folds, dealt_folds, folds_touched

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from isl.polarity.embryo import Embryo
 from isl.polarity.onset import Onset, Rule, find_onset
-from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
 from ..statistics.agreement import Correlation, correlation
 from ..statistics.bootstrap import (

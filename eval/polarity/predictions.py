@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from isl.polarity.embryo import Embryo
 from isl.polarity.onset import Combine
-from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
 from ..writing.kept_arrays import KeptArrays
 

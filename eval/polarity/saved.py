@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from isl.errors import InputError
+from isl.polarity.embryo import Embryo
 from isl_train.polarity.crossfit import predicted_ezrin  # pyright: ignore[reportMissingImports]
-from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
 
 from ..statistics.folds import check_apart
 from ..writing.progress import PartsProgress

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from isl.files.records import plain
-from isl_train.polarity.embryos import Embryo  # pyright: ignore[reportMissingImports]
+from isl.polarity.embryo import Embryo
 
 from ..statistics.bootstrap import Interval, Resampling
 from ..writing.results import Rows, texts

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from isl.polarity.embryo import Embryo
 from isl_eval.polarity.crossval import Trainers
 from isl_eval.polarity.predictions import HeldOut
-from isl_train.polarity.embryos import Embryo
 
 ONSETS = {"A": 3, "B": 5, "C": 6, "D": 4, "E": 7, "F": None}
 FRAMES = 9

@@ -1,5 +1,10 @@
-"""A task that knows nothing of labeling: a line through noisy points, fitted in milliseconds."""
+"""Tasks that know nothing of labeling: a line through noisy points, fitted in milliseconds.
 
+`Line` writes out all that the trainer asks for; `NetworkLine` is a network and leaves most of it to
+`isl_train.network_task`.
+"""
+
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +13,13 @@ import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from isl.config import parse
+from isl.model_folder import FolderConfig, save_folder
+from isl_train.data import endless
 from isl_train.experiment import ExperimentConfig
+from isl_train.network_task import NetworkTask
 from isl_train.task import Batch, Evaluation, Selection, Sums, Tree
 
 SLOPES = np.array([1.0, -2.0, 0.5], np.float32)
@@ -95,3 +104,59 @@ def line_experiment(*overrides: str) -> ExperimentConfig:
         "optimizer": {"learning_rate": 0.1},
     }
     return parse(tables, ExperimentConfig, source="line", overrides=overrides)
+
+
+class LineNetwork(nnx.Module):
+    """x [B, 3] to y [B]: batch norm, then a linear layer."""
+
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        self.norm = nnx.BatchNorm(3, momentum=0.5, rngs=rngs)
+        self.head = nnx.Linear(3, 1, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.head(self.norm(x))[:, 0]
+
+
+class LineNetworkConfig(FolderConfig):
+    """The `model.toml` of such a network."""
+
+    kind: str = "line"
+
+
+class NetworkLine(NetworkTask[LineNetwork]):
+    """The same line as a network: a whole task, as short as one can be."""
+
+    losses = frozenset({"squares", "absolute"})
+    selection = Selection(metric="error", higher_is_better=False)
+    pixels_per_example = 3
+
+    def __init__(self, experiment: ExperimentConfig, *, settling_batches: int = 0) -> None:
+        network = nnx.eval_shape(lambda: LineNetwork(nnx.Rngs(0)))
+        super().__init__(network, experiment, settling_batches=settling_batches)
+
+    def identity(self) -> str:
+        return f"a line of {self.parameters} parameters"
+
+    def build(self, key: jax.Array) -> LineNetwork:
+        return LineNetwork(nnx.Rngs(key))
+
+    def examples(self, seed: int) -> grain.MapDataset:
+        return endless(functools.partial(_draw, 0), seed)
+
+    def objective(
+        self, network: LineNetwork, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, Sums]:
+        errors = network(jnp.asarray(batch["x"])) - jnp.asarray(batch["y"])
+        count = jnp.float32(errors.size)
+        squares, absolute = jnp.sum(errors**2), jnp.sum(jnp.abs(errors))
+        total = self.weight_of("squares") * squares + self.weight_of("absolute", 0.0) * absolute
+        return total / count, {"squares": (squares, count), "absolute": (absolute, count)}
+
+    def evaluate(self, params: Tree, model_state: Tree, *, pictures: bool) -> Evaluation:
+        network = self.predicting(params, self.settled(params, model_state))
+        x = np.eye(4, 3, dtype=np.float32)
+        errors = network(jnp.asarray(x)) - (x @ SLOPES + 3)
+        return Evaluation(metrics={"error": float(jnp.abs(errors).mean())}, pictures={})
+
+    def save(self, network: LineNetwork, directory: Path, metrics: Mapping[str, float]) -> None:
+        save_folder(directory, network, LineNetworkConfig(name="line"), "# A line\n")

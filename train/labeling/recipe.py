@@ -1,23 +1,52 @@
-"""Labeling as `isl train` runs it."""
+"""Labeling as `isl train` and `isl search` run it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..recipe import Recipe, Run
+from isl.model_folder import bundled_models, model_directory
+
+from ..recipe import Recipe, Run, SingleRun
 from .config import LabelingConfig
 
-
-def train_labeling(experiment: LabelingConfig, run: Run) -> Path:
-    """Trains one labeling network; see `isl_train.recipe.Recipe`."""
-    from ..loop import fit
+if TYPE_CHECKING:
     from .task import LabelingTask
 
-    task = LabelingTask(experiment, run.folder, name=run.name, say=run.say)
-    progress = fit(
-        task, experiment, run.workdir, freeze=experiment.start.freeze, console=run.console
-    )
-    if progress.update < experiment.training.steps:
-        raise KeyboardInterrupt
-    return run.workdir / "model"
+
+def labeling_task(experiment: LabelingConfig, run: Run) -> "LabelingTask":
+    """The task of an experiment, with its fields in memory."""
+    from .task import LabelingTask
+
+    return LabelingTask(experiment, run.folder, name=run.name, say=run.say)
 
 
-RECIPE = Recipe(config=LabelingConfig, train=train_labeling)
+def check(experiment: LabelingConfig) -> None:
+    """See `isl_train.labeling.fields.check_crop`."""
+    from .fields import check_crop
+
+    check_crop(experiment)
+
+
+def from_anywhere(experiment: LabelingConfig, folder: Path) -> LabelingConfig:
+    """An experiment with absolute paths, for a file that lies elsewhere; bundled models by name.
+
+    Args:
+        experiment: Its paths are relative to `folder`.
+        folder: Where its file lies.
+    """
+    start = experiment.start
+    if start.model is not None:
+        beside = folder / start.model
+        found = model_directory(beside if beside.is_dir() else start.model)
+        if found not in bundled_models().values():
+            start = start.model_copy(update={"model": str(found.absolute())})
+    dataset = (folder / experiment.dataset).absolute()
+    return experiment.model_copy(update={"dataset": dataset, "start": start})
+
+
+SINGLE = SingleRun(
+    task=labeling_task,
+    freeze=lambda experiment: experiment.start.freeze,
+    check=check,
+    from_anywhere=from_anywhere,
+)
+RECIPE = Recipe(config=LabelingConfig, train=SINGLE.train, single=SINGLE)

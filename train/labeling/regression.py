@@ -6,7 +6,7 @@ It gives no distribution, so it is no model of the product; `isl eval` compares 
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -25,9 +25,12 @@ from isl.model_folder import (
     save_folder,
 )
 
-from ..task import Batch, Selection, Sums, Tree
+from ..network_task import NetworkTask
+from ..task import Batch, Evaluation, Selection, Sums, Tree
+from .config import LabelingConfig
+from .fields import Fields
 from .model_folder import label_statistics
-from .task import LabelingTask
+from .task import compute_of, network_in_words
 
 # Of a label that is the same everywhere.
 _LEAST_DEVIATION = 1e-3
@@ -116,24 +119,41 @@ def load_regressor(directory: Path) -> tuple[RegressorConfig, Regressor]:
     return config, network
 
 
-class RegressionTask(LabelingTask):
-    """A labeling experiment whose network gives one number a label; see `LabelingTask`.
+class RegressionTask(NetworkTask[Regressor]):
+    """A labeling experiment whose network gives one number a label.
 
     Of the table `loss` only `labels`, `label_weights` and `pixels_per_crop` are looked at.
+
+    Attributes:
+        fields: What is learned from, as for `LabelingTask`.
+        ground: The fields themselves.
     """
 
-    _functional: Any
+    def __init__(self, config: LabelingConfig, folder: Path, *, name: str = "regressor") -> None:
+        """Reads the fields and lays out the network; arguments as for `LabelingTask`."""
+        self.config = config
+        self.fields = Fields(config, folder)
+        self.ground = self.fields.ground
+        self._name = name
+        super().__init__(
+            self._abstract_network(),
+            config,
+            settling_batches=config.validation.reestimate_batches,
+        )
+        if self.ground.validation:
+            # There is no distribution to be judged.
+            self.selection = Selection(metric="pearson_mean")
 
     @property
-    def selection(self) -> Selection | None:
-        """The correlation, since there is no distribution to be judged."""
-        return Selection(metric="pearson_mean") if self.ground.validation else None
+    def pixels_per_example(self) -> int:
+        """Input pixels of a crop."""
+        return self.config.training.crop**2
 
     def identity(self) -> str:
         """The network in words."""
-        return f"regressor of {super().identity()}"
+        return f"regressor of {network_in_words(self.config, self.fields, self.parameters)}"
 
-    def initial(self, key: jax.Array) -> tuple[Tree, Tree]:
+    def build(self, key: jax.Array) -> Regressor:
         """Fresh weights, whose answers lie around each label's mean.
 
         Labels are standardized, or the first hundreds of updates would go into finding their mean
@@ -155,36 +175,48 @@ class RegressionTask(LabelingTask):
                 network.offset[...] = network.offset[...].at[index].set(statistics[label].mean)
                 deviation = max(statistics[label].standard_deviation, _LEAST_DEVIATION)
                 network.scale[...] = network.scale[...].at[index].set(deviation)
-        return self._functional.take_apart(network)
+        return network
 
-    def loss(
-        self, params: Tree, model_state: Tree, batch: Batch, key: jax.Array
-    ) -> tuple[jax.Array, tuple[Tree, Sums]]:
+    def in_training(self, network: Regressor) -> Regressor:
+        """Padded if the experiment says so."""
+        return cast(Regressor, network.padded()) if self.config.training.padded else network
+
+    def objective(self, network: Regressor, batch: Batch, key: jax.Array) -> tuple[jax.Array, Sums]:
         """Mean squared error, weighted over labels."""
-        network: Any = self._in_training(params, model_state)
         embedding = network.embed(jnp.asarray(batch["transmitted"]))
-        pixels = self._pixel_subset(key, embedding.shape)
+        pixels = self.fields.pixel_subset(key, embedding.shape)
         sums, counts = _squares(
             network.intensities(pixels(embedding)),
             pixels(jnp.asarray(batch["targets"])),
             pixels(jnp.asarray(batch["measured"])),
         )
-        total = losses.weighted_mean((sums, counts), jnp.asarray(self._weights))
-        by_label = {
-            f"squared_error/{label}": (sums[index], counts[index])
-            for index, label in enumerate(self.ground.labels)
-        }
-        _, new_state = self._functional.take_apart(network)
-        return self.config.loss.labels * total, (new_state, by_label)
+        total = losses.weighted_mean((sums, counts), jnp.asarray(self.fields.label_weights))
+        diagnostics = self.fields.by_label("squared_error", sums, counts)
+        return self.config.loss.labels * total, diagnostics
 
-    def export(
-        self, params: Tree, model_state: Tree, directory: Path, metrics: Mapping[str, float]
-    ) -> None:
+    def pass_through(self, network: Regressor, batch: Batch, key: jax.Array) -> None:
+        """Nothing beyond the body keeps statistics."""
+        network.embed(jnp.asarray(batch["transmitted"]))
+
+    def examples(self, seed: int) -> Any:
+        """Augmented crops without end."""
+        return self.fields.examples(seed)
+
+    def describe(self, batch: Batch) -> str:
+        """Names of the fields in a batch."""
+        return self.fields.names_in(batch)
+
+    def evaluate(self, params: Tree, model_state: Tree, *, pictures: bool) -> Evaluation:
+        """Predicts held-out ground and compares it label by label."""
+        if self.ground.validation:
+            model_state = self.settled(params, model_state)
+        predict = functools.partial(self._predict_tile, params, model_state)
+        return self.fields.judge(predict, pictures=pictures)
+
+    def save(self, network: Regressor, directory: Path, metrics: Mapping[str, float]) -> None:
         """Writes a folder that `load_regressor` reads."""
-        model_state = self._settled(params, model_state)
-        network = self._functional.put_together(params, model_state, training=False)
         config = RegressorConfig(
-            name=self.config.name or "regressor",
+            name=self.config.name or self._name,
             labels=self.ground.labels,
             planes=self.ground.planes,
             architecture=self.config.network,
@@ -192,12 +224,12 @@ class RegressionTask(LabelingTask):
         )
         save_folder(directory, network, config, f"# {config.name}\n\n{self.identity()}.\n")
 
-    def _abstract_network(self) -> Any:
+    def _abstract_network(self) -> Regressor:
         return abstract_regressor(
             self.config.network,
             planes=self.ground.planes,
             labels=self.ground.labels,
-            compute=self._compute(self.config.training.batch_norm_decay),
+            compute=compute_of(self.config),
         )
 
     @functools.partial(jax.jit, static_argnums=0)
@@ -209,14 +241,11 @@ class RegressionTask(LabelingTask):
         targets: jax.Array,
         measured: jax.Array,
     ) -> dict[str, jax.Array]:
-        network = self._functional.put_together(params, model_state, training=False)
+        network = self.predicting(params, model_state)
         found = network.intensities(network.embed(transmitted))
         # There is no distribution: nothing is counted, so that its cross-entropy is unknown.
         none = jnp.zeros(targets.shape[-1])
         return {"mean": found, "median": found, "sums": none, "counts": none}
-
-    def _pass_heads(self, network: LabelingNetwork, embedding: jax.Array) -> None:
-        """There is nothing beyond the body that keeps statistics."""
 
 
 def _squares(

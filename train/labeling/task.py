@@ -8,45 +8,38 @@ from typing import Any
 import grain
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from isl.backbones import layers
-from isl.backbones.networks import Compute, count_parameters
-from isl.errors import InputError, unknown
+from isl.backbones.networks import Compute
 from isl.labeling import bins, losses
-from isl.labeling.dataset import load_manifest
-from isl.labeling.model_config import ModelConfig, read_model_config
+from isl.labeling.model_config import read_model_config
 from isl.labeling.network import LabelingNetwork, abstract_network, build_network
 from isl.model_folder import model_directory
 
-from ..parameters import Functional
+from ..network_task import NetworkTask
 from ..task import Batch, Evaluation, Selection, Sums, Tree
-from .augment import AugmentConfig, augment
-from .config import LabelingConfig
-from .crops import Cropper
-from .ground import Ground, load_ground, with_planes
+from .config import LabelingConfig, LossConfig
+from .fields import Fields, check_crop
 from .initial import start_from_model, with_histogram_biases
 from .model_folder import write_model
-from .validation import IMAGES, validate
+from .validation import IMAGES
 
 
 def _keep_silent(_: str) -> None:
-    """Tells nobody."""
+    """Says nothing to anybody."""
 
 
-# As many examples as nobody draws; grain's own endless repetition cannot be cut into batches of 1.
-_ENDLESS = 2**53
-
-
-class LabelingTask:
-    """See `isl_train.task.Task`, whose methods these are.
+class LabelingTask(NetworkTask[LabelingNetwork]):
+    """See `isl_train.network_task.NetworkTask`, whose methods these are.
 
     Attributes:
         config: The experiment.
-        ground: The fields, in memory.
-        parameters: How many numbers are trained.
+        fields: What is learned from.
+        ground: The fields themselves.
     """
+
+    losses = frozenset({"labels", "autoencoding"})
 
     def __init__(
         self,
@@ -62,41 +55,27 @@ class LabelingTask:
             config: The experiment.
             folder: Where the configuration's file lies; paths in it are relative to this.
             name: Of the model, where the configuration gives none.
-            say: Told what a person should know, a line at a time.
+            say: Called with what a person should know, a line at a time.
 
         Raises:
             InputError: Something in the configuration does not fit the data or the network.
         """
         self.config = config
-        self.folder = folder
-        check_crop(config)
-        manifest = load_manifest(folder / config.dataset).without(config.leave_out)
-        self.ground: Ground = load_ground(
-            with_planes(manifest, config.planes), config.labels, config.normalization
-        ).part(config.ground_share, config.seed)
-        for label in config.loss.label_weights:
-            if label not in self.ground.labels:
-                raise unknown("label in loss.label_weights", label, self.ground.labels)
-        self._cropper = Cropper(
-            self.ground.training, config.training_geometry, config.training.crop
-        )
-        self._weights = np.array(
-            [config.loss.label_weights.get(label, 1.0) for label in self.ground.labels], np.float32
-        )
-        abstract = self._abstract_network()
-        self.parameters = count_parameters(abstract)
-        self._functional: Functional[LabelingNetwork] = Functional(abstract)
-        self._say = say
+        self.fields = Fields(config, folder)
+        self.ground = self.fields.ground
+        self._folder = folder
         self._name = name
-        say(
-            f"{len(self.ground.training)} training and {len(self.ground.validation)} validation "
-            f"fields, {self.ground.nbytes / 2**30:.2f} GiB in memory (each worker process holds "
-            "its own copy)"
+        self._say = say
+        super().__init__(
+            abstract_network(config.network, **self._size),
+            config,
+            settling_batches=config.validation.reestimate_batches,
         )
+        say(self.fields.summary())
 
     @property
-    def selection(self) -> Selection | None:
-        """What picks the best checkpoint."""
+    def selection(self) -> Selection | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What picks the best checkpoint; depends on the data, hence no plain attribute."""
         if not self.ground.validation:
             return None
         metric = self.config.validation.select
@@ -109,21 +88,11 @@ class LabelingTask:
 
     def identity(self) -> str:
         """The network, its input and its heads, in words."""
-        architecture = self.config.network
-        shape = ", ".join(
-            f"{name} {value}" for name, value in architecture.model_dump(exclude={"kind"}).items()
-        )
-        heads = f"labels {' '.join(self.ground.labels)}"
-        if self.config.loss.autoencoding:
-            heads += " and autoencoding"
-        return (
-            f"{architecture.kind} ({shape}), {self.ground.planes} planes, {heads}, "
-            f"{self.parameters:,} parameters"
-        )
+        return network_in_words(self.config, self.fields, self.parameters)
 
-    def initial(self, key: jax.Array) -> tuple[Tree, Tree]:
+    def build(self, key: jax.Array) -> LabelingNetwork:
         """Fresh weights, or those of the model to start from where they fit."""
-        network = self._network(key)
+        network = build_network(self.config.network, **self._size, rngs=nnx.Rngs(key))
         if self.config.loss.initial_bias == "histogram":
             with_histogram_biases(network, self.ground)
         if self.config.start.model is not None:
@@ -132,65 +101,68 @@ class LabelingTask:
                 f"starting from {self.config.start.model}: {kept} arrays copied; fresh: "
                 f"{', '.join(fresh) if fresh else 'none'}"
             )
-        return Functional.take_apart(network)
+        return network
 
-    def loss(
-        self, params: Tree, model_state: Tree, batch: Batch, key: jax.Array
-    ) -> tuple[jax.Array, tuple[Tree, Sums]]:
+    def in_training(self, network: LabelingNetwork) -> LabelingNetwork:
+        """Padded if the experiment says so."""
+        return network.padded() if self.config.training.padded else network
+
+    def objective(
+        self, network: LabelingNetwork, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, Sums]:
         """Weighted losses of labels and planes (specification, section 6)."""
-        network = self._in_training(params, model_state)
+        config = self.config.loss
         transmitted = jnp.asarray(batch["transmitted"])
         planes = layers.crop(transmitted, network.geometry.margin)
         visible = jnp.broadcast_to(jnp.asarray(batch["visible"])[..., None], planes.shape)
-        pixels = self._pixel_subset(key, planes.shape)
+        pixels = self.fields.pixel_subset(key, planes.shape)
         embedding = pixels(network.embed(transmitted))
-        total, sums = self._label_loss(
-            network,
-            embedding,
+        terms, (sums, counts) = _terms(
+            config,
+            network.label_logits(embedding, self.ground.labels),
             pixels(jnp.asarray(batch["targets"])),
             pixels(jnp.asarray(batch["measured"])),
         )
-        if self.config.loss.autoencoding:
-            plane_losses = self._terms(
-                network.plane_logits(embedding), pixels(planes), pixels(visible)
+        label_loss = losses.weighted_mean(terms, jnp.asarray(self.fields.label_weights))
+        total = self.weight_of("labels", config.labels) * label_loss
+        diagnostics = self.fields.by_label("cross_entropy", sums, counts)
+        if config.autoencoding:
+            terms, (sums, counts) = _terms(
+                config, network.plane_logits(embedding), pixels(planes), pixels(visible)
             )
-            plane_loss = losses.weighted_mean(plane_losses[0], jnp.ones(planes.shape[-1]))
-            total = total + self.config.loss.autoencoding * plane_loss
-            cross_entropy = plane_losses[1]
-            sums["autoencoding"] = (jnp.sum(cross_entropy[0]), jnp.sum(cross_entropy[1]))
-        _, new_state = Functional.take_apart(network)
-        return total, (new_state, sums)
+            plane_loss = losses.weighted_mean(terms, jnp.ones(planes.shape[-1]))
+            total = total + self.weight_of("autoencoding", config.autoencoding) * plane_loss
+            diagnostics["autoencoding"] = (jnp.sum(sums), jnp.sum(counts))
+        return total, diagnostics
+
+    def pass_through(self, network: LabelingNetwork, batch: Batch, key: jax.Array) -> None:
+        """Body and heads."""
+        embedding = network.embed(jnp.asarray(batch["transmitted"]))
+        network.label_logits(embedding, self.ground.labels)
+        if self.config.loss.autoencoding:
+            network.plane_logits(embedding)
 
     def examples(self, seed: int) -> grain.MapDataset:
         """Augmented crops without end."""
-        draw = functools.partial(_draw, cropper=self._cropper, config=self.config.augment)
-        return grain.MapDataset.range(_ENDLESS).random_map(draw, seed=seed)
+        return self.fields.examples(seed)
 
     def describe(self, batch: Batch) -> str:
         """Names of the fields in a batch."""
-        names = {self.ground.training[int(index)].name for index in np.asarray(batch["field"])}
-        return f"field{'s' if len(names) > 1 else ''} {', '.join(sorted(names))}"
+        return self.fields.names_in(batch)
 
     def evaluate(self, params: Tree, model_state: Tree, *, pictures: bool) -> Evaluation:
         """Predicts held-out ground and compares it label by label."""
-        if not self.ground.validation:
-            return Evaluation(metrics={}, pictures={})
-        model_state = self._settled(params, model_state)
-        return validate(
-            functools.partial(self._predict_tile, params, model_state),
-            self.config.network.geometry,
-            self.ground.validation,
-            self.ground.labels,
-            tile=self._tile(),
-            pictures=pictures,
-        )
+        if self.ground.validation:
+            model_state = self.settled(params, model_state)
+        predict = functools.partial(self._predict_tile, params, model_state)
+        return self.fields.judge(predict, pictures=pictures)
 
-    def export(
-        self, params: Tree, model_state: Tree, directory: Path, metrics: Mapping[str, float]
-    ) -> None:
+    def save(self, network: LabelingNetwork, directory: Path, metrics: Mapping[str, float]) -> None:
         """Writes a model folder that prediction can use."""
-        model_state = self._settled(params, model_state)
-        network = self._functional.put_together(params, model_state, training=False)
+        model = self.config.start.model
+        start = None
+        if model is not None:
+            start = read_model_config(model_directory(self._start_model(model)))
         write_model(
             directory,
             network,
@@ -199,25 +171,13 @@ class LabelingTask:
             name=self.config.name or self._name,
             summary=self.identity(),
             metrics=metrics,
-            start=self._start_config(),
+            start=start,
         )
-
-    def _start_config(self) -> ModelConfig | None:
-        model = self.config.start.model
-        if model is None:
-            return None
-        return read_model_config(model_directory(self._start_model(model)))
 
     def _start_model(self, model: str) -> str | Path:
         """A folder beside the configuration goes before a bundled model of that name."""
-        beside = self.folder / model
+        beside = self._folder / model
         return beside if beside.is_dir() else model
-
-    def _abstract_network(self) -> LabelingNetwork:
-        return abstract_network(self.config.network, **self._size)
-
-    def _network(self, key: jax.Array) -> LabelingNetwork:
-        return build_network(self.config.network, **self._size, rngs=nnx.Rngs(key))
 
     @property
     def _size(self) -> dict[str, Any]:
@@ -225,73 +185,8 @@ class LabelingTask:
             "planes": self.ground.planes,
             "labels": self.ground.labels,
             "autoencode": self.config.loss.autoencoding > 0,
-            "compute": self._compute(self.config.training.batch_norm_decay),
+            "compute": compute_of(self.config),
         }
-
-    def _compute(self, batch_norm_decay: float) -> Compute:
-        return Compute(precision=self.config.training.precision, batch_norm_decay=batch_norm_decay)
-
-    def _in_training(self, params: Tree, model_state: Tree) -> LabelingNetwork:
-        network = self._functional.put_together(params, model_state, training=True)
-        return network.padded() if self.config.training.padded else network
-
-    def _label_loss(
-        self,
-        network: LabelingNetwork,
-        embedding: jax.Array,
-        targets: jax.Array,
-        measured: jax.Array,
-    ) -> tuple[jax.Array, Sums]:
-        labels = self.ground.labels
-        terms, (sums, counts) = self._terms(
-            network.label_logits(embedding, labels), targets, measured
-        )
-        total = self.config.loss.labels * losses.weighted_mean(terms, jnp.asarray(self._weights))
-        by_label = {
-            f"cross_entropy/{label}": (sums[index], counts[index])
-            for index, label in enumerate(labels)
-        }
-        return total, by_label
-
-    def _terms(
-        self, logits: jax.Array, targets: jax.Array, measured: jax.Array
-    ) -> tuple[losses.Sums, losses.Sums]:
-        """The weighted sum of the loss terms, and the cross-entropy alone; sums and counts [L]."""
-        total, (plain, counts) = losses.by_parts(self._objective, logits, targets, measured)
-        return (total, counts), (plain, counts)
-
-    def _objective(
-        self, logits: jax.Array, targets: jax.Array, measured: jax.Array
-    ) -> tuple[jax.Array, losses.Sums]:
-        """Sums of the weighted terms, and those of the cross-entropy alone with counts; all [L]."""
-        config = self.config.loss
-        plain = losses.cross_entropy(logits, targets, measured)
-        total = jnp.zeros_like(plain[0])
-        if config.cross_entropy:
-            softened = plain
-            if config.softening:
-                softened = losses.cross_entropy(
-                    logits, targets, measured, softening=config.softening
-                )
-            total = total + config.cross_entropy * softened[0]
-        if config.ranked_probability_score:
-            score = losses.ranked_probability_score(logits, targets, measured)
-            total = total + config.ranked_probability_score * score[0]
-        if config.squared_error:
-            error = losses.squared_error(logits, targets, measured)
-            total = total + config.squared_error * error[0]
-        return total, plain
-
-    def _pixel_subset(
-        self, key: jax.Array, shape: tuple[int, ...]
-    ) -> Callable[[jax.Array], jax.Array]:
-        """A function that takes [B, y, x, C] to the same pixels of every example, [B, N, C]."""
-        _, height, width, _ = shape
-        wanted = self.config.loss.pixels_per_crop
-        if wanted == 0 or wanted >= height * width:
-            return _all_pixels
-        chosen = jax.random.permutation(key, height * width)[:wanted]
-        return functools.partial(_some_pixels, chosen)
 
     @functools.partial(jax.jit, static_argnums=0)
     def _predict_tile(
@@ -302,7 +197,7 @@ class LabelingTask:
         targets: jax.Array,
         measured: jax.Array,
     ) -> dict[str, jax.Array]:
-        network = self._functional.put_together(params, model_state, training=False)
+        network = self.predicting(params, model_state)
 
         def of_row(row: tuple[jax.Array, jax.Array, jax.Array]) -> dict[str, jax.Array]:
             embedding, target, is_measured = row
@@ -315,66 +210,55 @@ class LabelingTask:
         images = {name: rows[name][None] for name in IMAGES}
         return {**images, "sums": rows["sums"].sum(axis=0), "counts": rows["counts"].sum(axis=0)}
 
-    def _tile(self) -> int:
-        geometry = self.config.network.geometry
-        narrowest = geometry.output_size(geometry.input_size(geometry.step))
-        return max(self.config.validation.tile, narrowest)
 
-    def _settled(self, params: Tree, model_state: Tree) -> Tree:
-        """The model state to predict with: batch statistics taken anew if so configured."""
-        count = self.config.validation.reestimate_batches
-        if not count:
-            return model_state
-        batches = self.examples(self.config.seed).batch(self.config.training.batch_size)
-        total = jax.tree.map(jnp.zeros_like, model_state)
-        for index in range(count):
-            batch: Any = batches[index]
-            now = self._batch_statistics(params, model_state, batch["transmitted"])
-            total = jax.tree.map(jnp.add, total, now)
-        return jax.tree.map(lambda array: array / count, total)
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def _batch_statistics(self, params: Tree, model_state: Tree, transmitted: jax.Array) -> Tree:
-        """The batch statistics of one batch alone: a running mean without memory."""
-        network = self._in_training(params, model_state)
-        for _, module in nnx.iter_modules(network):
-            if isinstance(module, nnx.BatchNorm):
-                module.momentum = 0.0
-        self._pass_heads(network, network.embed(transmitted))
-        return Functional.take_apart(network)[1]
-
-    def _pass_heads(self, network: LabelingNetwork, embedding: jax.Array) -> None:
-        """For what the heads keep of what they saw."""
-        network.label_logits(embedding, self.ground.labels)
-        if self.config.loss.autoencoding:
-            network.plane_logits(embedding)
+def compute_of(config: LabelingConfig) -> Compute:
+    """How an experiment's network computes."""
+    training = config.training
+    return Compute(precision=training.precision, batch_norm_decay=training.batch_norm_decay)
 
 
-def _draw(
-    _: int, rng: np.random.Generator, *, cropper: Cropper, config: AugmentConfig
-) -> dict[str, np.ndarray]:
-    return augment(cropper.draw(rng), config, rng)
+def network_in_words(config: LabelingConfig, fields: Fields, parameters: int) -> str:
+    """The network, its input and its heads."""
+    architecture = config.network
+    shape = ", ".join(
+        f"{name} {value}" for name, value in architecture.model_dump(exclude={"kind"}).items()
+    )
+    heads = f"labels {' '.join(fields.ground.labels)}"
+    if config.loss.autoencoding:
+        heads += " and autoencoding"
+    return (
+        f"{architecture.kind} ({shape}), {fields.ground.planes} planes, {heads}, "
+        f"{parameters:,} parameters"
+    )
 
 
-def _all_pixels(array: jax.Array) -> jax.Array:
-    return array.reshape(array.shape[0], -1, array.shape[-1])
+def _terms(
+    config: LossConfig, logits: jax.Array, targets: jax.Array, measured: jax.Array
+) -> tuple[losses.Sums, losses.Sums]:
+    """The weighted sum of the loss terms, and the cross-entropy alone; sums and counts [L]."""
+    of = functools.partial(_sums_of_terms, config)
+    total, (plain, counts) = losses.by_parts(of, logits, targets, measured)
+    return (total, counts), (plain, counts)
 
 
-def _some_pixels(chosen: jax.Array, array: jax.Array) -> jax.Array:
-    return _all_pixels(array)[:, chosen]
+def _sums_of_terms(
+    config: LossConfig, logits: jax.Array, targets: jax.Array, measured: jax.Array
+) -> tuple[jax.Array, losses.Sums]:
+    """Sums of the weighted terms, and those of the cross-entropy alone with counts; all [L]."""
+    plain = losses.cross_entropy(logits, targets, measured)
+    total = jnp.zeros_like(plain[0])
+    if config.cross_entropy:
+        softened = plain
+        if config.softening:
+            softened = losses.cross_entropy(logits, targets, measured, softening=config.softening)
+        total = total + config.cross_entropy * softened[0]
+    if config.ranked_probability_score:
+        score = losses.ranked_probability_score(logits, targets, measured)
+        total = total + config.ranked_probability_score * score[0]
+    if config.squared_error:
+        error = losses.squared_error(logits, targets, measured)
+        total = total + config.squared_error * error[0]
+    return total, plain
 
 
-def check_crop(config: LabelingConfig) -> None:
-    """Refuses crops that do not pass through the network.
-
-    Raises:
-        InputError: Names the widths that do.
-    """
-    geometry, crop = config.training_geometry, config.training.crop
-    if not geometry.is_valid(crop):
-        above = geometry.input_size(max(1, crop - 2 * geometry.margin))
-        below = max(above - geometry.step, geometry.smallest)
-        raise InputError(
-            f"training.crop {crop} does not fit the network: widths are {geometry.smallest} + "
-            f"m * {geometry.step}; the nearest are {below} and {above}"
-        )
+__all__ = ["LabelingTask", "check_crop"]

@@ -16,12 +16,12 @@ from isl.errors import InputError, unknown
 from isl.files.whole import written_whole
 from isl.imaging.image import Movie
 from isl.labeling.model import Model, load_model
+from isl.polarity.embryo import EZRIN, Embryo
 
 from ..experiment import check_same_run
 from ..labeling.config import LabelingConfig
 from ..labeling.task import LabelingTask
 from ..loop import fit
-from .embryos import EZRIN, Embryo
 
 _LONGEST_NAME = 200
 

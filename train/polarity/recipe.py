@@ -8,7 +8,7 @@ from .config import PolarityExperiment
 
 def train_ensemble(experiment: PolarityExperiment, run: Run) -> Path:
     """Trains the members of an ensemble one by one; see `isl_train.recipe.Recipe`."""
-    from .task import train_polarity
+    from .ensemble import train_polarity
 
     return train_polarity(
         experiment, run.folder, run.workdir, name=run.name, say=run.say, console=run.console

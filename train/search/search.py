@@ -3,7 +3,7 @@
 `DIR/journal.log` is all that workers share: any number may be started, on one machine or on several
 that see the same folder, and each draws its next trial from what all have found. `DIR/trials/NNNN/`
 holds a trial's runs. A worker shows that it lives by touching a file there; the trial of one that
-does not is taken over by the next, and goes on from its last checkpoint.
+does not is taken over by the next, and resumes from its last checkpoint.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,17 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from isl.config import load_toml, to_toml
+from isl import registry
+from isl.config import load_toml, task_name, to_toml
 from isl.errors import InputError
 from isl.files.whole import written_whole
-from isl.model_folder import bundled_models, model_directory
 
 from ..budget import of_length, seconds_per_update, updates_for
-from ..experiment import check_same_run
-from ..labeling.config import LabelingConfig
-from ..labeling.task import LabelingTask, check_crop
+from ..experiment import ExperimentConfig, check_same_run
 from ..loop import fit
 from ..optimizer import frozen_mask
+from ..recipe import Recipe, Run, SingleRun
+from ..task import Selection, Task
 from .config import Dimension, SearchConfig, as_text
 from .report import write_results
 
@@ -65,9 +65,9 @@ def search_hyperparameters(
     Args:
         path: The configuration, of `SearchConfig`.
         overrides: `key=value` texts.
-        workdir: The search's folder; gone on with if it was begun before.
+        workdir: The search's folder; resumed if it was begun before.
         trials: How many, over all workers; None: as the configuration says.
-        say: Told what a person should know, a line at a time.
+        say: Called with what a person should know, a line at a time.
         console: Where training's progress is shown; None: nowhere.
 
     Returns:
@@ -76,7 +76,7 @@ def search_hyperparameters(
     Raises:
         InputError: Optuna is missing, the folder holds another search, the experiment cannot be
             trained, values of the space do not fit it, or trials do nothing but fail.
-        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+        KeyboardInterrupt: It was stopped; it resumes from there the next time.
     """
     optuna = _optuna()
     config = load_toml(path, SearchConfig, overrides)
@@ -107,12 +107,35 @@ class _Search:
         self._say = say
         self._console = console
         self._failures: list[str] = []  # Reasons of those since this worker's last success.
+        self._kind, self._single = searchable(self._file, config.changes)
         base = search_space_fits(config, self._file)
-        check_ground(base, self._file.parent)
-        self._metric = base.validation.select
-        self._study = self._open()
+        selection = self._check_ground(base)
+        self._metric = selection.metric
+        self._study = self._open("maximize" if selection.higher_is_better else "minimize")
 
-    def _open(self) -> Any:
+    def _task(self, experiment: ExperimentConfig) -> Task:
+        quiet = Run(folder=self._file.parent, workdir=self._workdir, name="model", say=_keep_silent)
+        return self._single.task(experiment, quiet)
+
+    def _check_ground(self, experiment: ExperimentConfig) -> Selection:
+        """Refuses an experiment of which no trial could be trained and judged.
+
+        Raises:
+            InputError: Its data, validation ground or model to start from is missing or does not
+                fit.
+        """
+        task = self._task(experiment)
+        if task.selection is None:
+            where = self._file.parent / getattr(experiment, "dataset", self._file.name)
+            raise InputError(
+                f"{where}: holds out no validation ground, by which trials are told apart"
+            )
+        # Weights to start from are read, and what is to be frozen is looked for.
+        params, _ = task.initial(jax.random.key(experiment.seed))
+        frozen_mask(params, self._single.freeze(experiment))
+        return task.selection
+
+    def _open(self, direction: str) -> Any:
         """The journal's study; refused if it is of other settings."""
         self._workdir.mkdir(parents=True, exist_ok=True)
         journal = self._optuna.storages.journal
@@ -122,7 +145,7 @@ class _Search:
         study = self._optuna.create_study(
             storage=storage,
             study_name=_NAME,
-            direction="minimize" if self._metric == "cross_entropy" else "maximize",
+            direction=direction,
             load_if_exists=True,
         )
         settings = self._settings()
@@ -137,7 +160,7 @@ class _Search:
     def _settings(self) -> str:
         """A hash of all that makes trials comparable; how many there are does not."""
         stated = self._config.model_dump(mode="json", exclude={"trials", "description", "startup"})
-        base = load_toml(self._file, LabelingConfig, self._config.changes)
+        base = load_toml(self._file, self._kind, self._config.changes)
         text = json.dumps([stated, base.model_dump(mode="json")], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -218,7 +241,7 @@ class _Search:
         complete = self._optuna.trial.TrialState.COMPLETE
         return bool(self._study.get_trials(deepcopy=False, states=(complete,)))
 
-    def _best(self) -> LabelingConfig:
+    def _best(self) -> ExperimentConfig:
         """The first run of the best trial, with paths that hold in any folder."""
         trial = self._study.best_trial
         changes = [
@@ -228,11 +251,11 @@ class _Search:
         experiment = self._experiment(changes, self._config.seeds[0])
         updates = trial.user_attrs[_UPDATES]
         whole = of_length(experiment, updates, evaluations=self._config.evaluations)
-        return from_anywhere(whole, self._file.parent)
+        return self._single.from_anywhere(whole, self._file.parent)
 
-    def _experiment(self, changes: list[str], seed: int) -> LabelingConfig:
+    def _experiment(self, changes: list[str], seed: int) -> ExperimentConfig:
         overrides = [*self._config.changes, *changes, f"seed={seed}"]
-        return load_toml(self._file, LabelingConfig, overrides)
+        return load_toml(self._file, self._kind, overrides)
 
     def _value(self, trial: Any, changes: list[str], folder: Path) -> float:
         """The best selection metric of a run, the mean over seeds."""
@@ -243,20 +266,21 @@ class _Search:
         trial.set_user_attr(_UPDATES, runs[0][1])
         return float(np.mean([value for value, _ in runs]))
 
-    def _run(self, experiment: LabelingConfig, run: Path) -> tuple[float, int]:
+    def _run(self, experiment: ExperimentConfig, run: Path) -> tuple[float, int]:
         """The best selection metric of one run, and its updates."""
-        task = LabelingTask(experiment, self._file.parent)
+        task = self._task(experiment)
         updates = self._updates(task, experiment, run)
         whole = of_length(experiment, updates, evaluations=self._config.evaluations)
         check_same_run(run, whole)
-        progress = fit(task, whole, run, freeze=whole.start.freeze, console=self._console)
+        freeze = self._single.freeze(whole)
+        progress = fit(task, whole, run, freeze=freeze, console=self._console)
         if progress.update < whole.training.steps:
             raise KeyboardInterrupt
         if progress.best is None:
             raise InputError(f"{self._metric} is undefined on the validation ground")
         return progress.best, updates
 
-    def _updates(self, task: LabelingTask, experiment: LabelingConfig, run: Path) -> int:
+    def _updates(self, task: Task, experiment: ExperimentConfig, run: Path) -> int:
         budget = self._config.budget
         if budget is None:
             return experiment.training.steps
@@ -264,7 +288,7 @@ class _Search:
             return updates_for(budget, experiment, None)
         kept = run.with_suffix(".pace.json")
         if not kept.exists():
-            pace = seconds_per_update(task, experiment, experiment.start.freeze)
+            pace = seconds_per_update(task, experiment, self._single.freeze(experiment))
             with written_whole(kept) as temporary:
                 temporary.write_text(json.dumps(pace), encoding="utf-8")
         return updates_for(budget, experiment, json.loads(kept.read_text(encoding="utf-8")))
@@ -289,7 +313,23 @@ class _Search:
             self._say(f"trial {trial.number}: its worker is gone; it is taken over")
 
 
-def search_space_fits(config: SearchConfig, experiment: Path) -> LabelingConfig:
+def searchable(experiment: Path, changes: Sequence[str]) -> tuple[type[Any], SingleRun]:
+    """What the configuration of an experiment holds, and how it is trained.
+
+    Raises:
+        InputError: There is no such task, or it is more than one training run.
+    """
+    name = task_name(experiment, changes)
+    recipe: Recipe = registry.load(registry.TRAIN, name, what=f"task in {experiment}:")
+    if recipe.single is None:
+        raise InputError(
+            f"{experiment}: task '{name}' is more than one training run, which isl search does not "
+            "make"
+        )
+    return recipe.config, recipe.single
+
+
+def search_space_fits(config: SearchConfig, experiment: Path) -> ExperimentConfig:
     """Refuses a space with keys that the experiment does not have, before anything is trained.
 
     Args:
@@ -302,53 +342,16 @@ def search_space_fits(config: SearchConfig, experiment: Path) -> LabelingConfig:
     Raises:
         InputError: Names the key, or what else is wrong with the experiment.
     """
-    base = load_toml(experiment, LabelingConfig, config.changes)
-    check_crop(base)
+    kind, single = searchable(experiment, config.changes)
+    base = load_toml(experiment, kind, config.changes)
+    single.check(base)
     for key, dimension in config.space.items():
         value = dimension.choices[0] if dimension.choices else dimension.low
         whole = int(value) if dimension.integer and value is not None else value
         changes = [f"{other}={as_text(wanted)}" for other, wanted in dimension.when.items()]
         overrides = [*config.changes, *changes, f"{key}={as_text(whole)}"]
-        load_toml(experiment, LabelingConfig, overrides)
+        load_toml(experiment, kind, overrides)
     return base
-
-
-def check_ground(experiment: LabelingConfig, folder: Path) -> None:
-    """Refuses an experiment of which no trial could be trained and judged.
-
-    Args:
-        experiment: The one that trials change.
-        folder: Where its file lies.
-
-    Raises:
-        InputError: Its data, validation ground or model to start from is missing or does not fit.
-    """
-    task = LabelingTask(experiment, folder)
-    if task.selection is None:
-        raise InputError(
-            f"{folder / experiment.dataset}: holds out no validation ground, by which trials are "
-            "told apart"
-        )
-    if experiment.start.model is not None or experiment.start.freeze:
-        params, _ = task.initial(jax.random.key(experiment.seed))
-        frozen_mask(params, experiment.start.freeze)
-
-
-def from_anywhere(experiment: LabelingConfig, folder: Path) -> LabelingConfig:
-    """An experiment with absolute paths, for a file that lies elsewhere; bundled models by name.
-
-    Args:
-        experiment: Its paths are relative to `folder`.
-        folder: Where its file lies.
-    """
-    start = experiment.start
-    if start.model is not None:
-        beside = folder / start.model
-        found = model_directory(beside if beside.is_dir() else start.model)
-        if found not in bundled_models().values():
-            start = start.model_copy(update={"model": str(found.absolute())})
-    dataset = (folder / experiment.dataset).absolute()
-    return experiment.model_copy(update={"dataset": dataset, "start": start})
 
 
 def suggest(trial: Any, space: Any) -> list[str]:
@@ -374,6 +377,10 @@ def suggest(trial: Any, space: Any) -> list[str]:
             )
         chosen[key] = _text_of(value, dimension)
     return [f"{key}={text}" for key, text in chosen.items()]
+
+
+def _keep_silent(_: str) -> None:
+    """Says nothing to anybody."""
 
 
 def _text_of(value: Any, dimension: Dimension) -> str:

@@ -164,7 +164,7 @@ def test_batch_statistics_are_taken_anew(disjoint: Path) -> None:
     config = _config(validation={"reestimate_batches": 3})
     task = LabelingTask(config, disjoint)
     params, model_state = task.initial(jax.random.key(0))
-    settled = task._settled(params, model_state)
+    settled = task.settled(params, model_state)
     batches = task.examples(config.seed).batch(config.training.batch_size)
     kernel = params["body"]["down"]["0"]["first"]["kernel"]
     means = []

@@ -11,11 +11,11 @@ from isl.config import load_toml, to_toml
 from isl.errors import InputError
 from isl.labeling.dataset import load_manifest
 from isl.labeling.model import load_model
+from isl.polarity.embryo import load_embryos
 from isl_train.checkpoint import Progress
 from isl_train.labeling.config import LabelingConfig
 from isl_train.polarity import crossfit as module
 from isl_train.polarity.crossfit import Crossfit, folds_of, predicted_ezrin
-from isl_train.polarity.embryos import load_embryos
 
 EMBRYOS = [make_embryo(name, 1, frames=2) for name in "ABCDE"]
 

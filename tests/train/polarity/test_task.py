@@ -18,16 +18,11 @@ from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
 from isl.model_folder import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from isl.polarity.model import load_polarity_model, middles_of, views_of
+from isl_train.polarity.augment import moved, relit
 from isl_train.polarity.config import PolarityExperiment, SightConfig
-from isl_train.polarity.task import (
-    Ground,
-    PolarityTask,
-    drawing_weights,
-    moved,
-    onset_targets,
-    relit,
-    train_ensemble,
-)
+from isl_train.polarity.ensemble import train_ensemble
+from isl_train.polarity.ground import Ground, drawing_weights, onset_targets
+from isl_train.polarity.task import PolarityTask
 
 EMBRYOS = [make_embryo("A", 2), make_embryo("B", 4), make_embryo("C", None, frames=4)]
 EZRIN = {embryo.name: embryo.measured for embryo in EMBRYOS}
@@ -307,7 +302,7 @@ def test_batch_statistics_are_taken_anew():
     experiment = make_experiment(training={"reestimate_batches": 3}, sight=STILL)
     task = PolarityTask(experiment, Ground(experiment, EMBRYOS, EZRIN))
     params, model_state = task.initial(KEY)
-    settled = task._settled(params, model_state)
+    settled = task.settled(params, model_state)
     batches = task.examples(experiment.seed).batch(experiment.training.batch_size)
     means = []
     for index in range(3):

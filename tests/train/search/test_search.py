@@ -14,6 +14,7 @@ from isl.config import load_toml, parse
 from isl.errors import InputError
 from isl_train.checkpoint import Progress
 from isl_train.labeling.config import LabelingConfig
+from isl_train.labeling.recipe import from_anywhere
 from isl_train.labeling.task import LabelingTask
 from isl_train.search import search as module
 from isl_train.search.config import Dimension, SearchConfig
@@ -231,7 +232,7 @@ def test_the_best_experiment_is_that_trial_wherever_it_is_trained(
 def test_a_bundled_model_to_start_from_keeps_its_name(folder: Path) -> None:
     changes = ["start.model=phantom"]
     experiment = load_toml(folder / "base.toml", LabelingConfig, changes)
-    assert module.from_anywhere(experiment, folder).start.model == "phantom"
+    assert from_anywhere(experiment, folder).start.model == "phantom"
 
 
 def test_another_search_in_the_same_folder_is_refused(folder: Path, fits: Fits) -> None:

@@ -7,8 +7,8 @@ from simulated_embryos import draw_frames, save_frame, write_embryos
 
 from isl.errors import InputError
 from isl.labeling.dataset import Manifest, load_manifest
+from isl.polarity.embryo import load_embryos
 from isl.polarity.focus import stretched
-from isl_train.polarity.embryos import load_embryos
 
 LABELS = {"A": (0, 1, 1), "B": (0, 0, 0), "C": (1, 1)}
 

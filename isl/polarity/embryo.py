@@ -1,4 +1,4 @@
-"""Embryos to learn the onset of polarization from: frames, measured Ezrin, and when it happened."""
+"""Embryos whose onset of polarization is known: frames, measured Ezrin, and when it happened."""
 
 import dataclasses
 from collections.abc import Sequence

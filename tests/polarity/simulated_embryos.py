@@ -7,7 +7,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from isl_train.polarity.embryos import Embryo
+from isl.polarity.embryo import Embryo
 
 SIZE = 48
 LABELING = """

@@ -1,0 +1,131 @@
+"""The fields of a labeling experiment: crops are drawn from them, networks judged on them."""
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import grain
+import jax
+import numpy as np
+
+from isl.errors import InputError, unknown
+from isl.labeling.dataset import load_manifest
+
+from ..data import endless
+from ..task import Batch, Evaluation
+from .augment import AugmentConfig, augment
+from .config import LabelingConfig
+from .crops import Cropper
+from .ground import Ground, load_ground, with_planes
+from .validation import PredictTile, validate
+
+
+class Fields:
+    """All fields of an experiment, in memory.
+
+    Attributes:
+        ground: The fields.
+        label_weights: float32 [L], of the mean over labels.
+    """
+
+    def __init__(self, config: LabelingConfig, folder: Path) -> None:
+        """Reads the fields.
+
+        Args:
+            config: The experiment.
+            folder: Where its file lies; paths in it are relative to this.
+
+        Raises:
+            InputError: Something in the configuration does not fit the data or the network.
+        """
+        check_crop(config)
+        manifest = load_manifest(folder / config.dataset).without(config.leave_out)
+        self.ground: Ground = load_ground(
+            with_planes(manifest, config.planes), config.labels, config.normalization
+        ).part(config.ground_share, config.seed)
+        labels, weights = self.ground.labels, config.loss.label_weights
+        for label in weights:
+            if label not in labels:
+                raise unknown("label in loss.label_weights", label, labels)
+        self.label_weights = np.array([weights.get(label, 1.0) for label in labels], np.float32)
+        self._config = config
+        self._cropper = Cropper(
+            self.ground.training, config.training_geometry, config.training.crop
+        )
+
+    def summary(self) -> str:
+        """How many there are, in words."""
+        return (
+            f"{len(self.ground.training)} training and {len(self.ground.validation)} validation "
+            f"fields, {self.ground.nbytes / 2**30:.2f} GiB in memory (each worker process holds "
+            "its own copy)"
+        )
+
+    def examples(self, seed: int) -> grain.MapDataset:
+        """Augmented crops without end."""
+        draw = functools.partial(_draw, cropper=self._cropper, config=self._config.augment)
+        return endless(draw, seed)
+
+    def names_in(self, batch: Batch) -> str:
+        """Names of the fields in a batch."""
+        names = {self.ground.training[int(index)].name for index in np.asarray(batch["field"])}
+        return f"field{'s' if len(names) > 1 else ''} {', '.join(sorted(names))}"
+
+    def judge(self, predict_tile: PredictTile, *, pictures: bool) -> Evaluation:
+        """Predicts held-out ground and compares it label by label."""
+        if not self.ground.validation:
+            return Evaluation(metrics={}, pictures={})
+        geometry = self._config.network.geometry
+        narrowest = geometry.output_size(geometry.input_size(geometry.step))
+        return validate(
+            predict_tile,
+            geometry,
+            self.ground.validation,
+            self.ground.labels,
+            tile=max(self._config.validation.tile, narrowest),
+            pictures=pictures,
+        )
+
+    def pixel_subset(
+        self, key: jax.Array, shape: tuple[int, ...]
+    ) -> Callable[[jax.Array], jax.Array]:
+        """A function that takes [B, y, x, C] to the same pixels of every example, [B, N, C]."""
+        _, height, width, _ = shape
+        wanted = self._config.loss.pixels_per_crop
+        if wanted == 0 or wanted >= height * width:
+            return _all_pixels
+        chosen = jax.random.permutation(key, height * width)[:wanted]
+        return lambda array: _all_pixels(array)[:, chosen]
+
+    def by_label(
+        self, name: str, sums: jax.Array, counts: jax.Array
+    ) -> dict[str, tuple[jax.Array, jax.Array]]:
+        """Sums and counts [L] as diagnostics of every label."""
+        labels = enumerate(self.ground.labels)
+        return {f"{name}/{label}": (sums[index], counts[index]) for index, label in labels}
+
+
+def _draw(
+    rng: np.random.Generator, *, cropper: Cropper, config: AugmentConfig
+) -> Mapping[str, np.ndarray]:
+    return augment(cropper.draw(rng), config, rng)
+
+
+def _all_pixels(array: jax.Array) -> jax.Array:
+    return array.reshape(array.shape[0], -1, array.shape[-1])
+
+
+def check_crop(config: LabelingConfig) -> None:
+    """Refuses crops that do not pass through the network.
+
+    Raises:
+        InputError: Names the widths that do.
+    """
+    geometry, crop = config.training_geometry, config.training.crop
+    if not geometry.is_valid(crop):
+        above = geometry.input_size(max(1, crop - 2 * geometry.margin))
+        below = max(above - geometry.step, geometry.smallest)
+        raise InputError(
+            f"training.crop {crop} does not fit the network: widths are {geometry.smallest} + "
+            f"m * {geometry.step}; the nearest are {below} and {above}"
+        )

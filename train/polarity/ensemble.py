@@ -1,0 +1,139 @@
+"""An ensemble: EZRIN cross-fitted, members trained one after the other, one model folder left.
+
+Every part is kept and resumed.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from isl.config import load_toml
+from isl.errors import InputError
+from isl.labeling.dataset import load_manifest
+from isl.polarity.classifier import Classifier
+from isl.polarity.embryo import Embryo, load_embryos
+from isl.polarity.model import EZRIN_FOLDER, load_polarity_model, save_polarity_model
+
+from ..experiment import check_same_run
+from ..labeling.config import LabelingConfig
+from ..loop import fit
+from .config import PolarityExperiment
+from .crossfit import Crossfit, folds_of
+from .ground import Ground
+from .model_folder import card, polarity_config
+from .task import PolarityTask
+
+
+def train_polarity(
+    experiment: PolarityExperiment,
+    folder: Path,
+    workdir: Path,
+    *,
+    name: str,
+    say: Callable[[str], None],
+    console: Console | None = None,
+) -> Path:
+    """Trains an ensemble as a configuration says.
+
+    Args:
+        experiment: The configuration.
+        folder: Where its file lies; paths in it are relative to this.
+        workdir: Holds `ezrin/` (the cross-fit), `member_0/` and so on, and in the end `model/`.
+        name: Of the model, where the configuration gives none.
+        say: Told what a person should know, a line at a time.
+        console: Where progress is shown; None: nowhere.
+
+    Returns:
+        The model's folder.
+
+    Raises:
+        InputError: Something in the configuration does not fit the data.
+        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+    """
+    manifest = load_manifest(folder / experiment.dataset).without(experiment.leave_out)
+    embryos = [embryo for embryo in load_embryos(manifest) if embryo.split == "train"]
+    if not embryos:
+        raise InputError(f"{manifest.path}: no time-lapse has split 'train'; training needs one")
+    labeling_file = folder / experiment.ezrin.experiment
+    labeling = load_toml(labeling_file, LabelingConfig)
+    held_out = {field.group for field in manifest.fields if field.split != "train"}
+    unseen = sorted({*labeling.leave_out, *experiment.leave_out, *held_out})
+    crossfit = Crossfit(
+        labeling.model_copy(update={"leave_out": tuple(unseen)}),
+        labeling_file.parent,
+        workdir / "ezrin",
+        folds_of(embryos, experiment.ezrin.folds),
+        say=say,
+        console=console,
+    )
+    ezrin = {embryo.name: crossfit.predicted(embryo) for embryo in embryos}
+    finished = crossfit.model_without(()) if not experiment.ezrin.model else None
+    start = finished or experiment.ezrin.model
+    model = train_ensemble(
+        experiment, embryos, ezrin, workdir, name=name, labeling_model=start, console=console
+    )
+    if finished is not None and not (model / EZRIN_FOLDER).exists():
+        shutil.copytree(finished, model / EZRIN_FOLDER)
+    return model
+
+
+def train_ensemble(
+    experiment: PolarityExperiment,
+    embryos: Sequence[Embryo],
+    ezrin: Mapping[str, np.ndarray],
+    workdir: Path,
+    *,
+    name: str,
+    labeling_model: str | Path = "",
+    folder: Path = Path(),
+    console: Console | None = None,
+) -> Path:
+    """Trains the members one after the other and joins them into one model folder.
+
+    Args:
+        experiment: What and how.
+        embryos: Whom to learn from.
+        ezrin: Predicted EZRIN float32 [T, Y, X] of each, by the recording's name, from networks
+            that did not know it.
+        workdir: Holds `member_0/` and so on, and in the end `model/`.
+        name: Of the model, where the experiment gives none.
+        labeling_model: Where a backbone of kind "encoder" takes its weights from.
+        folder: What the path of ImageNet weights is relative to.
+        console: Where progress is shown; None: nowhere.
+
+    Returns:
+        The model's folder. It names the bundled model that predicts EZRIN, or lacks one.
+
+    Raises:
+        InputError: Measured Ezrin is needed and missing, weights to start from do not fit, or the
+            folder holds members of other settings.
+        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+    """
+    runs = {
+        workdir / f"member_{member}": experiment.of_member(member)
+        for member in range(experiment.members)
+    }
+    for run, of_member in runs.items():
+        check_same_run(run, of_member)
+    ground = Ground(experiment, embryos, ezrin)
+    members: list[Classifier] = []
+    for run, of_member in runs.items():
+        task = PolarityTask(of_member, ground, start=labeling_model, folder=folder)
+        progress = fit(task, of_member, run, console=console)
+        if progress.update < of_member.training.steps:
+            raise KeyboardInterrupt
+        members += load_polarity_model(run / "model").members
+    config = polarity_config(experiment, embryos, experiment.name or name, experiment.members)
+    directory = workdir / "model"
+    save_polarity_model(
+        directory,
+        members,
+        config,
+        card(experiment, embryos, config),
+        overwrite=True,
+        kernels=experiment.kernels,
+    )
+    return directory

@@ -130,7 +130,7 @@ def check_same_run(run: Path, experiment: ExperimentConfig) -> None:
 
     Args:
         run: A run's folder, which need not exist.
-        experiment: What it is to be gone on with.
+        experiment: What it is to be resumed with.
 
     Raises:
         InputError: It was begun with other settings.

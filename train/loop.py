@@ -254,7 +254,7 @@ class _Run:
         if value is not None and self._is_better(value):
             self.progress = dataclasses.replace(self.progress, best=value, best_update=update)
             self._export(evaluation.metrics)
-        self.display.go_on()
+        self.display.resume()
         return value
 
     def checkpoint(self, update: int, value: float | None, *, at_once: bool) -> None:

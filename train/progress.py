@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: loss, pixels a second, time left."""
+"""What a person sees during a run: loss, pixels a second, time left."""
 
 import datetime
 import time
@@ -61,7 +61,7 @@ class ProgressDisplay:
         """Stops the clock, for an evaluation."""
         self._paused_at = time.monotonic()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Starts the clock again."""
         if self._timed_from is not None:
             done, since = self._timed_from

@@ -109,7 +109,8 @@ class LabelingConfig(ExperimentConfig):
         network: Towers, unet or deeplab.
     """
 
-    task: Literal["labeling"]
+    # Frozen, which pyright cannot see: narrower types than the base's are sound.
+    task: Literal["labeling"]  # pyright: ignore[reportIncompatibleVariableOverride]
     name: str = ""
     dataset: Path
     labels: tuple[str, ...] | None = None

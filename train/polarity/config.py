@@ -112,7 +112,8 @@ class PolarityExperiment(ExperimentConfig):
         kernels: What the finished model's kernels are stored as; float16 halves its size.
     """
 
-    task: Literal["polarity"]
+    # Frozen, which pyright cannot see: narrower types than the base's are sound.
+    task: Literal["polarity"]  # pyright: ignore[reportIncompatibleVariableOverride]
     name: str = ""
     dataset: Path
     leave_out: tuple[str, ...] = ()

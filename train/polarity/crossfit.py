@@ -65,7 +65,7 @@ class Crossfit:
             workdir: Where the runs and what they predict are kept, one folder each; a finished one
                 is not run again.
             folds: Groups that are left out together.
-            say: Told what a person should know, a line at a time.
+            say: Called with what a person should know, a line at a time.
             console: Where the training's progress is shown; None: nowhere.
         """
         self.folds = tuple(tuple(fold) for fold in folds)
@@ -81,7 +81,7 @@ class Crossfit:
 
         Raises:
             InputError: The folder holds a run of other settings.
-            KeyboardInterrupt: The training was stopped; it goes on from there the next time.
+            KeyboardInterrupt: The training was stopped; it resumes from there the next time.
         """
         left_out = tuple(sorted(set(groups) | set(self._experiment.leave_out)))
         run = self._workdir / _folder_name(left_out)

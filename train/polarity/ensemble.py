@@ -43,7 +43,7 @@ def train_polarity(
         folder: Where its file lies; paths in it are relative to this.
         workdir: Holds `ezrin/` (the cross-fit), `member_0/` and so on, and in the end `model/`.
         name: Of the model, where the configuration gives none.
-        say: Told what a person should know, a line at a time.
+        say: Called with what a person should know, a line at a time.
         console: Where progress is shown; None: nowhere.
 
     Returns:
@@ -51,7 +51,7 @@ def train_polarity(
 
     Raises:
         InputError: Something in the configuration does not fit the data.
-        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+        KeyboardInterrupt: It was stopped; it resumes from there the next time.
     """
     manifest = load_manifest(folder / experiment.dataset).without(experiment.leave_out)
     embryos = [embryo for embryo in load_embryos(manifest) if embryo.split == "train"]
@@ -110,7 +110,7 @@ def train_ensemble(
     Raises:
         InputError: Measured Ezrin is needed and missing, weights to start from do not fit, or the
             folder holds members of other settings.
-        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+        KeyboardInterrupt: It was stopped; it resumes from there the next time.
     """
     runs = {
         workdir / f"member_{member}": experiment.of_member(member)

@@ -14,7 +14,7 @@ def search(
     config: Annotated[Path, typer.Argument(help="What to search, and how: a TOML file.")],
     workdir: Annotated[
         Path,
-        typer.Option(help="Folder of the search; gone on with, or joined, if it was begun before."),
+        typer.Option(help="Folder of the search; resumed, or joined, if it was begun before."),
     ],
     trials: Annotated[
         int | None, typer.Option(min=1, help="How many trials, over all workers.")

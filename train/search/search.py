@@ -173,7 +173,7 @@ class _Search:
         return any(t.state == state.WAITING for t in trials) or len(counted) < wanted
 
     def check_failures(self, wanted: int) -> None:
-        """Refuses to go on where trials do nothing but fail."""
+        """Refuses to continue where trials do nothing but fail."""
         if len(self._failures) < min(wanted, MOST_FAILURES):
             return
         found = f"{len(self._failures)} trials failed in a row"

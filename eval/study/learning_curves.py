@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import ScalarFormatter
 
-from isl.report.plots import bare, color, legend, panels, png
+from isl.report.plots import bare, color, panels, png
 
 from .bench import RunResult
 from .tables import Findings
@@ -58,7 +58,8 @@ def draw_along_axis(findings: Findings, budget: str) -> bytes | None:
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.minorticks_off()
         axes.set(xlabel=axis.name, ylabel=title)
-        legend(axes, "best")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False)
     return png(figure)
 
 

@@ -20,5 +20,6 @@ os.environ["XDG_CACHE_HOME"] = str(_kept.parent.parent / "cache" / _worker)
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
-# Within reach of every test: command_line.
-sys.path.insert(0, str(Path(__file__).parent))
+# Within reach of every test: command_line. Not tests/ itself, whose folder torch would be taken for
+# PyTorch by whoever looks whether that is installed.
+sys.path.insert(0, str(Path(__file__).parent / "calling"))

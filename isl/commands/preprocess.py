@@ -27,7 +27,7 @@ def preprocess(
 ) -> int:
     """Turns raw microscope tiles into stitched, corrected fields and a manifest for isl train.
 
-    A run that was stopped goes on when the same call is given again.
+    A run that was stopped is resumed by giving the same call again.
     """
     from isl.preprocess import pipeline
     from isl.workers import usable_cores

@@ -28,7 +28,7 @@ _HEADLINE = 15
 def draw_film_strip(assessment: Assessment, headline: str) -> bytes:
     """Frames around the onset in DIC and predicted EZRIN, and what was said of every frame.
 
-    All images are cut out around the embryo. The bar above a frame tells its call; the onset has a
+    All images are cut out around the embryo. The bar above a frame shows its call; the onset has a
     frame of its own. Below: P(after onset) of the ensemble (dots, colored by call) and of its
     members (thin lines), the threshold, the calls before and after smoothing, and the onset with
     its 90 % interval.

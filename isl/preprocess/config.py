@@ -86,7 +86,7 @@ class StitchingConfig(Config):
         search: How far tiles may lie from where they should, in pixels as acquired.
         least_confidence: Offsets below it are not believed.
         equalize: Which channels' tiles are divided by their gains, as what they share with their
-            neighbours tells: see `isl.preprocess.stages.gains`. A label's gains are less well
+            neighbours shows: see `isl.preprocess.stages.gains`. A label's gains are less well
             known, the more so the smaller the set and the overlap; take "all" where a lamp
             flickers.
     """

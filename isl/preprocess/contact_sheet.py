@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from isl.imaging.open_image import open_images
 from isl.report.pictures import font, png_of, shortened
 
-# Told apart by those who do not see red and green, too.
+# Distinguishable for those who do not see red and green, too.
 KEPT = (47, 109, 179)
 REJECTED = (217, 95, 2)
 _INK = (29, 35, 43)

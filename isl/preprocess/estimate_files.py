@@ -75,7 +75,7 @@ def has_estimates(folder: Path, channel: str) -> bool:
 
 
 def inputs_of_estimates(folder: Path, channel: str) -> str:
-    """What `save_estimates` was told they were made from."""
+    """Digest of what they were made from, as given to `save_estimates`."""
     return json.loads(_said_in(folder, channel).read_text(encoding="utf-8"))["inputs"]
 
 

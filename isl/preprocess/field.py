@@ -148,7 +148,7 @@ def process_field(
 def _gains(
     tiles: Mapping[str, CorrectedTiles], canvas: Canvas, placed: Placed, config: PreprocessConfig
 ) -> dict[str, tuple[float, ...]]:
-    """What each tile of each channel is divided by, as believed neighbors tell."""
+    """What each tile of each channel is divided by, by the neighbors that are believed."""
     chosen = {"all": tuple(tiles), "transmitted": (config.transmitted,), "none": ()}
     trusted = zip(placed.links, placed.placement.trusted, strict=True)
     pairs = [(link.i, link.j) for link, believed in trusted if believed]

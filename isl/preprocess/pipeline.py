@@ -24,7 +24,7 @@ __all__ = ["Outcome", "Plan", "Progress", "described", "load_config", "plan_run"
 
 
 class Progress(Protocol):
-    """Who is told how far a run is."""
+    """Shows how far a run is."""
 
     def begin(self, name: str) -> None:
         """A field, or a channel's estimates, is begun."""
@@ -60,15 +60,15 @@ def preprocess(
     progress: Progress,
     say: Callable[[str], None],
 ) -> Outcome:
-    """Makes a dataset of raw tiles; goes on where an earlier run of the same settings stopped.
+    """Makes a dataset of raw tiles; resumes an earlier run of the same settings.
 
     Args:
         plan: What was found.
         config: What to do.
         out: The run's folder: fields/, estimates/, dataset.toml, quality.csv, report.html.
         workers: Processes.
-        progress: Told how far it is.
-        say: Told what a person should know, a line at a time.
+        progress: Shows how far it is.
+        say: Called with what a person should know, a line at a time.
 
     Raises:
         InputError: Nothing can be done, or the disk is full.

@@ -85,7 +85,7 @@ def load(path: Path, *, plane: int | None = None, rows: slice = EVERYTHING) -> n
 
 
 def notes_of(path: Path) -> dict[str, Any]:
-    """What `save` was told beside the array."""
+    """The notes that `save` wrote beside the array."""
     return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
 
 

@@ -127,7 +127,7 @@ def _plan(
     scale, offset = 1 / canvases.full_scale[channel], 0.0
     if config.runs("normalization"):
         mean, deviation = TARGETS[kind]
-        # Where all pixels are alike there is no contrast to set; quality tells why that is so.
+        # Where all pixels are alike there is no contrast to set; quality says why that is so.
         if total.lowest < total.highest or not config.runs("quality"):
             source = f"channel '{channel}'"
             return plan_normalization(total, mean=mean, deviation=deviation, source=source)

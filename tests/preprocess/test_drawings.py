@@ -1,3 +1,4 @@
+import functools
 import io
 import subprocess
 import sys
@@ -82,6 +83,11 @@ def pixels(png):
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
 
+@functools.cache
+def drawn(**given):
+    return pixels(draw_offsets(record_of(**given)))
+
+
 def near(picture, color, within=40):
     wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)])
     return np.abs(picture - wanted).max(axis=-1) < within
@@ -94,7 +100,7 @@ def canvas(picture):
 
 @pytest.mark.parametrize("side", [1, 2, 3, 6])
 def test_one_mark_a_link(side):
-    picture = canvas(pixels(draw_offsets(record_of(side=side, doubted=0))))
+    picture = canvas(drawn(side=side, doubted=0))
     assert picture.shape[1] == 1087
     assert not near(picture, DOUBTED).any()
     _, marks = scipy.ndimage.label(near(picture, TRUSTED))
@@ -102,29 +108,27 @@ def test_one_mark_a_link(side):
 
 
 def test_a_link_that_is_not_believed_is_orange_and_says_by_how_much():
-    believed, doubted = (
-        canvas(pixels(draw_offsets(record_of(side=2, doubted=count)))) for count in (0, 1)
-    )
+    believed, doubted = (canvas(drawn(side=2, doubted=count)) for count in (0, 1))
     assert near(doubted, DOUBTED).sum() > 200
     assert near(doubted, TRUSTED).sum() < near(believed, TRUSTED).sum()
 
 
 @pytest.mark.parametrize(("residual", "is_said"), [(0.5, False), (0.51, True), (np.nan, False)])
 def test_residuals_above_half_a_pixel_are_written(residual, is_said):
-    usual = pixels(draw_offsets(record_of(side=2, residual=0.0)))
-    other = pixels(draw_offsets(record_of(side=2, residual=residual)))
+    usual = drawn(side=2, residual=0.0)
+    other = drawn(side=2, residual=residual)
     assert (np.abs(usual - other).max() > 100) == is_said
 
 
 def test_confident_links_are_wide():
     def blue(confidence):
-        return near(canvas(pixels(draw_offsets(record_of(side=2, confidence=confidence)))), TRUSTED)
+        return near(canvas(drawn(side=2, confidence=confidence)), TRUSTED)
 
     assert blue(0.9).sum() > 2 * blue(0.3).sum() > 0
 
 
 def test_a_tile_that_no_neighbor_places_is_orange():
-    picture = canvas(pixels(draw_offsets(record_of(side=3, anchored=1))))
+    picture = canvas(drawn(side=3, anchored=1))
     rows, columns = np.nonzero(near(picture, DOUBTED))
     # The last tile, right and below of all others.
     assert rows.min() > 0.6 * rows.max()
@@ -138,9 +142,7 @@ def test_where_all_tiles_moved_alike_none_did():
 
 
 def test_one_tile_that_moved_is_seen_beside_where_it_should_lie():
-    still, moved = (
-        pixels(draw_offsets(record_of(side=3, moved_last=by))).astype(int) for by in (0.0, 30.0)
-    )
+    still, moved = (drawn(side=3, moved_last=by).astype(int) for by in (0.0, 30.0))
     assert np.abs(still[: len(moved)] - moved[: len(still)]).max() > 100
 
 
@@ -150,7 +152,7 @@ def test_names_are_no_formulas():
 
 @pytest.mark.parametrize("tile", [(64, 64), (20, 200), (200, 20)])
 def test_tiles_of_any_shape_fit(tile):
-    picture = pixels(draw_offsets(record_of(side=3, tile=tile, overlap=5)))
+    picture = drawn(side=3, tile=tile, overlap=5)
     assert picture.shape[1] == 1087
     assert 300 < len(picture) < 1100
 

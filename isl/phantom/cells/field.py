@@ -34,7 +34,7 @@ class PhantomConfig(Config):
         debris: Specks per mm^2 that are seen in transmitted light only.
         projection: Labels are the confocal "SECTION" at mid height: what lies far above or below
             does not fluoresce though transmitted light shows it, so that only its defocus over
-            the planes tells; or the "MAXIMUM" over sections at all heights.
+            the planes shows it; or the "MAXIMUM" over sections at all heights.
         section_depth: Standard deviation of the depth of a confocal section, um.
         photons: Electrons a camera pixel collects; fewer make more noise.
         unevenness: Relative standard deviation of the illumination over the field.

@@ -184,7 +184,7 @@ class Territory:
 
 
 def divide(grid: Grid, cells: Blastomeres, where: Window) -> Territory:
-    """Shares the voxels among the cells: balls that meet are parted by the plane of their ring."""
+    """Shares the voxels among the cells: balls that meet are divided by the plane of their ring."""
     shape = tuple(place.stop - place.start for place in where)
     best = np.full(shape, np.inf, np.float32)
     second, owner, rival = best.copy(), np.zeros(shape, np.intp), np.zeros(shape, np.intp)

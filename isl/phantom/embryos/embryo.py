@@ -1,7 +1,7 @@
 """Phantom embryos: an eight-cell time-lapse in DIC, its Ezrin, and what truly happened.
 
 The embryo compacts; from its onset on, cells get apical Ezrin caps on their outer faces, one after
-another, or never. A recording begins at a random moment of this, so a frame's number tells little.
+another, or never. A recording begins at a random moment of this, so a frame's number says little.
 """
 
 import dataclasses

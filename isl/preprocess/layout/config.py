@@ -48,15 +48,15 @@ class LayoutConfig(Config):
             number, from "0") to our names; others are left out. Empty: all, as the files say.
         images: What the images of a file that holds several (.nd2, .czi, .lif) are.
         order: How tile numbers run over the grid, where there is no row and col.
-        rows: Rows of the grid; None: as many as the names or numbers tell.
-        columns: Columns of the grid; None: as many as the names or numbers tell.
-        first_tile: The number of the first tile; None: 0 or 1, as the numbers tell.
+        rows: Rows of the grid; None: as many as the names or numbers say.
+        columns: Columns of the grid; None: as many as the names or numbers say.
+        first_tile: The number of the first tile; None: 0 or 1, as the numbers say.
         start: Corner of the first tile, or of row and col 0.
         overlap: Of neighbouring tiles: below 1 a share of the tile, from 1 on raw pixels; one
             number, or one along y and one along x.
         positions: "grid"; "stage": where the files say that the stage stood; or the name of a CSV
             below the root with columns y_px and x_px, or y_um and x_um, and either file, or tile,
-            or row and col; columns named like parts of the field tell fields apart.
+            or row and col; columns named like parts of the field distinguish fields.
         stage_direction: 1 where the stage's numbers grow with the image's rows (first) and
             columns (second), -1 where they shrink.
         z_unit: What the numbers z are; None: micrometres where they have decimals.

@@ -46,7 +46,7 @@ class PlaneSource:
         c: Which channel.
         z: Which plane.
         image: Which image of the file, as `open_images` counts them.
-        axes: What `open_images` has to be told of the file's dimensions, or None.
+        axes: Of the file's dimensions, where it does not say them itself, or None.
     """
 
     file: Path

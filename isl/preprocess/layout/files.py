@@ -130,7 +130,7 @@ def find_planes(config: LayoutConfig, matches: Sequence[Match]) -> FoundPlanes:
 
 
 def axes_for(file: Path, config: LayoutConfig) -> str | None:
-    """What `open_images` has to be told: only a TIFF may need it."""
+    """The axes to open a file with: only a TIFF may need them."""
     return config.axes if file.suffix.lower() in (".tif", ".tiff") else None
 
 

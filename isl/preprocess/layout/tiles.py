@@ -15,7 +15,7 @@ Position = tuple[float, float]
 
 
 class TileKey(NamedTuple):
-    """What tells a tile from the others of its field; all None for the only one.
+    """What distinguishes a tile from the others of its field; all None for the only one.
 
     Attributes:
         row: Its row, as its name says it (letters count from A = 0).

@@ -28,7 +28,7 @@ def plan_canvas(positions: np.ndarray, size: tuple[int, int]) -> Canvas:
 
     Positions are known to a fraction of a pixel, yet a tile moved by a fraction would have to be
     interpolated, which blurs it and correlates its noise, by an amount that differs from tile to
-    tile: a network would learn to tell the tiles apart. Half a pixel of misfit is less than what
+    tile: a network would learn to recognize the tiles. Half a pixel of misfit is less than what
     the optics resolve, and the camera's pixels stay what they were.
 
     Args:

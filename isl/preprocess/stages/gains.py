@@ -16,7 +16,7 @@ import numpy as np
 # Of a mean ratio's weight, what holds every gain to 1: decides only where overlaps say nothing.
 _PRIOR = 1e-3
 # What a flat field of a small set leaves at opposite edges, and what gains differ by where a single
-# pair cannot tell.
+# pair cannot show it.
 _FLAT_FIELD, _USUAL = 0.05, 0.1
 # Fluorescence of the same cells correlates at least so much.
 _SAME = 0.9

@@ -9,7 +9,7 @@ from isl.imaging.sharpness import Noise, blocks, estimate_noise, smoothed
 # Pixels: detail between these two scales is content, where it exceeds so many deviations of noise.
 CONTENT_SCALES = (1.5, 8.0)
 CONTENT_DEVIATIONS = 6.0
-# What float32 cannot tell from nothing, relative to the brightest pixel.
+# What float32 cannot distinguish from nothing, relative to the brightest pixel.
 _ROUNDING = 1e-6
 # The illumination left over is what a blur over this share of the height leaves.
 UNEVEN_DIVISOR = 8
@@ -26,7 +26,7 @@ def content(
 
     Noise is measured at the image's own scale and at half of it, so that noise which blending or
     resampling has made smoother than the camera's is not taken for cells. What a median filter
-    leaves is smoother still, and has to be told apart by `noise`. Large images are measured block
+    leaves is smoother still, and has to be given as `noise`. Large images are measured block
     by block.
 
     Args:

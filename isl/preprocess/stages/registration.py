@@ -1,6 +1,6 @@
 """How far a fluorescence image lies from the transmitted-light image of the same field.
 
-Brightness tells nothing across modalities, but both images have detail where there are cells. So
+Brightness is no guide across modalities, but both images have detail where there are cells. So
 the logarithm of local contrast is compared: normalised cross-correlation over all shifts allowed.
 The peak must stand out from all others; where it does not, nothing is known.
 """

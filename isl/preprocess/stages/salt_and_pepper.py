@@ -43,7 +43,7 @@ def remove_salt_and_pepper(
 ) -> Despeckled:
     """Median-filters an image until nothing changes (Christiansen et al. 2018, stage 1).
 
-    Beyond its border an image goes on as its border pixels do: there alone a ramp along an axis
+    Beyond its border an image is continued by its border pixels: only so a ramp along an axis
     stays what it is.
 
     Args:

@@ -157,7 +157,7 @@ def survey_ground(
             continue
         if labels is not None or not measured:
             raise InputError(
-                f"{source}: label '{label}' was never measured on the ground to be judged; mend "
+                f"{source}: label '{label}' was never measured on the ground to be judged; correct "
                 "the masks, the split or 'labels'"
             )
         notes.append(f"Label {label} is not judged: it was measured nowhere on this ground.")

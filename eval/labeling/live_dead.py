@@ -125,7 +125,7 @@ def read_marks(
         if not any(marked == label for marked, _ in marks):
             first = of_field(entry.files[0], folder, shown[0].name)
             raise InputError(
-                f"live_dead.{label}: no field has a file of points such as {first}; mend "
+                f"live_dead.{label}: no field has a file of points such as {first}; correct "
                 f"'{entry.state}'"
             )
     return marks, tuple(notes)

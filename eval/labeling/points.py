@@ -184,7 +184,7 @@ def _read(entry: AnnotatedPoints, folder: Path, ground: Ground) -> tuple[Annotat
         first = next(iter(entry.measured.values()))
         raise InputError(
             f"points of {entry.label}: no field has a file such as "
-            f"{of_field(first, folder, ground.fields[0].name)}; mend 'measured'"
+            f"{of_field(first, folder, ground.fields[0].name)}; correct 'measured'"
         )
     return tuple(found)
 

@@ -30,7 +30,7 @@ PixelSize = Annotated[
 ]
 AllowMismatch = Annotated[
     bool,
-    typer.Option("--allow-mismatch", help="Warn where an image is known not to fit, and go on."),
+    typer.Option("--allow-mismatch", help="Warn where an image is known not to fit, and continue."),
 ]
 LabelNames = Annotated[
     str | None, typer.Option(metavar="A,B", help="Labels to predict; all by default.")

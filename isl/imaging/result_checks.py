@@ -108,7 +108,7 @@ def _check_folder(folder: Path) -> None:
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir():
-        raise InputError(f"{existing}: is a file, not a folder to write results to (mend `out`)")
+        raise InputError(f"{existing}: is a file, not a folder to write results to (correct `out`)")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(f"{existing}: may not be written to (give another `out`)")
 

@@ -70,7 +70,7 @@ def fit_to_model(
         planes: Planes to use, counted from 0; "interpolate" blends neighbours where the model's
             planes lie; None takes those that lie there, or all where nothing says where they lie.
         resample: Whether the image is to be brought to the model's pixel size.
-        allow_mismatch: Whether to go on, with a warning, where the image is known not to fit.
+        allow_mismatch: Whether to predict with a warning where the image is known not to fit.
 
     Raises:
         InputError: The image does not fit.
@@ -112,7 +112,7 @@ def compare_intensity(
     return (
         f"{len(unlike)} planes are not normalized as the model expects (plane {first.plane}: mean "
         f"{first.mean:.3f}, deviation {first.standard_deviation:.3f}; expected about {MEAN:g} and "
-        f"{DEVIATION:g}; `normalize=auto` mends that)",
+        f"{DEVIATION:g}; `normalize=auto` corrects that)",
     )
 
 
@@ -173,7 +173,7 @@ def _listed(
     if absent:
         raise InputError(
             f"{source}: there is no plane {absent[0]}: its {count} planes are 0 to {count - 1} "
-            "(mend `planes`)"
+            "(correct `planes`)"
         )
     if len(planes) != expected:
         raise InputError(

@@ -248,7 +248,7 @@ def onset_of_labels(
         if not value:
             raise InputError(
                 f"{where}: label of frame {name} goes back to 0 (before) after the onset at frame "
-                f"{names[onset]}; labels must stay 1 from the onset on: mend them or leave the "
+                f"{names[onset]}; labels must stay 1 from the onset on: correct them or leave the "
                 "embryo out"
             )
     return onset

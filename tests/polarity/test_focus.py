@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 from dtcwt.numpy.common import Pyramid
+from dtcwt_numpy import numpy_transform
 from scipy import ndimage
 
 from isl.errors import InputError
 from isl.polarity import focus
-from isl.polarity.dtcwt_numpy import numpy_transform
 from isl.polarity.focus import choose, fuse, fuse_movie, majority
 
 

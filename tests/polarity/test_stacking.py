@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from scipy import ndimage
-
-from isl.polarity.stacking import stack_by_laplacian, stack_by_variance
+from stacking import stack_by_laplacian, stack_by_variance
 
 METHODS = [stack_by_variance, stack_by_laplacian]
 

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 from dtcwt.numpy.common import Pyramid as PackagePyramid
+from dtcwt_numpy import numpy_transform
 
-from isl.polarity.dtcwt_numpy import numpy_transform
 from isl.polarity.wavelet import Pyramid, forward, inverse
 
 # Even; odd; several blocks, no multiple of 4 on any level, and shorter than the filters; one pixel.
@@ -114,7 +114,7 @@ def test_stripes_are_strong_in_the_sub_band_across_them():
 
 
 def test_the_package_still_needs_to_be_mended():
-    # When this fails, dtcwt works with NumPy 2 by itself: isl/polarity/dtcwt_numpy.py can go, and
+    # When this fails, dtcwt works with NumPy 2 by itself: tests/polarity/dtcwt_numpy.py can go, and
     # tests and benchmarks can call dtcwt.Transform2d.
     unmended = "import dtcwt, numpy; dtcwt.Transform2d().forward(numpy.ones((8, 8)))"
     done = subprocess.run([sys.executable, "-c", unmended], capture_output=True, text=True)

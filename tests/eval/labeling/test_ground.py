@@ -61,7 +61,7 @@ def test_a_field_that_its_mask_leaves_nothing_of_is_said(tmp_path):
 
 def test_masks_that_leave_nothing_at_all_are_refused(tmp_path):
     write(tmp_path, write_field(tmp_path, "a", 0, mask=np.zeros(SIZE, bool)))
-    with pytest.raises(InputError, match=r"label 'DAPI' was never measured .* mend the masks"):
+    with pytest.raises(InputError, match=r"label 'DAPI' was never measured .* correct the masks"):
         survey(tmp_path)
 
 

@@ -28,7 +28,7 @@ def said(count, expected, *, size=None, modality=None, **options):
     ("text", "remedy"),
     [
         (said(2, {"planes": 3}), "model 'm' expects 3 (give 'planes' to choose)"),
-        (said(2, {"planes": 1}, planes=(5,)), "2 planes are 0 to 1 (mend 'planes')"),
+        (said(2, {"planes": 1}, planes=(5,)), "2 planes are 0 to 1 (correct 'planes')"),
         (said(2, {"planes": 2}, planes=(1,)), "'planes' names 1 plane; model 'm' expects 2"),
         (
             said(5, {"planes": 2, "z_step": 1.0}, size=(0.7, 1.0)),
@@ -63,4 +63,4 @@ def test_planes_that_cannot_be_normalized_are_left_out_by_a_key():
     assert in_keys(str(caught.value)).endswith("leave it out with 'planes'")
     stored = normalize(np.arange(16, dtype=np.uint8).reshape(1, 4, 4), "off", source="f")[1]
     (warning,) = compare_intensity(stored, InputContract(planes=1), normalize="off")
-    assert in_keys(warning).endswith("expected about 0.5 and 0.125; 'normalize' mends that)")
+    assert in_keys(warning).endswith("expected about 0.5 and 0.125; 'normalize' corrects that)")

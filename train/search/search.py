@@ -180,7 +180,7 @@ class _Search:
         if not self._has_best():
             found = "no trial is complete"
         raise InputError(
-            f"{self._workdir}: {found}; the last failed: {self._failures[-1]}; correct that and start "
+            f"{self._workdir}: {found}; the last failed: {self._failures[-1]}; fix it and start "
             "again (trials that failed do not count)"
         )
 

@@ -78,4 +78,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps \
 		--no-build-isolation --editable .
+	@# pyright does not follow an editable installation to folders of other names.
+	@mkdir -p $(VENV)/links
+	@for room in train eval; do ln -sfn "$(CURDIR)/$$room" $(VENV)/links/isl_$$room; done
 	@touch $@

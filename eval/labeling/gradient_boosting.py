@@ -17,7 +17,7 @@ from skimage.feature import multiscale_basic_features
 
 from isl.config import Config
 from isl.errors import InputError
-from isl_train.labeling.crops import TrainingField  # pyright: ignore[reportMissingImports]
+from isl_train.labeling.crops import TrainingField
 
 _FINEST = 1.0
 # Gaussian filters end after four deviations; gradients and the Hessian look three pixels further.

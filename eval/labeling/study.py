@@ -13,11 +13,11 @@ from isl.labeling.dataset import load_manifest
 from isl.labeling.model_config import read_model_config
 from isl.model_folder import WEIGHTS_FILE, model_directory
 from isl_train.budget import seconds_per_update
-from isl_train.labeling.config import LabelingConfig  # pyright: ignore[reportMissingImports]
+from isl_train.labeling.config import LabelingConfig
 from isl_train.labeling.ground import load_ground, with_planes
-from isl_train.labeling.regression import RegressionTask  # pyright: ignore[reportMissingImports]
+from isl_train.labeling.regression import RegressionTask
 from isl_train.labeling.task import LabelingTask, check_crop
-from isl_train.loop import fit  # pyright: ignore[reportMissingImports]
+from isl_train.loop import fit
 
 from ..study.bench import Bench, Fitted, Run, read_curve
 from ..study.config import Placed, StudyConfig, Variant

@@ -15,9 +15,9 @@ from isl.labeling.bins import BINS
 from isl.labeling.model import Model, load_model
 from isl.labeling.options import check_options
 from isl.tiling.plan import plan_tiles
-from isl_train.labeling.ground import Ground  # pyright: ignore[reportMissingImports]
-from isl_train.labeling.initial import log_histogram  # pyright: ignore[reportMissingImports]
-from isl_train.labeling.regression import load_regressor  # pyright: ignore[reportMissingImports]
+from isl_train.labeling.ground import Ground
+from isl_train.labeling.initial import log_histogram
+from isl_train.labeling.regression import load_regressor
 
 from .blocks import BlockRows, block_rows, constant_scores
 from .gradient_boosting import Boosting

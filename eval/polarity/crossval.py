@@ -21,10 +21,10 @@ from isl.errors import InputError
 from isl.imaging.agreement import pearson
 from isl.polarity.embryo import Embryo
 from isl.polarity.model import Arm
-from isl_train.labeling.config import LabelingConfig  # pyright: ignore[reportMissingImports]
-from isl_train.polarity.config import PolarityExperiment  # pyright: ignore[reportMissingImports]
-from isl_train.polarity.crossfit import Crossfit  # pyright: ignore[reportMissingImports]
-from isl_train.polarity.ensemble import train_ensemble  # pyright: ignore[reportMissingImports]
+from isl_train.labeling.config import LabelingConfig
+from isl_train.polarity.config import PolarityExperiment
+from isl_train.polarity.crossfit import Crossfit
+from isl_train.polarity.ensemble import train_ensemble
 
 from ..statistics.folds import Folds, folds_touched
 from ..writing.progress import PartsProgress

@@ -11,8 +11,8 @@ from isl.config import load_toml
 from isl.errors import InputError
 from isl.labeling.dataset import Manifest, load_manifest
 from isl.polarity.embryo import Embryo, load_embryos
-from isl_train.labeling.config import LabelingConfig  # pyright: ignore[reportMissingImports]
-from isl_train.polarity.config import PolarityExperiment  # pyright: ignore[reportMissingImports]
+from isl_train.labeling.config import LabelingConfig
+from isl_train.polarity.config import PolarityExperiment
 
 from ..statistics.bootstrap import Resampling
 from ..statistics.folds import Folds

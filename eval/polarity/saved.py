@@ -10,7 +10,7 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.polarity.embryo import Embryo
-from isl_train.polarity.crossfit import predicted_ezrin  # pyright: ignore[reportMissingImports]
+from isl_train.polarity.crossfit import predicted_ezrin
 
 from ..statistics.folds import check_apart
 from ..writing.progress import PartsProgress

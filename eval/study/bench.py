@@ -24,7 +24,7 @@ from isl.config import load_toml, task_name
 from isl.errors import InputError
 from isl.files.whole import written_whole
 from isl_train.budget import of_length, pixels_per_update, updates_for
-from isl_train.recipe import Recipe  # pyright: ignore[reportMissingImports]
+from isl_train.recipe import Recipe
 from isl_train.recipe import Run as TrainingRun
 
 from ..writing.kept_arrays import KeptArrays

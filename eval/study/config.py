@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import pydantic
 
 from isl.config import Config
-from isl_train.budget import BudgetConfig  # pyright: ignore[reportMissingImports]
+from isl_train.budget import BudgetConfig
 
 from ..statistics.bootstrap import LEVEL, REPLICATES, Resampling
 

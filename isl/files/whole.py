@@ -6,10 +6,12 @@ import os
 import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from isl.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Deflate cannot shrink data further than 1032 times and LZW not further than 1365 times; a file
 # that claims more pixels than that is damaged or malicious.
@@ -37,7 +39,7 @@ def check_readable_file(path: Path) -> int:
 
 
 def check_size(
-    path: Path, shape: Sequence[int], dtype: np.dtype, stored: int | None = None
+    path: Path, shape: Sequence[int], dtype: "np.dtype", stored: int | None = None
 ) -> None:
     """Refuses, before anything is allocated, an image that cannot be in the file or in memory.
 
@@ -61,7 +63,7 @@ def check_size(
         )
 
 
-def check_claim(path: Path, shape: Sequence[int], dtype: np.dtype, stored: int) -> None:
+def check_claim(path: Path, shape: Sequence[int], dtype: "np.dtype", stored: int) -> None:
     """As `check_size`, for an image of which only a part will be in memory.
 
     Raises:
@@ -74,7 +76,7 @@ def check_claim(path: Path, shape: Sequence[int], dtype: np.dtype, stored: int) 
         )
 
 
-def _bytes(shape: Sequence[int], dtype: np.dtype) -> int:
+def _bytes(shape: Sequence[int], dtype: "np.dtype") -> int:
     return math.prod(int(length) for length in shape) * dtype.itemsize
 
 

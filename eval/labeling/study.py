@@ -172,7 +172,7 @@ class LabelingBench(Bench[LabelingStudyConfig]):
         task = self._task(variant, experiment)
         return seconds_per_update(task, experiment, experiment.start.freeze)
 
-    def _task(self, variant: str, experiment: LabelingConfig) -> LabelingTask:
+    def _task(self, variant: str, experiment: LabelingConfig) -> LabelingTask | RegressionTask:
         plain = isinstance(self.config.variant[variant], RegressorVariant)
         kind = RegressionTask if plain else LabelingTask
         return kind(experiment, self.folder, name=variant)

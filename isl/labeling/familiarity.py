@@ -212,7 +212,7 @@ def learn_familiarity(
 
     def score(part: _Part) -> float:
         mean = crops[part.indices].mean(axis=0)
-        found = _deviations(mean, part.count, *_spread(crops[part.rest]))
+        found = _deviations(mean, part.worth, *_spread(crops[part.rest]))
         here, there = (_known(losses[indices]) for indices in (part.indices, part.rest))
         if here.size and there.size > 1:
             found = np.append(found, _loss_deviation(here, *_mean_and_deviation(there)))
@@ -365,12 +365,12 @@ class _Part(NamedTuple):
     Attributes:
         indices: Of its crops.
         rest: Indices of those it is compared with.
-        count: How many crops side by side it is worth.
+        worth: How many crops side by side it stands for.
     """
 
     indices: np.ndarray
     rest: np.ndarray
-    count: float
+    worth: float
 
 
 def _left_out(fields: Sequence[LearnedField], members: np.ndarray) -> Iterator[_Part]:

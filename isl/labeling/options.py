@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal, TypedDict, Unpack, cast
+from typing import Any, Literal, TypedDict, Unpack
 
 from isl.errors import InputError, unknown
 from isl.labeling.abstention import ABSTAINED, check_width, from_distributions
@@ -100,7 +100,7 @@ def check_options(config: ModelConfig, **asked: Unpack[Asked]) -> Options:
     """
     for name in asked.keys() - _UNLESS_GIVEN.keys():
         raise TypeError(f"unexpected keyword argument '{name}'")
-    given = cast(Asked, {**_UNLESS_GIVEN, **asked})
+    given: dict[str, Any] = {**_UNLESS_GIVEN, **asked}
     labels, stitch, border = given["labels"], given["stitch"], given["border"]
     renormalize, resample, symmetries = given["renormalize"], given["resample"], given["symmetries"]
     chosen = tuple(dict.fromkeys(config.labels if labels is None else labels))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from isl import registry
 from isl.backbones.networks import count_parameters
 from isl.config import load_toml, read_toml
 from isl.errors import InputError
@@ -47,9 +48,14 @@ def name_of(path: Path) -> str:
     return path.stem
 
 
-def test_every_file_is_one_of_these() -> None:
-    evaluations = [*EVALUATIONS, *LABELING_EVALUATIONS, *COMPARISONS]
-    assert sorted([*LABELING, *POLARITY, *evaluations, *SEARCHES]) == FILES
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_every_file_is_of_an_installed_task(path: Path) -> None:
+    table = read_toml(path)
+    if "training" in table:
+        recipe = registry.load(registry.TRAIN, table["task"], what="task")
+        assert len(load_toml(path, recipe.config).description) > 40
+    else:
+        assert table["task"] in {"search", *registry.registered(registry.EVAL)}
 
 
 def test_there_are_experiments_for_every_machine() -> None:

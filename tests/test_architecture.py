@@ -26,10 +26,10 @@ STANDS_ON = {"polarity": "labeling"}
 # top one, with the commands.
 FLOORS = (
     ("errors",),
-    ("config", "registry", "report", "progress"),
+    ("config", "registry", "progress"),
     ("files", "tiling", "devices", "workers"),
     ("imaging", "model_folder"),
-    ("backbones", "data", "model_kinds"),
+    ("backbones", "data", "model_kinds", "report"),
     TASKS,
 )
 SHARED = frozenset(room for floor in FLOORS[:-1] for room in floor)

@@ -1,0 +1,268 @@
+"""One well: its colonies found or given, followed over time, and classed."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from isl.colony.detection import DetectionConfig, Plane, as_bytes, detect, full_scale
+from isl.colony.following import Follower
+from isl.colony.masks import GivenMask
+from isl.colony.model import ColonyModel
+from isl.colony.patches import cut_out, patches_of
+from isl.errors import InputError
+from isl.imaging.lazy import LazyPicture
+from isl.imaging.sharpness import index_of_sharpest, sharpness
+
+CANNOT_TELL = "cannot tell"
+# Pixels may be this much larger or smaller than those a model knows; beyond, a size is wrong.
+_SCALES = (0.25, 4.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How wells are assessed.
+
+    Attributes:
+        detection: How colonies are found.
+        patches: Patches a colony; None: as the model says.
+        gap: Frames for which a colony may be missing and still be the same.
+        pixel_size: Micrometres, whatever files say; None: what they say.
+        interval: Minutes between frames, whatever files say.
+    """
+
+    detection: DetectionConfig = dataclasses.field(default_factory=DetectionConfig)
+    patches: int | None = None
+    gap: int = 2
+    pixel_size: float | None = None
+    interval: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Colony:
+    """One colony in one frame.
+
+    Attributes:
+        time: The frame, from 0.
+        number: The same in every frame.
+        box: First row, first column, and those after the last, in pixels.
+        area: In pixels.
+        border: Whether it touches the border of the picture, so that part of it may be missing.
+        kind: Its class, or "cannot tell".
+        probabilities: Of every class, calibrated.
+        patches: How many were looked at.
+    """
+
+    time: int
+    number: int
+    box: tuple[int, int, int, int]
+    area: int
+    border: bool
+    kind: str
+    probabilities: tuple[float, ...]
+    patches: int
+
+    @property
+    def probability(self) -> float:
+        """Of the likeliest class."""
+        return max(self.probabilities)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Assessment:
+    """What was found in one well.
+
+    Attributes:
+        name: The well's.
+        source: Its file.
+        labels: uint16 or int32 [T, Y, X]; numbers are those of the colonies.
+        colonies: In order of time and number.
+        pixel_size: Micrometres, or None where nobody says.
+        interval: Minutes between frames, or None.
+        warnings: What a person should know.
+    """
+
+    name: str
+    source: Path
+    labels: np.ndarray
+    colonies: tuple[Colony, ...]
+    pixel_size: float | None
+    interval: float | None
+    warnings: tuple[str, ...]
+
+
+def assess(
+    picture: LazyPicture,
+    channels: Sequence[int],
+    model: ColonyModel,
+    settings: Settings,
+    *,
+    mask: GivenMask | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Assessment:
+    """Assesses a well; its pixels are read tile by tile.
+
+    Args:
+        picture: The well, opened.
+        channels: Which of its channels the model's are, in the model's order; colonies are found
+            in the first.
+        model: Says what a colony is.
+        settings: How.
+        mask: In place of detection.
+        progress: Told frames done, and how many there are.
+
+    Raises:
+        InputError: Pixels cannot be read or are not as expected, or their size is wrong for the
+            model.
+    """
+    frames, _, _, height, width = picture.shape
+    if min(height, width) < model.config.patch // 8:
+        raise InputError(
+            f"{picture.source}: the picture is {width} x {height} pixels, far less than the "
+            f"{model.config.patch} of a patch; give whole wells, or --cells where each picture is "
+            "one cell"
+        )
+    pixel_size, scale, warnings = sizes(picture, model, settings)
+    detection = settings.detection.at(pixel_size)
+    follower = Follower(gap=settings.gap)
+    labels = np.zeros((frames, height, width), np.int32)
+    colonies: list[Colony] = []
+    for t in range(frames):
+        planes = [_plane(picture, t, channel) for channel in channels]
+        if mask is not None:
+            labels[t] = mask.labels[t]
+        else:
+            found = detect(planes[0], (height, width), detection)
+            if found.ground != "both":
+                warnings.append(_one_ground(found.ground, t, frames))
+            labels[t] = follower.follow(found.labels)
+        colonies += _classed(labels[t], planes, t, model, settings, scale)
+        progress(t + 1, frames)
+    if mask is not None:
+        warnings += mask.remarks
+    return Assessment(
+        name=picture.name,
+        source=picture.source,
+        labels=labels,
+        colonies=tuple(colonies),
+        pixel_size=pixel_size,
+        interval=settings.interval or picture.interval,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def sizes(
+    picture: LazyPicture, model: ColonyModel, settings: Settings
+) -> tuple[float | None, float, list[str]]:
+    """A picture's pixel size, by how much it is enlarged for the model, and warnings.
+
+    Raises:
+        InputError: The size is wrong for the model.
+    """
+    own = settings.pixel_size
+    if own is None and picture.pixel_size is not None:
+        own = (picture.pixel_size.y * picture.pixel_size.x) ** 0.5
+    known = model.config.pixel_size
+    if own is None:
+        at = "" if known is None else f"; pixels are taken for {known:g} um"
+        return None, 1.0, [f"the file does not say how large a pixel is{at} (--pixel-size)"]
+    if known is None:
+        return own, 1.0, []
+    scale = own / known
+    if not _SCALES[0] <= scale <= _SCALES[1]:
+        raise InputError(
+            f"{picture.source}: a pixel is {own:g} um and model '{model.name}' knows pixels of "
+            f"{known:g} um; give the right size with --pixel-size, or another model"
+        )
+    return own, scale, []
+
+
+def probabilities_of(
+    patches: np.ndarray, counts: Sequence[int], model: ColonyModel
+) -> list[np.ndarray]:
+    """Mean probabilities over the patches of each colony, given how many each has."""
+    said = model.probabilities(patches)
+    ends = np.cumsum(counts)
+    return [part.mean(axis=0) for part in np.split(said, ends[:-1])] if len(counts) else []
+
+
+def named(probabilities: np.ndarray, model: ColonyModel) -> str:
+    """The likeliest class, or "cannot tell" where even that is not likely."""
+    best = int(np.argmax(probabilities))
+    likely = probabilities[best] >= model.config.undecided
+    return model.config.classes[best] if likely else CANNOT_TELL
+
+
+def _classed(
+    labels: np.ndarray,
+    planes: Sequence[Plane],
+    t: int,
+    model: ColonyModel,
+    settings: Settings,
+    scale: float,
+) -> list[Colony]:
+    boxes = {
+        number: box
+        for number, box in enumerate(ndimage.find_objects(labels), start=1)
+        if box is not None
+    }
+    if not boxes:
+        return []
+    patch, count = model.config.patch, settings.patches or model.config.patches
+    tops = [full_scale(plane, labels.shape) for plane in planes]
+    patches = []
+    for number, box in boxes.items():
+        pixels = [as_bytes(plane(*box), top) for plane, top in zip(planes, tops, strict=True)]
+        colony = cut_out(np.stack(pixels, -1), labels[box] == number, patch, scale=scale)
+        # The same colony of the same frame is always seen through the same patches.
+        rng = np.random.default_rng([number, t])
+        patches.append(patches_of(colony, patch, count, rng))
+    said = probabilities_of(np.concatenate(patches), [count] * len(boxes), model)
+    height, width = labels.shape
+    return [
+        Colony(
+            time=t,
+            number=number,
+            box=(box[0].start, box[1].start, box[0].stop, box[1].stop),
+            area=int((labels[box] == number).sum()),
+            border=min(box[0].start, box[1].start) == 0
+            or box[0].stop == height
+            or box[1].stop == width,
+            kind=named(probabilities, model),
+            probabilities=tuple(float(p) for p in probabilities),
+            patches=count,
+        )
+        for (number, box), probabilities in zip(boxes.items(), said, strict=True)
+    ]
+
+
+def _plane(picture: LazyPicture, t: int, channel: int) -> Plane:
+    """What reads parts of a frame: its only plane, or its sharpest."""
+    depth = picture.shape[2]
+    z = 0
+    if depth > 1:
+        z = index_of_sharpest(
+            [sharpness(picture.read(t=t, c=channel, z=plane)) for plane in range(depth)]
+        )
+
+    def read(rows: slice, columns: slice) -> np.ndarray:
+        pixels = picture.read(t=t, c=channel, z=z, rows=rows, columns=columns)
+        if pixels.dtype.kind == "f" and not (
+            np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1
+        ):
+            raise InputError(
+                f"{picture.source}: pixels are floats that are not all within 0 and 1; save the "
+                "picture as integers, or divide it by its full scale"
+            )
+        return pixels
+
+    return read
+
+
+def _one_ground(ground: str, t: int, frames: int) -> str:
+    where = "the picture" if frames == 1 else f"frame {t}"
+    if ground == "empty":
+        return f"{where} holds no colony"
+    return f"{where} shows one kind of ground only; it was taken for one colony that fills it"

@@ -1,0 +1,274 @@
+"""What is written of every well: its record, and the rows of the tables that are made from it.
+
+The record (NAME.json) says everything in numbers, so that a well done before stands in a new table
+as it did in the old one. Frames count from 0.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isl.colony.assess import CANNOT_TELL, Assessment
+from isl.colony.model import ColonyModel, corrected_composition
+from isl.errors import InputError
+from isl.imaging.containers import stored_path
+
+PURPOSE = "For research only."
+_PACKAGES = ("isl", "jax", "jaxlib", "flax", "numpy", "scipy", "scikit-image", "tifffile")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WellFiles:
+    """Where a well's results belong.
+
+    Attributes:
+        labels: OME-TIFF.
+        overlay: PNG.
+        record: JSON, written last: a well that has it is complete.
+    """
+
+    labels: Path
+    overlay: Path
+    record: Path
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """Every file, the record last."""
+        return self.labels, self.overlay, self.record
+
+
+def files_of(folder: Path, name: str) -> WellFiles:
+    """The files of the well `name` in `folder`."""
+    return WellFiles(
+        labels=folder / f"{name}.ome.tif",
+        overlay=folder / f"{name}.overlay.png",
+        record=folder / f"{name}.json",
+    )
+
+
+def record(
+    assessment: Assessment,
+    model: ColonyModel,
+    *,
+    settings: Mapping[str, Any],
+    source_hash: str,
+    files: WellFiles,
+    device: str,
+    seconds: float,
+) -> dict[str, Any]:
+    """Everything found out about one well, and how."""
+    config = model.config
+    return {
+        "made_by": "isl colony",
+        "purpose": PURPOSE,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "image": assessment.name,
+        "frames": len(assessment.labels),
+        "pixel_size": assessment.pixel_size,
+        "interval_minutes": assessment.interval,
+        "classes": list(config.classes),
+        "colonies": [
+            {
+                "time": colony.time,
+                "colony": colony.number,
+                "box": list(colony.box),
+                "area": colony.area,
+                "border": colony.border,
+                "class": colony.kind,
+                "probabilities": [round(p, 6) for p in colony.probabilities],
+                "patches": colony.patches,
+            }
+            for colony in assessment.colonies
+        ],
+        "model": {
+            "name": model.name,
+            "sha256": model.hash,
+            "temperature": config.temperature,
+            "undecided": config.undecided,
+            "confusion": [list(row) for row in config.confusion],
+            "calibration_error": list(config.calibration_error),
+        },
+        "input": {
+            "path": str(assessment.source.resolve()),
+            "sha256": source_hash,
+            "shape": list(assessment.labels.shape),
+        },
+        "settings": dict(settings),
+        "outputs": [path.name for path in files.all[:-1]],
+        "warnings": list(assessment.warnings),
+        "versions": versions(),
+        "device": device,
+        "seconds": round(seconds, 3),
+    }
+
+
+def colony_columns(classes: Sequence[str]) -> tuple[str, ...]:
+    """Columns of colonies.csv."""
+    return (
+        *("image", "time", "minutes", "colony", "class", "probability"),
+        *(f"p_{name}" for name in classes),
+        *("area_pixels", "area_um2", "border", "top", "left", "bottom", "right", "patches"),
+    )
+
+
+def colony_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A record's rows of colonies.csv; what is not known is empty."""
+    size, interval = made["pixel_size"], made["interval_minutes"]
+    return [
+        {
+            "image": made["image"],
+            "time": each["time"],
+            "minutes": "" if interval is None else f"{each['time'] * interval:g}",
+            "colony": each["colony"],
+            "class": each["class"],
+            "probability": f"{max(each['probabilities']):.4f}",
+            **{
+                f"p_{name}": f"{p:.4f}"
+                for name, p in zip(made["classes"], each["probabilities"], strict=True)
+            },
+            "area_pixels": each["area"],
+            "area_um2": "" if size is None else f"{each['area'] * size**2:.1f}",
+            "border": int(each["border"]),
+            **dict(zip(("top", "left", "bottom", "right"), each["box"], strict=True)),
+            "patches": each["patches"],
+        }
+        for each in made["colonies"]
+    ]
+
+
+COMPOSITION_COLUMNS = (
+    "image",
+    "time",
+    "minutes",
+    "class",
+    "colonies",
+    "share",
+    "area_share",
+    "corrected_share",
+)
+
+
+def composition_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A record's rows of composition.csv: one for every frame and class.
+
+    Shares are of the colonies that were told; "cannot tell" has its count and its share of all. The
+    corrected share allows for how often each class is called another (`corrected_composition`); it
+    is empty where the model's confusion was not measured or nothing was told.
+    """
+    confusion = np.array(made["model"]["confusion"], float)
+    rows = []
+    for t in range(made["frames"]):
+        own = [each for each in made["colonies"] if each["time"] == t]
+        told = [each for each in own if each["class"] != CANNOT_TELL]
+        counts = [sum(each["class"] == name for each in told) for name in made["classes"]]
+        areas = [
+            sum(each["area"] for each in told if each["class"] == name) for name in made["classes"]
+        ]
+        corrected: Sequence[float] | None = None
+        if len(confusion) and told:
+            shares = np.array(counts) / len(told)
+            corrected = [float(s) for s in corrected_composition(shares, confusion)]
+        minutes = made["interval_minutes"]
+        shared = {
+            "image": made["image"],
+            "time": t,
+            "minutes": "" if minutes is None else f"{t * minutes:g}",
+        }
+        for i, name in enumerate(made["classes"]):
+            rows.append(
+                {
+                    **shared,
+                    "class": name,
+                    "colonies": counts[i],
+                    "share": f"{counts[i] / len(told):.4f}" if told else "",
+                    "area_share": f"{areas[i] / sum(areas):.4f}" if told else "",
+                    "corrected_share": f"{corrected[i]:.4f}" if corrected else "",
+                }
+            )
+        unknown = len(own) - len(told)
+        if unknown:
+            rows.append(
+                {
+                    **shared,
+                    "class": CANNOT_TELL,
+                    "colonies": unknown,
+                    "share": f"{unknown / len(own):.4f}",
+                    "area_share": "",
+                    "corrected_share": "",
+                }
+            )
+    return rows
+
+
+def sentence(made: Mapping[str, Any]) -> str:
+    """What was found, e.g. "12 colonies (9 spread, 3 dense)"."""
+    last = made["frames"] - 1
+    own = [each for each in made["colonies"] if each["time"] == last]
+    when = "" if made["frames"] == 1 else f" in frame {last}"
+    if not own:
+        return f"no colony{when}"
+    counts = {
+        name: sum(each["class"] == name for each in own) for name in (*made["classes"], CANNOT_TELL)
+    }
+    listed = ", ".join(
+        f"{count} {name}"
+        for name, count in sorted(counts.items(), key=lambda item: -item[1])
+        if count
+    )
+    return f"{len(own)} {'colony' if len(own) == 1 else 'colonies'}{when} ({listed})"
+
+
+def is_done(
+    files: WellFiles, *, model_hash: str, settings: Mapping[str, Any], source_hash: str
+) -> bool:
+    """Whether a well's files are all there and come from the same input, model and settings."""
+    if not all(path.is_file() for path in files.all):
+        return False
+    try:
+        made = json.loads(files.record.read_text(encoding="utf-8"))
+        return (
+            made["model"]["sha256"] == model_hash
+            and made["input"]["sha256"] == source_hash
+            and made["settings"] == json.loads(json.dumps(settings))
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def content_hash(path: Path) -> str:
+    """sha256 of a file; of a folder, that of the names and hashes of all files below it.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    path = stored_path(path)
+    try:
+        if not path.is_dir():
+            return _sha256(path)
+        listing = hashlib.sha256()
+        for file in sorted(file for file in path.rglob("*") if file.is_file()):
+            listing.update(f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n".encode())
+        return listing.hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        found[package] = importlib.metadata.version(package)
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Wells of stem-cell colonies with known outlines and classes."""

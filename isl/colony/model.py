@@ -176,7 +176,9 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return exponents / exponents.sum(axis=-1, keepdims=True)
 
 
-def corrected_composition(shares: Sequence[float], confusion: np.ndarray) -> np.ndarray:
+def corrected_composition(
+    shares: Sequence[float] | np.ndarray, confusion: np.ndarray
+) -> np.ndarray:
     """Shares of the classes, given how often each is called another.
 
     Solves shares = confusion^T x for x that is not negative and adds up to 1, by least squares

@@ -72,6 +72,20 @@ class Twice(nnx.Module):
         return jnp.concatenate([self.large.vector(x), self.small.vector(central_half(x))], axis=-1)
 
 
+class Dense(nnx.Module):
+    """A dense layer over the last axis."""
+
+    def __init__(self, depth_in: int, depth_out: int) -> None:
+        """Weights of 0."""
+        self.kernel = nnx.Param(jnp.zeros((depth_in, depth_out)))
+        self.bias = nnx.Param(jnp.zeros(depth_out))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[..., depth_in] to float32 [..., depth_out]."""
+        product = x @ self.kernel[...]
+        return product + jnp.broadcast_to(self.bias[...], product.shape)
+
+
 class ColonyNetwork(nnx.Module):
     """Patches to logits of the classes.
 
@@ -95,9 +109,7 @@ class ColonyNetwork(nnx.Module):
             if config.norm
             else None
         )
-        self.dense = nnx.Linear(
-            depth, classes, kernel_init=nnx.initializers.zeros, rngs=NO_RANDOMNESS
-        )
+        self.dense = Dense(depth, classes)
 
     def vector(self, patches: jax.Array) -> jax.Array:
         """Patches float32 [B, Y, X, C] to float32 [B, depth], before the batch norm."""
@@ -106,8 +118,7 @@ class ColonyNetwork(nnx.Module):
     def classify(self, vector: jax.Array) -> jax.Array:
         """Vectors float32 [B, depth] to logits float32 [B, classes]."""
         x = vector if self.norm is None else self.norm(vector)
-        product = x @ self.dense.kernel[...]
-        return product + jnp.broadcast_to(self.dense.bias[...], product.shape)
+        return self.dense(x)
 
     def __call__(self, patches: jax.Array) -> jax.Array:
         """Patches float32 [B, Y, X, C] to logits float32 [B, classes]."""
@@ -160,9 +171,7 @@ def with_more_classes(network: ColonyNetwork, classes: int, rngs: nnx.Rngs) -> N
     fresh = jax.random.normal(rngs.params(), (depth, classes - known)) * (0.1 * (2 / depth) ** 0.5)
     kernel = jnp.concatenate([network.dense.kernel[...], fresh], axis=1)
     bias = jnp.concatenate([network.dense.bias[...], jnp.zeros(classes - known)])
-    network.dense = nnx.Linear(
-        depth, classes, kernel_init=nnx.initializers.zeros, rngs=NO_RANDOMNESS
-    )
+    network.dense = Dense(depth, classes)
     network.dense.kernel[...], network.dense.bias[...] = kernel, bias
 
 

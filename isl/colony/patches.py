@@ -42,15 +42,19 @@ def cut_out(pixels: np.ndarray, mask: np.ndarray, patch: int, *, scale: float = 
     wanted = tuple(max(patch, round(side * grown)) for side in size)
     if wanted == (rows, columns):
         return ColonyImage(pixels=pixels, mask=mask)
-    enlarged = resize(
-        pixels.astype(np.float32),
-        (*wanted, pixels.shape[2]),
-        order=1,
-        mode="edge",
-        anti_aliasing=min(wanted) < min(rows, columns),
-        preserve_range=True,
+    enlarged = np.asarray(
+        resize(
+            pixels.astype(np.float32),
+            (*wanted, pixels.shape[2]),
+            order=1,
+            mode="edge",
+            anti_aliasing=min(wanted) < min(rows, columns),
+            preserve_range=True,
+        )
     )
-    inside = resize(mask.astype(np.float32), wanted, order=1, mode="edge", anti_aliasing=False)
+    inside = np.asarray(
+        resize(mask.astype(np.float32), wanted, order=1, mode="edge", anti_aliasing=False)
+    )
     if pixels.dtype == np.uint8:
         enlarged = np.rint(enlarged)
     return ColonyImage(pixels=enlarged.astype(pixels.dtype), mask=inside >= 0.5)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from skimage.draw import line
 
 CLASSES = ("debris", "dense", "differentiated", "spread")
@@ -39,7 +39,7 @@ def differentiated(shape: tuple[int, int], zoom: float, rng: np.random.Generator
     distance, _ = _nearest(shape, centers, 1)
     bodies = np.exp(-((distance / (6 * zoom)) ** 2))
     drawn = np.zeros(shape)
-    tree = cKDTree(centers)
+    tree = KDTree(centers)
     for center in centers:
         _, neighbours = tree.query(center, k=min(4, len(centers)))
         for neighbour in np.atleast_1d(neighbours)[1:]:
@@ -100,6 +100,6 @@ def _scattered(
 def _nearest(shape: tuple[int, int], centers: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Distance to the k nearest places, and which they are, for every pixel."""
     pixels = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
-    distance, index = cKDTree(centers).query(pixels.reshape(-1, 2), k=k)
+    distance, index = KDTree(centers).query(pixels.reshape(-1, 2), k=k)
     tail = () if k == 1 else (k,)
     return np.reshape(distance, (*shape, *tail)), np.reshape(index, (*shape, *tail))

@@ -1,0 +1,1 @@
+"""Colonies: how well classes are told, over folds and shares of labels."""

@@ -1,0 +1,318 @@
+"""Many wells through one model: what can be checked first, then well by well, tables, a report."""
+
+import dataclasses
+import functools
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isl.colony.assess import Settings, assess
+from isl.colony.detection import as_bytes, full_scale
+from isl.colony.drawing import draw_composition, draw_overlay, reduced, shown_frames
+from isl.colony.following import Follower
+from isl.colony.masks import GivenMask, is_binary, read_mask
+from isl.colony.model import DEFAULT_MODEL, ColonyModel, load_colony_model
+from isl.colony.page import WellPictures, colony_page
+from isl.colony.record import (
+    COMPOSITION_COLUMNS,
+    WellFiles,
+    colony_columns,
+    colony_rows,
+    composition_rows,
+    content_hash,
+    files_of,
+    is_done,
+    record,
+    sentence,
+)
+from isl.devices import use_device
+from isl.errors import InputError
+from isl.files.failures import report_failures
+from isl.files.records import as_csv, as_json
+from isl.files.whole import check_output_folder, written_whole
+from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.imaging.image import FluorescenceImage, PixelSize
+from isl.imaging.lazy import LazyPicture
+from isl.imaging.read import find_inputs, open_transmitted, read_picture
+from isl.progress import FieldProgress
+from isl.workers import Workers
+
+COLONIES, COMPOSITION, REPORT = "colonies.csv", "composition.csv", "report.html"
+_MOST_NUMBERS = 2**16 - 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What `isl colony` was asked for; see its help."""
+
+    inputs: tuple[Path, ...]
+    out: Path
+    model: str | None = None
+    mask: Path | None = None
+    settings: Settings = dataclasses.field(default_factory=Settings)
+    axes: str | None = None
+    channel: str | None = None
+    device: str = "auto"
+    workers: int = 1
+    overwrite: bool = False
+    resume: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Well:
+    """One picture or time-lapse, its label image if one was given, and the files it becomes."""
+
+    name: str
+    path: Path
+    mask: Path | None
+    files: WellFiles
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """What became of a well: "done", "done before", or what was wrong."""
+
+    name: str
+    said: str
+    failed: bool
+    seconds: float
+
+
+def assess_wells(request: Request) -> int:
+    """Does what was asked, and returns the exit code: 0, 2 (all failed) or 3 (some did).
+
+    Raises:
+        InputError: The request is wrong, or its only well failed; nothing was written.
+    """
+    check_output_folder(request.out, "--out")
+    found = find_inputs(request.inputs)
+    masks = _masks(request.mask, [name for name, _ in found])
+    wells = [
+        Well(name=name, path=path, mask=masks.get(name), files=files_of(request.out, name))
+        for name, path in found
+    ]
+    _check_outputs(wells, request)
+    model = load_colony_model(request.model or DEFAULT_MODEL)
+    if model.config.subject == "cell":
+        raise InputError(
+            f"model '{model.name}' classes single cells; give --cells where each picture is one "
+            "cell, or another model"
+        )
+    outcomes: list[_Outcome] = []
+    with (
+        FieldProgress(len(wells)) as progress,
+        Workers(min(request.workers, len(wells))) as workers,
+    ):
+        jobs = [(well, request) for well in wells]
+        for outcome in workers.map(_attempt, jobs):
+            progress.end(
+                outcome.said if not outcome.failed else "failed", outcome.name, outcome.seconds
+            )
+            outcomes.append(outcome)
+    failed = {outcome.name: outcome.said for outcome in outcomes if outcome.failed}
+    if len(wells) == 1 and failed:
+        raise InputError(next(iter(failed.values())))
+    done = [well for well in wells if well.name not in failed]
+    if done:
+        _write_tables(done, failed, model, request.out)
+    return report_failures(list(failed.items()), len(wells), what="wells")
+
+
+def _attempt(job: tuple[Well, Request]) -> _Outcome:
+    """Assesses one well, in whatever process; what is wrong with it is part of the outcome."""
+    well, request = job
+    began = time.monotonic()
+    try:
+        said, failed = _assess(well, request), False
+    except InputError as error:
+        said, failed = str(error), True
+    return _Outcome(name=well.name, said=said, failed=failed, seconds=time.monotonic() - began)
+
+
+@functools.cache
+def _loaded(model: str, device: str) -> tuple[ColonyModel, str]:
+    """The model of this process, and what computes."""
+    name = use_device(device)
+    return load_colony_model(model), name
+
+
+def _assess(well: Well, request: Request) -> str:
+    """Assesses a well and writes its files, unless that was done before."""
+    began = time.monotonic()
+    model, device = _loaded(request.model or DEFAULT_MODEL, request.device)
+    source_hash = content_hash(well.path)
+    settings = _settings(well, request)
+    if request.resume:
+        same = {"model_hash": model.hash, "settings": settings, "source_hash": source_hash}
+        if is_done(well.files, **same):
+            return "done before"
+        present = [path for path in well.files.all if path.exists()]
+        if present and not request.overwrite:
+            raise InputError(
+                f"{present[0]}: exists, and was not made from {well.path} in this way; give "
+                "--overwrite to replace it"
+            )
+    picture, index = open_transmitted(well.path, axes=request.axes, channel=request.channel)
+    with picture:
+        channels = model_channels(picture, index, model)
+        mask = None if well.mask is None else _read_mask(well.mask, picture, request)
+        found = assess(picture, channels, model, request.settings, mask=mask)
+        shown = {t: _shown(picture, t, channels[0]) for t in shown_frames(picture.shape[0])}
+    classes = model.config.classes
+    if int(found.labels.max(initial=0)) > _MOST_NUMBERS:
+        raise InputError(
+            f"{well.path}: more than {_MOST_NUMBERS} colonies, which a label image cannot number; "
+            "take fewer frames, or a larger least area"
+        )
+    image = FluorescenceImage(
+        name=well.name,
+        channels=found.labels.astype("uint16")[:, None]
+        if len(found.labels) > 1
+        else found.labels.astype("uint16"),
+        labels=("colonies",),
+        pixel_size=None
+        if found.pixel_size is None
+        else PixelSize(y=found.pixel_size, x=found.pixel_size),
+        interval=found.interval,
+    )
+    well.files.record.unlink(missing_ok=True)
+    write_ome_tiff(well.files.labels, image, overwrite=True)
+    with written_whole(well.files.overlay, overwrite=True) as temporary:
+        temporary.write_bytes(draw_overlay(shown, found, classes))
+    made = record(
+        found,
+        model,
+        settings=settings,
+        source_hash=source_hash,
+        files=well.files,
+        device=device,
+        seconds=time.monotonic() - began,
+    )
+    with written_whole(well.files.record, overwrite=True) as temporary:
+        temporary.write_text(as_json(made), encoding="utf-8")
+    return sentence(made)
+
+
+def model_channels(picture: LazyPicture, index: int, model: ColonyModel) -> list[int]:
+    """Which of a picture's channels the model's are: by name, or the only one asked for."""
+    wanted = model.config.channels
+    if len(wanted) == 1:
+        return [index]
+    names = picture.channel_names or ()
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise InputError(
+            f"{picture.source}: model '{model.name}' looks at the channels {', '.join(wanted)}; "
+            f"'{missing[0]}' is not among the file's ({', '.join(names) or 'unnamed'})"
+        )
+    return [names.index(name) for name in wanted]
+
+
+def _shown(picture: LazyPicture, t: int, channel: int) -> np.ndarray:
+    """A frame's middle plane, small enough to be drawn, uint8 [y, x]."""
+    z = picture.shape[2] // 2
+    plane = picture.read(t=t, c=channel, z=z)
+    return reduced(as_bytes(plane, full_scale(lambda r, c: plane[r, c], plane.shape)))
+
+
+def _settings(well: Well, request: Request) -> dict[str, Any]:
+    """Everything but the model and the input that changes a result."""
+    asked = request.settings
+    return {
+        **{f"detection_{key}": value for key, value in asked.detection.model_dump().items()},
+        "patches": asked.patches,
+        "gap": asked.gap,
+        "pixel_size": asked.pixel_size,
+        "interval_minutes": asked.interval,
+        "mask": None if well.mask is None else content_hash(well.mask),
+        "axes": request.axes,
+        "channel": request.channel,
+    }
+
+
+def _masks(mask: Path | None, names: Sequence[str]) -> dict[str, Path]:
+    """The label image of every well: a file for the only one, or a folder of files by name.
+
+    Raises:
+        InputError: There is none for some well.
+    """
+    if mask is None:
+        return {}
+    if not mask.is_dir():
+        if len(names) > 1:
+            raise InputError(
+                f"--mask {mask}: is one label image, and there are {len(names)} wells; give a "
+                "folder that holds one of each well's name"
+            )
+        return {names[0]: mask}
+    stored = {name: path for name, path in find_inputs([mask])}
+    lacking = [name for name in names if name not in stored]
+    if lacking:
+        raise InputError(f"--mask {mask}: holds no label image called '{lacking[0]}'")
+    return stored
+
+
+def _read_mask(path: Path, picture: LazyPicture, request: Request) -> GivenMask:
+    stored = read_picture(path)
+    if stored.array.shape[1] * stored.array.shape[2] > 1:
+        raise InputError(
+            f"{path}: a label image has one channel and one plane; this one has "
+            f"{stored.array.shape[1]} and {stored.array.shape[2]}"
+        )
+    frames = stored.array[:, 0, 0]
+    frames_of, _, _, height, width = picture.shape
+    given = read_mask(frames, (frames_of, height, width), source=path)
+    if len(frames) > 1 and is_binary(frames):
+        # Numbers of one frame's parts say nothing of the next one's.
+        follower = Follower(gap=request.settings.gap)
+        followed = [follower.follow(labels) for labels in given.labels]
+        return dataclasses.replace(given, labels=np.stack(followed))
+    return given
+
+
+def _check_outputs(wells: Sequence[Well], request: Request) -> None:
+    """Refuses, before anything is computed, results that exist or are inputs."""
+    replace = request.overwrite or request.resume
+    inputs = {path.resolve() for well in wells for path in (well.path, well.mask) if path}
+    tables = [request.out / name for name in (COLONIES, COMPOSITION, REPORT)]
+    for path in [*tables, *(path for well in wells for path in well.files.all)]:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; a result is to be written there")
+        if path.resolve() in inputs:
+            raise InputError(f"{path}: is an input and would be replaced; give another --out")
+        if path.exists() and not replace:
+            raise InputError(
+                f"{path}: exists already (give --overwrite to replace it, or --resume to keep "
+                "wells that are done)"
+            )
+
+
+def _write_tables(
+    done: Sequence[Well], failed: Mapping[str, str], model: ColonyModel, out: Path
+) -> None:
+    """The tables and the report, from the records and pictures of all that are done."""
+    classes = model.config.classes
+    records = [json.loads(well.files.record.read_text(encoding="utf-8")) for well in done]
+    compositions = [composition_rows(made) for made in records]
+    shown = [
+        WellPictures(
+            made=made,
+            overlay=well.files.overlay.read_bytes(),
+            composition=draw_composition(rows, classes),
+        )
+        for well, made, rows in zip(done, records, compositions, strict=True)
+    ]
+    rows = [row for made in records for row in colony_rows(made)]
+    for name, text in (
+        (COLONIES, as_csv(colony_columns(classes), rows)),
+        (COMPOSITION, as_csv(COMPOSITION_COLUMNS, [row for own in compositions for row in own])),
+        (REPORT, colony_page(shown, failed, card=model.card)),
+    ):
+        with written_whole(out / name, overwrite=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    print(f"look at {out / REPORT}", file=sys.stderr)

@@ -1,0 +1,201 @@
+"""`isl colony`: tables, label images, report; masks, time-lapses, resuming; bad input."""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from small_models import CLASSES, saved_model
+
+from isl import cli
+from isl.colony.record import composition_rows
+from isl.phantom.colonies.dataset import write_colonies
+from isl.phantom.colonies.well import ColonyWellConfig
+
+WELL = ColonyWellConfig(
+    size=300, colonies=4, diameter=90, smallest=(62, 64), largest=(120, 130), zoom=0.7, gap=14
+)
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ground")
+    write_colonies(folder / "wells", 2, WELL, 0)
+    write_colonies(folder / "film", 1, WELL, 3, frames=3)
+    saved_model(folder / "small")
+    saved_model(folder / "cells", subject="cell", pixel_size=None)
+    return folder
+
+
+@dataclasses.dataclass
+class Done:
+    exit_code: int
+    output: str
+
+
+def isl(*words: object) -> Done:
+    printed = io.StringIO()
+    with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
+        code = cli.main([str(word) for word in words])
+    return Done(code, printed.getvalue())
+
+
+def colony(ground: Path, *words: object, model: str = "small") -> Done:
+    return isl("colony", *words, "--model", ground / model, "--device", "cpu")
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_wells_become_tables_pictures_and_a_report(ground: Path, tmp_path: Path) -> None:
+    wells = [ground / "wells" / f"well-00{i}.tif" for i in (0, 1)]
+    done = colony(ground, *wells, "--out", tmp_path, "--patches", 2)
+    assert done.exit_code == 0, done.output
+    rows = rows_of(tmp_path / "colonies.csv")
+    assert list(rows[0])[:5] == ["image", "time", "minutes", "colony", "class"]
+    truth = rows_of(ground / "wells" / "colonies.csv")
+    for name in ("well-000", "well-001"):
+        own = [row for row in rows if row["image"] == name]
+        labels = tifffile.imread(tmp_path / f"{name}.ome.tif")
+        assert sorted({int(row["colony"]) for row in own}) == np.unique(labels)[1:].tolist()
+        assert len(own) == len([row for row in truth if row["image"] == name])
+        for row in own:
+            where = labels == int(row["colony"])
+            assert int(row["area_pixels"]) == where.sum()
+            assert float(row["area_um2"]) == pytest.approx(where.sum() * 0.64, abs=0.06)
+            box = np.argwhere(where)
+            assert [int(row["top"]), int(row["left"])] == box.min(0).tolist()
+            assert [int(row["bottom"]), int(row["right"])] == (box.max(0) + 1).tolist()
+            touches = box.min() == 0 or box.max() == 299
+            assert row["border"] == str(int(touches))
+            shares = [float(row[f"p_{kind}"]) for kind in CLASSES]
+            assert sum(shares) == pytest.approx(1, abs=2e-4)
+            assert row["class"] == CLASSES[int(np.argmax(shares))]
+            assert row["patches"] == "2"
+    composition = rows_of(tmp_path / "composition.csv")
+    for name in ("well-000", "well-001"):
+        own = [row for row in composition if row["image"] == name]
+        assert sum(float(row["share"]) for row in own) == pytest.approx(1, abs=1e-3)
+    report = (tmp_path / "report.html").read_text()
+    assert "For research only." in report
+    assert report.count("data:image/png") == 4
+    assert (tmp_path / "well-000.overlay.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_film_keeps_numbers_and_resumes(ground: Path, tmp_path: Path) -> None:
+    film = ground / "film" / "well-000.tif"
+    words = (film, "--out", tmp_path, "--interval-minutes", 60)
+    assert colony(ground, *words).exit_code == 0
+    rows = rows_of(tmp_path / "colonies.csv")
+    assert {row["minutes"] for row in rows} == {"0", "60", "120"}
+    with tifffile.TiffFile(tmp_path / "well-000.ome.tif") as tiff:
+        assert tiff.series[0].axes == "TYX"
+    truth = tifffile.imread(ground / "film" / "labels" / "well-000.tif")
+    labels = tifffile.imread(tmp_path / "well-000.ome.tif")
+    pairs = {(int(n), int(t)) for n, t in zip(labels.flat, truth.flat, strict=True) if n and t}
+    assert len(pairs) == len({n for n, _ in pairs}) == len({t for _, t in pairs})
+    before = (tmp_path / "well-000.json").read_text()
+    again = colony(ground, *words)
+    assert again.exit_code == 2
+    assert "--resume" in again.output
+    assert colony(ground, *words, "--resume").exit_code == 0
+    assert (tmp_path / "well-000.json").read_text() == before
+    other = colony(ground, *words, "--resume", "--gap", 5)
+    assert other.exit_code == 2
+    assert "not made from" in other.output
+
+
+def test_a_persons_own_label_image(ground: Path, tmp_path: Path) -> None:
+    well = ground / "wells" / "well-000.tif"
+    mask = ground / "wells" / "labels" / "well-000.tif"
+    done = colony(ground, well, "--out", tmp_path, "--mask", mask)
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(
+        tifffile.imread(tmp_path / "well-000.ome.tif"), tifffile.imread(mask)
+    )
+    small = tmp_path / "small.tif"
+    tifffile.imwrite(small, np.ones((10, 300), np.uint8))
+    refused = colony(ground, well, "--out", tmp_path / "b", "--mask", small)
+    assert refused.exit_code == 2
+    assert "300 x 10 pixels and the picture 300 x 300" in refused.output
+    assert not (tmp_path / "b").exists()
+
+
+def test_an_empty_well_is_a_result(ground: Path, tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).normal(120, 0.4, (200, 200)).round().astype(np.uint8)
+    tifffile.imwrite(tmp_path / "empty.tif", picture)
+    done = colony(ground, tmp_path / "empty.tif", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert rows_of(tmp_path / "out" / "colonies.csv") == []
+    made = json.loads((tmp_path / "out" / "empty.json").read_text())
+    assert "the picture holds no colony" in made["warnings"]
+    assert any("how large a pixel is" in warning for warning in made["warnings"])
+    assert {row["share"] for row in composition_rows(made)} == {""}
+
+
+def test_one_bad_well_among_good_ones(ground: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.tif").write_bytes(b"II*\0 no picture")
+    done = colony(
+        ground, tmp_path / "broken.tif", ground / "wells" / "well-000.tif", "--out", tmp_path / "o"
+    )
+    assert done.exit_code == 3
+    assert {row["image"] for row in rows_of(tmp_path / "o" / "colonies.csv")} == {"well-000"}
+    assert "broken" in (tmp_path / "o" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--pixel-size", "20"), "a pixel is 20 um and model 'small' knows pixels of 0.8 um"),
+        (("--order", "other"), "unknown order 'other'"),
+        (("--interval-minutes", "-1"), "expected minutes above 0"),
+        (("--model", "neurons-phase"), "is a model of kind 'labeling', not 'colony'"),
+        (("--mask", "nowhere.tif"), "nowhere.tif"),
+        (("--cells",), "classes colonies in wells; leave --cells out"),
+    ],
+)
+def test_one_line_for_what_is_wrong(
+    ground: Path, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    well = ground / "wells" / "well-000.tif"
+    model = () if "--model" in words else ("--model", ground / "small")
+    done = isl("colony", well, "--out", tmp_path / "out", "--device", "cpu", *words, *model)
+    assert done.exit_code == 2
+    assert message in done.output
+    assert "Traceback" not in done.output
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_cells(ground: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        tifffile.imwrite(folder / f"cell{i}.tif", rng.integers(900, 1400, (40, 40)).astype("u2"))
+    done = colony(ground, folder, "--cells", "--out", tmp_path / "out", model="cells")
+    assert done.exit_code == 0, done.output
+    rows = rows_of(tmp_path / "out" / "cells.csv")
+    assert [row["image"] for row in rows] == [f"cell{i}" for i in range(5)]
+    assert {row["class"] for row in rows} <= set(CLASSES)
+    composition = rows_of(tmp_path / "out" / "composition.csv")
+    assert sum(int(row["colonies"]) for row in composition) == 5
+    refused = colony(ground, folder, "--out", tmp_path / "other", model="cells")
+    assert refused.exit_code == 2
+    assert "give --cells" in refused.output
+
+
+def test_cannot_tell(ground: Path, tmp_path: Path) -> None:
+    saved_model(ground / "unsure", undecided=0.99)
+    well = ground / "wells" / "well-000.tif"
+    assert colony(ground, well, "--out", tmp_path, model="unsure").exit_code == 0
+    rows = rows_of(tmp_path / "colonies.csv")
+    assert {row["class"] for row in rows} == {"cannot tell"}
+    composition = rows_of(tmp_path / "composition.csv")
+    assert composition[-1]["class"] == "cannot tell"
+    assert int(composition[-1]["colonies"]) == len(rows)

@@ -1,0 +1,1 @@
+"""Colonies: classes learned from few labels and many unlabelled images."""

@@ -6,9 +6,7 @@ as it did in the old one. Frames count from 0.
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +17,10 @@ import numpy as np
 from isl.colony.assess import CANNOT_TELL, Assessment
 from isl.colony.model import ColonyModel, corrected_composition
 from isl.errors import InputError
+from isl.files.provenance import sha256_of, versions
 from isl.imaging.containers import stored_path
 
 PURPOSE = "For research only."
-_PACKAGES = ("isl", "jax", "jaxlib", "flax", "numpy", "scipy", "scikit-image", "tifffile")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -252,23 +250,10 @@ def content_hash(path: Path) -> str:
     path = stored_path(path)
     try:
         if not path.is_dir():
-            return _sha256(path)
+            return sha256_of(path)
         listing = hashlib.sha256()
         for file in sorted(file for file in path.rglob("*") if file.is_file()):
-            listing.update(f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n".encode())
+            listing.update(f"{sha256_of(file)}  {file.relative_to(path).as_posix()}\n".encode())
         return listing.hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a result depends on."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        found[package] = importlib.metadata.version(package)
-    return found
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

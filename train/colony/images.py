@@ -1,0 +1,320 @@
+"""Images of colonies and cells to learn from, whatever they come from."""
+
+import csv
+import dataclasses
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from isl.colony.cells import whole_cell
+from isl.colony.detection import as_bytes, detect, full_scale
+from isl.colony.patches import ColonyImage, cut_out
+from isl.config import folder_named
+from isl.errors import InputError, unknown
+from isl.imaging.names import image_ending
+from isl.imaging.read import natural_order, read_picture
+from isl.phantom.colonies.well import MIXED, make_well
+
+from .config import ArraysSource, ColonyExperiment, FolderSource, PhantomSource, TableSource
+
+NONE = -1
+_NEVER = "__MACOSX"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Images:
+    """N images and what is known of them.
+
+    Attributes:
+        images: At least as large as a patch, uint8.
+        labels: int64 [N], the class, or -1.
+        names: N names.
+        groups: N wells or recordings; the names where none is known.
+        grouped: Whether groups are known.
+        classes: Names of the classes.
+        channels: Names of the channels.
+    """
+
+    images: tuple[ColonyImage, ...]
+    labels: np.ndarray
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+    grouped: bool
+    classes: tuple[str, ...]
+    channels: tuple[str, ...]
+
+    def some(self, which: np.ndarray) -> "Images":
+        """Those with the indices, or where a mask is True."""
+        index = np.arange(len(self.names))[which]
+        return dataclasses.replace(
+            self,
+            images=tuple(self.images[i] for i in index),
+            labels=self.labels[index],
+            names=tuple(self.names[i] for i in index),
+            groups=tuple(self.groups[i] for i in index),
+        )
+
+
+def load_images(
+    experiment: ColonyExperiment, folder: Path, say: Callable[[str], None] = lambda text: None
+) -> Images:
+    """The images of an experiment.
+
+    Args:
+        experiment: Says where they come from.
+        folder: What paths are relative to.
+        say: Told what a person should know, such as how far annotators agree.
+
+    Raises:
+        InputError: Something is missing, cannot be read, or is not as the configuration says.
+    """
+    source = experiment.data
+    if isinstance(source, FolderSource):
+        images = _from_folder(source, folder, experiment.patch)
+    elif isinstance(source, TableSource):
+        images = _from_table(source, folder, experiment.patch, say)
+    elif isinstance(source, ArraysSource):
+        images = _from_arrays(source, folder, experiment.patch)
+    else:
+        images = _from_phantoms(source, experiment)
+    twins = _twins(images)
+    if twins:
+        say(f"{len(twins)} images occur twice, such as {twins[0][0]} and {twins[0][1]}")
+    return images
+
+
+def _from_folder(source: FolderSource, folder: Path, patch: int) -> Images:
+    root = folder_named(source.path, folder, source="data.path")
+    if not root.is_dir():
+        raise InputError(f"{root}: there is no such folder; name one with a folder a class")
+    inside = sorted(
+        entry.name
+        for entry in root.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".") and entry.name != _NEVER
+    )
+    classes = source.classes or tuple(n for n in inside if n not in source.unlabelled)
+    for name in classes:
+        if name not in inside:
+            raise InputError(f"{root}: {unknown('class', name, inside)}")
+    _check_classes(classes, root)
+    files = [
+        (path, classes.index(name) if name in classes else NONE)
+        for name in inside
+        if name in classes or name in source.unlabelled
+        for path in _pictures(root / name)
+    ]
+    empty = [
+        name for name in classes if not any(label == classes.index(name) for _, label in files)
+    ]
+    if empty:
+        raise InputError(f"{root / empty[0]}: holds no picture; add some, or leave the class out")
+    masks = folder_named(source.masks, folder, source="data.masks") if source.masks else None
+    pattern = _pattern(source.group)
+    images, names, groups = [], [], []
+    for path, _ in files:
+        name = f"{path.parent.name}/{path.name}"
+        mask = None if masks is None else masks / path.parent.name / path.name
+        images.append(_read_colony(path, mask, patch))
+        names.append(name)
+        groups.append(_group(path, pattern) or name)
+    return Images(
+        images=tuple(images),
+        labels=np.array([label for _, label in files]),
+        names=tuple(names),
+        groups=tuple(groups),
+        grouped=bool(source.group),
+        classes=classes,
+        channels=("transmitted",),
+    )
+
+
+def _from_table(
+    source: TableSource, folder: Path, patch: int, say: Callable[[str], None]
+) -> Images:
+    path = folder_named(source.path, folder, source="data.path")
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a CSV table ({error})") from error
+    if not rows:
+        raise InputError(f"{path}: holds no row; give a table with one picture a row")
+    for column in filter(None, (source.image, *source.labels, source.mask, source.group)):
+        if column not in rows[0]:
+            raise InputError(f"{path}: {unknown('column', column, rows[0])}")
+    votes = [[(row[column] or "").strip() for column in source.labels] for row in rows]
+    classes = source.classes or tuple(sorted({vote for own in votes for vote in own if vote}))
+    _check_classes(classes, path)
+    for own in votes:
+        for vote in own:
+            if vote and vote not in classes:
+                raise InputError(f"{path}: {unknown('class', vote, classes)}")
+    labels = [majority(own) for own in votes]
+    if len(source.labels) > 1:
+        ties = sum(label is None and any(own) for label, own in zip(labels, votes, strict=True))
+        say(f"annotators agree on {agreement(votes):.1%} of pairs; {ties} images are ties")
+    images = [
+        _read_colony(
+            path.parent / row[source.image],
+            path.parent / row[source.mask] if source.mask and row[source.mask] else None,
+            patch,
+        )
+        for row in rows
+    ]
+    names = tuple(row[source.image] for row in rows)
+    if len(set(names)) < len(names):
+        twin = next(name for name, count in Counter(names).items() if count > 1)
+        raise InputError(f"{path}: the picture {twin} stands in two rows")
+    return Images(
+        images=tuple(images),
+        labels=np.array([NONE if label is None else classes.index(label) for label in labels]),
+        names=names,
+        groups=tuple(row[source.group] for row in rows) if source.group else names,
+        grouped=bool(source.group),
+        classes=classes,
+        channels=("transmitted",),
+    )
+
+
+def majority(votes: Sequence[str]) -> str | None:
+    """What most annotators said; None where none did or two classes have as many."""
+    counts = Counter(vote for vote in votes if vote).most_common(2)
+    if not counts or (len(counts) > 1 and counts[0][1] == counts[1][1]):
+        return None
+    return counts[0][0]
+
+
+def agreement(votes: Sequence[Sequence[str]]) -> float:
+    """Share of pairs of annotators who say the same of an image, over all that both looked at."""
+    same = total = 0
+    for own in votes:
+        for one, other in itertools.combinations([vote for vote in own if vote], 2):
+            same, total = same + (one == other), total + 1
+    return same / total if total else float("nan")
+
+
+def _from_arrays(source: ArraysSource, folder: Path, patch: int) -> Images:
+    path = folder_named(source.path, folder, source="data.path")
+    try:
+        with np.load(path) as stored:
+            for name in (*source.channels, source.labels):
+                if name not in stored:
+                    raise InputError(f"{path}: {unknown('array', name, stored.files)}")
+            planes = [stored[name] for name in source.channels]
+            kinds = [str(kind) for kind in stored[source.labels]]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as arrays ({error})") from error
+    classes = source.classes or tuple(sorted({kind for kind in kinds if kind}))
+    _check_classes(classes, path)
+    images = []
+    for cell in zip(*planes, strict=True):
+        pixels = np.stack([whole_cell(plane, patch) for plane in cell], -1)
+        images.append(ColonyImage(pixels=pixels, mask=np.ones(pixels.shape[:2], bool)))
+    names = tuple(f"cell {number}" for number in range(len(images)))
+    return Images(
+        images=tuple(images),
+        labels=np.array([classes.index(kind) if kind in classes else NONE for kind in kinds]),
+        names=names,
+        groups=names,
+        grouped=False,
+        classes=classes,
+        channels=source.channels,
+    )
+
+
+def _from_phantoms(source: PhantomSource, experiment: ColonyExperiment) -> Images:
+    """Colonies of simulated wells, along the true outlines; mixed ones carry no class."""
+    classes = tuple(sorted(source.well.counts))
+    images, labels, names, groups = [], [], [], []
+    for number in range(source.first, source.first + source.wells):
+        well = make_well(source.well, np.random.default_rng([source.seed, number]))
+        top = full_scale(lambda r, c, image=well.image: image[r, c], well.image.shape)
+        grey = as_bytes(well.image, top)
+        for colony in well.colonies:
+            first_row, first_column, last_row, last_column = colony.box
+            box = slice(first_row, last_row), slice(first_column, last_column)
+            mask = well.labels[box] == colony.number
+            images.append(cut_out(grey[box][..., None], mask, experiment.patch))
+            labels.append(NONE if colony.kind == MIXED else classes.index(colony.kind))
+            names.append(f"well-{source.seed}-{number:03d}/{colony.number}")
+            groups.append(f"well-{source.seed}-{number:03d}")
+    return Images(
+        images=tuple(images),
+        labels=np.array(labels),
+        names=tuple(names),
+        groups=tuple(groups),
+        grouped=True,
+        classes=classes,
+        channels=("transmitted",),
+    )
+
+
+def _read_colony(path: Path, mask: Path | None, patch: int) -> ColonyImage:
+    picture = read_picture(path).array
+    if picture.shape[0] > 1 or picture.shape[2] > 1:
+        raise InputError(f"{path}: has several frames or planes; a colony's picture is one plane")
+    plane = picture[0, 0, 0]
+    grey = as_bytes(plane, full_scale(lambda r, c: plane[r, c], plane.shape))
+    if mask is None:
+        found = detect(grey)
+        inside = found.labels > 0 if found.ground == "both" else np.ones(grey.shape, bool)
+    else:
+        inside = read_picture(mask).array[0, 0, 0] > 0
+        if inside.shape != grey.shape:
+            raise InputError(
+                f"{mask}: is {inside.shape[1]} x {inside.shape[0]} pixels, but {path.name} is "
+                f"{grey.shape[1]} x {grey.shape[0]}"
+            )
+    return cut_out(grey[..., None], inside, patch)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(
+        (
+            entry
+            for entry in folder.iterdir()
+            if not entry.name.startswith(".") and image_ending(entry) is not None
+        ),
+        key=lambda path: natural_order(path.name),
+    )
+
+
+def _check_classes(classes: Sequence[str], source: Path) -> None:
+    if len(classes) < 2:
+        found = f"only '{classes[0]}'" if classes else "none"
+        raise InputError(f"{source}: two classes or more are needed to tell apart; found {found}")
+
+
+def _pattern(text: str) -> re.Pattern[str] | None:
+    if not text:
+        return None
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise InputError(f"data.group: '{text}' is no regular expression ({error})") from error
+    if pattern.groups != 1:
+        raise InputError(f"data.group: '{text}' needs one bracket around what names the group")
+    return pattern
+
+
+def _group(path: Path, pattern: re.Pattern[str] | None) -> str | None:
+    if pattern is None:
+        return None
+    found = pattern.search(path.name)
+    if found is None:
+        raise InputError(f"{path}: data.group finds no group in this name")
+    return found.group(1)
+
+
+def _twins(images: Images) -> list[tuple[str, str]]:
+    """Pairs of images with the same pixels."""
+    seen: dict[bytes, str] = {}
+    found = []
+    for image, name in zip(images.images, images.names, strict=True):
+        other = seen.setdefault(image.pixels.tobytes(), name)
+        if other != name:
+            found.append((other, name))
+    return found

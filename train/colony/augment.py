@@ -71,8 +71,7 @@ def blurred(patches: jax.Array, width: jax.Array) -> jax.Array:
         border[axis] = (_BLUR_REACH, _BLUR_REACH)
         padded = jnp.pad(patches, border, mode="reflect")
         length = patches.shape[axis]
-        patches = sum(
-            tap / total * jax.lax.slice_in_dim(padded, i, i + length, axis=axis)
-            for i, tap in enumerate(taps)
-        )
+        patches = jnp.zeros_like(patches)
+        for i, tap in enumerate(taps):
+            patches += tap / total * jax.lax.slice_in_dim(padded, i, i + length, axis=axis)
     return patches

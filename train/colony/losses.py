@@ -105,11 +105,9 @@ def triplet_similarity(anchor: jax.Array, adjacent: jax.Array, augmented: jax.Ar
 
         (Chen and He 2021, "SimSiam", equation 2.)
         """
-        sides = [(one[0], other[1]), (other[0], one[1])]
-        return -0.5 * sum(
-            _cosine(predicted, jax.lax.stop_gradient(projected)).mean()
-            for predicted, projected in sides
-        )
+        forth = _cosine(one[0], jax.lax.stop_gradient(other[1])).mean()
+        back = _cosine(other[0], jax.lax.stop_gradient(one[1])).mean()
+        return -0.5 * (forth + back)
 
     return unlike(anchor, augmented) + unlike(anchor, adjacent)
 

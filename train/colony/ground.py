@@ -1,0 +1,120 @@
+"""What a colony task draws from and is judged by: images, their split, and patches of them."""
+
+import dataclasses
+import functools
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from isl.backbones.networks import Compute
+from isl.colony.model import softmax
+from isl.colony.network import ColonyNetwork, abstract_network
+from isl.colony.patches import place_patch
+
+from ..parameters import Functional
+from ..task import Tree
+from .augment import seen
+from .config import ColonyExperiment
+from .images import Images
+from .split import Split
+
+# As many examples as nobody draws; grain's own endless repetition cannot be cut into batches of 1.
+ENDLESS = 2**53
+_AT_ONCE = 64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Ground:
+    """Images and what may be learned of them.
+
+    Attributes:
+        images: All.
+        split: Which are labelled, for validation, unlabelled.
+        patch: Side of a patch.
+        balance: Whether labelled images are drawn equally often by class.
+    """
+
+    images: Images
+    split: Split
+    patch: int
+    balance: bool = True
+
+    def cut(self, index: int, place: tuple[int, int]) -> np.ndarray:
+        """A patch of an image, uint8 [patch, patch, C]."""
+        top, left = place
+        pixels = self.images.images[index].pixels
+        return pixels[top : top + self.patch, left : left + self.patch]
+
+    def place(self, index: int, rng: np.random.Generator) -> tuple[int, int]:
+        """Where a patch of an image is cut."""
+        return place_patch(self.images.images[index].mask, self.patch, rng)
+
+    def drawn(self, index: int, rng: np.random.Generator) -> np.ndarray:
+        """A patch of an image, placed anew."""
+        return self.cut(index, self.place(index, rng))
+
+    def labelled(self, rng: np.random.Generator, which: np.ndarray) -> int:
+        """One of some labelled images, by class first if classes are balanced."""
+        if not self.balance:
+            return int(rng.choice(which))
+        labels = self.images.labels[which]
+        wanted = rng.choice(np.unique(labels))
+        return int(rng.choice(which[labels == wanted]))
+
+    def fixed(self, which: np.ndarray, count: int) -> np.ndarray:
+        """The same patches of images whenever asked: uint8 [N * count, patch, patch, C]."""
+        patches = [
+            self.drawn(int(index), np.random.default_rng([int(index), number]))
+            for index in which
+            for number in range(count)
+        ]
+        channels = len(self.images.channels)
+        return np.stack(patches) if patches else np.zeros((0, *[self.patch] * 2, channels), "u1")
+
+
+def endless(draw, seed: int) -> grain.MapDataset:
+    """An endless dataset of what `draw(number, rng)` gives."""
+    return grain.MapDataset.range(ENDLESS).random_map(draw, seed=seed)
+
+
+class Judge:
+    """A network of an experiment, taken apart and put together, and what it says of patches."""
+
+    def __init__(self, experiment: ColonyExperiment, channels: int, classes: int) -> None:
+        """Knows the network's structure; holds no weights."""
+        training = experiment.training
+        compute = Compute(precision=training.precision, batch_norm_decay=training.batch_norm_decay)
+        self.network = abstract_network(experiment.network, channels, classes, compute)
+        self.functional: Functional[ColonyNetwork] = Functional(self.network)
+        self.classes = classes
+
+    def apply(self, params: Tree, state: Tree, patches: jax.Array) -> tuple[jax.Array, Tree]:
+        """Logits in training, and the new batch statistics; see `isl_train.colony.meta.Apply`."""
+        network = self.functional.put_together(params, state, training=True)
+        logits = network(patches)
+        return logits, Functional.take_apart(network)[1]
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _logits(self, params: Tree, state: Tree, patches: jax.Array) -> jax.Array:
+        return self.functional.put_together(params, state, training=False)(seen(patches))
+
+    def logits(self, params: Tree, state: Tree, patches: np.ndarray) -> np.ndarray:
+        """What the network says of patches uint8 [N, Y, X, C]: float32 [N, K]."""
+        results = [np.zeros((0, self.classes), np.float32)]
+        for first in range(0, len(patches), _AT_ONCE):
+            portion = patches[first : first + _AT_ONCE]
+            lacking = _AT_ONCE - len(portion)
+            padded = np.concatenate([portion, np.repeat(portion[-1:], lacking, axis=0)])
+            said = self._logits(params, state, jnp.asarray(padded))
+            results.append(np.asarray(said)[: len(portion)])
+        return np.concatenate(results)
+
+    def of_images(
+        self, params: Tree, state: Tree, ground: Ground, which: np.ndarray, count: int
+    ) -> np.ndarray:
+        """Logits of images, of the mean probability over `count` patches each: float64 [N, K]."""
+        said = self.logits(params, state, ground.fixed(which, count))
+        mean = softmax(said).reshape(len(which), count, self.classes).mean(axis=1)
+        return said.reshape(len(which), self.classes) if count == 1 else np.log(mean + 1e-12)

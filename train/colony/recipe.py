@@ -1,0 +1,123 @@
+"""Colonies as `isl train` runs them: what goes before, then the method, then a model folder."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from ..recipe import Recipe, Run
+from .config import ColonyExperiment
+
+
+def train_colony(experiment: ColonyExperiment, run: Run) -> Path:
+    """Trains as a configuration says; see `isl_train.recipe.Recipe`.
+
+    The run's folder holds `before/` (the teacher on labels alone, or the contrastive network),
+    `main/`, and in the end `model/`.
+
+    Raises:
+        InputError: Something in the configuration does not fit the data.
+        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+    """
+    from flax import nnx
+
+    from isl.colony.model import load_colony_model
+    from isl.colony.network import ColonyNetwork, with_more_classes
+    from isl.errors import InputError
+
+    from ..experiment import check_same_run
+    from ..loop import fit
+    from .ground import Ground
+    from .images import load_images
+    from .split import split
+    from .task import ContrastTask, FixMatchTask, MetaTask, SupervisedTask
+
+    experiment = experiment.model_copy(update={"name": experiment.name or run.name})
+    images = load_images(experiment, run.folder, run.say)
+    parts = split(images, experiment.split, experiment.split_seed, run.say)
+    needs = experiment.method not in ("supervised", "ceiling")
+    if needs and not len(parts.unlabelled):
+        raise InputError(
+            f"method '{experiment.method}' learns from images without a label, and there is none; "
+            "lower split.labelled, or take method = 'supervised'"
+        )
+    ground = Ground(
+        images=images,
+        split=parts,
+        patch=experiment.patch,
+        balance=experiment.balance.labelled,
+    )
+    run.say(
+        f"{len(parts.labelled)} labelled images, {len(parts.validation)} for validation, "
+        f"{len(parts.unlabelled)} without a label; classes {', '.join(images.classes)}"
+    )
+
+    def begun() -> ColonyNetwork:
+        """The network of the model to begin with, with the classes that are new."""
+        model = load_colony_model(_model_to_begin_with(experiment, run.folder))
+        known = model.config.classes
+        if images.classes[: len(known)] != known or model.config.network != experiment.network:
+            raise InputError(
+                f"start.model '{model.name}' knows {', '.join(known)}; its classes come first, in "
+                "this order, and its network is that of the configuration"
+            )
+        if len(images.classes) > len(known):
+            with_more_classes(model.network, len(images.classes), nnx.Rngs(experiment.seed))
+        return model.network
+
+    start: Callable[[], ColonyNetwork] | None = begun if experiment.start.model else None
+
+    def trained(task: SupervisedTask, part: ColonyExperiment, name: str, **settings) -> Path:
+        folder = run.workdir / name
+        check_same_run(folder, part)
+        progress = fit(task, part, folder, console=run.console, **settings)
+        if progress.update < part.training.steps:
+            raise KeyboardInterrupt
+        return folder / "model"
+
+    def network_of(folder: Path) -> Callable[[], ColonyNetwork]:
+        return lambda: load_colony_model(folder).network
+
+    before = _before(experiment)
+    if experiment.method in ("supervised", "ceiling"):
+        ceiling = experiment.method == "ceiling"
+        task = SupervisedTask(experiment, ground, start=start, ceiling=ceiling)
+        model = trained(task, experiment, "main")
+    elif experiment.method == "fixmatch":
+        model = trained(
+            FixMatchTask(experiment, ground, start=start, title="fixmatch"), experiment, "main"
+        )
+    elif experiment.method == "meta":
+        teacher = SupervisedTask(before, ground, start=start, title="teacher")
+        folder = trained(teacher, before, "before")
+        model = trained(MetaTask(experiment, ground, start=network_of(folder)), experiment, "main")
+    else:
+        folder = trained(ContrastTask(before, ground, start=start), before, "before")
+        linear = experiment.pretraining.head == "linear"
+        model = trained(
+            SupervisedTask(experiment, ground, start=network_of(folder), title="head"),
+            experiment,
+            "main",
+            freeze=("backbone",) if linear else (),
+        )
+    finished = run.workdir / "model"
+    if finished.exists():
+        shutil.rmtree(finished)
+    shutil.copytree(model, finished)
+    return finished
+
+
+def _before(experiment: ColonyExperiment) -> ColonyExperiment:
+    """What goes before, as an experiment of its own."""
+    own = experiment.pretraining
+    training = experiment.training.model_copy(update={"steps": own.steps})
+    return experiment.model_copy(
+        update={"training": training, "optimizer": own.optimizer or experiment.optimizer}
+    )
+
+
+def _model_to_begin_with(experiment: ColonyExperiment, folder: Path) -> str | Path:
+    named = folder / experiment.start.model
+    return named if named.is_dir() else experiment.start.model
+
+
+RECIPE = Recipe(config=ColonyExperiment, train=train_colony, several_processes=False)

@@ -3,16 +3,20 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..recipe import Recipe, Run
 from .config import ColonyExperiment
 
+if TYPE_CHECKING:
+    from .images import Images
 
-def train_colony(experiment: ColonyExperiment, run: Run) -> Path:
+
+def train_colony(experiment: ColonyExperiment, run: Run, *, images: "Images | None" = None) -> Path:
     """Trains as a configuration says; see `isl_train.recipe.Recipe`.
 
     The run's folder holds `before/` (the teacher on labels alone, or the contrastive network),
-    `main/`, and in the end `model/`.
+    `main/`, and in the end `model/`. An evaluation gives the `images` that it has loaded already.
 
     Raises:
         InputError: Something in the configuration does not fit the data.
@@ -32,7 +36,7 @@ def train_colony(experiment: ColonyExperiment, run: Run) -> Path:
     from .task import ContrastTask, FixMatchTask, MetaTask, SupervisedTask
 
     experiment = experiment.model_copy(update={"name": experiment.name or run.name})
-    images = load_images(experiment, run.folder, run.say)
+    images = images or load_images(experiment, run.folder, run.say)
     parts = split(images, experiment.split, experiment.split_seed, run.say)
     needs = experiment.method not in ("supervised", "ceiling")
     if needs and not len(parts.unlabelled):

@@ -47,7 +47,7 @@ def test_a_teacher_and_a_student_learn_stripes(tmp_path: Path) -> None:
     assert config.classes == CLASSES
     assert len(config.calibration_error) == 2
     np.testing.assert_allclose(np.sum(config.confusion, axis=1), 1)
-    assert "13 labelled images, 5 for validation, 42 without a label" in lines[0]
+    assert "12 labelled images, 6 for validation, 42 without a label" in lines[0]
     rows = list(
         csv.DictReader((tmp_path / "run" / "main" / "training.csv").read_text().splitlines())
     )

@@ -1,0 +1,238 @@
+"""`isl eval` for colonies: arms trained at shares of labels over folds, and what came of them."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from isl.config import load_toml
+from isl.errors import InputError
+from isl.files.records import as_csv, as_json, plain
+from isl.files.whole import written_whole
+from isl_train.colony.config import ColonyExperiment
+from isl_train.colony.images import NONE, Images, load_images
+from isl_train.colony.recipe import train_colony
+from isl_train.recipe import Run as TrainingRun
+
+from ..statistics.bootstrap import Resampling
+from ..statistics.folds import Folds, dealt_folds, stratified_folds
+from .config import ArmConfig, ColonyEvaluation
+from .figures import Figures, Run, figures_of
+from .predictions import FILE, load, predict, save
+from .report import Result, report
+
+FIGURES, REPORT, RECORD = "figures.csv", "report.html", "evaluation.json"
+COLUMNS = ("arm", "share", "patches", "figure", "value", "low", "high", "deviation", "runs")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One training run: an arm at a share of labels, a seed and a fold held out."""
+
+    arm: ArmConfig
+    share: float
+    seed: int
+    fold: int
+
+    def folder(self, out: Path) -> Path:
+        """Where it is kept."""
+        share = f"{100 * self.share:g}_percent"
+        return out / "runs" / self.arm.name / share / f"seed_{self.seed}" / f"fold_{self.fold}"
+
+
+def evaluate_colony(config: Path, overrides: list[str], out: Path) -> None:
+    """Trains what is not yet trained, judges it on held-out images, and writes the report.
+
+    Raises:
+        InputError: The configuration is wrong, or does not fit the data.
+    """
+    evaluation = load_toml(config, ColonyEvaluation, overrides)
+    experiments = {
+        arm.name: load_toml(
+            config.parent / evaluation.experiment,
+            ColonyExperiment,
+            [*evaluation.changes, *arm.changes],
+        )
+        for arm in evaluation.arms
+    }
+    folder = (config.parent / evaluation.experiment).parent
+    images = _images(experiments, folder)
+    results = []
+    for arm in evaluation.arms:
+        own = images[arm.name]
+        folds = folds_of(own, evaluation)
+        for share in evaluation.shares_of(arm):
+            runs = [
+                _run(job, experiments[arm.name], own, folds, evaluation, folder, out)
+                for job in _jobs(arm, share, evaluation)
+            ]
+            results.append(_result(arm, share, runs, own, evaluation, out))
+            # What is there already can be looked at while the rest is computed.
+            write(results, evaluation, out)
+
+
+def folds_of(images: Images, evaluation: ColonyEvaluation) -> Folds:
+    """Groups, or images where none are known, that are held out together.
+
+    Images of several classes have no class to be even by; their groups follow those of the others.
+
+    Raises:
+        InputError: There are fewer groups than folds, or a class that some fold cannot be judged
+            by, since it has fewer images than folds.
+    """
+    single = images.some(images.labels != NONE)
+    rng = np.random.default_rng(evaluation.seed)
+    for number, name in enumerate(images.classes):
+        count = int((single.labels == number).sum())
+        if count < evaluation.folds:
+            raise InputError(
+                f"class '{name}' has {count} image{'s' * (count != 1)} for {evaluation.folds} "
+                "folds; give fewer folds, or leave the class out"
+            )
+    noun = "group" if images.grouped else "image"
+    if images.grouped:
+        return stratified_folds(single.groups, single.labels, evaluation.folds, rng=rng, noun=noun)
+    # Each image is a group of its own: dealt out class by class.
+    order = rng.permutation(len(single.names))
+    order = order[np.argsort(single.labels[order], kind="stable")]
+    return dealt_folds([single.names[i] for i in order], evaluation.folds, noun=noun)
+
+
+def _images(experiments: Mapping[str, ColonyExperiment], folder: Path) -> dict[str, Images]:
+    """Images of every arm; those of the same source are loaded once."""
+    loaded: dict[tuple[str, int], Images] = {}
+    found = {}
+    for name, experiment in experiments.items():
+        key = (experiment.data.model_dump_json(), experiment.patch)
+        if key not in loaded:
+            loaded[key] = load_images(experiment, folder)
+        found[name] = loaded[key]
+    return found
+
+
+def _jobs(arm: ArmConfig, share: float, evaluation: ColonyEvaluation) -> Iterator[_Job]:
+    for seed in evaluation.seeds:
+        for fold in evaluation.held_out:
+            yield _Job(arm=arm, share=share, seed=seed, fold=fold)
+
+
+def _run(
+    job: _Job,
+    experiment: ColonyExperiment,
+    images: Images,
+    folds: Folds,
+    evaluation: ColonyEvaluation,
+    folder: Path,
+    out: Path,
+) -> Run:
+    """Trains and judges one run, unless that was done before."""
+    where = job.folder(out)
+    kept = where / FILE
+    held = set(folds[job.fold])
+    judged = np.array(
+        [
+            label != NONE and (group if images.grouped else name) in held
+            for name, group, label in zip(images.names, images.groups, images.labels, strict=True)
+        ]
+    )
+    if not kept.is_file():
+        single = (images.labels != NONE).sum()
+        # The share counts all single-class images; those that are held out lend nothing.
+        share = min(1.0, job.share * single / (single - judged.sum()))
+        own = experiment.model_copy(
+            update={
+                "seed": job.seed,
+                "split": experiment.split.model_copy(
+                    update={"labelled": share, "leave_out": tuple(sorted(held))}
+                ),
+            }
+        )
+        where.mkdir(parents=True, exist_ok=True)
+        model = train_colony(
+            own,
+            TrainingRun(folder=folder, workdir=where, name=job.arm.name, say=lambda text: None),
+            images=images,
+        )
+        most = max(evaluation.patches)
+        save(kept, predict(model, images, np.flatnonzero(judged), most))
+    return Run(fold=job.fold, seed=job.seed, predictions=load(kept))
+
+
+def _result(
+    arm: ArmConfig,
+    share: float,
+    runs: Sequence[Run],
+    images: Images,
+    evaluation: ColonyEvaluation,
+    out: Path,
+) -> Result:
+    resampling = Resampling(
+        replicates=evaluation.replicates, level=evaluation.level, seed=evaluation.seed
+    )
+    figures: dict[int, Figures] = {
+        patches: figures_of(runs, images.classes, patches, resampling, images.grouped)
+        for patches in evaluation.patches
+    }
+    first = next(_jobs(arm, share, evaluation))
+    return Result(
+        arm=arm,
+        share=share,
+        runs=tuple(runs),
+        figures=figures,
+        images=images,
+        history=first.folder(out) / "main" / "training.csv",
+        before=first.folder(out) / "before" / "training.csv",
+    )
+
+
+def write(results: Sequence[Result], evaluation: ColonyEvaluation, out: Path) -> None:
+    """The tables and the report of what is there."""
+    rows = []
+    for result in results:
+        for patches, figures in result.figures.items():
+            for name, interval in figures.intervals.items():
+                values = figures.by_run[name]
+                many = np.isfinite(values).sum() > 1
+                rows.append(
+                    {
+                        "arm": result.arm.name,
+                        "share": f"{result.share:g}",
+                        "patches": patches,
+                        "figure": name,
+                        "value": _cell(interval.estimate),
+                        "low": _cell(interval.low),
+                        "high": _cell(interval.high),
+                        "deviation": f"{np.nanstd(values, ddof=1):.4f}" if many else "",
+                        "runs": len(values),
+                    }
+                )
+    made = {
+        "made_by": "isl eval",
+        "settings": evaluation.model_dump(mode="json"),
+        "results": [
+            {
+                "arm": result.arm.name,
+                "share": result.share,
+                "patches": patches,
+                "classes": list(result.images.classes),
+                "confusion": figures.confusion.counts,
+                "variance_of_recall": figures.variance,
+                "composition_error": figures.composition,
+                "by_run": figures.by_run,
+            }
+            for result in results
+            for patches, figures in result.figures.items()
+        ],
+    }
+    for name, text in (
+        (FIGURES, as_csv(COLUMNS, rows)),
+        (RECORD, as_json(plain(made))),
+        (REPORT, report(results, evaluation)),
+    ):
+        with written_whole(out / name, overwrite=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

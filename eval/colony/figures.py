@@ -1,0 +1,204 @@
+"""Figures of one arm at one share of labels: by fold, together, and against another arm."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from isl.colony.model import corrected_composition
+
+from ..statistics.bootstrap import Interval, Resampling, bootstrap, bootstrap_difference
+from ..statistics.calibration import class_calibration
+from ..statistics.classification import ClassConfusion, auc, class_confusion
+from ..statistics.tests import PairedMeansTest, paired_t
+from .predictions import Predictions
+
+OVERALL = (
+    "balanced_accuracy",
+    "macro_f1",
+    "accuracy",
+    "macro_auroc",
+    "calibration_error_before",
+    "calibration_error_after",
+)
+SHIFTS = ("as it is", "equal classes", "reversed frequencies")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """One fold of one seed of an arm at a share of labels."""
+
+    fold: int
+    seed: int
+    predictions: Predictions
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Figures:
+    """How well an arm does at a share of labels.
+
+    Attributes:
+        confusion: Of all folds and seeds together.
+        by_run: Each figure, by name, of every run; a run's nan where it is not defined.
+        intervals: Of all runs together, images drawn by group; a run's seeds together.
+        variance: Of the recalls over the classes, mean over runs.
+        composition: |called share - true share|, mean over classes and runs, before and after
+            correction, by shift.
+    """
+
+    confusion: ClassConfusion
+    by_run: Mapping[str, np.ndarray]
+    intervals: Mapping[str, Interval]
+    variance: float
+    composition: Mapping[str, tuple[float, float]]
+
+
+def figures_of(
+    runs: Sequence[Run],
+    classes: Sequence[str],
+    patches: int,
+    resampling: Resampling,
+    grouped: bool,
+) -> Figures:
+    """All figures of an arm at a share of labels.
+
+    Args:
+        runs: At least one.
+        classes: Names.
+        patches: How many of each image count.
+        resampling: Of the intervals.
+        grouped: Whether groups are known; images are drawn one by one else.
+    """
+    total = sum(
+        (_confusion(run, classes, patches) for run in runs[1:]),
+        start=_confusion(runs[0], classes, patches),
+    )
+    single = [_statistics(*_columns([run], patches), classes=classes) for run in runs]
+    names = list(single[0])
+    by_run = {name: np.array([_nan(each[name]) for each in single]) for name in names}
+    recalls = np.stack([by_run[f"recall_{name}"] for name in classes])
+    columns = _columns(runs, patches)
+    units = _units(runs, grouped)
+    return Figures(
+        confusion=total,
+        by_run=by_run,
+        intervals=bootstrap(
+            lambda *given: _statistics(*given, classes=classes),
+            columns,
+            groups=units,
+            **resampling.settings,
+        ),
+        variance=float(np.nanmean(np.nanvar(recalls, axis=0, ddof=1))),
+        composition=_composition(runs, classes, patches),
+    )
+
+
+def difference(
+    first: Sequence[Run],
+    second: Sequence[Run],
+    name: str,
+    classes: Sequence[str],
+    patches: int,
+    resampling: Resampling,
+    grouped: bool,
+) -> Interval:
+    """How much a figure differs between two arms, on the same images."""
+    units = _units(first, grouped)
+    (truth, one, _), (_, other, _) = (_columns(runs, patches) for runs in (first, second))
+    return bootstrap_difference(
+        lambda truth, said: _statistics(truth, said, said, classes=classes)[name],
+        [truth],
+        one,
+        other,
+        groups=units,
+        **resampling.settings,
+    )
+
+
+def paired(first: Figures, second: Figures, name: str) -> PairedMeansTest:
+    """The paper's test: a figure of every run of two arms, as pairs."""
+    return paired_t(first.by_run[name], second.by_run[name])
+
+
+def _units(runs: Sequence[Run], grouped: bool) -> np.ndarray:
+    """What is drawn in a bootstrap: groups, or images with what all seeds say of them."""
+    return np.concatenate(
+        [run.predictions.groups if grouped else run.predictions.names for run in runs]
+    )
+
+
+def _confusion(run: Run, classes: Sequence[str], patches: int) -> ClassConfusion:
+    called = run.predictions.probabilities(patches).argmax(axis=1)
+    return class_confusion(run.predictions.truth, called, classes)
+
+
+def _columns(runs: Sequence[Run], patches: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth [N], probabilities [N, K] after and before temperature, of all runs together."""
+    return (
+        np.concatenate([run.predictions.truth for run in runs]),
+        np.concatenate([run.predictions.probabilities(patches) for run in runs]),
+        np.concatenate([run.predictions.probabilities(patches, calibrated=False) for run in runs]),
+    )
+
+
+def _statistics(
+    truth: np.ndarray, calibrated: np.ndarray, plain: np.ndarray, *, classes: Sequence[str]
+) -> dict[str, float | None]:
+    found = class_confusion(truth, calibrated.argmax(axis=1), classes)
+    scores = {
+        name: auc(truth == number, calibrated[:, number]) for number, name in enumerate(classes)
+    }
+    defined = [score for score in scores.values() if score is not None]
+    return {
+        "balanced_accuracy": found.balanced_accuracy,
+        "macro_f1": found.macro_f1,
+        "accuracy": found.accuracy,
+        "macro_auroc": float(np.mean(defined)) if defined else None,
+        "calibration_error_before": class_calibration(truth, plain).error,
+        "calibration_error_after": class_calibration(truth, calibrated).error,
+        **{f"recall_{name}": value for name, value in found.recall.items()},
+        **{f"precision_{name}": value for name, value in found.precision.items()},
+        **{f"f1_{name}": value for name, value in found.f1.items()},
+        **{f"auroc_{name}": value for name, value in scores.items()},
+    }
+
+
+def _composition(
+    runs: Sequence[Run], classes: Sequence[str], patches: int
+) -> dict[str, tuple[float, float]]:
+    """Errors of the shares, as images are and as if classes were otherwise frequent.
+
+    What a class's images are called is that of the held-out ones; how often the class occurs is
+    changed. The correction knows the confusion of the model's validation images alone.
+    """
+    errors: dict[str, list[tuple[float, float]]] = {shift: [] for shift in SHIFTS}
+    for run in runs:
+        counts = _confusion(run, classes, patches).counts.astype(float)
+        shown = counts.sum(axis=1)
+        if (shown == 0).any():
+            continue
+        rows = counts / shown[:, None]
+        own = shown / shown.sum()
+        by_rank = np.empty_like(own)
+        by_rank[np.argsort(own)] = np.sort(own)[::-1]
+        shares = {
+            "as it is": own,
+            "equal classes": np.full(len(own), 1 / len(own)),
+            "reversed frequencies": by_rank,
+        }
+        for shift, true in shares.items():
+            called = true @ rows
+            corrected = called
+            if run.predictions.confusion.size:
+                corrected = corrected_composition(called, run.predictions.confusion)
+            errors[shift].append(
+                (float(np.abs(called - true).mean()), float(np.abs(corrected - true).mean()))
+            )
+    return {
+        shift: tuple(np.mean(found, axis=0).tolist()) if found else (float("nan"), float("nan"))
+        for shift, found in errors.items()
+    }
+
+
+def _nan(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -1,0 +1,83 @@
+"""What trained models say of images they never saw: made once, kept, and read again."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from isl.colony.model import ColonyModel, load_colony_model, softmax
+from isl.files.whole import written_whole
+from isl_train.colony.ground import Ground
+from isl_train.colony.images import Images
+from isl_train.colony.split import Split
+
+FILE = "predictions.npz"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Predictions:
+    """One model's word on N held-out images of a known class.
+
+    Attributes:
+        truth: int [N].
+        logits: float [M, K], of M >= N patches.
+        image: int [M], which of the N images a patch is of.
+        names: N names.
+        groups: N groups.
+        temperature: The model's, from its validation images.
+        confusion: float [K, K], likewise; rows are true classes. Empty: not measured.
+    """
+
+    truth: np.ndarray
+    logits: np.ndarray
+    image: np.ndarray
+    names: np.ndarray
+    groups: np.ndarray
+    temperature: float
+    confusion: np.ndarray
+
+    def probabilities(self, patches: int, *, calibrated: bool = True) -> np.ndarray:
+        """Mean over the first few patches of each image, float64 [N, K]."""
+        scaled = self.logits / (self.temperature if calibrated else 1.0)
+        each = softmax(scaled).reshape(len(self.truth), -1, scaled.shape[1])
+        return each[:, :patches].mean(axis=1)
+
+
+def predict(model_folder: Path, images: Images, which: np.ndarray, patches: int) -> Predictions:
+    """What a model says of some images.
+
+    Args:
+        model_folder: The model.
+        images: All images.
+        which: Indices of those that are judged; each has a class.
+        patches: How many are looked at of each.
+    """
+    model: ColonyModel = load_colony_model(model_folder)
+    nothing = np.zeros(0, int)
+    ground = Ground(
+        images=images,
+        split=Split(labelled=nothing, validation=nothing, unlabelled=nothing),
+        patch=model.config.patch,
+    )
+    return Predictions(
+        truth=images.labels[which],
+        logits=model.logits(ground.fixed(which, patches)),
+        image=np.repeat(np.arange(len(which)), patches),
+        names=np.array(images.names)[which],
+        groups=np.array(images.groups)[which],
+        temperature=model.config.temperature,
+        confusion=np.array(model.config.confusion),
+    )
+
+
+def save(path: Path, predictions: Predictions) -> None:
+    """Writes predictions, whole or not at all."""
+    with written_whole(path, overwrite=True) as temporary, temporary.open("wb") as file:
+        np.savez(file, **dataclasses.asdict(predictions))
+
+
+def load(path: Path) -> Predictions:
+    """Reads what `save` wrote."""
+    with np.load(path) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    return Predictions(**{**arrays, "temperature": float(arrays["temperature"])})

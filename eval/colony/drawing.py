@@ -27,15 +27,11 @@ def draw_curves(curves: Mapping[str, Mapping[float, Interval]], name: str) -> by
             continue
         shares = np.array(list(known)) * (1 + 0.02 * number)
         values = np.array([interval.estimate for interval in known.values()], float)
-        low, high = (
-            np.array(
-                [
-                    v if (bound := getattr(i, side)) is None else bound
-                    for v, i in zip(values, known.values(), strict=True)
-                ]
-            )
-            for side in ("low", "high")
-        )
+        bounds = [
+            (i.estimate, i.estimate) if i.low is None or i.high is None else (i.low, i.high)
+            for i in known.values()
+        ]
+        low, high = np.array(bounds, float).T
         axes.errorbar(
             100 * shares, values, [values - low, high - values], marker="o", capsize=3, label=arm
         )

@@ -274,9 +274,10 @@ def _paper(results: Sequence[Result], patches: int) -> list[Block]:
             published.CLASSES, counts, by_row, by_column, strict=True
         )
     ]
-    said = [f"{what}: p = {p}" for what, p in published.REPORTED_P.items()] + [
-        f"variance of the rate over classes, {what}: {v}"
-        for what, v in published.REPORTED_VARIANCE.items()
+    said = [f"{what}: p = {p}" for what, p in published.REPORTED_P.items()]
+    said += [
+        f"variance of the rate over classes, {what}: {variance}"
+        for what, variance in published.REPORTED_VARIANCE.items()
     ]
     blocks = [
         heading("The paper"),

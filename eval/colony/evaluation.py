@@ -1,7 +1,7 @@
 """`isl eval` for colonies: arms trained at shares of labels over folds, and what came of them."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,18 +58,37 @@ def evaluate_colony(config: Path, overrides: list[str], out: Path) -> None:
     }
     folder = (config.parent / evaluation.experiment).parent
     images = _images(experiments, folder)
-    results = []
-    for arm in evaluation.arms:
-        own = images[arm.name]
-        folds = folds_of(own, evaluation)
-        for share in evaluation.shares_of(arm):
-            runs = [
-                _run(job, experiments[arm.name], own, folds, evaluation, folder, out)
-                for job in _jobs(arm, share, evaluation)
-            ]
-            results.append(_result(arm, share, runs, own, evaluation, out))
-            # What is there already can be looked at while the rest is computed.
-            write(results, evaluation, out)
+    folds = {arm.name: folds_of(images[arm.name], evaluation) for arm in evaluation.arms}
+    runs: dict[tuple[str, float], list[Run]] = {}
+    # Seed by seed, so that every arm has something to show before the first one has all.
+    for seed in evaluation.seeds:
+        for arm in evaluation.arms:
+            own = images[arm.name]
+            for share in evaluation.shares_of(arm):
+                jobs = [
+                    _Job(arm=arm, share=share, seed=seed, fold=fold) for fold in evaluation.held_out
+                ]
+                runs.setdefault((arm.name, share), []).extend(
+                    _run(job, experiments[arm.name], own, folds[arm.name], evaluation, folder, out)
+                    for job in jobs
+                )
+                # What is there already can be looked at while the rest is computed.
+                write(_results(runs, images, evaluation, out), evaluation, out)
+
+
+def _results(
+    runs: Mapping[tuple[str, float], Sequence[Run]],
+    images: Mapping[str, Images],
+    evaluation: ColonyEvaluation,
+    out: Path,
+) -> list[Result]:
+    """What is there so far, in the configuration's order."""
+    return [
+        _result(arm, share, runs[arm.name, share], images[arm.name], evaluation, out)
+        for arm in evaluation.arms
+        for share in evaluation.shares_of(arm)
+        if (arm.name, share) in runs
+    ]
 
 
 def folds_of(images: Images, evaluation: ColonyEvaluation) -> Folds:
@@ -109,12 +128,6 @@ def _images(experiments: Mapping[str, ColonyExperiment], folder: Path) -> dict[s
             loaded[key] = load_images(experiment, folder)
         found[name] = loaded[key]
     return found
-
-
-def _jobs(arm: ArmConfig, share: float, evaluation: ColonyEvaluation) -> Iterator[_Job]:
-    for seed in evaluation.seeds:
-        for fold in evaluation.held_out:
-            yield _Job(arm=arm, share=share, seed=seed, fold=fold)
 
 
 def _run(
@@ -174,7 +187,7 @@ def _result(
         patches: figures_of(runs, images.classes, patches, resampling, images.grouped)
         for patches in evaluation.patches
     }
-    first = next(_jobs(arm, share, evaluation))
+    first = _Job(arm=arm, share=share, seed=evaluation.seeds[0], fold=evaluation.held_out[0])
     return Result(
         arm=arm,
         share=share,

@@ -115,9 +115,25 @@ def difference(
     )
 
 
-def paired(first: Figures, second: Figures, name: str) -> PairedMeansTest:
+def both(first: Sequence[Run], second: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """The runs of two arms that have fold and seed in common, in one order."""
+    by_place = [{(run.seed, run.fold): run for run in runs} for runs in (first, second)]
+    common = sorted(by_place[0].keys() & by_place[1].keys())
+    return [by_place[0][place] for place in common], [by_place[1][place] for place in common]
+
+
+def paired(
+    first: Sequence[Run], second: Sequence[Run], name: str, classes: Sequence[str], patches: int
+) -> PairedMeansTest:
     """The paper's test: a figure of every run of two arms, as pairs."""
-    return paired_t(first.by_run[name], second.by_run[name])
+    figures = [
+        np.array(
+            [_nan(_statistics(*_columns([run], patches), classes=classes)[name]) for run in runs]
+        )
+        for runs in (first, second)
+    ]
+    known = np.isfinite(figures[0]) & np.isfinite(figures[1])
+    return paired_t(figures[0][known], figures[1][known])
 
 
 def _units(runs: Sequence[Run], grouped: bool) -> np.ndarray:

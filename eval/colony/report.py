@@ -25,7 +25,7 @@ from ..statistics.bootstrap import Interval, Resampling
 from . import published
 from .config import ArmConfig, ColonyEvaluation
 from .drawing import draw_curves, draw_losses, draw_mistakes, draw_weights
-from .figures import OVERALL, Figures, Run, difference, paired
+from .figures import OVERALL, Figures, Run, both, difference, paired
 
 _SIDE = 96
 
@@ -159,11 +159,10 @@ def _comparisons(
                 counts = np.bincount(first.images.labels[first.images.labels >= 0])
                 rarest = classes[int(np.argmin(counts))]
                 names = ("balanced_accuracy", "macro_f1", f"recall_{rarest}")
+                ours, theirs = both(first.runs, second.runs)
                 for name in dict.fromkeys((*names, *(f"recall_{c}" for c in classes))):
-                    gap = difference(
-                        first.runs, second.runs, name, classes, patches, resampling, grouped
-                    )
-                    tested = paired(first.figures[patches], second.figures[patches], name)
+                    gap = difference(ours, theirs, name, classes, patches, resampling, grouped)
+                    tested = paired(ours, theirs, name, classes, patches)
                     p = "" if tested.p is None else f"{tested.p:.4f}"
                     sure = "yes" if gap.excludes(0.0) else "no"
                     rows.append(

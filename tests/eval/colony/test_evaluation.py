@@ -1,0 +1,60 @@
+"""`isl eval` for colonies on pictures of stripes: trains once, resumes, and reports."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import tomli_w
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "train" / "colony"))
+
+from stripes import experiment, write_stripes
+
+from isl.config import to_toml
+from isl_eval.colony import evaluation as module
+from isl_eval.colony.evaluation import evaluate_colony
+
+
+def test_an_evaluation_from_files_to_files(tmp_path: Path, monkeypatch) -> None:
+    path = write_stripes(tmp_path / "stripes.npz", (24, 12))
+    own = experiment(path, method="supervised", training={"steps": 12, "evaluate_every": 6})
+    (tmp_path / "training.toml").write_text(to_toml(own))
+    tables = {
+        "task": "colony",
+        "experiment": "training.toml",
+        "shares": [0.6],
+        "folds": 3,
+        "judged": [0, 1],
+        "patches": [1, 2],
+        "replicates": 20,
+        "compare": [["more", "less"]],
+        "arms": [
+            {"name": "more"},
+            {"name": "less", "changes": ["training.steps=1", "training.evaluate_every=0"]},
+        ],
+    }
+    (tmp_path / "eval.toml").write_text(tomli_w.dumps(tables))
+    evaluate_colony(tmp_path / "eval.toml", [], tmp_path / "out")
+    rows = list(csv.DictReader((tmp_path / "out" / "figures.csv").read_text().splitlines()))
+    value = {
+        (row["arm"], row["patches"]): float(row["value"])
+        for row in rows
+        if row["figure"] == "balanced_accuracy"
+    }
+    assert set(value) == {(arm, patches) for arm in ("more", "less") for patches in "12"}
+    assert value["more", "1"] > 0.9
+    record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert np.sum(record["results"][0]["confusion"]) == 24
+    report = (tmp_path / "out" / "report.html").read_text()
+    for words in ("By class", "Differences", "Composition", "Table 4", "Mistakes"):
+        assert words in report
+
+    def never(*given, **settings):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(module, "train_colony", never)
+    evaluate_colony(tmp_path / "eval.toml", [], tmp_path / "out")
+    again = list(csv.DictReader((tmp_path / "out" / "figures.csv").read_text().splitlines()))
+    assert again == rows

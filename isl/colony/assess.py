@@ -17,6 +17,7 @@ from isl.imaging.lazy import LazyPicture
 from isl.imaging.sharpness import index_of_sharpest, sharpness
 
 CANNOT_TELL = "cannot tell"
+MOST_NUMBERS = 2**16 - 1
 # Pixels may be this much larger or smaller than those a model knows; beyond, a size is wrong.
 _SCALES = (0.25, 4.0)
 
@@ -77,7 +78,7 @@ class Assessment:
     Attributes:
         name: The well's.
         source: Its file.
-        labels: uint16 or int32 [T, Y, X]; numbers are those of the colonies.
+        labels: uint16 [T, Y, X]; numbers are those of the colonies.
         colonies: In order of time and number.
         pixel_size: Micrometres, or None where nobody says.
         interval: Minutes between frames, or None.
@@ -127,17 +128,18 @@ def assess(
     pixel_size, scale, warnings = sizes(picture, model, settings)
     detection = settings.detection.at(pixel_size)
     follower = Follower(gap=settings.gap)
-    labels = np.zeros((frames, height, width), np.int32)
+    # A film of a whole well has half a billion pixels: two bytes each, and no second copy.
+    labels = np.zeros((frames, height, width), np.uint16) if mask is None else mask.labels
     colonies: list[Colony] = []
     for t in range(frames):
         planes = [_plane(picture, t, channel) for channel in channels]
-        if mask is not None:
-            labels[t] = mask.labels[t]
-        else:
+        if mask is None:
             found = detect(planes[0], (height, width), detection)
             if found.ground != "both":
                 warnings.append(_one_ground(found.ground, t, frames))
-            labels[t] = follower.follow(found.labels)
+            numbered = follower.follow(found.labels)
+            check_numbers(int(numbered.max(initial=0)), picture.source)
+            labels[t] = numbered
         colonies += _classed(labels[t], planes, t, model, settings, scale)
         progress(t + 1, frames)
     if mask is not None:
@@ -151,6 +153,19 @@ def assess(
         interval=settings.interval or picture.interval,
         warnings=tuple(dict.fromkeys(warnings)),
     )
+
+
+def check_numbers(highest: int, source: object) -> None:
+    """Refuses numbers that a label image of 16 bits cannot hold.
+
+    Raises:
+        InputError: There are such.
+    """
+    if highest > MOST_NUMBERS:
+        raise InputError(
+            f"{source}: has colonies numbered up to {highest}, and a label image holds numbers up "
+            f"to {MOST_NUMBERS}; take fewer frames, or a larger --least-area"
+        )
 
 
 def sizes(

@@ -8,12 +8,15 @@ from scipy import ndimage
 from isl.errors import InputError
 
 
+_MOST_NUMBERS = 2**16 - 1
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GivenMask:
     """A label image as it is used.
 
     Attributes:
-        labels: int32 [T, Y, X]; numbers are identities over time.
+        labels: uint16 [T, Y, X]; numbers are identities over time.
         remarks: What a person should know of how it was read.
     """
 
@@ -42,7 +45,13 @@ def read_mask(stored: np.ndarray, shape: tuple[int, int, int], *, source: object
             raise InputError(f"{source}: a label image holds whole numbers; this one does not")
     if stored.size and stored.min() < 0:
         raise InputError(f"{source}: a label image holds numbers from 0; this one goes below")
-    labels = stored.astype(np.int32)
+    highest = int(stored.max(initial=0))
+    if highest > _MOST_NUMBERS:
+        raise InputError(
+            f"{source}: holds numbers up to {highest}; give one whose numbers go up to "
+            f"{_MOST_NUMBERS}"
+        )
+    labels = stored.astype(np.uint16, copy=False)
     remarks: list[str] = []
     values = np.unique(labels)
     values = values[values > 0]
@@ -50,7 +59,7 @@ def read_mask(stored: np.ndarray, shape: tuple[int, int, int], *, source: object
         # One mask of everything: parts that do not touch are colonies of their own.
         connected = [ndimage.label(frame > 0)[0] for frame in labels]  # pyright: ignore
         if max(int(frame.max(initial=0)) for frame in connected) > 1:
-            labels = np.stack(connected).astype(np.int32)
+            labels = np.stack(connected).astype(np.uint16)
             remarks.append(
                 "the label image holds one number only; parts that do not touch were numbered"
             )
@@ -60,7 +69,7 @@ def read_mask(stored: np.ndarray, shape: tuple[int, int, int], *, source: object
             listed = ", ".join(map(str, parted[:8])) + (", ..." if len(parted) > 8 else "")
             remarks.append(f"in several places, each taken for one colony: {listed}")
     if labels.shape[0] != shape[0]:
-        labels = np.repeat(labels, shape[0], axis=0)
+        labels = np.broadcast_to(labels[0], shape)
     return GivenMask(labels=labels, remarks=tuple(remarks))
 
 

@@ -43,7 +43,6 @@ from isl.progress import FieldProgress
 from isl.workers import Workers
 
 COLONIES, COMPOSITION, REPORT = "colonies.csv", "composition.csv", "report.html"
-_MOST_NUMBERS = 2**16 - 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -164,16 +163,9 @@ def _assess(well: Well, request: Request) -> str:
         found = assess(picture, channels, model, request.settings, mask=mask)
         shown = {t: _shown(picture, t, channels[0]) for t in shown_frames(picture.shape[0])}
     classes = model.config.classes
-    if int(found.labels.max(initial=0)) > _MOST_NUMBERS:
-        raise InputError(
-            f"{well.path}: more than {_MOST_NUMBERS} colonies, which a label image cannot number; "
-            "take fewer frames, or a larger least area"
-        )
     image = FluorescenceImage(
         name=well.name,
-        channels=found.labels.astype("uint16")[:, None]
-        if len(found.labels) > 1
-        else found.labels.astype("uint16"),
+        channels=found.labels[:, None] if len(found.labels) > 1 else found.labels,
         labels=("colonies",),
         pixel_size=None
         if found.pixel_size is None
@@ -271,7 +263,7 @@ def _read_mask(path: Path, picture: LazyPicture, request: Request) -> GivenMask:
         # Numbers of one frame's parts say nothing of the next one's.
         follower = Follower(gap=request.settings.gap)
         followed = [follower.follow(labels) for labels in given.labels]
-        return dataclasses.replace(given, labels=np.stack(followed))
+        return dataclasses.replace(given, labels=np.stack(followed).astype(np.uint16))
     return given
 
 

@@ -158,12 +158,13 @@ def blurred(grey: np.ndarray) -> np.ndarray:
 def binarized(bits: np.ndarray, config: DetectionConfig) -> Found:
     """Colonies from a map of entropies, float32 [Y, X]."""
     footprint = disk(config.disk)
-    ground = _ground(bits, config)
+    flat = bits.min() == bits.max()
+    threshold = float(bits.flat[0]) if flat else float(threshold_otsu(bits))
+    ground = _ground(bits, threshold, config)
     if ground != "both":
         filled = np.full(bits.shape, ground == "full", np.int32)
         return Found(labels=filled, ground=ground, threshold=float("nan"))
     if config.order == "paper":
-        threshold = float(threshold_otsu(bits))
         above = opening(bits > threshold, footprint)
     else:
         low, high = float(bits.min()), float(bits.max())
@@ -184,13 +185,15 @@ def binarized(bits: np.ndarray, config: DetectionConfig) -> Found:
     )
 
 
-def _ground(bits: np.ndarray, config: DetectionConfig) -> Literal["both", "empty", "full"]:
+def _ground(
+    bits: np.ndarray, threshold: float, config: DetectionConfig
+) -> Literal["both", "empty", "full"]:
     """Whether a picture holds colonies and background, or only one of them."""
     if bits.min() == bits.max():
         return "full" if bits.flat[0] >= config.full else "empty"
     if not config.least_contrast:
         return "both"
-    above = bits > threshold_otsu(bits)
+    above = bits > threshold
     lower, upper = bits[~above], bits[above]
     apart = float(upper.mean(dtype=np.float64) - lower.mean(dtype=np.float64))
     clear = apart >= config.least_contrast * float(lower.std(dtype=np.float64))

@@ -7,7 +7,6 @@ from scipy import ndimage
 
 from isl.errors import InputError
 
-
 _MOST_NUMBERS = 2**16 - 1
 
 

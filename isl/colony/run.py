@@ -96,6 +96,7 @@ def assess_wells(request: Request) -> int:
         for name, path in found
     ]
     _check_outputs(wells, request)
+    use_device(request.device)
     model = load_colony_model(request.model or DEFAULT_MODEL)
     if model.config.subject == "cell":
         raise InputError(

@@ -1,7 +1,7 @@
 """Colony tasks for the trainer: labels alone, FixMatch, contrast, teacher and student."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ from .contrast import Contrast
 from .ground import Ground, Judge, endless
 from .losses import confident, cross_entropy, sharpened
 from .meta import Pair, Patches, meta_update
+
+# Images whose patches are held at a time while an epoch is chosen.
+_PORTION = 1024
 
 Start = Callable[[], ColonyNetwork]
 """A network to begin with."""
@@ -359,10 +362,12 @@ class MetaTask(SupervisedTask):
         unlabelled = ground.split.unlabelled
         teacher = params["teacher"], model_state["teacher"]
         places = [ground.place(int(index), rng) for index in unlabelled]
-        patches = np.stack(
-            [ground.cut(int(i), place) for i, place in zip(unlabelled, places, strict=True)]
+        called = np.concatenate(
+            [
+                self._called(teacher, unlabelled[first : first + _PORTION], places[first:])
+                for first in range(0, len(unlabelled), _PORTION)
+            ]
         )
-        called = self.judge.logits(*teacher, patches).argmax(axis=1)
         classes = len(ground.images.classes)
         counts = np.bincount(called, minlength=classes)
         proportions = confusion = None
@@ -397,6 +402,14 @@ class MetaTask(SupervisedTask):
                 "counts": jnp.asarray(counts, jnp.float32),
             },
         }
+
+    def _called(
+        self, teacher: tuple[Tree, Tree], which: np.ndarray, places: Sequence[tuple[int, int]]
+    ) -> np.ndarray:
+        """What the teacher calls a patch of each of some images, int64 [N]."""
+        pairs = zip(which, places, strict=False)
+        patches = np.stack([self.ground.cut(int(index), place) for index, place in pairs])
+        return self.judge.logits(*teacher, patches).argmax(axis=1)
 
     def examples_chosen(self, seed: int, model_state: Tree) -> grain.MapDataset:
         """Labelled patches beside the unlabelled ones of the epoch, at the places labelled."""

@@ -320,9 +320,7 @@ def test_checkpointing_changes_no_gradient() -> None:
             jax.grad(lambda p, graph=graph: jnp.sum(nnx.merge(graph, p)(films, key) ** 2))
         )
         found.append((gradient(params), str(jax.make_jaxpr(gradient)(params))))
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), found[0][0], found[1][0]
-    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), found[0][0], found[1][0])
     assert "remat" in found[1][1]
     assert "remat" not in found[0][1]
 

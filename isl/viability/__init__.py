@@ -1,0 +1,1 @@
+"""One probability from a time-lapse of an embryo; for research, never to choose an embryo."""

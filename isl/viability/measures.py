@@ -1,0 +1,62 @@
+"""What each frame of a recording is worth: sharpness, exposure, and change since the one before."""
+
+import numpy as np
+from PIL import Image
+
+from isl.imaging.sharpness import sharpness
+
+# Gray levels of 255: a frame darker or brighter than this, or flatter, is blank.
+_DARKEST, _BRIGHTEST = 8.0, 247.0
+_FLATTEST = 2.0
+# More pixels than this at either end of the scale were exposed badly.
+_MOST_CLIPPED = 0.5
+# Side of the small version that frames are compared by, and how far they may have moved.
+_SIDE = 24
+_MOVED = 2
+
+
+def is_usable(frame: np.ndarray) -> bool:
+    """Whether a frame is neither blank nor badly exposed.
+
+    Args:
+        frame: uint8 [Y, X].
+    """
+    small = frame[::2, ::2]
+    mean, deviation = float(small.mean()), float(small.std())
+    if not _DARKEST <= mean <= _BRIGHTEST or deviation < _FLATTEST:
+        return False
+    clipped = float(np.mean((small == 0) | (small == 255)))
+    return clipped <= _MOST_CLIPPED
+
+
+def measure_sharpness(picture: np.ndarray) -> float:
+    """How sharp an embryo is, cut out; it does not change with contrast. uint8 [Y, X]."""
+    return sharpness(picture)
+
+
+def change(before: np.ndarray, after: np.ndarray) -> float:
+    """How much two pictures differ once one is moved onto the other: 1 - their correlation.
+
+    Args:
+        before: uint8 [Y, X], an embryo cut out.
+        after: The same, later.
+    """
+    one, other = (_small(picture) for picture in (before, after))
+    inner = one[_MOVED:-_MOVED, _MOVED:-_MOVED]
+    best = -1.0
+    for dy in range(2 * _MOVED + 1):
+        for dx in range(2 * _MOVED + 1):
+            moved = other[dy : dy + inner.shape[0], dx : dx + inner.shape[1]]
+            best = max(best, _correlation(inner, moved))
+    return 1 - best
+
+
+def _small(picture: np.ndarray) -> np.ndarray:
+    image = Image.fromarray(picture)
+    return np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float32)
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    one, other = one - one.mean(), other - other.mean()
+    power = float(np.sqrt((one**2).sum() * (other**2).sum()))
+    return float((one * other).sum() / power) if power > 0 else 0.0

@@ -1,0 +1,397 @@
+"""One embryo's time-lapse: its frames as 8-bit gray pictures, and when each was taken."""
+
+import csv
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from isl.errors import InputError
+from isl.files.whole import check_readable_file
+from isl.imaging.containers import fields_in, is_container, open_container
+from isl.imaging.names import field_name, image_ending
+from isl.imaging.open_image import open_images
+from isl.imaging.read import natural_order
+from isl.viability.movie_file import is_movie_file, read_movie_file
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+_ACCEPTED = "a movie, a folder of frames, or a folder of such things"
+_LEFT_OUT = ("thumbs.db", "desktop.ini")
+# Shares of pixels below black and above white where 16 bits become 8.
+_BLACK, _WHITE = 0.1, 99.9
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a recording lies and what is known of it before it is opened.
+
+    Attributes:
+        name: Of the recording.
+        path: A file, or a folder of frames.
+        cohort: Whose embryo, or with which others it is compared; "": nobody says.
+        start: Hours after insemination of the first frame, or None.
+        interval: Minutes between frames, or None.
+        times: A table of frames and their hours, or None.
+        embryo: Which of several embryos in the picture, from 1; None: there is one.
+    """
+
+    name: str
+    path: Path
+    cohort: str = ""
+    start: float | None = None
+    interval: float | None = None
+    times: Path | None = None
+    embryo: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Recording:
+    """A time-lapse that was opened.
+
+    Attributes:
+        place: Where it lies.
+        frame_names: T names, of files, or "frame 0" and so on.
+        hours: float [T], after insemination; nan: nobody knows of this frame.
+        read: A frame's number to its picture, uint8 [Y, X].
+    """
+
+    place: Place
+    frame_names: tuple[str, ...]
+    hours: np.ndarray
+    read: Callable[[int], np.ndarray]
+
+    def __len__(self) -> int:
+        """How many frames there are."""
+        return len(self.frame_names)
+
+
+def open_recording(place: Place) -> Recording:
+    """Opens a recording; frames of folders and TIFFs are read when they are wanted.
+
+    Raises:
+        InputError: It cannot be opened, has one frame, or nobody says when frames were taken or
+            what is said runs back in time.
+    """
+    path = place.path
+    if is_movie_file(path):
+        frames = read_movie_file(path).frames
+        names, read, interval = _numbered(len(frames)), frames.__getitem__, None
+    elif path.is_dir() and not is_container(path):
+        names, read, interval = _open_folder(path)
+    else:
+        names, read, interval = _open_image(path)
+    if len(names) < 2:
+        raise InputError(f"{path}: holds one frame; a viability needs a recording of many")
+    hours = hours_of(place, names, interval)
+    return Recording(place=place, frame_names=names, hours=hours, read=read)
+
+
+def hours_of(place: Place, names: Sequence[str], own_interval: float | None) -> np.ndarray:
+    """When each frame was taken, hours after insemination, float [T]; nan: not known.
+
+    Raises:
+        InputError: Nobody says it, or hours run back.
+    """
+    if place.times is not None:
+        hours = _read_times(place.times, names)
+    else:
+        interval = place.interval if place.interval is not None else own_interval
+        if interval is None or place.start is None:
+            lacking = "the minutes between frames" if interval is None else "the first frame's hour"
+            raise InputError(
+                f"{place.path}: does not say {lacking}; give --interval-minutes and --start-hours "
+                "(hours after insemination), or a table of times"
+            )
+        hours = place.start + np.arange(len(names)) * interval / 60
+    known = np.flatnonzero(np.isfinite(hours))
+    back = np.flatnonzero(np.diff(hours[known]) < 0)
+    if len(back):
+        first, second = known[back[0]], known[back[0] + 1]
+        raise InputError(
+            f"{place.path}: time runs back from {names[first]} ({hours[first]:g} h) to "
+            f"{names[second]} ({hours[second]:g} h); put the frames or their times in order"
+        )
+    if not len(known):
+        raise InputError(f"{place.times}: says of no frame of {place.path} when it was taken")
+    return hours
+
+
+def find_places(
+    paths: Iterable[Path | str],
+    *,
+    cohort: str | None = None,
+    start: float | None = None,
+    interval: float | None = None,
+    times: Path | None = None,
+    embryo: int | None = None,
+) -> list[Place]:
+    """The recordings that paths stand for; none is opened.
+
+    Args:
+        paths: Movies, folders of frames, folders of such things, or tables (.csv) of recordings
+            with the columns `recording` and `file`, and where known `start_hours`,
+            `interval_minutes`, `times` and whatever `cohort` names.
+        cohort: The column of tables that says which embryos are compared.
+        start: Hours after insemination of the first frames, whatever tables say.
+        interval: Minutes between frames, whatever tables and files say.
+        times: A table of frames and hours, whatever else says.
+        embryo: Which of several embryos in a picture.
+
+    Raises:
+        InputError: A path is missing or no recording, two have one name, or a table lacks a column.
+    """
+    given = {"start": start, "interval": interval, "times": times, "embryo": embryo}
+    stated = {key: value for key, value in given.items() if value is not None}
+    found: list[Place] = []
+    for path in map(Path, paths):
+        if path.suffix.lower() == ".csv":
+            places = read_recordings(path, cohort)
+        elif cohort is not None:
+            raise InputError(f"{path}: --cohort {cohort} names a column; give a table (.csv)")
+        else:
+            places = [Place(name=name, path=each) for name, each in _at(path)]
+        found += [dataclasses.replace(place, **stated) for place in places]
+    if not found:
+        raise InputError("no input: name movies, folders of frames, or tables of recordings")
+    seen: dict[str, Place] = {}
+    for place in found:
+        other = seen.setdefault(place.name.casefold(), place)
+        if other is not place:
+            raise InputError(
+                f"{place.path}: has the same name '{place.name}' as {other.path}, and their "
+                "results would collide; rename one"
+            )
+    return found
+
+
+def read_recordings(table: Path, cohort: str | None = None) -> list[Place]:
+    """The recordings of a table; paths in it are relative to it.
+
+    Raises:
+        InputError: It cannot be read, lacks a column, or holds a number that is none.
+    """
+    rows = read_rows(table)
+    for column in ("recording", "file", *([cohort] if cohort else [])):
+        if column not in rows[0]:
+            raise InputError(f"{table}: has no column '{column}' (it has {', '.join(rows[0])})")
+    return [
+        Place(
+            name=row["recording"],
+            path=table.parent / row["file"],
+            cohort=row[cohort] if cohort else "",
+            start=_number(table, row, "start_hours"),
+            interval=_number(table, row, "interval_minutes"),
+            times=table.parent / row["times"] if row.get("times") else None,
+            embryo=None if (n := _number(table, row, "embryo")) is None else int(n),
+        )
+        for row in rows
+    ]
+
+
+def read_rows(table: Path) -> list[dict[str, str]]:
+    """The rows of a CSV by its columns, without spaces around.
+
+    Raises:
+        InputError: It cannot be read, holds no row, or rows differ in length.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table}: cannot be read as a CSV table ({error})") from error
+    if not rows:
+        raise InputError(f"{table}: holds no row")
+    if any(None in row or None in row.values() for row in rows):
+        raise InputError(f"{table}: a row is longer or shorter than the first, which names columns")
+    return [{name.strip(): value.strip() for name, value in row.items()} for row in rows]
+
+
+def content_hash(path: Path) -> str:
+    """The sha256 of a file, or of a folder's files and their names, hidden ones left out."""
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        if file != path:
+            digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _at(path: Path) -> list[tuple[str, Path]]:
+    if is_container(path):
+        return fields_in(path)
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder")
+    if not path.is_dir():
+        if not is_movie_file(path) and image_ending(path) is None:
+            raise InputError(f"{path}: is not {_ACCEPTED}")
+        return [(_name(path), path)]
+    if len(_frames_in(path)) > 1 and all(_is_still(file) for file in _frames_in(path)):
+        return [(path.name, path)]
+    found: list[tuple[str, Path]] = []
+    for entry in _entries(path):
+        if is_container(entry):
+            found += fields_in(entry)
+        elif entry.is_dir() and len(_frames_in(entry)) > 1:
+            found.append((entry.name, entry))
+        elif is_movie_file(entry) or image_ending(entry) in (".tif", ".tiff", ".ome.tif"):
+            found.append((_name(entry), entry))
+    if not found:
+        raise InputError(f"{path}: holds no recording; expected {_ACCEPTED}")
+    return found
+
+
+def _is_still(file: Path) -> bool:
+    """Whether a file is one picture by its ending, or by what its head says."""
+    if file.suffix.lower() in _PICTURES:
+        return True
+    with open_images(file)[0] as picture:
+        return picture.shape[0] == 1
+
+
+def _frames_in(folder: Path) -> list[Path]:
+    return [
+        entry
+        for entry in _entries(folder)
+        if entry.is_file()
+        and (entry.suffix.lower() in _PICTURES or image_ending(entry) is not None)
+    ]
+
+
+def _entries(folder: Path) -> list[Path]:
+    found = [
+        entry
+        for entry in folder.iterdir()
+        if not entry.name.startswith((".", "__")) and entry.name.lower() not in _LEFT_OUT
+    ]
+    return sorted(found, key=lambda entry: natural_order(entry.name))
+
+
+def _open_folder(
+    folder: Path,
+) -> tuple[tuple[str, ...], Callable[[int], np.ndarray], float | None]:
+    files = _frames_in(folder)
+    if not files:
+        raise InputError(f"{folder}: holds no frame; expected pictures, one a time point")
+    first = _read_still(files[0])
+
+    def read(t: int) -> np.ndarray:
+        picture = _read_still(files[t])
+        if picture.shape != first.shape:
+            raise InputError(
+                f"{files[t]}: has {_shown(picture)} pixels, but {files[0].name} has "
+                f"{_shown(first)}; frames of one recording are alike in size"
+            )
+        return picture
+
+    return tuple(file.name for file in files), read, None
+
+
+def _read_still(file: Path) -> np.ndarray:
+    if file.suffix.lower() not in _PICTURES:
+        with open_images(file)[0] as picture:
+            return _as_bytes(picture.read(), file)
+    check_readable_file(file)
+    try:
+        with Image.open(file) as image:
+            turned = ImageOps.exif_transpose(image)
+            if turned.mode.startswith("I") or turned.mode == "F":
+                return _as_bytes(np.asarray(turned).astype(np.float32), file)
+            return np.asarray(turned.convert("L"))
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read as a picture ({error})") from error
+
+
+def _open_image(
+    path: Path,
+) -> tuple[tuple[str, ...], Callable[[int], np.ndarray], float | None]:
+    picture = open_container(path) if is_container(path) else open_images(path)[0]
+    times, channels, planes = picture.shape[:3]
+    if times == 1 and planes > 1:
+        raise InputError(
+            f"{path}: is a z-stack of one time point as it says itself; a viability needs a "
+            "time-lapse"
+        )
+    if channels > 1:
+        raise InputError(f"{path}: holds {channels} channels; save the transmitted light alone")
+    sample = [
+        picture.read(t=t, z=planes // 2) for t in np.unique(np.linspace(0, times - 1, 9, dtype=int))
+    ]
+    bounds = None if picture.dtype == np.uint8 else _bounds(np.stack(sample), path)
+
+    def read(t: int) -> np.ndarray:
+        plane = picture.read(t=t, z=planes // 2)
+        return plane if bounds is None else _scaled(plane, bounds)
+
+    return _numbered(times), read, picture.interval
+
+
+def _bounds(sample: np.ndarray, source: Path) -> tuple[float, float]:
+    if not np.isfinite(sample).all():
+        raise InputError(f"{source}: holds pixels that are not finite; export it again")
+    black, white = (float(value) for value in np.percentile(sample, (_BLACK, _WHITE)))
+    return black, max(white, black + 1e-6)
+
+
+def _scaled(plane: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
+    share = (plane.astype(np.float32) - bounds[0]) / (bounds[1] - bounds[0])
+    return np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
+
+
+def _as_bytes(plane: np.ndarray, source: Path) -> np.ndarray:
+    return plane if plane.dtype == np.uint8 else _scaled(plane, _bounds(plane, source))
+
+
+def _read_times(table: Path, names: Sequence[str]) -> np.ndarray:
+    """Hours by frame: rows in any order; a frame that no row names has no time."""
+    rows = read_rows(table)
+    for column in ("frame", "hours"):
+        if column not in rows[0]:
+            raise InputError(f"{table}: has no column '{column}' (it has {', '.join(rows[0])})")
+    index = {name: t for t, name in enumerate(names)}
+    index |= {field_name(Path(name)): t for t, name in enumerate(names)}
+    index |= {str(t): t for t in range(len(names))}
+    hours = np.full(len(names), np.nan)
+    for row in rows:
+        t = index.get(row["frame"])
+        if t is None:
+            raise InputError(
+                f"{table}: names frame '{row['frame']}', but the recording has {len(names)} "
+                f"frames, {names[0]} to {names[-1]}"
+            )
+        value = _number(table, row, "hours")
+        if np.isfinite(hours[t]) and value != hours[t]:
+            raise InputError(
+                f"{table}: says {hours[t]:g} and {value:g} hours of frame '{row['frame']}'"
+            )
+        hours[t] = np.nan if value is None else value
+    return hours
+
+
+def _number(table: Path, row: dict[str, str], column: str) -> float | None:
+    text = row.get(column, "")
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not np.isfinite(value):
+        raise InputError(f"{table}: column '{column}' says '{text}', which is no number")
+    return value
+
+
+def _name(path: Path) -> str:
+    return path.stem if is_movie_file(path) else field_name(path)
+
+
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(f"frame {number}" for number in range(count))
+
+
+def _shown(picture: np.ndarray) -> str:
+    return " x ".join(map(str, picture.shape))

@@ -115,6 +115,7 @@ def survey(recording: Recording, config: FilmConfig) -> Survey:
     sample = np.stack([recording.read(int(t)) for t in looked_at])
     place = recording.place
     disc = first = one_embryo(sample, which=place.embryo, source=place.path)
+    wants_change = config.key_frames == "events"
     pictures, sharp, changes = [], [], []
     before: np.ndarray | None = None
     for t in range(len(recording)):
@@ -124,12 +125,16 @@ def survey(recording: Recording, config: FilmConfig) -> Survey:
         picture = cut_out(frame, disc, config.size)
         pictures.append(picture)
         sharp.append(measure_sharpness(picture) if usable[t] else 0.0)
-        changes.append(change(before, picture) if usable[t] and before is not None else 0.0)
+        measured = wants_change and usable[t] and before is not None
+        changes.append(change(before, picture) if measured else 0.0)
         before = picture if usable[t] else before
     return Survey(
         recording=recording,
         frames=Frames(
-            hours=hours, sharpness=np.array(sharp), usable=usable, change=np.array(changes)
+            hours=hours,
+            sharpness=np.array(sharp),
+            usable=usable,
+            change=np.array(changes) if wants_change else None,
         ),
         cut_outs=np.stack(pictures),
         disc=first,

@@ -144,7 +144,7 @@ def cut_out(frame: np.ndarray, disc: Disc, size: int) -> np.ndarray:
 def _discs(grain: np.ndarray, shape: tuple[int, ...]) -> tuple[Disc, ...]:
     scale = max(shape) / _SIDE
     mask = ndimage.binary_opening(grain > _between_classes(grain), iterations=2)
-    mask = ndimage.binary_fill_holes(mask)
+    mask = np.asarray(ndimage.binary_fill_holes(mask), bool)
     around = grain[~mask]
     if not mask.any() or not around.size:
         return ()

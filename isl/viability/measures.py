@@ -1,6 +1,7 @@
 """What each frame of a recording is worth: sharpness, exposure, and change since the one before."""
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from isl.imaging.sharpness import sharpness
@@ -43,20 +44,15 @@ def change(before: np.ndarray, after: np.ndarray) -> float:
     """
     one, other = (_small(picture) for picture in (before, after))
     inner = one[_MOVED:-_MOVED, _MOVED:-_MOVED]
-    best = -1.0
-    for dy in range(2 * _MOVED + 1):
-        for dx in range(2 * _MOVED + 1):
-            moved = other[dy : dy + inner.shape[0], dx : dx + inner.shape[1]]
-            best = max(best, _correlation(inner, moved))
-    return 1 - best
+    moved = sliding_window_view(other, inner.shape)
+    inner = inner - inner.mean()
+    moved = moved - moved.mean(axis=(2, 3), keepdims=True)
+    products = np.einsum("abyx,yx->ab", moved, inner)
+    powers = np.sqrt(np.einsum("abyx,abyx->ab", moved, moved) * (inner**2).sum())
+    correlations = np.divide(products, powers, out=np.zeros_like(products), where=powers > 0)
+    return float(1 - correlations.max())
 
 
 def _small(picture: np.ndarray) -> np.ndarray:
     image = Image.fromarray(picture)
     return np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float32)
-
-
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    one, other = one - one.mean(), other - other.mean()
-    power = float(np.sqrt((one**2).sum() * (other**2).sum()))
-    return float((one * other).sum() / power) if power > 0 else 0.0

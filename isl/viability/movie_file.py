@@ -54,7 +54,7 @@ def read_movie_file(path: Path) -> MovieFile:
             if not container.streams.video:
                 raise InputError(f"{path}: holds no video")
             frames, seconds = _decoded(container)
-    except (av.FFmpegError, ValueError) as error:
+    except (av.error.FFmpegError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a movie ({error})") from error
     if not frames:
         raise InputError(f"{path}: holds no frame")

@@ -109,7 +109,7 @@ def hours_of(place: Place, names: Sequence[str], own_interval: float | None) -> 
     known = np.flatnonzero(np.isfinite(hours))
     back = np.flatnonzero(np.diff(hours[known]) < 0)
     if len(back):
-        first, second = known[back[0]], known[back[0] + 1]
+        first, second = int(known[back[0]]), int(known[back[0] + 1])
         raise InputError(
             f"{place.path}: time runs back from {names[first]} ({hours[first]:g} h) to "
             f"{names[second]} ({hours[second]:g} h); put the frames or their times in order"

@@ -1,0 +1,46 @@
+"""What a viability model is shown and was trained on, as facts to print."""
+
+from pathlib import Path
+
+import numpy as np
+
+from isl.model_folder import read_folder_config, stored_shapes
+from isl.viability.model import PURPOSE, SIMULATED, ViabilityConfig
+
+
+def summary(directory: Path) -> str:
+    """One line: what a model says, from what."""
+    config = read_folder_config(directory, ViabilityConfig)
+    first, last = config.film.window_hours
+    names = ", ".join(target.name for target in config.targets[:1])
+    return (
+        f"chance of {names} from {first:g} to {last:g} h of an embryo's film "
+        f"({config.members} x {config.network.kind}"
+        + (", trained on simulated embryos)" if config.simulated else ")")
+    )
+
+
+def describe_model(directory: Path) -> list[tuple[str, str]]:
+    """Facts from a model's folder; no weights are read."""
+    config = read_folder_config(directory, ViabilityConfig)
+    film = config.film
+    network = config.network.model_dump()
+    kind = network.pop("kind")
+    settings = ", ".join(f"{key} {value}" for key, value in network.items())
+    values = sum(int(np.prod(shape)) for shape in stored_shapes(directory).values())
+    temperatures = ", ".join(f"{t.name} {t.temperature:.3g}" for t in config.targets)
+    facts = [
+        ("model", config.name),
+        ("summary", summary(directory)),
+        ("targets", ", ".join(target.name for target in config.targets)),
+        ("temperatures", temperatures),
+        ("window", f"{film.window_hours[0]:g} to {film.window_hours[1]:g} h"),
+        ("key frames", f"{film.count} of {film.size} x {film.size} pixels, {film.key_frames}"),
+        ("members", str(config.members)),
+        ("network", f"{kind} ({settings})"),
+        ("stored values", f"{values:,}"),
+        ("trained on", f"{len(config.patients)} patients"),
+        ("purpose", PURPOSE),
+        ("card", str(directory / "card.md")),
+    ]
+    return [*facts, ("warning", SIMULATED)] if config.simulated else facts

@@ -1,0 +1,1 @@
+"""Training ensembles that give a viability from key frames."""

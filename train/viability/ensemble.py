@@ -1,0 +1,139 @@
+"""Members trained one after the other and joined into one model, with its temperatures."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from scipy.optimize import minimize_scalar
+
+from isl.viability.model import (
+    TargetConfig,
+    ViabilityModel,
+    load_viability_model,
+    save_viability_model,
+)
+
+from ..experiment import check_same_run
+from ..loop import fit
+from .card import card
+from .config import ViabilityExperiment
+from .ground import UNKNOWN, Case, check_learnable, counted, load_cases, read_outcomes
+from .task import ViabilityTask, viability_config
+
+STORE = "key_frames"
+_HOTTEST = 20.0
+
+
+def train_viability(
+    experiment: ViabilityExperiment,
+    folder: Path,
+    workdir: Path,
+    *,
+    name: str,
+    say: Callable[[str], None],
+    console: Console | None = None,
+) -> Path:
+    """Trains a viability model.
+
+    Args:
+        experiment: What and how.
+        folder: What paths in it are relative to.
+        workdir: Holds `key_frames/`, `member_0/` and so on, and in the end `model/`.
+        name: Of the model, where the experiment gives none.
+        say: Told what a person should know, a line at a time.
+        console: Where progress is shown; None: nowhere.
+
+    Returns:
+        The model's folder.
+
+    Raises:
+        InputError: The dataset cannot be used, or the folder holds members of other settings.
+        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+    """
+    table = folder / experiment.dataset
+    stated = read_outcomes(table, experiment.targets, patient=experiment.patient)
+    check_learnable(stated, experiment.targets, table)
+    runs = {
+        workdir / f"member_{member}": experiment.of_member(member)
+        for member in range(experiment.members)
+    }
+    for run, of_member in runs.items():
+        check_same_run(run, of_member)
+    cases = load_cases(
+        table,
+        experiment.targets,
+        experiment.film,
+        workdir / STORE,
+        patient=experiment.patient,
+        leave_out=experiment.leave_out,
+        say=say,
+    )
+    say(counted(cases, experiment.targets))
+    for run, of_member in runs.items():
+        task = ViabilityTask(of_member, cases, folder=folder, say=say)
+        freeze = experiment.start.freeze
+        progress = fit(task, of_member, run, freeze=freeze, console=console)
+        if progress.update < of_member.training.steps:
+            raise KeyboardInterrupt
+    return join(experiment, cases, list(runs), workdir / "model", name=name)
+
+
+def join(
+    experiment: ViabilityExperiment,
+    cases: Sequence[Case],
+    runs: Sequence[Path],
+    directory: Path,
+    *,
+    name: str,
+) -> Path:
+    """Makes one model of trained members, and fits its temperatures on validation films."""
+    members = [load_viability_model(run / "model").members[0] for run in runs]
+    learned_from = [case for case in cases if case.split == "train"]
+    config = viability_config(experiment, learned_from, experiment.name or name, len(members))
+    rough = ViabilityModel(config=config, card="", directory=directory, members=tuple(members))
+    validation = [case for case in cases if case.split == "validation"]
+    if validation:
+        logits = rough.logits([case.film for case in validation]).mean(axis=0)
+        outcomes = np.stack([case.outcomes for case in validation])
+        targets = tuple(
+            with_temperature(target, logits[:, number], outcomes[:, number])
+            for number, target in enumerate(config.targets)
+        )
+        config = config.model_copy(update={"targets": targets})
+    save_viability_model(
+        directory,
+        members,
+        config,
+        card(experiment, learned_from, config),
+        overwrite=True,
+        kernels=experiment.kernels,
+    )
+    return directory
+
+
+def with_temperature(
+    target: TargetConfig, logits: np.ndarray, outcomes: np.ndarray
+) -> TargetConfig:
+    """A target with the temperature of least cross-entropy; as it was where outcomes are alike.
+
+    Args:
+        target: Its name.
+        logits: float [N], the logit of 1.
+        outcomes: int [N], 0, 1, or -1: not known.
+    """
+    known = outcomes != UNKNOWN
+    truth, scores = outcomes[known], logits[known]
+    if len(np.unique(truth)) < 2:
+        return target
+
+    def cross_entropy(logarithm: float) -> float:
+        against = np.where(truth == 1, -scores, scores) / np.exp(logarithm)
+        return float(np.logaddexp(0, against).mean())
+
+    reach = float(np.log(_HOTTEST))
+    found = minimize_scalar(cross_entropy, bounds=(-reach, reach), method="bounded")
+    return target.model_copy(update={"temperature": round(float(np.exp(found.x)), 4)})
+
+
+__all__ = ["join", "train_viability", "with_temperature"]

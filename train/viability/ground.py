@@ -1,0 +1,204 @@
+"""What is learned from: key frames, kept on disk, and outcomes from a table of recordings."""
+
+import collections
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from isl.errors import InputError
+from isl.viability.films import FilmConfig, KeyFilm, load_key_film, make_key_film, save_key_film
+from isl.viability.recording import open_recording, read_recordings, read_rows
+
+SPLITS = ("train", "validation", "test")
+UNKNOWN = -1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Case:
+    """One embryo.
+
+    Attributes:
+        film: Its key frames.
+        patient: Whose it is.
+        split: "train", "validation" or "test".
+        outcomes: int [targets], 0, 1, or -1: not known.
+        row: Its row of the table, as it stands there.
+    """
+
+    film: KeyFilm
+    patient: str
+    split: str
+    outcomes: np.ndarray
+    row: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stated:
+    """A row of the table, checked, before any recording is opened."""
+
+    name: str
+    patient: str
+    split: str
+    outcomes: tuple[int, ...]
+    row: dict[str, str]
+
+
+def read_outcomes(
+    table: Path, targets: Sequence[str], *, patient: str = "patient"
+) -> tuple[Stated, ...]:
+    """Reads a table of recordings.
+
+    Args:
+        table: A CSV with the columns `recording`, `file`, the patient's, `split` (train unless
+            given) and the targets'.
+        targets: Columns of 0, 1, or nothing where the outcome is not known.
+        patient: The column that says whose embryo it is.
+
+    Raises:
+        InputError: A column is missing, an outcome is something else, or a patient stands on two
+            sides of the splits.
+    """
+    rows = read_rows(table)
+    for column in ("recording", "file", patient, *targets):
+        if column not in rows[0]:
+            raise InputError(f"{table}: has no column '{column}' (it has {', '.join(rows[0])})")
+    stated = tuple(_stated(table, row, targets, patient) for row in rows)
+    sides: dict[str, Stated] = {}
+    for each in stated:
+        other = sides.setdefault(each.patient, each)
+        if other.split != each.split:
+            raise InputError(
+                f"{table}: patient '{each.patient}' stands on two sides of the splits "
+                f"({other.name}: {other.split}, {each.name}: {each.split}); embryos of one patient "
+                "resemble each other, keep them on one side"
+            )
+    return stated
+
+
+def check_learnable(stated: Sequence[Stated], targets: Sequence[str], table: Path) -> None:
+    """Refuses a main target of which training knows one outcome only.
+
+    Raises:
+        InputError: All known outcomes are alike, or none is known.
+    """
+    known = {each.outcomes[0] for each in stated if each.split == "train"} - {UNKNOWN}
+    if len(known) < 2:
+        what = "no outcome" if not known else f"all outcomes {known.pop()}"
+        raise InputError(
+            f"{table}: column '{targets[0]}' has {what} for training; there is nothing to tell "
+            "apart"
+        )
+
+
+def load_cases(
+    table: Path,
+    targets: Sequence[str],
+    config: FilmConfig,
+    store: Path,
+    *,
+    patient: str = "patient",
+    leave_out: Sequence[str] = (),
+    say: Callable[[str], None] = print,
+) -> tuple[Case, ...]:
+    """Key frames and outcomes of every recording of a table.
+
+    Args:
+        table: As in `read_outcomes`.
+        targets: As there.
+        config: What becomes of a recording.
+        store: Folder of key frames, made if missing; recordings whose key frames lie there are not
+            opened again.
+        patient: As in `read_outcomes`.
+        leave_out: Patients that are not looked at.
+        say: Told how much the store takes, and how much the recordings take.
+
+    Raises:
+        InputError: As `read_outcomes`, or a recording cannot be used.
+    """
+    stated = [s for s in read_outcomes(table, targets, patient=patient)]
+    for name in leave_out:
+        if name not in {each.patient for each in stated}:
+            raise InputError(f"{table}: has no patient '{name}' to leave out")
+    places = {place.name: place for place in read_recordings(table)}
+    cases, before, after = [], 0, 0
+    for each in stated:
+        if each.patient in leave_out:
+            continue
+        path = store / f"{each.name}.npz"
+        if not path.is_file():
+            film = make_key_film(open_recording(places[each.name]), config)
+            save_key_film(path, film)
+        before += _bytes(places[each.name].path)
+        after += path.stat().st_size
+        cases.append(
+            Case(
+                film=load_key_film(path),
+                patient=each.patient,
+                split=each.split,
+                outcomes=np.array(each.outcomes),
+                row=each.row,
+            )
+        )
+    say(
+        f"{len(cases)} recordings of {before / 2**20:.1f} MiB are kept as key frames of "
+        f"{after / 2**20:.1f} MiB in {store}"
+    )
+    return tuple(cases)
+
+
+def counted(cases: Sequence[Case], targets: Sequence[str]) -> str:
+    """How many cases of each split are 1, 0 and unknown, by target, in words."""
+    lines = []
+    for split in SPLITS:
+        mine = [case for case in cases if case.split == split]
+        if not mine:
+            continue
+        parts = []
+        for number, target in enumerate(targets):
+            found = collections.Counter(int(case.outcomes[number]) for case in mine)
+            parts.append(f"{target} {found[1]}/{found[0]}/{found[UNKNOWN]}")
+        patients = len({case.patient for case in mine})
+        lines.append(
+            f"{split}: {len(mine)} embryos of {patients} patients (1/0/unknown: {', '.join(parts)})"
+        )
+    return "; ".join(lines)
+
+
+def _stated(table: Path, row: dict[str, str], targets: Sequence[str], patient: str) -> Stated:
+    outcomes = []
+    for target in targets:
+        text = row[target]
+        if text not in ("", "0", "1"):
+            raise InputError(
+                f"{table}: recording '{row['recording']}' has '{text}' for '{target}'; give 0, 1, "
+                "or nothing where it is not known"
+            )
+        outcomes.append(int(text) if text else UNKNOWN)
+    split = row.get("split") or "train"
+    if split not in SPLITS:
+        raise InputError(
+            f"{table}: recording '{row['recording']}' is of split '{split}'; give "
+            f"{', '.join(SPLITS)}"
+        )
+    if not row[patient]:
+        raise InputError(f"{table}: recording '{row['recording']}' has no '{patient}'")
+    return Stated(
+        name=row["recording"],
+        patient=row[patient],
+        split=split,
+        outcomes=tuple(outcomes),
+        row=row,
+    )
+
+
+def _bytes(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(
+        os.path.getsize(os.path.join(parent, name))
+        for parent, _, names in os.walk(path)
+        for name in names
+    )

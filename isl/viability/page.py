@@ -1,0 +1,150 @@
+"""The report on embryos: a table, curves by cohort, and for each embryo its film strip."""
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from isl.report import (
+    Badge,
+    Block,
+    Cell,
+    Link,
+    facts,
+    figure,
+    folded,
+    heading,
+    notice,
+    page,
+    paragraph,
+    table,
+    verbatim,
+)
+from isl.viability.drawing import draw_curves
+from isl.viability.model import PURPOSE, SIMULATED
+from isl.viability.outputs import in_order, sentence
+
+_HOW_TO_READ = (
+    "From each recording key frames are chosen and cut out around the embryo; every network of an "
+    "ensemble gives the chance of each target from them. The probability is that of their mean, at "
+    "a temperature; the 90 % interval is that in which one more network, trained alike, would be "
+    "expected. It is wide where networks disagree, and says nothing of other clinics and cameras. "
+    "Where it is wider than the model allows, the verdict is that it cannot be told."
+)
+_SELECTION = (
+    "Outcomes of transfers are known only of embryos that somebody chose to transfer. A model that "
+    "learned from them says nothing reliable of embryos that nobody would have chosen, and a rank "
+    "among them is no measure of anything."
+)
+_STRIP = (
+    "Key frames with the hour each was taken; the bar above says why: red an event, grey the "
+    "sharpest or middlemost of its bin, yellow a repetition for want of a frame. Below each, where "
+    "networks' features speak for (orange) or against (blue) the main target: where they looked, "
+    "not what they saw. At the bottom, what would have been said had nothing been seen later."
+)
+
+
+def viability_page(
+    records: Sequence[Mapping[str, Any]],
+    strips: Mapping[str, bytes],
+    ranks: Mapping[str, Mapping[str, int | None]],
+    failed: Mapping[str, str],
+    *,
+    card: str = "",
+) -> str:
+    """The report as HTML.
+
+    Args:
+        records: At least one; see `isl.viability.outputs.record`.
+        strips: PNGs by the recording's name.
+        ranks: Places within cohorts, by recording and target.
+        failed: What was wrong with recordings that could not be judged, by name.
+        card: What the model says of itself.
+    """
+    ordered = in_order(records)
+    sizes = Counter(made["cohort"] for made in ordered)
+    first = ordered[0]
+    warnings = [notice(PURPOSE)]
+    if "warning" in first:
+        warnings.append(notice(first["warning"]))
+    blocks: list[Block] = [
+        *warnings,
+        table(
+            ("embryo", "cohort", "target", "probability", "90 % interval", "verdict", "rank"),
+            [row for made in ordered for row in _rows(made, ranks, sizes)],
+            caption="What the model says; for research only",
+        ),
+        *_left_out(failed),
+        paragraph(_HOW_TO_READ),
+        notice(_SELECTION),
+        paragraph(f"Model: {first['model']['name']}."),
+    ]
+    if card:
+        blocks.append(
+            folded("What the model was made from, and how well it does", [verbatim(card)])
+        )
+    for cohort, members in itertools.groupby(ordered, key=lambda made: made["cohort"]):
+        embryos = list(members)
+        title = f"Cohort {cohort}" if cohort else "Embryos without a cohort"
+        blocks += [heading(title), notice(PURPOSE)]
+        if len(embryos) == 1 and cohort:
+            blocks.append(paragraph("A cohort of one embryo: there is nothing to rank."))
+        blocks.append(figure(draw_curves(embryos), alt="probability against hours seen", wide=True))
+        for made in embryos:
+            blocks += _embryo(made, strips[made["recording"]])
+    footer = f"Made by isl viability (isl {first['versions'].get('isl', '')}). {PURPOSE}"
+    if "warning" in first:
+        footer += f" {SIMULATED}"
+    return page(f"Viability of {len(ordered)} embryo{_s(len(ordered))}", blocks, footer=footer)
+
+
+def _rows(
+    made: Mapping[str, Any],
+    ranks: Mapping[str, Mapping[str, int | None]],
+    sizes: Mapping[str, int],
+) -> list[list[Cell]]:
+    rows: list[list[Cell]] = []
+    for word in made["targets"]:
+        place = ranks[made["recording"]][word["target"]]
+        tell = word["verdict"] != "cannot_tell"
+        rows.append(
+            [
+                Link(made["recording"], made["recording"]),
+                made["cohort"],
+                word["target"],
+                f"{word['probability']:.2f}",
+                f"{word['low']:.2f} to {word['high']:.2f}",
+                Badge("estimate") if tell else Badge("cannot tell", "attention"),
+                "" if place is None else f"{place} of {sizes[made['cohort']]}",
+            ]
+        )
+    return rows
+
+
+def _embryo(made: Mapping[str, Any], strip: bytes) -> list[Block]:
+    chosen = Counter(frame["why"] for frame in made["key_frames"])
+    why = ", ".join(f"{count} {name}" for name, count in chosen.items())
+    return [
+        heading(made["recording"], level=3, anchor=made["recording"]),
+        figure(strip, alt=f"key frames of {made['recording']}", caption=_STRIP, wide=True),
+        facts(
+            {
+                **{word["target"]: sentence(word) for word in made["targets"]},
+                "key frames": f"{why}; of {made['input']['frames']} frames",
+                "window covered": f"{made['covered']:.0%}",
+                "blank frames": len(made["blank_frames"]),
+                "purpose": PURPOSE,
+            }
+        ),
+    ]
+
+
+def _left_out(failed: Mapping[str, str]) -> list[Block]:
+    if not failed:
+        return []
+    rows = [[name, reason] for name, reason in failed.items()]
+    return [table(("recording", "what is wrong"), rows, caption="Not judged")]
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"

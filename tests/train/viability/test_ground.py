@@ -1,0 +1,141 @@
+"""Outcomes from tables, patients on one side, films changed in training."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from simulated_development import FILM, film
+
+from isl.errors import InputError
+from isl.viability.films import network_input
+from isl_train.viability.augment import (
+    augmented,
+    cut_short,
+    jittered,
+    oriented,
+    turned,
+    with_frames_dropped,
+)
+from isl_train.viability.config import AugmentConfig
+from isl_train.viability.ensemble import with_temperature
+from isl_train.viability.ground import check_learnable, read_outcomes
+
+HEADER = "recording,file,patient,split,heartbeat,euploid\n"
+NOTHING = AugmentConfig(rotation=0, contrast=0, brightness=0, hours=0, dropped=0, cut=0)
+
+
+def table(folder: Path, rows: str) -> Path:
+    path = folder / "recordings.csv"
+    path.write_text(HEADER + rows)
+    return path
+
+
+def test_outcomes_are_0_1_or_not_known(tmp_path: Path) -> None:
+    rows = "a,a.mp4,p1,train,1,\nb,b.mp4,p2,test,0,1\n"
+    stated = read_outcomes(table(tmp_path, rows), ("heartbeat", "euploid"))
+    assert [each.outcomes for each in stated] == [(1, -1), (0, 1)]
+    assert [each.split for each in stated] == ["train", "test"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a,a.mp4,p1,train,2,\n", "recording 'a' has '2' for 'heartbeat'; give 0, 1"),
+        ("a,a.mp4,p1,train,yes,\n", "has 'yes' for 'heartbeat'"),
+        (
+            "a,a.mp4,p1,train,1,\nb,b.mp4,p1,test,0,\n",
+            r"patient 'p1' stands on two sides of the splits \(a: train, b: test\)",
+        ),
+        ("a,a.mp4,p1,practice,1,\n", "is of split 'practice'"),
+        ("a,a.mp4,,train,1,\n", "has no 'patient'"),
+    ],
+)
+def test_tables_that_are_refused(tmp_path: Path, rows: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_outcomes(table(tmp_path, rows), ("heartbeat", "euploid"))
+
+
+def test_columns_that_are_missing(tmp_path: Path) -> None:
+    path = table(tmp_path, "a,a.mp4,p1,train,1,\n")
+    with pytest.raises(InputError, match="has no column 'blastocyst'"):
+        read_outcomes(path, ("blastocyst",))
+    with pytest.raises(InputError, match="has no column 'woman'"):
+        read_outcomes(path, ("heartbeat",), patient="woman")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a,a.mp4,p1,train,1,\nb,b.mp4,p2,train,1,\nc,c.mp4,p3,test,0,\n", "all outcomes 1"),
+        ("a,a.mp4,p1,train,,1\n", "has no outcome for training"),
+    ],
+)
+def test_nothing_to_tell_apart(tmp_path: Path, rows: str, message: str) -> None:
+    path = table(tmp_path, rows)
+    with pytest.raises(InputError, match=message):
+        check_learnable(read_outcomes(path, ("heartbeat",)), ("heartbeat",), path)
+
+
+def test_without_changes_a_film_is_what_the_network_takes() -> None:
+    """But for its orientation: one of eight."""
+    found = augmented(film(), FILM, NOTHING, np.random.default_rng(0))
+    plain = network_input(film(), FILM)
+    ways = [np.ascontiguousarray(oriented(plain[..., 0], n)) for n in range(8)]
+    assert sum(np.allclose(found[..., 0], way, atol=1e-5) for way in ways) == 1
+    np.testing.assert_array_equal(found[..., 1], plain[..., 1])
+
+
+def test_eight_orientations_are_all_different() -> None:
+    pictures = film().pictures
+    seen = {oriented(pictures, number).tobytes() for number in range(8)}
+    assert len(seen) == 8
+
+
+def test_turned_by_a_quarter_is_rot90() -> None:
+    pictures = film().pictures.astype(np.float32)
+    np.testing.assert_allclose(turned(pictures, 0), pictures, atol=1e-3)
+    quarter = turned(pictures, 90)
+    ways = [np.rot90(pictures, turns, (1, 2)) for turns in (1, 3)]
+    assert any(np.allclose(quarter, way, atol=0.1) for way in ways)
+
+
+def test_hours_keep_their_order() -> None:
+    hours = film().hours
+    found = jittered(hours, 3.0, np.random.default_rng(0))
+    assert np.all(np.diff(found) >= 0)
+    assert np.any(found != hours)
+    np.testing.assert_array_equal(jittered(hours, 0.0, np.random.default_rng(0)), hours)
+
+
+def test_dropped_frames_are_the_one_before() -> None:
+    pictures = film(count=8).pictures
+    found = with_frames_dropped(pictures, 0.5, np.random.default_rng(1))
+    changed = [t for t in range(8) if np.any(found[t] != pictures[t])]
+    assert changed
+    assert all(np.array_equal(found[t], found[t - 1]) for t in changed)
+
+
+def test_films_cut_short_say_so() -> None:
+    short = cut_short(film(), 60.0)
+    assert short.hours.max() <= 60
+    assert len(short.pictures) == len(short.hours) == len(short.why) < 8
+    assert len(cut_short(film(), 0.0).pictures) == 1
+    always = NOTHING.model_copy(update={"cut": 1.0})
+    made = [augmented(film(), FILM, always, np.random.default_rng(seed)) for seed in range(20)]
+    seen = [int((each[:, 0, 0, 1] >= 0).sum()) for each in made]
+    assert min(seen) >= 2
+    assert len(set(seen)) > 3
+
+
+def test_temperature_is_that_of_least_cross_entropy() -> None:
+    from isl.viability.model import TargetConfig
+
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 1.5, 4000)
+    truth = (rng.random(4000) < 1 / (1 + np.exp(-scores))).astype(int)
+    # Three times too sure, and of some nobody knows the outcome.
+    truth[::10] = -1
+    found = with_temperature(TargetConfig(name="a"), 3 * scores, truth)
+    assert found.temperature == pytest.approx(3, rel=0.1)
+    alike = with_temperature(TargetConfig(name="a"), scores, np.ones(4000, int))
+    assert alike.temperature == 1

@@ -1,0 +1,140 @@
+"""A tiny network learns films apart; parts of a batch, resuming and starting weights."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from simulated_development import FILM, NETWORK, film
+
+from isl.config import load_toml
+from isl.viability.films import KeyFilm
+from isl.viability.model import load_viability_model
+from isl_train.loop import fit
+from isl_train.optimizer import OptimizerConfig
+from isl_train.viability.config import AugmentConfig, ViabilityExperiment, ViabilityTraining
+from isl_train.viability.ensemble import join
+from isl_train.viability.ground import Case
+from isl_train.viability.task import ViabilityTask, shuffled
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+
+
+def experiment(**settings) -> ViabilityExperiment:
+    training = {"steps": 30, "batch_size": 8, "evaluate_every": 0, "checkpoint_every": 0}
+    network = settings.pop("network", NETWORK)
+    return ViabilityExperiment(
+        task="viability",
+        dataset=Path("recordings.csv"),
+        targets=("heartbeat", "euploid"),
+        film=FILM,
+        network=network,
+        members=1,
+        augment=AugmentConfig(rotation=0, cut=0.2),
+        training=ViabilityTraining(**{**training, **settings.pop("training", {})}),
+        optimizer=OptimizerConfig(kind="adamw", learning_rate=3e-3),
+        **settings,
+    )
+
+
+def case(number: int, split: str = "train") -> Case:
+    """Bright middles in the later half are 1; of the second outcome little is known."""
+    made = film(number)
+    outcome = number % 2
+    pictures = made.pictures // 4 + 60
+    pictures[4:, 8:16, 8:16] += 110 * outcome
+    return Case(
+        film=KeyFilm(
+            name=made.name,
+            pictures=pictures,
+            hours=made.hours,
+            indices=made.indices,
+            why=made.why,
+        ),
+        patient=f"p{number}",
+        split=split,
+        outcomes=np.array([outcome, -1 if number % 3 else 1]),
+        row={},
+    )
+
+
+CASES = [*[case(n) for n in range(16)], *[case(n, "validation") for n in range(16, 24)]]
+
+
+def test_learns_films_apart_and_leaves_a_model(tmp_path: Path) -> None:
+    settings = experiment()
+    task = ViabilityTask(settings, CASES, say=lambda _: None)
+    fit(task, settings, tmp_path / "run")
+    lines = (tmp_path / "run" / "validation.csv").read_text().splitlines()
+    found = dict(zip(lines[0].split(","), lines[-1].split(","), strict=True))
+    assert float(found["heartbeat/auroc"]) == 1
+    joined = join(settings, CASES, [tmp_path / "run"] * 2, tmp_path / "model", name="joined")
+    model = load_viability_model(joined)
+    assert model.name == "joined"
+    assert model.config.patients == tuple(f"p{n}" for n in range(16))
+    assert model.config.targets[0].prevalence == 0.5
+    assert model.config.targets[0].temperature != 1
+    logits = model.logits([each.film for each in CASES[-8:]]).mean(axis=0)
+    assert min(logits[1::2, 0]) > max(logits[::2, 0])
+    assert "must not be used to choose" in model.card
+
+
+def test_parts_in_memory_change_no_gradient() -> None:
+    network = NETWORK.model_copy(update={"stochastic_depth": 0.0})
+    tasks = [
+        ViabilityTask(
+            experiment(network=network, training={"micro_batch": size}), CASES, say=lambda _: None
+        )
+        for size in (0, 2)
+    ]
+    params, state = tasks[0].initial(jax.random.key(0))
+    drawn = [tasks[0].examples(0)[i] for i in range(8)]
+    batch = {name: jnp.asarray(np.stack([each[name] for each in drawn])) for name in drawn[0]}
+    key = jax.random.key(1)
+    gradients = [
+        jax.jit(jax.grad(lambda p, task=task: task.loss(p, state, batch, key)[0]))(params)
+        for task in tasks
+    ]
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=1e-6), *gradients)
+
+
+def test_memory_of_a_step_grows_with_its_films() -> None:
+    said: list[str] = []
+    task = ViabilityTask(experiment(training={"micro_batch": "auto"}), CASES, say=said.append)
+    assert said == ["micro_batch = 8: so many of 8 films are in memory at a time"]
+    one, four = (task._bytes_needed(films) for films in (1, 4))
+    assert four > 2 * one
+
+
+def test_shuffled_outcomes_are_the_same_ones() -> None:
+    made = shuffled(CASES, experiment())
+    own, other = ([tuple(c.outcomes) for c in cases[:16]] for cases in (CASES, made))
+    assert own != other
+    assert sorted(own) == sorted(other)
+    assert [c.film.name for c in made] == [c.film.name for c in CASES]
+
+
+def test_every_film_once_a_round() -> None:
+    task = ViabilityTask(experiment(), CASES, say=lambda _: None)
+    examples = task.examples(0)
+    assert sorted(int(examples[i]["case"]) for i in range(16)) == list(range(16))
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("viability_*.toml")), ids=lambda p: p.stem)
+def test_configurations_are_valid(path: Path) -> None:
+    found = load_toml(path, ViabilityExperiment)
+    assert found.task == "viability"
+    assert found.targets
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"weights": (1.0,)}, "1 weights but 2 targets"),
+        ({"training": {"micro_batch": 3}}, "cannot be cut into equal parts of micro_batch = 3"),
+    ],
+)
+def test_configurations_that_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        experiment(**settings)

@@ -1,0 +1,145 @@
+"""The embryo found and followed, key frames cut out and kept."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from simulated_development import FILM, embryo_frames, film, recording
+
+from isl.errors import InputError
+from isl.phantom.development.look import draw_look, middle_of
+from isl.viability.films import (
+    FilmConfig,
+    key_film,
+    load_key_film,
+    network_input,
+    save_key_film,
+    survey,
+)
+from isl.viability.finding import Disc, cut_out, find_embryos, one_embryo
+from isl.viability.measures import change, is_usable
+
+HOURS = np.linspace(2, 119, 16)
+
+
+def test_embryo_is_found_in_its_middle() -> None:
+    rng_seed = 3
+    frames = embryo_frames(HOURS, seed=rng_seed)
+    (disc,) = find_embryos(frames[::2])
+    assert disc.y == pytest.approx(31.5, abs=4)
+    assert disc.x == pytest.approx(31.5, abs=4)
+    # The cytoplasm is 0.88 of the zona's inside, which is 0.27 to 0.31 of the picture.
+    assert 0.7 * 0.54 * 64 < disc.diameter < 1.25 * 0.62 * 64
+
+
+def test_middle_wanders_within_bounds() -> None:
+    look = draw_look(np.random.default_rng(0))
+    places = np.array([middle_of(look, hour, 64) for hour in HOURS])
+    assert np.abs(places - 31.5).max() <= look.wander * 64 + 1e-9
+
+
+def test_empty_well() -> None:
+    rng = np.random.default_rng(0)
+    empty = 128 + rng.normal(0, 4, (4, 64, 64))
+    with pytest.raises(InputError, match="no embryo is to be seen"):
+        one_embryo(empty, source="a.mp4")
+
+
+def test_two_embryos_are_asked_about() -> None:
+    one, other = (embryo_frames(HOURS[::4], seed=seed) for seed in (0, 1))
+    both = np.concatenate([one, other], axis=2)
+    with pytest.raises(InputError, match=r"2 embryos are to be seen \(1: row .* --embryo"):
+        one_embryo(both)
+    places = sorted(one_embryo(both, which=which).x for which in (1, 2))
+    assert places == pytest.approx([31.5, 95.5], abs=5)
+    with pytest.raises(InputError, match="there is no embryo 3"):
+        one_embryo(both, which=3)
+
+
+def test_cut_out_beyond_the_border_repeats_it() -> None:
+    frame = np.tile(np.arange(32, dtype=np.uint8), (32, 1))
+    made = cut_out(frame, Disc(y=16, x=0, diameter=20), 31)
+    assert made.shape == (31, 31)
+    assert np.all(made[:, :15] <= 1)
+    assert made[0, -1] == pytest.approx(15, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("frame", "expected"),
+    [
+        (np.zeros((32, 32), np.uint8), False),
+        (np.full((32, 32), 255, np.uint8), False),
+        (np.full((32, 32), 128, np.uint8), False),
+        (embryo_frames(HOURS[:1])[0], True),
+    ],
+)
+def test_blank_and_badly_exposed_frames(frame: np.ndarray, expected: bool) -> None:
+    assert is_usable(frame) == expected
+
+
+def test_change_does_not_see_a_step_aside_or_light() -> None:
+    picture = embryo_frames(HOURS[8:9], size=96)[0]
+    moved = np.roll(picture, 4, axis=1)
+    assert change(picture, picture) == pytest.approx(0, abs=1e-5)
+    assert change(picture, moved) < 0.02
+    assert change(picture, (picture // 2 + 40).astype(np.uint8)) < 0.02
+    assert change(picture, embryo_frames(HOURS[8:9], seed=5, size=96)[0]) > 0.1
+
+
+def test_survey_finds_blanks_and_key_frames_leave_them() -> None:
+    frames = embryo_frames(HOURS)
+    frames[[0, 5]] = 0
+    surveyed = survey(recording(frames, HOURS), FILM)
+    assert np.flatnonzero(~surveyed.frames.usable).tolist() == [0, 5]
+    made = key_film(surveyed, FILM, source="abc")
+    assert made.pictures.shape == (8, 24, 24)
+    assert not {0, 5} & set(made.indices.tolist())
+    np.testing.assert_array_equal(made.pictures, surveyed.cut_outs[made.indices])
+
+
+def test_until_an_hour_nothing_later_is_seen() -> None:
+    surveyed = survey(recording(embryo_frames(HOURS), HOURS), FILM)
+    made = key_film(surveyed, FILM, until=60.0)
+    assert len(made.pictures) == 4
+    assert made.hours.max() <= 60
+
+
+def test_short_recordings_are_refused_with_their_hours() -> None:
+    short = recording(embryo_frames(HOURS)[:10], HOURS[:10])
+    with pytest.raises(InputError, match=r"has 2 to 72\.2 h, which is 58% .* 80% are needed"):
+        survey(short, FILM)
+    assert survey(short, FILM.model_copy(update={"least_covered": 0.5})).covered < 0.6
+
+
+def test_all_frames_blank() -> None:
+    with pytest.raises(InputError, match="has no usable frame"):
+        survey(recording(np.zeros((4, 32, 32), np.uint8), HOURS[:4]), FILM)
+
+
+def test_kept_key_frames_come_back(tmp_path: Path) -> None:
+    made = dataclasses.replace(film(), source="abc", why=("event", *["sharpest"] * 7))
+    save_key_film(tmp_path / "a.npz", made)
+    again = load_key_film(tmp_path / "a.npz")
+    for name in ("pictures", "hours", "indices"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(made, name))
+    assert (again.name, again.why, again.source) == (made.name, made.why, made.source)
+    (tmp_path / "b.npz").write_bytes(b"x")
+    with pytest.raises(InputError, match="cannot be read as key frames"):
+        load_key_film(tmp_path / "b.npz")
+
+
+def test_network_input_is_standardized_and_says_what_is_not_seen() -> None:
+    short = dataclasses.replace(film(), pictures=film().pictures[:5], hours=film().hours[:5])
+    made = network_input(short, FILM)
+    assert made.shape == (8, 24, 24, 2)
+    assert made[:5, ..., 0].mean() == pytest.approx(0, abs=1e-4)
+    assert made[:5, ..., 0].std() == pytest.approx(1, abs=1e-3)
+    np.testing.assert_array_equal(made[5:, ..., 0], 0)
+    np.testing.assert_array_equal(made[5:, ..., 1], -1)
+    np.testing.assert_allclose(made[:5, 3, 3, 1], short.hours / 120)
+
+
+def test_window_is_one() -> None:
+    with pytest.raises(ValueError, match="give a first and a later hour"):
+        FilmConfig(window_hours=(5.0, 5.0))

@@ -125,8 +125,8 @@ def survey(recording: Recording, config: FilmConfig) -> Survey:
         picture = cut_out(frame, disc, config.size)
         pictures.append(picture)
         sharp.append(measure_sharpness(picture) if usable[t] else 0.0)
-        measured = wants_change and usable[t] and before is not None
-        changes.append(change(before, picture) if measured else 0.0)
+        measured = before if wants_change and usable[t] else None
+        changes.append(0.0 if measured is None else change(measured, picture))
         before = picture if usable[t] else before
     return Survey(
         recording=recording,

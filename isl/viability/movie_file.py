@@ -45,6 +45,7 @@ def read_movie_file(path: Path) -> MovieFile:
     check_readable_file(path)
     try:
         import av
+        from av.error import FFmpegError
     except ImportError as error:
         raise InputError(
             f"{path}: movies are read by PyAV, which is not installed; install isl[movies]"
@@ -54,7 +55,7 @@ def read_movie_file(path: Path) -> MovieFile:
             if not container.streams.video:
                 raise InputError(f"{path}: holds no video")
             frames, seconds = _decoded(container)
-    except (av.error.FFmpegError, ValueError) as error:
+    except (FFmpegError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a movie ({error})") from error
     if not frames:
         raise InputError(f"{path}: holds no frame")

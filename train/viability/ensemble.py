@@ -67,6 +67,7 @@ def train_viability(
         workdir / STORE,
         patient=experiment.patient,
         leave_out=experiment.leave_out,
+        sides=("train", "validation"),
         say=say,
     )
     say(counted(cases, experiment.targets))

@@ -101,6 +101,7 @@ def load_cases(
     *,
     patient: str = "patient",
     leave_out: Sequence[str] = (),
+    sides: Sequence[str] | None = None,
     say: Callable[[str], None] = print,
 ) -> tuple[Case, ...]:
     """Key frames and outcomes of every recording of a table.
@@ -113,19 +114,20 @@ def load_cases(
             opened again.
         patient: As in `read_outcomes`.
         leave_out: Patients that are not looked at.
+        sides: Splits that are looked at; None: all.
         say: Told how much the store takes, and how much the recordings take.
 
     Raises:
         InputError: As `read_outcomes`, or a recording cannot be used.
     """
-    stated = [s for s in read_outcomes(table, targets, patient=patient)]
+    stated = read_outcomes(table, targets, patient=patient)
     for name in leave_out:
         if name not in {each.patient for each in stated}:
             raise InputError(f"{table}: has no patient '{name}' to leave out")
     places = {place.name: place for place in read_recordings(table)}
     cases, before, after = [], 0, 0
     for each in stated:
-        if each.patient in leave_out:
+        if each.patient in leave_out or (sides is not None and each.split not in sides):
             continue
         path = store / f"{each.name}.npz"
         if not path.is_file():

@@ -46,7 +46,7 @@ def divided(entropies: jax.Array, counts: jax.Array, weights: jax.Array) -> jax.
 
 
 def in_parts(
-    function: Callable[[jax.Array, jax.Array], tuple[jax.Array, ...]],
+    function: Callable[..., tuple[jax.Array, ...]],
     parts: int,
     films: jax.Array,
     key: jax.Array,
@@ -65,13 +65,13 @@ def in_parts(
         *beside: [B, ...], cut like the films.
     """
     if parts == 1:
-        return function(films, key, *beside)  # pyright: ignore[reportCallIssue]
+        return function(films, key, *beside)
     cut = [each.reshape(parts, -1, *each.shape[1:]) for each in (films, *beside)]
 
     @jax.checkpoint
     def one(sums: tuple[jax.Array, ...], part: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         number, own_films, *own = part
-        made = function(own_films, jax.random.fold_in(key, number), *own)  # pyright: ignore
+        made = function(own_films, jax.random.fold_in(key, number), *own)
         return tuple(total + each for total, each in zip(sums, made, strict=True))
 
     shapes = jax.eval_shape(function, cut[0][0], key, *[each[0] for each in cut[1:]])

@@ -215,7 +215,8 @@ class ViabilityTask:
             "outcomes": jax.ShapeDtypeStruct((films, len(self._experiment.targets)), jnp.int32),
         }
         gradient = jax.jit(jax.grad(self._scalar_loss))
-        analysis = gradient.lower(params, model_state, batch).compile().memory_analysis()
+        compiled = gradient.lower(params, model_state, batch).compile()
+        analysis: Any = compiled.memory_analysis()
         return int(analysis.temp_size_in_bytes + analysis.output_size_in_bytes)
 
     def _scalar_loss(self, params: Tree, model_state: Tree, batch: Any) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Masked heads: a mask is a deletion, nobody's outcome leaves no gradient, parts equal the whole."""
+"""Masked heads: a mask is a deletion, unknown outcomes leave no gradient, parts are the whole."""
 
 import jax
 import jax.numpy as jnp

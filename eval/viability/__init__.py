@@ -1,0 +1,1 @@
+"""Judging viability: discrimination, calibration, and what an order of transfers would cost."""

@@ -1,15 +1,18 @@
 """Where the embryo is: the granular disc in a frame, found once and followed from frame to frame.
 
-Cytoplasm is granular: brightness changes in every direction at once, which it does not at the wall
+Cytoplasm is granular: brightness changes in every direction at once, which it does less at the wall
 of a well, at a zona or at text's straight lines (the smaller eigenvalue of the structure tensor).
+Of all discs that one is the embryo which is the most granular against the ring around it.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
+from scipy.signal import fftconvolve
 
 from isl.errors import InputError
 
@@ -17,16 +20,18 @@ from isl.errors import InputError
 _SIDE = 96
 _DERIVATIVE = 0.7
 _NEIGHBOURHOOD = 2.5
-# An embryo is at least so many times as granular as what is around it.
-_CONTRAST = 1.8
-# Shares of the frame's shorter side that an embryo's diameter has.
-_SMALLEST, _LARGEST = 0.12, 1.0
-# Of the largest embryo's area another one has at least this share.
-_ANOTHER = 0.35
-# A disc fills 0.79 of the square around it; what fills less than this is no embryo.
-_ROUND = 0.5
+# Radii that are tried, as shares of the longer side, each an eighth larger than the one before.
+_SMALLEST, _LARGEST, _STEP = 0.12, 0.38, 1.125
+# The ring around a disc reaches this far, in its radii.
+_RING = 1.3
+# Inside against ring, (i - r) / (i + r), that an embryo has at least.
+_CONTRAST = 0.2
+# Another embryo's contrast and radius are at least this share of the best one's.
+_ANOTHER = 0.75
+# Of a disc and its ring at least this share lies within the frame.
+_WITHIN = 0.92
 # Side of the square that is cut out, in diameters of what is granular.
-_ROOM = 1.55
+_ROOM = 1.32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,7 +78,7 @@ def find_embryos(frames: np.ndarray) -> tuple[Disc, ...]:
     Returns:
         None, where the well is empty.
     """
-    grain = np.median([granularity(frame) for frame in frames], axis=0)
+    grain = np.median([granularity(frame) for frame in frames], axis=0).astype(np.float32)
     return _discs(grain, frames.shape[1:])
 
 
@@ -111,16 +116,19 @@ def follow(frame: np.ndarray, last: Disc) -> Disc:
         frame: [Y, X].
         last: Where it was.
     """
-    found = _discs(granularity(frame), frame.shape)
-    near = [
-        disc
-        for disc in found
-        if np.hypot(disc.y - last.y, disc.x - last.x) < 0.6 * last.diameter
-        and 0.6 < disc.diameter / last.diameter < 1.7
-    ]
-    if not near:
+    scale = max(frame.shape) / _SIDE
+    radius = last.diameter / 2 / scale
+    grain = np.sqrt(granularity(frame))
+    contrasts = [_contrast(grain, own) for own in (radius / _STEP, radius, radius * _STEP)]
+    rows, columns = (np.arange(length) for length in grain.shape)
+    y, x = (last.y + 0.5) / scale - 0.5, (last.x + 0.5) / scale - 0.5
+    near = np.hypot(rows[:, None] - y, columns[None, :] - x) < 0.5 * radius
+    best = [float(np.where(near, own, -1).max()) for own in contrasts]
+    which = int(np.argmax(best))
+    if best[which] < _CONTRAST:
         return last
-    return min(near, key=lambda disc: np.hypot(disc.y - last.y, disc.x - last.x))
+    place = np.unravel_index(np.argmax(np.where(near, contrasts[which], -1)), grain.shape)
+    return _disc(place, radius * _STEP ** (which - 1), scale)
 
 
 def cut_out(frame: np.ndarray, disc: Disc, size: int) -> np.ndarray:
@@ -143,35 +151,51 @@ def cut_out(frame: np.ndarray, disc: Disc, size: int) -> np.ndarray:
 
 def _discs(grain: np.ndarray, shape: tuple[int, ...]) -> tuple[Disc, ...]:
     scale = max(shape) / _SIDE
-    mask = ndimage.binary_opening(grain > _between_classes(grain), iterations=2)
-    mask = np.asarray(ndimage.binary_fill_holes(mask), bool)
-    around = grain[~mask]
-    if not mask.any() or not around.size:
-        return ()
-    usual = max(float(np.median(around)), 1e-9)
-    numbered: Any = ndimage.label(mask)
-    pieces: Any = ndimage.find_objects(numbered[0])
-    found = []
-    for number, box in enumerate(pieces, start=1):
-        own = numbered[0][box] == number
-        diameter = float(np.sqrt(4 * own.sum() / np.pi))
-        fits = _SMALLEST <= diameter / min(grain.shape) <= _LARGEST
-        filled = own.sum() / max(own.shape) ** 2
-        granular = np.median(grain[box][own]) >= _CONTRAST * usual
-        if fits and filled >= _ROUND and granular:
-            y, x = ndimage.center_of_mass(own)
-            y, x = y + box[0].start + 0.5, x + box[1].start + 0.5
-            found.append(Disc(y=y * scale - 0.5, x=x * scale - 0.5, diameter=diameter * scale))
-    found.sort(key=lambda disc: -disc.diameter)
-    return tuple(d for d in found if d.diameter**2 >= _ANOTHER * found[0].diameter ** 2)
+    count = int(np.log(_LARGEST / _SMALLEST) / np.log(_STEP)) + 1
+    radii = [_SIDE * _SMALLEST * _STEP**number for number in range(count)]
+    contrasts = np.stack([_contrast(np.sqrt(grain), radius) for radius in radii])
+    found: list[tuple[float, Disc]] = []
+    while (best := float(contrasts.max())) >= max(_CONTRAST, _ANOTHER * _first(found)):
+        which, *place = (int(n) for n in np.unravel_index(np.argmax(contrasts), contrasts.shape))
+        radius = radii[which]
+        if not found or radius >= _ANOTHER * found[0][1].diameter / 2 / scale:
+            found.append((best, _disc(place, radius, scale)))
+        _take_away(contrasts, radii, place, radius)
+    return tuple(disc for _, disc in sorted(found, key=lambda each: -each[1].diameter))
 
 
-def _between_classes(values: np.ndarray) -> float:
-    """Otsu's threshold: where the variance between what lies below and above is largest."""
-    counts, edges = np.histogram(values, 128)
-    centers = (edges[1:] + edges[:-1]) / 2
-    below = np.cumsum(counts)[:-1]
-    above = counts.sum() - below
-    sums = np.cumsum(counts * centers)
-    apart = sums[:-1] / np.maximum(below, 1) - (sums[-1] - sums[:-1]) / np.maximum(above, 1)
-    return float(centers[np.argmax(below * above * apart**2)])
+def _first(found: list[tuple[float, Disc]]) -> float:
+    return found[0][0] if found else 0.0
+
+
+def _take_away(contrasts: np.ndarray, radii: list[float], place: list[int], radius: float) -> None:
+    """Discs that touch one that was found are not looked at again; in place."""
+    rows, columns = (np.arange(length) for length in contrasts.shape[1:])
+    away = np.hypot(rows[:, None] - place[0], columns[None, :] - place[1])
+    for own, other in zip(contrasts, radii, strict=True):
+        own[away < 0.9 * (radius + other)] = -1
+
+
+def _contrast(grain: np.ndarray, radius: float) -> np.ndarray:
+    """How granular a disc is against the ring around it, at every place; -1 beyond the frame."""
+    inner, area = _sums(grain, radius)
+    outer, whole = _sums(grain, _RING * radius)
+    inside = inner / np.maximum(area, 1)
+    ring = (outer - inner) / np.maximum(whole - area, 1)
+    contrast = (inside - ring) / np.maximum(inside + ring, 1e-9)
+    return np.where(whole >= _WITHIN * np.pi * (_RING * radius) ** 2, contrast, -1.0)
+
+
+def _sums(grain: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over discs around every place, and how many pixels of each are in the frame."""
+    reach = int(np.ceil(radius))
+    place = np.arange(-reach, reach + 1)
+    disc = (np.hypot(place[:, None], place[None, :]) <= radius).astype(np.float32)
+    both = np.stack([grain, np.ones_like(grain)])
+    total, count = fftconvolve(both, disc[None], mode="same", axes=(1, 2))
+    return total, np.rint(count)
+
+
+def _disc(place: Sequence[Any], radius: float, scale: float) -> Disc:
+    y, x = ((float(number) + 0.5) * scale - 0.5 for number in place)
+    return Disc(y=y, x=x, diameter=2 * radius * scale)

@@ -68,11 +68,11 @@ class FilmCNN(nnx.Module):
             self.convs.append(Linear(config.frames * 9 * depth, width, compute))
             self.norms.append(LayerNorm(width))
             depth = width
-        self.update = self.reset = self.candidate = None
-        if config.pooling == "gru":
-            self.update, self.reset, self.candidate = (
-                Linear(2 * depth, depth, Compute()) for _ in range(3)
-            )
+        gates = [
+            Linear(2 * depth, depth, Compute()) if config.pooling == "gru" else None
+            for _ in range(3)
+        ]
+        self.update, self.reset, self.candidate = gates
         self.head = Linear(depth, outputs, Compute())
 
     def __call__(self, films: jax.Array, key: jax.Array | None = None) -> jax.Array:

@@ -1,5 +1,6 @@
 """Recordings: movies, folders, tables, hours; and what is refused."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -39,7 +40,7 @@ def folder_of_frames(folder: Path, count: int = 4) -> Path:
 
 
 def write_video(path: Path, frames: np.ndarray, ticks: list[int]) -> Path:
-    """A movie whose frames have times of their own, in 90,000ths of a second."""
+    """A movie whose frames have times of their own, in 25ths of a second."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.height, stream.width = frames.shape[1:]
@@ -47,7 +48,7 @@ def write_video(path: Path, frames: np.ndarray, ticks: list[int]) -> Path:
         stream.bit_rate = 4_000_000
         for frame, tick in zip(frames, ticks, strict=True):
             made = av.VideoFrame.from_ndarray(frame, format="gray").reformat(format="yuv420p")
-            made.pts, made.time_base = tick, stream.codec_context.time_base
+            made.pts, made.time_base = tick, Fraction(1, 25)
             container.mux(stream.encode(made))
         container.mux(stream.encode())
     return path

@@ -26,7 +26,7 @@ NAMES = tuple(f"t{t:02d}.png" for t in range(4))
 
 def pictures(count: int = 4, size: tuple[int, int] = (32, 48)) -> np.ndarray:
     rng = np.random.default_rng(0)
-    ramp = np.linspace(40, 200, size[1])[None, None] + 10 * np.arange(count)[:, None, None]
+    ramp = np.linspace(40, 140, size[1])[None, None] + 10 * np.arange(count)[:, None, None]
     return (np.broadcast_to(ramp, (count, *size)) + rng.normal(0, 1, (count, *size))).astype(
         np.uint8
     )

@@ -22,8 +22,9 @@ def masked_entropies(
     Returns:
         Cross-entropy, films called rightly and films known, each float32 [targets].
     """
-    # What is masked may hold anything: it must not reach the logarithm.
+    # What is masked may hold anything: it must not reach the logarithm, nor its gradient.
     truth = jnp.where(known, outcomes, 0)
+    logits = jnp.where(known[..., None], logits, 0.0)
     entropy = optax.softmax_cross_entropy_with_integer_labels(logits, truth)
     right = (logits[..., 1] > logits[..., 0]) == (truth == 1)
     weight = known.astype(jnp.float32)

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from isl.report.plots import SOFT, clean, color, png
+
 from ..statistics.bootstrap import Interval
 from ..statistics.calibration import Calibration
-from ..writing.drawing import SOFT, clean, color, png
 from .decision import THRESHOLDS
 
 

@@ -11,8 +11,9 @@ from PIL import Image, ImageOps
 
 from isl.errors import InputError
 from isl.files.whole import check_readable_file
-from isl.imaging.containers import fields_in, is_container, open_container
-from isl.imaging.names import field_name, image_ending
+from isl.imaging.containers import fields_in, is_container, open_picture
+from isl.imaging.formats.table import image_ending
+from isl.imaging.names import field_name
 from isl.imaging.open_image import open_images
 from isl.imaging.read import natural_order
 from isl.viability.movie_file import is_movie_file, read_movie_file
@@ -309,7 +310,7 @@ def _read_still(file: Path) -> np.ndarray:
 def _open_image(
     path: Path,
 ) -> tuple[tuple[str, ...], Callable[[int], np.ndarray], float | None]:
-    picture = open_container(path) if is_container(path) else open_images(path)[0]
+    picture = open_picture(path)
     times, channels, planes = picture.shape[:3]
     if times == 1 and planes > 1:
         raise InputError(

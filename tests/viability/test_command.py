@@ -9,7 +9,7 @@ import pytest
 from simulated_development import embryo_frames, write_model
 
 from isl.errors import InputError
-from isl.imaging.formats.movie_tiff import write_movie
+from isl.imaging.formats.ome_tiff import write_movie
 from isl.imaging.image import Movie
 from isl.viability.assess import ranks
 from isl.viability.model import PURPOSE, SIMULATED

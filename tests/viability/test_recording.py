@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from isl.errors import InputError
-from isl.imaging.formats.movie_tiff import write_movie
+from isl.imaging.formats.ome_tiff import write_movie
 from isl.imaging.image import Movie
 from isl.viability.movie_file import read_movie_file
 from isl.viability.recording import (

@@ -19,7 +19,7 @@ import pydantic
 from isl.config import Config
 from isl.errors import InputError, unknown
 from isl.files.whole import written_whole
-from isl.imaging.formats.movie_tiff import write_movie
+from isl.imaging.formats.ome_tiff import write_movie
 from isl.imaging.image import Movie
 from isl.phantom.development.biology import (
     EVENTS,

@@ -22,8 +22,8 @@ def viability(
     model: Annotated[
         str | None,
         typer.Option(
-            help="A bundled model's name (isl models) or a model folder; viability-phantom by "
-            "default, which was trained on simulated embryos."
+            help="A model folder, or a bundled model's name (isl models); no viability model comes "
+            "with isl yet."
         ),
     ] = None,
     cohort: Annotated[

@@ -18,22 +18,26 @@ class ViabilityTraining(TrainingConfig):
     """The table `training` of a viability experiment.
 
     Attributes:
-        micro_batch: Films of a batch that are in memory at a time; "auto": as many as the device
-            has memory for, as the compiled step says; 0: all. The gradient stays that of the whole
-            batch, unlike with `accumulate`.
+        films_in_memory: Films of a batch that are in memory at a time; "auto": as many as the
+            device has memory for, as the compiled step says; 0: all. The gradient stays that of the whole
+            batch however many outcomes are known in each part, unlike with `accumulate` and
+            `micro_batch`, which average parts.
         checkpoint: Whether what lies within a block is computed once more for the gradient.
     """
 
-    micro_batch: int | Literal["auto"] = 0
+    films_in_memory: int | Literal["auto"] = 0
     checkpoint: bool = False
 
     @pydantic.model_validator(mode="after")
     def _micro_batches_are_whole(self) -> "ViabilityTraining":
-        if isinstance(self.micro_batch, int) and self.micro_batch:
-            if self.micro_batch < 0 or self.batch_size // self.accumulate % self.micro_batch:
+        if isinstance(self.films_in_memory, int) and self.films_in_memory:
+            if (
+                self.films_in_memory < 0
+                or self.batch_size // self.accumulate % self.films_in_memory
+            ):
                 raise ValueError(
                     f"a batch of {self.batch_size // self.accumulate} films cannot be cut into "
-                    f"equal parts of micro_batch = {self.micro_batch}"
+                    f"equal parts of films_in_memory = {self.films_in_memory}"
                 )
         return self
 

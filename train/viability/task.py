@@ -199,15 +199,15 @@ class ViabilityTask:
     def _number_of_parts(self, say: Callable[[str], None]) -> int:
         training = self._experiment.training
         batch = training.batch_size // training.accumulate
-        if training.micro_batch == "auto":
+        if training.films_in_memory == "auto":
             size = fitting_micro_batch(self._bytes_needed, batch)
-            say(f"micro_batch = {size}: so many of {batch} films are in memory at a time")
+            say(f"films_in_memory = {size}: so many of {batch} films are in memory at a time")
             return batch // size
-        return batch // training.micro_batch if training.micro_batch else 1
+        return batch // training.films_in_memory if training.films_in_memory else 1
 
     def _bytes_needed(self, films: int) -> int:
         """What the gradient of so many films at a time takes beside its arguments."""
-        params, model_state = jax.eval_shape(lambda: Functional.take_apart(self._zeros()))
+        params, model_state = Functional.take_apart(self._fresh())
         film = self._experiment.film
         shape = (films, film.count, film.size, film.size, len(CHANNELS))
         batch = {
@@ -227,7 +227,7 @@ class ViabilityTask:
         entropies, _, counts = masked_entropies(logits, batch["outcomes"], known)
         return divided(entropies, counts, jnp.asarray(self._weights))
 
-    def _zeros(self) -> VideoSwin | FilmCNN:
+    def _fresh(self) -> VideoSwin | FilmCNN:
         return build_network(
             self._experiment.network, len(CHANNELS), self._outputs, rngs=nnx.Rngs(0)
         )

@@ -84,7 +84,9 @@ def test_parts_in_memory_change_no_gradient() -> None:
     network = NETWORK.model_copy(update={"stochastic_depth": 0.0})
     tasks = [
         ViabilityTask(
-            experiment(network=network, training={"micro_batch": size}), CASES, say=lambda _: None
+            experiment(network=network, training={"films_in_memory": size}),
+            CASES,
+            say=lambda _: None,
         )
         for size in (0, 2)
     ]
@@ -101,8 +103,8 @@ def test_parts_in_memory_change_no_gradient() -> None:
 
 def test_memory_of_a_step_grows_with_its_films() -> None:
     said: list[str] = []
-    task = ViabilityTask(experiment(training={"micro_batch": "auto"}), CASES, say=said.append)
-    assert said == ["micro_batch = 8: so many of 8 films are in memory at a time"]
+    task = ViabilityTask(experiment(training={"films_in_memory": "auto"}), CASES, say=said.append)
+    assert said == ["films_in_memory = 8: so many of 8 films are in memory at a time"]
     one, four = (task._bytes_needed(films) for films in (1, 4))
     assert four > 2 * one
 
@@ -132,7 +134,10 @@ def test_configurations_are_valid(path: Path) -> None:
     ("settings", "message"),
     [
         ({"weights": (1.0,)}, "1 weights but 2 targets"),
-        ({"training": {"micro_batch": 3}}, "cannot be cut into equal parts of micro_batch = 3"),
+        (
+            {"training": {"films_in_memory": 3}},
+            "cannot be cut into equal parts of films_in_memory = 3",
+        ),
     ],
 )
 def test_configurations_that_are_refused(settings: dict, message: str) -> None:

@@ -17,7 +17,6 @@ from isl.polarity.outputs import (
     duration,
     files_of,
     frame_rows,
-    is_done,
     onset_row,
     record,
     sentence,
@@ -167,14 +166,14 @@ def test_done_means_same_input_model_and_settings(tmp_path, made_of):
         "settings": {"onset": "smoothed", "frames": (0, None)},
         "source_hash": "2" * 64,
     }
-    assert is_done(files, **same)
-    assert not is_done(files, **same | {"model_hash": "3" * 64})
-    assert not is_done(files, **same | {"source_hash": "3" * 64})
-    assert not is_done(files, **same | {"settings": {"onset": "change_point"}})
+    assert files.made_from("isl polarity", **same)
+    assert not files.made_from("isl polarity", **same | {"model_hash": "3" * 64})
+    assert not files.made_from("isl polarity", **same | {"source_hash": "3" * 64})
+    assert not files.made_from("isl polarity", **same | {"settings": {"onset": "change_point"}})
     files.record.write_text("{")
-    assert not is_done(files, **same)
+    assert not files.made_from("isl polarity", **same)
     files.preview.unlink()
-    assert not is_done(files, **same)
+    assert not files.made_from("isl polarity", **same)
 
 
 def test_the_page_shows_every_embryo_and_what_failed(png, made_of):

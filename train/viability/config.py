@@ -20,8 +20,8 @@ class ViabilityTraining(TrainingConfig):
     Attributes:
         films_in_memory: Films of a batch that are in memory at a time; "auto": as many as the
             device has memory for, as the compiled step says; 0: all. The gradient stays that of
-            the whole batch however many outcomes are known in each part, unlike with `accumulate` and
-            `micro_batch`, which average parts.
+            the whole batch however many outcomes are known in each part, unlike with `accumulate`
+            and `micro_batch`, which average parts.
         checkpoint: Whether what lies within a block is computed once more for the gradient.
     """
 

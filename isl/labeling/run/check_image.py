@@ -106,7 +106,7 @@ def _said(part: Mapping[str, Any]) -> str:
         return f"all of {size[0]} x {size[1]} pixels"
     return (
         f"rows {rows[0]} to {rows[1] - 1}, columns {columns[0]} to {columns[1] - 1} of {size[0]} x "
-        f"{size[1]} pixels (`all`: all of them)"
+        f"{size[1]} pixels (--all: all of them)"
     )
 
 

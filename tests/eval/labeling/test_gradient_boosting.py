@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl_eval.study import gradient_boosting
-from isl_eval.study.gradient_boosting import BoostingConfig, filter_features, fit_boosting
+from isl_eval.labeling import gradient_boosting
+from isl_eval.labeling.gradient_boosting import BoostingConfig, filter_features, fit_boosting
 from isl_train.labeling.crops import TrainingField
 
 SMALL = BoostingConfig(pixels=400, widest=2, trees=20, leaves=8)

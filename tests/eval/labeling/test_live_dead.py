@@ -183,7 +183,10 @@ def test_a_field_without_nuclei_or_without_marks_is_said_in_words(nuclei, run):
         ('dead = "a.csv"\nlive = "b.csv"', "live_dead.DAPI: give either 'dead' or 'live'"),
         ('dead = "a.csv"\nreach = 0', "live_dead.DAPI.reach: Input should be greater than 0"),
         ('ded = "a.csv"', "did you mean 'live_dead.DAPI.dead'"),
-        ('dead = "a.csv"\n[live_dead.NFH]\ndead = "a.csv"', "parts the nuclei of NFH: name it in"),
+        (
+            'dead = "a.csv"\n[live_dead.NFH]\ndead = "a.csv"',
+            "divides the nuclei of NFH: name it in",
+        ),
     ],
 )
 def test_what_cannot_be_parted_is_refused_in_one_line(nuclei, run, live_dead, message):

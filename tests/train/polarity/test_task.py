@@ -316,4 +316,4 @@ def test_batch_statistics_are_taken_anew():
     np.testing.assert_allclose(norm["var"], [variance], rtol=1e-3)
     kept = make_experiment(training={"reestimate_batches": 0})
     plain = PolarityTask(kept, Ground(kept, EMBRYOS, EZRIN))
-    assert plain._settled(params, model_state) is model_state
+    assert plain.settled(params, model_state) is model_state

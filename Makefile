@@ -10,13 +10,14 @@ PYTHON ?=
 PYTEST_OPTIONS ?= -q -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-data test-torch lint lock clean
+.PHONY: help demo test test-data test-torch test-torchvision lint lock clean
 
 help:
 	@echo "make demo       simulated cells, a bundled model and its prediction, in demo/"
 	@echo "make test       every test that needs no data from outside"
 	@echo "make test-data  tests on real images; ISL_DATA names the folder that holds them"
 	@echo "make test-torch ImageNet weights against PyTorch, which it installs (CPU build if pip finds one)"
+	@echo "make test-torchvision  Video Swin against torchvision, where that is installed"
 	@echo "make lint       ruff (rules and format) and pyright"
 	@echo "make lock       requirements.lock anew from pyproject.toml (UPGRADE=1: newest versions)"
 	@echo "make clean      removes what these targets made, .venv too"
@@ -25,7 +26,7 @@ demo: $(STAMP)
 	$(BIN)/isl demo --out demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS) --ignore=tests/real --ignore=tests/torch
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS) --ignore=tests/real --ignore=tests/torch --ignore=tests/torchvision
 
 DATA_FOLDERS := condition_b_A4 sephace ai4embryo readers
 test-data: $(STAMP)
@@ -40,6 +41,11 @@ test-torch: $(STAMP)
 	@$(BIN)/python -c "import torch" 2>/dev/null || \
 		$(BIN)/python -m pip install -qq --disable-pip-version-check "torch==2.13.0"
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/torch
+
+# torchvision's builds for PyTorch's newest release take some 5 GB, so CI compares with golden arrays
+# that these tests write (tests/golden/video_swin_torch.npz).
+test-torchvision: $(STAMP)
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/torchvision
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

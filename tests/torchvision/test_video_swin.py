@@ -1,6 +1,6 @@
 """The forward pass and its gradient agree with torchvision's own Video Swin Transformers.
 
-Weights are made up, under torchvision's names. `python tests/torch/test_video_swin_torch.py` writes
+Weights are made up, under torchvision's names. `python tests/torchvision/test_video_swin.py` writes
 what tests/golden holds of a small one.
 """
 
@@ -19,8 +19,8 @@ try:
     from torchvision.models.video.swin_transformer import PatchMerging, SwinTransformer3d
 except ImportError as error:
     raise ImportError(
-        "tests/torch compares with torchvision, which is not installed; install torch and "
-        "torchvision"
+        "tests/torchvision compares with torchvision, which is not installed: pip install "
+        "torch==2.14.1 torchvision==0.29.1"
     ) from error
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))

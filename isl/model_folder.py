@@ -99,6 +99,25 @@ def bundled_models() -> dict[str, Path]:
     return folders_in(BUNDLED)
 
 
+def model_or_default(name: str | Path | None, default: str, *, configuration: str) -> str | Path:
+    """The model that was named, or the bundled one of a task, where it has one.
+
+    Args:
+        name: As it was given; None: it was not.
+        default: The bundled model's name.
+        configuration: What trains one.
+
+    Raises:
+        InputError: None was named, and none comes with isl.
+    """
+    if name is None and default not in bundled_models():
+        raise InputError(
+            f"no model '{default}' comes with isl yet: train one (isl train {configuration}) and "
+            "name its folder with `model`"
+        )
+    return default if name is None else name
+
+
 def folders_in(folder: Path) -> dict[str, Path]:
     """The model folders within a folder, by name."""
     return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG_FILE}"))}

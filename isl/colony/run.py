@@ -39,6 +39,7 @@ from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.read import find_inputs, open_transmitted, read_picture
+from isl.model_folder import model_or_default
 from isl.progress import FieldProgress
 from isl.workers import Workers
 
@@ -97,7 +98,7 @@ def assess_wells(request: Request) -> int:
     ]
     _check_outputs(wells, request)
     use_device(request.device)
-    model = load_colony_model(request.model or DEFAULT_MODEL)
+    model = load_colony_model(_named(request))
     if model.config.subject == "cell":
         raise InputError(
             f"model '{model.name}' classes single cells; give --cells where each picture is one "
@@ -141,10 +142,17 @@ def _loaded(model: str, device: str) -> tuple[ColonyModel, str]:
     return load_colony_model(model), name
 
 
+def _named(request: Request) -> str:
+    model = model_or_default(
+        request.model, DEFAULT_MODEL, configuration="configs/colony_phantom.toml"
+    )
+    return str(model)
+
+
 def _assess(well: Well, request: Request) -> str:
     """Assesses a well and writes its files, unless that was done before."""
     began = time.monotonic()
-    model, device = _loaded(request.model or DEFAULT_MODEL, request.device)
+    model, device = _loaded(_named(request), request.device)
     source_hash = content_hash(well.path)
     settings = _settings(well, request)
     if request.resume:

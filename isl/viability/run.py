@@ -71,6 +71,7 @@ def assess_recordings(request: Request) -> int:
     Raises:
         InputError: The call is wrong; nothing was written.
     """
+    from isl.model_folder import model_or_default
     from isl.viability.model import DEFAULT_MODEL, SIMULATED, load_viability_model
 
     check_output_folder(request.out, "--out")
@@ -83,7 +84,11 @@ def assess_recordings(request: Request) -> int:
         embryo=request.embryo,
     )
     device = use_device(request.device)
-    model = load_viability_model(request.model or DEFAULT_MODEL)
+    model = load_viability_model(
+        model_or_default(
+            request.model, DEFAULT_MODEL, configuration="configs/viability_phantom.toml"
+        )
+    )
     if model.config.simulated:
         print(f"warning: {SIMULATED}", file=sys.stderr)
     judge = _Judge(request=request, model=model, device=device)

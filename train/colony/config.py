@@ -214,7 +214,8 @@ class ColonyExperiment(ExperimentConfig):
         kernels: What the finished model's kernels are stored as.
     """
 
-    task: Literal["colony"]
+    # Narrowed, as a frozen value may be.
+    task: Literal["colony"]  # pyright: ignore[reportIncompatibleVariableOverride]
     name: str = ""
     data: Source
     split: SplitConfig = SplitConfig()

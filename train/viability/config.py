@@ -98,7 +98,8 @@ class ViabilityExperiment(ExperimentConfig):
         kernels: What the finished model's kernels are stored as.
     """
 
-    task: Literal["viability"]
+    # Narrowed, as a frozen value may be.
+    task: Literal["viability"]  # pyright: ignore[reportIncompatibleVariableOverride]
     name: str = ""
     dataset: Path
     patient: str = "patient"

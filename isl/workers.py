@@ -127,8 +127,13 @@ class Workers:
         """
         left = list(items)
         while left:
-            futures = {self._submit(function, item): place for place, item in enumerate(left)}
-            undone = []
+            futures, undone = {}, []
+            for place, item in enumerate(left):
+                try:
+                    futures[self._submit(function, item)] = place
+                except BrokenProcessPool:
+                    # A process ended while the rest was still being handed out.
+                    undone.append(place)
             for future in concurrent.futures.as_completed(futures):
                 try:
                     made = future.result()

@@ -107,7 +107,7 @@ def test_how_it_is_judged_may_change_without_asking_again(run):
     ("words", "message"),
     [
         (["--set", "task=polarty"], "'polarty'; did you mean 'polarity'?"),
-        (["--set", "task=labelling"], "did you mean 'labeling'? (known: comparison, labeling"),
+        (["--set", "task=labelling"], "did you mean 'labeling'? (known: colony, "),
         (["--set", "experiment="], "{config}: the file: give either 'experiment'"),
         (["--set", "model=polarity"], "give either 'experiment' (arms are trained and"),
         (["--set", "experiment=absent.toml"], "absent.toml: there is no such file"),

@@ -5,8 +5,6 @@ as it did in the old one. Frames count from 0.
 """
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +14,7 @@ import numpy as np
 
 from isl.colony.assess import CANNOT_TELL, Assessment
 from isl.colony.model import ColonyModel, corrected_composition
-from isl.errors import InputError
-from isl.files.provenance import sha256_of, versions
-from isl.imaging.containers import stored_path
+from isl.files.provenance import made_from, versions
 
 PURPOSE = "For research only."
 
@@ -228,32 +224,10 @@ def is_done(
     files: WellFiles, *, model_hash: str, settings: Mapping[str, Any], source_hash: str
 ) -> bool:
     """Whether a well's files are all there and come from the same input, model and settings."""
-    if not all(path.is_file() for path in files.all):
-        return False
-    try:
-        made = json.loads(files.record.read_text(encoding="utf-8"))
-        return (
-            made["model"]["sha256"] == model_hash
-            and made["input"]["sha256"] == source_hash
-            and made["settings"] == json.loads(json.dumps(settings))
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def content_hash(path: Path) -> str:
-    """sha256 of a file; of a folder, that of the names and hashes of all files below it.
-
-    Raises:
-        InputError: It cannot be read.
-    """
-    path = stored_path(path)
-    try:
-        if not path.is_dir():
-            return sha256_of(path)
-        listing = hashlib.sha256()
-        for file in sorted(file for file in path.rglob("*") if file.is_file()):
-            listing.update(f"{sha256_of(file)}  {file.relative_to(path).as_posix()}\n".encode())
-        return listing.hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return all(path.is_file() for path in files.all) and made_from(
+        files.record,
+        "isl colony",
+        model_hash=model_hash,
+        settings=settings,
+        source_hash=source_hash,
+    )

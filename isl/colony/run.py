@@ -24,7 +24,6 @@ from isl.colony.record import (
     colony_columns,
     colony_rows,
     composition_rows,
-    content_hash,
     files_of,
     is_done,
     record,
@@ -39,6 +38,7 @@ from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.read import find_inputs, open_transmitted, read_picture
+from isl.imaging.steady import content_hash
 from isl.model_folder import model_or_default
 from isl.progress import FieldProgress
 from isl.workers import Workers

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import json
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -30,6 +31,37 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def made_from(
+    record: Path,
+    command: str,
+    *,
+    model_hash: str,
+    settings: Mapping[str, Any],
+    source_hash: str,
+    formerly: Mapping[str, Any] | None = None,
+) -> bool:
+    """Whether a record is there, of the same input, model and settings.
+
+    Args:
+        record: The JSON file.
+        command: What must have made it, such as "isl predict".
+        model_hash: sha256 of the model.
+        settings: Everything else that changes results.
+        source_hash: sha256 of the input.
+        formerly: The values of settings that did not exist yet when older records were written.
+    """
+    try:
+        made = json.loads(record.read_text(encoding="utf-8"))
+        return (
+            made["made_by"] == command
+            and made["model"]["sha256"] == model_hash
+            and made["input"]["sha256"] == source_hash
+            and {**(formerly or {}), **made["settings"]} == json.loads(json.dumps(dict(settings)))
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def made_by(

@@ -2,13 +2,13 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from isl.errors import InputError
+from isl.files import provenance
 from isl.files.folders import put_in_place
 from isl.files.staging import staging_folder
 from isl.files.whole import settle, sync_folder
@@ -68,18 +68,14 @@ class ResultFiles:
             source_hash: `isl.imaging.steady.content_hash` of the input.
             formerly: The values of settings that did not exist yet when older records were written.
         """
-        if not self.complete:
-            return False
-        try:
-            made = json.loads(self.record.read_text(encoding="utf-8"))
-            return (
-                made["made_by"] == command
-                and made["model"]["sha256"] == model_hash
-                and made["input"]["sha256"] == source_hash
-                and {**(formerly or {}), **made["settings"]} == json.loads(json.dumps(settings))
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
+        return self.complete and provenance.made_from(
+            self.record,
+            command,
+            model_hash=model_hash,
+            settings=settings,
+            source_hash=source_hash,
+            formerly=formerly,
+        )
 
     def check_replaceable(self, source: Path) -> None:
         """Refuses results that are there, as those of another origin are never replaced unasked.

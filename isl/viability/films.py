@@ -15,6 +15,7 @@ import pydantic
 from isl.config import Config
 from isl.errors import InputError
 from isl.files.whole import written_whole
+from isl.imaging.steady import content_hash
 from isl.viability.finding import Disc, cut_out, follow, one_embryo
 from isl.viability.key_frames import (
     Frames,
@@ -24,7 +25,7 @@ from isl.viability.key_frames import (
     covered,
 )
 from isl.viability.measures import change, is_usable, measure_sharpness
-from isl.viability.recording import Recording, content_hash
+from isl.viability.recording import Recording
 
 CHANNELS = ("picture", "hours")
 # Frames in which the embryo is looked for before it is followed.

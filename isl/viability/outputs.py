@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from isl.files.provenance import versions
+from isl.files.provenance import made_from, versions
 from isl.viability.assess import Assessment
 from isl.viability.model import PURPOSE, SIMULATED, ViabilityModel, Word
 from isl.viability.recording import Recording
@@ -155,18 +155,13 @@ def is_done(
     files: EmbryoFiles, *, model_hash: str, settings: Mapping[str, Any], source: str
 ) -> bool:
     """Whether an embryo's files are all there, made from the same input in the same way."""
-    if not all(path.is_file() for path in files.all):
-        return False
-    try:
-        made = read_record(files)
-        return (
-            made["made_by"] == "isl viability"
-            and made["model"]["sha256"] == model_hash
-            and made["input"]["sha256"] == source
-            and made["settings"] == json.loads(json.dumps(dict(settings)))
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    return all(path.is_file() for path in files.all) and made_from(
+        files.record,
+        "isl viability",
+        model_hash=model_hash,
+        settings=settings,
+        source_hash=source,
+    )
 
 
 def read_record(files: EmbryoFiles) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -208,18 +207,6 @@ def read_rows(table: Path) -> list[dict[str, str]]:
     if any(None in row or None in row.values() for row in rows):
         raise InputError(f"{table}: a row is longer or shorter than the first, which names columns")
     return [{name.strip(): value.strip() for name, value in row.items()} for row in rows]
-
-
-def content_hash(path: Path) -> str:
-    """The sha256 of a file, or of a folder's files and their names, hidden ones left out."""
-    digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    for file in files:
-        if file != path:
-            digest.update(file.relative_to(path).as_posix().encode() + b"\0")
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _at(path: Path) -> list[tuple[str, Path]]:

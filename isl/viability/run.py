@@ -13,9 +13,10 @@ from isl.errors import InputError
 from isl.files.failures import report_failures
 from isl.files.records import as_csv, as_json
 from isl.files.whole import check_output_folder, written_whole
+from isl.imaging.steady import content_hash
 from isl.progress import FieldProgress
 from isl.viability.films import FilmConfig, Survey, survey
-from isl.viability.recording import Place, content_hash, find_places, open_recording
+from isl.viability.recording import Place, find_places, open_recording
 from isl.workers import Workers
 
 

@@ -57,3 +57,13 @@ def test_a_file_of_several_images_is_hashed_once(tmp_path, monkeypatch):
     first = SteadyInput(path / "A").sha256()
     assert SteadyInput(path / "B").sha256() == first
     assert hashed == [path]
+
+
+def test_a_folders_hash_is_of_content_and_names(tmp_path):
+    for side in ("left", "right"):
+        (tmp_path / side).mkdir()
+        for name in ("t00.png", "t01.png"):
+            (tmp_path / side / name).write_bytes(name.encode())
+    assert content_hash(tmp_path / "left") == content_hash(tmp_path / "right")
+    (tmp_path / "right" / "t00.png").rename(tmp_path / "right" / "t99.png")
+    assert content_hash(tmp_path / "left") != content_hash(tmp_path / "right")

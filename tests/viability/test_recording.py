@@ -14,11 +14,9 @@ from isl.imaging.image import Movie
 from isl.viability.movie_file import read_movie_file
 from isl.viability.recording import (
     Place,
-    content_hash,
     find_places,
     hours_of,
     open_recording,
-    read_rows,
 )
 
 NAMES = tuple(f"t{t:02d}.png" for t in range(4))
@@ -211,17 +209,3 @@ def test_names_that_collide(tmp_path: Path) -> None:
     one, other = (folder_of_frames(tmp_path / side / "b") for side in ("l", "r"))
     with pytest.raises(InputError, match="has the same name 'b'"):
         find_places([one, other])
-
-
-def test_hash_is_of_content_and_names(tmp_path: Path) -> None:
-    one, other = (folder_of_frames(tmp_path / side / "b") for side in ("l", "r"))
-    assert content_hash(one) == content_hash(other)
-    (other / "t00.png").rename(other / "t99.png")
-    assert content_hash(one) != content_hash(other)
-
-
-def test_ragged_tables(tmp_path: Path) -> None:
-    table = tmp_path / "a.csv"
-    table.write_text("recording,file\ne1\n")
-    with pytest.raises(InputError, match="longer or shorter"):
-        read_rows(table)

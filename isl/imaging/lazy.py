@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
-from isl.files.whole import check_size
 from isl.imaging.image import Picture, PixelSize
+from isl.imaging.readable import check_size
 
 EVERYTHING = slice(None)
 

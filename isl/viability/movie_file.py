@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from isl.errors import InputError
-from isl.files.whole import check_readable_file
+from isl.imaging.readable import check_readable_file
 
 ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm")
 _QUARTER = 90

@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from isl.errors import InputError
-from isl.files.whole import check_readable_file
 from isl.imaging.containers import fields_in, is_container, open_picture
 from isl.imaging.formats.table import image_ending
 from isl.imaging.names import field_name
 from isl.imaging.open_image import open_images
 from isl.imaging.read import natural_order
+from isl.imaging.readable import check_readable_file
 from isl.viability.movie_file import is_movie_file, read_movie_file
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp")

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from isl.errors import InputError
-from isl.files.whole import check_size
 from isl.imaging import units
 from isl.imaging.formats import microscope_file as common
 from isl.imaging.lazy import LazyPicture
+from isl.imaging.readable import check_size
 
 _KIND = "an image by bioio"
 

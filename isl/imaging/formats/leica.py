@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 import numpy as np
 
 from isl.errors import InputError
-from isl.files.whole import check_size
 from isl.imaging import units
 from isl.imaging.formats import microscope_file as common
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
+from isl.imaging.readable import check_size
 
 _KIND = "Leica lif"
 # Axes that become channels: stored channels, and the bands of a wavelength scan.

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from isl.errors import InputError
-from isl.files.whole import check_readable_file
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.names import is_transmitted, modality_of
+from isl.imaging.readable import check_readable_file
 
 # What microscopes' software calls ways to see without a label, in lower case without spaces or
 # hyphens, and how a channel is called whose own name does not tell.

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from isl.errors import InputError
-from isl.files.whole import check_size
 from isl.imaging import units
 from isl.imaging.formats import microscope_file as common
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
+from isl.imaging.readable import check_size
 
 _KIND = "Nikon nd2"
 # What the loops of an experiment step through: time, stage positions, planes.

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from isl.errors import InputError
-from isl.files.whole import check_claim, check_readable_file, check_size
 from isl.imaging.formats.axes import parse_axes
 from isl.imaging.lazy import LazyPicture, window
 from isl.imaging.names import field_name
+from isl.imaging.readable import check_claim, check_readable_file, check_size
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GRAY = 0

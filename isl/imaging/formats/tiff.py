@@ -15,10 +15,10 @@ import numpy as np
 import tifffile
 
 from isl.errors import InputError
-from isl.files.whole import check_size
 from isl.imaging.formats.tiff_header import TiffHeader, opened_tiff, refusal
 from isl.imaging.lazy import LazyPicture, window
 from isl.imaging.names import field_name
+from isl.imaging.readable import check_size
 
 # (index of each stored axis but Y and X, rows, columns) to pixels [Y, X] of the stored type.
 _Reader = Callable[[tuple[int, ...], slice, slice], np.ndarray]

@@ -14,7 +14,6 @@ import numpy as np
 import tifffile
 
 from isl.errors import InputError
-from isl.files.whole import check_claim, check_readable_file
 from isl.imaging.formats.axes import ORDER, parse_axes
 from isl.imaging.formats.calibration import (
     Calibration,
@@ -24,6 +23,7 @@ from isl.imaging.formats.calibration import (
     from_ome,
     from_resolution,
 )
+from isl.imaging.readable import check_claim, check_readable_file
 
 # Axes that tifffile gives to pages of which the file does not say what they are.
 PAGES = ("I", "Q")

@@ -10,7 +10,6 @@ import numpy as np
 import zarr
 
 from isl.errors import InputError
-from isl.files.whole import check_size
 from isl.imaging import units
 from isl.imaging.formats.microscope_file import (
     as_pixels,
@@ -23,6 +22,7 @@ from isl.imaging.formats.microscope_file import (
 )
 from isl.imaging.formats.table import is_zarr
 from isl.imaging.lazy import LazyPicture
+from isl.imaging.readable import check_size
 
 KIND = "OME-Zarr"
 _AXES = "TCZYX"

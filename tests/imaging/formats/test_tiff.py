@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isl.errors import InputError
-from isl.files import whole as files
+from isl.imaging import readable
 from isl.imaging.formats import ome_tiff
 from isl.imaging.formats.axes import parse_axes
 from isl.imaging.formats.ome_tiff import write_ome_tiff
@@ -301,7 +301,7 @@ def test_a_gigapixel_header_is_refused_before_anything_is_allocated(path, compre
 
 def test_more_than_memory_is_refused(path, monkeypatch):
     tifffile.imwrite(path, pixels(64, 64))
-    monkeypatch.setattr(files, "_physical_memory", lambda: 1000)
+    monkeypatch.setattr(readable, "_physical_memory", lambda: 1000)
     with pytest.raises(InputError, match=r"64 x 64 pixels need .* this machine has"):
         read_picture(path)
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isl.errors import InputError
-from isl.files import whole as files
+from isl.imaging import readable
 from isl.imaging.formats.tiff import open_tiff
 from isl.imaging.image import PixelSize
 from isl.imaging.read import read_picture
@@ -232,7 +232,7 @@ def test_only_what_is_touched_is_decoded(path, options):
 
 
 def test_more_than_memory_can_be_opened(large, monkeypatch):
-    monkeypatch.setattr(files, "_physical_memory", lambda: 1000)
+    monkeypatch.setattr(readable, "_physical_memory", lambda: 1000)
     with pytest.raises(InputError, match="memory"):
         read_picture(large)
     assert open_tiff(large).read(rows=slice(0, 2)).shape == (2, 2048)

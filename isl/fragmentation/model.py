@@ -1,0 +1,209 @@
+"""A fragmentation model: a network, how frames enter it, and how sure its numbers are.
+
+On disk it is a model folder like any other (`isl.model_folder`) of kind "fragmentation".
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pydantic
+from flax import nnx
+
+from isl.errors import InputError
+from isl.fragmentation.grades import GradeScale, conformal_radius
+from isl.fragmentation.network import (
+    EMBRYO,
+    FRAGMENT,
+    FragmentationNetwork,
+    NetworkConfig,
+    Seen,
+    abstract_network,
+)
+from isl.fragmentation.view import as_stored, seen, view_of
+from isl.model_folder import (
+    WEIGHTS_FILE,
+    FolderConfig,
+    KernelType,
+    check_folder,
+    fill,
+    model_directory,
+    read_folder_config,
+    read_weights,
+    save_folder,
+)
+
+DEFAULT_MODEL = "fragmentation"
+LEVEL = 0.9
+_AT_ONCE = 8
+
+
+class FragmentationConfig(FolderConfig):
+    """What `model.toml` says, besides what `FolderConfig` holds.
+
+    Attributes:
+        network: What it is.
+        size: Of what it sees, pixels.
+        scale: Of its grades.
+        share_from: Which of its two shares is the one it gives.
+        residuals: Truth minus the share it gives, on embryos held out from training, one an embryo
+            (the frame with the largest error).
+        disagreement: Largest difference between the two shares at which it answers: the 95th
+            percentile of held-out embryos; None: it does not compare.
+        smallest: Smallest embryo that it takes for one, as a share of the frame's area.
+        trained_on: What it has seen.
+    """
+
+    kind: Literal["fragmentation"] = "fragmentation"  # pyright: ignore[reportIncompatibleVariableOverride]
+    network: NetworkConfig
+    size: int = pydantic.Field(ge=32, multiple_of=16)
+    scale: GradeScale = GradeScale()
+    share_from: Literal["regression", "area"] = "regression"
+    residuals: tuple[float, ...] = ()
+    disagreement: float | None = pydantic.Field(default=None, ge=0)
+    smallest: float = pydantic.Field(default=0.01, ge=0, lt=1)
+    trained_on: str = ""
+
+    @property
+    def radius(self) -> float:
+        """Half the width of the 90 % interval; infinite where too few embryos were held out."""
+        return conformal_radius(self.residuals, LEVEL)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """What a model says of one frame, at the frame's own size.
+
+    Attributes:
+        probabilities: float32 [Y, X, 2] in [0, 1], of embryo and of fragment.
+        attention: float32 [Y, X] in [0, 1]; None where the network has no gate.
+        regressed: The share as the regression has it; None without regression.
+    """
+
+    probabilities: np.ndarray
+    attention: np.ndarray | None
+    regressed: float | None
+
+    @property
+    def labels(self) -> np.ndarray:
+        """uint8 [Y, X]: 0 background, 1 embryo, 2 fragment."""
+        embryo = self.probabilities[..., EMBRYO] > 0.5
+        fragment = embryo & (self.probabilities[..., FRAGMENT] > 0.5)
+        return embryo.astype(np.uint8) + fragment
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class FragmentationModel:
+    """A loaded model.
+
+    Attributes:
+        config: What `model.toml` says.
+        network: In evaluation mode.
+        card: Markdown.
+        directory: Where it came from.
+    """
+
+    config: FragmentationConfig
+    network: FragmentationNetwork
+    card: str
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.config.name
+
+    @property
+    def hash(self) -> str:
+        """sha256 of its weights."""
+        return self.config.sha256[WEIGHTS_FILE]
+
+    def see(self, views: np.ndarray) -> Seen:
+        """What the network says of views float32 [B, S, S] as `isl.fragmentation.view.seen` makes.
+
+        Batches have one size, so that the program is compiled once.
+        """
+        parts = []
+        at_once = 1 if len(views) == 1 else _AT_ONCE
+        for first in range(0, len(views), at_once):
+            part = views[first : first + at_once]
+            padded = np.concatenate([part, np.repeat(part[-1:], at_once - len(part), axis=0)])
+            said = _see(self.network, jnp.asarray(padded[..., None]))
+            parts.append(jax.tree.map(functools.partial(_first, count=len(part)), said))
+        return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+
+    def predict(self, images: np.ndarray) -> list[Prediction]:
+        """What it says of frames.
+
+        Args:
+            images: float32 [T, Y, X] in [0, 1].
+        """
+        size = self.config.size
+        said = self.see(np.stack([seen(image, size) for image in images]))
+        view = view_of((images.shape[1], images.shape[2]), size)
+        found = []
+        for t in range(len(images)):
+            attention = None
+            if said.attention is not None:
+                enlarged = np.kron(np.asarray(said.attention[t, ..., 0]), np.ones((4, 4)))
+                attention = as_stored(enlarged.astype(np.float32), view)
+            found.append(
+                Prediction(
+                    probabilities=as_stored(_sigmoid(np.asarray(said.logits[t])), view),
+                    attention=attention,
+                    regressed=None if said.share is None else float(said.share[t]),
+                )
+            )
+        return found
+
+
+@nnx.jit
+def _see(network: FragmentationNetwork, images: jax.Array) -> Seen:
+    return network(images)
+
+
+def load_fragmentation_model(name_or_directory: str | Path = DEFAULT_MODEL) -> FragmentationModel:
+    """Loads a model folder, or a bundled model by name.
+
+    Raises:
+        InputError: There is no such model, it is damaged, or it is of another kind.
+    """
+    directory = model_directory(name_or_directory)
+    config = read_folder_config(directory, FragmentationConfig)
+    card = check_folder(directory, config)
+    network = abstract_network(config.network)
+    weights = directory / WEIGHTS_FILE
+    fill(network, read_weights(weights), source=str(weights))
+    network.eval()
+    return FragmentationModel(config=config, network=network, card=card, directory=directory)
+
+
+def save_fragmentation_model(
+    directory: Path,
+    network: FragmentationNetwork,
+    config: FragmentationConfig,
+    card: str,
+    *,
+    overwrite: bool = False,
+    kernels: KernelType = "float16",
+) -> None:
+    """Writes a model folder, whole or not at all.
+
+    Raises:
+        InputError: The folder exists or cannot be written.
+    """
+    if network.config != config.network:
+        raise InputError("the network is not the one that the model's configuration describes")
+    save_folder(directory, network, config, card, overwrite=overwrite, kernels=kernels)
+
+
+def _first(array: jax.Array, *, count: int) -> np.ndarray:
+    return np.asarray(array)[:count]
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    return (1 / (1 + np.exp(-np.clip(values, -60, 60)))).astype(np.float32)

@@ -1,0 +1,200 @@
+"""What a simulated cleavage-stage embryo is made of: zona, blastomeres, fragments, polar bodies.
+
+Lengths are in micrometres from the embryo's centre, x to the right, y down. An embryo is about 130
+um wide within its zona; blastomeres share one volume, fragments are clusters of small round bodies
+between and upon them.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+MOST_SHARE = 0.6
+_ROUNDS = 60
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Body:
+    """A blastomere, fragment or polar body as seen from above.
+
+    Attributes:
+        x: Of its centre, um.
+        y: Of its centre, um.
+        radius: Geometric mean of its half axes, um.
+        stretch: Ratio of the longer half axis to the mean.
+        angle: Direction of the longer half axis, radians.
+    """
+
+    x: float
+    y: float
+    radius: float
+    stretch: float = 1.0
+    angle: float = 0.0
+
+    def distance(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """How far points lie from the centre, in half axes: 1 on the outline."""
+        cosine, sine = np.cos(self.angle), np.sin(self.angle)
+        along = cosine * (x - self.x) + sine * (y - self.y)
+        across = cosine * (y - self.y) - sine * (x - self.x)
+        return np.hypot(along / (self.radius * self.stretch), across * self.stretch / self.radius)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Embryo:
+    """One embryo at one time.
+
+    Attributes:
+        zona: Inner radius of the zona, um.
+        thickness: Of the zona, um.
+        cells: Blastomeres.
+        fragments: Small bodies; clusters of them are what a person outlines.
+        polar_bodies: Small bodies beside the embryo that are no fragments.
+        nuclei: Faint rings in cells; two pronuclei in the only cell of a zygote.
+    """
+
+    zona: float
+    thickness: float
+    cells: tuple[Body, ...]
+    fragments: tuple[Body, ...]
+    polar_bodies: tuple[Body, ...] = ()
+    nuclei: tuple[Body, ...] = ()
+
+
+def make_embryo(cells: int, share: float, rng: np.random.Generator) -> Embryo:
+    """An embryo of so many cells, with fragments of about a share of its area.
+
+    Args:
+        cells: 1 to 10 blastomeres.
+        share: Fragment area over embryo area to aim at, [0, MOST_SHARE]; what is drawn says what
+            came of it.
+        rng: Source of everything else.
+    """
+    if not 1 <= cells <= 10:
+        raise ValueError(f"{cells} cells: cleavage stages have 1 to 10")
+    if not 0 <= share <= MOST_SHARE:
+        raise ValueError(f"a share of {share}: expected 0 to {MOST_SHARE}")
+    zona = rng.uniform(58, 70)
+    blastomeres = _blastomeres(cells, share, zona, rng)
+    fragments = _fragments(blastomeres, share, zona, rng)
+    polar = tuple(
+        _at_border(zona, rng.uniform(4.5, 8.0), rng) for _ in range(rng.choice([0, 0, 1, 2]))
+    )
+    nuclei = tuple(_nucleus(cell, rng) for cell in blastomeres if rng.random() < 0.35)
+    if cells == 1:
+        nuclei = tuple(_nucleus(blastomeres[0], rng) for _ in range(2))
+    return Embryo(
+        zona=zona,
+        thickness=rng.uniform(10, 17),
+        cells=blastomeres,
+        fragments=fragments,
+        polar_bodies=polar,
+        nuclei=nuclei,
+    )
+
+
+def moved_on(embryo: Embryo, cells: int, share: float, rng: np.random.Generator) -> Embryo:
+    """The same embryo at another time: same zona and polar bodies, other cells and fragments."""
+    later = make_embryo(cells, share, rng)
+    scale = embryo.zona / later.zona
+    return dataclasses.replace(
+        later,
+        zona=embryo.zona,
+        thickness=embryo.thickness,
+        cells=_scaled(later.cells, scale),
+        fragments=_scaled(later.fragments, scale),
+        nuclei=_scaled(later.nuclei, scale),
+        polar_bodies=embryo.polar_bodies,
+    )
+
+
+def _scaled(bodies: Sequence[Body], scale: float) -> tuple[Body, ...]:
+    return tuple(
+        dataclasses.replace(b, x=scale * b.x, y=scale * b.y, radius=scale * b.radius)
+        for b in bodies
+    )
+
+
+def _blastomeres(
+    count: int, share: float, zona: float, rng: np.random.Generator
+) -> tuple[Body, ...]:
+    """Balls of one volume that push each other apart within the zona, flattened a little."""
+    filled = rng.uniform(0.7, 1.0) * (1 - 0.6 * share)
+    sizes = rng.uniform(0.75, 1.25, count)
+    radii = zona * np.cbrt(filled * sizes / sizes.sum())
+    places = rng.normal(0, 0.35 * zona, (count, 3))
+    places[:, 2] *= 0.8
+    give = rng.uniform(0.85, 0.97)
+    for _ in range(_ROUNDS):
+        for i in range(count):
+            for j in range(i):
+                apart = places[i] - places[j]
+                gap = np.linalg.norm(apart) + 1e-6
+                push = give * (radii[i] + radii[j]) - gap
+                if push > 0:
+                    places[i] += 0.5 * push * apart / gap
+                    places[j] -= 0.5 * push * apart / gap
+        away = np.linalg.norm(places, axis=1)
+        most = np.maximum(zona - radii, 0)
+        places *= np.minimum(1, most / np.maximum(away, 1e-6))[:, None]
+    found = []
+    for (x, y, _), radius in zip(places, radii, strict=True):
+        # Pressed flat against the zona: longer along it than across.
+        outward = np.arctan2(y, x) + rng.normal(0, 0.3)
+        stretch = 1 + abs(rng.normal(0, 0.03)) + 0.14 * min(1, np.hypot(x, y) / zona)
+        reach = zona - np.hypot(x, y)
+        stretch = min(stretch, 1.25)
+        radius = min(radius, max(reach, 0.3 * zona) * stretch)
+        found.append(Body(x=x, y=y, radius=radius, stretch=stretch, angle=outward + np.pi / 2))
+    return tuple(found)
+
+
+def _fragments(
+    cells: Sequence[Body], share: float, zona: float, rng: np.random.Generator
+) -> tuple[Body, ...]:
+    """Clusters of small bodies until they cover the share of the embryo, or there is no room."""
+    if share <= 0:
+        return ()
+    spots = np.linspace(-zona, zona, 65)
+    y, x = np.meshgrid(spots, spots, indexing="ij")
+    inside = np.hypot(x, y) < 0.97 * zona
+    distances = np.stack([cell.distance(y, x) for cell in cells])
+    covered = distances.min(axis=0) < 1
+    # Free room first, then the outer parts of cells; the middle of a cell seldom.
+    chance = np.where(covered, 0.12 * distances.min(axis=0) ** 4, 1.0) * inside
+    chance /= chance.sum()
+    fragment = np.zeros_like(covered)
+    bodies: list[Body] = []
+    mean = rng.uniform(2.5, 7.0)
+    while len(bodies) < 400:
+        at = rng.choice(chance.size, p=chance.ravel())
+        middle = np.array([x.flat[at], y.flat[at]])
+        spread = rng.uniform(3, 14)
+        for _ in range(int(rng.integers(1, 12))):
+            place = middle + rng.normal(0, spread, 2)
+            radius = float(np.clip(mean * np.exp(rng.normal(0, 0.45)), 1.5, 13))
+            if np.hypot(*place) + radius > 0.99 * zona:
+                continue
+            body = Body(
+                x=place[0],
+                y=place[1],
+                radius=radius,
+                stretch=1 + abs(rng.normal(0, 0.12)),
+                angle=rng.uniform(0, np.pi),
+            )
+            bodies.append(body)
+            fragment |= body.distance(y, x) < 1.1
+            if fragment.sum() >= share * (covered | fragment).sum():
+                return tuple(bodies)
+    return tuple(bodies)
+
+
+def _at_border(zona: float, radius: float, rng: np.random.Generator) -> Body:
+    angle, away = rng.uniform(0, 2 * np.pi), zona - radius - rng.uniform(0, 2)
+    return Body(x=away * np.cos(angle), y=away * np.sin(angle), radius=radius)
+
+
+def _nucleus(cell: Body, rng: np.random.Generator) -> Body:
+    x, y = rng.normal(0, 0.15 * cell.radius, 2)
+    radius = min(cell.radius * 0.45, rng.uniform(7, 12))
+    return Body(x=cell.x + x, y=cell.y + y, radius=radius)

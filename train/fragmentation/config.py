@@ -1,0 +1,170 @@
+"""What `isl train` reads for the fragmentation task."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from isl.config import Config
+from isl.fragmentation.network import NetworkConfig
+
+from ..experiment import ExperimentConfig, TrainingConfig
+
+Mode = Literal["decoupled", "joint", "segmentation", "regression"]
+SEGMENTATION = ("encoder", "decoder", "classes", "classes_bias")
+"""Paths of what the first stage trains."""
+LOSSES = ("segmentation", "share", "range")
+
+
+class AugmentationConfig(Config):
+    """How every view is changed before it is learned from.
+
+    Attributes:
+        rotation: Most degrees, either way; views are also mirrored.
+        scale: Most of the natural logarithm of the enlargement, either way.
+        shift: Most of the shift, in widths.
+        contrast: Standard deviation of the logarithm of the contrast.
+        brightness: Standard deviation of the brightness.
+        noise: Most of the added noise's standard deviation.
+    """
+
+    rotation: float = pydantic.Field(default=180.0, ge=0)
+    scale: float = pydantic.Field(default=0.15, ge=0)
+    shift: float = pydantic.Field(default=0.08, ge=0)
+    contrast: float = pydantic.Field(default=0.25, ge=0)
+    brightness: float = pydantic.Field(default=0.1, ge=0)
+    noise: float = pydantic.Field(default=0.03, ge=0)
+
+
+class LengthsConfig(Config):
+    """Updates of the stages that `mode` makes.
+
+    Attributes:
+        first: Of the only stage, or of segmentation in decoupled training.
+        second: Of regression in decoupled training.
+    """
+
+    first: int = pydantic.Field(default=2000, ge=1)
+    second: int = pydantic.Field(default=1000, ge=1)
+
+
+class FragmentationTraining(TrainingConfig):
+    """See `isl_train.experiment.TrainingConfig`.
+
+    Attributes:
+        batch_norm_decay: Memory of the batch statistics.
+    """
+
+    batch_norm_decay: float = pydantic.Field(default=0.98, ge=0, lt=1)
+
+
+class FragmentationExperiment(ExperimentConfig):
+    """A fragmentation experiment.
+
+    Attributes:
+        name: Of the model; the configuration's name unless given.
+        dataset: The examples' file, relative to the configuration.
+        more: Further datasets.
+        repeat: How many times as often as others the examples of `more` are drawn.
+        mode: decoupled: segmentation, then regression on what does not change any more; joint: all
+            losses at once; segmentation or regression: that alone. Makes the stages where the
+            configuration lists none.
+        lengths: Of these stages.
+        network: What is trained.
+        pretrained: Whether EfficientNet-Lite0 starts from ImageNet's weights.
+        imagenet_weights: A state dict that a ResNet starts from, relative to the configuration.
+        freeze_encoder: Whether the encoder stays as it starts, batch statistics too.
+        size: Of the views, pixels; a multiple of 16.
+        keep_masks: Share of the training embryos whose masks are used.
+        use_ranges: Whether examples without masks teach by their ranges and shares.
+        augmentation: Of views.
+        log_conflict: Whether the cosine between the gradients of the two tasks is measured.
+        kernels: What kernels are stored as.
+    """
+
+    name: str = ""
+    dataset: Path
+    more: tuple[Path, ...] = ()
+    repeat: int = pydantic.Field(default=1, ge=1)
+    mode: Mode = "decoupled"
+    lengths: LengthsConfig = LengthsConfig()
+    training: FragmentationTraining
+    network: NetworkConfig = NetworkConfig()
+    pretrained: bool = False
+    imagenet_weights: Path | None = None
+    freeze_encoder: bool = False
+    size: int = pydantic.Field(default=256, ge=32, multiple_of=16)
+    keep_masks: float = pydantic.Field(default=1.0, ge=0, le=1)
+    use_ranges: bool = True
+    augmentation: AugmentationConfig = AugmentationConfig()
+    log_conflict: bool = False
+    kernels: Literal["float32", "float16"] = "float16"
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _stages_of_mode(cls, tables: Any) -> Any:
+        if not isinstance(tables, dict) or tables.get("stages"):
+            return tables
+        lengths = tables.get("lengths") or {}
+        if not isinstance(lengths, Mapping):
+            return tables
+        first = lengths.get("first", LengthsConfig().first)
+        second = lengths.get("second", LengthsConfig().second)
+        network = tables.get("network") or {}
+        inject = network.get("inject", "off") if isinstance(network, Mapping) else "off"
+        stages = stages_of_mode(
+            tables.get("mode", "decoupled"),
+            (first, second),
+            inject=inject,
+            freeze_encoder=bool(tables.get("freeze_encoder", False)),
+        )
+        return {**tables, "stages": stages} if stages else tables
+
+    @pydantic.model_validator(mode="after")
+    def _mode_fits(self) -> "FragmentationExperiment":
+        if self.mode != "segmentation" and self.network.regression == "off":
+            raise ValueError(f"mode = '{self.mode}' needs a regression; network.regression is off")
+        if self.network.inject == "second_stage" and self.mode != "decoupled":
+            raise ValueError("network.inject = 'second_stage' needs mode = 'decoupled'")
+        return self
+
+
+def stages_of_mode(
+    mode: str, lengths: tuple[int, int], *, inject: str, freeze_encoder: bool
+) -> list[dict[str, Any]]:
+    """The tables `[[stages]]` of a mode; empty for a word that is none.
+
+    Args:
+        mode: Of the experiment.
+        lengths: Of the first and the second stage, in updates.
+        inject: See `isl.fragmentation.network.NetworkConfig`.
+        freeze_encoder: Whether the encoder is never trained.
+    """
+    first, second = lengths
+    segmentation = [path for path in SEGMENTATION if not (freeze_encoder and path == "encoder")]
+    encoder = [] if freeze_encoder else ["encoder"]
+    injected = ["injection"] if inject != "off" else []
+    own = {"segmentation": 1.0}
+    shares = {"share": 1.0, "range": 1.0}
+    everything = {**own, **shares}
+    if mode == "decoupled":
+        free = ["regression", *injected]
+        return [
+            {"name": "segmentation", "steps": first, "free": segmentation, "losses": own},
+            {
+                "name": "regression",
+                "steps": second,
+                "free": free,
+                "losses": everything if injected else shares,
+            },
+        ]
+    if mode == "joint":
+        free = [*segmentation, "regression", *injected]
+        return [{"name": "joint", "steps": first, "free": free, "losses": everything}]
+    if mode == "segmentation":
+        return [{"name": "segmentation", "steps": first, "free": segmentation, "losses": own}]
+    if mode == "regression":
+        free = [*encoder, "regression"]
+        return [{"name": "regression", "steps": first, "free": free, "losses": shares}]
+    return []

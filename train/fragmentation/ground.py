@@ -1,0 +1,90 @@
+"""What a run learns from: its datasets, with as many masks and ranges as it may use."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from isl.config import folder_named
+from isl.fragmentation.dataset import UNKNOWN, Ground, load_dataset, load_ground
+from isl.fragmentation.grades import GradeScale
+
+from .config import FragmentationExperiment
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingGround:
+    """Examples in memory.
+
+    Attributes:
+        train: What is learned from.
+        validation: Other embryos; None where there are none.
+        drawing: float64 [N], how often each example of `train` is drawn, up to a factor.
+        scale: Of the first dataset's grades.
+    """
+
+    train: Ground
+    validation: Ground | None
+    drawing: np.ndarray
+    scale: GradeScale
+
+
+def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> TrainingGround:
+    """Reads the datasets of an experiment; paths are relative to `folder`."""
+    paths = [experiment.dataset, *experiment.more]
+    sets = [load_dataset(folder_named(str(path), folder, source="dataset")) for path in paths]
+    parts = [load_ground(s.of("train"), experiment.size) for s in sets if s.of("train")]
+    weights = [1 if s is sets[0] else experiment.repeat for s in sets if s.of("train")]
+    drawing = [np.full(len(p), float(w)) for p, w in zip(parts, weights, strict=True)]
+    held = [load_ground(s.of("validation"), experiment.size) for s in sets if s.of("validation")]
+    train = joined(parts)
+    kept = with_fewer_masks(
+        train, experiment.keep_masks, scale=sets[0].scale, use_ranges=experiment.use_ranges
+    )
+    useful = (kept.labels != UNKNOWN).any(axis=(1, 2))
+    useful |= np.isfinite(kept.shares) | np.isfinite(kept.low)
+    return TrainingGround(
+        train=kept.only(np.flatnonzero(useful)),
+        validation=joined(held) if held else None,
+        drawing=np.concatenate(drawing)[useful],
+        scale=sets[0].scale,
+    )
+
+
+def joined(parts: list[Ground]) -> Ground:
+    """Several grounds as one."""
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("images", "labels", "shares", "low", "high")
+    }
+    texts = {
+        name: tuple(text for part in parts for text in getattr(part, name))
+        for name in ("groups", "names", "sites")
+    }
+    return Ground(**arrays, **texts)
+
+
+def with_fewer_masks(ground: Ground, keep: float, *, scale: GradeScale, use_ranges: bool) -> Ground:
+    """Masks of a share of the embryos; the others' become the grade of their share, or nothing.
+
+    Args:
+        ground: Examples with masks.
+        keep: Share of the embryos, first come first kept in the order of their names' hashes.
+        scale: Of the grades.
+        use_ranges: Whether grades and shares of those without masks are used at all.
+    """
+    labels, shares = ground.labels.copy(), ground.shares.copy()
+    low, high = ground.low.copy(), ground.high.copy()
+    groups = sorted(set(ground.groups))
+    order = np.random.default_rng(0).permutation(len(groups))
+    kept = {groups[i] for i in order[: max(1, round(keep * len(groups)))]} if keep else set()
+    for index, group in enumerate(ground.groups):
+        if group in kept and (labels[index] != UNKNOWN).any():
+            continue
+        if (labels[index] != UNKNOWN).any() and np.isfinite(shares[index]):
+            low[index], high[index] = scale.range_of(scale.grade(float(shares[index])))
+            shares[index] = np.nan
+        labels[index] = UNKNOWN
+        if not use_ranges:
+            shares[index] = low[index] = high[index] = np.nan
+    return dataclasses.replace(ground, labels=labels, shares=shares, low=low, high=high)

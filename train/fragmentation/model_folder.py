@@ -1,0 +1,130 @@
+"""What a trained model says of itself: its figures on held-out embryos, and its card."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+from isl.fragmentation.dataset import UNKNOWN, Ground
+from isl.fragmentation.model import FragmentationConfig
+from isl.fragmentation.network import EMBRYO, FRAGMENT, Seen
+
+from .config import FragmentationExperiment
+
+_DISAGREEMENT = 0.95
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What held-out embryos say of a model.
+
+    Attributes:
+        metrics: By name; NaN where nothing was measured.
+        share_from: Which share was nearer to the truth.
+        residuals: Truth minus that share, of every embryo's worst frame.
+        disagreement: 95th percentile, over embryos, of the largest difference of the two shares;
+            None without a regression.
+    """
+
+    metrics: dict[str, float]
+    share_from: Literal["regression", "area"]
+    residuals: tuple[float, ...]
+    disagreement: float | None
+
+
+def held_out_figures(said: Seen, ground: Ground) -> Figures:
+    """Judges what a network says of held-out pictures with masks or shares.
+
+    Args:
+        said: Arrays [N, ...].
+        ground: The N pictures.
+    """
+    logits = np.asarray(said.logits)
+    embryo = logits[..., EMBRYO] > 0
+    fragment = embryo & (logits[..., FRAGMENT] > 0)
+    known = ground.labels != UNKNOWN
+    area = embryo.sum(axis=(1, 2))
+    by_area = np.where(area > 0, fragment.sum(axis=(1, 2)) / np.maximum(area, 1), np.nan)
+    metrics = {
+        "embryo_dice": _mean_dice(embryo & known, np.isin(ground.labels, (1, 2)), known),
+        "fragment_dice": _mean_dice(fragment & known, ground.labels == 2, known),
+        "area_mae": _mean(np.abs(by_area - ground.shares)),
+    }
+    shares, origin, disagreement = by_area, "area", None
+    if said.share is not None:
+        regressed = np.asarray(said.share)
+        metrics["regression_mae"] = _mean(np.abs(regressed - ground.shares))
+        if not metrics["area_mae"] < metrics["regression_mae"]:
+            shares, origin = regressed, "regression"
+        apart = _worst(ground.groups, np.abs(regressed - by_area))
+        disagreement = float(np.quantile(apart, _DISAGREEMENT)) if len(apart) else None
+    residuals = _worst(ground.groups, ground.shares - shares)
+    return Figures(
+        metrics=metrics,
+        share_from="area" if origin == "area" else "regression",
+        residuals=tuple(round(float(r), 5) for r in residuals),
+        disagreement=disagreement,
+    )
+
+
+def card(
+    experiment: FragmentationExperiment,
+    config: FragmentationConfig,
+    train: Ground,
+    validation: Ground | None,
+    metrics: Mapping[str, float],
+) -> str:
+    """What a person must know before trusting the model, in Markdown."""
+    masks = int((train.labels != UNKNOWN).any(axis=(1, 2)).sum())
+    held = "none" if validation is None else f"{len(set(validation.groups))} embryos"
+    lines = [
+        f"# {config.name}",
+        "",
+        experiment.description or "Finds the fragments of cleavage-stage embryos.",
+        "",
+        f"{config.network.encoder.kind}, {config.network.decoder} decoder, gates "
+        f"{config.network.gates}, injection {config.network.inject}; whole frames at "
+        f"{config.size} pixels. The share it gives is the one by {config.share_from}, which was "
+        "nearer to the truth on the held-out embryos.",
+        "",
+        "## Training",
+        "",
+        f"{len(set(train.groups))} embryos, {len(train)} pictures, {masks} with masks; mode "
+        f"{experiment.mode}, {experiment.training.steps} updates of "
+        f"{experiment.training.batch_size}, seed {experiment.seed}. Held out: {held}.",
+        "",
+        *[f"- {name}: {value:.4g}" for name, value in metrics.items()],
+        "",
+        "## Limits",
+        "",
+        "For research only: it decides nothing about any embryo. It knows cleavage stages (2 to 8 "
+        "cells) as in its training pictures, and nothing of oocytes, morulae or blastocysts. Polar "
+        "bodies and granules may be taken for fragments.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _worst(groups: tuple[str, ...], values: np.ndarray) -> np.ndarray:
+    """Of every group, the value that is largest in size; NaN ones do not count."""
+    found: dict[str, float] = {}
+    for group, value in zip(groups, values, strict=True):
+        if np.isfinite(value) and abs(value) >= abs(found.get(group, 0.0)):
+            found[group] = float(value)
+    return np.array(list(found.values()))
+
+
+def _mean_dice(found: np.ndarray, truth: np.ndarray, known: np.ndarray) -> float:
+    """Mean over pictures with masks in which either holds something."""
+    values = []
+    for own, true, is_known in zip(found, truth, known, strict=True):
+        total = own.sum() + true.sum()
+        if is_known.any() and total:
+            values.append(2 * (own & true).sum() / total)
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _mean(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")

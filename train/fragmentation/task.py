@@ -1,0 +1,327 @@
+"""The fragmentation task as the trainer sees it."""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from isl.backbones.efficientnet_lite import EfficientNetLite
+from isl.backbones.efficientnet_weights import start_from_pretrained
+from isl.backbones.imagenet_weights import load_imagenet_weights
+from isl.backbones.networks import Compute, count_parameters
+from isl.backbones.resnet import ResNet
+from isl.errors import InputError, unknown
+from isl.fragmentation.dataset import UNKNOWN, Ground
+from isl.fragmentation.grades import GradeScale
+from isl.fragmentation.model import FragmentationConfig, save_fragmentation_model
+from isl.fragmentation.network import (
+    EMBRYO,
+    FRAGMENT,
+    FragmentationNetwork,
+    Seen,
+    abstract_network,
+    build_network,
+)
+
+from ..optimizer import any_matches
+from ..parameters import Functional
+from ..stages import StageConfig
+from ..task import Batch, Evaluation, Selection, Sums, Tree
+from .augment import augmented
+from .config import LOSSES, FragmentationExperiment
+from .losses import Pair, cross_entropy, dice_loss, mean, range_loss, smooth_l1
+from .model_folder import card, held_out_figures
+
+if TYPE_CHECKING:
+    import grain
+
+_ENDLESS = 2**53
+_AT_ONCE = 8
+
+
+class FragmentationTask:
+    """See `isl_train.task.StagedTask`, whose methods these are."""
+
+    def __init__(
+        self,
+        experiment: FragmentationExperiment,
+        train: Ground,
+        validation: Ground | None,
+        *,
+        scale: GradeScale,
+        folder: Path = Path(),
+        drawing: np.ndarray | None = None,
+        name: str = "",
+    ) -> None:
+        """Lays out the network.
+
+        Args:
+            experiment: What and how.
+            train: What is learned from.
+            validation: What it is judged by, other embryos; None: nothing.
+            scale: Of the grades.
+            folder: What paths in the experiment are relative to.
+            drawing: float64 [N], how often each example is drawn; None: all alike.
+            name: Of the model.
+        """
+        self._experiment = experiment
+        self._train = train
+        self._validation = validation
+        self._scale = scale
+        self._folder = folder
+        chances = np.ones(len(train)) if drawing is None else drawing
+        self._chances = chances / chances.sum()
+        self._name = experiment.name or name
+        compute = Compute(
+            precision=experiment.training.precision,
+            batch_norm_decay=experiment.training.batch_norm_decay,
+        )
+        self._compute = compute
+        abstract = abstract_network(experiment.network, compute)
+        self._parameters = count_parameters(abstract)
+        self._functional: Functional[FragmentationNetwork] = Functional(abstract)
+        self._weights: Mapping[str, float] = dict.fromkeys(LOSSES, 1.0)
+        self._free: tuple[str, ...] = ("*",)
+
+    @property
+    def selection(self) -> Selection | None:
+        """None: the last model counts, so that the stages of a run lead to one model."""
+        return None
+
+    @property
+    def pixels_per_example(self) -> int:
+        """Pixels of a view."""
+        return self._experiment.size**2
+
+    def in_stage(self, stage: StageConfig) -> "FragmentationTask":
+        """The task with a stage's losses; what is not free computes as it does in prediction."""
+        task = FragmentationTask.__new__(FragmentationTask)
+        task.__dict__.update(self.__dict__)
+        for loss in stage.losses:
+            if loss not in LOSSES:
+                raise unknown("loss", loss, LOSSES)
+        task._weights = dict(stage.losses) if stage.losses else self._weights
+        task._free = tuple(stage.free)
+        return task
+
+    def identity(self) -> str:
+        """The network in words."""
+        network = self._experiment.network
+        return (
+            f"{network.encoder.kind} {network.decoder} (gates {network.gates}, regression "
+            f"{network.regression}, injection {network.inject}) at {self._experiment.size} "
+            f"pixels, {self._parameters:,} parameters"
+        )
+
+    def initial(self, key: jax.Array) -> tuple[Tree, Tree]:
+        """Fresh weights, and the encoder's from ImageNet where asked for."""
+        network = build_network(self._experiment.network, self._compute, rngs=nnx.Rngs(key))
+        encoder = network.encoder
+        if self._experiment.pretrained:
+            if not isinstance(encoder, EfficientNetLite):
+                raise InputError(
+                    "pretrained = true is for an encoder of kind 'efficientnet-lite0'; a ResNet "
+                    'takes imagenet_weights = "FILE"'
+                )
+            start_from_pretrained(encoder)
+        if self._experiment.imagenet_weights is not None:
+            if not isinstance(encoder, ResNet):
+                raise InputError("imagenet_weights are for an encoder of kind 'resnet'")
+            file = self._folder / self._experiment.imagenet_weights
+            load_imagenet_weights(encoder, file, average_stem=True)
+        return Functional.take_apart(network)
+
+    def loss(
+        self, params: Tree, model_state: Tree, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Tree, Sums]]:
+        """The weighed sum of the stage's losses."""
+        of_view, of_dropout = jax.random.split(key)
+        images, labels = augmented(
+            jnp.asarray(batch["images"], jnp.float32) / 255,
+            jnp.asarray(batch["labels"]),
+            self._experiment.augmentation,
+            of_view,
+        )
+        total, (state, pairs) = self._total(params, model_state, images, labels, batch, of_dropout)
+        sums: Sums = dict(pairs)
+        if self._experiment.log_conflict:
+            cosine = self._conflict(params, model_state, images, labels, batch, of_dropout)
+            sums["gradient_cosine"] = (cosine, jnp.ones(()))
+        return total, (state, sums)
+
+    def examples(self, seed: int) -> "grain.MapDataset":
+        """Pictures without end."""
+        import grain
+
+        draw = functools.partial(_draw, ground=self._train, chances=self._chances)
+        return grain.MapDataset.range(_ENDLESS).random_map(draw, seed=seed)
+
+    def describe(self, batch: Batch) -> str:
+        """Names of the pictures in a batch."""
+        return ", ".join(self._train.names[int(i)] for i in np.asarray(batch["index"]))
+
+    def evaluate(self, params: Tree, model_state: Tree, *, pictures: bool) -> Evaluation:
+        """Dice and errors of the share on the validation embryos."""
+        if self._validation is None or not len(self._validation):
+            return Evaluation(metrics={}, pictures={})
+        said = self.predicted(params, model_state, self._validation)
+        figures = held_out_figures(said, self._validation)
+        shown = {}
+        if pictures:
+            shown = {"fragments": _picture(said, self._validation)}
+        return Evaluation(metrics=figures.metrics, pictures=shown)
+
+    def export(
+        self, params: Tree, model_state: Tree, directory: Path, metrics: Mapping[str, float]
+    ) -> None:
+        """Writes a model folder; intervals come from the validation embryos."""
+        network = self._functional.put_together(params, model_state, training=False)
+        config = FragmentationConfig(
+            name=self._name or "fragmentation",
+            network=self._experiment.network,
+            size=self._experiment.size,
+            scale=self._scale,
+            trained_on=self._experiment.description,
+        )
+        if self._validation is not None and len(self._validation):
+            said = self.predicted(params, model_state, self._validation)
+            figures = held_out_figures(said, self._validation)
+            config = config.model_copy(
+                update={
+                    "share_from": figures.share_from,
+                    "residuals": figures.residuals,
+                    "disagreement": figures.disagreement,
+                }
+            )
+        text = card(self._experiment, config, self._train, self._validation, metrics)
+        save_fragmentation_model(directory, network, config, text, kernels=self._experiment.kernels)
+
+    def predicted(self, params: Tree, model_state: Tree, ground: Ground) -> Seen:
+        """What the network says of pictures: arrays of NumPy, [N, ...]."""
+        parts = []
+        for first in range(0, len(ground), _AT_ONCE):
+            part = ground.images[first : first + _AT_ONCE]
+            padded = np.concatenate([part, np.repeat(part[-1:], _AT_ONCE - len(part), axis=0)])
+            said = self._seen(params, model_state, jnp.asarray(padded))
+            parts.append(jax.tree.map(functools.partial(_first, count=len(part)), said))
+        return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _seen(self, params: Tree, model_state: Tree, images: jax.Array) -> Seen:
+        network = self._functional.put_together(params, model_state, training=False)
+        return network(images.astype(jnp.float32)[..., None] / 255)
+
+    def _total(
+        self,
+        params: Tree,
+        model_state: Tree,
+        images: jax.Array,
+        labels: jax.Array,
+        batch: Batch,
+        key: jax.Array,
+        weights: Mapping[str, float] | None = None,
+    ) -> tuple[jax.Array, tuple[Tree, dict[str, Pair]]]:
+        network = self._functional.put_together(params, model_state, training=True)
+        held = self._hold(network)
+        seen = network(images[..., None], key=None if "decoder" in held else key)
+        truth, known = masks_of(labels)
+        pairs: dict[str, Pair] = {
+            "entropy": cross_entropy(seen.logits, truth, known),
+            "dice": dice_loss(seen.logits, truth, known),
+        }
+        losses = {"segmentation": mean(pairs["entropy"]) + mean(pairs["dice"])}
+        if seen.share is not None:
+            share = jnp.asarray(batch["share"])
+            low, high = jnp.asarray(batch["low"]), jnp.asarray(batch["high"])
+            is_point = jnp.isfinite(share).astype(jnp.float32)
+            in_range = jnp.isfinite(low).astype(jnp.float32) * (1 - is_point)
+            pairs["share"] = smooth_l1(seen.share, share, is_point)
+            pairs["range"] = range_loss(seen.share, low, high, in_range)
+            # One mean over all that have a share of either kind.
+            count = jnp.maximum(is_point.sum() + in_range.sum(), 1)
+            losses |= {"share": pairs["share"][0] / count, "range": pairs["range"][0] / count}
+        weights = self._weights if weights is None else weights
+        total = sum((weights.get(n, 0.0) * loss for n, loss in losses.items()), jnp.zeros(()))
+        return total, (Functional.take_apart(network)[1], pairs)
+
+    def _hold(self, network: FragmentationNetwork) -> set[str]:
+        """Lets what is not free compute with its running statistics; returns its names."""
+        held = set()
+        for name in ("encoder", "decoder", "injection"):
+            module = getattr(network, name)
+            if module is not None and not any_matches(f"{name}/x", self._free):
+                module.eval()
+                held.add(name)
+        return held
+
+    def _conflict(
+        self,
+        params: Tree,
+        model_state: Tree,
+        images: jax.Array,
+        labels: jax.Array,
+        batch: Batch,
+        key: jax.Array,
+    ) -> jax.Array:
+        """The cosine between the gradients of segmentation and regression in the encoder."""
+
+        def gradient(weights: Mapping[str, float]) -> Tree:
+            def of_encoder(encoder: Tree) -> jax.Array:
+                whole = {**jax.lax.stop_gradient(params), "encoder": encoder}
+                return self._total(whole, model_state, images, labels, batch, key, weights)[0]
+
+            return jax.grad(of_encoder)(jax.lax.stop_gradient(params["encoder"]))
+
+        return cosine(gradient({"segmentation": 1.0}), gradient({"share": 1.0, "range": 1.0}))
+
+
+def cosine(first: Tree, second: Tree) -> jax.Array:
+    """The cosine between two trees of arrays as vectors; 0 where one of them is 0."""
+    pairs = list(zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True))
+    product = sum((jnp.vdot(a, b) for a, b in pairs), jnp.zeros(()))
+    norms = [sum((jnp.vdot(p[i], p[i]) for p in pairs), jnp.zeros(())) for i in (0, 1)]
+    length = jnp.sqrt(norms[0] * norms[1])
+    return jnp.where(length > 0, product / jnp.where(length > 0, length, 1), 0)
+
+
+def masks_of(labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Truth and what is known, each float32 [B, S, S, 2], of labels uint8 [B, S, S]."""
+    known = (labels != UNKNOWN).astype(jnp.float32)
+    embryo = ((labels == 1) | (labels == 2)).astype(jnp.float32)
+    fragment = (labels == 2).astype(jnp.float32)
+    return jnp.stack([embryo, fragment], axis=-1), jnp.stack([known, known], axis=-1)
+
+
+def _draw(
+    _: int, rng: np.random.Generator, *, ground: Ground, chances: np.ndarray
+) -> dict[str, np.ndarray]:
+    index = int(rng.choice(len(chances), p=chances))
+    return {
+        "images": ground.images[index],
+        "labels": ground.labels[index],
+        "share": ground.shares[index],
+        "low": ground.low[index],
+        "high": ground.high[index],
+        "index": np.asarray(index, np.int32),
+    }
+
+
+def _first(array: jax.Array, *, count: int) -> np.ndarray:
+    return np.asarray(array)[:count]
+
+
+def _picture(said: Seen, ground: Ground, most: int = 6) -> np.ndarray:
+    """Pictures over what was found, uint8 [2 S, n S, 3]: embryo green, fragments red."""
+    rows = []
+    for index in range(min(most, len(ground))):
+        grey = np.repeat(ground.images[index][..., None], 3, axis=-1)
+        found = grey.astype(float)
+        found[np.asarray(said.logits[index, ..., EMBRYO]) > 0] *= (0.7, 1.0, 0.7)
+        found[np.asarray(said.logits[index, ..., FRAGMENT]) > 0] *= (1.0, 0.5, 0.5)
+        rows.append(np.concatenate([grey, found.astype(np.uint8)], axis=0))
+    return np.concatenate(rows, axis=1)

@@ -1,8 +1,8 @@
 """A residual network with an output stride of 16: its last stage keeps its size and looks further.
 
 Chen et al., "Rethinking atrous convolution", 2017; as torchvision's `replace_stride_with_dilation`
-does it: the first block of the last stage takes every place, and the 3 x 3 convolutions of the
-blocks after it have their places 2 apart. Parameters are those of the plain network, so that its
+does it: the convolution that had the stride takes every place, and the 3 x 3 convolutions after it
+have their places 2 apart. Every second place is then what the plain network gives. Parameters are those of the plain network, so that its
 ImageNet weights fit.
 """
 
@@ -64,13 +64,19 @@ class DilatedResNet(ResNet):
             )
         super().__init__(config, channels, compute)
         compute = compute or Compute()
-        for block in list(self.stages[-1])[1:]:
-            block.convs = nnx.List(
-                AtrousConv(*conv.kernel.shape[2:], compute, rate=RATE)
-                if conv.kernel.shape[0] == 3
-                else conv
-                for conv in block.convs
-            )
+        before = True
+        for block in self.stages[-1]:
+            convs = []
+            for conv in block.convs:
+                # The stage's first 3 x 3 convolution had the stride; those after it are coarser.
+                is_wide = conv.kernel.shape[0] == 3
+                convs.append(
+                    AtrousConv(*conv.kernel.shape[2:], compute, rate=RATE)
+                    if is_wide and not before
+                    else conv
+                )
+                before = before and not is_wide
+            block.convs = nnx.List(convs)
         self.depths = tuple(blocks[-1].depth for blocks in self.stages)
 
     def pyramid(self, x: jax.Array) -> list[jax.Array]:

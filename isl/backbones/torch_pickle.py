@@ -2,8 +2,8 @@
 
 Such a `.pth` is five pickles one after the other (a magic number, a version, the machine's number
 sizes, the state dict, the keys of its storages), then every storage's numbers. A pickle is a
-program for a small machine; here that machine knows only what state dicts are made of. Classes are never
-looked up: four names are known, everything else is refused, and so is every other opcode.
+program for a small machine; here that machine knows only what state dicts are made of. Classes are
+never looked up: a few names are known, everything else is refused, and so is every other opcode.
 """
 
 import dataclasses

@@ -1,0 +1,241 @@
+"""From what a model says of a frame to embryos with share, interval, grade, or "cannot tell"."""
+
+import dataclasses
+import math
+
+import numpy as np
+from scipy import ndimage
+
+from isl.fragmentation.grades import GradeScale
+from isl.fragmentation.model import FragmentationConfig, Prediction
+from isl.fragmentation.polygons import FRAGMENT
+
+GRADED, CANNOT_TELL = "graded", "cannot tell"
+# Parts nearer than this share of the frame's width are blastomeres of one embryo.
+_TOGETHER = 0.03
+# A second embryo is at least so large, relative to the first; what is smaller is debris.
+_SECOND = 0.35
+_SPECK = 1e-4
+# More of the embryo's outline at the frame's border than this, and it is cut.
+_CUT = 0.04
+_FLAT = 0.004
+_SATURATED = 0.6
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Assessed:
+    """One embryo in one frame.
+
+    Attributes:
+        frame: From 0.
+        embryo: From 1, in the order from left to right.
+        verdict: GRADED or CANNOT_TELL.
+        reason: Why it cannot be told; "" where it can.
+        area: Of the embryo, pixels.
+        share: Fragment area over embryo area as the model gives it; None where it cannot be told.
+        low: Lower end of the 90 % interval; None where too few embryos were held out.
+        high: Upper end likewise.
+        by_area: The share by mask area.
+        by_regression: The share by regression; None without, or where several embryos share one.
+        grade: Of the share.
+        probabilities: Of every grade, in the scale's order.
+        to_next: Distance of the share to the nearest bound.
+        next_grade: The grade beyond it.
+        fragments: How many there are, touching ones as one.
+        largest: Area of the largest over that of the embryo.
+    """
+
+    frame: int
+    embryo: int
+    verdict: str
+    reason: str = ""
+    area: int = 0
+    share: float | None = None
+    low: float | None = None
+    high: float | None = None
+    by_area: float | None = None
+    by_regression: float | None = None
+    grade: str | None = None
+    probabilities: tuple[float, ...] = ()
+    to_next: float | None = None
+    next_grade: str | None = None
+    fragments: int = 0
+    largest: float = 0.0
+
+
+def assess_frame(
+    image: np.ndarray,
+    prediction: Prediction,
+    config: FragmentationConfig,
+    *,
+    frame: int,
+    scale: GradeScale | None = None,
+) -> tuple[list[Assessed], np.ndarray]:
+    """Judges one frame.
+
+    Args:
+        image: float32 [Y, X] in [0, 1], as read.
+        prediction: What the model says of it.
+        config: Of the model.
+        frame: Its number.
+        scale: Grades to use; None: the model's.
+
+    Returns:
+        One entry an embryo (one with a reason where there is none), and the labels uint8 [Y, X],
+        without what belongs to no embryo.
+    """
+    scale = scale or config.scale
+    problem = _problem(image)
+    if problem:
+        empty = np.zeros(image.shape, np.uint8)
+        return [Assessed(frame=frame, embryo=1, verdict=CANNOT_TELL, reason=problem)], empty
+    labels = prediction.labels
+    embryos = separate(labels, smallest=config.smallest)
+    kept = np.where(embryos > 0, labels, 0).astype(np.uint8)
+    count = int(embryos.max())
+    if not count:
+        reason = "no embryo found"
+        return [Assessed(frame=frame, embryo=1, verdict=CANNOT_TELL, reason=reason)], kept
+    alone = prediction.regressed if count == 1 else None
+    found = [
+        _assess_embryo(
+            np.where(embryos == number, labels, 0),
+            alone,
+            config,
+            scale,
+            frame=frame,
+            number=number,
+        )
+        for number in range(1, count + 1)
+    ]
+    return found, kept
+
+
+def separate(labels: np.ndarray, *, smallest: float) -> np.ndarray:
+    """Numbers the embryos of a frame, int [Y, X]; 0 where there is none.
+
+    Args:
+        labels: uint8 [Y, X].
+        smallest: Smallest area of an embryo, as a share of the frame's.
+    """
+    reach = max(1, round(_TOGETHER * labels.shape[1] / 2))
+    inside = labels > 0
+    near = ndimage.distance_transform_edt(~inside) <= reach if inside.any() else inside
+    parts, count = ndimage.label(near)
+    areas = ndimage.sum_labels(inside, parts, np.arange(1, count + 1))
+    if not count:
+        return np.zeros(labels.shape, int)
+    least = max(smallest * labels.size, _SECOND * float(areas.max()))
+    kept = [n for n in range(1, count + 1) if areas[n - 1] >= least]
+    middles = ndimage.center_of_mass(inside, parts, kept) if kept else []
+    order = np.argsort([x for _, x in middles])
+    numbers = np.zeros(count + 1, int)
+    for new, old in enumerate(order, start=1):
+        numbers[kept[int(old)]] = new
+    return np.where(inside, numbers[parts], 0)
+
+
+def _assess_embryo(
+    labels: np.ndarray,
+    regressed: float | None,
+    config: FragmentationConfig,
+    scale: GradeScale,
+    *,
+    frame: int,
+    number: int,
+) -> Assessed:
+    area = int((labels > 0).sum())
+    fragment = labels == FRAGMENT
+    by_area = float(fragment.sum()) / area
+    parts, count = ndimage.label(fragment, np.ones((3, 3)))
+    sizes = ndimage.sum_labels(fragment, parts, np.arange(1, count + 1)) if count else np.zeros(0)
+    sizes = sizes[sizes >= max(2, _SPECK * area)]
+    plain = Assessed(
+        frame=frame,
+        embryo=number,
+        verdict=CANNOT_TELL,
+        area=area,
+        by_area=by_area,
+        by_regression=regressed,
+        fragments=len(sizes),
+        largest=float(sizes.max()) / area if len(sizes) else 0.0,
+    )
+    if _is_cut(labels > 0):
+        return dataclasses.replace(plain, reason="the embryo is cut by the frame's border")
+    apart = None if regressed is None else abs(regressed - by_area)
+    if apart is not None and config.disagreement is not None and apart > config.disagreement:
+        assert regressed is not None
+        return dataclasses.replace(
+            plain,
+            reason=(
+                f"segmentation says {by_area:.0%}, regression {regressed:.0%}: further apart than "
+                f"in 95 % of held-out embryos ({config.disagreement:.0%})"
+            ),
+        )
+    wants_regression = config.share_from == "regression"
+    share = regressed if wants_regression and regressed is not None else by_area
+    low, high = None, None
+    # Residuals are of the one share; a frame with two embryos has only the other.
+    if not wants_regression or regressed is not None:
+        low, high = interval(share, config.radius)
+    to_next, next_grade = scale.to_next(share)
+    return dataclasses.replace(
+        plain,
+        verdict=GRADED,
+        share=share,
+        low=low,
+        high=high,
+        grade=scale.grade(share),
+        probabilities=tuple(scale.probabilities(share, config.residuals).tolist()),
+        to_next=to_next,
+        next_grade=next_grade,
+    )
+
+
+def interval(share: float, radius: float) -> tuple[float | None, float | None]:
+    """The interval around a share within [0, 1]; None where the radius is infinite."""
+    if not math.isfinite(radius):
+        return None, None
+    return max(0.0, share - radius), min(1.0, share + radius)
+
+
+def sentence(made: Assessed, name: str) -> str:
+    """One sentence from an embryo's numbers."""
+    who = f"{name}, frame {made.frame}, embryo {made.embryo}"
+    if made.verdict != GRADED or made.share is None or made.to_next is None:
+        return f"{who}: cannot tell ({made.reason})."
+    span = (
+        f" (90 % interval {made.low:.0%} to {made.high:.0%})"
+        if made.low is not None and made.high is not None
+        else " (no interval: too few held-out embryos)"
+    )
+    said = f"{made.by_area:.1%} by area"
+    if made.by_regression is not None:
+        said += f", {made.by_regression:.1%} by regression"
+    count = f"{made.fragments} fragment" + "s" * (made.fragments != 1)
+    largest = f", the largest {made.largest:.1%} of the embryo" if made.fragments else ""
+    return (
+        f"{who}: fragments are {made.share:.1%} of the embryo{span}, grade {made.grade}, "
+        f"{100 * made.to_next:.1f} percentage points from {made.next_grade}; "
+        f"{count}{largest}; {said}."
+    )
+
+
+def _problem(image: np.ndarray) -> str:
+    """What is wrong with a frame; "" where nothing is."""
+    if not np.isfinite(image).all():
+        return "the frame holds values that are no numbers"
+    if float(image.std()) < _FLAT:
+        return "the frame is blank"
+    extreme = max(float((image >= 1).mean()), float((image <= 0).mean()))
+    if extreme > _SATURATED:
+        return f"{extreme:.0%} of the frame is saturated"
+    return ""
+
+
+def _is_cut(inside: np.ndarray) -> bool:
+    outline = inside & ~ndimage.binary_erosion(inside)
+    border = np.zeros_like(inside)
+    border[[0, -1]] = border[:, [0, -1]] = True
+    # `binary_erosion` counts what lies beyond the border as outside: border pixels are outline.
+    return float((outline & border).sum()) > _CUT * float(outline.sum())

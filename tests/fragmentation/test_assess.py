@@ -1,0 +1,90 @@
+"""From maps to embryos, shares and verdicts."""
+
+import numpy as np
+import pytest
+
+from isl.fragmentation.assess import assess_frame, sentence, separate
+from isl.fragmentation.model import FragmentationConfig, Prediction
+from isl.fragmentation.network import NetworkConfig
+
+CONFIG = FragmentationConfig(
+    name="test",
+    network=NetworkConfig(),
+    size=64,
+    share_from="area",
+    residuals=tuple(np.linspace(-0.05, 0.05, 21)),
+    disagreement=0.1,
+)
+
+
+def disc(size: int, y: float, x: float, radius: float) -> np.ndarray:
+    rows, columns = np.mgrid[:size, :size]
+    return np.hypot(rows - y, columns - x) < radius
+
+
+def said(embryo: np.ndarray, fragment: np.ndarray, regressed: float | None = None) -> Prediction:
+    maps = np.stack([embryo, fragment], axis=-1).astype(np.float32)
+    return Prediction(probabilities=maps, attention=None, regressed=regressed)
+
+
+def noise(size: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(0.2, 0.8, (size, size)).astype(np.float32)
+
+
+def test_share_interval_grade_and_sentence() -> None:
+    embryo = disc(100, 50, 50, 30)
+    fragment = disc(100, 35, 50, 9) | disc(100, 70, 50, 4)
+    (made,), labels = assess_frame(noise(100), said(embryo, fragment), CONFIG, frame=0)
+    expected = fragment.sum() / embryo.sum()
+    assert made.share == made.by_area == pytest.approx(expected)
+    assert made.low == pytest.approx(expected - 0.05, abs=0.006)
+    assert made.grade == "10-25 %"
+    assert made.fragments == 2
+    assert sum(made.probabilities) == pytest.approx(1)
+    assert (labels == 2).sum() == fragment.sum()
+    text = sentence(made, "P3")
+    assert "10-25 %" in text
+    assert f"{expected:.1%}" in text
+    assert "2 fragments" in text
+
+
+def test_two_embryos_have_a_row_each_and_no_regression() -> None:
+    embryo = disc(120, 60, 30, 20) | disc(120, 60, 90, 22)
+    fragment = disc(120, 60, 90, 10)
+    made, _ = assess_frame(noise(120), said(embryo, fragment, 0.9), CONFIG, frame=3)
+    assert [m.embryo for m in made] == [1, 2]
+    assert made[0].share == 0
+    assert made[1].share == pytest.approx(100 / 484, abs=0.02)
+    assert all(m.by_regression is None and m.frame == 3 for m in made)
+
+
+def test_blastomeres_apart_are_one_embryo_and_specks_are_none() -> None:
+    labels = (disc(200, 100, 70, 30) | disc(200, 100, 133, 30) | disc(200, 20, 20, 4)).astype(
+        np.uint8
+    )
+    numbers = separate(labels, smallest=0.01)
+    assert numbers.max() == 1
+    assert numbers[20, 20] == 0
+    assert numbers[100, 70] == numbers[100, 133] == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "prediction", "reason"),
+    [
+        (np.full((64, 64), 0.5, np.float32), None, "blank"),
+        (np.pad(np.ones((64, 50), np.float32), ((0, 0), (0, 14))), None, "saturated"),
+        (np.full((64, 64), np.nan, np.float32), None, "no numbers"),
+        (noise(64), said(np.zeros((64, 64)), np.zeros((64, 64))), "no embryo"),
+        (noise(64), said(disc(64, 32, 0, 20), np.zeros((64, 64))), "cut by the frame's border"),
+        (noise(64), said(disc(64, 32, 32, 20), np.zeros((64, 64)), 0.3), "further apart"),
+    ],
+)
+def test_cannot_tell_says_why(
+    image: np.ndarray, prediction: Prediction | None, reason: str
+) -> None:
+    whole = prediction or said(disc(64, 32, 32, 20), np.zeros((64, 64)))
+    (made,), _ = assess_frame(image, whole, CONFIG, frame=0)
+    assert made.verdict == "cannot tell"
+    assert reason in made.reason
+    assert made.share is None
+    assert "cannot tell" in sentence(made, "P3")

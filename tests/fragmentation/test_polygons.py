@@ -1,0 +1,135 @@
+"""Outlines of LabelMe and COCO as masks and back."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isl.errors import InputError
+from isl.fragmentation.polygons import (
+    EMBRYO,
+    FRAGMENT,
+    Outlines,
+    labels_from,
+    outlines_of,
+    painted,
+    read_coco,
+    read_labelme,
+    write_labelme,
+)
+
+
+def labelme(path: Path, shapes: list[dict[str, Any]], size: tuple[int, int] = (40, 60)) -> Path:
+    tables = {
+        "imagePath": "C:\\data\\a.jpg",
+        "imageData": None,
+        "imageHeight": size[0],
+        "imageWidth": size[1],
+        "shapes": [{"shape_type": "polygon", "group_id": None, **shape} for shape in shapes],
+    }
+    path.write_text(json.dumps(tables))
+    return path
+
+
+def square(x: float, y: float, width: float) -> list[list[float]]:
+    return [[x, y], [x + width, y], [x + width, y + width], [x, y + width]]
+
+
+@pytest.mark.parametrize("width", [3, 4, 7, 30])
+@pytest.mark.parametrize("x", [2, 5])
+def test_squares_cover_exactly_their_pixels(width: int, x: int) -> None:
+    outlines = Outlines(
+        image="a", height=40, width=40, shapes=((EMBRYO, np.array(square(x, 3, width), float)),)
+    )
+    expected = np.zeros((40, 40), np.uint8)
+    expected[3 : 3 + width, x : x + width] = EMBRYO
+    np.testing.assert_array_equal(painted(outlines), expected)
+
+
+@pytest.mark.parametrize("radius", [3.0, 6.5, 15.0])
+def test_discs_have_their_area(tmp_path: Path, radius: float) -> None:
+    shape = {
+        "label": "Fragment",
+        "shape_type": "circle",
+        "points": [[20.3, 20.1], [20.3 + radius, 20.1]],
+    }
+    labels = painted(read_labelme(labelme(tmp_path / "a.json", [shape], (40, 40))))
+    assert (labels == FRAGMENT).sum() == pytest.approx(np.pi * radius**2, rel=0.06)
+
+
+def test_fragments_are_painted_over_cells_whatever_their_order(tmp_path: Path) -> None:
+    shapes = [
+        {"label": "FRAG", "points": square(12, 12, 4)},
+        {"label": "cell", "points": square(10, 10, 20)},
+        {"label": "fragments", "shape_type": "rectangle", "points": [[40, 5], [44, 9]]},
+        {"label": "note", "shape_type": "point", "points": [[1, 1]]},
+    ]
+    outlines = read_labelme(labelme(tmp_path / "a.json", shapes))
+    labels = painted(outlines)
+    assert outlines.image == "a.jpg"
+    assert (labels == FRAGMENT).sum() == 32
+    assert (labels == EMBRYO).sum() == 400 - 16
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"label": "nucleus", "points": square(1, 1, 5)}, "'nucleus' is not known"),
+        ({"label": "cell", "points": square(50, 30, 20)}, "beyond the image"),
+        ({"label": "cell", "points": [[0, 0], [9, 9], [9, 0], [0, 9]]}, "crosses itself"),
+        ({"label": "cell", "points": [[0, 0], [9, 9]]}, "polygon of 2 points"),
+        ({"label": "cell", "shape_type": "mask", "points": [[0, 0], [9, 9]]}, "mask of 2 points"),
+    ],
+)
+def test_damaged_shapes_are_named(tmp_path: Path, shape: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_labelme(labelme(tmp_path / "a.json", [shape]))
+
+
+def coco(path: Path, segmentation: Any) -> Path:
+    tables = {
+        "images": [
+            {"id": 3, "file_name": "x/a.jpg", "height": 30, "width": 30},
+            {"id": 4, "file_name": "b.jpg", "height": 30, "width": 30},
+        ],
+        "categories": [{"id": 7, "name": "fragment"}, {"id": 8, "name": "cell"}],
+        "annotations": [
+            {"id": 1, "image_id": 3, "category_id": 7, "segmentation": segmentation},
+            {"id": 2, "image_id": 4, "category_id": 8, "segmentation": [[0, 0, 9, 0, 9, 9]]},
+        ],
+    }
+    path.write_text(json.dumps(tables))
+    return path
+
+
+def test_coco_polygons_are_of_the_image_asked_for(tmp_path: Path) -> None:
+    path = coco(tmp_path / "c.json", [[2, 2, 6, 2, 6, 6, 2, 6], [10, 10, 12, 10, 12, 12, 10, 12]])
+    labels = painted(labels_from(path, "a.jpg"))
+    assert (labels == FRAGMENT).sum() == 16 + 4
+    assert not (labels == EMBRYO).any()
+    with pytest.raises(InputError, match="about 2 images"):
+        read_coco(path)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [([[1, 2, 3, 4, 5]], "5 numbers"), ([[1, 2, 3, 4]], "4 numbers"), ({"counts": ""}, "run-l")],
+)
+def test_damaged_coco_is_named(tmp_path: Path, segmentation: Any, message: str) -> None:
+    with pytest.raises(InputError, match=f"annotation 1 .*{message}"):
+        labels_from(coco(tmp_path / "c.json", segmentation), "a.jpg")
+
+
+def test_masks_survive_the_way_to_labelme_and_back(tmp_path: Path) -> None:
+    y, x = np.mgrid[:80, :90]
+    labels = (np.hypot(y - 40, x - 45) < 35).astype(np.uint8)
+    labels[np.hypot(y - 30, x - 60) < 6] = FRAGMENT
+    labels[np.hypot(y - 75, x - 80) < 4] = FRAGMENT
+    path = tmp_path / "a.json"
+    write_labelme(path, outlines_of(labels, "a.png"))
+    back = painted(read_labelme(path))
+    for what in (EMBRYO, FRAGMENT):
+        own, found = labels == what, back == what
+        assert 2 * (own & found).sum() / (own.sum() + found.sum()) > 0.96

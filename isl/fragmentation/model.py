@@ -49,6 +49,7 @@ class FragmentationConfig(FolderConfig):
         network: What it is.
         size: Of what it sees, pixels.
         scale: Of its grades.
+        segments: Whether segmentation was trained; a regression alone finds no embryo.
         share_from: Which of its two shares is the one it gives.
         residuals: Truth minus the share it gives, on embryos held out from training, one an embryo
             (the frame with the largest error).
@@ -62,6 +63,7 @@ class FragmentationConfig(FolderConfig):
     network: NetworkConfig
     size: int = pydantic.Field(ge=32, multiple_of=16)
     scale: GradeScale = GradeScale()
+    segments: bool = True
     share_from: Literal["regression", "area"] = "regression"
     residuals: tuple[float, ...] = ()
     disagreement: float | None = pydantic.Field(default=None, ge=0)

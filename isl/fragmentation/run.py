@@ -78,6 +78,8 @@ def grade_recordings(request: Request) -> int:
     scale = None if request.grades is None else read_scale(request.grades)
     use_device(request.device)
     model = load_fragmentation_model(request.model or DEFAULT_MODEL)
+    if not model.config.segments:
+        raise InputError(f"model '{model.name}' gives a share alone and finds no embryo")
     failed: dict[str, str] = {}
     entries: list[dict[str, str]] = []
     request.out.mkdir(parents=True, exist_ok=True)

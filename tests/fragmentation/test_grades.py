@@ -51,9 +51,7 @@ def test_a_laboratorys_own_scale_and_its_mistakes(tmp_path) -> None:
 
 def test_conformal_intervals_cover_as_promised() -> None:
     rng = np.random.default_rng(0)
-    covered = [
-        abs(rng.normal()) <= conformal_radius(rng.normal(size=30), 0.9) for _ in range(3000)
-    ]
+    covered = [abs(rng.normal()) <= conformal_radius(rng.normal(size=30), 0.9) for _ in range(3000)]
     assert 0.88 < np.mean(covered) < 0.94
     assert conformal_radius([0.1] * 8) == math.inf
     assert conformal_radius(np.arange(9) / 10) == pytest.approx(0.8)

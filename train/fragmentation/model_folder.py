@@ -33,29 +33,34 @@ class Figures:
     disagreement: float | None
 
 
-def held_out_figures(said: Seen, ground: Ground) -> Figures:
+def held_out_figures(said: Seen, ground: Ground, *, segments: bool = True) -> Figures:
     """Judges what a network says of held-out pictures with masks or shares.
 
     Args:
         said: Arrays [N, ...].
         ground: The N pictures.
+        segments: Whether the network was taught to segment; else its masks mean nothing.
     """
     logits = np.asarray(said.logits)
     embryo = logits[..., EMBRYO] > 0
     fragment = embryo & (logits[..., FRAGMENT] > 0)
     known = ground.labels != UNKNOWN
     area = embryo.sum(axis=(1, 2))
-    by_area = np.where(area > 0, fragment.sum(axis=(1, 2)) / np.maximum(area, 1), np.nan)
-    metrics = {
-        "embryo_dice": _mean_dice(embryo & known, np.isin(ground.labels, (1, 2)), known),
-        "fragment_dice": _mean_dice(fragment & known, ground.labels == 2, known),
-        "area_mae": _mean(np.abs(by_area - ground.shares)),
-    }
+    metrics = {}
+    by_area = np.where(
+        (area > 0) & segments, fragment.sum(axis=(1, 2)) / np.maximum(area, 1), np.nan
+    )
+    if segments:
+        metrics = {
+            "embryo_dice": _mean_dice(embryo & known, np.isin(ground.labels, (1, 2)), known),
+            "fragment_dice": _mean_dice(fragment & known, ground.labels == 2, known),
+            "area_mae": _mean(np.abs(by_area - ground.shares)),
+        }
     shares, origin, disagreement = by_area, "area", None
     if said.share is not None:
         regressed = np.asarray(said.share)
         metrics["regression_mae"] = _mean(np.abs(regressed - ground.shares))
-        if not metrics["area_mae"] < metrics["regression_mae"]:
+        if not metrics.get("area_mae", np.inf) < metrics["regression_mae"]:
             shares, origin = regressed, "regression"
         apart = _worst(ground.groups, np.abs(regressed - by_area))
         disagreement = float(np.quantile(apart, _DISAGREEMENT)) if len(apart) else None

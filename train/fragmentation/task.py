@@ -170,7 +170,8 @@ class FragmentationTask:
         if self._validation is None or not len(self._validation):
             return Evaluation(metrics={}, pictures={})
         said = self.predicted(params, model_state, self._validation)
-        figures = held_out_figures(said, self._validation)
+        segments = self._experiment.mode != "regression"
+        figures = held_out_figures(said, self._validation, segments=segments)
         shown = {}
         if pictures:
             shown = {"fragments": _picture(said, self._validation)}
@@ -186,11 +187,12 @@ class FragmentationTask:
             network=self._experiment.network,
             size=self._experiment.size,
             scale=self._scale,
+            segments=self._experiment.mode != "regression",
             trained_on=self._experiment.description,
         )
         if self._validation is not None and len(self._validation):
             said = self.predicted(params, model_state, self._validation)
-            figures = held_out_figures(said, self._validation)
+            figures = held_out_figures(said, self._validation, segments=config.segments)
             config = config.model_copy(
                 update={
                     "share_from": figures.share_from,

@@ -1,0 +1,238 @@
+"""Judging fragmentation models: trained and compared, or as they are, on embryos new to them."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from isl.config import load_toml
+from isl.errors import InputError
+from isl.files.records import as_csv, as_json
+from isl.files.whole import written_whole
+from isl.fragmentation.dataset import Dataset, Ground, load_dataset, load_ground
+from isl.fragmentation.model import FragmentationModel, load_fragmentation_model
+from isl_train.fragmentation.config import (  # pyright: ignore[reportMissingImports]
+    FragmentationExperiment,
+)
+from isl_train.fragmentation.recipe import (  # pyright: ignore[reportMissingImports]
+    train_fragmentation,
+)
+from isl_train.recipe import Run  # pyright: ignore[reportMissingImports]
+
+from .config import FragmentationEvaluation, Variant
+from .judge import (
+    Rows,
+    bias_by_bin,
+    differences_of,
+    intervals_of,
+    mean_rows,
+    rows_of,
+    statistics_of,
+)
+from .report import Findings, Judged, evaluation_page
+
+REPORT, METRICS, TABLE = "report.html", "metrics.json", "variants.csv"
+Train = Callable[[FragmentationExperiment, Run], Path]
+
+
+def evaluate_fragmentation(
+    path: Path,
+    overrides: Sequence[str],
+    out: Path,
+    *,
+    train: Train = train_fragmentation,
+) -> None:
+    """Judges what a configuration names, and leaves the report and its tables in a folder.
+
+    Args:
+        path: The configuration, of `FragmentationEvaluation`.
+        overrides: `key=value` texts.
+        out: The folder; networks trained there before are not trained again.
+        train: How a network is trained.
+
+    Raises:
+        InputError: Something in the configuration, or the data, does not fit.
+        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+    """
+    config = load_toml(path, FragmentationEvaluation, overrides)
+    console = Console(stderr=True)
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    dataset = load_dataset(path.parent / config.dataset)
+    examples = dataset.of(config.split)
+    if not examples:
+        raise InputError(f"{dataset.path}: no example has split '{config.split}'")
+    ground_at = functools.cache(lambda size: load_ground(examples, size))
+    out.mkdir(parents=True, exist_ok=True)
+    judged, last = [], None
+    for variant in config.variant:
+        models = _models(variant, config, path, out, train, say, console)
+        rows = []
+        for model in models:
+            ground = ground_at(model.config.size)
+            said = model.see(ground.images.astype(np.float32) / 255)
+            rows.append(rows_of(said, ground, model.config))
+            last = (model, ground, said) if variant is config.variant[-1] else last
+        judged.append(_judged(variant.name, rows, dataset, config))
+        say(f"{variant.name}: {judged[-1].headline}")
+    reference = config.reference or config.variant[0].name
+    findings = Findings(
+        description=config.description,
+        reference=reference,
+        scale=dataset.scale,
+        judged=tuple(judged),
+        differences=_differences(judged, reference, config),
+        mean_share=_mean_share(dataset, judged[0].rows[0], config),
+        pictures=_pictures(last),
+    )
+    _write(findings, out)
+
+
+def _models(
+    variant: Variant,
+    config: FragmentationEvaluation,
+    path: Path,
+    out: Path,
+    train: Train,
+    say: Callable[[str], None],
+    console: Console,
+) -> list[FragmentationModel]:
+    """The networks of a variant, trained where they are not there yet."""
+    if variant.experiment is None:
+        return [load_fragmentation_model(_located(name, path)) for name in variant.models]
+    file = path.parent / variant.experiment
+    models = []
+    for seed in config.seeds:
+        changes = [*variant.changes, f"seed={seed}"]
+        experiment = load_toml(file, FragmentationExperiment, changes)
+        workdir = out / "runs" / f"{variant.name.replace('/', '_')}_{seed}"
+        run = Run(folder=file.parent, workdir=workdir, name=variant.name, say=say, console=console)
+        models.append(load_fragmentation_model(train(experiment, run)))
+    return models
+
+
+def _located(name: str, path: Path) -> str | Path:
+    folder = path.parent / name
+    return folder if folder.is_dir() else name
+
+
+def _judged(
+    name: str, rows: Sequence[Rows], dataset: Dataset, config: FragmentationEvaluation
+) -> Judged:
+    """All figures of a variant."""
+    scale = dataset.scale
+    mean = mean_rows(rows)
+    sites = sorted(set(mean.sites) - {""}) if config.by_site else []
+    return Judged(
+        name=name,
+        rows=tuple(rows),
+        seeds=tuple(statistics_of(each, scale) for each in rows),
+        intervals=intervals_of(
+            rows[0] if len(rows) == 1 else mean,
+            scale,
+            rng=np.random.default_rng(0),
+            replicates=config.replicates,
+        ),
+        bias=bias_by_bin(mean, scale),
+        sites={site: statistics_of(_of_site(mean, site), scale) for site in sites},
+    )
+
+
+def _of_site(rows: Rows, site: str) -> Rows:
+    chosen = np.flatnonzero([s == site for s in rows.sites])
+    return Rows(
+        groups=tuple(rows.groups[i] for i in chosen),
+        sites=tuple(rows.sites[i] for i in chosen),
+        truth=rows.truth[chosen],
+        figures={n: f[chosen] for n, f in rows.figures.items()},
+        shares={n: s[chosen] for n, s in rows.shares.items()},
+        covered=rows.covered[chosen],
+    )
+
+
+def _differences(
+    judged: Sequence[Judged], reference: str, config: FragmentationEvaluation
+) -> Mapping[str, Any]:
+    base = next(each for each in judged if each.name == reference)
+    return {
+        each.name: differences_of(
+            each.rows,
+            base.rows,
+            rng=np.random.default_rng(0),
+            replicates=config.replicates,
+        )
+        for each in judged
+        if each is not base
+    }
+
+
+def _mean_share(dataset: Dataset, rows: Rows, config: FragmentationEvaluation) -> float | None:
+    """Error of the dullest guess: the training embryos' mean share."""
+    train = load_ground(dataset.of("train"), 32) if dataset.of("train") else None
+    if train is None or not np.isfinite(train.shares).any():
+        return None
+    guess = float(np.nanmean(train.shares))
+    errors = np.abs(rows.truth - guess)
+    return float(np.nanmean(errors)) if np.isfinite(errors).any() else None
+
+
+def _pictures(
+    last: tuple[FragmentationModel, Ground, Any] | None,
+) -> Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Best, median and worst picture of the last variant: picture, truth and what was found."""
+    if last is None:
+        return {}
+    model, ground, said = last
+    rows = rows_of(said, ground, model.config)
+    dice = rows.figures["fragment_dice"]
+    order = [int(i) for i in np.argsort(dice) if np.isfinite(dice[i])]
+    if not order:
+        return {}
+    logits = np.asarray(said.logits)
+    labels = (logits[..., 0] > 0).astype(np.uint8) + ((logits > 0).all(axis=-1))
+    return {
+        f"{what} (Dice {dice[i]:.2f}, {ground.names[i]})": (
+            ground.images[i],
+            ground.labels[i],
+            labels[i],
+        )
+        for what, i in (
+            ("best", order[-1]),
+            ("median", order[len(order) // 2]),
+            ("worst", order[0]),
+        )
+    }
+
+
+def _write(findings: Findings, out: Path) -> None:
+    rows = [
+        {"variant": each.name, "seed": number, **figures}
+        for each in findings.judged
+        for number, figures in enumerate(each.seeds)
+    ]
+    record = {
+        "reference": findings.reference,
+        "mean_share_mae": findings.mean_share,
+        "variants": {
+            each.name: {
+                "intervals": each.intervals,
+                "seeds": each.seeds,
+                "bias_by_grade": each.bias,
+                "sites": each.sites,
+            }
+            for each in findings.judged
+        },
+        "differences": findings.differences,
+    }
+    for name, text in (
+        (TABLE, as_csv(list(rows[0]), rows)),
+        (METRICS, as_json(record)),
+        (REPORT, evaluation_page(findings)),
+    ):
+        with written_whole(out / name, overwrite=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")

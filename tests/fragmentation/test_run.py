@@ -1,0 +1,164 @@
+"""From pictures on disk to masks, tables and a report, with a network that was never trained."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from flax import nnx
+from PIL import Image
+from simulated import NETWORK
+from typer.testing import CliRunner
+
+from isl.config import parse
+from isl.errors import InputError
+from isl.fragmentation.dataset import load_dataset, load_ground
+from isl.fragmentation.model import (
+    FragmentationConfig,
+    load_fragmentation_model,
+    save_fragmentation_model,
+)
+from isl.fragmentation.network import NetworkConfig, build_network
+from isl.fragmentation.pictures import read_frames
+from isl.fragmentation.record import Record
+from isl.fragmentation.run import Request, find_recordings, grade_recordings
+from isl.model_kinds import load_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that takes dark places for embryo and darker ones for fragments, roughly."""
+    config = parse(dict(NETWORK), NetworkConfig, source="test")
+    network = build_network(config, rngs=nnx.Rngs(0))
+    network.classes_bias = nnx.Param(np.float32([0.2, -0.1]))
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    described = FragmentationConfig(
+        name="tiny",
+        network=config,
+        size=64,
+        share_from="area",
+        residuals=tuple(np.linspace(-0.1, 0.1, 20)),
+        smallest=0.0,
+    )
+    save_fragmentation_model(folder, network, described, "# tiny\n")
+    return folder
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    (folder / "film").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for t in range(3):
+        values = rng.integers(0, 255, (50, 70, 3), np.uint8)
+        Image.fromarray(values).save(folder / "film" / f"RUN{t + 9}.jpeg")
+    Image.fromarray(rng.integers(0, 255, (90, 60), np.uint8)).save(folder / "still.png")
+    return folder
+
+
+def test_everything_promised_is_written(model: Path, inputs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    request = Request(
+        inputs=(inputs / "film", inputs / "still.png"),
+        out=out,
+        model=str(model),
+        correct=True,
+        interval=10.0,
+    )
+    assert grade_recordings(request) == 0
+    masks = tifffile.imread(out / "film.mask.ome.tif")
+    assert masks.shape == (3, 50, 70)
+    assert set(np.unique(masks)) <= {0, 1, 2}
+    assert tifffile.imread(out / "still.mask.ome.tif").shape == (90, 60)
+    with (out / "fragmentation.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["name"] for row in rows} == {"film", "still"}
+    assert [row["frame_name"] for row in rows if row["name"] == "film"][0] == "RUN9.jpeg"
+    record = Record.model_validate_json((out / "film.json").read_text())
+    for embryo in record.embryos:
+        of_frame = masks[embryo.frame]
+        if embryo.share_by_area is not None and embryo.verdict == "graded":
+            assert embryo.share == pytest.approx(embryo.share_by_area)
+        assert embryo.minutes == 10 * embryo.frame
+        assert embryo.area_pixels <= (of_frame > 0).sum()
+    assert json.loads((out / "fragmentation.schema.json").read_text())["title"] == "Record"
+    assert "decides nothing" in (out / "report.html").read_text()
+    assert (out / "film.share.png").is_file()
+    assert (out / "film.attention.png").is_file()
+    assert not (out / "still.share.png").exists()
+
+    corrected = load_dataset(out / "correct" / "dataset.toml")
+    assert len(corrected.examples) == 4
+    ground = load_ground(corrected.examples[:3], 64)
+    by_area = [(m == 2).sum() / max(1, (m > 0).sum()) for m in masks]
+    np.testing.assert_allclose(ground.shares, by_area, atol=0.08)
+
+    with pytest.raises(InputError, match="exists already"):
+        grade_recordings(Request(inputs=(inputs / "film",), out=out, model=str(model)))
+    before = (out / "film.json").stat().st_mtime_ns
+    again = Request(
+        inputs=(inputs / "film",), out=out, model=str(model), interval=10.0, resume=True
+    )
+    assert grade_recordings(again) == 0
+    assert (out / "film.json").stat().st_mtime_ns == before
+
+
+def test_a_blank_frame_among_others_is_told_and_a_broken_file_fails(
+    model: Path, inputs: Path, tmp_path: Path
+) -> None:
+    Image.fromarray(np.full((50, 50), 128, np.uint8)).save(inputs / "blank.png")
+    (inputs / "broken.png").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    paths = tuple(inputs / name for name in ("blank.png", "broken.png"))
+    assert grade_recordings(Request(inputs=paths, out=out, model=str(model))) == 3
+    record = Record.model_validate_json((out / "blank.json").read_text())
+    assert record.embryos[0].reason == "the frame is blank"
+    assert "broken" in (out / "report.html").read_text()
+    with pytest.raises(InputError, match="cannot be read as a picture"):
+        grade_recordings(Request(inputs=paths[1:], out=tmp_path / "other", model=str(model)))
+
+
+def test_model_folder_is_of_its_kind_and_predicts_alike(model: Path, inputs: Path) -> None:
+    loaded = load_model(model)
+    assert loaded.name == "tiny"
+    frames = read_frames(inputs / "film")
+    together = loaded.predict(frames.images)
+    alone = load_fragmentation_model(model).predict(frames.images[1:2])
+    np.testing.assert_allclose(together[1].probabilities, alone[0].probabilities, atol=1e-5)
+    assert together[0].probabilities.shape == (50, 70, 2)
+
+
+def test_names_that_collide_and_inputs_that_are_none(inputs: Path) -> None:
+    assert [n for n, _ in find_recordings([inputs / "film"])] == ["film"]
+    with pytest.raises(InputError, match="there is no such"):
+        find_recordings([inputs / "missing"])
+    with pytest.raises(InputError, match="same name"):
+        find_recordings([inputs / "film", inputs / "film"])
+    with pytest.raises(InputError, match="no picture"):
+        find_recordings([Path(__file__)])
+
+
+def test_pictures_are_turned_as_their_exif_says(tmp_path: Path) -> None:
+    values = np.zeros((20, 30), np.uint8)
+    values[:5, :5] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(values).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    turned = read_frames(tmp_path / "a.jpg").images[0]
+    assert turned.shape == (30, 20)
+    assert turned[2, -3] > 0.9
+    assert turned[2, 2] < 0.1
+
+
+def test_command_line_says_what_is_wrong(tmp_path: Path) -> None:
+    import typer
+
+    from isl.fragmentation.command import fragmentation
+
+    app = typer.Typer()
+    app.command()(fragmentation)
+    result = CliRunner().invoke(app, [str(tmp_path / "none.png"), "--out", str(tmp_path / "o")])
+    assert isinstance(result.exception, InputError)
+    assert "none.png" in str(result.exception)

@@ -1,0 +1,123 @@
+"""Stages, conflict, and a run from a dataset to a model that can be used."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from simulated import NETWORK, dataset, experiment
+
+from isl.errors import InputError
+from isl.fragmentation.dataset import UNKNOWN
+from isl.fragmentation.model import load_fragmentation_model
+from isl.model_folder import read_weights
+from isl_train.fragmentation.config import FragmentationExperiment
+from isl_train.fragmentation.ground import load_training_ground
+from isl_train.fragmentation.recipe import train_fragmentation
+from isl_train.fragmentation.task import FragmentationTask, cosine, masks_of
+from isl_train.recipe import Run
+
+
+def train(settings: FragmentationExperiment, workdir: Path) -> Path:
+    run = Run(folder=workdir.parent, workdir=workdir, name="test", say=lambda text: None)
+    return train_fragmentation(settings, run)
+
+
+def task_of(settings: FragmentationExperiment) -> FragmentationTask:
+    ground = load_training_ground(settings, Path())
+    return FragmentationTask(settings, ground.train, ground.validation, scale=ground.scale)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return dataset(tmp_path_factory.mktemp("cleavage"))
+
+
+def test_second_stage_changes_no_bit_of_the_segmentation(data: Path, tmp_path: Path) -> None:
+    first = {"name": "a", "steps": 3, "free": ["encoder", "decoder", "classes", "classes_bias"]}
+    alone = experiment(data, stages=[{**first, "losses": {"segmentation": 1.0}}], kernels="float32")
+    both = experiment(data, kernels="float32")
+    arrays = [
+        read_weights(train(settings, tmp_path / name) / "weights.safetensors")
+        for name, settings in (("alone", alone), ("both", both))
+    ]
+    same = [n for n in arrays[0] if np.array_equal(arrays[0][n], arrays[1][n])]
+    changed = sorted(set(arrays[0]) - set(same))
+    assert changed
+    assert all(name.startswith("regression/") for name in changed)
+    assert any(name.endswith("/mean") for name in same)
+    model = load_fragmentation_model(tmp_path / "both" / "model")
+    views = np.random.default_rng(0).uniform(size=(3, 64, 64)).astype(np.float32)
+    before = load_fragmentation_model(tmp_path / "alone" / "model").see(views)
+    np.testing.assert_array_equal(before.logits, model.see(views).logits)
+    with pytest.raises(InputError, match="another network"):
+        train(experiment(data, network={**NETWORK, "fine": 6}), tmp_path / "both")
+
+
+def test_what_has_a_grade_only_teaches_no_segmentation(data: Path) -> None:
+    task = task_of(experiment(data, network={**NETWORK, "dropout": 0.0}))
+    params, state = task.initial(jax.random.key(0))
+    rng = np.random.default_rng(0)
+    batch = {
+        "images": rng.integers(0, 255, (2, 64, 64), np.uint8),
+        "labels": np.full((2, 64, 64), UNKNOWN, np.uint8),
+        "share": np.full(2, np.nan, np.float32),
+        "low": np.float32([0.5, 0.5]),
+        "high": np.float32([1, 1]),
+    }
+    (_, (_, sums)), gradient = jax.value_and_grad(task.loss, has_aux=True)(
+        params, state, batch, jax.random.key(1)
+    )
+    assert float(sums["entropy"][1]) == 0
+    assert float(sums["range"][1]) == 2
+    for part in ("decoder", "classes", "classes_bias"):
+        for leaf in jax.tree.leaves(gradient[part]):
+            assert (np.asarray(leaf) == 0).all()
+    assert float(jnp.abs(gradient["regression"]["last_bias"]).max()) > 0
+
+
+def test_cosine_of_gradients() -> None:
+    one = {"a": jnp.asarray([1.0, 0.0]), "b": jnp.asarray([2.0])}
+    other = {"a": jnp.asarray([0.0, 3.0]), "b": jnp.asarray([-1.0])}
+    assert float(cosine(one, one)) == pytest.approx(1)
+    assert float(cosine(one, other)) == pytest.approx(-2 / np.sqrt(5 * 10))
+    assert float(cosine(one, jax.tree.map(jnp.zeros_like, one))) == 0
+
+
+def test_joint_training_logs_the_conflict(data: Path, tmp_path: Path) -> None:
+    settings = experiment(data, mode="joint", log_conflict=True)
+    train(settings, tmp_path / "joint")
+    header, *rows = (tmp_path / "joint" / "training.csv").read_text().splitlines()
+    values = dict(zip(header.split(","), rows[-1].split(","), strict=True))
+    assert -1 <= float(values["gradient_cosine"]) <= 1
+
+
+def test_labels_as_two_outputs() -> None:
+    truth, known = masks_of(jnp.asarray([[[0, 1, 2, UNKNOWN]]], jnp.uint8))
+    np.testing.assert_array_equal(truth[0, 0], [[0, 0], [1, 0], [1, 1], [0, 0]])
+    np.testing.assert_array_equal(known[0, 0], [[1, 1], [1, 1], [1, 1], [0, 0]])
+
+
+def test_fewer_masks_become_grades_or_nothing(data: Path) -> None:
+    ranged = load_training_ground(experiment(data, keep_masks=0.34), Path()).train
+    assert len(ranged) == 3
+    with_mask = (ranged.labels != UNKNOWN).any(axis=(1, 2))
+    assert with_mask.sum() == 1
+    assert (np.isfinite(ranged.low) == ~with_mask).all()
+    alone = load_training_ground(experiment(data, keep_masks=0.34, use_ranges=False), Path())
+    assert len(alone.train) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mode": "joint", "network": {**NETWORK, "inject": "second_stage"}}, "decoupled"),
+        ({"network": {**NETWORK, "regression": "off"}}, "needs a regression"),
+        ({"network": {**NETWORK, "regression": "off", "inject": "joint"}}, "inject needs"),
+        ({"mode": "both"}, "mode"),
+    ],
+)
+def test_settings_that_contradict(data: Path, changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        experiment(data, **changes)

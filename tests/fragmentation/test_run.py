@@ -75,7 +75,8 @@ def test_everything_promised_is_written(model: Path, inputs: Path, tmp_path: Pat
     with (out / "fragmentation.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["name"] for row in rows} == {"film", "still"}
-    assert [row["frame_name"] for row in rows if row["name"] == "film"][0] == "RUN9.jpeg"
+    of_film = [row for row in rows if row["name"] == "film"]
+    assert of_film[0]["frame_name"] == "RUN9.jpeg"
     record = Record.model_validate_json((out / "film.json").read_text())
     for embryo in record.embryos:
         of_frame = masks[embryo.frame]

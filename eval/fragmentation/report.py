@@ -10,9 +10,10 @@ from PIL import Image
 from isl.fragmentation.drawing import contours
 from isl.fragmentation.grades import GradeScale
 from isl.report import Block, figure, heading, notice, page, paragraph, table
+from isl.report.words import number
 
 from ..statistics.bootstrap import Interval
-from ..writing.cells import difference_cell, interval_cell, number_cell
+from ..writing.cells import difference_cell, interval_cell
 from .judge import SHARES, Rows
 
 PURPOSE = "For research only; it decides nothing about any embryo."
@@ -123,7 +124,7 @@ def _table_of(findings: Findings, columns: tuple[tuple[str, str], ...]) -> Block
     rows = []
     for each in findings.judged:
         cells = [interval_cell(each.intervals[name]) for name, _ in columns]
-        rows.append([each.name, *cells, number_cell(each.deviation(columns[0][0]))])
+        rows.append([each.name, *cells, number(each.deviation(columns[0][0]))])
     titles = [title for _, title in columns]
     return table(["variant", *titles, f"deviation, {titles[0]}"], rows)
 
@@ -150,7 +151,7 @@ def _shares(findings: Findings) -> Block:
                     span,
                     *(interval_cell(found[n]) for n in ("accuracy", "kappa")),
                     coverage,
-                    number_cell(each.deviation(f"{way}_mae")),
+                    number(each.deviation(f"{way}_mae")),
                 ]
             )
     titles = ["error", "bias", "limits of agreement", "accuracy of grades", "kappa (quadratic)"]
@@ -162,7 +163,7 @@ def _shares(findings: Findings) -> Block:
 def _bias(findings: Findings) -> Block:
     rows = [
         [each.name, f"by {way}" if way != "given" else "as given"]
-        + [number_cell(each.bias[grade][way]) for grade in findings.scale.grades]
+        + [number(each.bias[grade][way]) for grade in findings.scale.grades]
         for each in findings.judged
         for way in SHARES
         if any(each.bias[grade][way] is not None for grade in findings.scale.grades)
@@ -185,8 +186,8 @@ def _sites(findings: Findings, sites: list[str]) -> Block:
         [
             each.name,
             site,
-            number_cell(each.sites[site]["fragment_dice"]),
-            number_cell(each.sites[site]["given_mae"]),
+            number(each.sites[site]["fragment_dice"]),
+            number(each.sites[site]["given_mae"]),
         ]
         for each in findings.judged
         for site in sites

@@ -2,8 +2,8 @@
 
 Chen et al., "Rethinking atrous convolution", 2017; as torchvision's `replace_stride_with_dilation`
 does it: the convolution that had the stride takes every place, and the 3 x 3 convolutions after it
-have their places 2 apart. Every second place is then what the plain network gives. Parameters are those of the plain network, so that its
-ImageNet weights fit.
+have their places 2 apart. Every second place is then what the plain network gives. Parameters are
+those of the plain network, so that its ImageNet weights fit.
 """
 
 import jax

@@ -21,7 +21,7 @@ def data() -> Path:
     return Path(folder) / "cleavage_masks"
 
 
-# Pixels of the painted polygons; within 0.2 % of what the shoelace formula gives their union.
+# Pixels of the painted polygons, as this reader painted them: a later change of the rule is seen.
 @pytest.mark.parametrize(
     ("frame", "shapes", "embryo", "fragment"),
     [

@@ -17,8 +17,8 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FOLDERS = PYPROJECT["tool"]["setuptools"]["package-dir"]
 SOURCES = sorted(path for folder in FOLDERS.values() for path in (ROOT / folder).rglob("*.py"))
 
-# A task is what registers a kind of model; it has a room of this name in isl, train and eval.
-TASKS = tuple(PYPROJECT["project"]["entry-points"]["isl.models"])
+# A task is what can be trained by its name; it has a room of this name in isl, train and eval.
+TASKS = tuple(PYPROJECT["project"]["entry-points"]["isl.train"])
 # The one task that stands on another one: polarity looks at predicted EZRIN.
 STANDS_ON = {"polarity": "labeling"}
 # The rooms of isl from the ground up: each may know those on lower floors, and its own floor as
@@ -156,7 +156,7 @@ def test_tasks_do_not_know_each_other():
 def test_every_task_has_its_rooms_and_its_parts():
     groups = PYPROJECT["project"]["entry-points"]
     for task in TASKS:
-        assert task in groups["isl.train"]
+        assert task in groups["isl.models"]
         assert task in groups["isl.eval"]
         for folder in FOLDERS.values():
             assert (ROOT / folder / task / "__init__.py").is_file(), (folder, task)

@@ -95,7 +95,7 @@ def test_a_call_hidden_in_a_state_dict_is_refused_and_not_made(
 @pytest.mark.parametrize(
     ("program", "message"),
     [
-        (b"cos\nsystem\n(X\x04\x00\x00\x00truetR.", "names 'os\.system'"),
+        (b"cos\nsystem\n(X\x04\x00\x00\x00truetR.", r"names 'os\.system'"),
         (b"ctorch\nFloatStorage\n)R.", "calls something"),
         (b"ccollections\nOrderedDict\n(K\x01tR.", "calls something"),
         (b"(S'a'\nios\nsystem\n.", "opcode"),

@@ -156,7 +156,7 @@ def test_pictures_are_turned_as_their_exif_says(tmp_path: Path) -> None:
 def test_command_line_says_what_is_wrong(tmp_path: Path) -> None:
     import typer
 
-    from isl.fragmentation.command import fragmentation
+    from isl.commands.fragmentation import fragmentation
 
     app = typer.Typer()
     app.command()(fragmentation)

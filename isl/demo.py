@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
-from isl.files.whole import written_whole
+from isl.files.whole import write_text
 from isl.imaging.agreement import pearson
 from isl.imaging.colors import label_color
 from isl.imaging.formats.imagej_tiff import write_stack
@@ -75,8 +75,7 @@ def run(*, out: Path, data: Path | None) -> None:
     if data is not None:
         shown.append(_show_real(out, data / REAL_FIELD))
     index = out / "index.html"
-    with written_whole(index, overwrite=True) as temporary:
-        temporary.write_text(_page(shown), encoding="utf-8")
+    write_text(index, _page(shown), overwrite=True)
     for field in shown:
         print(f"\n{field.title} ({field.seconds:.1f} s). {field.note}")
         for label, value in field.pearson.items():

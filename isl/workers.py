@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
@@ -17,6 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from isl.errors import InputError
 from isl.files.stopped import StoppedError, stopped_by_full_disk
+from isl.progress import FieldProgress, Item
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -191,6 +193,54 @@ class Workers:
         # The first that is submitted starts the processes.
         with _uninterrupted():
             return self._pool.submit(function, item)
+
+
+def side_by_side(
+    items: Sequence[Item], work: Callable[[Item], str], *, workers: int = 1
+) -> dict[str, str]:
+    """Does the work on every item, in several processes, and shows how far it is.
+
+    Args:
+        items: On what.
+        work: Says what became of an item, such as "done"; a function that processes can be given.
+        workers: How many processes; with 1 all is done in this one.
+
+    Returns:
+        Those that failed, by name, with the reasons.
+
+    Raises:
+        InputError: The only item failed.
+    """
+    failed: dict[str, str] = {}
+    attempt = _Attempt(work=work)
+    with (
+        FieldProgress(len(items)) as progress,
+        Workers(min(workers, len(items))) as processes,
+    ):
+        for item, (outcome, wrong, seconds) in zip(
+            items, processes.map(attempt, items), strict=True
+        ):
+            if wrong is not None and len(items) == 1:
+                raise wrong
+            if wrong is not None:
+                failed[item.name] = str(wrong)
+            progress.end(outcome, item.name, seconds)
+    return failed
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Attempt(Generic[Item]):
+    """Work that says what was wrong, and what time it took."""
+
+    work: Callable[[Item], str]
+
+    def __call__(self, item: Item) -> tuple[str, InputError | None, float]:
+        began = time.monotonic()
+        try:
+            outcome, wrong = self.work(item), None
+        except InputError as error:
+            outcome, wrong = "failed", error
+        return outcome, wrong, time.monotonic() - began
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

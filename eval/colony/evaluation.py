@@ -9,7 +9,7 @@ import numpy as np
 from isl.config import load_toml
 from isl.errors import InputError
 from isl.files.records import as_csv, as_json, plain
-from isl.files.whole import written_whole
+from isl.files.whole import write_texts
 from isl_train.colony.config import ColonyExperiment
 from isl_train.colony.images import NONE, Images, load_images
 from isl_train.colony.recipe import train_colony
@@ -238,13 +238,14 @@ def write(results: Sequence[Result], evaluation: ColonyEvaluation, out: Path) ->
             for patches, figures in result.figures.items()
         ],
     }
-    for name, text in (
-        (FIGURES, as_csv(COLUMNS, rows)),
-        (RECORD, as_json(plain(made))),
-        (REPORT, report(results, evaluation)),
-    ):
-        with written_whole(out / name, overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_texts(
+        out,
+        {
+            FIGURES: as_csv(COLUMNS, rows),
+            RECORD: as_json(plain(made)),
+            REPORT: report(results, evaluation),
+        },
+    )
 
 
 def _cell(value: float | None) -> str:

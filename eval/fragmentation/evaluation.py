@@ -11,7 +11,7 @@ from rich.console import Console
 from isl.config import load_toml
 from isl.errors import InputError
 from isl.files.records import as_csv, as_json
-from isl.files.whole import written_whole
+from isl.files.whole import write_texts
 from isl.fragmentation.dataset import Dataset, Ground, load_dataset, load_ground
 from isl.fragmentation.model import FragmentationModel, load_fragmentation_model
 from isl_train.fragmentation.config import (  # pyright: ignore[reportMissingImports]
@@ -229,10 +229,11 @@ def _write(findings: Findings, out: Path) -> None:
         },
         "differences": findings.differences,
     }
-    for name, text in (
-        (TABLE, as_csv(list(rows[0]), rows)),
-        (METRICS, as_json(record)),
-        (REPORT, evaluation_page(findings)),
-    ):
-        with written_whole(out / name, overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_texts(
+        out,
+        {
+            TABLE: as_csv(list(rows[0]), rows),
+            METRICS: as_json(record),
+            REPORT: evaluation_page(findings),
+        },
+    )

@@ -22,7 +22,7 @@ from rich.console import Console
 from isl import registry
 from isl.config import load_toml, task_name
 from isl.errors import InputError
-from isl.files.whole import written_whole
+from isl.files.whole import write_text
 from isl_train.budget import of_length, pixels_per_update, updates_for
 from isl_train.recipe import Recipe
 from isl_train.recipe import Run as TrainingRun
@@ -315,8 +315,7 @@ class Bench(abc.ABC, Generic[AnyConfig]):
             self._say(f"{variant}: measuring the pace of its updates")
             experiment = self.experiment(variant, self.config.seeds[0])
             paces[variant] = self.seconds_per_update(variant, experiment)
-            with written_whole(path, overwrite=True) as temporary:
-                temporary.write_text(json.dumps(paces, indent=1) + "\n", encoding="utf-8")
+            write_text(path, json.dumps(paces, indent=1) + "\n", overwrite=True)
         return paces[variant]
 
     def _with_budget(self, run: Run) -> Any:

@@ -11,7 +11,7 @@ from scipy.special import expit
 from isl.config import load_toml
 from isl.errors import InputError, unknown
 from isl.files.records import as_csv, as_json, plain
-from isl.files.whole import written_whole
+from isl.files.whole import write_text
 from isl.viability.model import ViabilityModel, check_apart, load_viability_model
 from isl_train.viability.ground import UNKNOWN, Case, load_cases
 
@@ -75,12 +75,9 @@ def evaluate_viability(config: Path, overrides: list[str], out: Path) -> None:
     model = load_viability_model(_model(settings.model, folder))
     judged = _judge(settings, model, folder, out)
     found = figures_of(settings, model, judged, _chances(settings, folder))
-    with written_whole(out / "predictions.csv", overwrite=True) as unfinished:
-        unfinished.write_text(as_csv(_COLUMNS, _rows(judged)), encoding="utf-8")
-    with written_whole(out / "metrics.json", overwrite=True) as unfinished:
-        unfinished.write_text(as_json(plain(found)), encoding="utf-8")
-    with written_whole(out / "report.html", overwrite=True) as unfinished:
-        unfinished.write_text(evaluation_page(settings, model, found), encoding="utf-8")
+    write_text(out / "predictions.csv", as_csv(_COLUMNS, _rows(judged)), overwrite=True)
+    write_text(out / "metrics.json", as_json(plain(found)), overwrite=True)
+    write_text(out / "report.html", evaluation_page(settings, model, found), overwrite=True)
 
 
 def figures_of(

@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from isl.errors import InputError
-from isl.files.whole import written_whole
+from isl.files.whole import write_text, written_whole
 
 SETTINGS = "settings.json"
 _PREFIX = "of/"
@@ -45,8 +45,7 @@ class KeptArrays:
         if path.exists():
             _check_same(path, json.loads(text))
         else:
-            with written_whole(path) as temporary:
-                temporary.write_text(text + "\n", encoding="utf-8")
+            write_text(path, text + "\n")
 
     def read(self, path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
         """What was written to a file: facts, and arrays by name; None: nothing was.

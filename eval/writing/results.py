@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from isl.files.records import as_csv, as_json
-from isl.files.whole import written_whole
+from isl.files.whole import write_texts
 
 Rows = list[dict[str, str]]
 REPORT = "report.html"
@@ -37,9 +37,7 @@ def write_results(
             written[name] = as_csv(list(rows[0]), rows)
         else:
             (out / name).unlink(missing_ok=True)
-    for name, text in {**written, REPORT: page}.items():
-        with written_whole(out / name, overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_texts(out, {**written, REPORT: page}.items())
 
 
 def printer(console: Console) -> Callable[[str], None]:

@@ -23,10 +23,11 @@ from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
 from isl.files.records import as_csv
-from isl.files.whole import check_output_folder, written_whole
+from isl.files.whole import write_texts
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.read import find_inputs, open_transmitted
-from isl.report import Block, figure, folded, heading, notice, page, paragraph, table, verbatim
+from isl.imaging.result_checks import check_files
+from isl.report import figure, heading, paragraph, records, results_page
 
 CELLS = "cells.csv"
 # So many cells are held at a time.
@@ -48,17 +49,20 @@ def assess_cells(request: Request) -> int:
     Raises:
         InputError: The request is wrong, or its only input failed; nothing was written.
     """
-    check_output_folder(request.out, "--out")
     if request.mask is not None:
         raise InputError(
             f"--mask {request.mask}: with --cells each picture is one cell; leave it out"
         )
     if request.resume:
         raise InputError("--resume: cells are classed in one go; leave it out, or give --overwrite")
-    for path in (request.out / name for name in (CELLS, COMPOSITION, REPORT)):
-        if path.exists() and not request.overwrite:
-            raise InputError(f"{path}: exists already (give --overwrite to replace it)")
     found = find_inputs(request.inputs)
+    check_files(
+        request.out,
+        [],
+        overwrite=request.overwrite,
+        tables=[request.out / name for name in (CELLS, COMPOSITION, REPORT)],
+        also_read=[path for _, path in found],
+    )
     use_device(request.device)
     model = load_colony_model(request.model or DEFAULT_CELL_MODEL)
     if model.config.subject != "cell":
@@ -161,37 +165,45 @@ def _write(
     composition = cell_composition(kinds, model)
     out.mkdir(parents=True, exist_ok=True)
     drawn = [(cell, kind) for cell, kind in zip(cells, kinds, strict=True) if cell.pixels.size > 1]
-    blocks: list[Block] = [
-        notice(PURPOSE),
-        paragraph(f"{len(cells)} cells, classed by model '{model.name}'."),
-        table(
-            ("Class", "Cells", "Share", "Corrected share"),
-            [
-                [row["class"], row["colonies"], row["share"], row["corrected_share"]]
-                for row in composition
-            ],
-            caption="Composition",
-        ),
-        figure(draw_composition(composition, classes), alt="Shares of the classes"),
-        heading("Cells by class"),
-        figure(
-            draw_cells(
-                [cell.pixels[..., 0] for cell, _ in drawn], [kind for _, kind in drawn], classes
+    report = results_page(
+        "Cells",
+        [
+            paragraph(f"{len(cells)} cells, classed by model '{model.name}'."),
+            records(
+                composition,
+                {
+                    "Class": lambda row: row["class"],
+                    "Cells": lambda row: row["colonies"],
+                    "Share": lambda row: row["share"],
+                    "Corrected share": lambda row: row["corrected_share"],
+                },
+                caption="Composition",
             ),
-            alt="The first cells of every class",
-            caption="The first cells that were called so, in the order of the files.",
-        ),
-        folded("What the model was made from, and how well it does", [verbatim(model.card)]),
-    ]
-    if failed:
-        blocks.insert(1, table(("Picture", "What was wrong"), list(failed.items())))
-    for name, text in (
-        (CELLS, as_csv(columns, rows)),
-        (COMPOSITION, as_csv(COMPOSITION_COLUMNS, composition)),
-        (REPORT, page("Cells", blocks, footer=f"Made by isl colony --cells. {PURPOSE}")),
-    ):
-        with written_whole(out / name, overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            figure(draw_composition(composition, classes), alt="Shares of the classes"),
+        ],
+        [
+            heading("Cells by class"),
+            figure(
+                draw_cells(
+                    [cell.pixels[..., 0] for cell, _ in drawn], [kind for _, kind in drawn], classes
+                ),
+                alt="The first cells of every class",
+                caption="The first cells that were called so, in the order of the files.",
+            ),
+        ],
+        command="isl colony --cells",
+        purpose=PURPOSE,
+        failed=failed,
+        card=model.card,
+    )
+    write_texts(
+        out,
+        {
+            CELLS: as_csv(columns, rows),
+            COMPOSITION: as_csv(COMPOSITION_COLUMNS, composition),
+            REPORT: report,
+        },
+    )
     print(f"look at {out / REPORT}", file=sys.stderr)
 
 

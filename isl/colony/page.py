@@ -15,10 +15,9 @@ from isl.report import (
     folded,
     heading,
     notice,
-    page,
     paragraph,
+    results_page,
     table,
-    verbatim,
 )
 
 _HOW_TO_READ = (
@@ -60,26 +59,24 @@ def colony_page(wells: Sequence[WellPictures], failed: Mapping[str, str], *, car
     """
     made = [well.made for well in wells]
     classes = made[0]["classes"]
-    blocks: list[Block] = [
-        notice(PURPOSE),
-        table(
-            ("Well", "Frames", "Colonies", *(name.capitalize() for name in classes), "Cannot tell"),
-            [_row(each, classes) for each in made],
-            caption="Colonies in the last frame, by class",
-        ),
-    ]
-    if failed:
-        blocks.append(
-            table(("Well", "What was wrong"), list(failed.items()), caption="Not assessed")
-        )
-    blocks += [
-        paragraph(_HOW_TO_READ),
-        *([paragraph(_CORRECTED)] if made[0]["model"]["confusion"] else []),
-        folded("What the model was made from, and how well it does", [verbatim(card)]),
-    ]
-    for well in wells:
-        blocks += _of_well(well)
-    return page("Colonies", blocks, footer=f"Made by isl colony. {PURPOSE}")
+    columns = ("Well", "Frames", "Colonies", *(name.capitalize() for name in classes))
+    return results_page(
+        "Colonies",
+        [
+            table(
+                (*columns, "Cannot tell"),
+                [_row(each, classes) for each in made],
+                caption="Colonies in the last frame, by class",
+            ),
+            paragraph(_HOW_TO_READ),
+            paragraph(_CORRECTED if made[0]["model"]["confusion"] else ""),
+        ],
+        [block for well in wells for block in _of_well(well)],
+        command="isl colony",
+        purpose=PURPOSE,
+        failed=failed,
+        card=card,
+    )
 
 
 def _row(made: Mapping[str, Any], classes: Sequence[str]) -> list[Cell]:

@@ -4,9 +4,7 @@ The record (NAME.json) says everything in numbers, so that a well done before st
 as it did in the old one. Frames count from 0.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +12,17 @@ import numpy as np
 
 from isl.colony.assess import CANNOT_TELL, Assessment
 from isl.colony.model import ColonyModel, corrected_composition
-from isl.files.provenance import made_from, versions
+from isl.files.provenance import made_by
+from isl.imaging.results import ResultFiles
 
 PURPOSE = "For research only."
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class WellFiles:
-    """Where a well's results belong.
-
-    Attributes:
-        labels: OME-TIFF.
-        overlay: PNG.
-        record: JSON, written last: a well that has it is complete.
-    """
-
-    labels: Path
-    overlay: Path
-    record: Path
-
-    @property
-    def all(self) -> tuple[Path, ...]:
-        """Every file, the record last."""
-        return self.labels, self.overlay, self.record
-
-
-def files_of(folder: Path, name: str) -> WellFiles:
-    """The files of the well `name` in `folder`."""
-    return WellFiles(
-        labels=folder / f"{name}.ome.tif",
-        overlay=folder / f"{name}.overlay.png",
+def files_of(folder: Path, name: str) -> ResultFiles:
+    """The files of the well `name` in `folder`; the overlay is its preview."""
+    return ResultFiles(
+        images={"colonies": folder / f"{name}.ome.tif"},
+        preview=folder / f"{name}.overlay.png",
         record=folder / f"{name}.json",
     )
 
@@ -54,16 +33,16 @@ def record(
     *,
     settings: Mapping[str, Any],
     source_hash: str,
-    files: WellFiles,
+    files: ResultFiles,
     device: str,
     seconds: float,
 ) -> dict[str, Any]:
     """Everything found out about one well, and how."""
     config = model.config
-    return {
-        "made_by": "isl colony",
+    facts = {"sha256": source_hash, "shape": list(assessment.labels.shape)}
+    made = made_by("isl colony", source=assessment.source, facts=facts, settings=settings)
+    return made | {
         "purpose": PURPOSE,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "image": assessment.name,
         "frames": len(assessment.labels),
         "pixel_size": assessment.pixel_size,
@@ -90,15 +69,8 @@ def record(
             "confusion": [list(row) for row in config.confusion],
             "calibration_error": list(config.calibration_error),
         },
-        "input": {
-            "path": str(assessment.source.resolve()),
-            "sha256": source_hash,
-            "shape": list(assessment.labels.shape),
-        },
-        "settings": dict(settings),
         "outputs": [path.name for path in files.all[:-1]],
         "warnings": list(assessment.warnings),
-        "versions": versions(),
         "device": device,
         "seconds": round(seconds, 3),
     }
@@ -218,16 +190,3 @@ def sentence(made: Mapping[str, Any]) -> str:
         if count
     )
     return f"{len(own)} {'colony' if len(own) == 1 else 'colonies'}{when} ({listed})"
-
-
-def is_done(
-    files: WellFiles, *, model_hash: str, settings: Mapping[str, Any], source_hash: str
-) -> bool:
-    """Whether a well's files are all there and come from the same input, model and settings."""
-    return all(path.is_file() for path in files.all) and made_from(
-        files.record,
-        "isl colony",
-        model_hash=model_hash,
-        settings=settings,
-        source_hash=source_hash,
-    )

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,12 +19,10 @@ from isl.colony.model import DEFAULT_MODEL, ColonyModel, load_colony_model
 from isl.colony.page import WellPictures, colony_page
 from isl.colony.record import (
     COMPOSITION_COLUMNS,
-    WellFiles,
     colony_columns,
     colony_rows,
     composition_rows,
     files_of,
-    is_done,
     record,
     sentence,
 )
@@ -33,15 +30,16 @@ from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
 from isl.files.records import as_csv, as_json
-from isl.files.whole import check_output_folder, written_whole
+from isl.files.whole import write_texts
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.read import find_inputs, open_transmitted, read_picture
+from isl.imaging.result_checks import check_files
+from isl.imaging.results import Input, written_together
 from isl.imaging.steady import content_hash
 from isl.model_folder import model_or_default
-from isl.progress import FieldProgress
-from isl.workers import Workers
+from isl.workers import side_by_side
 
 COLONIES, COMPOSITION, REPORT = "colonies.csv", "composition.csv", "report.html"
 
@@ -64,23 +62,10 @@ class Request:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Well:
-    """One picture or time-lapse, its label image if one was given, and the files it becomes."""
+class Well(Input):
+    """One picture or time-lapse, the files it becomes, and its label image if one was given."""
 
-    name: str
-    path: Path
     mask: Path | None
-    files: WellFiles
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Outcome:
-    """What became of a well: "done", "done before", or what was wrong."""
-
-    name: str
-    said: str
-    failed: bool
-    seconds: float
 
 
 def assess_wells(request: Request) -> int:
@@ -89,50 +74,33 @@ def assess_wells(request: Request) -> int:
     Raises:
         InputError: The request is wrong, or its only well failed; nothing was written.
     """
-    check_output_folder(request.out, "--out")
     found = find_inputs(request.inputs)
     masks = _masks(request.mask, [name for name, _ in found])
     wells = [
         Well(name=name, path=path, mask=masks.get(name), files=files_of(request.out, name))
         for name, path in found
     ]
-    _check_outputs(wells, request)
-    use_device(request.device)
-    model = load_colony_model(_named(request))
+    check_files(
+        request.out,
+        [(well.path, well.files) for well in wells],
+        overwrite=request.overwrite,
+        resume=request.resume,
+        tables=[request.out / name for name in (COLONIES, COMPOSITION, REPORT)],
+        also_read=list(masks.values()),
+    )
+    model, _ = _loaded(_named(request), request.device)
     if model.config.subject == "cell":
         raise InputError(
             f"model '{model.name}' classes single cells; give --cells where each picture is one "
             "cell, or another model"
         )
-    outcomes: list[_Outcome] = []
-    with (
-        FieldProgress(len(wells)) as progress,
-        Workers(min(request.workers, len(wells))) as workers,
-    ):
-        jobs = [(well, request) for well in wells]
-        for outcome in workers.map(_attempt, jobs):
-            progress.end(
-                outcome.said if not outcome.failed else "failed", outcome.name, outcome.seconds
-            )
-            outcomes.append(outcome)
-    failed = {outcome.name: outcome.said for outcome in outcomes if outcome.failed}
-    if len(wells) == 1 and failed:
-        raise InputError(next(iter(failed.values())))
+    failed = side_by_side(
+        wells, functools.partial(_assess, request=request), workers=request.workers
+    )
     done = [well for well in wells if well.name not in failed]
     if done:
         _write_tables(done, failed, model, request.out)
     return report_failures(list(failed.items()), len(wells), what="wells")
-
-
-def _attempt(job: tuple[Well, Request]) -> _Outcome:
-    """Assesses one well, in whatever process; what is wrong with it is part of the outcome."""
-    well, request = job
-    began = time.monotonic()
-    try:
-        said, failed = _assess(well, request), False
-    except InputError as error:
-        said, failed = str(error), True
-    return _Outcome(name=well.name, said=said, failed=failed, seconds=time.monotonic() - began)
 
 
 @functools.cache
@@ -149,22 +117,19 @@ def _named(request: Request) -> str:
     return str(model)
 
 
-def _assess(well: Well, request: Request) -> str:
-    """Assesses a well and writes its files, unless that was done before."""
+def _assess(well: Well, *, request: Request) -> str:
+    """Assesses a well and writes its files, unless that was done before, in whatever process."""
     began = time.monotonic()
     model, device = _loaded(_named(request), request.device)
     source_hash = content_hash(well.path)
     settings = _settings(well, request)
     if request.resume:
-        same = {"model_hash": model.hash, "settings": settings, "source_hash": source_hash}
-        if is_done(well.files, **same):
+        if well.files.made_from(
+            "isl colony", model_hash=model.hash, settings=settings, source_hash=source_hash
+        ):
             return "done before"
-        present = [path for path in well.files.all if path.exists()]
-        if present and not request.overwrite:
-            raise InputError(
-                f"{present[0]}: exists, and was not made from {well.path} in this way; give "
-                "--overwrite to replace it"
-            )
+        if not request.overwrite:
+            well.files.check_replaceable(well.path)
     picture, index = open_transmitted(well.path, axes=request.axes, channel=request.channel)
     with picture:
         channels = model_channels(picture, index, model)
@@ -181,21 +146,19 @@ def _assess(well: Well, request: Request) -> str:
         else PixelSize(y=found.pixel_size, x=found.pixel_size),
         interval=found.interval,
     )
-    well.files.record.unlink(missing_ok=True)
-    write_ome_tiff(well.files.labels, image, overwrite=True)
-    with written_whole(well.files.overlay, overwrite=True) as temporary:
-        temporary.write_bytes(draw_overlay(shown, found, classes))
-    made = record(
-        found,
-        model,
-        settings=settings,
-        source_hash=source_hash,
-        files=well.files,
-        device=device,
-        seconds=time.monotonic() - began,
-    )
-    with written_whole(well.files.record, overwrite=True) as temporary:
-        temporary.write_text(as_json(made), encoding="utf-8")
+    with written_together(well.files) as staged:
+        made = record(
+            found,
+            model,
+            settings=settings,
+            source_hash=source_hash,
+            files=well.files,
+            device=device,
+            seconds=time.monotonic() - began,
+        )
+        write_ome_tiff(staged.images["colonies"], image)
+        staged.preview.write_bytes(draw_overlay(shown, found, classes))
+        staged.record.write_text(as_json(made), encoding="utf-8")
     return sentence(made)
 
 
@@ -276,44 +239,28 @@ def _read_mask(path: Path, picture: LazyPicture, request: Request) -> GivenMask:
     return given
 
 
-def _check_outputs(wells: Sequence[Well], request: Request) -> None:
-    """Refuses, before anything is computed, results that exist or are inputs."""
-    replace = request.overwrite or request.resume
-    inputs = {path.resolve() for well in wells for path in (well.path, well.mask) if path}
-    tables = [request.out / name for name in (COLONIES, COMPOSITION, REPORT)]
-    for path in [*tables, *(path for well in wells for path in well.files.all)]:
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder; a result is to be written there")
-        if path.resolve() in inputs:
-            raise InputError(f"{path}: is an input and would be replaced; give another --out")
-        if path.exists() and not replace:
-            raise InputError(
-                f"{path}: exists already (give --overwrite to replace it, or --resume to keep "
-                "wells that are done)"
-            )
-
-
 def _write_tables(
     done: Sequence[Well], failed: Mapping[str, str], model: ColonyModel, out: Path
 ) -> None:
     """The tables and the report, from the records and pictures of all that are done."""
     classes = model.config.classes
-    records = [json.loads(well.files.record.read_text(encoding="utf-8")) for well in done]
+    records = [well.files.read_record() for well in done]
     compositions = [composition_rows(made) for made in records]
     shown = [
         WellPictures(
             made=made,
-            overlay=well.files.overlay.read_bytes(),
+            overlay=well.files.preview.read_bytes(),
             composition=draw_composition(rows, classes),
         )
         for well, made, rows in zip(done, records, compositions, strict=True)
     ]
     rows = [row for made in records for row in colony_rows(made)]
-    for name, text in (
-        (COLONIES, as_csv(colony_columns(classes), rows)),
-        (COMPOSITION, as_csv(COMPOSITION_COLUMNS, [row for own in compositions for row in own])),
-        (REPORT, colony_page(shown, failed, card=model.card)),
-    ):
-        with written_whole(out / name, overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_texts(
+        out,
+        {
+            COLONIES: as_csv(colony_columns(classes), rows),
+            COMPOSITION: as_csv(COMPOSITION_COLUMNS, [row for own in compositions for row in own]),
+            REPORT: colony_page(shown, failed, card=model.card),
+        },
+    )
     print(f"look at {out / REPORT}", file=sys.stderr)

@@ -5,8 +5,18 @@ from typing import Annotated
 
 import typer
 
-from isl.commands.parameters import Axes, Channel, Device, Overwrite, PixelSize
-from isl.errors import InputError, unknown
+from isl.commands.parameters import (
+    Axes,
+    Channel,
+    Device,
+    IntervalMinutes,
+    Out,
+    Overwrite,
+    PixelSize,
+    Resume,
+    Workers,
+)
+from isl.errors import unknown
 
 _ORDERS = ("paper", "published_code")
 
@@ -19,7 +29,7 @@ def colony(
             help="Pictures or time-lapses of wells, plates, or folders of them.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    out: Out,
     model: Annotated[
         str | None,
         typer.Option(
@@ -62,19 +72,14 @@ def colony(
             min=0, metavar="UM2", help="Smaller objects are removed; 1280 um2 by default."
         ),
     ] = None,
-    interval_minutes: Annotated[
-        float | None,
-        typer.Option(metavar="M", help="Minutes between frames, whatever the files say."),
-    ] = None,
+    interval_minutes: IntervalMinutes = None,
     pixel_size: PixelSize = None,
     axes: Axes = None,
     channel: Channel = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes, a well each.")] = 1,
+    workers: Workers = 1,
     device: Device = "auto",
     overwrite: Overwrite = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Keep wells that are done, made in the same way.")
-    ] = False,
+    resume: Resume = False,
 ) -> None:
     """Finds colonies in wells, follows them over time and classes them; for research only."""
     from isl.colony.assess import Settings
@@ -84,8 +89,6 @@ def colony(
 
     if order not in _ORDERS:
         raise unknown("order", order, _ORDERS)
-    if interval_minutes is not None and not 0 < interval_minutes < float("inf"):
-        raise InputError(f"--interval-minutes {interval_minutes:g}: expected minutes above 0")
     detection = DetectionConfig(
         order="paper" if order == "paper" else "published_code", split=split
     )

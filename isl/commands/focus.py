@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from isl.commands.parameters import Axes, Channel, Device, Overwrite
+from isl.commands.parameters import Axes, Channel, Device, Out, Overwrite
 
 
 def focus(
@@ -16,7 +16,7 @@ def focus(
             help="Image files, folders of published PNGs, or folders of such things.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    out: Out,
     axes: Axes = None,
     channel: Channel = None,
     device: Device = "auto",

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from isl.commands.parameters import Device, Overwrite
-from isl.errors import InputError
+from isl.commands.parameters import Device, IntervalMinutes, Out, Overwrite, Resume
 
 
 def fragmentation(
@@ -18,7 +17,7 @@ def fragmentation(
             "folders of such things.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    out: Out,
     model: Annotated[
         str | None,
         typer.Option(
@@ -40,21 +39,14 @@ def fragmentation(
             "isl train reads it back.",
         ),
     ] = False,
-    interval_minutes: Annotated[
-        float | None,
-        typer.Option(metavar="M", help="Minutes between frames, whatever the files say."),
-    ] = None,
+    interval_minutes: IntervalMinutes = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Keep recordings that are done, made in the same way.")
-    ] = False,
+    resume: Resume = False,
 ) -> None:
     """Finds the fragments of cleavage-stage embryos and their share; for research only."""
     from isl.fragmentation.run import Request, grade_recordings
 
-    if interval_minutes is not None and not 0 < interval_minutes < float("inf"):
-        raise InputError(f"--interval-minutes {interval_minutes:g}: expected minutes above 0")
     request = Request(
         inputs=tuple(inputs),
         out=out,

@@ -1,5 +1,6 @@
 """Options that several commands share, as typer reads them from annotations."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -7,12 +8,14 @@ import typer
 from isl.errors import InputError
 
 
-def _above_zero(value: float | None) -> float | None:
+def _above_zero(parameter: typer.CallbackParam, value: float | None) -> float | None:
     if value is not None and not 0 < value < float("inf"):
-        raise InputError(f"--pixel-size {value:g}: expected micrometres above 0")
+        unit = {"UM": "micrometres", "M": "minutes"}[str(parameter.metavar)]
+        raise InputError(f"{parameter.opts[0]} {value:g}: expected {unit} above 0")
     return value
 
 
+Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 Axes = Annotated[
     str | None,
     typer.Option(help="What a TIFF's dimensions are, where it does not say, e.g. ZYX or TZYX."),
@@ -28,6 +31,12 @@ PixelSize = Annotated[
         help="Pixel size in micrometres, whatever the file says.",
     ),
 ]
+IntervalMinutes = Annotated[
+    float | None,
+    typer.Option(
+        metavar="M", callback=_above_zero, help="Minutes between frames, whatever the files say."
+    ),
+]
 AllowMismatch = Annotated[
     bool,
     typer.Option("--allow-mismatch", help="Warn where an image is known not to fit, and continue."),
@@ -37,3 +46,5 @@ LabelNames = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Keep what is done, made in the same way.")]
+Workers = Annotated[int, typer.Option(min=1, metavar="N", help="Processes that share the inputs.")]

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from isl.commands.parameters import Axes, Channel, Device, Overwrite
-from isl.errors import InputError, unknown
+from isl.commands.parameters import Axes, Channel, Device, IntervalMinutes, Out, Overwrite, Resume
+from isl.errors import unknown
 
 
 def polarity(
@@ -18,17 +18,14 @@ def polarity(
             "or folders of such things.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    out: Out,
     model: Annotated[
         str | None,
         typer.Option(
             help="A bundled model's name (isl models) or a model folder; polarity by default."
         ),
     ] = None,
-    interval_minutes: Annotated[
-        float | None,
-        typer.Option(metavar="M", help="Minutes between frames, whatever the files say."),
-    ] = None,
+    interval_minutes: IntervalMinutes = None,
     frames: Annotated[
         str | None,
         typer.Option(
@@ -49,17 +46,13 @@ def polarity(
     channel: Channel = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Keep embryos that are done, made in the same way.")
-    ] = False,
+    resume: Resume = False,
 ) -> None:
     """Tells when embryos polarized, with the pictures to judge it by; for research only."""
     from isl.polarity.assess import RULES
     from isl.polarity.frame_range import parse_frames, read_frame_table
     from isl.polarity.run import Request, assess_recordings
 
-    if interval_minutes is not None and not 0 < interval_minutes < float("inf"):
-        raise InputError(f"--interval-minutes {interval_minutes:g}: expected minutes above 0")
     if onset is not None and onset not in RULES:
         raise unknown("onset rule", onset, RULES)
     request = Request(

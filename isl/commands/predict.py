@@ -13,6 +13,7 @@ from isl.commands.parameters import (
     LabelNames,
     Overwrite,
     PixelSize,
+    Resume,
 )
 from isl.errors import InputError
 
@@ -135,9 +136,7 @@ def predict(
         bool, typer.Option("--dry-run", help="Say what would be done; compute and write nothing.")
     ] = False,
     overwrite: Overwrite = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Skip fields that are done, made in the same way.")
-    ] = False,
+    resume: Resume = False,
     workers: Annotated[
         int | None,
         typer.Option(metavar="N", help="Processes on this machine that share the fields."),

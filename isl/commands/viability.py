@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from isl.commands.parameters import Device, Overwrite
+from isl.commands.parameters import Device, IntervalMinutes, Out, Overwrite, Resume, Workers
 from isl.errors import InputError
 
 
@@ -18,7 +18,7 @@ def viability(
             "with the columns recording and file, and start_hours, interval_minutes, times.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    out: Out,
     model: Annotated[
         str | None,
         typer.Option(
@@ -32,10 +32,7 @@ def viability(
             metavar="COLUMN", help="Column of the table that says which embryos are compared."
         ),
     ] = None,
-    interval_minutes: Annotated[
-        float | None,
-        typer.Option(metavar="M", help="Minutes between frames, whatever the files say."),
-    ] = None,
+    interval_minutes: IntervalMinutes = None,
     start_hours: Annotated[
         float | None,
         typer.Option(metavar="H", help="Hours after insemination of the first frames."),
@@ -50,21 +47,15 @@ def viability(
         int | None, typer.Option(metavar="N", help="Which of several embryos in the picture.")
     ] = None,
     device: Device = "auto",
-    workers: Annotated[int, typer.Option(help="Processes that read recordings.")] = 1,
+    workers: Workers = 1,
     overwrite: Overwrite = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Keep embryos that are done, made in the same way.")
-    ] = False,
+    resume: Resume = False,
 ) -> None:
     """Gives the chance of an outcome from embryos' films; research only, never to choose one."""
     from isl.viability.run import Request, assess_recordings
 
-    if interval_minutes is not None and not 0 < interval_minutes < float("inf"):
-        raise InputError(f"--interval-minutes {interval_minutes:g}: expected minutes above 0")
     if start_hours is not None and not 0 <= start_hours < float("inf"):
         raise InputError(f"--start-hours {start_hours:g}: expected hours from 0")
-    if workers < 1:
-        raise InputError(f"--workers {workers}: expected 1 or more")
     if times is not None and len(inputs) > 1:
         raise InputError("--times is of one recording; name them in the column times of a table")
     code = assess_recordings(

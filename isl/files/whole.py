@@ -3,7 +3,7 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from isl.errors import InputError
@@ -48,6 +48,26 @@ def written_whole(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
             f"{path.parent}: {path.name} cannot be written there ({error.strerror or error})"
         ) from error
     sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str, *, overwrite: bool = False) -> None:
+    """Writes a text file in UTF-8, whole or not at all.
+
+    Raises:
+        InputError: As of `written_whole`.
+    """
+    with written_whole(path, overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
+    """Writes, one after the other, text files by name; those that are there are replaced.
+
+    Raises:
+        InputError: As of `written_whole`.
+    """
+    for name, text in texts.items():
+        write_text(folder / name, text, overwrite=True)
 
 
 def check_output_folder(folder: Path, option: str) -> None:

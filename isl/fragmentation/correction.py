@@ -12,7 +12,7 @@ import tomli_w
 from PIL import Image
 
 from isl.errors import InputError
-from isl.files.whole import written_whole
+from isl.files.whole import write_text, written_whole
 from isl.fragmentation.polygons import outlines_of, write_labelme
 
 FOLDER = "correct"
@@ -58,11 +58,11 @@ def write_for_correction(
 def write_correction_dataset(folder: Path, entries: Sequence[dict[str, str]]) -> Path:
     """The dataset of all frames, whose path is returned."""
     path = folder / "dataset.toml"
-    with written_whole(path, overwrite=True) as temporary:
-        temporary.write_text(
-            "# Correct the .json files in LabelMe, or paint the _mask.png in napari or Fiji and "
-            'name it as `mask`\n# instead; then train with dataset = "dataset.toml".\n'
-            + tomli_w.dumps({"example": list(entries)}),
-            encoding="utf-8",
-        )
+    write_text(
+        path,
+        "# Correct the .json files in LabelMe, or paint the _mask.png in napari or Fiji and "
+        'name it as `mask`\n# instead; then train with dataset = "dataset.toml".\n'
+        + tomli_w.dumps({"example": list(entries)}),
+        overwrite=True,
+    )
     return path

@@ -1,23 +1,20 @@
 """The report on embryos' fragments: a table, and for each recording the pictures to judge it by."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from isl.fragmentation.grades import GradeScale
-from isl.fragmentation.record import PURPOSE, Record
+from isl.fragmentation.record import PURPOSE, EmbryoRecord, Record
 from isl.report import (
     Badge,
     Block,
     Cell,
     Link,
     figure,
-    folded,
-    heading,
-    notice,
-    page,
     paragraph,
-    table,
-    verbatim,
+    records,
+    results_page,
+    section,
 )
 
 _HOW_TO_READ = (
@@ -58,44 +55,59 @@ def fragmentation_page(
         card: Of the model.
         scale: Of the grades.
     """
-    blocks: list[Block] = [notice(PURPOSE), paragraph(_HOW_TO_READ)]
-    blocks.append(paragraph(f"Grades: {', '.join(scale.grades)} ({scale.name}; {scale.source})."))
-    columns = ["recording", "frame", "embryo", "verdict", "share", "90 % interval", "grade", "why"]
-    rows: list[list[Cell]] = []
-    for each in recordings:
-        for embryo in each.record.embryos:
-            graded = embryo.share is not None
-            span = (
-                f"{embryo.low:.0%} to {embryo.high:.0%}"
-                if embryo.low is not None and embryo.high is not None
-                else None
-            )
-            rows.append(
-                [
-                    Link(each.record.name, each.record.name),
-                    embryo.frame,
-                    embryo.embryo,
-                    Badge(embryo.verdict, "plain" if graded else "attention"),
-                    None if embryo.share is None else f"{embryo.share:.1%}",
-                    span,
-                    embryo.grade,
-                    embryo.reason or None,
-                ]
-            )
-    blocks += [heading("Embryos"), table(columns, rows)]
-    if failed:
-        blocks += [
-            heading("Failed"),
-            table(["recording", "why"], [list(f) for f in failed.items()]),
-        ]
-    for each in recordings:
-        blocks.append(heading(each.record.name, anchor=each.record.name))
-        blocks += [paragraph(embryo.sentence) for embryo in each.record.embryos[:3]]
-        for what, (title, caption) in _TITLES.items():
-            if what in each.pictures:
-                alt = f"{title} of {each.record.name}"
-                blocks.append(
-                    figure(each.pictures[what], alt=alt, caption=f"{title}. {caption}", wide=True)
+    grades = f"Grades: {', '.join(scale.grades)} ({scale.name}; {scale.source})."
+    embryos = [(each.record.name, embryo) for each in recordings for embryo in each.record.embryos]
+    return results_page(
+        "Fragmentation",
+        [
+            paragraph(_HOW_TO_READ),
+            paragraph(grades),
+            records(embryos, _COLUMNS, caption="Embryos"),
+        ],
+        map(_of_recording, recordings),
+        command="isl fragmentation",
+        purpose=PURPOSE,
+        failed=failed,
+        card=card,
+    )
+
+
+def _interval(embryo: EmbryoRecord) -> str | None:
+    if embryo.low is None or embryo.high is None:
+        return None
+    return f"{embryo.low:.0%} to {embryo.high:.0%}"
+
+
+_COLUMNS: Mapping[str, Callable[[tuple[str, EmbryoRecord]], Cell]] = {
+    "Recording": lambda each: Link(each[0], each[0]),
+    "Frame": lambda each: each[1].frame,
+    "Embryo": lambda each: each[1].embryo,
+    "Verdict": lambda each: Badge(
+        each[1].verdict, "plain" if each[1].share is not None else "attention"
+    ),
+    "Share": lambda each: None if each[1].share is None else f"{each[1].share:.1%}",
+    "90 % interval": lambda each: _interval(each[1]),
+    "Grade": lambda each: each[1].grade,
+    "Why": lambda each: each[1].reason or None,
+}
+
+
+def _of_recording(recording: RecordingPictures) -> Block:
+    name = recording.record.name
+    return section(
+        name,
+        [
+            *(paragraph(embryo.sentence) for embryo in recording.record.embryos[:3]),
+            *(
+                figure(
+                    recording.pictures[what],
+                    alt=f"{title} of {name}",
+                    caption=f"{title}. {caption}",
+                    wide=True,
                 )
-    blocks.append(folded("The model's card", [verbatim(card)]))
-    return page("Fragmentation", blocks, footer=PURPOSE)
+                for what, (title, caption) in _TITLES.items()
+                if what in recording.pictures
+            ),
+        ],
+        anchor=name,
+    )

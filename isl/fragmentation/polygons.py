@@ -18,7 +18,7 @@ from skimage.draw import polygon2mask
 from skimage.measure import approximate_polygon, find_contours
 
 from isl.errors import InputError
-from isl.files.whole import written_whole
+from isl.files.whole import write_text
 
 BACKGROUND, EMBRYO, FRAGMENT = 0, 1, 2
 SPELLINGS: Mapping[str, int] = {
@@ -172,8 +172,7 @@ def write_labelme(path: Path, outlines: Outlines, *, overwrite: bool = False) ->
         "imageHeight": outlines.height,
         "imageWidth": outlines.width,
     }
-    with written_whole(path, overwrite=overwrite) as temporary:
-        temporary.write_text(json.dumps(tables, indent=1), encoding="utf-8")
+    write_text(path, json.dumps(tables, indent=1), overwrite=overwrite)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from isl.files.failures import report_failures
 from isl.files.provenance import versions
 from isl.files.records import as_csv, as_json
 from isl.files.staging import staging_folder
-from isl.files.whole import check_output_folder, settle, written_whole
+from isl.files.whole import check_output_folder, settle, write_texts
 from isl.fragmentation.assess import Assessed, assess_frame, sentence
 from isl.fragmentation.correction import FOLDER, write_correction_dataset, write_for_correction
 from isl.fragmentation.drawing import attention_picture, contours, share_over_time, sheet
@@ -295,11 +295,12 @@ def _write_tables(
         records.append(RecordingPictures(Record.model_validate_json(text), pictures))
     columns = (*COLUMNS, *(f"P({grade})" for grade in scale.grades))
     rows = [row for each in records for row in rows_of(each.record)]
-    for name, text in (
-        (TABLE, as_csv(columns, rows)),
-        (SCHEMA_FILE, as_json(record_schema(), indent=2)),
-        (REPORT, fragmentation_page(records, failed, card=model.card, scale=scale)),
-    ):
-        with written_whole(request.out / name, overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_texts(
+        request.out,
+        {
+            TABLE: as_csv(columns, rows),
+            SCHEMA_FILE: as_json(record_schema(), indent=2),
+            REPORT: fragmentation_page(records, failed, card=model.card, scale=scale),
+        },
+    )
     print(f"look at {request.out / REPORT}", file=sys.stderr)

@@ -16,6 +16,7 @@ def check_files(
     overwrite: bool,
     resume: bool | None = None,
     tables: Sequence[Path] = (),
+    also_read: Sequence[Path] = (),
 ) -> None:
     """Refuses, before anything is computed, results that could not or must not be written.
 
@@ -25,13 +26,14 @@ def check_files(
         overwrite: Whether results already there may be replaced.
         resume: Whether they may stay; None: that cannot be asked for.
         tables: Files that are written of all inputs together.
+        also_read: What else is read and must stay, such as label images.
 
     Raises:
         InputError: Two results have one name, a result is an input, lies in one or exists, or the
             folder cannot be written.
     """
     _check_folder(folder)
-    inputs = _Inputs([path for path, _ in fields])
+    inputs = _Inputs([*(path for path, _ in fields), *also_read])
     owners: dict[Path, Path] = {}
     for source, files in fields:
         claims = dict.fromkeys(files.all, source)
@@ -49,6 +51,7 @@ def check_files(
             is_image = path in files.images.values()
             _check_free(path, overwrite, resume, folder=is_image and files.format == "ome-zarr")
     for path in tables:
+        inputs.check(path)
         _check_free(path, overwrite, resume, folder=False)
     for plate, like in {plate: f.like for _, f in fields for plate in f.plates}.items():
         from isl.imaging.zarr.plate_writer import check_plate
@@ -85,13 +88,11 @@ class _Inputs:
             _identity(folder) for root in roots for folder in root.absolute().resolve().parents
         }
 
-    def check(self, path: Path, source: Path) -> None:
+    def check(self, path: Path, source: Path | None = None) -> None:
         """Refuses a result that is an input, or a part of one, or has one in it."""
         if _identity(path) in self._files:
-            raise InputError(
-                f"{path}: is an input, and would be replaced by the result of {source}; give "
-                "another `out`"
-            )
+            by = "" if source is None else f" by the result of {source}"
+            raise InputError(f"{path}: is an input, and would be replaced{by}; give another `out`")
         for folder in (path, *path.absolute().parents):
             root = self._roots.get(_identity(folder))
             if root is not None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ class ResultFiles:
 
     Attributes:
         images: One for every statistic, in order; the first has the input's plain name. Only one
-            where predicted channels go into a copy.
+            where predicted channels go into a copy, none where nothing but a preview is made.
         preview: A PNG to look at.
         record: The provenance, in JSON; written last, so an input that has it is done.
         format: "ome-tiff" or "ome-zarr": images are files or folders.
@@ -49,6 +50,10 @@ class ResultFiles:
     def plates(self) -> tuple[Path, ...]:
         """The plates that images are fields of."""
         return () if self.like is None else tuple(path.parents[2] for path in self.images.values())
+
+    def read_record(self) -> dict[str, Any]:
+        """What the record says of inputs that are done."""
+        return json.loads(self.record.read_text(encoding="utf-8"))
 
     def made_from(
         self,

@@ -40,7 +40,7 @@ import tomli_w
 from isl import config
 from isl.data.splits import Split, check_groups, check_names, without_groups
 from isl.errors import InputError, unknown
-from isl.files.whole import written_whole
+from isl.files.whole import write_text
 from isl.imaging.published import TRANSMITTED, is_published_folder, parse_name
 from isl.labeling.timelapse import TimeLapse, frame_fields
 
@@ -226,8 +226,7 @@ def write_manifest(path: Path, manifest: Manifest, *, overwrite: bool = False) -
         "root": manifest.root,
         "field": [_field_table(field, root) for field in manifest.fields],
     }
-    with written_whole(path, overwrite) as unfinished:
-        unfinished.write_text(tomli_w.dumps(stated), encoding="utf-8")
+    write_text(path, tomli_w.dumps(stated), overwrite=overwrite)
 
 
 def labels_of(field: Field) -> tuple[str, ...]:

@@ -15,13 +15,11 @@ from isl.report import (
     facts,
     figure,
     folded,
-    notice,
     notices,
-    page,
     paragraph,
     records,
+    results_page,
     section,
-    verbatim,
 )
 from isl.report.words import counted, sentence
 
@@ -79,24 +77,19 @@ def embryo_page(
         card: What the model says of itself.
     """
     made = [embryo.made for embryo in embryos]
-    model, ezrin, versions = (made[0][name] for name in ("model", "ezrin_model", "versions"))
-    blocks = [
-        notice(PURPOSE),
-        records(made, _COLUMNS, caption="Onset of polarization"),
-        records(
-            failed.items(), {"Not assessed": lambda each: each[0], "Why": lambda each: each[1]}
-        ),
-        paragraph(_HOW_TO_READ),
-        paragraph(f"Model: {model['name']} ({_ARMS[model['arm']]}; EZRIN by {ezrin['name']})."),
-        folded(
-            "What the model was made from, and how well it does", [verbatim(card)] if card else []
-        ),
-        *map(_embryo, embryos),
-    ]
-    return page(
+    model, ezrin = (made[0][name] for name in ("model", "ezrin_model"))
+    return results_page(
         f"Polarization onset of {counted(len(made), 'embryo')}",
-        blocks,
-        footer=f"Made by isl polarity (isl {versions.get('isl', '')}). {PURPOSE}",
+        [
+            records(made, _COLUMNS, caption="Onset of polarization"),
+            paragraph(_HOW_TO_READ),
+            paragraph(f"Model: {model['name']} ({_ARMS[model['arm']]}; EZRIN by {ezrin['name']})."),
+        ],
+        map(_embryo, embryos),
+        command="isl polarity",
+        purpose=PURPOSE,
+        failed=failed,
+        card=card,
     )
 
 

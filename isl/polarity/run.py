@@ -14,7 +14,7 @@ from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
 from isl.files.records import as_csv, as_json
-from isl.files.whole import written_whole
+from isl.files.whole import write_texts
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.result_checks import check_files
 from isl.imaging.results import Input, written_together
@@ -224,11 +224,12 @@ def _write_tables(
         )
         for embryo, made in zip(done, records, strict=True)
     ]
-    for name, text in (
-        (ONSETS, as_csv(ONSET_COLUMNS, [onset_row(made) for made in records])),
-        (FRAMES, as_csv(FRAME_COLUMNS, rows)),
-        (REPORT, embryo_page(shown, failed, card=chain.model.card)),
-    ):
-        with written_whole(request.out / name, overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_texts(
+        request.out,
+        {
+            ONSETS: as_csv(ONSET_COLUMNS, [onset_row(made) for made in records]),
+            FRAMES: as_csv(FRAME_COLUMNS, rows),
+            REPORT: embryo_page(shown, failed, card=chain.model.card),
+        },
+    )
     print(f"look at {request.out / REPORT}", file=sys.stderr)

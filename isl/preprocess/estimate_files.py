@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.files.whole import written_whole
+from isl.files.whole import write_text
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage
 from isl.imaging.read import read_picture
@@ -65,8 +65,7 @@ def save_estimates(folder: Path, channel: str, estimates: Estimates, inputs: str
             if field.name not in _DUST_IMAGES
         },
     }
-    with written_whole(_said_in(folder, channel), overwrite=True) as unfinished:
-        unfinished.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+    write_text(_said_in(folder, channel), json.dumps(said, indent=2) + "\n", overwrite=True)
 
 
 def has_estimates(folder: Path, channel: str) -> bool:

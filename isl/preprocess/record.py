@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pydantic
 
-from isl.files.whole import written_whole
+from isl.files.whole import write_text
 from isl.preprocess.quality import Measures
 from isl.preprocess.stages.normalization import Normalization
 from isl.preprocess.stages.registration import Shift
@@ -106,10 +106,7 @@ def write_record(path: Path, record: FieldRecord) -> None:
     Raises:
         InputError: It cannot be written.
     """
-    with written_whole(path, overwrite=True) as unfinished:
-        unfinished.write_text(
-            json.dumps(dataclasses.asdict(record), indent=1) + "\n", encoding="utf-8"
-        )
+    write_text(path, json.dumps(dataclasses.asdict(record), indent=1) + "\n", overwrite=True)
 
 
 def read_record(path: Path) -> FieldRecord:

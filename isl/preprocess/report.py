@@ -12,7 +12,7 @@ from PIL import Image
 
 from isl.config import to_toml
 from isl.errors import InputError
-from isl.files.whole import written_whole
+from isl.files.whole import write_text
 from isl.preprocess.config import STAGES, PreprocessConfig
 from isl.preprocess.contact_sheet import Shown, contact_sheet, thumbnail_of
 from isl.preprocess.correction import Estimates
@@ -110,8 +110,7 @@ def write_report(
         blocks,
         footer=f"Made by isl preprocess (isl {version('isl')}).",
     )
-    with written_whole(path, overwrite=True) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+    write_text(path, text, overwrite=True)
 
 
 _Judged = Sequence[tuple[FieldRecord, Decision]]

@@ -10,7 +10,7 @@ from isl.config import to_toml
 from isl.errors import InputError
 from isl.files.locks import alone_in
 from isl.files.provenance import sha256_of
-from isl.files.whole import written_whole
+from isl.files.whole import write_text
 from isl.preprocess import estimate_files, scratch
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.field import FIELDS
@@ -65,8 +65,7 @@ def check_settings(config: PreprocessConfig, out: Path) -> None:
     # No field is done: what else is there was made for other settings, and soon again.
     for folder in (scratch.FOLDER, estimate_files.FOLDER):
         scratch.remove(out / folder)
-    with written_whole(kept, overwrite=True) as unfinished:
-        unfinished.write_text(bound, encoding="utf-8")
+    write_text(kept, bound, overwrite=True)
 
 
 def check_table(out: Path) -> None:
@@ -102,8 +101,7 @@ def write_table(out: Path, decisions: Sequence[Decision], measures: Sequence[Mea
 
 
 def _write_digests(out: Path, digests: Sequence[str]) -> None:
-    with written_whole(out / _DIGEST, overwrite=True) as unfinished:
-        unfinished.write_text("\n".join(digests) + "\n", encoding="utf-8")
+    write_text(out / _DIGEST, "\n".join(digests) + "\n", overwrite=True)
 
 
 def digest_of_files(sources: Iterable[PlaneSource]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from isl.files.whole import written_whole
+from isl.files.whole import write_text, written_whole
 
 FOLDER = "unfinished"
 EVERYTHING = slice(None)
@@ -28,8 +28,7 @@ def save(path: Path, array: np.ndarray, notes: Mapping[str, Any] | None = None) 
         InputError: It cannot be written.
     """
     if notes is not None:
-        with written_whole(path.with_suffix(".json"), overwrite=True) as unfinished:
-            unfinished.write_text(json.dumps(notes), encoding="utf-8")
+        write_text(path.with_suffix(".json"), json.dumps(notes), overwrite=True)
     with written_whole(path, overwrite=True) as unfinished, unfinished.open("wb") as file:
         array = np.ascontiguousarray(array)
         header = np.lib.format.header_data_from_array_1_0(array)

@@ -11,6 +11,7 @@ matplotlib; `pictures`, images and drawings as PNG, without it; `preview`, panel
 
 import base64
 import html
+import importlib.metadata
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, NewType, TypeVar
@@ -82,6 +83,43 @@ def page(title: str, blocks: Iterable[Block], *, footer: str = "") -> str:
 </body>
 </html>
 """
+
+
+def results_page(
+    title: str,
+    summary: Iterable[Block],
+    details: Iterable[Block],
+    *,
+    command: str,
+    purpose: str,
+    failed: Mapping[str, str],
+    card: str,
+) -> str:
+    """The report of a command on all its inputs: what it is for, what came out, the model's card.
+
+    Args:
+        title: As in `page`.
+        summary: What came out of all of them, and how to read it.
+        details: What came out of each.
+        command: What made it, such as "isl polarity".
+        purpose: What it is for and not for; stands on top and at the end.
+        failed: What was wrong with inputs that nothing came out of, by name.
+        card: What the model says of itself.
+    """
+    return page(
+        title,
+        [
+            notice(purpose),
+            records(failed.items(), {"Failed": lambda each: each[0], "Why": lambda each: each[1]}),
+            *summary,
+            folded(
+                "What the model was made from, and how well it does",
+                [verbatim(card)] if card else [],
+            ),
+            *details,
+        ],
+        footer=f"Made by {command} (isl {importlib.metadata.version('isl')}). {purpose}",
+    )
 
 
 def heading(text: str, *, level: int = 2, anchor: str | None = None) -> Block:

@@ -1,13 +1,11 @@
 """What `isl viability` leaves: a record and a film strip an embryo, one table, one report."""
 
-import dataclasses
-import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from isl.files.provenance import made_from, versions
+from isl.files.provenance import made_by
+from isl.imaging.results import ResultFiles
 from isl.viability.assess import Assessment
 from isl.viability.model import PURPOSE, SIMULATED, ViabilityModel, Word
 from isl.viability.recording import Recording
@@ -29,27 +27,13 @@ COLUMNS = (
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EmbryoFiles:
-    """Where an embryo's results lie.
-
-    Attributes:
-        strip: The film strip.
-        record: What was found, and how; written last.
-    """
-
-    strip: Path
-    record: Path
-
-    @property
-    def all(self) -> tuple[Path, ...]:
-        """All of them."""
-        return self.strip, self.record
-
-
-def embryo_files(folder: Path, name: str) -> EmbryoFiles:
-    """The files of one embryo in a folder of results."""
-    return EmbryoFiles(strip=folder / f"{name}.film_strip.png", record=folder / f"{name}.json")
+def files_of(folder: Path, name: str) -> ResultFiles:
+    """The files of one embryo in a folder of results; the film strip is its preview."""
+    return ResultFiles(
+        images={},
+        preview=folder / f"{name}.film_strip.png",
+        record=folder / f"{name}.json",
+    )
 
 
 def record(
@@ -72,11 +56,11 @@ def record(
         seconds: Wall time.
     """
     film, place = assessment.film, recording.place
-    return {
-        "made_by": "isl viability",
+    facts = {"sha256": film.source, "frames": len(recording)}
+    made = made_by("isl viability", source=place.path, facts=facts, settings=settings)
+    return made | {
         "purpose": PURPOSE,
         **({"warning": SIMULATED} if model.config.simulated else {}),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "recording": place.name,
         "cohort": place.cohort,
         "targets": [word_record(word) for word in assessment.words],
@@ -99,13 +83,6 @@ def record(
         "covered": round(assessment.covered, 4),
         "blank_frames": list(assessment.blank),
         "model": {"name": model.name, "sha256": model.hash},
-        "input": {
-            "path": str(place.path.resolve()),
-            "sha256": film.source,
-            "frames": len(recording),
-        },
-        "settings": dict(settings),
-        "versions": versions(),
         "device": device,
         "seconds": round(seconds, 3),
     }
@@ -149,24 +126,6 @@ def rows(
         }
         for word in made["targets"]
     ]
-
-
-def is_done(
-    files: EmbryoFiles, *, model_hash: str, settings: Mapping[str, Any], source: str
-) -> bool:
-    """Whether an embryo's files are all there, made from the same input in the same way."""
-    return all(path.is_file() for path in files.all) and made_from(
-        files.record,
-        "isl viability",
-        model_hash=model_hash,
-        settings=settings,
-        source_hash=source,
-    )
-
-
-def read_record(files: EmbryoFiles) -> dict[str, Any]:
-    """An embryo's record."""
-    return json.loads(files.record.read_text(encoding="utf-8"))
 
 
 def sentence(word: Mapping[str, Any]) -> str:

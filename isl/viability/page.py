@@ -12,14 +12,13 @@ from isl.report import (
     Link,
     facts,
     figure,
-    folded,
     heading,
     notice,
-    page,
     paragraph,
+    results_page,
     table,
-    verbatim,
 )
+from isl.report.words import counted
 from isl.viability.drawing import draw_curves
 from isl.viability.model import PURPOSE, SIMULATED
 from isl.viability.outputs import in_order, sentence
@@ -64,38 +63,38 @@ def viability_page(
     ordered = in_order(records)
     sizes = Counter(made["cohort"] for made in ordered)
     first = ordered[0]
-    warnings = [notice(PURPOSE)]
-    if "warning" in first:
-        warnings.append(notice(first["warning"]))
-    blocks: list[Block] = [
-        *warnings,
-        table(
-            ("embryo", "cohort", "target", "probability", "90 % interval", "verdict", "rank"),
-            [row for made in ordered for row in _rows(made, ranks, sizes)],
-            caption="What the model says; for research only",
-        ),
-        *_left_out(failed),
-        paragraph(_HOW_TO_READ),
-        notice(_SELECTION),
-        paragraph(f"Model: {first['model']['name']}."),
-    ]
-    if card:
-        blocks.append(
-            folded("What the model was made from, and how well it does", [verbatim(card)])
-        )
+    warning = first.get("warning", "")
+    details: list[Block] = []
     for cohort, members in itertools.groupby(ordered, key=lambda made: made["cohort"]):
         embryos = list(members)
         title = f"Cohort {cohort}" if cohort else "Embryos without a cohort"
-        blocks += [heading(title), notice(PURPOSE)]
+        details += [heading(title), notice(PURPOSE)]
         if len(embryos) == 1 and cohort:
-            blocks.append(paragraph("A cohort of one embryo: there is nothing to rank."))
-        blocks.append(figure(draw_curves(embryos), alt="probability against hours seen", wide=True))
+            details.append(paragraph("A cohort of one embryo: there is nothing to rank."))
+        details.append(
+            figure(draw_curves(embryos), alt="probability against hours seen", wide=True)
+        )
         for made in embryos:
-            blocks += _embryo(made, strips[made["recording"]])
-    footer = f"Made by isl viability (isl {first['versions'].get('isl', '')}). {PURPOSE}"
-    if "warning" in first:
-        footer += f" {SIMULATED}"
-    return page(f"Viability of {len(ordered)} embryo{_s(len(ordered))}", blocks, footer=footer)
+            details += _embryo(made, strips[made["recording"]])
+    return results_page(
+        f"Viability of {counted(len(ordered), 'embryo')}",
+        [
+            notice(warning),
+            table(
+                ("embryo", "cohort", "target", "probability", "90 % interval", "verdict", "rank"),
+                [row for made in ordered for row in _rows(made, ranks, sizes)],
+                caption="What the model says; for research only",
+            ),
+            paragraph(_HOW_TO_READ),
+            notice(_SELECTION),
+            paragraph(f"Model: {first['model']['name']}."),
+        ],
+        details,
+        command="isl viability",
+        purpose=f"{PURPOSE} {SIMULATED}" if warning else PURPOSE,
+        failed=failed,
+        card=card,
+    )
 
 
 def _rows(
@@ -137,14 +136,3 @@ def _embryo(made: Mapping[str, Any], strip: bytes) -> list[Block]:
             }
         ),
     ]
-
-
-def _left_out(failed: Mapping[str, str]) -> list[Block]:
-    if not failed:
-        return []
-    rows = [[name, reason] for name, reason in failed.items()]
-    return [table(("recording", "what is wrong"), rows, caption="Not judged")]
-
-
-def _s(count: int) -> str:
-    return "" if count == 1 else "s"

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
 from isl.files.records import as_csv, as_json
-from isl.files.whole import check_output_folder, written_whole
+from isl.files.whole import write_texts
+from isl.imaging.result_checks import check_files
+from isl.imaging.results import ResultFiles, written_together
 from isl.imaging.steady import content_hash
 from isl.progress import FieldProgress
 from isl.viability.films import FilmConfig, Survey, survey
@@ -74,8 +77,8 @@ def assess_recordings(request: Request) -> int:
     """
     from isl.model_folder import model_or_default
     from isl.viability.model import DEFAULT_MODEL, SIMULATED, load_viability_model
+    from isl.viability.outputs import REPORT, TABLE, files_of
 
-    check_output_folder(request.out, "--out")
     places = find_places(
         request.inputs,
         cohort=request.cohort,
@@ -83,6 +86,14 @@ def assess_recordings(request: Request) -> int:
         interval=request.interval,
         times=request.times,
         embryo=request.embryo,
+    )
+    check_files(
+        request.out,
+        [(place.path, files_of(request.out, place.name)) for place in places],
+        overwrite=request.overwrite,
+        resume=request.resume,
+        tables=[request.out / name for name in (TABLE, REPORT)],
+        also_read=[path for path in {place.times for place in places} if path is not None],
     )
     device = use_device(request.device)
     model = load_viability_model(
@@ -157,42 +168,40 @@ class _Judge:
         """Recordings that are to be judged.
 
         Raises:
-            InputError: Results exist, and are neither to be kept nor replaced.
+            InputError: Results are there that were made in another way and may not be replaced.
         """
-        from isl.viability.outputs import embryo_files, is_done
-
+        if not self.request.resume:
+            return places
         waiting = []
         for place in places:
-            files = embryo_files(self.request.out, place.name)
-            source = content_hash(place.path) if place.path.exists() else ""
-            if self.request.resume and is_done(
-                files,
+            files = self._files(place.name)
+            if files.made_from(
+                "isl viability",
                 model_hash=self.model.hash,
                 settings=self.settings(place),
-                source=source,
+                source_hash=content_hash(place.path) if place.path.exists() else "",
             ):
                 continue
-            there = next((path for path in files.all if path.exists()), None)
-            if there is not None and not (self.request.overwrite or self.request.resume):
-                raise InputError(
-                    f"{there}: exists already; give --overwrite to replace it, or --resume"
-                )
+            if not self.request.overwrite:
+                files.check_replaceable(place.path)
             waiting.append(place)
         return waiting
+
+    def _files(self, name: str) -> ResultFiles:
+        from isl.viability.outputs import files_of
+
+        return files_of(self.request.out, name)
 
     def judge(self, surveyed: Survey, source: str, seconds: float) -> None:
         """One embryo: its record and its film strip."""
         from isl.viability.assess import assess_survey
         from isl.viability.drawing import draw_film_strip
-        from isl.viability.outputs import embryo_files, record, sentence, word_record
+        from isl.viability.outputs import record, sentence, word_record
 
         began = time.monotonic()
         recording = surveyed.recording
         found = assess_survey(surveyed, self.model, source=source)
-        files = embryo_files(self.request.out, recording.place.name)
         headline = f"{recording.place.name}: {sentence(word_record(found.main))}"
-        with written_whole(files.strip, overwrite=True) as unfinished:
-            unfinished.write_bytes(draw_film_strip(found, headline))
         made = record(
             found,
             recording,
@@ -201,33 +210,42 @@ class _Judge:
             device=self.device,
             seconds=seconds + time.monotonic() - began,
         )
-        with written_whole(files.record, overwrite=True) as unfinished:
-            unfinished.write_text(as_json(made), encoding="utf-8")
+        with written_together(self._files(recording.place.name)) as staged:
+            staged.preview.write_bytes(draw_film_strip(found, headline))
+            staged.record.write_text(as_json(made), encoding="utf-8")
 
     def summarize(self, places: list[Place], failed: Mapping[str, str]) -> None:
         """The table and the report of all that could be judged."""
-        from isl.viability.outputs import COLUMNS, REPORT, TABLE, embryo_files, read_record, rows
+        from isl.viability.outputs import COLUMNS, REPORT, TABLE, rows
         from isl.viability.page import viability_page
 
-        files = {p.name: embryo_files(self.request.out, p.name) for p in places}
-        records = [read_record(files[p.name]) for p in places if p.name not in failed]
-        if not records:
+        files = [self._files(place.name) for place in places if place.name not in failed]
+        if not files:
             return
+        records = [own.read_record() for own in files]
         ranks = places_in_cohorts(records)
-        sizes = [sum(r["cohort"] == made["cohort"] for r in records) for made in records]
+        sizes = Counter(made["cohort"] for made in records)
         lines = [
             row
-            for made, size in zip(records, sizes, strict=True)
-            for row in rows(made, ranks[made["recording"]], size if made["cohort"] else 0)
+            for made in records
+            for row in rows(
+                made,
+                ranks[made["recording"]],
+                sizes[made["cohort"]] if made["cohort"] else 0,
+            )
         ]
-        with written_whole(self.request.out / TABLE, overwrite=True) as unfinished:
-            unfinished.write_text(as_csv(COLUMNS, lines), encoding="utf-8")
         strips = {
-            made["recording"]: files[made["recording"]].strip.read_bytes() for made in records
+            made["recording"]: own.preview.read_bytes()
+            for own, made in zip(files, records, strict=True)
         }
-        html = viability_page(records, strips, ranks, failed, card=self.model.card)
-        with written_whole(self.request.out / REPORT, overwrite=True) as unfinished:
-            unfinished.write_text(html, encoding="utf-8")
+        write_texts(
+            self.request.out,
+            {
+                TABLE: as_csv(COLUMNS, lines),
+                REPORT: viability_page(records, strips, ranks, failed, card=self.model.card),
+            },
+        )
+        print(f"look at {self.request.out / REPORT}", file=sys.stderr)
 
 
 def places_in_cohorts(records: list[dict[str, Any]]) -> dict[str, dict[str, int | None]]:

@@ -106,7 +106,7 @@ def test_it_warns_of_simulated_embryos(
 
 def test_resume_keeps_what_is_done(folder: Path, judged: Path) -> None:
     before = (judged / "e0.json").stat().st_mtime_ns
-    with pytest.raises(InputError, match="give --overwrite to replace it, or --resume"):
+    with pytest.raises(InputError, match="give `overwrite` to replace it, or `resume`"):
         assess_recordings(request(folder, judged, cohort="patient"))
     assert assess_recordings(request(folder, judged, cohort="patient", resume=True)) == 3
     assert (judged / "e0.json").stat().st_mtime_ns == before

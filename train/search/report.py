@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from isl.files.records import as_csv
-from isl.files.whole import written_whole
+from isl.files.whole import write_text
 from isl.report import Block, Cell, figure, heading, page, paragraph, table
 
 from .config import SearchConfig
@@ -39,8 +39,7 @@ def write_results(study: Any, config: SearchConfig, metric: str, workdir: Path) 
         ("trials.csv", as_csv(["trial", "state", metric, *config.space], trials)),
         ("report.html", _page(study, config, metric, rows)),
     ):
-        with written_whole(workdir / name, overwrite=True) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+        write_text(workdir / name, content, overwrite=True)
 
 
 Row = tuple[int, str, float | None, dict[str, Any]]

@@ -24,7 +24,7 @@ from rich.console import Console
 from isl import registry
 from isl.config import load_toml, task_name, to_toml
 from isl.errors import InputError
-from isl.files.whole import written_whole
+from isl.files.whole import write_text
 
 from ..budget import of_length, seconds_per_update, updates_for
 from ..experiment import ExperimentConfig, check_same_run
@@ -233,8 +233,7 @@ class _Search:
     def write_results(self) -> None:
         """The table, the report and the best experiment, as far as the search is."""
         if self._has_best():
-            with written_whole(self._workdir / "best.toml", overwrite=True) as temporary:
-                temporary.write_text(to_toml(self._best()), encoding="utf-8")
+            write_text(self._workdir / "best.toml", to_toml(self._best()), overwrite=True)
         write_results(self._study, self._config, self._metric, self._workdir)
 
     def _has_best(self) -> bool:
@@ -289,8 +288,7 @@ class _Search:
         kept = run.with_suffix(".pace.json")
         if not kept.exists():
             pace = seconds_per_update(task, experiment, self._single.freeze(experiment))
-            with written_whole(kept) as temporary:
-                temporary.write_text(json.dumps(pace), encoding="utf-8")
+            write_text(kept, json.dumps(pace))
         return updates_for(budget, experiment, json.loads(kept.read_text(encoding="utf-8")))
 
     def _folder(self, number: int) -> Path:

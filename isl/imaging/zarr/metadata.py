@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from isl.files.whole import written_whole
+from isl.files.whole import write_text
 from isl.imaging.colors import label_color
 from isl.imaging.image import PixelSize
 
@@ -21,8 +21,7 @@ def put_group(folder: Path, attributes: Mapping[str, Any]) -> None:
         InputError: It cannot be written.
     """
     group = {"attributes": attributes, "zarr_format": 3, "node_type": "group"}
-    with written_whole(folder / "zarr.json", overwrite=True) as temporary:
-        temporary.write_text(json.dumps(group, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / "zarr.json", json.dumps(group, indent=2) + "\n", overwrite=True)
 
 
 def multiscale(

@@ -11,7 +11,7 @@ from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.provenance import made_by
 from isl.files.records import as_json
-from isl.files.whole import written_whole
+from isl.files.whole import write_text
 from isl.imaging.names import field_name
 from isl.imaging.steady import content_hash
 from isl.labeling.check import Agreement, Check, check, memory_to_check, part_to_check
@@ -94,8 +94,7 @@ def check_image(request: Request) -> int:
     print("\n".join(_table(found)))
     if record is not None:
         made = _record(request, model, options, found, part, stored, device)
-        with written_whole(record, overwrite=request.overwrite) as temporary:
-            temporary.write_text(as_json(made, indent=2), encoding="utf-8")
+        write_text(record, as_json(made, indent=2), overwrite=request.overwrite)
         print(record)
     return 0 if found.passed else FAILED
 

@@ -7,7 +7,7 @@ import numpy as np
 import tomli_w
 from PIL import Image
 
-from isl.files.whole import written_whole
+from isl.files.whole import write_text
 from isl.phantom.cleavage.anatomy import MOST_SHARE, make_embryo, moved_on
 from isl.phantom.cleavage.scene import FRAGMENT, labels_of, make_scene, show
 
@@ -87,8 +87,7 @@ def write_dataset(folder: Path, plan: CleavagePlan) -> Path:
                     entry["range"] = list(_range_of(labels, plan.bounds))
                 examples.append(entry)
     path = folder / "dataset.toml"
-    with written_whole(path, overwrite=True) as temporary:
-        temporary.write_text(tomli_w.dumps({"example": examples}), encoding="utf-8")
+    write_text(path, tomli_w.dumps({"example": examples}), overwrite=True)
     return path
 
 

@@ -8,7 +8,7 @@ import tifffile
 
 from isl.errors import InputError
 from isl.files.records import as_csv
-from isl.files.whole import written_whole
+from isl.files.whole import write_text, written_whole
 from isl.phantom.colonies.well import ColonyWellConfig, TrueWell, make_film, make_well
 
 TABLE = "colonies.csv"
@@ -63,8 +63,7 @@ def write_colonies(
             overwrite,
         )
         rows += [row for time, frame in enumerate(film) for row in _rows(name, time, frame)]
-    with written_whole(directory / TABLE, overwrite) as temporary:
-        temporary.write_text(as_csv(COLUMNS, rows), encoding="utf-8")
+    write_text(directory / TABLE, as_csv(COLUMNS, rows), overwrite=overwrite)
     return directory / TABLE
 
 

@@ -14,7 +14,7 @@ import tomli_w
 
 from isl.config import Config
 from isl.errors import InputError
-from isl.files.whole import written_whole
+from isl.files.whole import write_text, written_whole
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.image import PixelSize, ZStack
 from isl.phantom.cells.field import LABELS, PhantomConfig, make_phantom
@@ -212,8 +212,7 @@ def write_wells(
             "positions": {f"r{r}_c{c}": list(at) for (r, c), at in well.positions.items()},
         }
     truth = {"seed": seed, "config": config.model_dump(mode="json"), "wells": positions}
-    with written_whole(truth_file, overwrite) as unfinished:
-        unfinished.write_text(tomli_w.dumps(truth), encoding="utf-8")
+    write_text(truth_file, tomli_w.dumps(truth), overwrite=overwrite)
     return WellSet(folder=folder, config=config, seed=seed, count=count, damage=damage)
 
 

@@ -106,10 +106,10 @@ def hausdorff_95(found: np.ndarray, true: np.ndarray) -> float:
 
     Both ways at once, as usual; NaN where one of the masks is empty.
     """
-    outlines = [mask & ~ndimage.binary_erosion(mask) for mask in (found, true)]
+    outlines = [mask & ~np.asarray(ndimage.binary_erosion(mask), bool) for mask in (found, true)]
     if not all(outline.any() for outline in outlines):
         return float("nan")
-    away = [ndimage.distance_transform_edt(~outline) for outline in outlines]
+    away = [np.asarray(ndimage.distance_transform_edt(~outline)) for outline in outlines]
     distances = np.concatenate([away[1][outlines[0]], away[0][outlines[1]]])
     return float(np.percentile(distances, 95))
 

@@ -71,7 +71,7 @@ class DilatedResNet(ResNet):
                 # The stage's first 3 x 3 convolution had the stride; those after it are coarser.
                 is_wide = conv.kernel.shape[0] == 3
                 convs.append(
-                    AtrousConv(*conv.kernel.shape[2:], compute, rate=RATE)
+                    AtrousConv(conv.kernel.shape[2], conv.kernel.shape[3], compute, rate=RATE)
                     if is_wide and not before
                     else conv
                 )

@@ -120,8 +120,9 @@ def separate(labels: np.ndarray, *, smallest: float) -> np.ndarray:
     """
     reach = max(1, round(_TOGETHER * labels.shape[1] / 2))
     inside = labels > 0
-    near = ndimage.distance_transform_edt(~inside) <= reach if inside.any() else inside
-    parts, count = ndimage.label(near)
+    away = np.asarray(ndimage.distance_transform_edt(~inside))
+    near = (away <= reach) & inside.any()
+    parts, count = _parts(near)
     areas = ndimage.sum_labels(inside, parts, np.arange(1, count + 1))
     if not count:
         return np.zeros(labels.shape, int)
@@ -133,6 +134,13 @@ def separate(labels: np.ndarray, *, smallest: float) -> np.ndarray:
     for new, old in enumerate(order, start=1):
         numbers[kept[int(old)]] = new
     return np.where(inside, numbers[parts], 0)
+
+
+def _parts(mask: np.ndarray, touching: np.ndarray | None = None) -> tuple[np.ndarray, int]:
+    """Connected parts of a mask [Y, X], numbered from 1, and how many there are."""
+    parts = np.zeros(mask.shape, np.int32)
+    ndimage.label(mask, touching, output=parts)
+    return parts, int(parts.max(initial=0))
 
 
 def _assess_embryo(
@@ -147,7 +155,7 @@ def _assess_embryo(
     area = int((labels > 0).sum())
     fragment = labels == FRAGMENT
     by_area = float(fragment.sum()) / area
-    parts, count = ndimage.label(fragment, np.ones((3, 3)))
+    parts, count = _parts(fragment, np.ones((3, 3)))
     sizes = ndimage.sum_labels(fragment, parts, np.arange(1, count + 1)) if count else np.zeros(0)
     sizes = sizes[sizes >= max(2, _SPECK * area)]
     plain = Assessed(
@@ -234,7 +242,7 @@ def _problem(image: np.ndarray) -> str:
 
 
 def _is_cut(inside: np.ndarray) -> bool:
-    outline = inside & ~ndimage.binary_erosion(inside)
+    outline = inside & ~np.asarray(ndimage.binary_erosion(inside), bool)
     border = np.zeros_like(inside)
     border[[0, -1]] = border[:, [0, -1]] = True
     # `binary_erosion` counts what lies beyond the border as outside: border pixels are outline.

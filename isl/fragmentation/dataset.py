@@ -136,15 +136,16 @@ class Ground:
     def only(self, chosen: Sequence[int] | np.ndarray) -> "Ground":
         """The chosen examples."""
         index = np.asarray(chosen, int)
-        arrays = {
-            name: getattr(self, name)[index]
-            for name in ("images", "labels", "shares", "low", "high")
-        }
-        texts = {
-            name: tuple(getattr(self, name)[i] for i in index)
-            for name in ("groups", "names", "sites")
-        }
-        return Ground(**arrays, **texts)
+        return Ground(
+            images=self.images[index],
+            labels=self.labels[index],
+            shares=self.shares[index],
+            low=self.low[index],
+            high=self.high[index],
+            groups=tuple(self.groups[i] for i in index),
+            names=tuple(self.names[i] for i in index),
+            sites=tuple(self.sites[i] for i in index),
+        )
 
 
 def load_dataset(path: Path) -> Dataset:
@@ -208,7 +209,8 @@ def read_mask(path: Path, image: Path, shape: tuple[int, ...]) -> np.ndarray:
         mask = painted(outlines)
     else:
         planes = read_picture(path).array
-        mask = np.asarray(planes).reshape(planes.shape[-2:])
+        mask = np.asarray(planes)
+        mask = mask.reshape(-1, mask.shape[-1])
         if not np.isin(mask, (0, EMBRYO, FRAGMENT)).all():
             raise InputError(
                 f"{path}: holds {sorted(map(int, np.unique(mask)))[:6]}; a mask is 0 (background), "

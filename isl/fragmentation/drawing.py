@@ -26,7 +26,7 @@ def contours(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     shown = np.repeat(_as_bytes(image)[..., None], 3, axis=-1)
     width = max(1, round(max(image.shape) / 400))
     for inside, color in ((labels > 0, _EMBRYO_COLOR), (labels == FRAGMENT, _FRAGMENT_COLOR)):
-        outline = inside & ~ndimage.binary_erosion(inside, iterations=width)
+        outline = inside & ~np.asarray(ndimage.binary_erosion(inside, iterations=width), bool)
         shown[outline] = color
     return shown
 

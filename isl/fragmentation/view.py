@@ -55,7 +55,7 @@ def seen(image: np.ndarray, size: int) -> np.ndarray:
     view = view_of((image.shape[0], image.shape[1]), size)
     small = image
     if image.shape != (view.height, view.width):
-        small = resize(image, (view.height, view.width), order=1, anti_aliasing=True)
+        small = np.asarray(resize(image, (view.height, view.width), order=1, anti_aliasing=True))
     low, high = np.percentile(small, [_CUT, 100 - _CUT])
     stretched = np.clip((small - low) / max(high - low, 1e-3), 0, 1)
     beyond = ((0, size - view.height), (0, size - view.width))
@@ -78,4 +78,4 @@ def as_stored(maps: np.ndarray, view: View) -> np.ndarray:
     if inside.shape[:2] == (view.rows, view.columns):
         return inside
     shape = (view.rows, view.columns, *inside.shape[2:])
-    return resize(inside, shape, order=1, anti_aliasing=False).astype(np.float32)
+    return np.asarray(resize(inside, shape, order=1, anti_aliasing=False), np.float32)

@@ -51,7 +51,7 @@ def test_second_stage_changes_no_bit_of_the_segmentation(data: Path, tmp_path: P
     views = np.random.default_rng(0).uniform(size=(3, 64, 64)).astype(np.float32)
     before = load_fragmentation_model(tmp_path / "alone" / "model").see(views)
     np.testing.assert_array_equal(before.logits, model.see(views).logits)
-    with pytest.raises(InputError, match="another network"):
+    with pytest.raises(InputError, match="checkpoint of the network"):
         train(experiment(data, network={**NETWORK, "fine": 6}), tmp_path / "both")
 
 

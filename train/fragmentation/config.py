@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pydantic
 
@@ -89,7 +89,7 @@ class FragmentationExperiment(ExperimentConfig):
     repeat: int = pydantic.Field(default=1, ge=1)
     mode: Mode = "decoupled"
     lengths: LengthsConfig = LengthsConfig()
-    training: FragmentationTraining
+    training: FragmentationTraining  # pyright: ignore[reportIncompatibleVariableOverride]
     network: NetworkConfig = NetworkConfig()
     pretrained: bool = False
     imagenet_weights: Path | None = None
@@ -109,17 +109,20 @@ class FragmentationExperiment(ExperimentConfig):
         lengths = tables.get("lengths") or {}
         if not isinstance(lengths, Mapping):
             return tables
+        mode = tables.get("mode", "decoupled")
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode = {mode!r}: expected {', '.join(get_args(Mode))}")
         first = lengths.get("first", LengthsConfig().first)
         second = lengths.get("second", LengthsConfig().second)
         network = tables.get("network") or {}
         inject = network.get("inject", "off") if isinstance(network, Mapping) else "off"
         stages = stages_of_mode(
-            tables.get("mode", "decoupled"),
+            mode,
             (first, second),
             inject=inject,
             freeze_encoder=bool(tables.get("freeze_encoder", False)),
         )
-        return {**tables, "stages": stages} if stages else tables
+        return {**tables, "stages": stages}
 
     @pydantic.model_validator(mode="after")
     def _mode_fits(self) -> "FragmentationExperiment":
@@ -133,7 +136,7 @@ class FragmentationExperiment(ExperimentConfig):
 def stages_of_mode(
     mode: str, lengths: tuple[int, int], *, inject: str, freeze_encoder: bool
 ) -> list[dict[str, Any]]:
-    """The tables `[[stages]]` of a mode; empty for a word that is none.
+    """The tables `[[stages]]` of a mode.
 
     Args:
         mode: Of the experiment.
@@ -164,7 +167,5 @@ def stages_of_mode(
         return [{"name": "joint", "steps": first, "free": free, "losses": everything}]
     if mode == "segmentation":
         return [{"name": "segmentation", "steps": first, "free": segmentation, "losses": own}]
-    if mode == "regression":
-        free = [*encoder, "regression"]
-        return [{"name": "regression", "steps": first, "free": free, "losses": shares}]
-    return []
+    free = [*encoder, "regression"]
+    return [{"name": "regression", "steps": first, "free": free, "losses": shares}]

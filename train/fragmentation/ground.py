@@ -53,15 +53,16 @@ def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> T
 
 def joined(parts: list[Ground]) -> Ground:
     """Several grounds as one."""
-    arrays = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("images", "labels", "shares", "low", "high")
-    }
-    texts = {
-        name: tuple(text for part in parts for text in getattr(part, name))
-        for name in ("groups", "names", "sites")
-    }
-    return Ground(**arrays, **texts)
+    return Ground(
+        images=np.concatenate([part.images for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        shares=np.concatenate([part.shares for part in parts]),
+        low=np.concatenate([part.low for part in parts]),
+        high=np.concatenate([part.high for part in parts]),
+        groups=tuple(text for part in parts for text in part.groups),
+        names=tuple(text for part in parts for text in part.names),
+        sites=tuple(text for part in parts for text in part.sites),
+    )
 
 
 def with_fewer_masks(ground: Ground, keep: float, *, scale: GradeScale, use_ranges: bool) -> Ground:

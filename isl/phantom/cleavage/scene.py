@@ -130,7 +130,7 @@ def labels_of(embryo: Embryo, scene: Scene) -> np.ndarray:
     reach = max(1, round(_BRIDGED / scene.pixel_size))
     padded = np.pad(fragments, reach + 1)
     inner = slice(reach + 1, -reach - 1)
-    closed = ndimage.binary_closing(padded, _disc(reach))[inner, inner]
+    closed = np.asarray(ndimage.binary_closing(padded, _disc(reach)), bool)[inner, inner]
     labels = np.where(cells | closed, EMBRYO, BACKGROUND).astype(np.uint8)
     labels[closed] = FRAGMENT
     return labels

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from isl.backbones.video_swin import VIDEO_SWIN_SIZES, build_video_swin
+from isl.backbones.video_swin import VIDEO_SWIN_SIZES, abstract_video_swin, draw_truncated
 
 
 def least_seconds(call: Callable[[], object], repeats: int) -> float:
@@ -30,8 +30,8 @@ def least_seconds(call: Callable[[], object], repeats: int) -> float:
 
 def of_isl(size: str, shape: tuple[int, ...], repeats: int, checkpoint: bool) -> dict[str, float]:
     """Seconds of the forward pass and of the gradient, and FLOPs as XLA counts them."""
-    network = build_video_swin(
-        VIDEO_SWIN_SIZES[size], 3, 400, checkpoint=checkpoint, rngs=nnx.Rngs(0)
+    network = draw_truncated(
+        abstract_video_swin(VIDEO_SWIN_SIZES[size], 3, 400, checkpoint=checkpoint), nnx.Rngs(0)
     )
     graph, params = nnx.split(network)
     films = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)

@@ -5,9 +5,10 @@ is, what it expects, and the hashes of the other files; `card.md` says what it w
 well it does, and what it must not be used for. Loading one executes nothing.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -44,6 +45,32 @@ class FolderConfig(Config):
 
 
 Folder = TypeVar("Folder", bound=FolderConfig)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedModel(Generic[Folder]):
+    """What every model that was read from its folder has.
+
+    Attributes:
+        config: What its `model.toml` says.
+        card: Its card, in Markdown.
+        directory: Its folder.
+    """
+
+    config: Folder
+    card: str
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.config.name
+
+    @property
+    def hash(self) -> str:
+        """sha256 of its weights."""
+        return self.config.sha256[WEIGHTS_FILE]
+
 
 # Kernels hold nearly all of a network's numbers, none of them large; biases and batch statistics
 # are few and may be. All of them compute as float32.

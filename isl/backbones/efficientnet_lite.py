@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from isl.backbones.networks import NO_RANDOMNESS, Compute, draw_weights
+from isl.backbones.networks import NO_RANDOMNESS, Compute
 
 BATCH_NORM_EPSILON = 1e-3
 STEM = 32
@@ -60,7 +60,7 @@ class DenseConv(nnx.Module):
     def __init__(
         self, depth_in: int, depth_out: int, kernel: int, compute: Compute, *, stride: int = 1
     ) -> None:
-        """Weights of 0, which `build_efficientnet_lite` or stored ones replace."""
+        """Weights of 0, which `draw_weights` or stored ones replace."""
         self.kernel = nnx.Param(jnp.zeros((kernel, kernel, depth_in, depth_out)))
         self.stride = stride
         self.dtype = compute.dtype
@@ -89,7 +89,7 @@ class DepthwiseConv(nnx.Module):
     """
 
     def __init__(self, depth: int, kernel: int, compute: Compute, *, stride: int = 1) -> None:
-        """Weights of 0, which `build_efficientnet_lite` or stored ones replace."""
+        """Weights of 0, which `draw_weights` or stored ones replace."""
         self.kernel = nnx.Param(jnp.zeros((kernel, kernel, 1, depth)))
         self.stride = stride
         self.rate = 1
@@ -207,26 +207,6 @@ def abstract_efficientnet_lite(
 ) -> EfficientNetLite:
     """A network with shapes in place of arrays."""
     return nnx.eval_shape(lambda: EfficientNetLite(channels, compute, with_head=with_head))
-
-
-def build_efficientnet_lite(
-    channels: int = 3,
-    compute: Compute | None = None,
-    *,
-    with_head: bool = True,
-    rngs: nnx.Rngs,
-) -> EfficientNetLite:
-    """A network with fresh weights.
-
-    Args:
-        channels: Of the input.
-        compute: Precision and batch-norm decay.
-        with_head: See `EfficientNetLite`.
-        rngs: Source of the fresh weights.
-    """
-    network = abstract_efficientnet_lite(channels, compute, with_head=with_head)
-    draw_weights(network, rngs)
-    return network
 
 
 def imagenet_input(images: jax.Array) -> jax.Array:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import pydantic
 from flax import nnx
 
-from isl.backbones.networks import NO_RANDOMNESS, Compute, draw_weights
+from isl.backbones.networks import NO_RANDOMNESS, Compute
 from isl.backbones.resnet import PaddedConv, PostactivationBlock, ResNetConfig
 from isl.config import Config
 
@@ -96,7 +96,7 @@ class ConvNorm(nnx.Module):
         bias: bool = False,
         relu: bool = True,
     ) -> None:
-        """Weights of 0, which `build_hrnet` or stored ones replace."""
+        """Weights of 0, which `draw_weights` or stored ones replace."""
         self.conv = PaddedConv(depth_in, depth_out, kernel, compute, stride=stride)
         self.bias = nnx.Param(jnp.zeros(depth_out)) if bias else None
         self.norm = nnx.BatchNorm(
@@ -248,7 +248,7 @@ class HRNet(nnx.Module):
     """
 
     def __init__(self, config: HRNetConfig, channels: int, compute: Compute | None = None) -> None:
-        """A network for `channels` input channels, with weights of 0; see `build_hrnet`."""
+        """A network for `channels` input channels, with weights of 0; see `draw_weights`."""
         compute = compute or Compute()
         self.config = config
         self.depth = config.depth_out
@@ -322,22 +322,6 @@ def enlarged(x: jax.Array, factor: int, size: tuple[int, ...]) -> jax.Array:
 def abstract_hrnet(config: HRNetConfig, channels: int, compute: Compute | None = None) -> HRNet:
     """A network with shapes in place of arrays."""
     return nnx.eval_shape(lambda: HRNet(config, channels, compute))
-
-
-def build_hrnet(
-    config: HRNetConfig, channels: int, compute: Compute | None = None, *, rngs: nnx.Rngs
-) -> HRNet:
-    """A network with fresh He-normal weights.
-
-    Args:
-        config: What it is.
-        channels: C, the number of input channels.
-        compute: Precision and batch-norm decay.
-        rngs: Source of the weights.
-    """
-    network = abstract_hrnet(config, channels, compute)
-    draw_weights(network, rngs)
-    return network
 
 
 def _path(depths: Sequence[int], source: int, target: int, compute: Compute) -> nnx.List:

@@ -1,6 +1,7 @@
 """What every network here has in common: how it computes, and its first weights."""
 
-from typing import cast
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,8 @@ import pydantic
 from flax import nnx
 
 from isl.config import Config
+
+Module = TypeVar("Module", bound=nnx.Module)
 
 
 class Compute(Config):
@@ -43,8 +46,20 @@ NO_RANDOMNESS = cast(nnx.Rngs, _NoRandomness())
 """For layers laid out with `nnx.eval_shape`; `draw_weights` or a model's file gives the values."""
 
 
-def draw_weights(module: nnx.Module, rngs: nnx.Rngs) -> None:
-    """Gives a module, and all within it, He-normal kernels and batch norms that change nothing yet.
+def he_normal(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """The first value of a kernel, or of a batch norm's or a bias's array, which change nothing."""
+    if name == "kernel":
+        deviation = np.sqrt(2 / np.prod(shape[:-1]))
+        return rng.normal(0, deviation, shape).astype(np.float32)
+    return np.full(shape, 1 if name in ("scale", "var") else 0, np.float32)
+
+
+def draw_weights(
+    module: Module,
+    rngs: nnx.Rngs,
+    fresh: Callable[[str, tuple[int, ...], np.random.Generator], np.ndarray] = he_normal,
+) -> Module:
+    """Gives a module, and all within it, fresh weights, and returns it.
 
     Weights are drawn with NumPy: JAX would compile a program for every shape, which takes a minute
     for the towers.
@@ -52,24 +67,18 @@ def draw_weights(module: nnx.Module, rngs: nnx.Rngs) -> None:
     Args:
         module: Changed in place; may hold shapes in place of arrays.
         rngs: Source of the weights.
+        fresh: What an array is first, by its name and shape.
     """
     rng = np.random.default_rng(np.asarray(jax.random.key_data(rngs.params())))
     flat = [
-        (path, variable.replace(jnp.asarray(_fresh(str(path[-1]), variable.shape, rng))))
+        (path, variable.replace(jnp.asarray(fresh(str(path[-1]), variable.shape, rng))))
         for path, variable in nnx.to_flat_state(nnx.state(module))
     ]
     nnx.update(module, nnx.from_flat_state(flat))
+    return module
 
 
 def count_parameters(module: nnx.Module) -> int:
     """How many numbers training adjusts (batch statistics are not among them)."""
     leaves = jax.tree.leaves(nnx.state(module, nnx.Param))
     return sum(int(np.prod(leaf.shape)) for leaf in leaves)
-
-
-def _fresh(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """The first value of a kernel, or of a batch norm's or a bias's array."""
-    if name == "kernel":
-        deviation = np.sqrt(2 / np.prod(shape[:-1]))
-        return rng.normal(0, deviation, shape).astype(np.float32)
-    return np.full(shape, 1 if name in ("scale", "var") else 0, np.float32)

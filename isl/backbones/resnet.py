@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pydantic
 from flax import nnx
 
-from isl.backbones.networks import NO_RANDOMNESS, Compute, draw_weights
+from isl.backbones.networks import NO_RANDOMNESS, Compute
 from isl.config import Config
 
 BATCH_NORM_EPSILON = 1e-5
@@ -95,7 +95,7 @@ class PaddedConv(nnx.Module):
     def __init__(
         self, depth_in: int, depth_out: int, kernel: int, compute: Compute, *, stride: int = 1
     ) -> None:
-        """Weights of 0, which `build_resnet` or stored ones replace."""
+        """Weights of 0, which `draw_weights` or stored ones replace."""
         self.kernel = nnx.Param(jnp.zeros((kernel, kernel, depth_in, depth_out)))
         self.stride = stride
         self.dtype = compute.dtype
@@ -186,7 +186,7 @@ class ResNet(nnx.Module):
     """
 
     def __init__(self, config: ResNetConfig, channels: int, compute: Compute | None = None) -> None:
-        """A network for `channels` input channels, with weights of 0; see `build_resnet`."""
+        """A network for `channels` input channels, with weights of 0; see `draw_weights`."""
         compute = compute or Compute()
         self.config = config
         self.depth = config.depth_out
@@ -231,22 +231,6 @@ class ResNet(nnx.Module):
 def abstract_resnet(config: ResNetConfig, channels: int, compute: Compute | None = None) -> ResNet:
     """A network with shapes in place of arrays."""
     return nnx.eval_shape(lambda: ResNet(config, channels, compute))
-
-
-def build_resnet(
-    config: ResNetConfig, channels: int, compute: Compute | None = None, *, rngs: nnx.Rngs
-) -> ResNet:
-    """A network with fresh weights.
-
-    Args:
-        config: What it is.
-        channels: C, the number of input channels.
-        compute: Precision and batch-norm decay.
-        rngs: Source of the fresh weights.
-    """
-    network = abstract_resnet(config, channels, compute)
-    draw_weights(network, rngs)
-    return network
 
 
 def max_pool(x: jax.Array) -> jax.Array:

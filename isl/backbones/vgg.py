@@ -13,7 +13,7 @@ import pydantic
 from flax import nnx
 
 from isl.backbones.layers import max_pool
-from isl.backbones.networks import NO_RANDOMNESS, Compute, draw_weights
+from isl.backbones.networks import NO_RANDOMNESS, Compute
 from isl.config import Config
 
 BATCH_NORM_EPSILON = 1e-5
@@ -64,7 +64,7 @@ class BiasedConv(nnx.Module):
     """A 3 x 3 convolution with bias and a border of zeros: [B, Y, X, C] to [B, Y, X, D]."""
 
     def __init__(self, depth_in: int, depth_out: int, compute: Compute) -> None:
-        """Weights of 0, which `build_vgg` or stored ones replace."""
+        """Weights of 0, which `draw_weights` or stored ones replace."""
         self.kernel = nnx.Param(jnp.zeros((3, 3, depth_in, depth_out)))
         self.bias = nnx.Param(jnp.zeros(depth_out))
         self.dtype = compute.dtype
@@ -90,7 +90,7 @@ class VGG(nnx.Module):
     """
 
     def __init__(self, config: VGGConfig, channels: int, compute: Compute | None = None) -> None:
-        """A network for `channels` input channels, with weights of 0; see `build_vgg`."""
+        """A network for `channels` input channels, with weights of 0; see `draw_weights`."""
         compute = compute or Compute()
         self.config = config
         self.depth = config.depth_out
@@ -168,22 +168,6 @@ def averaged_cells(maps: jax.Array, cells: int) -> jax.Array:
 def abstract_vgg(config: VGGConfig, channels: int, compute: Compute | None = None) -> VGG:
     """A network with shapes in place of arrays."""
     return nnx.eval_shape(lambda: VGG(config, channels, compute))
-
-
-def build_vgg(
-    config: VGGConfig, channels: int, compute: Compute | None = None, *, rngs: nnx.Rngs
-) -> VGG:
-    """A network with fresh He-normal weights.
-
-    Args:
-        config: What it is.
-        channels: C, the number of input channels.
-        compute: Precision and batch-norm decay.
-        rngs: Source of the weights.
-    """
-    network = abstract_vgg(config, channels, compute)
-    draw_weights(network, rngs)
-    return network
 
 
 def _batch_norm(depth: int, compute: Compute) -> nnx.BatchNorm:

@@ -15,7 +15,7 @@ import numpy as np
 import pydantic
 from flax import nnx
 
-from isl.backbones.networks import Compute
+from isl.backbones.networks import Compute, Module, draw_weights
 from isl.config import Config
 
 LAYER_NORM_EPSILON = 1e-5
@@ -277,7 +277,7 @@ class VideoSwin(nnx.Module):
         *,
         checkpoint: bool = False,
     ) -> None:
-        """A network with weights of 0; see `build_video_swin`.
+        """A network with weights of 0; see `draw_truncated`.
 
         Args:
             config: What it is.
@@ -446,41 +446,12 @@ def abstract_video_swin(
     )
 
 
-def build_video_swin(
-    config: VideoSwinConfig,
-    channels: int,
-    outputs: int,
-    compute: Compute | None = None,
-    *,
-    checkpoint: bool = False,
-    rngs: nnx.Rngs,
-) -> VideoSwin:
-    """A network with fresh weights: truncated normal ones, biases of 0, norms that change nothing.
-
-    Args:
-        config: What it is.
-        channels: C of the films.
-        outputs: Logits for each film.
-        compute: Precision.
-        checkpoint: As in `VideoSwin`.
-        rngs: Source of the weights, drawn with NumPy (see `isl.backbones.networks.draw_weights`).
-    """
-    network = abstract_video_swin(config, channels, outputs, compute, checkpoint=checkpoint)
-    draw_truncated(network, rngs)
-    return network
+def draw_truncated(module: Module, rngs: nnx.Rngs) -> Module:
+    """Gives a module of such layers truncated normal weights and norms that change nothing."""
+    return draw_weights(module, rngs, _truncated_normal)
 
 
-def draw_truncated(module: nnx.Module, rngs: nnx.Rngs) -> None:
-    """Gives a module of such layers, and all within it, fresh weights, in place."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(rngs.params())))
-    flat = [
-        (path, variable.replace(jnp.asarray(_fresh(str(path[-1]), variable.shape, rng))))
-        for path, variable in nnx.to_flat_state(nnx.state(module))
-    ]
-    nnx.update(module, nnx.from_flat_state(flat))
-
-
-def _fresh(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+def _truncated_normal(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     if name in ("scale", "bias"):
         return np.full(shape, 1 if name == "scale" else 0, np.float32)
     drawn = rng.standard_normal(shape)

@@ -21,6 +21,7 @@ from isl.model_folder import (
     WEIGHTS_FILE,
     FolderConfig,
     KernelType,
+    LoadedModel,
     check_folder,
     fill,
     model_directory,
@@ -82,30 +83,14 @@ class ColonyConfig(FolderConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class ColonyModel:
+class ColonyModel(LoadedModel[ColonyConfig]):
     """A loaded model.
 
     Attributes:
-        config: What its `model.toml` says.
-        card: Its card, in Markdown.
-        directory: Its folder.
         network: In evaluation mode.
     """
 
-    config: ColonyConfig
-    card: str
-    directory: Path
     network: ColonyNetwork
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.config.name
-
-    @property
-    def hash(self) -> str:
-        """sha256 of its weights."""
-        return self.config.sha256[WEIGHTS_FILE]
 
     def logits(self, patches: np.ndarray) -> np.ndarray:
         """What the network says of patches.

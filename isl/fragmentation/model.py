@@ -29,6 +29,7 @@ from isl.model_folder import (
     WEIGHTS_FILE,
     FolderConfig,
     KernelType,
+    LoadedModel,
     check_folder,
     fill,
     model_directory,
@@ -99,30 +100,14 @@ class Prediction:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class FragmentationModel:
+class FragmentationModel(LoadedModel[FragmentationConfig]):
     """A loaded model.
 
     Attributes:
-        config: What `model.toml` says.
         network: In evaluation mode.
-        card: Markdown.
-        directory: Where it came from.
     """
 
-    config: FragmentationConfig
     network: FragmentationNetwork
-    card: str
-    directory: Path
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.config.name
-
-    @property
-    def hash(self) -> str:
-        """sha256 of its weights."""
-        return self.config.sha256[WEIGHTS_FILE]
 
     def see(self, views: np.ndarray) -> Seen:
         """What the network says of views float32 [B, S, S] as `isl.fragmentation.view.seen` makes.

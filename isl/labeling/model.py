@@ -37,6 +37,7 @@ from isl.labeling.options import Asked
 from isl.labeling.predict import Prediction, predict
 from isl.model_folder import (
     WEIGHTS_FILE,
+    LoadedModel,
     bundled_models,
     check_folder,
     fill,
@@ -49,25 +50,14 @@ from isl.tiling.stream import Progress
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Model:
+class Model(LoadedModel[ModelConfig]):
     """A loaded model.
 
     Attributes:
-        config: What its `model.toml` says.
-        card: Its card, in Markdown.
-        directory: Its folder.
         network: The network in evaluation mode.
     """
 
-    config: ModelConfig
-    card: str
-    directory: Path
     network: LabelingNetwork
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.config.name
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from isl.model_folder import (
     WEIGHTS_FILE,
     FolderConfig,
     KernelType,
+    LoadedModel,
     check_folder,
     fill,
     model_directory,
@@ -112,30 +113,14 @@ def middles_of(ezrin: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class PolarityModel:
+class PolarityModel(LoadedModel[PolarityConfig]):
     """A loaded model.
 
     Attributes:
-        config: What its `model.toml` says.
-        card: Its card, in Markdown.
-        directory: Its folder.
         members: The classifiers, in evaluation mode.
     """
 
-    config: PolarityConfig
-    card: str
-    directory: Path
     members: tuple[Classifier, ...]
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.config.name
-
-    @property
-    def hash(self) -> str:
-        """sha256 of its weights."""
-        return self.config.sha256[WEIGHTS_FILE]
 
     def ezrin_model(self) -> Model:
         """The labeling model that predicts EZRIN."""

@@ -24,6 +24,7 @@ from isl.model_folder import (
     WEIGHTS_FILE,
     FolderConfig,
     KernelType,
+    LoadedModel,
     check_folder,
     fill,
     model_directory,
@@ -103,30 +104,14 @@ class Word:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class ViabilityModel:
+class ViabilityModel(LoadedModel[ViabilityConfig]):
     """A loaded model.
 
     Attributes:
-        config: What its `model.toml` says.
-        card: Its card, in Markdown.
-        directory: Its folder.
         members: The networks.
     """
 
-    config: ViabilityConfig
-    card: str
-    directory: Path
     members: tuple[VideoSwin | FilmCNN, ...]
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.config.name
-
-    @property
-    def hash(self) -> str:
-        """sha256 of its weights."""
-        return self.config.sha256[WEIGHTS_FILE]
 
     @property
     def targets(self) -> tuple[str, ...]:

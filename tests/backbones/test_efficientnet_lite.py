@@ -9,13 +9,12 @@ from flax import nnx
 from isl.backbones.efficientnet_lite import (
     DepthwiseConv,
     abstract_efficientnet_lite,
-    build_efficientnet_lite,
     dilate_last,
     imagenet_input,
     same_border,
 )
 from isl.backbones.efficientnet_weights import load_encoder, start_from_pretrained
-from isl.backbones.networks import Compute, count_parameters
+from isl.backbones.networks import Compute, count_parameters, draw_weights
 from isl.model_folder import abstract_arrays, model_directory
 from isl.model_kinds import kind_of, load_model
 
@@ -86,7 +85,7 @@ def test_shipped_weights_respond_to_pictures_and_are_small() -> None:
 
 
 def test_grey_images_need_one_channel_only() -> None:
-    grey = build_efficientnet_lite(1, with_head=False, rngs=nnx.Rngs(0))
+    grey = draw_weights(abstract_efficientnet_lite(1, with_head=False), nnx.Rngs(0))
     start_from_pretrained(grey)
     colors = load_encoder()
     images = jnp.asarray(np.random.default_rng(0).uniform(size=(1, 32, 32, 1)), jnp.float32)

@@ -12,7 +12,6 @@ from isl.backbones.hrnet import (
     Stem,
     TwoScaleHRNet,
     abstract_hrnet,
-    build_hrnet,
     central_half,
     enlarged,
 )
@@ -71,7 +70,7 @@ def test_sizes_need_not_be_multiples(size: int, expected: int) -> None:
 
 def test_every_resolution_reaches_every_other() -> None:
     """A change of one branch's last block changes the maps of all, and so the vector."""
-    network = build_hrnet(small(), 1, rngs=nnx.Rngs(0))
+    network = draw_weights(abstract_hrnet(small(), 1), nnx.Rngs(0))
     network.eval()
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 48, 48, 1)), jnp.float32)
     stem = network.stem(x)

@@ -14,7 +14,6 @@ from isl.backbones.resnet import (
     ResNet,
     ResNetConfig,
     abstract_resnet,
-    build_resnet,
     max_pool,
 )
 from isl.model_folder import arrays_of
@@ -23,7 +22,7 @@ from isl.model_folder import arrays_of
 def small(**settings) -> ResNet:
     """The smallest network of its kind, in evaluation."""
     config = ResNetConfig(**{"depth": 10, "width": 2, "stem": "small", **settings})
-    network = build_resnet(config, 2, rngs=nnx.Rngs(0))
+    network = draw_weights(abstract_resnet(config, 2), nnx.Rngs(0))
     network.eval()
     return network
 
@@ -152,7 +151,7 @@ def test_input_norm_has_no_scale_and_takes_any_range() -> None:
 @pytest.mark.parametrize("decay", [0.9, 0.75])
 def test_batch_statistics_move_in_training_only(decay: float) -> None:
     config = ResNetConfig(depth=10, width=2, stem="small")
-    network = build_resnet(config, 2, Compute(batch_norm_decay=decay), rngs=nnx.Rngs(0))
+    network = draw_weights(abstract_resnet(config, 2, Compute(batch_norm_decay=decay)), nnx.Rngs(0))
     norm = network.input_norm
     assert norm is not None
     x = 3 + 2 * noise(2, 32, 32, 2)
@@ -186,7 +185,7 @@ def test_fresh_weights() -> None:
     """He-normal kernels, norms that change nothing, and the same from the same key."""
     config = ResNetConfig(depth=10, width=16)
     fresh, again, other = (
-        arrays_of(build_resnet(config, 1, rngs=nnx.Rngs(seed))) for seed in (3, 3, 4)
+        arrays_of(draw_weights(abstract_resnet(config, 1), nnx.Rngs(seed))) for seed in (3, 3, 4)
     )
     name = "stages/3/0/convs/1/kernel"
     assert np.std(fresh[name]) == pytest.approx(np.sqrt(2 / (9 * 128)), rel=0.01)
@@ -203,7 +202,9 @@ def test_bfloat16_computes_near_float32() -> None:
     config = ResNetConfig(depth=10, width=4, stem="small")
     found = {}
     for precision in ("float32", "bfloat16"):
-        network = build_resnet(config, 1, Compute(precision=precision), rngs=nnx.Rngs(0))
+        network = draw_weights(
+            abstract_resnet(config, 1, Compute(precision=precision)), nnx.Rngs(0)
+        )
         network.eval()
         found[precision] = features(network, noise(1, 32, 32, 1))
         assert found[precision].dtype == jnp.dtype(precision)

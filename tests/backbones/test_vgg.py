@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from isl.backbones.networks import count_parameters
-from isl.backbones.vgg import VGG, VGGConfig, abstract_vgg, averaged_cells, build_vgg
+from isl.backbones.networks import count_parameters, draw_weights
+from isl.backbones.vgg import VGG, VGGConfig, abstract_vgg, averaged_cells
 
 CLASSES = 1000
 
@@ -26,7 +26,7 @@ def test_as_many_parameters_as_published(depth: int, published: int) -> None:
 
 @pytest.mark.parametrize("size", [32, 45])
 def test_vector_is_the_mean_of_the_maps(size: int) -> None:
-    network = build_vgg(VGGConfig(depth=11, width=2), 1, rngs=nnx.Rngs(0))
+    network = draw_weights(abstract_vgg(VGGConfig(depth=11, width=2), 1), nnx.Rngs(0))
     network.eval()
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, size, 40, 1)), jnp.float32)
     maps = nnx.jit(VGG.features)(network, x)
@@ -56,7 +56,7 @@ def test_cells_are_those_of_adaptive_pooling() -> None:
 
 def test_training_moves_every_parameter() -> None:
     config = VGGConfig(depth=11, width=2, pooled=2, hidden=(5,))
-    network = build_vgg(config, 1, rngs=nnx.Rngs(0))
+    network = draw_weights(abstract_vgg(config, 1), nnx.Rngs(0))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 64, 64, 1)), jnp.float32)
     gradients = nnx.grad(lambda network: (network.vector(x) ** 2).sum())(network)
     still = [

@@ -21,7 +21,6 @@ from isl.backbones.video_swin import (
     VideoSwin,
     VideoSwinConfig,
     abstract_video_swin,
-    build_video_swin,
     clamped,
     draw_truncated,
     from_windows,
@@ -45,7 +44,7 @@ SMALL = VideoSwinConfig(width=8, depths=(2, 2), heads=(2, 4), window=(2, 3, 3), 
 
 def small(**settings) -> VideoSwin:
     config = SMALL.model_copy(update=settings.pop("config", {}))
-    return build_video_swin(config, 1, 2, rngs=nnx.Rngs(0), **settings)
+    return draw_truncated(abstract_video_swin(config, 1, 2, **settings), nnx.Rngs(0))
 
 
 def noise(*shape: int, seed: int = 0) -> jax.Array:
@@ -300,8 +299,8 @@ def test_grey_films_and_a_head_of_ones_own(tmp_path: Path) -> None:
     """A grey film through averaged colours is what three equal colours are."""
     file = small_torchvision_file(tmp_path)
     config = video_swin_config(file)
-    colour = build_video_swin(config, 3, 2, rngs=nnx.Rngs(0))
-    grey = build_video_swin(config, 1, 2, rngs=nnx.Rngs(0))
+    colour = draw_truncated(abstract_video_swin(config, 3, 2), nnx.Rngs(0))
+    grey = draw_truncated(abstract_video_swin(config, 1, 2), nnx.Rngs(0))
     load_video_swin_weights(colour, file, keep_head=True)
     load_video_swin_weights(grey, file, keep_head=True, average_colours=True)
     x = noise(1, 4, 16, 16, 1)

@@ -10,7 +10,7 @@ from isl.backbones.aspp import AtrousPyramid
 from isl.backbones.attention_gate import AttentionGate
 from isl.backbones.dilated_resnet import DilatedResNet, atrous
 from isl.backbones.networks import Compute, count_parameters, draw_weights
-from isl.backbones.resnet import ResNetConfig, build_resnet
+from isl.backbones.resnet import ResNetConfig, abstract_resnet
 from isl.config import parse
 from isl.fragmentation.network import (
     NetworkConfig,
@@ -89,7 +89,7 @@ def test_dilated_stage_sees_what_a_stride_of_two_would() -> None:
     grid: the dilated stage gives the same there, away from the border, and the places between.
     """
     config = ResNetConfig(depth=18, width=2, preactivation=False, input_norm=False)
-    plain = build_resnet(config, 1, rngs=nnx.Rngs(0))
+    plain = draw_weights(abstract_resnet(config, 1), nnx.Rngs(0))
     dilated = nnx.eval_shape(
         lambda: DilatedResNet(config.model_copy(update={"final_stride": 1}), 1)
     )

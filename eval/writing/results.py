@@ -37,7 +37,7 @@ def write_results(
             written[name] = as_csv(list(rows[0]), rows)
         else:
             (out / name).unlink(missing_ok=True)
-    write_texts(out, {**written, REPORT: page}.items())
+    write_texts(out, {**written, REPORT: page})
 
 
 def printer(console: Console) -> Callable[[str], None]:

@@ -42,6 +42,14 @@ def polarity(
             "single change; as the model says by default.",
         ),
     ] = None,
+    activation: Annotated[
+        str,
+        typer.Option(
+            metavar="class|difference",
+            help="What maps are made of: the weights of the class that a frame is called, as in "
+            "the paper, or what these have over the other class's.",
+        ),
+    ] = "class",
     axes: Axes = None,
     channel: Channel = None,
     device: Device = "auto",
@@ -49,12 +57,14 @@ def polarity(
     resume: Resume = False,
 ) -> None:
     """Tells when embryos polarized, with the pictures to judge it by; for research only."""
-    from isl.polarity.assess import RULES
+    from isl.polarity.assess import ACTIVATIONS, RULES
     from isl.polarity.frame_range import parse_frames, read_frame_table
     from isl.polarity.run import Request, assess_recordings
 
     if onset is not None and onset not in RULES:
         raise unknown("onset rule", onset, RULES)
+    if activation not in ACTIVATIONS:
+        raise unknown("activation", activation, ACTIVATIONS)
     request = Request(
         inputs=tuple(inputs),
         out=out,
@@ -62,6 +72,7 @@ def polarity(
         interval=interval_minutes,
         frames=None if frames is None else parse_frames(frames) or read_frame_table(Path(frames)),
         rule=next((rule for rule in RULES if rule == onset), None),
+        activation=ACTIVATIONS[ACTIVATIONS.index(activation)],
         axes=axes,
         channel=channel,
         device=device,

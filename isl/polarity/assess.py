@@ -8,7 +8,7 @@ follows from that. Nothing here touches the disk.
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from isl.polarity.presence import Presence, watch_embryo
 from isl.polarity.recording import Recording
 
 RULES: tuple[Rule, ...] = get_args(Rule)
+Activation = Literal["class", "difference"]
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 MODALITY = "DIC"
 # The image first, and how unsure it is; both of every pixel's distribution.
 EZRIN_STATISTICS = ("mean", "standard_deviation")
@@ -63,8 +65,10 @@ class OnsetModel(Protocol):
         """Logits [M, T, 2] of frames and predicted EZRIN, float32 [T, Y, X] in [0, 1]."""
         ...
 
-    def activation_maps(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
-        """What speaks for each frame's predicted class, float32 [T, y, x] over the whole frame."""
+    def activation_maps(
+        self, dic: np.ndarray, ezrin: np.ndarray, called: np.ndarray, *, difference: bool = False
+    ) -> np.ndarray:
+        """What speaks for each frame's call (bool [T]), float32 [T, y, x] over the whole frame."""
         ...
 
 
@@ -82,8 +86,8 @@ class Assessment:
         rule: The one that counts.
         threshold: The ensemble's probability above which a frame is called after onset.
         shown: Frames for pictures.
-        activation: float32 [len(shown), y, x], what speaks for the class called, over the whole
-            frame.
+        activation: float32 [len(shown), y, x], what speaks for the class that each is called after
+            smoothing, which is what pictures show, over the whole frame.
         warnings: One line for everything that a person should know.
     """
 
@@ -111,6 +115,7 @@ def assess(
     ezrin_model: Model,
     *,
     rule: Rule | None = None,
+    activation: Activation = "class",
     progress: Callable[[int, int], None] | None = None,
 ) -> Assessment:
     """Assesses one recording.
@@ -120,6 +125,8 @@ def assess(
         model: The ensemble.
         ezrin_model: Predicts EZRIN from an all-in-focus frame, or from the recording's stacks.
         rule: How the onset follows from the probabilities; None: as the model says.
+        activation: Whether maps are of the called class's weights (paper), or of their difference
+            from the other's.
         progress: Called with the number of EZRIN tiles done, and of all.
 
     Raises:
@@ -156,7 +163,14 @@ def assess(
         rule=chosen,
         threshold=0.5 if model.config.combine == "vote" else model.config.threshold,
         shown=shown,
-        activation=np.asarray(model.activation_maps(frames[some], seen[some])),
+        activation=np.asarray(
+            model.activation_maps(
+                frames[some],
+                seen[some],
+                onsets[chosen].smoothed[some],
+                difference=activation == "difference",
+            )
+        ),
         warnings=warnings + ezrin.warnings,
     )
 

@@ -29,7 +29,8 @@ class Embryo:
         measured: float32 [T, Y, X] in [0, 1], measured Ezrin; None where there is none.
         after: bool [T], at or after the annotated onset.
         onset: The first such frame, from 0; None: after the last frame.
-        compaction: The first frame in which somebody saw the embryo compacted; None: not known.
+        compaction: The first frame in which somebody saw the embryo compacted; T, the frame after
+            the last one: it was never seen so; None: nobody looked.
         interval: Minutes between frames, or None.
     """
 
@@ -90,9 +91,14 @@ def _load(manifest: Manifest, time_lapse: TimeLapse) -> Embryo:
         measured=measured,
         after=after,
         onset=onset,
-        compaction=None if compacted is None or not compacted.any() else int(compacted.argmax()),
+        compaction=None if compacted is None else _first_or_after(compacted),
         interval=time_lapse.interval,
     )
+
+
+def _first_or_after(happened: np.ndarray) -> int:
+    """The first frame in which something has happened, of bool [T]; T: in none."""
+    return int(happened.argmax()) if happened.any() else len(happened)
 
 
 def _check_sizes(fields: Sequence[LoadedField]) -> None:

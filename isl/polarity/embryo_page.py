@@ -46,8 +46,10 @@ _FILM_STRIP = (
     "a hypothesis about a stain, not a measurement; one scale for all frames shown."
 )
 _OVERLAYS = (
-    "What speaks for (red) and against (blue) what each frame is called, averaged over members. It "
-    "says where a network looked, not what it saw."
+    "What speaks for (red) and against (blue) what each frame is called after smoothing (the bar "
+    "above it), averaged over members: maps weighted by that class's own weights, unless their "
+    "difference from the other class's was asked for. It says where a network looked, not what it "
+    "saw."
 )
 
 

@@ -154,30 +154,41 @@ class PolarityModel(LoadedModel[PolarityConfig]):
             ]
         )
 
-    def activation_maps(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
-        """Where the frames speak for the class the ensemble calls, and where against it.
+    def activation_maps(
+        self, dic: np.ndarray, ezrin: np.ndarray, called: np.ndarray, *, difference: bool = False
+    ) -> np.ndarray:
+        """Where the frames speak for the class each of them is called, and where against it.
 
         Class activation maps as in the paper (Methods): the maps that enter the mean over the
-        frame, weighted by the dense layer's weights of the called class less those of the other,
-        averaged over members.
+        frame, weighted by the dense layer's weights of the called class and added up; the mean
+        over members, and over the orientations where the model looks at all of them. The two
+        classes' maps need not be opposite: both may speak for their class at one place.
 
         Args:
             dic: As in `member_logits`.
             ezrin: As there.
+            called: bool [T], whether each frame is called after onset, as it is shown.
+            difference: Whether the weights of the class that was not called are taken off, so that
+                a map says what tells the two apart, and that of the other call is its negative.
 
         Returns:
             float32 [T, Y, X], above 0 where the image speaks for the call; 0 outside the view.
         """
-        logits, maps = [], []
-        for parts, seen in self._looks(self.views(dic, ezrin)):
-            of_member = _in_portions(_activations, *parts, seen)
-            logits.append(of_member[0])
-            maps.append(of_member[1])
-        after = np.mean([_softmax(each)[:, AFTER] for each in logits], axis=0)
-        difference = np.mean(maps, axis=0)
-        difference = difference[..., AFTER] - difference[..., 1 - AFTER]
-        called = np.where(after > self.config.threshold, 1.0, -1.0)[:, None, None]
-        return _placed(difference * called, middles_of(ezrin), self.config.window, dic.shape)
+        turn = orientations if self.config.symmetries else lambda seen: [seen]
+        maps = np.mean(
+            [
+                _turned_back(_in_portions(_activations, *parts, each)[1], number)
+                for parts, seen in self._looks(self.views(dic, ezrin))
+                for number, each in enumerate(turn(seen))
+            ],
+            axis=0,
+        )
+        after = np.asarray(called, bool)[:, None, None]
+        before_map, after_map = maps[..., 1 - AFTER], maps[..., AFTER]
+        spoken = np.where(after, after_map, before_map)
+        if difference:
+            spoken = spoken - np.where(after, before_map, after_map)
+        return _placed(spoken, middles_of(ezrin), self.config.window, dic.shape)
 
     def _looks(
         self, views: np.ndarray
@@ -203,6 +214,12 @@ def orientations(views: np.ndarray) -> list[np.ndarray]:
     """Views [T, Y, X, C] in the eight orientations of a square."""
     mirrored = views[:, :, ::-1]
     return [np.rot90(each, turns, (1, 2)) for each in (views, mirrored) for turns in range(4)]
+
+
+def _turned_back(maps: np.ndarray, number: int) -> np.ndarray:
+    """Maps [T, y, x, C] of the orientation of that number as those of the first."""
+    back = np.rot90(maps, -(number % 4), (1, 2))
+    return back[:, :, ::-1] if number >= 4 else back
 
 
 def mean_of_orientations(logits: Sequence[np.ndarray]) -> np.ndarray:

@@ -20,7 +20,7 @@ from isl.imaging.result_checks import check_files
 from isl.imaging.results import Input, written_together
 from isl.imaging.steady import content_hash
 from isl.labeling.model import Model
-from isl.polarity.assess import EZRIN_STATISTICS, Assessment, OnsetModel, assess
+from isl.polarity.assess import EZRIN_STATISTICS, Activation, Assessment, OnsetModel, assess
 from isl.polarity.embryo_page import EmbryoPictures, embryo_page
 from isl.polarity.film_strip import draw_film_strip
 from isl.polarity.finding import find_recordings
@@ -61,6 +61,7 @@ class Request:
     interval: float | None = None
     frames: FrameRange | Mapping[str, FrameRange] | None = None
     rule: Rule | None = None
+    activation: Activation = "class"
     axes: str | None = None
     channel: str | None = None
     device: str = "auto"
@@ -150,6 +151,7 @@ def _assess(embryo: Input, chain: Chain, request: Request, progress: FieldProgre
             chain.model,
             chain.ezrin_model,
             rule=request.rule,
+            activation=request.activation,
             progress=progress.tiles,
         ),
         embryo,
@@ -183,6 +185,7 @@ def _settings(limit: FrameRange, chain: Chain, request: Request) -> dict[str, An
     """Everything but the model and the input that changes a result."""
     return {
         "onset": request.rule or chain.model.config.rule,
+        "activation": request.activation,
         "frames": [limit.start, limit.stop],
         "interval_minutes": request.interval,
         "axes": request.axes,

@@ -74,6 +74,8 @@ class PatchEnsemble:
 
     Attributes:
         given: What it was asked about last: frames and EZRIN.
+        called: The calls that maps were asked for last.
+        difference: Whether they were to be of the weights' difference.
     """
 
     name = "patches"
@@ -95,6 +97,7 @@ class PatchEnsemble:
         )
         self.shifts = shifts
         self.given: tuple[np.ndarray, np.ndarray] | None = None
+        self.called, self.difference = np.zeros(0, bool), False
         self._ezrin = ezrin
 
     def ezrin_model(self) -> Model:
@@ -111,8 +114,11 @@ class PatchEnsemble:
             logits[member, :, 1] = np.where(late, 3, -3)
         return logits
 
-    def activation_maps(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
+    def activation_maps(
+        self, dic: np.ndarray, ezrin: np.ndarray, called: np.ndarray, *, difference: bool = False
+    ) -> np.ndarray:
         """Speaks for the call on the left, and against it on the right."""
+        self.called, self.difference = called, difference
         maps = np.ones((len(dic), 4, 4), np.float32)
         maps[..., 2:] = -1
         return maps

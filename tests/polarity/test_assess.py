@@ -131,3 +131,18 @@ def test_activation_is_asked_for_of_the_frames_shown(ezrin_model):
     found = assess(recording_of(make_frames(14, onset=8)), PatchEnsemble(), ezrin_model)
     assert found.shown == (4, 5, 6, 7, 8, 9, 10, 11, 12)
     assert found.activation.shape == (SHOWN, 4, 4)
+
+
+@pytest.mark.usefixtures("quick_ezrin")
+def test_activation_is_of_the_calls_that_pictures_show(ezrin_model):
+    """Those after smoothing: a single frame called before onset is shown as after it."""
+    frames = make_frames(9, onset=4)
+    frames[6, :6, :6] = 0
+    model = PatchEnsemble()
+    found = assess(recording_of(frames), model, ezrin_model)
+    assert found.onset.calls.tolist() == [False] * 4 + [True, True, False, True, True]
+    np.testing.assert_array_equal(model.called, found.onset.smoothed[list(found.shown)])
+    assert model.called[6]
+    assert not model.difference
+    assess(recording_of(frames), model, ezrin_model, activation="difference")
+    assert model.difference

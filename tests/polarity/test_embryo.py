@@ -63,7 +63,8 @@ def test_stacks_are_fused_and_one_plane_is_used_as_it_is(tmp_path):
 def test_compaction_where_somebody_looked_for_it(tmp_path):
     compacted = {"A": (0, 1, 1), "B": (0, 0, 0), "C": (1, 1)}
     write_embryos(tmp_path, LABELS, compacted=compacted)
-    assert [embryo.compaction for embryo in load(tmp_path)] == [1, None, 0]
+    # B never compacts: the frame after its last one counts, as it does for its onset.
+    assert [embryo.compaction for embryo in load(tmp_path)] == [1, 3, 0]
 
 
 def test_an_embryo_may_have_no_measured_ezrin(folder):

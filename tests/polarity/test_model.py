@@ -30,6 +30,7 @@ from isl.polarity.view import standardized, view
 
 BACKBONE = ResNetConfig(depth=10, width=4, stem="small")
 SIZE = 16
+CALLED = np.array([False, True, True])
 
 
 def softmax(logits):
@@ -177,7 +178,7 @@ def test_brightness_matters_to_members_whose_views_are_not_standardized(model):
     np.testing.assert_array_equal(
         mixed.member_logits(dic, ezrin)[0], model.member_logits(dic, ezrin)[0]
     )
-    maps, mixed_maps = (each.activation_maps(dic, ezrin) for each in (model, mixed))
+    maps, mixed_maps = (each.activation_maps(dic, ezrin, CALLED) for each in (model, mixed))
     assert np.abs(maps - mixed_maps).max() > 1e-3
 
 
@@ -217,9 +218,9 @@ def test_orientations_are_averaged_as_probabilities():
     assert np.isfinite(certain).all()
 
 
-def test_activation_is_where_the_view_was_cut_and_speaks_for_the_call(model):
+def test_activation_is_where_the_view_was_cut(model):
     dic, ezrin = recording()
-    maps = model.activation_maps(dic, ezrin)
+    maps = model.activation_maps(dic, ezrin, CALLED)
     assert maps.shape == dic.shape
     assert maps.dtype == np.float32
     # The view is 24 pixels wide, around (20, 27).
@@ -227,13 +228,46 @@ def test_activation_is_where_the_view_was_cut_and_speaks_for_the_call(model):
     seen[8:33, 15:40] = True
     assert not maps[:, ~seen].any()
     assert (np.abs(maps[:, 10:30, 17:37]).max(axis=(1, 2)) > 0).all()
-    never, always = (
-        dataclasses.replace(model, config=make_config(threshold=threshold))
-        for threshold in (1 - 1e-9, 1e-9)
+
+
+def test_activation_is_of_the_weights_of_the_class_that_each_frame_is_called(model):
+    """The paper's weighted sum over the features, by hand, whatever the ensemble itself thinks."""
+    dic, ezrin = recording()
+    plain = dataclasses.replace(model, config=make_config(symmetries=False))
+    before, after, mixed = (
+        plain.activation_maps(dic, ezrin, np.array(called))
+        for called in ([False] * 3, [True] * 3, [False, True, False])
     )
-    np.testing.assert_array_equal(
-        never.activation_maps(dic, ezrin), -always.activation_maps(dic, ezrin)
-    )
+    np.testing.assert_array_equal(mixed, np.stack([before[0], after[1], before[2]]))
+    views = standardized(plain.views(dic, ezrin))
+    for called, found in ((0, before), (1, after)):
+        by_hand = np.mean(
+            [
+                np.asarray(jax.jit(member.backbone.features)(views))
+                @ np.asarray(member.dense.kernel[:, called])
+                for member in plain.members
+            ],
+            axis=0,
+        )
+        # Enlarging keeps the mean but for the border; the view is 24 of 48 pixels wide.
+        inside = found[:, 8:32, 15:39].mean(axis=(1, 2))
+        np.testing.assert_allclose(inside, by_hand.mean(axis=(1, 2)), rtol=0.15, atol=0.02)
+    difference = plain.activation_maps(dic, ezrin, np.array([True] * 3), difference=True)
+    np.testing.assert_allclose(difference, after - before, atol=1e-5)
+    opposite = plain.activation_maps(dic, ezrin, np.array([False] * 3), difference=True)
+    np.testing.assert_allclose(opposite, -difference, atol=1e-5)
+
+
+def test_activation_of_a_turned_recording_is_turned(model):
+    """Where all orientations are looked at, each map is turned back before the mean."""
+    dic, ezrin = recording(size=(48, 48))
+    maps = model.activation_maps(dic, ezrin, CALLED)
+    for turn in (lambda a: np.rot90(a, 1, (1, 2)), lambda a: a[:, :, ::-1]):
+        turned = model.activation_maps(turn(dic), turn(ezrin), CALLED)
+        inside = (slice(None), slice(8, 40), slice(8, 40))
+        close = np.corrcoef(turned[inside].ravel(), turn(maps)[inside].ravel())[0, 1]
+        assert close > 0.97
+        assert np.corrcoef(turned[inside].ravel(), maps[inside].ravel())[0, 1] < close
 
 
 def test_activation_at_the_border_is_cut_like_the_view(model):
@@ -241,7 +275,7 @@ def test_activation_at_the_border_is_cut_like_the_view(model):
     shift = (-18, 20)
     dic, ezrin = (np.roll(image, shift, (1, 2)) for image in (dic, ezrin))
     ezrin[:, 30:] = ezrin[:, :, :15] = 0
-    maps = model.activation_maps(dic, ezrin)
+    maps = model.activation_maps(dic, ezrin, CALLED)
     assert maps.shape == dic.shape
     assert maps[:, :10, 38:].any(axis=(1, 2)).all()
     assert not maps[:, 24:].any()

@@ -73,7 +73,14 @@ def train_polarity(
     finished = crossfit.model_without(()) if not experiment.ezrin.model else None
     start = finished or experiment.ezrin.model
     model = train_ensemble(
-        experiment, embryos, ezrin, workdir, name=name, labeling_model=start, console=console
+        experiment,
+        embryos,
+        ezrin,
+        workdir,
+        name=name,
+        labeling_model=start,
+        folder=folder,
+        console=console,
     )
     if finished is not None and not (model / EZRIN_FOLDER).exists():
         shutil.copytree(finished, model / EZRIN_FOLDER)

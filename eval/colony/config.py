@@ -43,6 +43,7 @@ class ColonyEvaluation(Config):
         replicates: Of every bootstrap.
         level: Of every interval.
         seed: Of folds and bootstraps.
+        keep_models: Whether models and checkpoints stay once they were judged.
     """
 
     description: str = ""
@@ -59,6 +60,7 @@ class ColonyEvaluation(Config):
     replicates: int = pydantic.Field(default=REPLICATES, ge=1)
     level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
     seed: int = pydantic.Field(default=0, ge=0)
+    keep_models: bool = False
 
     @pydantic.model_validator(mode="after")
     def _names_fit(self) -> "ColonyEvaluation":

@@ -1,6 +1,7 @@
 """`isl eval` for colonies: arms trained at shares of labels over folds, and what came of them."""
 
 import dataclasses
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from isl.errors import InputError
 from isl.files.records import as_csv, as_json, plain
 from isl.files.whole import write_texts
 from isl_train.colony.config import ColonyExperiment
+from isl_train.colony.frozen import FOLDER, backbone_of, vectors_of
 from isl_train.colony.images import NONE, Images, load_images
 from isl_train.colony.recipe import train_colony
 from isl_train.recipe import Run as TrainingRun
@@ -57,7 +59,7 @@ def evaluate_colony(config: Path, overrides: list[str], out: Path) -> None:
         for arm in evaluation.arms
     }
     folder = (config.parent / evaluation.experiment).parent
-    images = _images(experiments, folder)
+    images = _images(experiments, folder, out)
     folds = {arm.name: folds_of(images[arm.name], evaluation) for arm in evaluation.arms}
     runs: dict[tuple[str, float], list[Run]] = {}
     # Seed by seed, so that every arm has something to show before the first one has all.
@@ -118,15 +120,36 @@ def folds_of(images: Images, evaluation: ColonyEvaluation) -> Folds:
     return dealt_folds([single.names[i] for i in order], evaluation.folds, noun=noun)
 
 
-def _images(experiments: Mapping[str, ColonyExperiment], folder: Path) -> dict[str, Images]:
-    """Images of every arm; those of the same source are loaded once."""
+def _images(
+    experiments: Mapping[str, ColonyExperiment], folder: Path, out: Path
+) -> dict[str, Images]:
+    """Images of every arm; those of the same source are loaded once.
+
+    Where a backbone is frozen they have its vectors, which are kept for the next time.
+    """
     loaded: dict[tuple[str, int], Images] = {}
+    seen: dict[tuple[str, ...], Images] = {}
     found = {}
     for name, experiment in experiments.items():
         key = (experiment.data.model_dump_json(), experiment.patch)
         if key not in loaded:
             loaded[key] = load_images(experiment, folder)
         found[name] = loaded[key]
+        if experiment.frozen is None:
+            continue
+        if experiment.start.model:
+            raise InputError(
+                f"arm '{name}': start.model and [frozen] do not go together in an evaluation; the "
+                "backbone's vectors are made once for all folds, by network.backbone.weights"
+            )
+        settings = (experiment.frozen, experiment.network, experiment.augment)
+        named = (*map(str, key), *(part.model_dump_json() for part in settings))
+        if named not in seen:
+            own = found[name]
+            backbone = backbone_of(experiment, own)
+            vectors = vectors_of(own, experiment, backbone, out / FOLDER)
+            seen[named] = dataclasses.replace(own, vectors=vectors)
+        found[name] = seen[named]
     return found
 
 
@@ -169,6 +192,11 @@ def _run(
         )
         most = max(evaluation.patches)
         save(kept, predict(model, images, np.flatnonzero(judged), most))
+        if not evaluation.keep_models:
+            for part in ("main", "before"):
+                for name in ("checkpoints", "model"):
+                    shutil.rmtree(where / part / name, ignore_errors=True)
+            shutil.rmtree(model)
     return Run(fold=job.fold, seed=job.seed, predictions=load(kept))
 
 

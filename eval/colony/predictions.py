@@ -3,9 +3,11 @@
 import dataclasses
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
 from isl.colony.model import ColonyModel, load_colony_model, softmax
+from isl.colony.network import without_backbone
 from isl.files.whole import written_whole
 from isl_train.colony.ground import Ground
 from isl_train.colony.images import Images
@@ -49,7 +51,8 @@ def predict(model_folder: Path, images: Images, which: np.ndarray, patches: int)
     Args:
         model_folder: The model.
         images: All images.
-        which: Indices of those that are judged; each has a class.
+        which: Indices of those that are judged; each has a class. Where images have vectors, these
+            are looked at: the model's backbone made them.
         patches: How many are looked at of each.
     """
     model: ColonyModel = load_colony_model(model_folder)
@@ -59,9 +62,14 @@ def predict(model_folder: Path, images: Images, which: np.ndarray, patches: int)
         split=Split(labelled=nothing, validation=nothing, unlabelled=nothing),
         patch=model.config.patch,
     )
+    fixed = ground.fixed(which, patches)
+    if images.vectors is None:
+        logits = model.logits(fixed)
+    else:
+        logits = np.asarray(without_backbone(model.network)(jnp.asarray(fixed[:, 0])))
     return Predictions(
         truth=images.labels[which],
-        logits=model.logits(ground.fixed(which, patches)),
+        logits=logits,
         image=np.repeat(np.arange(len(which)), patches),
         names=np.array(images.names)[which],
         groups=np.array(images.groups)[which],

@@ -202,6 +202,20 @@ def dilate_last(network: EfficientNetLite) -> None:
         block.depthwise.rate = 2
 
 
+def cut_after(network: EfficientNetLite, stride: int) -> None:
+    """Takes off, in place, what stands behind the last map of a resolution: the pyramid ends there.
+
+    Args:
+        network: Without its head, or with one that is taken off as well.
+        stride: One of `PYRAMID_STRIDES`.
+    """
+    beyond = (i for i, block in enumerate(network.blocks) if block.depthwise.stride > 1)
+    # Block 0 already stands at stride 2.
+    ends = [*beyond, len(network.blocks)]
+    network.blocks = nnx.List(list(network.blocks)[: ends[PYRAMID_STRIDES.index(stride)]])
+    network.with_head, network.head, network.head_norm = False, None, None
+
+
 def abstract_efficientnet_lite(
     channels: int = 3, compute: Compute | None = None, *, with_head: bool = True
 ) -> EfficientNetLite:

@@ -9,6 +9,7 @@ from flax import nnx
 from isl.backbones.efficientnet_lite import (
     DepthwiseConv,
     abstract_efficientnet_lite,
+    cut_after,
     dilate_last,
     imagenet_input,
     same_border,
@@ -31,6 +32,16 @@ def test_pyramid_halves_five_times(rows: int, columns: int) -> None:
     sizes = [(2, -(-rows // s), -(-columns // s)) for s in (2, 4, 8, 16, 32)]
     assert [m.shape[:3] for m in maps] == sizes
     assert tuple(m.shape[3] for m in maps) == network.depths
+
+
+@pytest.mark.parametrize("stride", [2, 4, 8, 16, 32])
+def test_a_network_that_was_cut_ends_at_that_resolution(stride: int) -> None:
+    network = abstract_efficientnet_lite()
+    cut_after(network, stride)
+    maps = nnx.eval_shape(lambda net, x: net.pyramid(x), network, jnp.zeros((1, 64, 64, 3)))
+    kept = [s for s in (2, 4, 8, 16, 32) if s <= stride]
+    assert [m.shape[1] for m in maps] == [64 // s for s in kept]
+    assert [m.shape[3] for m in maps] == list(network.depths[: len(kept)])
 
 
 @pytest.mark.parametrize(("stride", "rate", "kernel"), [(1, 1, 3), (2, 1, 5), (2, 1, 3), (1, 2, 3)])

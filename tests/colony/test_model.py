@@ -13,7 +13,13 @@ from isl.backbones.resnet import ResNetConfig
 from isl.backbones.vgg import VGGConfig
 from isl.colony.kind import KIND
 from isl.colony.model import corrected_composition, load_colony_model, softmax
-from isl.colony.network import NetworkConfig, abstract_network, build_network, with_more_classes
+from isl.colony.network import (
+    EncoderConfig,
+    NetworkConfig,
+    abstract_network,
+    build_network,
+    with_more_classes,
+)
 from isl.colony.patches import cut_out, patches_of, place_patch, standardized
 from isl.errors import InputError
 
@@ -131,3 +137,18 @@ def test_composition_is_corrected_exactly_where_the_confusion_is_known() -> None
     impossible = corrected_composition([0.0, 0.0, 1.0], confusion)
     assert (impossible >= 0).all()
     assert impossible.sum() == pytest.approx(1)
+
+
+def test_a_turned_patch_has_the_same_vector() -> None:
+    """Of two channels, each is seen by itself."""
+    backbone = EncoderConfig(size=32, strides=(2, 4), turns=8, spread=True)
+    network = build_network(NetworkConfig(backbone=backbone, scales=1), 2, 3, rngs=nnx.Rngs(0))
+    network.eval()
+    patches = np.random.default_rng(0).normal(size=(2, 12, 12, 2)).astype(np.float32)
+    vector = network.vector(jnp.asarray(patches))
+    assert vector.shape == (2, 2 * 2 * (16 + 24))
+    mirrored = network.vector(jnp.asarray(np.rot90(patches, axes=(1, 2))[:, ::-1]))
+    np.testing.assert_allclose(mirrored, vector, atol=1e-3)
+    first, second = np.split(np.asarray(vector), 2, axis=1)
+    exchanged = network.vector(jnp.asarray(patches[..., ::-1]))
+    np.testing.assert_allclose(exchanged, np.concatenate([second, first], axis=1), atol=1e-4)

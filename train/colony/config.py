@@ -170,6 +170,24 @@ class PretrainingConfig(Config):
     head: Literal["linear", "finetuned"] = "finetuned"
 
 
+class FrozenConfig(Config):
+    """A backbone that stays as it is: what it makes of patches is computed once and kept.
+
+    Every method then trains what stands behind it, in seconds. The batch norm holds mean and
+    deviation of all images that are not left out, and takes no statistics of batches.
+
+    Attributes:
+        views: Augmented views of every patch. A backbone that averages over turned patches sees a
+            view in one position only.
+        places: Patches of every image.
+        seed: Of views.
+    """
+
+    views: int = pydantic.Field(default=8, ge=1)
+    places: int = pydantic.Field(default=1, ge=1)
+    seed: int = pydantic.Field(default=0, ge=0)
+
+
 class StartConfig(Config):
     """A model to begin with.
 
@@ -208,6 +226,7 @@ class ColonyExperiment(ExperimentConfig):
         balance: How epochs are drawn.
         augment: What may happen to patches.
         pretraining: What goes before.
+        frozen: That the backbone stays as it is; None: it is trained like the rest.
         start: A model to begin with.
         patches: Patches a colony, in validation and in the finished model.
         undecided: Below this probability the finished model cannot tell.
@@ -228,11 +247,28 @@ class ColonyExperiment(ExperimentConfig):
     balance: BalanceConfig = BalanceConfig()
     augment: AugmentConfig = AugmentConfig()
     pretraining: PretrainingConfig = PretrainingConfig()
+    frozen: FrozenConfig | None = None
     start: StartConfig = StartConfig()
     patches: int = pydantic.Field(default=1, ge=1)
     undecided: float = pydantic.Field(default=0.5, ge=0, lt=1)
     kernels: KernelType = "float32"
     training: ColonyTraining  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    @pydantic.model_validator(mode="after")
+    def _frozen_fits(self) -> "ColonyExperiment":
+        if self.frozen is None:
+            return self
+        if self.patches > self.frozen.places:
+            raise ValueError(
+                f"patches = {self.patches} are more than frozen.places = {self.frozen.places}, "
+                "which is how many have vectors"
+            )
+        if self.method in ("simclr", "clustering", "simtriplet") and not self.network.hidden:
+            raise ValueError(
+                f"method '{self.method}' has nothing to train in front of the dense layer, since "
+                "the backbone is frozen; give network.hidden, or leave out [frozen]"
+            )
+        return self
 
     @property
     def split_seed(self) -> int:

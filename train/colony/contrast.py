@@ -5,7 +5,6 @@ import jax.numpy as jnp
 
 from ..parameters import Functional
 from ..task import Batch, Tree
-from .augment import augmented, seen
 from .config import ColonyExperiment
 from .ground import Judge
 from .losses import cluster_contrast, normalized_contrast, triplet_similarity
@@ -21,7 +20,7 @@ class Contrast:
 
     def initial(self, key: jax.Array) -> Tree:
         """Fresh heads: a projector, and what the method needs beside it."""
-        depth = self._judge.network.backbone.depth
+        depth = self._judge.network.depth
         wide = self._experiment.pretraining.projection
         sizes = {"projector": (depth, depth, wide)}
         if self._experiment.method == "clustering":
@@ -37,13 +36,13 @@ class Contrast:
         self, params: Tree, state: Tree, batch: Batch, key: jax.Array
     ) -> tuple[jax.Array, Tree]:
         """The method's loss of a batch, and the new batch statistics."""
-        method, config = self._experiment.method, self._experiment.augment
+        method = self._experiment.method
         first, second = jax.random.split(key)
-        patch = seen(jnp.asarray(batch["patch"]))
-        views = [augmented(patch, config, first), augmented(patch, config, second)]
+        judge = self._judge
+        views = [judge.augmented(batch["patch"], key) for key in (first, second)]
         if method == "simtriplet":
-            views.append(augmented(seen(jnp.asarray(batch["neighbour"])), config, first))
-        network = self._judge.functional.put_together(params["network"], state, training=True)
+            views.append(judge.augmented(batch["neighbour"], first))
+        network = judge.functional.put_together(params["network"], state, training=not judge.frozen)
         vectors = jnp.split(network.vector(jnp.concatenate(views)), len(views))
         state = Functional.take_apart(network)[1]
         heads = params["heads"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import grain
 import jax
@@ -10,12 +11,12 @@ import numpy as np
 
 from isl.backbones.networks import Compute
 from isl.colony.model import softmax
-from isl.colony.network import ColonyNetwork, abstract_network
+from isl.colony.network import ColonyNetwork, abstract_network, without_backbone
 from isl.colony.patches import place_patch
 
 from ..parameters import Functional
 from ..task import Tree
-from .augment import seen
+from .augment import augmented, seen
 from .config import ColonyExperiment
 from .images import Images
 from .split import Split
@@ -34,21 +35,27 @@ class Ground:
         split: Which are labelled, for validation, unlabelled.
         patch: Side of a patch.
         balance: Whether labelled images are drawn equally often by class.
+        backbone: What made the images' vectors, for the finished model; None: it is trained.
     """
 
     images: Images
     split: Split
     patch: int
     balance: bool = True
+    backbone: Any = None
 
     def cut(self, index: int, place: tuple[int, int]) -> np.ndarray:
-        """A patch of an image, uint8 [patch, patch, C]."""
+        """A patch of an image, uint8 [patch, patch, C]; or its vectors [1 + views, D]."""
         top, left = place
+        if self.images.vectors is not None:
+            return self.images.vectors[index, top]
         pixels = self.images.images[index].pixels
         return pixels[top : top + self.patch, left : left + self.patch]
 
     def place(self, index: int, rng: np.random.Generator) -> tuple[int, int]:
-        """Where a patch of an image is cut."""
+        """Where a patch of an image is cut; of vectors, which of its patches, and 0."""
+        if self.images.vectors is not None:
+            return int(rng.integers(self.images.vectors.shape[1])), 0
         return place_patch(self.images.images[index].mask, self.patch, rng)
 
     def drawn(self, index: int, rng: np.random.Generator) -> np.ndarray:
@@ -64,7 +71,13 @@ class Ground:
         return int(rng.choice(which[labels == wanted]))
 
     def fixed(self, which: np.ndarray, count: int) -> np.ndarray:
-        """The same patches of images whenever asked: uint8 [N * count, patch, patch, C]."""
+        """The same patches of images whenever asked: uint8 [N * count, patch, patch, C].
+
+        Of vectors, those of these patches as they are: float32 [N * count, 1, D].
+        """
+        if self.images.vectors is not None:
+            plain = self.images.vectors[which, :count, :1]
+            return plain.reshape(-1, *plain.shape[2:])
         patches = [
             self.drawn(int(index), np.random.default_rng([int(index), number]))
             for index in which
@@ -80,28 +93,55 @@ def endless(draw, seed: int) -> grain.MapDataset:
 
 
 class Judge:
-    """A network of an experiment, taken apart and put together, and what it says of patches."""
+    """A network of an experiment, taken apart and put together, and what it says of patches.
+
+    Attributes:
+        network: Its structure; behind vectors alone where the backbone is frozen.
+        frozen: Whether it is.
+    """
 
     def __init__(self, experiment: ColonyExperiment, channels: int, classes: int) -> None:
         """Knows the network's structure; holds no weights."""
         training = experiment.training
         compute = Compute(precision=training.precision, batch_norm_decay=training.batch_norm_decay)
         self.network = abstract_network(experiment.network, channels, classes, compute)
+        self.frozen = experiment.frozen is not None
+        self._augment = experiment.augment
+        if self.frozen:
+            without_backbone(self.network)
         self.functional: Functional[ColonyNetwork] = Functional(self.network)
         self.classes = classes
 
+    def plain(self, patches: np.ndarray | jax.Array) -> jax.Array:
+        """Patches of a batch as they are, for the network.
+
+        Args:
+            patches: uint8 [B, Y, X, C]; or vectors float32 [B, 1 + views, D].
+        """
+        patches = jnp.asarray(patches)
+        return patches[:, 0] if self.frozen else seen(patches)
+
+    def augmented(self, patches: np.ndarray | jax.Array, key: jax.Array) -> jax.Array:
+        """The same, augmented: any of their views where they are vectors."""
+        patches = jnp.asarray(patches)
+        if not self.frozen:
+            return augmented(seen(patches), self._augment, key)
+        count, views = patches.shape[:2]
+        which = jax.random.randint(key, (count,), 1, views)
+        return jnp.take_along_axis(patches, which[:, None, None], axis=1)[:, 0]
+
     def apply(self, params: Tree, state: Tree, patches: jax.Array) -> tuple[jax.Array, Tree]:
         """Logits in training, and the new batch statistics; see `isl_train.colony.meta.Apply`."""
-        network = self.functional.put_together(params, state, training=True)
+        network = self.functional.put_together(params, state, training=not self.frozen)
         logits = network(patches)
         return logits, Functional.take_apart(network)[1]
 
     @functools.partial(jax.jit, static_argnums=0)
     def _logits(self, params: Tree, state: Tree, patches: jax.Array) -> jax.Array:
-        return self.functional.put_together(params, state, training=False)(seen(patches))
+        return self.functional.put_together(params, state, training=False)(self.plain(patches))
 
     def logits(self, params: Tree, state: Tree, patches: np.ndarray) -> np.ndarray:
-        """What the network says of patches uint8 [N, Y, X, C]: float32 [N, K]."""
+        """What the network says of patches, as `Ground.fixed` gives them: float32 [N, K]."""
         results = [np.zeros((0, self.classes), np.float32)]
         for first in range(0, len(patches), _AT_ONCE):
             portion = patches[first : first + _AT_ONCE]

@@ -37,6 +37,8 @@ class Images:
         grouped: Whether groups are known.
         classes: Names of the classes.
         channels: Names of the channels.
+        vectors: float32 [N, places, 1 + views, D] where the backbone is frozen: of each patch as it
+            is, and of its augmented views; see `isl_train.colony.frozen`.
     """
 
     images: tuple[ColonyImage, ...]
@@ -46,6 +48,7 @@ class Images:
     grouped: bool
     classes: tuple[str, ...]
     channels: tuple[str, ...]
+    vectors: np.ndarray | None = None
 
     def some(self, which: np.ndarray) -> "Images":
         """Those with the indices, or where a mask is True."""
@@ -56,6 +59,7 @@ class Images:
             labels=self.labels[index],
             names=tuple(self.names[i] for i in index),
             groups=tuple(self.groups[i] for i in index),
+            vectors=None if self.vectors is None else self.vectors[index],
         )
 
 

@@ -1,5 +1,6 @@
 """Colonies as `isl train` runs them: what goes before, then the method, then a model folder."""
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -30,45 +31,53 @@ def train_colony(experiment: ColonyExperiment, run: Run, *, images: "Images | No
 
     from ..experiment import check_same_run
     from ..loop import fit
+    from .frozen import FOLDER, backbone_of, vectors_of
     from .ground import Ground
     from .images import load_images
     from .split import split
     from .task import ContrastTask, FixMatchTask, MetaTask, SupervisedTask
 
     experiment = experiment.model_copy(update={"name": experiment.name or run.name})
-    images = images or load_images(experiment, run.folder, run.say)
-    parts = split(images, experiment.split, experiment.split_seed, run.say)
+    every = images or load_images(experiment, run.folder, run.say)
+    parts = split(every, experiment.split, experiment.split_seed, run.say)
     needs = experiment.method not in ("supervised", "ceiling")
     if needs and not len(parts.unlabelled):
         raise InputError(
             f"method '{experiment.method}' learns from images without a label, and there is none; "
             "lower split.labelled, or take method = 'supervised'"
         )
-    ground = Ground(
-        images=images,
-        split=parts,
-        patch=experiment.patch,
-        balance=experiment.balance.labelled,
-    )
     run.say(
         f"{len(parts.labelled)} labelled images, {len(parts.validation)} for validation, "
-        f"{len(parts.unlabelled)} without a label; classes {', '.join(images.classes)}"
+        f"{len(parts.unlabelled)} without a label; classes {', '.join(every.classes)}"
     )
 
     def begun() -> ColonyNetwork:
         """The network of the model to begin with, with the classes that are new."""
         model = load_colony_model(_model_to_begin_with(experiment, run.folder))
         known = model.config.classes
-        if images.classes[: len(known)] != known or model.config.network != experiment.network:
+        if every.classes[: len(known)] != known or model.config.network != experiment.network:
             raise InputError(
                 f"start.model '{model.name}' knows {', '.join(known)}; its classes come first, in "
                 "this order, and its network is that of the configuration"
             )
-        if len(images.classes) > len(known):
-            with_more_classes(model.network, len(images.classes), nnx.Rngs(experiment.seed))
+        if len(every.classes) > len(known):
+            with_more_classes(model.network, len(every.classes), nnx.Rngs(experiment.seed))
         return model.network
 
     start: Callable[[], ColonyNetwork] | None = begun if experiment.start.model else None
+    backbone, vectors = None, every.vectors
+    if experiment.frozen is not None:
+        backbone = backbone_of(experiment, every, start)
+        if vectors is None:
+            kept = run.workdir / FOLDER
+            vectors = vectors_of(every, experiment, backbone, kept, run.say)
+    ground = Ground(
+        images=dataclasses.replace(every, vectors=vectors),
+        split=parts,
+        patch=experiment.patch,
+        balance=experiment.balance.labelled,
+        backbone=backbone,
+    )
 
     def trained(task: SupervisedTask, part: ColonyExperiment, name: str, **settings) -> Path:
         folder = run.workdir / name
@@ -97,11 +106,12 @@ def train_colony(experiment: ColonyExperiment, run: Run, *, images: "Images | No
     else:
         folder = trained(ContrastTask(before, ground, start=start), before, "before")
         linear = experiment.pretraining.head == "linear"
+        hidden = experiment.network.hidden
         model = trained(
             SupervisedTask(experiment, ground, start=network_of(folder), title="head"),
             experiment,
             "main",
-            freeze=("backbone",) if linear else (),
+            freeze=("backbone", *(("norm", "hidden") if hidden else ())) if linear else (),
         )
     finished = run.workdir / "model"
     if finished.exists():

@@ -13,17 +13,23 @@ from flax import nnx
 
 from isl.backbones.networks import count_parameters
 from isl.colony.model import ColonyConfig, save_colony_model
-from isl.colony.network import ColonyNetwork, build_network
+from isl.colony.network import (
+    ColonyNetwork,
+    abstract_network,
+    build_network,
+    draw_first,
+    without_backbone,
+)
 
 from ..optimizer import build_optimizer
 from ..parameters import Functional
 from ..state import TrainState
 from ..task import Batch, Evaluation, Selection, Sums, Tree
-from .augment import augmented, seen
 from .balance import drawn
 from .calibration import confusion_of, expected_calibration_error, fitted_temperature, recalls
 from .config import ColonyExperiment
 from .contrast import Contrast
+from .frozen import hold_statistics
 from .ground import Ground, Judge, endless
 from .losses import confident, cross_entropy, sharpened
 from .meta import Pair, Patches, meta_update
@@ -85,15 +91,23 @@ class SupervisedTask:
         return Functional.take_apart(self._network(key))
 
     def _network(self, key: jax.Array) -> ColonyNetwork:
+        """The network to begin with; behind a frozen backbone, what comes after its vectors."""
         if self._start is not None:
-            return self._start()
+            network = self._start()
+            return without_backbone(network) if self.judge.frozen else network
+        return self._fresh(key)
+
+    def _fresh(self, key: jax.Array) -> ColonyNetwork:
         images = self.ground.images
-        return build_network(
-            self.experiment.network,
-            len(images.channels),
-            len(images.classes),
-            rngs=nnx.Rngs(key),
-        )
+        sizes = len(images.channels), len(images.classes)
+        rngs = nnx.Rngs(key)
+        if images.vectors is None:
+            return build_network(self.experiment.network, *sizes, rngs=rngs)
+        network = without_backbone(abstract_network(self.experiment.network, *sizes))
+        draw_first(network, rngs)
+        known = np.concatenate(dataclasses.astuple(self.ground.split))
+        hold_statistics(network, images.vectors[known, :, 0])
+        return network
 
     def examples(self, seed: int) -> grain.MapDataset:
         """Labelled patches."""
@@ -120,7 +134,7 @@ class SupervisedTask:
         self, params: Tree, model_state: Tree, batch: Batch, key: jax.Array
     ) -> tuple[jax.Array, tuple[Tree, Sums]]:
         """Cross-entropy of augmented patches."""
-        patches = augmented(seen(jnp.asarray(batch["labelled"])), self.experiment.augment, key)
+        patches = self.judge.augmented(batch["labelled"], key)
         logits, model_state = self.judge.apply(params, model_state, patches)
         labels = jnp.asarray(batch["label"])
         value = cross_entropy(logits, labels).mean()
@@ -161,6 +175,8 @@ class SupervisedTask:
         """A model folder with temperature and confusion as measured on the validation images."""
         params, model_state = self._finished(params, model_state)
         network = self.judge.functional.put_together(params, model_state, training=False)
+        if self.judge.frozen:
+            network.backbone = self.ground.backbone
         config = self._config(params, model_state)
         save_colony_model(
             directory,
@@ -223,13 +239,12 @@ class FixMatchTask(SupervisedTask):
     ) -> tuple[jax.Array, tuple[Tree, Sums]]:
         """FixMatch (Sohn et al. 2020): the call on the plain patch is learned on the augmented."""
         of_labelled, of_unlabelled = jax.random.split(key)
-        config, settings = self.experiment.augment, self.experiment.meta
-        plain = seen(jnp.asarray(batch["unlabelled"]))
+        settings = self.experiment.meta
         together = jnp.concatenate(
             [
-                augmented(seen(jnp.asarray(batch["labelled"])), config, of_labelled),
-                plain,
-                augmented(plain, config, of_unlabelled),
+                self.judge.augmented(batch["labelled"], of_labelled),
+                self.judge.plain(batch["unlabelled"]),
+                self.judge.augmented(batch["unlabelled"], of_unlabelled),
             ]
         )
         logits, model_state = self.judge.apply(params, model_state, together)
@@ -327,15 +342,8 @@ class MetaTask(SupervisedTask):
         """Both networks, and nothing drawn yet."""
         of_teacher, of_student = jax.random.split(key)
         teacher, teacher_state = Functional.take_apart(self._network(of_teacher))
-        images = self.ground.images
-        fresh = build_network(
-            self.experiment.network,
-            len(images.channels),
-            len(images.classes),
-            rngs=nnx.Rngs(of_student),
-        )
-        student, student_state = Functional.take_apart(fresh)
-        many = len(self.ground.split.unlabelled)
+        student, student_state = Functional.take_apart(self._fresh(of_student))
+        images, many = self.ground.images, len(self.ground.split.unlabelled)
         nothing = {name: jnp.zeros(many, jnp.int32) for name in ("image", "top", "left", "called")}
         return (
             {"teacher": teacher, "student": student},
@@ -430,13 +438,12 @@ class MetaTask(SupervisedTask):
     ) -> tuple[TrainState, Sums]:
         """One update of both networks; see `isl_train.colony.meta`."""
         of_labelled, of_unlabelled = jax.random.split(key)
-        settings, config = self.experiment.meta, self.experiment.augment
-        plain = seen(jnp.asarray(batch["unlabelled"]))
+        settings = self.experiment.meta
         patches = Patches(
-            labelled=augmented(seen(jnp.asarray(batch["labelled"])), config, of_labelled),
+            labelled=self.judge.augmented(batch["labelled"], of_labelled),
             labels=jnp.asarray(batch["label"]),
-            plain=plain,
-            augmented=augmented(plain, config, of_unlabelled),
+            plain=self.judge.plain(batch["unlabelled"]),
+            augmented=self.judge.augmented(batch["unlabelled"], of_unlabelled),
         )
         rate = jnp.asarray(
             self.experiment.optimizer.learning_rate if learning_rate is None else learning_rate

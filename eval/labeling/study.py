@@ -87,7 +87,9 @@ class LabelingStudyConfig(StudyConfig):
     """
 
     # A configuration is frozen, so a narrower type than that of any study does no harm.
-    variant: Mapping[str, AnyVariant] = pydantic.Field(min_length=1)
+    variant: Mapping[str, AnyVariant] = pydantic.Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        min_length=1
+    )
     image: Literal["median", "mean"] = "mean"
 
 

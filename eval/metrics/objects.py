@@ -13,6 +13,7 @@ from skimage.segmentation import watershed
 
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
+from isl.imaging.regions import connected_regions
 
 from .image_pair import checked_mask, is_constant
 
@@ -153,7 +154,7 @@ def _separated(foreground: np.ndarray, contrast: np.ndarray, diameter: float) ->
     """
     blobs = np.where(foreground, 1.0 + _SEAMS * np.log(np.maximum(contrast, 1.0)), 0.0)
     landscape = ndimage.gaussian_laplace(blobs, diameter / (2 * np.sqrt(2)))
-    components, _ = cast(tuple[np.ndarray, int], ndimage.label(foreground))
+    components = connected_regions(foreground)
     summits = peak_local_max(
         -landscape,
         min_distance=max(1, round(_APART * diameter)),

@@ -61,6 +61,7 @@ class EncoderFolderConfig(FolderConfig):
         trained_on: What its weights have seen.
     """
 
+    # Frozen, which pyright cannot see: a narrower type is sound.
     kind: Literal["encoder"] = "encoder"  # pyright: ignore[reportIncompatibleVariableOverride]
     architecture: Literal["efficientnet-lite0"] = "efficientnet-lite0"
     channels: int = pydantic.Field(default=3, ge=1)

@@ -361,11 +361,14 @@ class VideoSwin(nnx.Module):
         return self.classify(maps), maps @ self.head.kernel[...]
 
     def _applied(
-        self, block: Callable[[jax.Array, jax.Array | None], jax.Array], x: jax.Array, key: object
+        self,
+        block: Callable[[jax.Array, jax.Array | None], jax.Array],
+        x: jax.Array,
+        key: jax.Array | None,
     ) -> jax.Array:
         if not self.checkpoint:
-            return block(x, key)  # pyright: ignore[reportArgumentType]
-        return jax.checkpoint(lambda x: block(x, key))(x)  # pyright: ignore[reportArgumentType]
+            return block(x, key)
+        return jax.checkpoint(lambda x: block(x, key))(x)
 
 
 def to_patches(films: jax.Array, patch: Size) -> jax.Array:

@@ -19,6 +19,7 @@ from skimage.segmentation import watershed
 
 from isl.config import Config
 from isl.errors import InputError
+from isl.imaging.regions import connected_regions
 
 PAPER_PIXEL_SIZE = 0.8
 """Micrometres; what the paper's numbers of pixels are at."""
@@ -175,12 +176,12 @@ def binarized(bits: np.ndarray, config: DetectionConfig) -> Found:
     filled = np.asarray(ndimage.binary_fill_holes(above))
     # `max_size` itself is removed, too.
     kept = remove_small_objects(filled, max_size=max(0, int(np.ceil(config.least_area)) - 1))
-    labels, count = ndimage.label(kept)  # pyright: ignore[reportGeneralTypeIssues]
+    labels = connected_regions(kept)
     if config.split:
         labels = _parted(labels, config)
     return Found(
         labels=labels.astype(np.int32),
-        ground="both" if count else "empty",
+        ground="both" if labels.any() else "empty",
         threshold=threshold,
     )
 
@@ -213,10 +214,9 @@ def _parted(labels: np.ndarray, config: DetectionConfig) -> np.ndarray:
         # The border of the picture is none of the object's.
         inward = ndimage.gaussian_filter(np.asarray(ndimage.distance_transform_edt(own)), 2.0)
         lowered = reconstruction(inward - config.split * inward.max(), inward)
-        tops, found = ndimage.label(  # pyright: ignore[reportGeneralTypeIssues]
-            own & (inward - lowered >= config.split * inward.max() - 1e-9)
-        )
-        parts = watershed(-inward, tops, mask=own) if found > 1 else own.astype(np.int32)
+        high = inward - lowered >= config.split * inward.max() - 1e-9
+        tops = connected_regions(own & high)
+        parts = watershed(-inward, tops, mask=own) if tops.max() > 1 else own.astype(np.int32)
         sizes = np.bincount(parts.ravel())[1:]
         if (sizes < config.least_area).any():
             parts = own.astype(np.int32)

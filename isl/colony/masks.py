@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from isl.errors import InputError
+from isl.imaging.regions import connected_regions
 
 _MOST_NUMBERS = 2**16 - 1
 
@@ -56,7 +57,7 @@ def read_mask(stored: np.ndarray, shape: tuple[int, int, int], *, source: object
     values = values[values > 0]
     if len(values) == 1:
         # One mask of everything: parts that do not touch are colonies of their own.
-        connected = [ndimage.label(frame > 0)[0] for frame in labels]  # pyright: ignore
+        connected = [connected_regions(frame > 0) for frame in labels]
         if max(int(frame.max(initial=0)) for frame in connected) > 1:
             labels = np.stack(connected).astype(np.uint16)
             remarks.append(
@@ -81,12 +82,10 @@ def is_binary(stored: np.ndarray) -> bool:
 def _in_several_places(labels: np.ndarray) -> list[int]:
     """Numbers whose pixels in some frame do not hang together."""
     parted: set[int] = set()
-    everywhere = np.ones((3, 3), int)
     for frame in labels:
         for number, box in enumerate(ndimage.find_objects(frame), start=1):
             if box is not None:
-                _, count = ndimage.label(frame[box] == number, everywhere)  # pyright: ignore
-                if count > 1:
+                if connected_regions(frame[box] == number, corners=True).max() > 1:
                     parted.add(number)
     return sorted(parted)
 

@@ -60,6 +60,7 @@ class ColonyConfig(FolderConfig):
         groups: Wells, recordings or sets it was trained on.
     """
 
+    # Frozen, which pyright cannot see: a narrower type is sound.
     kind: Literal["colony"] = "colony"  # pyright: ignore[reportIncompatibleVariableOverride]
     network: NetworkConfig
     classes: tuple[str, ...] = pydantic.Field(min_length=1)

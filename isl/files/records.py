@@ -27,8 +27,9 @@ def as_json(record: Mapping[str, Any], *, indent: int = 1) -> str:
 
 def plain(value: Any) -> Any:
     """A value as JSON can hold it: named values as tables, arrays as lists, nan as null."""
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return plain(value._asdict())  # pyright: ignore[reportAttributeAccessIssue]
+    named = getattr(value, "_asdict", None)
+    if isinstance(value, tuple) and named is not None:
+        return plain(named())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):

@@ -12,6 +12,7 @@ One image is predicted again and again, and compared with itself:
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -183,14 +184,12 @@ class _Again:
             allow_mismatch=True,
         )
 
-    def predict(
-        self, planes: np.ndarray, **given: object
-    ) -> tuple[dict[str, np.ndarray], TilePlan]:
+    def predict(self, planes: np.ndarray, **given: Any) -> tuple[dict[str, np.ndarray], TilePlan]:
         """For every statistic float32 [L, Y, X], and how the image was cut."""
         options = dataclasses.replace(
             self._options,
             planes=tuple(range(len(planes))),
-            **given,  # pyright: ignore[reportArgumentType]
+            **given,
         )
         field = field_of(ZStack(name="image", planes=planes))
         plan = plan_field(self._model.config, field, options, budget=self._budget)
@@ -206,7 +205,7 @@ class _Again:
         plan = predict_into(write, self._model, field, plan, options, normalization)
         return found, plan.tiles
 
-    def median(self, planes: np.ndarray, **given: object) -> np.ndarray:
+    def median(self, planes: np.ndarray, **given: Any) -> np.ndarray:
         """float32 [L, Y, X]."""
         return self.predict(planes, **given)[0]["median"]
 

@@ -59,6 +59,7 @@ class ModelConfig(FolderConfig):
         chosen_on: Groups that chose which of its weights were kept, or fitted its temperatures.
     """
 
+    # Frozen, which pyright cannot see: a narrower type is sound.
     kind: Literal["labeling"] = "labeling"  # pyright: ignore[reportIncompatibleVariableOverride]
     labels: tuple[str, ...]
     autoencode: bool = False

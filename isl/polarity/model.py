@@ -62,6 +62,7 @@ class PolarityConfig(FolderConfig):
         embryos: Whom it was trained on, so that nobody is judged by a model that knew them.
     """
 
+    # Frozen, which pyright cannot see: a narrower type is sound.
     kind: Literal["polarity"] = "polarity"  # pyright: ignore[reportIncompatibleVariableOverride]
     arm: Arm
     backbone: BackboneConfig

@@ -20,6 +20,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from isl.imaging.regions import connected_regions
+
 # The frame's longer side while looking, in pixels.
 _SIDE = 256
 _DERIVATIVE = 1.0
@@ -143,17 +145,11 @@ def _largest(mask: np.ndarray) -> np.ndarray:
     padded = np.pad(mask, 2 * _OPENING, mode="edge")
     opened = _grown(_shrunk(padded, _OPENING), _OPENING)
     inside = slice(2 * _OPENING, -2 * _OPENING)
-    pieces = _pieces(opened[inside, inside])
+    pieces = connected_regions(opened[inside, inside])
     if not pieces.any():
         return np.zeros_like(mask)
     sizes = np.bincount(pieces.ravel())[1:]
     return np.asarray(ndimage.binary_fill_holes(pieces == 1 + np.argmax(sizes)))
-
-
-def _pieces(mask: np.ndarray) -> np.ndarray:
-    """Connected pieces of a mask, numbered from 1; int [y, x]."""
-    numbered: Any = ndimage.label(mask)
-    return numbered[0]
 
 
 def _shrunk(mask: np.ndarray, reach: float) -> np.ndarray:

@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from isl.imaging.regions import connected_regions
+
 _BLUR = 3 / 160
 """Deviation of the blur before the embryo is looked for, in frame widths."""
 
@@ -37,8 +39,7 @@ def locate(ezrin: np.ndarray) -> tuple[float, float]:
     if brightest <= darkest:
         return (ezrin.shape[0] - 1) / 2, (ezrin.shape[1] - 1) / 2
     bright = blurred > darkest + _LEVEL * (brightest - darkest)
-    regions = np.empty(bright.shape, np.int32)
-    ndimage.label(bright, output=regions)
+    regions = connected_regions(bright)
     sizes = np.bincount(regions.ravel())
     sizes[0] = 0
     rows, columns = np.nonzero(regions == np.argmax(sizes))

@@ -74,6 +74,7 @@ class ViabilityConfig(FolderConfig):
         patients: Whom it was trained on, so that nobody is judged by a model that knew them.
     """
 
+    # Frozen, which pyright cannot see: a narrower type is sound.
     kind: Literal["viability"] = "viability"  # pyright: ignore[reportIncompatibleVariableOverride]
     targets: tuple[TargetConfig, ...] = pydantic.Field(min_length=1)
     film: FilmConfig
@@ -154,7 +155,8 @@ class ViabilityModel(LoadedModel[ViabilityConfig]):
 
     @functools.cached_property
     def _parts(self) -> list[tuple[Any, Any]]:
-        return [tuple(nnx.split(member)) for member in self.members]  # pyright: ignore
+        split: list[Any] = [nnx.split(member) for member in self.members]
+        return split
 
 
 def word_of(logits: np.ndarray, target: TargetConfig, widest: float) -> Word:

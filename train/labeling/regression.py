@@ -98,6 +98,7 @@ def abstract_regressor(
 class RegressorConfig(FolderConfig):
     """What a regressor's `model.toml` says."""
 
+    # Frozen, which pyright cannot see: a narrower type is sound.
     kind: Literal["regressor"] = "regressor"  # pyright: ignore[reportIncompatibleVariableOverride]
     labels: tuple[str, ...]
     planes: int

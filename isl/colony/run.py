@@ -29,6 +29,7 @@ from isl.colony.record import (
 from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
+from isl.files.locks import alone_in
 from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
 from isl.imaging.formats.ome_tiff import write_ome_tiff
@@ -94,12 +95,13 @@ def assess_wells(request: Request) -> int:
             f"model '{model.name}' classes single cells; give --cells where each picture is one "
             "cell, or another model"
         )
-    failed = side_by_side(
-        wells, functools.partial(_assess, request=request), workers=request.workers
-    )
-    done = [well for well in wells if well.name not in failed]
-    if done:
-        _write_tables(done, failed, model, request.out)
+    with alone_in(request.out, "isl colony"):
+        failed = side_by_side(
+            wells, functools.partial(_assess, request=request), workers=request.workers
+        )
+        done = [well for well in wells if well.name not in failed]
+        if done:
+            _write_tables(done, failed, model, request.out)
     return report_failures(list(failed.items()), len(wells), what="wells")
 
 

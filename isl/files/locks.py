@@ -48,7 +48,7 @@ def locked(path: Path, *, refusal: str | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def alone_in(folder: Path, writer: str) -> Iterator[None]:
-    """A folder of results, made if missing, in which one run at a time writes.
+    """A folder of results, in which one run at a time writes; made if missing, gone if left empty.
 
     Args:
         folder: Where results go.
@@ -58,15 +58,21 @@ def alone_in(folder: Path, writer: str) -> Iterator[None]:
         InputError: Another run writes there, or nothing can be written there.
     """
     refusal = f"{folder}: another {writer} is writing there; wait for it, or give another `out`"
-    with contextlib.ExitStack() as held:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(locked(folder / ".lock", refusal=refusal))
-        except OSError as error:
-            raise InputError(
-                f"{folder}: results cannot be written there ({error.strerror or error})"
-            ) from error
-        yield
+    fresh = [level for level in (folder, *folder.parents) if not level.exists()]
+    try:
+        with contextlib.ExitStack() as held:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                held.enter_context(locked(folder / ".lock", refusal=refusal))
+            except OSError as error:
+                raise InputError(
+                    f"{folder}: results cannot be written there ({error.strerror or error})"
+                ) from error
+            yield
+    finally:
+        with contextlib.suppress(OSError):
+            for level in fresh:
+                level.rmdir()
 
 
 def is_locked(path: Path) -> bool:

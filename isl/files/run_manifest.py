@@ -145,22 +145,16 @@ def held_folder(folder: Path, command: str) -> Iterator[RunManifest]:
         InputError: Another run writes there, or the folder cannot be written.
     """
     path = folder / MANIFEST
-    fresh = [level for level in (folder, *folder.parents) if not level.exists()]
-    try:
-        with alone_in(folder, command):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            manifest = RunManifest(path, descriptor)
-            try:
-                remove_leftovers(folder)
-                yield manifest
-            finally:
-                remove_leftovers(folder)
-                manifest.end()
-                os.close(descriptor)
-    finally:
-        with contextlib.suppress(OSError):
-            for level in fresh:
-                level.rmdir()
+    with alone_in(folder, command):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        manifest = RunManifest(path, descriptor)
+        try:
+            remove_leftovers(folder)
+            yield manifest
+        finally:
+            remove_leftovers(folder)
+            manifest.end()
+            os.close(descriptor)
 
 
 def _parsed(text: bytes) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ import jax
 from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
+from isl.files.locks import alone_in
 from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
 from isl.imaging.formats.ome_tiff import write_ome_tiff
@@ -114,11 +115,12 @@ def assess_recordings(request: Request) -> int:
         print(f"{embryo.name}: {sentence(_read(embryo))}", flush=True)
         return outcome
 
-    failures = one_by_one(embryos, assess_one)
-    failed = {name: str(error) for name, error in failures.items()}
-    done = [embryo for embryo in embryos if embryo.name not in failed]
-    if done:
-        _write_tables(done, failed, chain, request)
+    with alone_in(request.out, "isl polarity"):
+        failures = one_by_one(embryos, assess_one)
+        failed = {name: str(error) for name, error in failures.items()}
+        done = [embryo for embryo in embryos if embryo.name not in failed]
+        if done:
+            _write_tables(done, failed, chain, request)
     return report_failures(list(failed.items()), len(embryos), what="embryos")
 
 

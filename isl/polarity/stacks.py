@@ -13,6 +13,7 @@ import numpy as np
 from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
+from isl.files.locks import alone_in
 from isl.files.provenance import made_by
 from isl.files.records import as_json
 from isl.imaging.formats.ome_tiff import write_ome_tiff
@@ -83,7 +84,8 @@ def fuse_stacks(request: Request) -> int:
         print(field.files.images[IMAGE], flush=True)
         return "done"
 
-    failures = one_by_one(fields, fuse_one)
+    with alone_in(request.out, "isl focus"):
+        failures = one_by_one(fields, fuse_one)
     return report_failures(list(failures.items()), len(fields), what="fields")
 
 

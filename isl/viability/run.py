@@ -12,6 +12,7 @@ from typing import Any
 from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
+from isl.files.locks import alone_in
 from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
 from isl.imaging.result_checks import check_files
@@ -107,7 +108,11 @@ def assess_recordings(request: Request) -> int:
     waiting = judge.not_done(places)
     failed: dict[str, str] = {}
     read = functools.partial(_read, config=model.config.film)
-    with FieldProgress(len(places)) as progress, Workers(request.workers) as workers:
+    with (
+        alone_in(request.out, "isl viability"),
+        FieldProgress(len(places)) as progress,
+        Workers(request.workers) as workers,
+    ):
         for place in places:
             if place not in waiting:
                 progress.end("done before", name=place.name, seconds=0.0)
@@ -119,7 +124,7 @@ def assess_recordings(request: Request) -> int:
                 continue
             judge.judge(made.surveyed, made.source, made.seconds)
             progress.end("done", name=place.name)
-    judge.summarize(places, failed)
+        judge.summarize(places, failed)
     return report_failures(list(failed.items()), len(places), what="recordings")
 
 

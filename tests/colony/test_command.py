@@ -14,6 +14,7 @@ from small_models import CLASSES, saved_model
 
 from isl import cli
 from isl.colony.record import composition_rows
+from isl.files.locks import alone_in
 from isl.phantom.colonies.dataset import write_colonies
 from isl.phantom.colonies.well import ColonyWellConfig
 
@@ -86,6 +87,14 @@ def test_wells_become_tables_pictures_and_a_report(ground: Path, tmp_path: Path)
     assert "For research only." in report
     assert report.count("data:image/png") == 4
     assert (tmp_path / "well-000.overlay.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_run_at_a_time_writes_to_a_folder(ground: Path, tmp_path: Path) -> None:
+    with alone_in(tmp_path / "out", "isl colony"):
+        refused = colony(ground, ground / "film" / "well-000.tif", "--out", tmp_path / "out")
+    assert refused.exit_code == 2
+    assert "another isl colony is writing there" in refused.output
+    assert not (tmp_path / "out").exists()
 
 
 def test_film_keeps_numbers_and_resumes(ground: Path, tmp_path: Path) -> None:

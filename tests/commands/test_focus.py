@@ -8,6 +8,7 @@ import tifffile
 from command_line import caller, refusal
 from PIL import Image
 
+from isl.files.locks import alone_in
 from isl.imaging.read import read_picture, read_transmitted
 from isl.polarity.focus import fuse
 
@@ -230,6 +231,14 @@ def test_results_that_exist_are_kept(refused, run, stack, tmp_path):
     assert names(tmp_path / "out") == FILES
 
 
+def test_one_run_at_a_time_writes_to_a_folder(run, stack, tmp_path):
+    with alone_in(tmp_path / "out", "isl focus"):
+        code, _, err = run(stack)
+    assert code == 2
+    assert "another isl focus is writing there; wait for it, or give another --out" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_results_of_one_name_are_refused_even_with_overwrite(refused, stack, tmp_path):
     (tmp_path / "other").mkdir()
     twin = write_stack(tmp_path / "other" / "field.tiff", stack_of())
@@ -267,4 +276,4 @@ def test_an_interruption_leaves_nothing(run, stack, monkeypatch, tmp_path):
 
     monkeypatch.setattr("isl.polarity.stacks.write_preview", interrupt)
     assert run(stack)[0] == 130
-    assert names(tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()

@@ -8,13 +8,14 @@ import hypothesis
 
 # JAX reads these when it is imported, here and in the commands that tests start.
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
-# One folder a worker: JAX does not lock it.
-_worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
-_kept = Path(__file__).parents[1] / ".pytest_cache" / "jax" / _worker
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_kept))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+# One folder for all workers: with a limit on its size, JAX locks it.
+_cache = Path(__file__).parents[1] / ".pytest_cache"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache / "jax"))
+os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(4 * 2**30))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 # What runs measured is no business of the person who tests.
-os.environ["XDG_CACHE_HOME"] = str(_kept.parent.parent / "cache" / _worker)
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+os.environ["XDG_CACHE_HOME"] = str(_cache / "cache" / _worker)
 
 # A first call compiles, which no deadline for single examples foresees.
 hypothesis.settings.register_profile("patient", deadline=None)

@@ -51,7 +51,7 @@ def describe(thing: str, axes: str | None = None, channel: str | None = None) ->
             raise InputError(f"{thing}: there is no such file")
         folder = find_model(thing)
         return kind_of(folder).describe(folder)
-    fields = find_inputs([path])
+    fields = find_inputs([path], axes=axes)
     if len(fields) > 1:
         raise InputError(f"{thing}: holds {len(fields)} images; name one, such as {fields[0][1]}")
     return describe_image(fields[0][1], axes=axes, channel=channel)

@@ -158,6 +158,11 @@ def _choose_planes(
     known = _z_step(stack) is not None and expected.z_step is not None and expected.planes > 1
     if known and count >= expected.planes and not (allow_mismatch and count == expected.planes):
         return _placed(stack, expected, source, model, warnings)
+    if count == 1 and stack.shape[0] == expected.planes:
+        raise InputError(
+            f"{source}: says that it is {stack.shape[0]} time points of one plane; model '{model}' "
+            f"expects {expected.planes} planes (give `axes=ZYX` if they are z planes)"
+        )
     if count != expected.planes:
         raise InputError(
             f"{source}: z-stack has {_planes(count)}; model '{model}' expects {expected.planes} "

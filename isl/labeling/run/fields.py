@@ -125,7 +125,7 @@ def predict_fields(request: Request) -> int:
 
 
 def _fields(request: Request, options: Options) -> list[Field]:
-    found = find_inputs(request.inputs)
+    found = find_inputs(request.inputs, axes=request.axes)
     if request.into is not None:
         check_copy(request.into, [path for _, path in found], options.border)
     return [

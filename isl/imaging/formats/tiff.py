@@ -45,7 +45,7 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
         reader = _reader(header, path, axes)
         shape, order = header.shape, header.order
         kept = np.dtype(header.series.dtype)
-        calibration = header.calibration
+        calibration, shown = header.calibration, header.shown
     dtype = np.dtype(np.float32) if kept.kind == "f" else kept.newbyteorder("=")
     leading = [letter for letter in order if letter not in "YX"]
 
@@ -63,6 +63,8 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
             raise InputError(f"{path}: is gone since it was opened") from error
         except Exception as error:  # Decoders raise whatever they meet in damaged bytes.
             raise refusal(path, error) from error
+        if shown is not None:
+            pixels = shown[pixels]
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(pixels, dtype)
 

@@ -58,6 +58,7 @@ class TiffHeader:
         lengths: Of the stored dimensions.
         says_axes: Whether the file, or who opened it, says what the dimensions are.
         pages: Its pages; None in place of every one where the pixels lie in one piece.
+        shown: uint8 or uint16 [2 ** bits], the gray shown for every number stored; None: the same.
         calibration: What the file says of sizes, names and times.
     """
 
@@ -66,6 +67,7 @@ class TiffHeader:
     lengths: tuple[int, ...]
     says_axes: bool
     pages: tuple[Any, ...] | None
+    shown: np.ndarray | None
     calibration: Calibration
 
     @property
@@ -108,6 +110,7 @@ def opened_tiff(path: Path, *, axes: str | None = None) -> Iterator[TiffHeader]:
                 lengths=lengths,
                 says_axes=wanted is not None or not set(series.axes) & set(PAGES),
                 pages=pages,
+                shown=_shown(series.keyframe, path),
                 calibration=_calibration(tiff, series, order, lengths),
             )
     except InputError:
@@ -261,6 +264,32 @@ def _check_pixels(series: tifffile.TiffPageSeries, path: Path) -> None:
         )
 
 
+def _shown(page: Any, path: Path) -> np.ndarray | None:
+    """The gray that is shown for every number stored; None where it is the number.
+
+    Files may say that 0 is white, or have a palette. A palette of colors that grow brighter is a
+    look-up table for display, and the number is what was measured.
+    """
+    dtype = np.dtype(page.dtype)
+    if dtype.kind != "u":
+        return None
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        logger.warning("%s: says that 0 is white; it is read as it is shown, inverted", path)
+        return np.arange(2 ** int(page.bitspersample) - 1, -1, -1).astype(dtype)
+    if page.photometric != tifffile.PHOTOMETRIC.PALETTE or page.colormap is None:
+        return None
+    palette = np.asarray(page.colormap, np.float64)
+    brightness = np.diff(palette.mean(axis=0))
+    if (brightness >= 0).all() and brightness.any():
+        return None
+    if (palette != palette[0]).any():
+        raise InputError(
+            f"{path}: is colored by a palette that is no scale of brightness; save it as grayscale"
+        )
+    logger.warning("%s: has a palette that turns its grays; it is read as it is shown", path)
+    return np.rint(palette[0] * (np.iinfo(dtype).max / 65535)).astype(dtype)
+
+
 def _counted(
     tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path
 ) -> tuple[str, tuple[int, ...]] | None:
@@ -379,10 +408,13 @@ def _calibration(
     resolution = _resolution(page)
     said = from_resolution(resolution, _RESOLUTION_UNITS.get(int(page.resolutionunit), ""))
     if series.kind == "ome" and tiff.ome_metadata:
-        said = from_ome(tiff.ome_metadata)
+        said = from_ome(tiff.ome_metadata, tiff.filehandle.path)
     elif tiff.imagej_metadata:
         channels = lengths[order.index("C")] if "C" in order else 1
-        said = from_imagej(tiff.imagej_metadata, resolution, channels)
+        found = from_imagej(tiff.imagej_metadata, resolution, channels)
+        # Without a unit of ImageJ's own, the tags' unit holds.
+        size = found.pixel_size if "unit" in tiff.imagej_metadata else said.pixel_size
+        said = dataclasses.replace(found, pixel_size=size)
     tag = page.tags.get(_MICROMANAGER_TAG)
     return said if tag is None else from_micromanager(tag.value, said)
 

@@ -172,11 +172,11 @@ def find_inputs(paths: Iterable[Path | str], *, axes: str | None = None) -> list
                 "collide; rename one"
             )
         seen[name] = path
-    return found if axes is not None else _sets_once(found)
+    return found if axes is not None else sets_once(found)
 
 
-def _sets_once(found: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
-    """The fields without files whose pixels are read with those of a file before them."""
+def sets_once(found: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """Fields, as (name, path), without files that are read with another of their OME-TIFF set."""
     kept: list[tuple[str, Path]] = []
     of_sets: set[Path] = set()
     for name, path in found:

@@ -45,7 +45,7 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
         reader = _reader(header, path, axes)
         shape, order = header.shape, header.order
         kept = np.dtype(header.series.dtype)
-        calibration, shown = header.calibration, header.shown
+        calibration, shown, told_by = header.calibration, header.shown, header.told_by
     dtype = np.dtype(np.float32) if kept.kind == "f" else kept.newbyteorder("=")
     leading = [letter for letter in order if letter not in "YX"]
 
@@ -79,6 +79,7 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
         pixel_size=calibration.pixel_size,
         interval=calibration.interval,
         stage=calibration.stage,
+        told_by=told_by,
     )
 
 

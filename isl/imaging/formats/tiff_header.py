@@ -42,6 +42,12 @@ _BOUNDED_COMPRESSIONS = (
 # A page or tag beyond the end of the file is only logged, and the rest read as if it were all.
 _LOST_PAGES = re.compile(r"invalid.*offset|corrupted tag list|failed to reshape")
 _RESOLUTION_UNITS = {2: "inch", 3: "cm"}
+_TELLERS = {
+    "ome": "its OME-XML",
+    "imagej": "its ImageJ description",
+    "shaped": "its description",
+    "mmstack": "Micro-Manager",
+}
 # OME-XML begins within so many letters of a description.
 _OME_WITHIN = 1000
 # Micro-Manager's JSON of one plane.
@@ -69,6 +75,13 @@ class TiffHeader:
     pages: tuple[Any, ...] | None
     shown: np.ndarray | None
     calibration: Calibration
+
+    @property
+    def told_by(self) -> str:
+        """Who says what the dimensions are, in words."""
+        if not self.says_axes:
+            return f"{self.order}: nothing says what its pages are, they are taken for z planes"
+        return f"{self.order}, as {_TELLERS.get(self.series.kind, 'was said')} says"
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:

@@ -5,6 +5,7 @@ The names below are loaded when they are first used, so that importing `isl` cos
     import isl
     model = isl.load_model("NAME")
     prediction = model.predict(isl.read_transmitted("field.tif"), statistics=("median", "entropy"))
+    prediction = model.predict(array, axes="ZYX", pixel_size=0.3, z_step=1.0)
     isl.write_ome_tiff("predicted.ome.tif", prediction.image())
 """
 
@@ -44,7 +45,7 @@ _MODULES = {
     "isl.errors": ("InputError",),
     "isl.imaging.image": ("FluorescenceImage", "Movie", "PixelSize", "ZStack"),
     "isl.imaging.read": ("find_inputs", "read_fluorescence", "read_transmitted"),
-    "isl.imaging.formats.tiff": ("write_ome_tiff",),
+    "isl.imaging.formats.ome_tiff": ("write_ome_tiff",),
     "isl.labeling.model": ("Ensemble", "Model", "load_models"),
     "isl.model_folder": ("bundled_models",),
     "isl.model_kinds": ("load_model",),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isl import registry
+from isl.imaging.stated import Stated
 from isl.model_folder import bundled_models, folders_in, model_directory, model_kind
 
 Facts = list[tuple[str, str]]
@@ -23,12 +24,15 @@ class ModelKind:
         load: Reads a model folder, or a bundled model by name.
         summary: One line on a folder: what the model says, from what.
         describe: Facts from a folder; no weights are read.
+        fits: Whether the image at a path, with what was said of it, fits the model in a folder, in
+            one line; None: that is not for this kind to say.
         bundled: A folder of model folders that come with the kind's package; None: those of isl.
     """
 
     load: Callable[[str | Path], Any]
     summary: Callable[[Path], str]
     describe: Callable[[Path], Facts]
+    fits: Callable[[Path, Path, Stated], str] | None = None
     bundled: Path | None = None
 
 

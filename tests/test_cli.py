@@ -242,10 +242,36 @@ def test_inspect_says_what_an_image_holds(tmp_path, capsys):
     assert "uint16" in printed
     assert "0 to 1000, mean 0.0087" in printed
     assert "constant" in printed
-    assert "pixel size   not known" in printed
+    size = next(line for line in printed.splitlines() if line.startswith("pixel size"))
+    assert size.endswith("  not known")
 
 
-def test_inspect_wants_one_image(tmp_path, refused):
-    for name in "ab":
-        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((4, 4), np.uint8))
-    assert "holds 2 images; name one" in refused("inspect", tmp_path)
+def test_inspect_lists_the_fields_of_a_folder(tmp_path, capsys):
+    for number in (1, 2, 4, 10):
+        tifffile.imwrite(tmp_path / f"field{number}_w0.tif", np.zeros((4, 6), np.uint8))
+    (tmp_path / "field11_w0.tif").write_bytes(b"II*")
+    assert cli.main(["inspect", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("fields      5")
+    assert printed[1].startswith("numbers     1 to 2, 4, 10 to 11: what grows from name to name")
+    assert printed[2] == "field1_w0   1 T x 1 C x 1 Z x 4 Y x 6 X uint8, not known a pixel"
+    assert printed[5].startswith("field10_w0")
+    assert "field11_w0.tif: cannot be read as TIFF" in printed[6]
+
+
+def test_inspect_says_which_models_an_image_fits(tmp_path, capsys):
+    planes = np.random.default_rng(0).integers(0, 4096, (13, 20, 24)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", planes, metadata={"axes": "ZYX"})
+    call = ["inspect", str(tmp_path / "a.tif"), "--pixel-size", "0.3", "--z-step", "1"]
+    assert cli.main([*call, "--modality", "DIC"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    facts = {key.strip(): value for key, value in (row.split("  ", 1) for row in rows)}
+    facts = {key: value.strip() for key, value in facts.items()}
+    assert facts["axes"] == "ZYX, as its description says"
+    assert facts["in use"].startswith("12 of 16 bits")
+    assert (facts["pixel size"], facts["z step"], facts["modality"]) == ("0.3 um", "1 um", "DIC")
+    assert facts["model phantom"].startswith("does not fit: modality is DIC; model 'phantom'")
+    assert facts["model ezrin-aif"].startswith("does not fit: z-stack has 13 planes")
+    assert cli.main([*call, "--modality", "phase"]) == 0
+    assert "model phantom" in (printed := capsys.readouterr().out)
+    assert printed.split("model phantom", 1)[1].split("\n")[0].split() == ["fits"]

@@ -1,7 +1,8 @@
 """Temperatures for a model's labels, fitted on ground it did not learn from (`isl calibrate`).
 
-What a temperature does is judged on ground that it was not fitted on, where there is any: one that
-does not bring coverage closer to what is said there is not taken.
+What a temperature does is judged on ground that it was not fitted on, where there is any. It is
+taken where it brings coverage closer to what is said there and makes neither proper score worse:
+wider intervals cover more, and the ranked probability score tells whether that was bought dearly.
 """
 
 import dataclasses
@@ -75,8 +76,15 @@ class LabelCalibration:
 
     @property
     def helps(self) -> bool:
-        """Whether coverage is closer to what is said with it than without."""
-        return coverage_error(self.after.reliability) < coverage_error(self.before.reliability)
+        """Whether coverage is closer to what is said with it, and neither proper score worse."""
+        closer = coverage_error(self.after.reliability) < coverage_error(self.before.reliability)
+        return closer and all(
+            after is not None and before is not None and after <= before
+            for after, before in (
+                (self.after.cross_entropy, self.before.cross_entropy),
+                (self.after.ranked_probability_score, self.before.ranked_probability_score),
+            )
+        )
 
     @property
     def temperature(self) -> float:
@@ -231,7 +239,7 @@ def write_calibrated(
 def coverage_table(calibrations: Sequence[LabelCalibration]) -> list[tuple[str, ...]]:
     """Rows of text: a head, then a row a label: before and after, by level."""
     shares = (f"{level:.0%}" for level in LEVELS)
-    head = ("label", "temperature", "taken", *shares, "90 % width", "cross-entropy")
+    head = ("label", "temperature", "taken", *shares, "90 % width", "cross-entropy", "RPS")
     return [head, *(_row(each) for each in calibrations)]
 
 
@@ -246,6 +254,7 @@ def _row(each: LabelCalibration) -> tuple[str, ...]:
         *(f"{before.coverage[level]:.1%} to {after.coverage[level]:.1%}" for level in LEVELS),
         f"{before.sharpness:.3f} to {after.sharpness:.3f}",
         f"{before.cross_entropy:.4f} to {after.cross_entropy:.4f}",
+        f"{before.ranked_probability_score:.5f} to {after.ranked_probability_score:.5f}",
     )
 
 
@@ -292,7 +301,8 @@ def _card_section(
         "",
         *("| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows)),
         "",
-        "One that does not bring these shares closer to what they should be is not taken.",
+        "One that does not bring these shares closer to what they should be, or makes the",
+        "cross-entropy or the ranked probability score worse, is not taken.",
         "",
     ]
     return "\n".join(lines)

@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from isl.config import load_toml
+from isl.data.splits import Split
 from isl.errors import InputError, unknown
 from isl.labeling.dataset import load_manifest
 from isl.labeling.familiarity import Unfamiliarity
@@ -62,8 +63,9 @@ def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
     say = printer(Console(stderr=True))
     segmenter_of(config)
     contenders = find_contenders(config, path.parent)
+    manifest = load_manifest(path.parent / config.dataset)
     ground = survey_ground(
-        load_manifest(path.parent / config.dataset),
+        manifest,
         split=config.split,
         leave_out=config.leave_out,
         labels=config.labels,
@@ -72,7 +74,12 @@ def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
     contenders = _with_labels(contenders, ground)
     _check_named(config, ground)
     if not config.allow_seen:
-        check_unseen(contenders, ground)
+        sides: tuple[Split, ...] = ("validation", "test")
+        check_unseen(
+            contenders,
+            ground,
+            {split: [field.group for field in manifest.fields_for(split)] for split in sides},
+        )
     annotations = read_annotations(config, path.parent, ground)
     marks, unmarked = read_marks(config, path.parent, ground)
     ground = dataclasses.replace(ground, notes=(*ground.notes, *unmarked))

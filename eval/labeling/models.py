@@ -2,11 +2,13 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
+from isl.data.splits import Split
 from isl.errors import InputError
 from isl.imaging.normalize import normalize_label
 from isl.imaging.read import read_fluorescence
@@ -89,11 +91,20 @@ def find_contenders(config: LabelingEvaluation, folder: Path) -> tuple[Contender
     return tuple(found.values())
 
 
-def check_unseen(contenders: Iterable[Contender], ground: Ground) -> None:
+def check_unseen(
+    contenders: Iterable[Contender],
+    ground: Ground,
+    splits: Mapping[Split, Sequence[str]] = MappingProxyType({}),
+) -> None:
     """Refuses groups that a contender's members say they were trained on.
 
+    Args:
+        contenders: Whom it is asked of.
+        ground: What they would be judged on.
+        splits: Groups on each side of the manifest's splits, one of which may be named instead.
+
     Raises:
-        InputError: Names the groups and the model.
+        InputError: Names the groups and the model, and a split that it can be judged on.
     """
     for contender in contenders:
         shared = seen_groups(contender, ground)
@@ -101,10 +112,14 @@ def check_unseen(contenders: Iterable[Contender], ground: Ground) -> None:
             several = len(shared) > 1
             listed = ", ".join(f"'{group}'" for group in shared[:5])
             more = f" and {len(shared) - 5} more" if len(shared) > 5 else ""
+            known = contender.trained_on
+            apart = [split for split, held in splits.items() if held and known.isdisjoint(held)]
+            named = f'judge it by split = "{apart[0]}", ' if apart else ""
             raise InputError(
                 f"model '{contender.name}' was trained on group{'s' if several else ''} {listed}"
                 f"{more}, as its model.toml says, and would be judged on "
-                f"{'them' if several else 'it'}; name {'them' if several else 'it'} in leave_out, "
+                f"{'them' if several else 'it'}; {named}name {'them' if several else 'it'} in "
+                "leave_out, "
                 "rename groups that are others, or set allow_seen = true"
             )
 

@@ -11,8 +11,10 @@ from isl.commands.parameters import (
     Channel,
     Device,
     LabelNames,
+    Modality,
     Overwrite,
     PixelSize,
+    ZStep,
 )
 
 
@@ -46,6 +48,8 @@ def check(
         str | None, typer.Option(metavar="LIST|interpolate", help="As for isl predict.")
     ] = None,
     pixel_size: PixelSize = None,
+    z_step: ZStep = None,
+    modality: Modality = None,
     allow_mismatch: AllowMismatch = False,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -54,6 +58,7 @@ def check(
 
     Exit code 3: predictions in other tiles differ by more than rounding.
     """
+    from isl.imaging.stated import Stated, parse_modality
     from isl.labeling.contract import parse_planes
     from isl.labeling.run.check_image import Request, check_image
 
@@ -65,10 +70,14 @@ def check(
             everything=everything,
             labels=None if labels is None else tuple(part.strip() for part in labels.split(",")),
             symmetries=symmetries,
-            axes=axes,
-            channel=channel,
+            stated=Stated(
+                axes=axes,
+                channel=channel,
+                pixel_size=pixel_size,
+                z_step=z_step,
+                modality=None if modality is None else parse_modality(modality),
+            ),
             planes=None if planes is None else parse_planes(planes),
-            pixel_size=pixel_size,
             allow_mismatch=allow_mismatch,
             device=device,
             overwrite=overwrite,

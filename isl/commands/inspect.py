@@ -1,57 +1,79 @@
 """The command `isl inspect`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isl.commands.parameters import Axes, Channel, Modality, PixelSize, ZStep
 from isl.errors import InputError, as_options
+
+if TYPE_CHECKING:
+    from isl.imaging.stated import Stated
 
 Facts = list[tuple[str, str]]
 
 
 def inspect(
     thing: Annotated[
-        str, typer.Argument(metavar="MODEL|IMAGE", help="A bundled model, its folder, or an image.")
+        str,
+        typer.Argument(
+            metavar="MODEL|IMAGE|FOLDER",
+            help="A bundled model, its folder, an image, or a folder of images.",
+        ),
     ],
-    axes: Annotated[
-        str | None, typer.Option(help="What a TIFF's dimensions are, e.g. ZYX or TZYX.")
-    ] = None,
-    channel: Annotated[
-        str | None, typer.Option(help="The transmitted-light channel, where there are several.")
-    ] = None,
+    axes: Axes = None,
+    channel: Channel = None,
+    pixel_size: PixelSize = None,
+    z_step: ZStep = None,
+    modality: Modality = None,
 ) -> None:
-    """Says what a model expects, or what an image holds."""
-    facts = describe(thing, axes, channel)
+    """Says what a model expects, or what an image holds and which models it fits."""
+    from isl.imaging.stated import Stated, parse_modality
+
+    stated = Stated(
+        axes=axes,
+        channel=channel,
+        pixel_size=pixel_size,
+        z_step=z_step,
+        modality=None if modality is None else parse_modality(modality),
+    )
+    facts = describe(thing, stated)
     width = max(len(key) for key, _ in facts)
     for key, value in facts:
         print(f"{key:<{width}}  {as_options(value)}")
 
 
-def describe(thing: str, axes: str | None = None, channel: str | None = None) -> Facts:
-    """Facts about a model (a bundled name, or a folder) or an image (a file or published folder).
+def describe(thing: str, stated: "Stated | None" = None) -> Facts:
+    """Facts about a model (a bundled name, or a folder), an image, or a folder of images.
 
     Args:
         thing: What is meant.
-        axes: What a TIFF's dimensions are, where it does not say.
-        channel: The transmitted-light channel, where there are several.
+        stated: What is said of an image in place of what its file says.
 
     Raises:
         InputError: It is neither, or cannot be read.
     """
     from isl.imaging.containers import is_container
-    from isl.imaging.describe import describe_image
+    from isl.imaging.describe import describe_folder, describe_image
     from isl.imaging.read import find_inputs
+    from isl.imaging.stated import UNSTATED
     from isl.model_folder import CONFIG_FILE
-    from isl.model_kinds import find_model, kind_of
+    from isl.model_kinds import find_model, installed_models, kind_of
 
+    stated = stated or UNSTATED
     path = Path(thing)
     if (path / CONFIG_FILE).is_file() or not (path.exists() or is_container(path)):
         if path.suffix:
             raise InputError(f"{thing}: there is no such file")
         folder = find_model(thing)
         return kind_of(folder).describe(folder)
-    fields = find_inputs([path])
+    fields = find_inputs([path], axes=stated.axes)
     if len(fields) > 1:
-        raise InputError(f"{thing}: holds {len(fields)} images; name one, such as {fields[0][1]}")
-    return describe_image(fields[0][1], axes=axes, channel=channel)
+        return describe_folder(fields, stated)
+    facts = describe_image(fields[0][1], stated)
+    for name, folder in installed_models().items():
+        fits = kind_of(folder).fits
+        if fits is not None:
+            facts.append((f"model {name}", fits(folder, fields[0][1], stated)))
+    return facts

@@ -31,6 +31,21 @@ PixelSize = Annotated[
         help="Pixel size in micrometres, whatever the file says.",
     ),
 ]
+ZStep = Annotated[
+    float | None,
+    typer.Option(
+        metavar="UM",
+        callback=_above_zero,
+        help="Micrometres between planes, whatever the file says.",
+    ),
+]
+Modality = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="PHASE_CONTRAST, BRIGHTFIELD or DIC, whatever the file says.",
+    ),
+]
 IntervalMinutes = Annotated[
     float | None,
     typer.Option(

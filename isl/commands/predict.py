@@ -11,9 +11,11 @@ from isl.commands.parameters import (
     Channel,
     Device,
     LabelNames,
+    Modality,
     Overwrite,
     PixelSize,
     Resume,
+    ZStep,
 )
 from isl.errors import InputError
 
@@ -111,6 +113,8 @@ def predict(
         ),
     ] = None,
     pixel_size: PixelSize = None,
+    z_step: ZStep = None,
+    modality: Modality = None,
     resample: Annotated[
         bool,
         typer.Option("--resample", help="Predict at the model's pixel size, return the input's."),
@@ -153,6 +157,7 @@ def predict(
     ] = None,
 ) -> None:
     """Predicts fluorescence from transmitted-light z-stacks and movies."""
+    from isl.imaging.stated import parse_modality
     from isl.labeling.bins import STATISTICS
     from isl.labeling.contract import parse_planes
     from isl.labeling.run.fields import Request, predict_fields
@@ -177,6 +182,8 @@ def predict(
         channel=channel,
         planes=None if planes is None else parse_planes(planes),
         pixel_size=pixel_size,
+        z_step=z_step,
+        modality=None if modality is None else parse_modality(modality),
         resample=resample,
         allow_mismatch=allow_mismatch,
         symmetries=symmetries,

@@ -1,37 +1,79 @@
-"""What an image holds, as facts to print."""
+"""What images hold, as facts to print: axes and who says them, sizes, names, times, bits in use."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.containers import is_container
-from isl.imaging.image import Movie, Picture, PixelSize, ZStack
+from isl.imaging.containers import is_container, open_picture
+from isl.imaging.frame_numbers import frame_numbers
+from isl.imaging.image import Movie, PixelSize, ZStack
+from isl.imaging.lazy import LazyPicture
 from isl.imaging.normalize import normalize
-from isl.imaging.read import read_picture, read_transmitted
+from isl.imaging.read import read_transmitted
+from isl.imaging.stated import Stated
 
 Facts = list[tuple[str, str]]
 UNKNOWN = "not known"
 
 
-def describe_image(path: Path, *, axes: str | None = None, channel: str | None = None) -> Facts:
+def describe_image(path: Path, stated: Stated) -> Facts:
     """What a file or a published folder holds, plane by plane."""
     facts: Facts = [("image", str(path))]
     if not path.is_dir() or is_container(path):
-        facts += _describe_picture(read_picture(path, axes=axes))
+        with open_picture(path, axes=stated.axes) as picture:
+            facts += _describe_picture(picture)
     try:
-        stack = read_transmitted(path, axes=axes, channel=channel)
+        stack = read_transmitted(path, axes=stated.axes, channel=stated.channel)
     except InputError as error:
         return [*facts, ("transmitted", str(error))]
-    return facts + _describe_stack(stack)
+    return facts + _describe_stack(stated.of_stack(stack))
 
 
-def _describe_picture(picture: Picture) -> Facts:
-    times, channels, planes, rows, columns = picture.array.shape
+def describe_folder(fields: Sequence[tuple[str, Path]], stated: Stated) -> Facts:
+    """What a folder, or a file of several images, holds: one line a field, by its name."""
+    facts: Facts = [("fields", f"{len(fields)}: files, images in files, published folders")]
+    files = [path.name for _, path in fields]
+    try:
+        numbers = frame_numbers(files, fields[0][1].parent)
+    except InputError:
+        numbers = None
+    if numbers is not None:
+        facts.append(("numbers", f"{_ranges(numbers)}: what grows from name to name"))
+    for name, path in fields:
+        try:
+            with open_picture(path, axes=stated.axes) as picture:
+                line = f"{_sizes(picture)} {picture.dtype}, {_size(picture.pixel_size)} a pixel"
+        except InputError as error:
+            line = str(error)
+        facts.append((name, line))
+    return facts
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """1 to 4, 6, 8 to 9."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]} to {p[-1]}" for p in parts)
+
+
+def _sizes(picture: LazyPicture) -> str:
+    times, channels, planes, rows, columns = picture.shape
+    return f"{times} T x {channels} C x {planes} Z x {rows} Y x {columns} X"
+
+
+def _describe_picture(picture: LazyPicture) -> Facts:
+    channels = picture.shape[1]
     names = picture.channel_names or tuple(f"unnamed {n}" for n in range(1, channels + 1))
     return [
-        ("stored", f"{times} T x {channels} C x {planes} Z x {rows} Y x {columns} X"),
-        ("pixels", str(picture.array.dtype)),
+        ("stored", _sizes(picture)),
+        ("axes", picture.told_by),
+        ("pixels", str(picture.dtype)),
         ("channels", ", ".join(names)),
     ]
 
@@ -42,6 +84,7 @@ def _describe_stack(stack: ZStack | Movie) -> Facts:
     shape = " x ".join(map(str, pixels.shape))
     facts = [
         ("transmitted", f"{'TZYX' if movie else 'ZYX'} {shape} {pixels.dtype}"),
+        ("in use", _in_use(pixels)),
         ("modality", stack.modality or UNKNOWN),
         ("pixel size", _size(stack.pixel_size)),
         ("z step", length(stack.pixel_size.z if stack.pixel_size else None)),
@@ -52,6 +95,14 @@ def _describe_stack(stack: ZStack | Movie) -> Facts:
     for index, plane in enumerate(first.planes):
         facts.append((f"plane {index}", _describe_plane(plane)))
     return facts
+
+
+def _in_use(pixels: np.ndarray) -> str:
+    """How much of the pixel type is used."""
+    largest = pixels.max()
+    if pixels.dtype.kind == "f":
+        return f"{pixels.min():g} to {largest:g}"
+    return f"{int(largest).bit_length()} of {8 * pixels.dtype.itemsize} bits (up to {largest})"
 
 
 def _describe_plane(plane: np.ndarray) -> str:

@@ -32,6 +32,7 @@ class LazyPicture:
         interval: Minutes between frames, or None.
         modality: "PHASE_CONTRAST", "BRIGHTFIELD", "DIC", or None where nothing says.
         stage: Position of the image's middle on the stage (y, x), micrometres, or None.
+        told_by: Who says what its dimensions are, in words.
         source: The file or folder it came from.
     """
 
@@ -46,6 +47,7 @@ class LazyPicture:
     interval: float | None = None
     modality: str | None = None
     stage: tuple[float, float] | None = None
+    told_by: str = "as its format has them"
 
     def read(
         self,

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import tifffile
-
-from isl.imaging.formats.axes import parse_axes
+from isl.errors import InputError
 from isl.imaging.formats.table import image_ending
-from isl.imaging.formats.tiff_header import PAGES, messages_of_tifffile, only_series
+from isl.imaging.formats.tiff_header import TiffHeader, opened_tiff
 from isl.imaging.image import Movie
 from isl.imaging.read import read_transmitted
 
@@ -24,14 +22,8 @@ def time_points(path: Path, *, axes: str | None = None) -> int | None:
     """
     if image_ending(path) == ".png":
         return 1
-    found = _stored_axes(path)
-    if found is None:
-        return None
-    stored, shape = found
-    order = stored if axes is None else parse_axes(axes)
-    if len(order) != len(shape) or (axes is None and any(page in order for page in PAGES)):
-        return None
-    return shape[order.index("T")] if "T" in order else 1
+    found = _header(path, axes)
+    return None if found is None or not found.says_axes else found.shape[0]
 
 
 def read_movie(path: Path, *, axes: str | None = None, channel: str | None = None) -> Movie:
@@ -49,8 +41,8 @@ def read_movie(path: Path, *, axes: str | None = None, channel: str | None = Non
         InputError: As there.
     """
     if axes is None and image_ending(path) != ".png":
-        found = _stored_axes(path)
-        if found is not None and len(found[1]) == 3 and found[0][0] in PAGES:
+        found = _header(path)
+        if found is not None and len(found.lengths) == 3 and not found.says_axes:
             axes = "TYX"
     stack = read_transmitted(path, axes=axes, channel=channel)
     if isinstance(stack, Movie):
@@ -64,11 +56,10 @@ def read_movie(path: Path, *, axes: str | None = None, channel: str | None = Non
     )
 
 
-def _stored_axes(path: Path) -> tuple[str, tuple[int, ...]] | None:
-    """Axes and shape of a TIFF's image; None for a file whose reader will say what is wrong."""
+def _header(path: Path, axes: str | None = None) -> TiffHeader | None:
+    """What a TIFF says of its image; None for a file whose reader will say what is wrong."""
     try:
-        with messages_of_tifffile([]), tifffile.TiffFile(path) as tiff:
-            series = only_series(tiff, path)
-            return series.axes, tuple(int(length) for length in series.shape)
-    except Exception:  # tifffile raises whatever its parsers meet in damaged bytes.
+        with opened_tiff(path, axes=axes) as header:
+            return header
+    except InputError:
         return None

@@ -19,6 +19,8 @@ MEAN = 0.5
 DEVIATION = 0.125
 MEAN_TOLERANCE = 0.05
 DEVIATION_TOLERANCE = 0.03
+# What to do about a plane of a z-stack in which there is nothing to see.
+REMEDY = "leave it out with `planes`"
 # Pixels copied to float64 at a time: where they are summed, which their number shows in the last
 # digits of, and where they are mapped, which stays in a processor's cache.
 _BLOCK = 1 << 22
@@ -79,6 +81,7 @@ def measure_plane(
     plane: float = 0,
     at_once: int = 0,
     source: object = "z-stack",
+    remedy: str = REMEDY,
 ) -> PlaneNormalization:
     """What `normalize` does to one plane, from two passes over bands of its rows.
 
@@ -89,6 +92,7 @@ def measure_plane(
         plane: The plane's number, for the record and for messages.
         at_once: Pixels that may be read together; at least 4 million are. It changes no number.
         source: As in `normalize`.
+        remedy: What to do about a plane in which there is nothing to see.
 
     Raises:
         InputError: As in `normalize`.
@@ -113,7 +117,7 @@ def measure_plane(
     if first.lowest == first.highest or deviation == 0:
         raise InputError(
             f"{where} is constant (every pixel is {first.lowest:g}), so there is nothing to see in "
-            "it; leave it out with `planes`"
+            f"it; {remedy}"
         )
     fits = is_normal(mean, deviation)
     scale = 1.0 if fits else DEVIATION / deviation

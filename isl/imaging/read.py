@@ -3,11 +3,12 @@
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from isl.errors import InputError, unknown
 from isl.imaging.containers import fields_in, is_container, open_picture
+from isl.imaging.formats.ome_set import read_ome_set
 from isl.imaging.formats.table import ACCEPTED, image_ending, not_an_image
 from isl.imaging.image import FluorescenceImage, Movie, Picture, ZStack
 from isl.imaging.lazy import LazyPicture, read_whole
@@ -140,13 +141,17 @@ def read_fluorescence(path: Path | str, *, axes: str | None = None) -> Fluoresce
     )
 
 
-def find_inputs(paths: Iterable[Path | str]) -> list[tuple[str, Path]]:
+def find_inputs(paths: Iterable[Path | str], *, axes: str | None = None) -> list[tuple[str, Path]]:
     """The fields that `paths` stand for, as (name, path).
 
     A path is an image file, a published folder, an OME-Zarr, or a folder of such things, whose
     other files and hidden files are left out. Folders are not searched deeper. A file of several
     images and a plate stand for each of their fields; a plate's may be chosen by a pattern, as in
-    screen.zarr/B/*/0.
+    screen.zarr/B/*/0. The files of an OME-TIFF set are one field, called by the first of them.
+
+    Args:
+        paths: As above.
+        axes: What a TIFF's dimensions are, where it is not to be believed; then no files are a set.
 
     Raises:
         InputError: A path is missing or no image, a folder holds none, or two fields have one name.
@@ -167,7 +172,32 @@ def find_inputs(paths: Iterable[Path | str]) -> list[tuple[str, Path]]:
                 "collide; rename one"
             )
         seen[name] = path
-    return found
+    return found if axes is not None else sets_once(found)
+
+
+def sets_once(found: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """Fields, as (name, path), without files that are read with another of their OME-TIFF set."""
+    kept: list[tuple[str, Path]] = []
+    of_sets: set[Path] = set()
+    for name, path in found:
+        if path.resolve() in of_sets:
+            continue
+        kept.append((name, path))
+        others = [file for file in _set_of(path) if file.resolve() != path.resolve()]
+        of_sets.update(file.resolve() for file in others)
+        if others:
+            logger.warning("%s: is read with %d files of its set, as one", path, len(others))
+    return kept
+
+
+def _set_of(path: Path) -> tuple[Path, ...]:
+    if image_ending(path) in (None, ".png") or not path.is_file():
+        return ()
+    try:
+        found = read_ome_set(path)
+    except InputError:  # Whoever reads it will say what is wrong.
+        return ()
+    return () if found is None else found.files
 
 
 def _fields_at(path: Path) -> list[Path]:

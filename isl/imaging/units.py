@@ -9,21 +9,23 @@ from isl.imaging.image import PixelSize
 # As microscopes' software, ImageJ, OME-XML and UDUNITS (which OME-Zarr prescribes) write them.
 MICROMETRES = {
     "a": 1e-4, "å": 1e-4, "angstrom": 1e-4, "pm": 1e-6, "picometer": 1e-6, "nm": 1e-3,
-    "nanometer": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0,
+    "nanometer": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0,
     "micrometer": 1.0, "mm": 1e3, "millimeter": 1e3, "cm": 1e4, "centimeter": 1e4, "m": 1e6,
-    "meter": 1e6, "inch": 25400.0, "in": 25400.0,
+    "meter": 1e6, "inch": 25400.0, "inche": 25400.0, "in": 25400.0, "mil": 25.4, "foot": 304800.0,
 }  # fmt: skip
 MINUTES = {
-    "ms": 1 / 60000, "msec": 1 / 60000, "millisecond": 1 / 60000, "s": 1 / 60, "sec": 1 / 60,
-    "second": 1 / 60, "seconds": 1 / 60, "min": 1.0, "minute": 1.0, "minutes": 1.0, "h": 60.0,
-    "hour": 60.0, "hours": 60.0, "hr": 60.0, "day": 1440.0,
+    "ns": 1 / 6e10, "nanosecond": 1 / 6e10, "us": 1 / 6e7, "µs": 1 / 6e7, "μs": 1 / 6e7,
+    "microsecond": 1 / 6e7, "ms": 1 / 60000, "msec": 1 / 60000, "millisecond": 1 / 60000,
+    "s": 1 / 60, "sec": 1 / 60, "second": 1 / 60, "min": 1.0, "minute": 1.0, "h": 60.0,
+    "hour": 60.0, "hr": 60.0, "d": 1440.0, "day": 1440.0,
 }  # fmt: skip
 
 
 def factor(unit: Any, units: Mapping[str, float]) -> float | None:
     """What a unit is in micrometres or minutes; None for one that is not known."""
     plain = str(unit).replace("\\u00B5", "µ").strip().casefold()
-    return units.get(plain.replace("metre", "meter"))
+    plain = plain.replace("metre", "meter")
+    return units.get(plain, units.get(plain.removesuffix("s")))
 
 
 def scaled(value: Any, unit: Any, units: Mapping[str, float]) -> float | None:

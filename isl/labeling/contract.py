@@ -158,6 +158,11 @@ def _choose_planes(
     known = _z_step(stack) is not None and expected.z_step is not None and expected.planes > 1
     if known and count >= expected.planes and not (allow_mismatch and count == expected.planes):
         return _placed(stack, expected, source, model, warnings)
+    if count == 1 and stack.shape[0] == expected.planes:
+        raise InputError(
+            f"{source}: says that it is {stack.shape[0]} time points of one plane; model '{model}' "
+            f"expects {expected.planes} planes (give `axes=ZYX` if they are z planes)"
+        )
     if count != expected.planes:
         raise InputError(
             f"{source}: z-stack has {_planes(count)}; model '{model}' expects {expected.planes} "
@@ -221,7 +226,7 @@ def _blended(
     if z_step is None:
         raise InputError(
             f"{source}: does not say its z step, which `planes={INTERPOLATE}` needs; give "
-            "`planes=LIST`"
+            "`z_step=UM`, or `planes=LIST`"
         )
     # An odd number of planes has a middle one, which need not be blended.
     middle = (count - 1) // 2 if number % 2 else (count - 1) / 2
@@ -296,12 +301,15 @@ def _compare_z_step(
         return
     own = _z_step(stack)
     if own is None:
-        warnings.append(f"does not say its z step; model '{model}' expects {_um(expected.z_step)}")
+        warnings.append(
+            f"does not say its z step; model '{model}' expects {_um(expected.z_step)} (give "
+            "`z_step=UM`)"
+        )
         return
     z_step = abs(float(steps[0])) * own
     message = (
         f"planes are {_um(z_step)} apart; model '{model}' expects {_um(expected.z_step)} "
-        "(give `planes` to choose others"
+        "(give `planes` to choose others, `z_step=UM` if the file is wrong"
     )
     _judge(_ratio(z_step, expected.z_step), message, refusals, warnings)
 
@@ -316,7 +324,10 @@ def _compare_modality(
     if expected.modality is None or stack.modality == expected.modality:
         return
     if stack.modality is None:
-        warnings.append(f"does not say its modality; model '{model}' expects {expected.modality}")
+        warnings.append(
+            f"does not say its modality; model '{model}' expects {expected.modality} (give "
+            "`modality=NAME`)"
+        )
     else:
         refusals.append(
             f"modality is {stack.modality}; model '{model}' expects {expected.modality} "

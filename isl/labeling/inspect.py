@@ -1,11 +1,17 @@
 """What a labeling model predicts and expects, as facts to print."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
+from isl.errors import InputError
 from isl.imaging.describe import UNKNOWN, Facts, length
+from isl.imaging.read import open_transmitted
+from isl.imaging.stated import Stated
+from isl.labeling.contract import fit_to_model
 from isl.labeling.model_config import read_model_config
+from isl.labeling.source import field_of_picture
 from isl.model_folder import stored_shapes
 
 
@@ -17,6 +23,21 @@ def summary(directory: Path) -> str:
         f"{', '.join(config.labels)} from {config.input.planes} planes of {modality} "
         f"({config.architecture.kind})"
     )
+
+
+def fits(directory: Path, path: Path, stated: Stated) -> str:
+    """Whether an image fits a model, and what it does not say that the model would compare."""
+    config = read_model_config(directory)
+    try:
+        picture, index = open_transmitted(path, axes=stated.axes, channel=stated.channel)
+        with picture:
+            field = field_of_picture(stated.of(picture), index)
+            modality = stated.modality or field.modality
+            field = dataclasses.replace(field, modality=modality, source=path)
+            found = fit_to_model(field, config.input, model=config.name)
+    except InputError as error:
+        return f"does not fit: {str(error).removeprefix(f'{path}: ')}"
+    return "; ".join(("fits", *found.warnings))
 
 
 def describe_model(directory: Path) -> Facts:

@@ -113,10 +113,19 @@ class Model(LoadedModel[ModelConfig]):
         return _embed(*self.parts, jnp.asarray(batch))
 
     def predict(
-        self, stack: ZStack | Movie, *, progress: Progress | None = None, **asked: Unpack[Asked]
+        self,
+        stack: ZStack | Movie | np.ndarray,
+        *,
+        axes: str | None = None,
+        pixel_size: float | None = None,
+        z_step: float | None = None,
+        modality: str | None = None,
+        progress: Progress | None = None,
+        **asked: Unpack[Asked],
     ) -> Prediction:
         """See `isl.labeling.predict.predict`, which takes the same options."""
-        return predict(self, stack, progress=progress, **asked)
+        said = {"axes": axes, "pixel_size": pixel_size, "z_step": z_step, "modality": modality}
+        return predict(self, stack, progress=progress, **said, **asked)
 
     def temperatures(self, labels: tuple[str, ...]) -> np.ndarray:
         """float32 [L], those of the labels asked for."""
@@ -182,10 +191,19 @@ class Ensemble:
         return self._mixture.logits(batch, labels)
 
     def predict(
-        self, stack: ZStack | Movie, *, progress: Progress | None = None, **asked: Unpack[Asked]
+        self,
+        stack: ZStack | Movie | np.ndarray,
+        *,
+        axes: str | None = None,
+        pixel_size: float | None = None,
+        z_step: float | None = None,
+        modality: str | None = None,
+        progress: Progress | None = None,
+        **asked: Unpack[Asked],
     ) -> Prediction:
         """See `isl.labeling.predict.predict`, which takes the same options."""
-        return predict(self, stack, progress=progress, **asked)
+        said = {"axes": axes, "pixel_size": pixel_size, "z_step": z_step, "modality": modality}
+        return predict(self, stack, progress=progress, **said, **asked)
 
     @functools.cached_property
     def exact(self) -> "Ensemble":

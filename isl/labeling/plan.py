@@ -80,6 +80,7 @@ def plan_field(
         resample=options.resample,
         allow_mismatch=options.allow_mismatch,
     )
+    fit = dataclasses.replace(fit, warnings=(*fit.warnings, *_narrow(config, field, fit)))
     read_at_once = None
     if budget is not None:
         read_at_once = memory.batch_pixels(budget, _bytes_per_pixel(config, options))
@@ -102,6 +103,18 @@ def plan_field(
             "with `memory`"
         )
     return plan
+
+
+def _narrow(config: ModelConfig, field: TransmittedField, fit: Fit) -> tuple[str, ...]:
+    """A warning where a side is so short that its reflection would have to be reflected again."""
+    margin = joint_geometry([each.geometry for each in config.architectures]).margin
+    rows, columns = field.size if fit.scale is None else resampled_size(field.size, fit.scale)
+    if min(rows, columns) > margin:
+        return ()
+    return (
+        f"is {rows} x {columns} pixels, and model '{config.name}' looks {margin} around each of them; "
+        "most of what it sees is the image reflected: predict a larger image, and crop the result",
+    )
 
 
 def smaller(

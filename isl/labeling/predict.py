@@ -11,6 +11,7 @@ from isl.errors import unknown
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
 from isl.imaging.normalize import PlaneNormalization
 from isl.imaging.resample import resample
+from isl.imaging.stated import as_stack
 from isl.labeling.abstention import abstaining
 from isl.labeling.contract import compare_intensity
 from isl.labeling.familiarity import Unfamiliarity, look_at
@@ -91,8 +92,12 @@ class Prediction(Outcome):
 
 def predict(
     model: AnyModel,
-    stack: ZStack | Movie,
+    stack: ZStack | Movie | np.ndarray,
     *,
+    axes: str | None = None,
+    pixel_size: float | None = None,
+    z_step: float | None = None,
+    modality: str | None = None,
     progress: Progress | None = None,
     **asked: Unpack[Asked],
 ) -> Prediction:
@@ -100,7 +105,12 @@ def predict(
 
     Args:
         model: A loaded model, or several (`isl.labeling.model.Ensemble`).
-        stack: As stored; it is normalized here.
+        stack: As stored; it is normalized here. An array of uint8, uint16 or floats is a z-stack
+            [Z, Y, X], a plane [Y, X] or a movie [T, Z, Y, X], unless `axes` says what it is.
+        axes: As in `isl.imaging.stated.as_stack`, as what follows.
+        pixel_size: Micrometres.
+        z_step: Micrometres between planes.
+        modality: PHASE_CONTRAST, BRIGHTFIELD or DIC.
         progress: Called with the number of tiles done, and of all.
         **asked: Labels, statistics, tiles and so on by the names of `isl.labeling.options.Options`,
             which says what each is.
@@ -109,7 +119,8 @@ def predict(
         InputError: An option or the image does not fit the model.
     """
     options = check_options(model.config, **asked)
-    return predict_field(model, stack, options, progress)
+    image = as_stack(stack, axes=axes, pixel_size=pixel_size, z_step=z_step, modality=modality)
+    return predict_field(model, image, options, progress)
 
 
 def predict_field(

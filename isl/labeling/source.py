@@ -10,7 +10,7 @@ import numpy as np
 from isl.imaging.image import Movie, PixelSize, ZStack
 from isl.imaging.lazy import EVERYTHING, LazyPicture
 from isl.imaging.names import modality_of
-from isl.imaging.normalize import PlaneNormalization, apply_normalization, measure_plane
+from isl.imaging.normalize import REMEDY, PlaneNormalization, apply_normalization, measure_plane
 from isl.tiling.plan import Window
 
 
@@ -151,7 +151,9 @@ def measure(
             mode,
             plane=z,
             at_once=at_once,
-            source=field.source or field.name,
+            source=f"{field.source or field.name}"
+            + (f": time point {t} of 0 to {field.shape[0] - 1}" if field.movie else ""),
+            remedy="save the time points before it, or all but it" if field.movie else REMEDY,
         )
 
     records = []

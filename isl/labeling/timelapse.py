@@ -13,7 +13,6 @@ CSV with the columns `embryo` and `t` (the number in the frame's file name), and
 1 for each event, such as `polarized`, or `compacted` where somebody looked for it.
 """
 
-import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from isl.data.splits import Split
 from isl.data.tables import read_table
 from isl.errors import InputError, unknown
 from isl.imaging.formats.table import image_ending
+from isl.imaging.frame_numbers import frame_numbers
 from isl.imaging.names import field_name
 from isl.imaging.read import natural_order
 
@@ -160,11 +160,15 @@ def read_event(time_lapse: TimeLapse, event: str) -> np.ndarray | None:
     mine = {row["t"]: row[event] for row in rows if row["embryo"] == embryo}
     if not mine:
         raise InputError(f"{where}: {unknown('embryo', embryo, {row['embryo'] for row in rows})}")
-    files = frame_files(time_lapse)
-    _check_complete(time_lapse, files, labeled=mine)
+    files, numbers = frame_files(time_lapse), numbers_of_frames(time_lapse)
+    if numbers is None:
+        raise InputError(
+            f"{where}: which number in {files[0].name} is the table's t is not known; number all "
+            "frames in the same way, e.g. t001.png"
+        )
+    _check_complete(time_lapse, files, numbers, labeled=mine)
     happened = []
-    for file in files:
-        number = frame_number(file)
+    for file, number in zip(files, numbers, strict=True):
         value = mine.get(str(number))
         if value not in ("0", "1"):
             said = "nothing" if value is None else repr(value)
@@ -175,10 +179,14 @@ def read_event(time_lapse: TimeLapse, event: str) -> np.ndarray | None:
     return np.array(happened)
 
 
-def frame_number(file: Path) -> int | None:
-    """The last number in a frame's file name, which counts time points; None without one."""
-    numbers = re.findall(r"\d+", field_name(file))
-    return int(numbers[-1]) if numbers else None
+def numbers_of_frames(time_lapse: TimeLapse) -> list[int] | None:
+    """What counts each frame of `frame_files`, by `isl.imaging.frame_numbers`; None: nothing does.
+
+    Raises:
+        InputError: As in `frame_files`, or names count more than time points.
+    """
+    files = frame_files(time_lapse)
+    return frame_numbers([file.name for file in files], time_lapse.frames)
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -191,19 +199,23 @@ def _images_in(folder: Path) -> list[Path]:
     return sorted(files, key=lambda file: natural_order(file.name))
 
 
-def _check_complete(time_lapse: TimeLapse, files: Sequence[Path], labeled: Collection[str]) -> None:
+def _check_complete(
+    time_lapse: TimeLapse,
+    files: Sequence[Path],
+    numbers: Sequence[int],
+    labeled: Collection[str],
+) -> None:
     """Refuses frames that are missing between others: an onset is counted in frames.
 
     Numbers may go up in steps of 2 or 10, if all do and the table has no others (`labeled`).
     """
-    numbers = [number for number in map(frame_number, files) if number is not None]
-    if len(numbers) < len(files) or len(files) < 2:
+    if len(files) < 2:
         return
     gaps = np.diff(numbers)
     known = {int(number) for number in labeled if number.isdecimal()}
     for index, gap in enumerate(gaps):
         between = known & set(range(numbers[index] + 1, numbers[index + 1]))
-        missing = len(between) or (round(gap / gaps.min()) - 1 if gaps.min() > 0 else 0)
+        missing = len(between) or round(gap / gaps.min()) - 1
         if missing:
             are = "frames are" if missing > 1 else "frame is"
             raise InputError(

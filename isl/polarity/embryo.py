@@ -10,7 +10,7 @@ from isl.errors import InputError
 from isl.imaging.normalize import normalize_label
 from isl.labeling.dataset import Manifest
 from isl.labeling.fields import LoadedField, load_field
-from isl.labeling.timelapse import TimeLapse, frame_files, frame_number, read_event
+from isl.labeling.timelapse import TimeLapse, numbers_of_frames, read_event
 from isl.polarity.focus import fuse, stretched
 from isl.polarity.onset import onset_of_labels
 
@@ -69,7 +69,7 @@ def _load(manifest: Manifest, time_lapse: TimeLapse) -> Embryo:
     onset = onset_of_labels(
         after,
         embryo=time_lapse.name,
-        frames=[frame_number(file) or 0 for file in frame_files(time_lapse)],
+        frames=numbers_of_frames(time_lapse) or [],
         source=None if source is None else str(source),
     )
     compacted = read_event(time_lapse, "compacted")

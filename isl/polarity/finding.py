@@ -13,7 +13,7 @@ from isl.imaging.formats.table import image_ending
 from isl.imaging.movie import time_points
 from isl.imaging.names import field_name
 from isl.imaging.published import is_published_folder
-from isl.imaging.read import natural_order
+from isl.imaging.read import natural_order, sets_once
 
 _ACCEPTED = "a movie, a folder of frames, or a folder of such things"
 
@@ -52,7 +52,7 @@ def find_recordings(
             f"{path}: has the same name '{name}' as {other}, and their results would collide; "
             "rename one"
         )
-    return found
+    return found if axes is not None else sets_once(found)
 
 
 def _recordings_at(path: Path, axes: str | None, leave_out: Path | None) -> list[Path]:

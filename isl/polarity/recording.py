@@ -11,6 +11,7 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.imaging.containers import is_container
+from isl.imaging.frame_numbers import frame_numbers
 from isl.imaging.image import Movie, PixelSize
 from isl.imaging.movie import read_movie
 from isl.imaging.names import field_name
@@ -183,8 +184,8 @@ def _steps(names: Sequence[str], used: Sequence[int], folder: Path) -> tuple[int
     Raises:
         InputError: Frames are missing between those used.
     """
-    counted = _counting_number(names, folder)
-    if counted is None:
+    counted = frame_numbers(names, folder)
+    if counted is None or len(counted) < 2:
         return tuple(used)
     gaps = np.diff(counted)
     apart = np.rint(gaps / min(gaps)).astype(int)
@@ -198,27 +199,6 @@ def _steps(names: Sequence[str], used: Sequence[int], folder: Path) -> tuple[int
             )
     times = np.concatenate([[0], np.cumsum(apart)])
     return tuple(int(times[number]) for number in used)
-
-
-def _counting_number(names: Sequence[str], folder: Path) -> list[int] | None:
-    """The number in each name that counts time points: the one that grows from file to file.
-
-    Of several the one that grows most evenly, since names may hold the time of day as well.
-    """
-    columns = list(
-        zip(*(map(int, re.findall(r"\d+", field_name(Path(name)))) for name in names), strict=True)
-    )
-    varying = [column for column in columns if len(set(column)) > 1]
-    growing = [column for column in varying if min(np.diff(column)) > 0]
-    if not varying:
-        return None
-    if not growing:
-        twins = [name for name, n in zip(names, varying[0], strict=True) if n == varying[0][0]]
-        raise InputError(
-            f"{folder}: {', '.join(twins[:2])} and others count more than time points; save all "
-            "planes of a time point in one TIFF, and one embryo's frames in a folder"
-        )
-    return list(min(growing, key=lambda column: len(set(np.diff(column)))))
 
 
 def _one_frame(recording: Recording, axes: str | None) -> str:

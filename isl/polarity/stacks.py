@@ -69,7 +69,7 @@ def fuse_stacks(request: Request) -> int:
     """
     fields = [
         Input(name=name, path=path, files=files_of(request.out, name))
-        for name, path in find_inputs(request.inputs)
+        for name, path in find_inputs(request.inputs, axes=request.axes)
     ]
     check_files(
         request.out,

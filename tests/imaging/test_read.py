@@ -102,7 +102,21 @@ def test_transmitted_names(name, modality):
     assert modality_of(name) == modality
 
 
-@pytest.mark.parametrize("name", ["DAPI", "TRANSFERRIN", "C488", "phalloidin", "indicator", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DAPI",
+        "TRANSFERRIN",
+        "C488",
+        "phalloidin",
+        "indicator",
+        "",
+        "Trans-Golgi TGN46",
+        "pH sensor",
+        "TL lysosome",
+        "BF-FITC",
+    ],
+)
 def test_other_names(name):
     assert not is_transmitted(name)
 

@@ -410,3 +410,14 @@ def test_planes_that_are_not_normalized_are_warned_about_where_normalization_is_
     assert "plane 2: mean 0.100" in warning
     assert compare_intensity([fine], expected, normalize="off") == ()
     assert compare_intensity([dark], expected, normalize="auto") == ()
+
+
+def test_an_array_is_predicted_as_the_stack_it_is(model):
+    planes = np.random.default_rng(0).integers(0, 60000, (3, 24, 28)).astype(np.uint16)
+    expected = model.predict(ZStack(name="a", planes=planes))
+    for array, axes in ((planes, None), (planes.transpose(1, 2, 0), "YXZ")):
+        made = model.predict(array, axes=axes, pixel_size=0.65)
+        np.testing.assert_array_equal(made.image().channels, expected.image().channels)
+        assert made.pixel_size == PixelSize(y=0.65, x=0.65)
+    with pytest.raises(InputError, match="pixels of type int32"):
+        model.predict(planes.astype(np.int32))

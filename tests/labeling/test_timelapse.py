@@ -12,7 +12,6 @@ from isl.labeling.timelapse import (
     TimeLapse,
     frame_fields,
     frame_files,
-    frame_number,
     read_event,
 )
 
@@ -84,12 +83,21 @@ def test_every_frame_is_a_field_with_its_own_label_image(time_lapse):
     }
 
 
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [("t013.png", 13), ("Embryo16t8.ome.tif", 8), ("E016_2021.tif", 2021), ("first.png", None)],
-)
-def test_the_last_number_of_a_name_counts_time_points(name, number):
-    assert frame_number(Path(name)) == number
+@pytest.mark.parametrize("name", ["img_ch000_time{:09d}_z000.png", "t{:03d}_crop480.png"])
+def test_the_number_that_grows_is_the_tables(time_lapse, name):
+    before = read_event(time_lapse, "polarized")
+    for folder in (time_lapse.frames, *time_lapse.labels.values()):
+        for file in list(folder.iterdir()):
+            if file.suffix == ".png":
+                file.rename(folder / name.format(int(file.stem.lstrip("t"))))
+    np.testing.assert_array_equal(read_event(time_lapse, "polarized"), before)
+
+
+def test_frames_without_numbers_have_no_rows_in_a_table(time_lapse):
+    for number, file in enumerate(sorted(time_lapse.frames.glob("*.png"))):
+        file.rename(time_lapse.frames / f"frame-{'abcdefghij'[number]}.png")
+    with pytest.raises(InputError, match=r"which number in frame-a.png is the table's t is not"):
+        read_event(time_lapse, "polarized")
 
 
 def test_what_the_table_says_frame_by_frame(time_lapse):

@@ -1,6 +1,7 @@
 """The fields of a labeling experiment, normalized once and kept in memory."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -10,11 +11,14 @@ from isl.data.splits import Split
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
 from isl.imaging.normalize import normalize, normalize_label
+from isl.labeling.agreement import compare_fields
 from isl.labeling.dataset import Manifest
 from isl.labeling.fields import LoadedField, load_field
 
 from .crops import TrainingField, bounding_box
 from .ground_part import part_of
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,7 +98,7 @@ def load_ground(
 
     Raises:
         InputError: A file cannot be read, a label is unknown, fields differ in their number of
-            planes, or nothing is measured on the training ground.
+            planes, or nothing is measured on the training ground; or as in `compare_fields`.
     """
     if labels is not None:
         manifest.require_labels(labels)
@@ -114,6 +118,8 @@ def load_ground(
         held_out = _validation_field(loaded, planes, targets)
         if held_out is not None:
             validation.append(held_out)
+    for warning in compare_fields(loaded_fields, source):
+        logger.warning("%s", warning)
     if not any(field.measured.any() for field in training):
         raise InputError(f"{source}: no label is measured anywhere on the training ground")
     return Ground(

@@ -1,7 +1,11 @@
 """What a TIFF says about itself: pixel size, channel names, frame interval."""
 
 import dataclasses
+import itertools
+import logging
+import math
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
@@ -12,6 +16,10 @@ from isl.imaging.units import MICROMETRES, MINUTES, factor, pixel_size, position
 # Resolution tags are often the default of a printer or screen (72, 96, 300 dpi: 350 to 85
 # micrometres a pixel); only what a microscope could have recorded is believed.
 _LARGEST_BELIEVED = 20.0
+# Frames whose gaps differ more than so many times from the usual one are not evenly apart.
+_UNEVEN = 1.5
+
+logger = logging.getLogger(__name__)
 
 _CHANNEL_LINE = re.compile(r"^\s*Channel name #(\d+) = (.+?)\s*$", re.MULTILINE)
 _STAGE = re.compile(r'\b([YX])PositionUm"?\s*[:=]\s*"?(-?[\d.]+(?:[eE][-+]?\d+)?)')
@@ -34,8 +42,13 @@ class Calibration:
     stage: tuple[float, float] | None = None
 
 
-def from_ome(xml: str) -> Calibration:
-    """Reads OME-XML (the first image's Pixels element); broken XML says nothing."""
+def from_ome(xml: str, source: object = "image") -> Calibration:
+    """Reads OME-XML (the first image's Pixels element); broken XML says nothing.
+
+    Args:
+        xml: The description.
+        source: The file, named where its times contradict each other.
+    """
     pixels = _ome_pixels(xml)
     if pixels is None:
         return Calibration()
@@ -48,9 +61,68 @@ def from_ome(xml: str) -> Calibration:
     return Calibration(
         pixel_size=pixel_size(length("Y"), length("X"), length("Z")),
         channel_names=_all_named(names),
-        interval=scaled(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"), MINUTES),
+        interval=believed_interval(
+            scaled(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"), MINUTES),
+            _ome_times(pixels),
+            source,
+        ),
         stage=_ome_stage(pixels),
     )
+
+
+def believed_interval(said: float | None, times: Sequence[float], source: object) -> float | None:
+    """Minutes between frames, of an interval that is said and the times when frames were taken.
+
+    Args:
+        said: What is written as the interval, or None.
+        times: Minutes at which frames were taken, in order; less than two: not known.
+        source: The file, for warnings.
+
+    Returns:
+        What is said where the times agree with it to 10 %, else what lies between the times; None
+        where nothing is known or frames lie unevenly apart, which no interval can say.
+    """
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    if not gaps or min(gaps) <= 0:
+        return said
+    usual = statistics.median(gaps)
+    if max(gaps) > _UNEVEN * usual or min(gaps) * _UNEVEN < usual:
+        logger.warning(
+            "%s: frames were taken %.4g to %.4g min apart, so no interval is known; leave out "
+            "frames beyond a gap, or give the interval where the command takes one",
+            source,
+            min(gaps),
+            max(gaps),
+        )
+        return None
+    if said is None or abs(said - usual) > 0.1 * usual:
+        usual = (times[-1] - times[0]) / len(gaps)
+        if said is not None:
+            logger.warning(
+                "%s: says that frames are %.4g min apart, and they were taken %.4g min apart, "
+                "which is believed",
+                source,
+                said,
+                usual,
+            )
+        return usual
+    return said
+
+
+def _ome_times(pixels: ElementTree.Element) -> list[float]:
+    """Minutes when the first plane of each time point was taken; empty where one does not say."""
+    taken: dict[int, float] = {}
+    try:
+        for plane in pixels.findall("{*}Plane"):
+            unit = factor(plane.get("DeltaTUnit", "s"), MINUTES)
+            time = float(plane.get("DeltaT", "nan")) * (unit or math.nan)
+            frame = int(plane.get("TheT", ""))
+            if math.isfinite(time):
+                taken[frame] = min(time, taken.get(frame, time))
+    except ValueError:
+        return []
+    frames = sorted(taken)
+    return [taken[frame] for frame in frames] if frames == list(range(len(frames))) else []
 
 
 def channels_in_ome(xml: str) -> tuple[int, int] | None:
@@ -90,9 +162,14 @@ def from_imagej(
     unit = str(metadata.get("unit", ""))
     y, x = (None, None)
     if resolution is not None:
-        y, x = (scaled(1 / r if r else None, unit, MICROMETRES) for r in resolution)
+        sizes = (1 / r if r else None for r in resolution)
+        units = (metadata.get("yunit", unit), unit)
+        y, x = (scaled(size, own, MICROMETRES) for size, own in zip(sizes, units, strict=True))
+    # A stack that is to be shown upside down has a negative spacing.
+    spacing = str(metadata.get("spacing")).removeprefix("-")
+    z = scaled(spacing, metadata.get("zunit", unit), MICROMETRES)
     return Calibration(
-        pixel_size=_believed(pixel_size(y, x, scaled(metadata.get("spacing"), unit, MICROMETRES))),
+        pixel_size=_believed(pixel_size(y, x, z)),
         channel_names=_imagej_names(metadata, channels),
         interval=scaled(metadata.get("finterval"), str(metadata.get("tunit", "s")), MINUTES),
         stage=_imagej_stage(metadata),

@@ -8,6 +8,9 @@ from typing import Any
 
 from isl.errors import InputError
 
+# Ends the name of OME-XML that describes the TIFFs beside it.
+COMPANION = ".companion.ome"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Format:
@@ -90,6 +93,10 @@ def not_an_image(path: Path) -> InputError:
     """The refusal of what no reader opens."""
     if not path.exists():
         return InputError(f"{path}: there is no such file or folder")
+    if path.name.lower().endswith(COMPANION):
+        return InputError(
+            f"{path}: holds no image but describes TIFFs; name a TIFF beside it, or their folder"
+        )
     if _named(path) is not None:
         return InputError(
             f"{path}: is in a format that only bioio opens: pip install isl[bioio] and bioio's "

@@ -45,7 +45,7 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
         reader = _reader(header, path, axes)
         shape, order = header.shape, header.order
         kept = np.dtype(header.series.dtype)
-        calibration = header.calibration
+        calibration, shown, told_by = header.calibration, header.shown, header.told_by
     dtype = np.dtype(np.float32) if kept.kind == "f" else kept.newbyteorder("=")
     leading = [letter for letter in order if letter not in "YX"]
 
@@ -63,6 +63,8 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
             raise InputError(f"{path}: is gone since it was opened") from error
         except Exception as error:  # Decoders raise whatever they meet in damaged bytes.
             raise refusal(path, error) from error
+        if shown is not None:
+            pixels = shown[pixels]
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(pixels, dtype)
 
@@ -77,15 +79,15 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
         pixel_size=calibration.pixel_size,
         interval=calibration.interval,
         stage=calibration.stage,
+        told_by=told_by,
     )
 
 
 def _reader(header: TiffHeader, path: Path, axes: str | None) -> _Reader:
     series, order = header.series, header.order
     if header.pages is None:
-        return _mapped(series, order)
-    page_shape = tuple(int(length) for length in series.shape[-2:])
-    planes = tuple(int(length) for length in series.shape[:-2])
+        return _mapped(series, order, header.lengths)
+    page_shape, planes = header.lengths[-2:], header.lengths[:-2]
     if (
         order.endswith("YX")
         and len(header.pages) == math.prod(planes)
@@ -105,12 +107,10 @@ def _reader(header: TiffHeader, path: Path, axes: str | None) -> _Reader:
 def _whole(path: Path, axes: str | None) -> np.ndarray:
     """All pixels, as they are stored."""
     with opened_tiff(path, axes=axes) as header:
-        check_size(path, header.series.shape, np.dtype(header.series.dtype))
+        check_size(path, header.lengths, np.dtype(header.series.dtype))
         stored = header.series.asarray()
-    if stored.shape != header.series.shape:
-        raise InputError(
-            f"{path}: is damaged: {stored.shape} pixels instead of {header.series.shape}"
-        )
+    if stored.shape != header.lengths:
+        raise InputError(f"{path}: is damaged: {stored.shape} pixels instead of {header.lengths}")
     return stored
 
 
@@ -119,12 +119,11 @@ def _leading(order: str) -> list[int]:
     return [order.index(letter) for letter in order if letter not in "YX"]
 
 
-def _mapped(series: tifffile.TiffPageSeries, order: str) -> _Reader:
+def _mapped(series: tifffile.TiffPageSeries, order: str, shape: tuple[int, ...]) -> _Reader:
     """Pixels that lie in one piece: mapped anew each time, so a shorter file is noticed."""
     parent = series.keyframe.parent
     file, offset = Path(parent.filehandle.path), int(series.dataoffset or 0)
     dtype = np.dtype(series.dtype).newbyteorder(parent.byteorder)
-    shape = tuple(int(length) for length in series.shape)
     to_planes = [*_leading(order), order.index("Y"), order.index("X")]
 
     def read(index: tuple[int, ...], rows: slice, columns: slice) -> np.ndarray:

@@ -6,7 +6,7 @@ import logging
 import math
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,15 @@ from isl.imaging.formats.calibration import (
     from_ome,
     from_resolution,
 )
+from isl.imaging.formats.ome_set import missing_files, read_ome_set
 from isl.imaging.readable import check_claim, check_readable_file
+
+logger = logging.getLogger(__name__)
 
 # Axes that tifffile gives to pages of which the file does not say what they are.
 PAGES = ("I", "Q")
+# What tifffile would look for in a file to learn its axes.
+_DESCRIBED = ("is_ome", "is_imagej", "is_shaped", "is_mmstack", "is_ndtiff")
 _BOUNDED_COMPRESSIONS = (
     tifffile.COMPRESSION.NONE,
     tifffile.COMPRESSION.LZW,
@@ -37,6 +42,12 @@ _BOUNDED_COMPRESSIONS = (
 # A page or tag beyond the end of the file is only logged, and the rest read as if it were all.
 _LOST_PAGES = re.compile(r"invalid.*offset|corrupted tag list|failed to reshape")
 _RESOLUTION_UNITS = {2: "inch", 3: "cm"}
+_TELLERS = {
+    "ome": "its OME-XML",
+    "imagej": "its ImageJ description",
+    "shaped": "its description",
+    "mmstack": "Micro-Manager",
+}
 # OME-XML begins within so many letters of a description.
 _OME_WITHIN = 1000
 # Micro-Manager's JSON of one plane.
@@ -49,20 +60,33 @@ class TiffHeader:
 
     Attributes:
         series: The image, as tifffile sees it.
-        order: One letter of T, C, Z, Y, X for each dimension of the series.
+        order: One letter of T, C, Z, Y, X for each stored dimension.
+        lengths: Of the stored dimensions.
+        says_axes: Whether the file, or who opened it, says what the dimensions are.
         pages: Its pages; None in place of every one where the pixels lie in one piece.
+        shown: uint8 or uint16 [2 ** bits], the gray shown for every number stored; None: the same.
         calibration: What the file says of sizes, names and times.
     """
 
     series: tifffile.TiffPageSeries
     order: str
+    lengths: tuple[int, ...]
+    says_axes: bool
     pages: tuple[Any, ...] | None
+    shown: np.ndarray | None
     calibration: Calibration
+
+    @property
+    def told_by(self) -> str:
+        """Who says what the dimensions are, in words."""
+        if not self.says_axes:
+            return f"{self.order}: nothing says what its pages are, they are taken for z planes"
+        return f"{self.order}, as {_TELLERS.get(self.series.kind, 'was said')} says"
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
         """T, C, Z, Y, X; an axis the file lacks has length 1."""
-        lengths = dict(zip(self.order, self.series.shape, strict=True))
+        lengths = dict(zip(self.order, self.lengths, strict=True))
         t, c, z, y, x = (int(lengths.get(letter, 1)) for letter in ORDER)
         return t, c, z, y, x
 
@@ -82,18 +106,25 @@ def opened_tiff(path: Path, *, axes: str | None = None) -> Iterator[TiffHeader]:
     wanted = parse_axes(axes) if axes is not None else None
     complaints: list[str] = []
     try:
-        with messages_of_tifffile(complaints), tifffile.TiffFile(path) as tiff:
+        plain = wanted is not None and not _fits(path, wanted)
+        with messages_of_tifffile(complaints), _opened(path, plain=plain) as tiff:
             series = only_series(tiff, path)
             if wanted is None:
                 _check_description(tiff, series, path)
             order = _axes_of(series, wanted, path)
+            lengths = tuple(int(length) for length in series.shape)
+            if wanted is None and (counted := _counted(tiff, series, path)) is not None:
+                order, lengths = counted
             _check_pixels(series, path)
-            pages = _complete_pages(series, path, complaints)
+            lengths, pages = _complete_pages(tiff, series, order, lengths, path, complaints)
             yield TiffHeader(
                 series=series,
                 order=order,
+                lengths=lengths,
+                says_axes=wanted is not None or not set(series.axes) & set(PAGES),
                 pages=pages,
-                calibration=_calibration(tiff, series, order),
+                shown=_shown(series.keyframe, path),
+                calibration=_calibration(tiff, series, order, lengths),
             )
     except InputError:
         raise
@@ -101,6 +132,28 @@ def opened_tiff(path: Path, *, axes: str | None = None) -> Iterator[TiffHeader]:
         raise InputError(f"{path}: does not fit into memory; crop it or split it") from error
     except Exception as error:  # tifffile raises whatever its parsers meet in damaged bytes.
         raise refusal(path, error) from error
+
+
+def _opened(path: Path, *, plain: bool) -> tifffile.TiffFile:
+    """A TIFF with the description that is meant for it; `plain`: with none, only its pages."""
+    if plain:
+        return tifffile.TiffFile(path, **dict.fromkeys(_DESCRIBED, False))
+    described = read_ome_set(path)
+    if described is not None and described.missing:
+        raise missing_files(path, described.missing)
+    return tifffile.TiffFile(path, omexml=None if described is None else described.xml)
+
+
+def _fits(path: Path, wanted: str) -> bool:
+    """Whether a file's description holds for its pages, and has as many axes as are wanted."""
+    try:
+        with messages_of_tifffile([]), _opened(path, plain=False) as tiff:
+            series = only_series(tiff, path)
+            _check_description(tiff, series, path)
+            _counted(tiff, series, path)
+            return len(series.shape) == len(wanted) and None not in tuple(series.pages)
+    except InputError:
+        return False
 
 
 class _Listener:
@@ -224,55 +277,157 @@ def _check_pixels(series: tifffile.TiffPageSeries, path: Path) -> None:
         )
 
 
-def _complete_pages(
-    series: tifffile.TiffPageSeries, path: Path, complaints: list[str]
-) -> tuple[Any, ...] | None:
-    """The pages, after comparing what the headers claim with what the file holds.
+def _shown(page: Any, path: Path) -> np.ndarray | None:
+    """The gray that is shown for every number stored; None where it is the number.
 
-    None where the pixels lie in one piece, which has no need of its pages.
+    Files may say that 0 is white, or have a palette. A palette of colors that grow brighter is a
+    look-up table for display, and the number is what was measured.
+    """
+    dtype = np.dtype(page.dtype)
+    if dtype.kind != "u":
+        return None
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        logger.warning("%s: says that 0 is white; it is read as it is shown, inverted", path)
+        return np.arange(2 ** int(page.bitspersample) - 1, -1, -1).astype(dtype)
+    if page.photometric != tifffile.PHOTOMETRIC.PALETTE or page.colormap is None:
+        return None
+    palette = np.asarray(page.colormap, np.float64)
+    brightness = np.diff(palette.mean(axis=0))
+    if (brightness >= 0).all() and brightness.any():
+        return None
+    if (palette != palette[0]).any():
+        raise InputError(
+            f"{path}: is colored by a palette that is no scale of brightness; save it as grayscale"
+        )
+    logger.warning("%s: has a palette that turns its grays; it is read as it is shown", path)
+    return np.rint(palette[0] * (np.iinfo(dtype).max / 65535)).astype(dtype)
+
+
+def _counted(
+    tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path
+) -> tuple[str, tuple[int, ...]] | None:
+    """Axes and lengths where ImageJ's description counts other images than there are pages.
+
+    A recording that was stopped holds fewer: its complete time points are read, of a z-stack the
+    planes that are there. None where both agree, or the description counts nothing.
+    """
+    said = tiff.imagej_metadata
+    if series.kind == "ome" or not said or "S" in series.axes:
+        return None
+    order = "".join(reversed(str(said.get("order", "czt")).upper()))
+    order = order if sorted(order) == ["C", "T", "Z"] else "TZC"
+    named = {"T": "frames", "Z": "slices", "C": "channels"}
+    counts = {letter: int(said.get(key, 1)) for letter, key in named.items()}
+    told, there = math.prod(counts.values()), len(tiff.pages)
+    if there == 1 and told > 1:
+        # The planes follow one after the other behind the only page.
+        if series.kind != "imagej":
+            raise InputError(f"{path}: is truncated or damaged; copy or export it again")
+        return None
+    if told in (1, there):
+        return None
+    several = [letter for letter in order if counts[letter] > 1]
+    outer, inner = several[0], told // counts[several[0]]
+    if there > told or outer == "C" or there < inner or int(said.get("images", told)) != told:
+        words = " x ".join(f"{counts[letter]} {named[letter]}" for letter in several)
+        raise InputError(
+            f"{path}: its ImageJ description says {words}, and it holds {there} images; export it "
+            "again, or give `axes`, e.g. `axes=ZYX`, to read its images as they lie"
+        )
+    _warn_of_rest(path, outer, counts[outer], there / inner)
+    counts[outer] = there // inner
+    height, width = (int(length) for length in series.shape[-2:])
+    return f"{order}YX", (*(counts[letter] for letter in order), height, width)
+
+
+def _warn_of_rest(path: Path, axis: str, told: int, there: float) -> None:
+    what = {"T": "time points", "Z": "planes"}[axis]
+    logger.warning(
+        "%s: of %d %s that its description names %d are there whole, and are read (was the "
+        "acquisition stopped?)",
+        path,
+        told,
+        what,
+        math.floor(there),
+    )
+
+
+def _complete_pages(
+    tiff: tifffile.TiffFile,
+    series: tifffile.TiffPageSeries,
+    order: str,
+    lengths: tuple[int, ...],
+    path: Path,
+    complaints: list[str],
+) -> tuple[tuple[int, ...], tuple[Any, ...] | None]:
+    """Lengths and pages, after comparing what the headers claim with what the file holds.
+
+    No pages where the pixels lie in one piece, which has no need of them.
     """
     dtype = np.dtype(series.dtype)
-    needed = math.prod(int(length) for length in series.shape) * dtype.itemsize
     truncated = InputError(f"{path}: is truncated or damaged; copy or export it again")
     if any(map(_LOST_PAGES.search, complaints)):
         raise truncated
     if series.dataoffset is not None:
+        needed = math.prod(lengths) * dtype.itemsize
         if series.dataoffset + needed > series.keyframe.parent.filehandle.size:
             raise truncated
-        return None
+        return lengths, None
+    pages: tuple[Any, ...] = tuple(series.pages)
+    if None in pages:
+        lengths = _begun(pages, order, lengths, path)
+    if order.endswith("YX") and len(pages) > math.prod(lengths[:-2]):
+        pages = pages[: math.prod(lengths[:-2])]
     held = 0
-    pages = tuple(series.pages)
     for page in pages:
-        if page is None:
-            raise InputError(f"{path}: lacks planes that its description names; export it again")
         end = page.parent.filehandle.size
         segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
         if not segments or any(n <= 0 or start + n > end for start, n in segments):
             raise truncated
         held += sum(page.databytecounts)
     if series.keyframe.compression in _BOUNDED_COMPRESSIONS:
-        check_claim(path, series.shape, dtype, held)
-    if series.keyframe.compression == tifffile.COMPRESSION.NONE and held * 8 < _packed_bits(series):
+        check_claim(path, lengths, dtype, held)
+    bits = math.prod(lengths) * int(series.keyframe.bitspersample)
+    if series.keyframe.compression == tifffile.COMPRESSION.NONE and held * 8 < bits:
         raise truncated
-    return pages
+    return lengths, pages
 
 
-def _packed_bits(series: tifffile.TiffPageSeries) -> int:
-    """Bits of uncompressed pixels, which may be packed (12 bits a pixel, say)."""
-    return math.prod(int(n) for n in series.shape) * int(series.keyframe.bitspersample)
+def _begun(
+    pages: Sequence[Any], order: str, lengths: tuple[int, ...], path: Path
+) -> tuple[int, ...]:
+    """Lengths of the complete time points, or planes, before the end of a stopped acquisition."""
+    first = pages.index(None)
+    inner = math.prod(lengths[1:-2])
+    complete, gaps = first // inner, any(page is not None for page in pages[first:])
+    if order[0] not in "TZ" or not complete or (gaps and any(pages[(complete + 1) * inner :])):
+        place = np.unravel_index(first, lengths[:-2])
+        where = ", ".join(f"{a} {int(n)}" for a, n in zip(order, place, strict=False))
+        raise InputError(
+            f"{path}: lacks planes that its description names (first {where}); export it again, or "
+            "give `axes`, e.g. `axes=ZYX`, to read the planes that are there"
+        )
+    _warn_of_rest(path, order[0], lengths[0], complete)
+    return (complete, *lengths[1:])
 
 
 def _calibration(
-    tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, order: str
+    tiff: tifffile.TiffFile,
+    series: tifffile.TiffPageSeries,
+    order: str,
+    lengths: tuple[int, ...],
 ) -> Calibration:
     page = series.keyframe
     resolution = _resolution(page)
     said = from_resolution(resolution, _RESOLUTION_UNITS.get(int(page.resolutionunit), ""))
     if series.kind == "ome" and tiff.ome_metadata:
-        said = from_ome(tiff.ome_metadata)
+        said = from_ome(tiff.ome_metadata, tiff.filehandle.path)
     elif tiff.imagej_metadata:
-        channels = series.shape[order.index("C")] if "C" in order else 1
-        said = from_imagej(tiff.imagej_metadata, resolution, channels)
+        channels = lengths[order.index("C")] if "C" in order else 1
+        found = from_imagej(tiff.imagej_metadata, resolution, channels)
+        # Without a unit of ImageJ's own, the tags' unit holds.
+        size = found.pixel_size if "unit" in tiff.imagej_metadata else said.pixel_size
+        said = dataclasses.replace(found, pixel_size=size)
     tag = page.tags.get(_MICROMANAGER_TAG)
     return said if tag is None else from_micromanager(tag.value, said)
 

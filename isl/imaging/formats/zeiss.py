@@ -12,6 +12,7 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging import units
 from isl.imaging.formats import microscope_file as common
+from isl.imaging.formats.calibration import believed_interval
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.readable import check_size
@@ -105,7 +106,7 @@ def _pictures(source: common.GuardedFile) -> tuple[LazyPicture, ...]:
             source=path,
             channel_names=(names := _channel_names(notes, scene)),
             pixel_size=_pixel_size(notes, scene.shape[2]),
-            interval=_interval(notes) if scene.shape[0] > 1 else None,
+            interval=_interval(notes, path) if scene.shape[0] > 1 else None,
             modality=common.common_modality(names),
             stage=_stage(described, scene.number),
         )
@@ -335,7 +336,7 @@ def _pixel_size(notes: ElementTree.Element, planes: int) -> PixelSize | None:
     return units.pixel_size(found.get("Y"), found.get("X"), found.get("Z"), planes)
 
 
-def _interval(notes: ElementTree.Element) -> float | None:
+def _interval(notes: ElementTree.Element, path: Path) -> float | None:
     """Minutes between frames, as they were taken or planned."""
     time = notes.find("./Metadata/Information/Image/Dimensions/T/Positions")
     if time is None:
@@ -345,9 +346,9 @@ def _interval(notes: ElementTree.Element) -> float | None:
         taken = [float(value) for value in time.findtext("List/Offsets", "").split()]
     except ValueError:
         taken = []
-    if len(taken) < 2:
+    if len(taken) < 2 or taken[-1] <= taken[0]:
         return planned
-    return units.length((taken[-1] - taken[0]) / (len(taken) - 1), 1 / 60) or planned
+    return believed_interval(None, [seconds / 60 for seconds in taken], path)
 
 
 def _scene_name(described: Iterable[ElementTree.Element], number: int | None) -> str | None:

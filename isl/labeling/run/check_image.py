@@ -13,6 +13,7 @@ from isl.files.provenance import made_by
 from isl.files.records import as_json
 from isl.files.whole import write_text
 from isl.imaging.names import field_name
+from isl.imaging.stated import UNSTATED, Stated
 from isl.imaging.steady import content_hash
 from isl.labeling.check import Agreement, Check, check, memory_to_check, part_to_check
 from isl.labeling.contract import Planes
@@ -40,10 +41,8 @@ class Request:
     everything: bool = False
     labels: tuple[str, ...] | None = None
     symmetries: bool = False
-    axes: str | None = None
-    channel: str | None = None
+    stated: Stated = UNSTATED
     planes: Planes | None = None
-    pixel_size: float | None = None
     allow_mismatch: bool = False
     device: str = "auto"
     overwrite: bool = False
@@ -70,7 +69,7 @@ def check_image(request: Request) -> int:
         symmetries=request.symmetries,
     )
     budget = memory_budget(None)
-    with opened_field(request.image, request.axes, request.channel, request.pixel_size) as field:
+    with opened_field(request.image, request.stated) as field:
         fit = plan_field(model.config, field, options, budget=budget).fit
         where = part_to_check(field.size, model.geometry.step)
         if request.everything:

@@ -64,7 +64,7 @@ def dry_run(
     print(f"statistics {', '.join(call.options.statistics)} as {call.dtype} to {out}")
     for field in fields:
         try:
-            with opened_field(field.path, call.axes, call.channel, call.pixel_size) as opened:
+            with opened_field(field.path, call.stated) as opened:
                 options = with_uncertainty(call.options)
                 plan = plan_field(config, opened, options, budget=budget)
                 memory = expected_memory(config, opened, options, plan)
@@ -130,7 +130,7 @@ def _stored_bytes(field: Field, pixels: int, call: Call) -> int:
     types = [np.dtype(call.pixel_type(name)) for name in statistics]
     stored = pixels * labels * sum(dtype.itemsize for dtype in types)
     if call.into:
-        with opened_picture(field.path, call.axes, call.channel, call.pixel_size) as (measured, _):
+        with opened_picture(field.path, call.stated) as (measured, _):
             _, channels, planes, _, _ = measured.shape
             channels += labels * len(statistics)
             stored = (

@@ -14,6 +14,7 @@ from isl.files.failures import report_failures
 from isl.files.run_manifest import RunManifest, held_folder
 from isl.imaging.read import find_inputs
 from isl.imaging.result_checks import check_files
+from isl.imaging.stated import Stated
 from isl.imaging.steady import content_hash
 from isl.labeling.contract import Planes
 from isl.labeling.mixture import AnyModel
@@ -69,6 +70,8 @@ class Request:
     channel: str | None = None
     planes: Planes | None = None
     pixel_size: float | None = None
+    z_step: float | None = None
+    modality: str | None = None
     resample: bool = False
     allow_mismatch: bool = False
     symmetries: bool = False
@@ -125,7 +128,7 @@ def predict_fields(request: Request) -> int:
 
 
 def _fields(request: Request, options: Options) -> list[Field]:
-    found = find_inputs(request.inputs)
+    found = find_inputs(request.inputs, axes=request.axes)
     if request.into is not None:
         check_copy(request.into, [path for _, path in found], options.border)
     return [
@@ -300,9 +303,13 @@ def _call(request: Request, name: str, sha256: str, options: Options) -> Call:
         dtype=request.dtype,
         format="ome-tiff" if request.into is not None else request.format,
         into=request.into is not None,
-        axes=request.axes,
-        channel=request.channel,
-        pixel_size=request.pixel_size,
+        stated=Stated(
+            axes=request.axes,
+            channel=request.channel,
+            pixel_size=request.pixel_size,
+            z_step=request.z_step,
+            modality=request.modality,
+        ),
         origin=_named(request),
     )
 

@@ -14,6 +14,7 @@ from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.read import open_transmitted
 from isl.imaging.results import Input, ResultFiles, written_together
+from isl.imaging.stated import Stated
 from isl.imaging.steady import SteadyInput, content_hash
 from isl.labeling.abstention import ABSTAINED
 from isl.labeling.flicker import Flicker, flicker_of_input
@@ -65,10 +66,7 @@ def predict_one(
     started = time.monotonic()
     source = SteadyInput(field.path)
     options = with_uncertainty(call.options)
-    with (
-        _within_memory(field),
-        opened_field(field.path, call.axes, call.channel, call.pixel_size) as opened,
-    ):
+    with _within_memory(field), opened_field(field.path, call.stated) as opened:
         plan = plan_field(model.config, opened, options, budget=budget)
         plan = dataclasses.replace(plan, batch=field.batch or plan.batch)
         pixels = held(opened, plan.fit.planes) if plan.hold else opened
@@ -123,26 +121,19 @@ def with_uncertainty(options: Options) -> Options:
 
 
 @contextmanager
-def opened_field(
-    path: Path, axes: str | None, channel: str | None, pixel_size: float | None
-) -> Iterator[TransmittedField]:
-    """A field none of whose pixels are in memory, with the pixel size that was given."""
-    with opened_picture(path, axes, channel, pixel_size) as (picture, index):
-        yield dataclasses.replace(field_of_picture(picture, index), source=path)
+def opened_field(path: Path, stated: Stated) -> Iterator[TransmittedField]:
+    """A field none of whose pixels are in memory, with what was said of it."""
+    with opened_picture(path, stated) as (picture, index):
+        field = field_of_picture(picture, index)
+        yield dataclasses.replace(field, source=path, modality=stated.modality or field.modality)
 
 
 @contextmanager
-def opened_picture(
-    path: Path, axes: str | None, channel: str | None, pixel_size: float | None
-) -> Iterator[tuple[LazyPicture, int]]:
+def opened_picture(path: Path, stated: Stated) -> Iterator[tuple[LazyPicture, int]]:
     """As `opened_field`: all channels, and which is the transmitted one."""
-    picture, index = open_transmitted(path, axes=axes, channel=channel)
+    picture, index = open_transmitted(path, axes=stated.axes, channel=stated.channel)
     with picture:
-        if pixel_size is not None:
-            z = None if picture.pixel_size is None else picture.pixel_size.z
-            size = PixelSize(y=pixel_size, x=pixel_size, z=z)
-            picture = dataclasses.replace(picture, pixel_size=size)
-        yield picture, index
+        yield stated.of(picture), index
 
 
 def _results(
@@ -184,7 +175,7 @@ def _write_images(
         (path,) = staged.images.values()
         statistics = call.options.statistics
         with (
-            opened_picture(field.path, call.axes, call.channel, call.pixel_size) as (measured, _),
+            opened_picture(field.path, call.stated) as (measured, _),
             results.picture(statistics, opened) as predicted,
         ):
             annotations = _annotations(call, opened, ", ".join(statistics), staged.format)

@@ -9,13 +9,21 @@ from typing import Any
 from isl.errors import as_options
 from isl.files.provenance import made_by
 from isl.imaging.results import ResultFiles
+from isl.imaging.stated import UNSTATED, Stated
 from isl.labeling.abstention import ABSTAINED
 from isl.labeling.flicker import DEFINITION, Flicker
 from isl.labeling.options import Options
 from isl.labeling.predict import Outcome
 
 # What settings that came later were before they could be asked for.
-FORMERLY = {"symmetries": False, "format": "ome-tiff", "into": False, "abstain": None}
+FORMERLY = {
+    "symmetries": False,
+    "format": "ome-tiff",
+    "into": False,
+    "abstain": None,
+    "z_step": None,
+    "modality": None,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,9 +37,7 @@ class Call:
         dtype: Pixel type of the images written; see `pixel_type`.
         format: What they are written as, where predicted channels are images of their own.
         into: Whether predicted channels are added to a copy of the input.
-        axes: What --axes said, or None.
-        channel: What --channel said, or None.
-        pixel_size: What --pixel-size said, in micrometres, or None.
+        stated: What was said of the images.
         origin: What the model was loaded by: names of bundled models and folders, with commas.
     """
 
@@ -41,9 +47,7 @@ class Call:
     dtype: str
     format: str = "ome-tiff"
     into: bool = False
-    axes: str | None = None
-    channel: str | None = None
-    pixel_size: float | None = None
+    stated: Stated = UNSTATED
     origin: str | None = None
 
     def pixel_type(self, statistic: str) -> str:
@@ -56,9 +60,7 @@ class Call:
             "dtype": self.dtype,
             "format": self.format,
             "into": self.into,
-            "axes": self.axes,
-            "channel": self.channel,
-            "pixel_size": self.pixel_size,
+            **dataclasses.asdict(self.stated),
         }
         # How an image is cut into tiles changes nothing but rounding.
         del settings["tile"]

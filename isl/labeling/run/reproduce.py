@@ -114,7 +114,7 @@ def _request(made: Mapping[str, Any], request: Request) -> Request:
 
 
 def _only_input(request: Request) -> tuple[str, Path]:
-    found = find_inputs(request.inputs)
+    found = find_inputs(request.inputs, axes=request.axes)
     if len(found) > 1:
         raise InputError(f"{request.inputs[0]}: is {len(found)} fields; the record is of one")
     return found[0]

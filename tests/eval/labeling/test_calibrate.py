@@ -1,5 +1,6 @@
 """Calibration of a model folder: a temperature that is known is found, and the copy says so."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -168,6 +169,18 @@ def test_a_temperature_that_does_not_help_is_not_taken(tmp_path, folder):
     copy = load_model(tmp_path / "copy")
     assert (copy.config.temperature, copy.config.chosen_on) == ({}, ())
     assert "| no |" in copy.card
+
+
+@pytest.mark.parametrize("score", ["cross_entropy", "ranked_probability_score"])
+def test_coverage_is_not_bought_with_a_worse_score(score):
+    samples = [sample("a", "a", 2.0), sample("b", "b", 2.0)]
+    found = _calibrated("NUCLEI", samples)
+    assert found.helps
+    # What happened once: intervals three times as wide, nearer to what they say, at a worse score.
+    worse = dataclasses.replace(found.after, **{score: 1.001 * getattr(found.before, score)})
+    refused = dataclasses.replace(found, after=worse)
+    assert not refused.helps
+    assert refused.temperature == 1.0
 
 
 def test_the_command_writes_a_copy_and_leaves_the_model_alone(tmp_path, folder, dataset, capsys):

@@ -60,6 +60,14 @@ def test_a_group_that_was_trained_on_is_refused_by_name(ground, trained_on, mess
         check_unseen([member("ok", ("g7",)), member("m", trained_on)], ground)
 
 
+def test_a_split_that_can_be_judged_is_named(ground):
+    splits = {"validation": ["g0", "g8"], "test": ["g9"]}
+    with pytest.raises(InputError, match=r'judged on it; judge it by split = "test", name it in'):
+        check_unseen([member("m", ("g0",))], ground, splits)
+    with pytest.raises(InputError, match=r"judged on it; name it in leave_out"):
+        check_unseen([member("m", ("g0",))], ground, {"validation": ["g0"], "test": []})
+
+
 def test_other_groups_are_not(ground):
     silent = member("silent", None)
     check_unseen([member("ok", ("g7",), ("g0",)), silent], ground)

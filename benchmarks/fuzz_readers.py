@@ -1,0 +1,241 @@
+"""Damaged image files: whether each reader refuses them in one line, in time and in memory.
+
+Every file is written anew with damage drawn from a seed (cut short, bytes changed, numbers set to
+extremes, parts left out, doubled or filled with noise, digits of XML changed), opened, and its
+first and last planes are read. Each must be read, or refused by InputError, within 5 seconds and
+in memory of twice the file, or of the pixels that a compressed file holds; nothing may stay in the
+folder. Run it as
+
+    ISL_DATA=... python benchmarks/fuzz_readers.py [COUNT [KIND...]]
+
+COUNT is the number of damaged files of each format, 2,000 by default; KIND names formats to try.
+What it printed, and on which machine, stands in fuzz_readers.txt.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from isl.errors import InputError
+from isl.imaging.formats.imagej_tiff import write_stack
+from isl.imaging.formats.ome_tiff import write_movie, write_ome_tiff
+from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
+from isl.imaging.open_image import open_images
+
+SECONDS = 5
+# What opening takes besides pixels: tables, XML, decoders.
+SPARED = 32 * 2**20
+EXTREMES = (0, 1, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+
+
+class TooSlow(Exception):
+    """A file took longer than `SECONDS`."""
+
+
+def written(folder: Path) -> Iterator[Path]:
+    """Small files of every kind that isl writes."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    size = PixelSize(y=0.3, x=0.3, z=1.0)
+    planes = rng.integers(0, 60000, (3, 40, 48)).astype(np.uint16)
+    write_stack(folder / "stack.tif", ZStack(name="stack", planes=planes, pixel_size=size))
+    yield folder / "stack.tif"
+    write_movie(
+        folder / "movie.ome.tif",
+        Movie(name="movie", frames=planes[:, None], pixel_size=size, interval=2.0),
+    )
+    yield folder / "movie.ome.tif"
+    image = FluorescenceImage(name="labels", channels=planes[:2], labels=("DAPI", "NFH"))
+    write_ome_tiff(folder / "labels.ome.tif", image)
+    yield folder / "labels.ome.tif"
+    Image.fromarray(planes[0]).save(folder / "plane.png")
+    yield folder / "plane.png"
+    yield zarr_image(folder, image)
+
+
+def zarr_image(folder: Path, image: FluorescenceImage) -> Path:
+    """An OME-Zarr as isl writes it."""
+    from isl.imaging.formats.tiff import open_tiff
+    from isl.imaging.zarr.picture import write_ome_zarr
+
+    with open_tiff(folder / "labels.ome.tif") as picture:
+        write_ome_zarr(folder / "image.ome.zarr", picture, name=image.name, annotations={})
+    return folder / "image.ome.zarr"
+
+
+def damaged(content: bytes, rng: np.random.Generator) -> bytes:
+    """The bytes of a file with one kind of damage or several."""
+    for _ in range(int(rng.integers(1, 4))):
+        if len(content) < 8:
+            break
+        content = DAMAGES[int(rng.integers(len(DAMAGES)))](bytearray(content), rng)
+    return content
+
+
+def _place(content: bytearray, rng: np.random.Generator) -> int:
+    """Mostly in the first or last bytes, where headers lie."""
+    near = min(len(content), 4096)
+    start = int(rng.integers(near))
+    where = rng.random()
+    if where < 0.5:
+        return start
+    return len(content) - near + start if where < 0.8 else int(rng.integers(len(content)))
+
+
+def _cut(content: bytearray, rng: np.random.Generator) -> bytes:
+    return bytes(content[: int(rng.integers(len(content)))])
+
+
+def _changed(content: bytearray, rng: np.random.Generator) -> bytes:
+    for _ in range(int(rng.integers(1, 9))):
+        content[_place(content, rng)] = int(rng.integers(256))
+    return bytes(content)
+
+
+def _extreme(content: bytearray, rng: np.random.Generator) -> bytes:
+    place, order = _place(content, rng) & ~1, "little" if rng.random() < 0.8 else "big"
+    number = int(rng.choice(EXTREMES))
+    content[place : place + 4] = number.to_bytes(4, order)
+    return bytes(content)
+
+
+def _without(content: bytearray, rng: np.random.Generator) -> bytes:
+    place = _place(content, rng)
+    del content[place : place + int(rng.integers(1, 512))]
+    return bytes(content)
+
+
+def _doubled(content: bytearray, rng: np.random.Generator) -> bytes:
+    place, length = _place(content, rng), int(rng.integers(1, 512))
+    content[place:place] = content[place : place + length]
+    return bytes(content)
+
+
+def _noise(content: bytearray, rng: np.random.Generator) -> bytes:
+    place, length = _place(content, rng), int(rng.integers(1, 256))
+    content[place : place + length] = rng.bytes(min(length, len(content) - place))
+    return bytes(content)
+
+
+def _digits(content: bytearray, rng: np.random.Generator) -> bytes:
+    digits = np.flatnonzero((np.frombuffer(bytes(content), np.uint8) - 48) < 10)
+    for place in rng.choice(digits, min(digits.size, 3)) if digits.size else ():
+        content[int(place)] = int(rng.integers(48, 58))
+    return bytes(content)
+
+
+DAMAGES: tuple[Callable[[bytearray, np.random.Generator], bytes], ...] = (
+    _cut,
+    _changed,
+    _extreme,
+    _without,
+    _doubled,
+    _noise,
+    _digits,
+)
+
+
+def put_damaged(source: Path, target: Path, rng: np.random.Generator) -> int:
+    """A damaged copy; returns its bytes. Of a folder one file is damaged."""
+    if source.is_dir():
+        shutil.copytree(source, target)
+        files = sorted(path for path in target.rglob("*") if path.is_file())
+        chosen = files[int(rng.integers(len(files)))]
+        chosen.write_bytes(damaged(chosen.read_bytes(), rng))
+        return sum(path.stat().st_size for path in files)
+    content = damaged(source.read_bytes(), rng)
+    target.write_bytes(content)
+    return len(content)
+
+
+def read(path: Path) -> int:
+    """Opens every image and reads its first and last plane; returns the bytes of one plane."""
+    largest = 0
+    for picture in open_images(path):
+        with picture:
+            times, channels, planes, height, width = picture.shape
+            largest = max(largest, height * width * picture.dtype.itemsize)
+            picture.read()
+            picture.read(t=times - 1, c=channels - 1, z=planes - 1)
+    return largest
+
+
+def outcome(source: Path, folder: Path, rng: np.random.Generator) -> str:
+    """What became of one damaged file."""
+    target = folder / source.name
+    size = put_damaged(source, target, rng)
+    before = sorted(folder.rglob("*"))
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    tracemalloc.start()
+    largest = 0
+    try:
+        largest = read(target)
+        found = "read"
+    except InputError as error:
+        found = "refused" if "\n" not in str(error) and source.stem in str(error) else f"? {error}"
+    except TooSlow:
+        found = f"slower than {SECONDS} s"
+    except Exception as error:
+        found = f"{type(error).__name__}: {str(error)[:60]}"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    if peak > 2 * max(size, largest) + SPARED:
+        found += f", {peak / 2**20:.0f} MiB for {size / 2**20:.1f}"
+    if sorted(folder.rglob("*")) != before:
+        found += ", left something"
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    return found
+
+
+def fuzz(source: Path, count: int, folder: Path) -> Counter[str]:
+    """What became of `count` damaged copies of a file."""
+
+    def late(*_: object) -> None:
+        raise TooSlow
+
+    signal.signal(signal.SIGALRM, late)
+    return Counter(
+        outcome(source, folder, np.random.default_rng([seed, len(source.name)]))
+        for seed in range(count)
+    )
+
+
+def main() -> None:
+    """Prints one line a file: how many were read, how many refused, and whatever else happened."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    only = sys.argv[2:]
+    with tempfile.TemporaryDirectory() as name:
+        own, folder = Path(name) / "own", Path(name) / "damaged"
+        own.mkdir()
+        folder.mkdir()
+        given = Path(os.environ["ISL_DATA"]) / "readers"
+        by_format: dict[str, list[Path]] = {}
+        for path in [*written(own), *sorted(p for p in given.rglob("*") if p.is_file())]:
+            kind = path.parent.name if path.is_relative_to(given) else f"isl's {path.name}"
+            by_format.setdefault(kind, []).append(path)
+        for kind, paths in by_format.items():
+            if only and not any(word in kind for word in only):
+                continue
+            # Small files tell as much as large ones, and are written in no time.
+            paths = sorted(paths, key=lambda path: path.stat().st_size)[:3]
+            for path in paths:
+                started = time.monotonic()
+                found = fuzz(path, -(-count // len(paths)), folder)
+                said = ", ".join(f"{number} {what}" for what, number in found.most_common())
+                print(f"{kind:<24}{path.name[:28]:<30}{time.monotonic() - started:5.0f} s  {said}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""What a person says of an image, in place of what its file says; arrays in place of files."""
+
+import dataclasses
+from typing import TypeVar
+
+import numpy as np
+
+from isl.errors import InputError, unknown
+from isl.imaging.formats.axes import ORDER, parse_axes
+from isl.imaging.image import Movie, PixelSize, ZStack
+from isl.imaging.lazy import LazyPicture
+from isl.imaging.names import modality_of
+from isl.imaging.published import TRANSMITTED
+
+_Image = TypeVar("_Image", ZStack, Movie, LazyPicture)
+_USUAL = {2: "YX", 3: "ZYX", 4: "TZYX"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stated:
+    """What was said; None for what was not.
+
+    Attributes:
+        axes: One letter of T, C, Z, Y, X for each dimension of a TIFF or an array.
+        channel: Name of the transmitted channel.
+        pixel_size: Micrometres.
+        z_step: Micrometres between planes.
+        modality: PHASE_CONTRAST, BRIGHTFIELD or DIC.
+    """
+
+    axes: str | None = None
+    channel: str | None = None
+    pixel_size: float | None = None
+    z_step: float | None = None
+    modality: str | None = None
+
+    def of(self, image: _Image) -> _Image:
+        """The image with what was said in place of what it says.
+
+        Raises:
+            InputError: A z step is stated of an image whose pixel size nobody knows.
+        """
+        size = image.pixel_size
+        if self.pixel_size is not None:
+            z = None if size is None else size.z
+            size = PixelSize(y=self.pixel_size, x=self.pixel_size, z=z)
+        if self.z_step is not None:
+            if size is None:
+                raise InputError(
+                    f"{image.source or image.name}: does not say its pixel size, which "
+                    f"`z_step={self.z_step:g}` needs; give `pixel_size=UM` too"
+                )
+            size = dataclasses.replace(size, z=self.z_step)
+        return dataclasses.replace(image, pixel_size=size, modality=self.modality or image.modality)
+
+    def of_stack(self, stack: ZStack | Movie) -> ZStack | Movie:
+        """As `of`, of either."""
+        if isinstance(stack, Movie):
+            return self.of(stack)
+        return self.of(stack)
+
+
+# Nothing was said.
+UNSTATED = Stated()
+
+
+def parse_modality(text: str) -> str:
+    """A modality by its own name, or by a word for it such as "phase" or "bright field".
+
+    Raises:
+        InputError: It is none that is known.
+    """
+    name = text.strip().upper().replace("-", "_").replace(" ", "_")
+    found = name if name in TRANSMITTED else modality_of(text)
+    if found is None:
+        raise unknown("modality", text, TRANSMITTED)
+    return found
+
+
+def as_stack(
+    stack: ZStack | Movie | np.ndarray,
+    *,
+    axes: str | None = None,
+    pixel_size: float | None = None,
+    z_step: float | None = None,
+    modality: str | None = None,
+) -> ZStack | Movie:
+    """An array as the z-stack or movie it is; a stack or movie with what is said of it.
+
+    Args:
+        stack: A z-stack, a movie, or an array of uint8, uint16 or floats.
+        axes: One letter of T, C, Z, Y, X for each dimension of an array, C of length 1. None: YX,
+            ZYX or TZYX.
+        pixel_size: Micrometres, as of `Stated`.
+        z_step: Likewise.
+        modality: Likewise.
+
+    Raises:
+        InputError: An array has no pixels or pixels of another type, or `axes` does not fit it.
+    """
+    if not isinstance(stack, ZStack | Movie):
+        stack = _of_array(stack, axes)
+    elif axes is not None:
+        raise InputError(f"`axes={axes}` is for arrays; a {type(stack).__name__} says its own")
+    said = Stated(
+        pixel_size=pixel_size,
+        z_step=z_step,
+        modality=None if modality is None else parse_modality(modality),
+    )
+    return said.of_stack(stack)
+
+
+def _of_array(array: np.ndarray, axes: str | None) -> ZStack | Movie:
+    if not isinstance(array, np.ndarray):
+        raise InputError(
+            f"a {type(array).__name__} is no image; give an array, or what read_transmitted reads"
+        )
+    shape = " x ".join(map(str, array.shape))
+    order = _USUAL.get(array.ndim) if axes is None else parse_axes(axes)
+    if order is None:
+        raise InputError(f"array: has shape {shape}; give 2 to 4 dimensions, or say `axes=TCZYX`")
+    if len(order) != array.ndim:
+        raise InputError(f"array: `axes={axes}` names {len(order)} axes of shape {shape}")
+    if not (array.dtype.newbyteorder("=") in (np.uint8, np.uint16) or array.dtype.kind == "f"):
+        raise InputError(
+            f"array: has pixels of type {array.dtype}; give uint8, uint16 or floats, such as "
+            "(array - array.min()).astype('uint16')"
+        )
+    if not array.size:
+        raise InputError(f"array: has no pixels (shape {shape})")
+    missing = [letter for letter in ORDER if letter not in order]
+    whole = array.transpose([order.index(letter) for letter in ORDER if letter in order])
+    whole = np.expand_dims(whole, tuple(ORDER.index(letter) for letter in missing))
+    if whole.shape[1] > 1:
+        raise InputError(
+            f"array: has {whole.shape[1]} channels (`axes={axes}`); give the transmitted one alone"
+        )
+    frames = whole[:, 0]
+    if array.dtype.kind == "f":
+        frames = frames.astype(np.float32)
+    elif not array.dtype.isnative:
+        frames = frames.astype(array.dtype.newbyteorder("="))
+    movie = Movie(name="array", frames=frames)
+    return movie if "T" in order and len(frames) > 1 else movie.stack(0)

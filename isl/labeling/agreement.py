@@ -1,0 +1,183 @@
+"""Whether the fields of a dataset agree, said before anything is learned from them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from isl.errors import InputError
+from isl.imaging.normalize import normalize_label
+from isl.labeling.bins import BINS
+from isl.labeling.contract import REFUSED_RATIO, WARNED_RATIO
+from isl.labeling.fields import LoadedField
+
+# A label that fills fewer bins than this has too few levels to learn a distribution from.
+FEW_BINS = 32
+# What a label's brightest pixels may differ from field to field: beyond it lies another exposure.
+_BRIGHTNESS_RATIO = 4.0
+_BRIGHTEST = 99.9
+# Pictures whose pixels agree so well are one picture, perhaps stored in another type.
+_SAME = 0.999
+_SMALL = 32
+
+
+def compare_fields(fields: Sequence[LoadedField], source: object) -> tuple[str, ...]:
+    """One line for everything in which the fields of training and validation differ.
+
+    Args:
+        fields: Those that training and validation look at, with the same labels.
+        source: The manifest, named in messages.
+
+    Raises:
+        InputError: Pixel sizes or z steps differ more than twofold, one picture is in training and
+            in validation, or a label has one value everywhere.
+    """
+    return (
+        *_lengths(fields, "pixel size", lambda f: f.transmitted.pixel_size, "y", source),
+        *_lengths(fields, "z step", lambda f: f.transmitted.pixel_size, "z", source),
+        *_words(fields, source),
+        *_splits(fields, source),
+        *_levels(fields, source),
+        *_twins(fields, source),
+    )
+
+
+def _lengths(
+    fields: Sequence[LoadedField], what: str, of: Callable, axis: str, source: object
+) -> Iterator[str]:
+    sizes = {f.name: getattr(of(f), axis) for f in fields if of(f) is not None}
+    known = {name: size for name, size in sizes.items() if size is not None}
+    if not known:
+        return
+    if len(known) < len(fields):
+        silent = next(field.name for field in fields if field.name not in known)
+        yield f"{source}: field '{silent}' does not say its {what}, others do"
+    least, most = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+    ratio = known[most] / known[least]
+    text = (
+        f"{source}: {what} is {known[least]:g} um in field '{least}' and {known[most]:g} um in "
+        f"field '{most}'"
+    )
+    if ratio > REFUSED_RATIO:
+        key = "pixel_size" if axis == "y" else "z_step"
+        raise InputError(
+            f"{text}; train on fields of one {what}, or state '{key}' where a file is wrong"
+        )
+    if ratio > WARNED_RATIO:
+        yield f"{text}; the model will not know which it sees"
+
+
+def _words(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
+    by: dict[str | None, str] = {}
+    for field in fields:
+        by.setdefault(field.transmitted.modality, field.name)
+    if len(by) > 1:
+        said = ", ".join(f"{modality or 'unknown'} in '{name}'" for modality, name in by.items())
+        yield f"{source}: fields differ in modality: {said}; state 'modality' where a file is wrong"
+
+
+def _splits(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
+    measured = {
+        split: {
+            label
+            for field in fields
+            for label, where in zip(field.labels.labels, field.measured_for(split), strict=True)
+            if where.any()
+        }
+        for split in ("train", "validation")
+    }
+    if not measured["validation"]:
+        return
+    for label in sorted(measured["train"] - measured["validation"]):
+        yield f"{source}: label '{label}' is measured in training only, so nothing judges it"
+    for label in sorted(measured["validation"] - measured["train"]):
+        yield f"{source}: label '{label}' is measured in validation only, so it is never learned"
+
+
+def _levels(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
+    """Labels of few levels, of one, or brighter in some fields than in others."""
+    for index, label in enumerate(fields[0].labels.labels):
+        used = np.zeros(BINS, bool)
+        brightest: dict[str, float] = {}
+        for field in fields:
+            where = field.measured_for("train")[index]
+            if not where.any():
+                continue
+            values = normalize_label(field.labels.channels[index], source=field.name)[where]
+            used[np.rint(values * (BINS - 1)).astype(int)] = True
+            brightest[field.name] = float(np.percentile(values, _BRIGHTEST))
+        if not brightest:
+            continue
+        if used.sum() == 1 and all(_constant(field, index) for field in fields):
+            raise InputError(
+                f"{source}: label '{label}' has one value on all training ground, so there is "
+                "nothing to learn; take another image, or leave it out with 'labels'"
+            )
+        if used.sum() < FEW_BINS:
+            yield (
+                f"{source}: label '{label}' fills {used.sum()} of {BINS} bins, and a model can "
+                "tell no more levels; scale its images up to their type's range"
+            )
+        yield from _brightness(label, brightest, source)
+
+
+def _constant(field: LoadedField, index: int) -> bool:
+    values = field.labels.channels[index][field.measured_for("train")[index]]
+    return not values.size or values.min() == values.max()
+
+
+def _brightness(label: str, brightest: Mapping[str, float], source: object) -> Iterator[str]:
+    least = min(brightest, key=brightest.__getitem__)
+    most = max(brightest, key=brightest.__getitem__)
+    if brightest[most] > _BRIGHTNESS_RATIO * max(brightest[least], 1 / BINS):
+        yield (
+            f"{source}: label '{label}' reaches {brightest[most]:.3g} of full scale in field "
+            f"'{most}', {brightest[least]:.3g} in '{least}'; do bit depth or exposure differ?"
+        )
+
+
+def _twins(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
+    """Fields that are one picture."""
+    small = [_thumbnail(field) for field in fields]
+    seen = np.stack([np.zeros(_SMALL**2) if each is None else each for each in small])
+    for i, j in np.argwhere(np.triu(seen @ seen.T, 1) >= _SAME):
+        first, second = fields[i], fields[j]
+        if not _same(first, second):
+            continue
+        text = f"{source}: fields '{first.name}' and '{second.name}' are the same picture"
+        if first.split != second.split:
+            raise InputError(
+                f"{text}, in {first.split} and {second.split}; leave one out, or put both in one "
+                "group"
+            )
+        yield f"{text} under two names"
+
+
+def _middle(field: LoadedField) -> np.ndarray:
+    planes = field.transmitted.planes
+    return planes[len(planes) // 2]
+
+
+def _thumbnail(field: LoadedField) -> np.ndarray | None:
+    """The middle plane in few pixels, of mean 0 and length 1; None where it is constant."""
+    plane = _middle(field).astype(np.float64)
+    for axis in (0, 1):
+        length = min(_SMALL, plane.shape[axis])
+        starts = np.arange(length) * plane.shape[axis] // length
+        counts = np.diff([*starts, plane.shape[axis]])
+        counts = counts[:, None] if axis == 0 else counts
+        plane = np.add.reduceat(plane, starts, axis) / counts
+    return _unit(np.pad(plane, [(0, _SMALL - n) for n in plane.shape]))
+
+
+def _unit(plane: np.ndarray) -> np.ndarray | None:
+    centered = (plane - plane.mean()).ravel()
+    length = np.linalg.norm(centered)
+    return centered / length if length else None
+
+
+def _same(first: LoadedField, second: LoadedField) -> bool:
+    a, b = _middle(first), _middle(second)
+    if a.shape != b.shape:
+        return False
+    unit = _unit(a.astype(np.float64)), _unit(b.astype(np.float64))
+    return unit[0] is not None and unit[1] is not None and float(unit[0] @ unit[1]) > _SAME

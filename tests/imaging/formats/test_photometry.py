@@ -1,0 +1,81 @@
+"""The same picture stored in other ways is the same picture; what is no gray is refused."""
+
+import logging
+
+import numpy as np
+import pytest
+import tifffile
+
+from isl.errors import InputError
+from isl.imaging.normalize import normalize
+from isl.imaging.read import read_picture
+
+RNG = np.random.default_rng(0)
+PICTURE = RNG.integers(2**9, 2**15, (3, 20, 24)).astype(np.uint16)
+SMALL = (PICTURE >> 8).astype(np.uint8)
+RAMP = np.arange(256, dtype=np.uint16)
+
+
+def put(path, planes, **options):
+    with tifffile.TiffWriter(path) as tiff:
+        for plane in planes:
+            tiff.write(plane, metadata=None, contiguous=False, **options)
+    return path
+
+
+def palette(red, green, blue):
+    return (np.stack([red, green, blue]) * 257).astype(np.uint16)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("picture", [PICTURE, SMALL])
+def test_white_that_is_zero_is_read_as_it_is_shown(tmp_path, caplog, picture, compression):
+    inverted = np.iinfo(picture.dtype).max - picture
+    path = put(tmp_path / "a.tif", inverted, photometric="miniswhite", compression=compression)
+    with caplog.at_level(logging.WARNING):
+        read = read_picture(path).array
+    np.testing.assert_array_equal(read[0, 0], picture)
+    assert read.dtype == picture.dtype
+    assert "a.tif: says that 0 is white" in caplog.text
+
+
+def test_a_palette_that_turns_the_grays_is_obeyed(tmp_path):
+    turned = palette(*[255 - RAMP] * 3)
+    path = put(tmp_path / "a.tif", 255 - SMALL, photometric="palette", colormap=turned)
+    np.testing.assert_array_equal(read_picture(path).array[0, 0], SMALL)
+
+
+@pytest.mark.parametrize("colors", [(RAMP, RAMP, RAMP), (0 * RAMP, RAMP, 0 * RAMP)])
+def test_a_palette_of_growing_brightness_is_for_display_only(tmp_path, colors):
+    path = put(tmp_path / "a.tif", SMALL, photometric="palette", colormap=palette(*colors))
+    np.testing.assert_array_equal(read_picture(path).array[0, 0], SMALL)
+
+
+def test_a_palette_of_colors_is_refused(tmp_path):
+    colors = palette(*RNG.integers(0, 256, (3, 256)))
+    path = put(tmp_path / "a.tif", SMALL, photometric="palette", colormap=colors)
+    with pytest.raises(InputError, match=r"a.tif: is colored by a palette .*save it as grayscale"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int8, np.uint32, np.complex64])
+def test_numbers_that_are_no_intensities_are_refused(tmp_path, dtype):
+    path = put(tmp_path / "a.tif", PICTURE.astype(dtype))
+    with pytest.raises(InputError, match=rf"a.tif: has pixels of type {np.dtype(dtype)}; save it"):
+        read_picture(path)
+
+
+def test_colors_are_refused_also_where_they_are_gray(tmp_path):
+    path = put(tmp_path / "a.tif", [np.stack([SMALL[0]] * 3, -1)], photometric="rgb")
+    with pytest.raises(InputError, match=r"a.tif: is a color image"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [PICTURE >> 1, PICTURE.astype(np.float32), (PICTURE / 65535).astype(np.float32), PICTURE * 2],
+)
+def test_a_picture_in_another_scale_is_seen_alike(same):
+    seen, _ = normalize(PICTURE)
+    again, _ = normalize(same)
+    np.testing.assert_allclose(again, seen, atol=2e-4)

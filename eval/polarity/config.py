@@ -14,6 +14,26 @@ from ..statistics.bootstrap import LEVEL, REPLICATES, Resampling
 Metric = Literal["auc", "accuracy", "onset_error"]
 
 
+class RatersConfig(Config):
+    """People who said of the same embryos what the model says; see `raters`.
+
+    Attributes:
+        frames: Columns of the annotation's table, a person each: calls of frames shown shuffled.
+        ordered: Columns likewise: films shown in order, 1 from the onset on.
+    """
+
+    frames: tuple[str, ...] = ()
+    ordered: tuple[str, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _each_once(self) -> "RatersConfig":
+        named = (*self.frames, *self.ordered)
+        twice = [name for name in dict.fromkeys(named) if named.count(name) > 1]
+        if twice:
+            raise ValueError(f"column '{twice[0]}' is named twice; name it once")
+        return self
+
+
 def _several(given: Any) -> Any:
     return (given,) if isinstance(given, str) else given
 
@@ -38,6 +58,7 @@ class PolarityEvaluation(Config):
             embryos.
         replicates: Of every bootstrap.
         level: Of every interval but the onsets' own.
+        raters: People to compare with.
         decide_by: The measure by which the default arm is chosen.
         seed: Of every bootstrap; the training has its own.
     """
@@ -55,6 +76,7 @@ class PolarityEvaluation(Config):
     folds: int | Literal["leave_one_out"] | tuple[tuple[str, ...], ...] = 4
     replicates: int = pydantic.Field(default=REPLICATES, ge=1)
     level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
+    raters: RatersConfig = RatersConfig()
     decide_by: Metric = "auc"
     seed: int = pydantic.Field(default=0, ge=0)
 

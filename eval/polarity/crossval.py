@@ -28,6 +28,16 @@ from isl_train.polarity.ensemble import train_ensemble
 
 from ..statistics.folds import Folds, folds_touched
 from ..writing.progress import PartsProgress
+from .examples import (
+    Example,
+    Explain,
+    candidates_of,
+    explained,
+    held_out_maps,
+    keep,
+    kept_examples,
+    typical,
+)
 from .predictions import HeldOut, KeptPredictions
 
 
@@ -53,6 +63,7 @@ class Trainers:
         train: From an experiment, embryos, their EZRIN, a folder for the run and the labeling model
             to start from, to the folder of the trained ensemble.
         logits: From that folder, an embryo and its EZRIN, to logits float32 [M, T, 2].
+        explain: Class activation maps, see `isl_eval.polarity.examples`; None: there are none.
     """
 
     ezrin: EzrinSource
@@ -61,6 +72,7 @@ class Trainers:
         [PolarityExperiment, Sequence[Embryo], Mapping[str, np.ndarray], Path, Path], Path
     ]
     logits: Callable[[Path, Embryo, np.ndarray], np.ndarray]
+    explain: Explain | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,10 +83,12 @@ class CrossValidation:
         predictions: For every arm, one for each fold.
         agreement: Pearson's correlation of predicted and measured EZRIN, float64 [T] by embryo;
             embryos without measured Ezrin are not among them.
+        examples: For every arm, frames with what speaks for their calls.
     """
 
     predictions: dict[str, list[HeldOut]]
     agreement: dict[str, np.ndarray]
+    examples: dict[str, list[Example]] = dataclasses.field(default_factory=dict)
 
 
 def cross_validate(
@@ -126,13 +140,21 @@ def cross_validate(
             if made is None:
                 progress.begin()
                 run = runs / label / arm
-                made = _hold_out(experiment, arm, held_out, training, ezrin, trainers, run)
+                made, examples = _hold_out(
+                    experiment, arm, held_out, training, ezrin, trainers, run
+                )
+                if examples:
+                    keep(kept, label, arm, examples)
                 kept.put(label, arm, made)
                 progress.end(arm, 1, f"{where}: {arm} trained and asked")
             else:
                 progress.skip(arm, 1, f"{where}: {arm}")
             predictions[arm].append(made)
-    return CrossValidation(predictions=predictions, agreement=agreement)
+    labels = [f"fold_{number}" for number in range(1, len(folds) + 1)]
+    examples = {
+        arm: typical(kept_examples(kept, labels, arm), predictions[arm], embryos) for arm in arms
+    }
+    return CrossValidation(predictions=predictions, agreement=agreement, examples=examples)
 
 
 def nested_ezrin(
@@ -194,6 +216,7 @@ def real_trainers(
         ezrin_folds=ezrin_folds,
         train=functools.partial(_train, folder=folder, console=console),
         logits=held_out_logits,
+        explain=held_out_maps,
     )
 
 
@@ -255,7 +278,7 @@ def _hold_out(
     ezrin: Mapping[str, np.ndarray],
     trainers: Trainers,
     run: Path,
-) -> HeldOut:
+) -> tuple[HeldOut, list[Example]]:
     """Trains one arm on the training embryos and asks it about the others."""
     started = time.monotonic()
     of_arm = experiment.model_copy(
@@ -264,7 +287,7 @@ def _hold_out(
     labeling_model = trainers.ezrin.model_without(_unseen(held_out, trainers))
     seen = {embryo.name: ezrin[embryo.name] for embryo in training}
     model = trainers.train(of_arm, training, seen, run, labeling_model)
-    return HeldOut(
+    made = HeldOut(
         logits={
             embryo.name: trainers.logits(model, embryo, ezrin[embryo.name]) for embryo in held_out
         },
@@ -272,6 +295,14 @@ def _hold_out(
         threshold=experiment.threshold,
         seconds=time.monotonic() - started,
     )
+    # Measured Ezrin says nothing of where a network looks in transmitted light.
+    if trainers.explain is None or arm == "measured":
+        return made, []
+    candidates = [
+        each for embryo in held_out for each in candidates_of(embryo, made, ezrin[embryo.name])
+    ]
+    chosen = typical(candidates, [made], held_out)
+    return made, explained(chosen, model, held_out, trainers.explain)
 
 
 def _unseen(held_out: Sequence[Embryo], trainers: Trainers) -> tuple[str, ...]:

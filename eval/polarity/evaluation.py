@@ -16,7 +16,9 @@ from isl_train.polarity.config import PolarityExperiment
 
 from ..statistics.bootstrap import Resampling
 from ..statistics.folds import Folds
+from ..statistics.roc_band import roc_band
 from ..writing.results import printer, write_results
+from .combinations import judge_combinations
 from .config import PolarityEvaluation
 from .crossval import CrossValidation, Trainers, check_measured, cross_validate, real_trainers
 from .folds import crossfit_folds, held_out_folds
@@ -31,9 +33,20 @@ from .judge import (
     judge_ezrin,
 )
 from .predictions import KeptPredictions, fingerprints
+from .raters import Ratings, compare_discrepancies, judge_people, read_raters
 from .report import polarity_page
 from .saved import check_embryos, find_models, judge_saved
-from .tables import Findings, arm_rows, frame_rows, metrics_record, onset_rows
+from .skill import judge_skill
+from .tables import (
+    Findings,
+    arm_rows,
+    combination_rows,
+    discrepancy_rows,
+    frame_rows,
+    metrics_record,
+    onset_rows,
+    people_rows,
+)
 from .verdict import decide, headlines
 
 Say = Callable[[str], None]
@@ -52,6 +65,7 @@ class Plan:
         embryos: Who is judged.
         folds: Who is held out together.
         ezrin_folds: Whose EZRIN comes from one network.
+        ratings: What people said of the embryos; None: nobody was asked.
     """
 
     experiment: PolarityExperiment
@@ -61,6 +75,7 @@ class Plan:
     embryos: tuple[Embryo, ...]
     folds: Folds
     ezrin_folds: Folds
+    ratings: Ratings | None = None
 
 
 def evaluate_polarity(
@@ -128,6 +143,7 @@ def plan_cross_validation(config: PolarityEvaluation, path: Path) -> Plan:
         embryos=embryos,
         folds=folds,
         ezrin_folds=crossfit_folds(embryos, folds, wanted=experiment.ezrin.folds, source=str(path)),
+        ratings=read_raters(config.raters, manifest, embryos),
     )
 
 
@@ -141,6 +157,9 @@ def write(findings: Findings, out: Path) -> None:
             "arms.csv": arm_rows(findings),
             "frames.csv": frame_rows(findings),
             "onsets.csv": onset_rows(findings),
+            "ensembles.csv": combination_rows(findings),
+            "people.csv": people_rows(findings),
+            "discrepancies.csv": discrepancy_rows(findings),
         },
     )
 
@@ -165,7 +184,15 @@ def _judge_arms(
         f"cross-validated in {len(plan.folds)} folds of embryos"
     )
     reference = REFERENCE if REFERENCE in config.arms else config.arms[0]
-    return judge(config, plan.embryos, done, title=title, reference=reference, folds=plan.folds)
+    return judge(
+        config,
+        plan.embryos,
+        done,
+        title=title,
+        reference=reference,
+        folds=plan.folds,
+        ratings=plan.ratings,
+    )
 
 
 def _judge_models(config: PolarityEvaluation, path: Path, out: Path, say: Say) -> Findings:
@@ -176,6 +203,7 @@ def _judge_models(config: PolarityEvaluation, path: Path, out: Path, say: Say) -
     if config.split is not None:
         embryos = _on_side(embryos, config.split, manifest)
     check_embryos(models, embryos)
+    ratings = read_raters(config.raters, manifest, embryos)
     settings = {
         "models": {model.name: list(model.identity) for model in models},
         "embryos": fingerprints(embryos),
@@ -186,7 +214,15 @@ def _judge_models(config: PolarityEvaluation, path: Path, out: Path, say: Say) -
     title = f"{names} on {len(embryos)} embryos, {frames} frames, that it was not trained on"
     plain_dic = [model.name for model in models if model.config.arm == REFERENCE]
     reference = plain_dic[0] if plain_dic else models[0].name
-    return judge(config, embryos, done, title=title, reference=reference, folds=())
+    return judge(
+        config,
+        embryos,
+        done,
+        title=title,
+        reference=reference,
+        folds=(),
+        ratings=ratings,
+    )
 
 
 def judge(
@@ -197,6 +233,7 @@ def judge(
     title: str,
     reference: str,
     folds: Folds,
+    ratings: Ratings | None = None,
 ) -> Findings:
     """From predictions to all that the report says.
 
@@ -207,6 +244,7 @@ def judge(
         title: What was judged, in words.
         reference: The arm that others are compared with.
         folds: Who was held out together.
+        ratings: What people said; None: nobody was asked.
     """
     resampling = config.resampling
     arms = tuple(
@@ -215,6 +253,17 @@ def judge(
     # Leaving one out takes two.
     baselines = judge_baselines(embryos, resampling) if len(embryos) > 1 else ()
     comparisons = _comparisons(arms, baselines, reference, resampling)
+    people = None if ratings is None else judge_people(ratings, arms, embryos, resampling)
+    majority = (people.majority,) if people is not None and people.majority is not None else ()
+    bands = {
+        arm.name: roc_band(arm.truth, arm.score, arm.groups, resampling)
+        for arm in arms
+        if arm.score is not None
+    }
+    joined = [
+        judge_combinations(name, made, embryos, resampling)
+        for name, made in done.predictions.items()
+    ]
     compaction = [judge_compaction(arm, embryos, resampling) for arm in arms]
     return Findings(
         title=title,
@@ -225,6 +274,12 @@ def judge(
         reference=reference,
         comparisons=comparisons,
         compaction=tuple(each for each in compaction if each is not None),
+        combinations=tuple(each for each in joined if each is not None),
+        people=people,
+        discrepancies=compare_discrepancies(arms, reference, people, embryos),
+        skill=judge_skill([*arms, *majority], resampling),
+        bands={name: band for name, band in bands.items() if band is not None},
+        examples=done.examples,
         ezrin=judge_ezrin(done.agreement, embryos, resampling),
         decision=decide(arms, comparisons, config.decide_by) if folds else None,
         headlines=tuple(headlines(arms, comparisons, reference)),

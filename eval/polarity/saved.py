@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,16 @@ from isl_train.polarity.crossfit import predicted_ezrin
 from ..statistics.folds import check_apart
 from ..writing.progress import PartsProgress
 from .crossval import CrossValidation, check_measured, ezrin_agreement, held_out_logits
+from .examples import (
+    Example,
+    Explain,
+    candidates_of,
+    explained,
+    held_out_maps,
+    keep,
+    kept_examples,
+    typical,
+)
 from .predictions import HeldOut, KeptPredictions
 
 FOLD = "all"
@@ -97,6 +107,7 @@ def judge_saved(
     *,
     say: Callable[[str], None],
     predict: Callable[[SavedModel, Embryo], np.ndarray] | None = None,
+    explain: Explain = held_out_maps,
 ) -> CrossValidation:
     """Asks every model about every embryo; what is kept is not done again.
 
@@ -106,6 +117,7 @@ def judge_saved(
         kept: Where predictions are kept.
         say: Called with a line for every part that is done.
         predict: EZRIN float32 [T, Y, X] of an embryo by a model's labeling model; None: that.
+        explain: Where class activation maps come from.
     """
     predict = predict or _predict
     progress = PartsProgress({"embryos": len(models) * len(embryos)}, say)
@@ -117,37 +129,52 @@ def judge_saved(
             made, found = stored[0], stored[1]
             progress.skip("embryos", len(embryos), model.name)
         else:
-            made, found = _ask(model, embryos, predict, progress)
+            made, found, examples = _ask(model, embryos, predict, explain, progress)
+            if examples:
+                keep(kept, FOLD, model.name, examples)
             kept.put(FOLD, model.name, made)
             kept.put_agreement(f"{FOLD}.{model.name}", found)
         predictions[model.name] = [made]
         # Models of one evaluation share a labeling model as a rule; else the first one's counts.
         agreement = found | agreement
-    return CrossValidation(predictions=predictions, agreement=agreement)
+    examples = {model.name: kept_examples(kept, [FOLD], model.name) for model in models}
+    return CrossValidation(predictions=predictions, agreement=agreement, examples=examples)
 
 
 def _ask(
     model: SavedModel,
     embryos: Sequence[Embryo],
     predict: Callable[[SavedModel, Embryo], np.ndarray],
+    explain: Explain,
     progress: PartsProgress,
-) -> tuple[HeldOut, dict[str, np.ndarray]]:
+) -> tuple[HeldOut, dict[str, np.ndarray], list[Example]]:
     started = time.monotonic()
-    logits, agreement = {}, {}
+    logits: dict[str, np.ndarray] = {}
+    agreement: dict[str, np.ndarray] = {}
+    candidates: list[Example] = []
     for embryo in embryos:
         progress.begin()
         ezrin = predict(model, embryo)
         logits[embryo.name] = held_out_logits(model.folder, embryo, ezrin)
+        candidates += candidates_of(embryo, _held_out(model, logits), ezrin)
         if embryo.measured is not None:
             agreement[embryo.name] = ezrin_agreement(ezrin, embryo.measured)
         progress.end("embryos", 1, f"{model.name}: {embryo.name}, {len(embryo.dic)} frames")
-    made = HeldOut(
+    made = _held_out(model, logits, time.monotonic() - started)
+    examples = []
+    if model.config.arm != "measured":
+        chosen = typical(candidates, [made], embryos)
+        examples = explained(chosen, model.folder, embryos, explain)
+    return made, agreement, examples
+
+
+def _held_out(model: SavedModel, logits: Mapping[str, np.ndarray], seconds: float = 0.0) -> HeldOut:
+    return HeldOut(
         logits=logits,
         combine=model.config.combine,
         threshold=model.config.threshold,
-        seconds=time.monotonic() - started,
+        seconds=seconds,
     )
-    return made, agreement
 
 
 def _predict(model: SavedModel, embryo: Embryo) -> np.ndarray:

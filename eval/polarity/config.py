@@ -1,5 +1,6 @@
 """The TOML of a polarity evaluation: which arms or models, on which embryos, held out how."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -7,6 +8,7 @@ import pydantic
 
 from isl.config import Config
 from isl.data.splits import Split
+from isl.polarity.defects import DefectKind
 from isl.polarity.model import ARMS, Arm
 
 from ..statistics.bootstrap import LEVEL, REPLICATES, Resampling
@@ -53,7 +55,11 @@ class PolarityEvaluation(Config):
         split: Only embryos on this side of the manifest's splits; every side for models unless
             given, always "train" for cross-validation.
         leave_out: Embryos that are neither judged nor trained on.
+        leave_out_defects: Likewise, embryos whose recordings have a defect of these kinds; see
+            `isl.polarity.defects`.
         arms: Which arms to train.
+        variants: In place of arms, `key=value` texts that override the experiment's keys further,
+            by name: other backbones, say, all on the experiment's arm and the same folds.
         folds: Parts the embryos are cut into, "leave_one_out", or the parts themselves, as lists of
             embryos.
         replicates: Of every bootstrap.
@@ -72,7 +78,9 @@ class PolarityEvaluation(Config):
     dataset: Path | None = None
     split: Split | None = None
     leave_out: tuple[str, ...] = ()
+    leave_out_defects: tuple[DefectKind, ...] = ()
     arms: tuple[Arm, ...] = pydantic.Field(default=ARMS, min_length=1)
+    variants: Mapping[str, tuple[str, ...]] = pydantic.Field(default_factory=dict)
     folds: int | Literal["leave_one_out"] | tuple[tuple[str, ...], ...] = 4
     replicates: int = pydantic.Field(default=REPLICATES, ge=1)
     level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
@@ -107,6 +115,8 @@ class PolarityEvaluation(Config):
             )
         if self.model and self.dataset is None:
             raise ValueError("'model' needs a 'dataset' to be judged on")
+        if self.variants and self.experiment is None:
+            raise ValueError("'variants' are of an 'experiment'; models are judged as they are")
         if self.experiment is not None and self.split not in (None, "train"):
             raise ValueError(f"arms are trained on split 'train', so split cannot be {self.split}")
         return self

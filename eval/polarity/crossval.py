@@ -92,8 +92,7 @@ class CrossValidation:
 
 
 def cross_validate(
-    experiment: PolarityExperiment,
-    arms: Sequence[Arm],
+    experiments: Mapping[str, PolarityExperiment],
     embryos: Sequence[Embryo],
     folds: Folds,
     trainers: Trainers,
@@ -102,11 +101,10 @@ def cross_validate(
     *,
     say: Callable[[str], None],
 ) -> CrossValidation:
-    """Trains and asks one ensemble for every fold and arm; what is kept is not done again.
+    """Trains and asks one ensemble for every fold and experiment; what is kept is not done again.
 
     Args:
-        experiment: How to train; its arm is replaced.
-        arms: Which arms.
+        experiments: How to train, by the name of the arm or variant.
         embryos: All of them.
         folds: Who is held out together.
         trainers: Where networks are trained.
@@ -115,15 +113,15 @@ def cross_validate(
         say: Called with a line for every part that is done.
     """
     costs = _ezrin_costs(folds, trainers.ezrin_folds)
-    progress = PartsProgress({"EZRIN": sum(costs), **{arm: len(folds) for arm in arms}}, say)
-    predictions: dict[str, list[HeldOut]] = {arm: [] for arm in arms}
+    progress = PartsProgress({"EZRIN": sum(costs), **{arm: len(folds) for arm in experiments}}, say)
+    predictions: dict[str, list[HeldOut]] = {arm: [] for arm in experiments}
     agreement: dict[str, np.ndarray] = {}
     for number, fold in enumerate(folds, 1):
         label = f"fold_{number}"
         held_out = [embryo for embryo in embryos if embryo.group in fold]
         training = [embryo for embryo in embryos if embryo.group not in fold]
         where = f"fold {number} of {len(folds)} ({', '.join(fold)})"
-        stored = {arm: kept.take(label, arm) for arm in arms}
+        stored = {arm: kept.take(label, arm) for arm in experiments}
         found = kept.take_agreement(label)
         ezrin: dict[str, np.ndarray] = {}
         if found is None or None in stored.values():
@@ -135,14 +133,12 @@ def cross_validate(
         else:
             progress.skip("EZRIN", costs[number - 1], f"{where}: EZRIN predicted")
         agreement |= found
-        for arm in arms:
+        for arm, experiment in experiments.items():
             made = stored[arm]
             if made is None:
                 progress.begin()
                 run = runs / label / arm
-                made, examples = _hold_out(
-                    experiment, arm, held_out, training, ezrin, trainers, run
-                )
+                made, examples = _hold_out(experiment, held_out, training, ezrin, trainers, run)
                 if examples:
                     keep(kept, label, arm, examples)
                 kept.put(label, arm, made)
@@ -152,7 +148,8 @@ def cross_validate(
             predictions[arm].append(made)
     labels = [f"fold_{number}" for number in range(1, len(folds) + 1)]
     examples = {
-        arm: typical(kept_examples(kept, labels, arm), predictions[arm], embryos) for arm in arms
+        arm: typical(kept_examples(kept, labels, arm), predictions[arm], embryos)
+        for arm in experiments
     }
     return CrossValidation(predictions=predictions, agreement=agreement, examples=examples)
 
@@ -272,7 +269,6 @@ def _train(
 
 def _hold_out(
     experiment: PolarityExperiment,
-    arm: Arm,
     held_out: Sequence[Embryo],
     training: Sequence[Embryo],
     ezrin: Mapping[str, np.ndarray],
@@ -282,7 +278,7 @@ def _hold_out(
     """Trains one arm on the training embryos and asks it about the others."""
     started = time.monotonic()
     of_arm = experiment.model_copy(
-        update={"arm": arm, "ezrin": experiment.ezrin.model_copy(update={"model": ""})}
+        update={"ezrin": experiment.ezrin.model_copy(update={"model": ""})}
     )
     labeling_model = trainers.ezrin.model_without(_unseen(held_out, trainers))
     seen = {embryo.name: ezrin[embryo.name] for embryo in training}
@@ -296,7 +292,7 @@ def _hold_out(
         seconds=time.monotonic() - started,
     )
     # Measured Ezrin says nothing of where a network looks in transmitted light.
-    if trainers.explain is None or arm == "measured":
+    if trainers.explain is None or experiment.arm == "measured":
         return made, []
     candidates = [
         each for embryo in held_out for each in candidates_of(embryo, made, ezrin[embryo.name])

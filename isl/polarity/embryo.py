@@ -1,7 +1,7 @@
 """Embryos whose onset of polarization is known: frames, measured Ezrin, and when it happened."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from isl.imaging.normalize import normalize_label
 from isl.labeling.dataset import Manifest
 from isl.labeling.fields import LoadedField, load_field
 from isl.labeling.timelapse import TimeLapse, frame_files, frame_number, read_event
+from isl.polarity.defects import DefectKind, find_defects, words_of
 from isl.polarity.focus import fuse, stretched
 from isl.polarity.onset import onset_of_labels
 
@@ -56,6 +57,28 @@ def load_embryos(manifest: Manifest) -> tuple[Embryo, ...]:
     if not manifest.time_lapses:
         raise InputError(f"{source}: has no [[time_lapse]]; onsets are learned from time-lapses")
     return tuple(_load(manifest, time_lapse) for time_lapse in manifest.time_lapses)
+
+
+def without_defects(
+    embryos: Sequence[Embryo], kinds: Sequence[DefectKind], say: Callable[[str], None]
+) -> tuple[Embryo, ...]:
+    """The embryos whose recordings have no defect of some kinds.
+
+    Args:
+        embryos: All of them.
+        kinds: Defects for which one is left out; (): none is.
+        say: Called with a line for each that is left out, with the reason.
+    """
+    if not kinds:
+        return tuple(embryos)
+    kept = []
+    for embryo in embryos:
+        lines = words_of([each for each in find_defects(embryo.dic) if each.kind in kinds])
+        if lines:
+            say(f"{embryo.name} is left out; {'; '.join(lines)}")
+        else:
+            kept.append(embryo)
+    return tuple(kept)
 
 
 def _load(manifest: Manifest, time_lapse: TimeLapse) -> Embryo:

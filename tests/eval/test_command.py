@@ -12,6 +12,7 @@ from isl_eval.polarity.crossval import _train
 from isl_eval.polarity.evaluation import plan_cross_validation
 
 FILES = {"arms.csv", "frames.csv", "onsets.csv", "metrics.json", "report.html", "settings.json"}
+FILES |= {"ensembles.csv", "discrepancies.csv"}
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from isl.config import load_toml
 from isl.errors import InputError
 from isl.labeling.dataset import load_manifest
 from isl.polarity.classifier import Classifier
-from isl.polarity.embryo import Embryo, load_embryos
+from isl.polarity.embryo import Embryo, load_embryos, without_defects
 from isl.polarity.model import EZRIN_FOLDER, load_polarity_model, save_polarity_model
 
 from ..experiment import check_same_run
@@ -53,14 +53,21 @@ def train_polarity(
         InputError: Something in the configuration does not fit the data.
         KeyboardInterrupt: It was stopped; it resumes from there the next time.
     """
+    check_start(experiment, folder)
     manifest = load_manifest(folder / experiment.dataset).without(experiment.leave_out)
-    embryos = [embryo for embryo in load_embryos(manifest) if embryo.split == "train"]
+    train = [embryo for embryo in load_embryos(manifest) if embryo.split == "train"]
+    embryos = without_defects(train, experiment.leave_out_defects, say)
+    if train and not embryos:
+        raise InputError(
+            f"{manifest.path}: leave_out_defects leaves no time-lapse to train on; name fewer"
+        )
     if not embryos:
         raise InputError(f"{manifest.path}: no time-lapse has split 'train'; training needs one")
     labeling_file = folder / experiment.ezrin.experiment
     labeling = load_toml(labeling_file, LabelingConfig)
     held_out = {field.group for field in manifest.fields if field.split != "train"}
-    unseen = sorted({*labeling.leave_out, *experiment.leave_out, *held_out})
+    defective = {embryo.group for embryo in train} - {embryo.group for embryo in embryos}
+    unseen = sorted({*labeling.leave_out, *experiment.leave_out, *held_out, *defective})
     crossfit = Crossfit(
         labeling.model_copy(update={"leave_out": tuple(unseen)}),
         labeling_file.parent,
@@ -85,6 +92,24 @@ def train_polarity(
     if finished is not None and not (model / EZRIN_FOLDER).exists():
         shutil.copytree(finished, model / EZRIN_FOLDER)
     return model
+
+
+def check_start(experiment: PolarityExperiment, folder: Path) -> None:
+    """Refuses weights to start from that are not there, before anything is trained.
+
+    Args:
+        experiment: The configuration.
+        folder: Where its file lies.
+
+    Raises:
+        InputError: Names the file.
+    """
+    weights = experiment.imagenet_weights
+    if weights is not None and not (folder / weights).is_file():
+        raise InputError(
+            f"{folder / weights}: there is no such file of imagenet_weights; put a state dict of "
+            "timm or torchvision there, as safetensors, or take imagenet_weights out"
+        )
 
 
 def train_ensemble(

@@ -212,6 +212,36 @@ def test_embryos_of_other_splits_are_seen_by_nobody(tmp_path):
     assert plan.labeling.leave_out == ("D",)
 
 
+def test_variants_are_compared_in_place_of_arms(tmp_path):
+    path = write_dataset(tmp_path)
+    variants = {"small": ("backbone.width=2",), "sure": ("loss.softness=0", "arm=dic")}
+    config = PolarityEvaluation(
+        task="polarity", experiment="polarity.toml", folds=3, variants=variants
+    )
+    plan = plan_cross_validation(config, path)
+    assert list(plan.experiments) == ["small", "sure"]
+    assert plan.experiments["small"].backbone.width == 2
+    assert (plan.experiments["small"].arm, plan.experiments["sure"].arm) == ("dic+ezrin", "dic")
+    assert plan.experiments["sure"].loss.softness == 0
+    assert plan.experiment.backbone.width == 8
+
+
+def test_embryos_with_defects_are_left_out_where_told_to(tmp_path):
+    onsets = {"A": 1, "B": 2, "C": None, "D": 1}
+    path = write_dataset(tmp_path, onsets)
+    shutil.copy(tmp_path / "dic" / "B" / "t000.png", tmp_path / "dic" / "B" / "t001.png")
+    given = {"task": "polarity", "experiment": "polarity.toml", "folds": 3}
+    said = []
+    plan = plan_cross_validation(
+        PolarityEvaluation(**given, leave_out_defects=("missing",)), path, said.append
+    )
+    assert [embryo.name for embryo in plan.embryos] == ["A", "C", "D"]
+    assert plan.labeling.leave_out == ("B",)
+    assert len(said) == 1
+    assert said[0].startswith("B is left out; missing: frame 1: it repeats")
+    assert len(plan_cross_validation(PolarityEvaluation(**given), path).embryos) == 4
+
+
 def test_an_ensemble_keeps_the_labeling_model_that_did_not_know_the_held_out(tmp_path, monkeypatch):
     def train_ensemble(experiment, embryos, ezrin, run, *, name, labeling_model, folder, console):
         assert (name, folder) == ("fold_1-dic", tmp_path)

@@ -19,7 +19,7 @@ def film(count=8, size=(160, 192)):
     frames = []
     for _ in range(count):
         own = cells + 0.3 * ndimage.gaussian_filter(rng.normal(size=size), 1.5)
-        frames.append(0.45 + np.where(disc, own, 0.05 * own))
+        frames.append(0.45 + np.where(disc, 0.2 + own, 0.05 * own))
     return np.array(frames, np.float32)
 
 

@@ -129,7 +129,8 @@ def test_how_it_is_judged_may_change_without_asking_again(run):
         (["--set", 'changes=["member=3"]'], "polarity.toml: unknown key 'member'"),
         (["--set", 'ezrin_changes=["start.model=ezrin-aif"]'], "starts from model 'ezrin-aif'"),
         (["--set", "ezrin_changes=[\"leave_out=['D']\"]"], "unknown group 'D'"),
-        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--device", "npu"], "unknown device 'npu'"),
+        (["--device", "tpu"], "JAX sees no TPU here"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(run, config, words, message):

@@ -104,11 +104,14 @@ def test_it_trains_from_weights_beside_the_configuration(folder, tmp_path, monke
 class Known:
     """A cross-fit that knows EZRIN."""
 
-    def __init__(self, *_, **__):
-        pass
+    def __init__(self, experiment, folder, workdir, folds, **_):
+        self.folds, self.unseen = folds, experiment.leave_out
 
     def predicted(self, embryo, **_):
         return embryo.measured
+
+    def model_without(self, groups):
+        return Path("ezrin")
 
 
 def test_weights_that_are_missing_are_refused_before_anything_is_trained(folder, tmp_path):

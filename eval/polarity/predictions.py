@@ -116,7 +116,8 @@ def fingerprints(embryos: Sequence[Embryo]) -> dict[str, str]:
 
 
 def _fingerprint(embryo: Embryo) -> str:
+    stacks = () if embryo.stacks is None else (embryo.stacks,)
     digest = hashlib.sha256(repr((embryo.group, embryo.dic.shape)).encode())
-    for array in (embryo.dic, embryo.measured, embryo.after):
+    for array in (embryo.dic, embryo.measured, embryo.after, *stacks):
         digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]

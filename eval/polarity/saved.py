@@ -10,7 +10,7 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.polarity.embryo import Embryo
-from isl_train.polarity.crossfit import predicted_ezrin
+from isl_train.polarity.crossfit import predicted_ezrin, seen_by_labeling
 
 from ..statistics.folds import check_apart
 from ..writing.progress import PartsProgress
@@ -39,6 +39,7 @@ class SavedModel:
         folder: Its folder.
         config: What its `model.toml` says.
         ezrin: Name or folder of the labeling model.
+        planes: That EZRIN is predicted from.
         identity: Hashes of its weights and of the labeling model's.
     """
 
@@ -46,6 +47,7 @@ class SavedModel:
     folder: Path
     config: Any
     ezrin: str | Path
+    planes: int
     identity: tuple[str, str]
 
 
@@ -64,11 +66,6 @@ def find_models(names: Sequence[str], folder: Path) -> tuple[SavedModel, ...]:
         model = load_polarity_model(beside if beside.is_dir() else name)
         ezrin = model.config.ezrin or model.directory / EZRIN_FOLDER
         labeling = load_model(ezrin)
-        if labeling.config.input.planes != 1:
-            raise InputError(
-                f"{model.directory}: predicts EZRIN from {labeling.config.input.planes} planes; "
-                "only models that take one all-in-focus frame are judged here"
-            )
         called = model.name if model.name not in found else name
         if called in found:
             raise InputError(f"model '{name}' is named twice; name it once")
@@ -77,6 +74,7 @@ def find_models(names: Sequence[str], folder: Path) -> tuple[SavedModel, ...]:
             folder=model.directory,
             config=model.config,
             ezrin=ezrin,
+            planes=labeling.config.input.planes,
             identity=(model.hash, labeling.hash),
         )
     return tuple(found.values())
@@ -86,10 +84,12 @@ def check_embryos(models: Sequence[SavedModel], embryos: Sequence[Embryo]) -> No
     """Refuses embryos that a model says it was trained on, or whose Ezrin it needs and lacks.
 
     Raises:
-        InputError: Names them.
+        InputError: Names them, or an embryo whose stacks do not fit.
     """
     for model in models:
         check_measured((model.config.arm,), embryos)
+        for embryo in embryos:
+            seen_by_labeling(model.planes, embryo)
         known = set(model.config.embryos)
         check_apart(
             (embryo.name for embryo in embryos),

@@ -33,6 +33,8 @@ class Embryo:
         compaction: The first frame in which somebody saw the embryo compacted; T, the frame after
             the last one: it was never seen so; None: nobody looked.
         interval: Minutes between frames, or None.
+        stacks: [T, Z, Y, X], the planes that the frames were fused from, as they were read; None:
+            they were of one plane each.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Embryo:
     onset: int | None
     compaction: int | None = None
     interval: float | None = None
+    stacks: np.ndarray | None = None
 
 
 def load_embryos(manifest: Manifest) -> tuple[Embryo, ...]:
@@ -103,6 +106,7 @@ def _load(manifest: Manifest, time_lapse: TimeLapse) -> Embryo:
         if field.name.startswith(f"{time_lapse.name}/")
     ]
     _check_sizes(fields)
+    stacks = np.stack([field.transmitted.planes for field in fields])
     measured = None
     if has_ezrin:
         measured = np.stack([normalize_label(field.labels.channels[0]) for field in fields])
@@ -110,12 +114,13 @@ def _load(manifest: Manifest, time_lapse: TimeLapse) -> Embryo:
         name=time_lapse.name,
         group=time_lapse.group,
         split=time_lapse.split,
-        dic=stretched(np.stack([fuse(field.transmitted.planes).image for field in fields])),
+        dic=stretched(np.stack([fuse(planes).image for planes in stacks])),
         measured=measured,
         after=after,
         onset=onset,
         compaction=None if compacted is None else _first_or_after(compacted),
         interval=time_lapse.interval,
+        stacks=stacks if stacks.shape[1] > 1 else None,
     )
 
 
@@ -132,4 +137,10 @@ def _check_sizes(fields: Sequence[LoadedField]) -> None:
             raise InputError(
                 f"{field.transmitted.source}: is {size[0]} x {size[1]}, but {fields[0].name} is "
                 f"{first[0]} x {first[1]}; frames of one recording must agree"
+            )
+        own, others = len(field.transmitted.planes), len(fields[0].transmitted.planes)
+        if own != others:
+            raise InputError(
+                f"{field.transmitted.source}: has {own} planes, but {fields[0].name} has {others}; "
+                "stacks of one recording must agree"
             )

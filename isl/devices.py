@@ -8,7 +8,10 @@ from isl.errors import InputError, unknown
 
 logger = logging.getLogger(__name__)
 
-DEVICES = ("auto", "cpu", "gpu")
+DEVICES = ("auto", "cpu", "gpu", "tpu")
+
+
+_INSTALL = {"gpu": "isl[gpu]", "tpu": "jax[tpu]"}
 
 
 def cache_folder() -> Path:
@@ -20,7 +23,7 @@ def use_device(name: str = "auto") -> str:
     """Makes JAX compute on a device, and keep compiled programs between runs.
 
     Args:
-        name: "cpu", "gpu", or "auto": a GPU where JAX sees one.
+        name: "cpu", "gpu", "tpu", or "auto": a GPU or TPU where JAX sees one.
 
     Returns:
         What the device calls itself.
@@ -36,10 +39,10 @@ def use_device(name: str = "auto") -> str:
         jax.config.update("jax_platforms", "cpu")
     if jax.config.values["jax_compilation_cache_dir"] is None:
         _keep_programs(cache_folder() / "jax")
-    if name == "gpu" and jax.default_backend() != "gpu":
+    if name in _INSTALL and jax.default_backend() != name:
         raise InputError(
-            "`device=gpu`: JAX sees no GPU here; install isl[gpu] on a machine that has one, or "
-            "give `device=cpu`"
+            f"`device={name}`: JAX sees no {name.upper()} here; install {_INSTALL[name]} on a "
+            "machine that has one, or give `device=cpu`"
         )
     return jax.devices()[0].device_kind
 

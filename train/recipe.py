@@ -73,7 +73,8 @@ class Recipe:
         train: Trains as a configuration says, and returns the folder of the model it leaves. A run
             that was stopped before its end raises KeyboardInterrupt.
         several_processes: Whether several processes may train together.
-        single: Where training is one run of one task, that; `train` is then its own.
+        single: One run of one task that `isl search` makes many of; None: there is none. Where
+            training is nothing else, `train` is its own.
     """
 
     config: "type[ExperimentConfig]"

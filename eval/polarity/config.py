@@ -1,5 +1,6 @@
 """The TOML of a polarity evaluation: which arms or models, on which embryos, held out how."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -7,11 +8,32 @@ import pydantic
 
 from isl.config import Config
 from isl.data.splits import Split
+from isl.polarity.defects import DefectKind
 from isl.polarity.model import ARMS, Arm
 
 from ..statistics.bootstrap import LEVEL, REPLICATES, Resampling
 
 Metric = Literal["auc", "accuracy", "onset_error"]
+
+
+class RatersConfig(Config):
+    """People who said of the same embryos what the model says; see `raters`.
+
+    Attributes:
+        frames: Columns of the annotation's table, a person each: calls of frames shown shuffled.
+        ordered: Columns likewise: films shown in order, 1 from the onset on.
+    """
+
+    frames: tuple[str, ...] = ()
+    ordered: tuple[str, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _each_once(self) -> "RatersConfig":
+        named = (*self.frames, *self.ordered)
+        twice = [name for name in dict.fromkeys(named) if named.count(name) > 1]
+        if twice:
+            raise ValueError(f"column '{twice[0]}' is named twice; name it once")
+        return self
 
 
 def _several(given: Any) -> Any:
@@ -33,11 +55,16 @@ class PolarityEvaluation(Config):
         split: Only embryos on this side of the manifest's splits; every side for models unless
             given, always "train" for cross-validation.
         leave_out: Embryos that are neither judged nor trained on.
+        leave_out_defects: Likewise, embryos whose recordings have a defect of these kinds; see
+            `isl.polarity.defects`.
         arms: Which arms to train.
+        variants: In place of arms, `key=value` texts that override the experiment's keys further,
+            by name: other backbones, say, all on the experiment's arm and the same folds.
         folds: Parts the embryos are cut into, "leave_one_out", or the parts themselves, as lists of
             embryos.
         replicates: Of every bootstrap.
         level: Of every interval but the onsets' own.
+        raters: People to compare with.
         decide_by: The measure by which the default arm is chosen.
         seed: Of every bootstrap; the training has its own.
     """
@@ -51,10 +78,13 @@ class PolarityEvaluation(Config):
     dataset: Path | None = None
     split: Split | None = None
     leave_out: tuple[str, ...] = ()
+    leave_out_defects: tuple[DefectKind, ...] = ()
     arms: tuple[Arm, ...] = pydantic.Field(default=ARMS, min_length=1)
+    variants: Mapping[str, tuple[str, ...]] = pydantic.Field(default_factory=dict)
     folds: int | Literal["leave_one_out"] | tuple[tuple[str, ...], ...] = 4
     replicates: int = pydantic.Field(default=REPLICATES, ge=1)
     level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
+    raters: RatersConfig = RatersConfig()
     decide_by: Metric = "auc"
     seed: int = pydantic.Field(default=0, ge=0)
 
@@ -85,6 +115,8 @@ class PolarityEvaluation(Config):
             )
         if self.model and self.dataset is None:
             raise ValueError("'model' needs a 'dataset' to be judged on")
+        if self.variants and self.experiment is None:
+            raise ValueError("'variants' are of an 'experiment'; models are judged as they are")
         if self.experiment is not None and self.split not in (None, "train"):
             raise ValueError(f"arms are trained on split 'train', so split cannot be {self.split}")
         return self

@@ -28,6 +28,16 @@ from isl_train.polarity.ensemble import train_ensemble
 
 from ..statistics.folds import Folds, folds_touched
 from ..writing.progress import PartsProgress
+from .examples import (
+    Example,
+    Explain,
+    candidates_of,
+    explained,
+    held_out_maps,
+    keep,
+    kept_examples,
+    typical,
+)
 from .predictions import HeldOut, KeptPredictions
 
 
@@ -53,6 +63,7 @@ class Trainers:
         train: From an experiment, embryos, their EZRIN, a folder for the run and the labeling model
             to start from, to the folder of the trained ensemble.
         logits: From that folder, an embryo and its EZRIN, to logits float32 [M, T, 2].
+        explain: Class activation maps, see `isl_eval.polarity.examples`; None: there are none.
     """
 
     ezrin: EzrinSource
@@ -61,6 +72,7 @@ class Trainers:
         [PolarityExperiment, Sequence[Embryo], Mapping[str, np.ndarray], Path, Path], Path
     ]
     logits: Callable[[Path, Embryo, np.ndarray], np.ndarray]
+    explain: Explain | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,15 +83,16 @@ class CrossValidation:
         predictions: For every arm, one for each fold.
         agreement: Pearson's correlation of predicted and measured EZRIN, float64 [T] by embryo;
             embryos without measured Ezrin are not among them.
+        examples: For every arm, frames with what speaks for their calls.
     """
 
     predictions: dict[str, list[HeldOut]]
     agreement: dict[str, np.ndarray]
+    examples: dict[str, list[Example]] = dataclasses.field(default_factory=dict)
 
 
 def cross_validate(
-    experiment: PolarityExperiment,
-    arms: Sequence[Arm],
+    experiments: Mapping[str, PolarityExperiment],
     embryos: Sequence[Embryo],
     folds: Folds,
     trainers: Trainers,
@@ -88,11 +101,10 @@ def cross_validate(
     *,
     say: Callable[[str], None],
 ) -> CrossValidation:
-    """Trains and asks one ensemble for every fold and arm; what is kept is not done again.
+    """Trains and asks one ensemble for every fold and experiment; what is kept is not done again.
 
     Args:
-        experiment: How to train; its arm is replaced.
-        arms: Which arms.
+        experiments: How to train, by the name of the arm or variant.
         embryos: All of them.
         folds: Who is held out together.
         trainers: Where networks are trained.
@@ -101,15 +113,15 @@ def cross_validate(
         say: Called with a line for every part that is done.
     """
     costs = _ezrin_costs(folds, trainers.ezrin_folds)
-    progress = PartsProgress({"EZRIN": sum(costs), **{arm: len(folds) for arm in arms}}, say)
-    predictions: dict[str, list[HeldOut]] = {arm: [] for arm in arms}
+    progress = PartsProgress({"EZRIN": sum(costs), **{arm: len(folds) for arm in experiments}}, say)
+    predictions: dict[str, list[HeldOut]] = {arm: [] for arm in experiments}
     agreement: dict[str, np.ndarray] = {}
     for number, fold in enumerate(folds, 1):
         label = f"fold_{number}"
         held_out = [embryo for embryo in embryos if embryo.group in fold]
         training = [embryo for embryo in embryos if embryo.group not in fold]
         where = f"fold {number} of {len(folds)} ({', '.join(fold)})"
-        stored = {arm: kept.take(label, arm) for arm in arms}
+        stored = {arm: kept.take(label, arm) for arm in experiments}
         found = kept.take_agreement(label)
         ezrin: dict[str, np.ndarray] = {}
         if found is None or None in stored.values():
@@ -121,18 +133,25 @@ def cross_validate(
         else:
             progress.skip("EZRIN", costs[number - 1], f"{where}: EZRIN predicted")
         agreement |= found
-        for arm in arms:
+        for arm, experiment in experiments.items():
             made = stored[arm]
             if made is None:
                 progress.begin()
                 run = runs / label / arm
-                made = _hold_out(experiment, arm, held_out, training, ezrin, trainers, run)
+                made, examples = _hold_out(experiment, held_out, training, ezrin, trainers, run)
+                if examples:
+                    keep(kept, label, arm, examples)
                 kept.put(label, arm, made)
                 progress.end(arm, 1, f"{where}: {arm} trained and asked")
             else:
                 progress.skip(arm, 1, f"{where}: {arm}")
             predictions[arm].append(made)
-    return CrossValidation(predictions=predictions, agreement=agreement)
+    labels = [f"fold_{number}" for number in range(1, len(folds) + 1)]
+    examples = {
+        arm: typical(kept_examples(kept, labels, arm), predictions[arm], embryos)
+        for arm in experiments
+    }
+    return CrossValidation(predictions=predictions, agreement=agreement, examples=examples)
 
 
 def nested_ezrin(
@@ -194,6 +213,7 @@ def real_trainers(
         ezrin_folds=ezrin_folds,
         train=functools.partial(_train, folder=folder, console=console),
         logits=held_out_logits,
+        explain=held_out_maps,
     )
 
 
@@ -249,22 +269,21 @@ def _train(
 
 def _hold_out(
     experiment: PolarityExperiment,
-    arm: Arm,
     held_out: Sequence[Embryo],
     training: Sequence[Embryo],
     ezrin: Mapping[str, np.ndarray],
     trainers: Trainers,
     run: Path,
-) -> HeldOut:
+) -> tuple[HeldOut, list[Example]]:
     """Trains one arm on the training embryos and asks it about the others."""
     started = time.monotonic()
     of_arm = experiment.model_copy(
-        update={"arm": arm, "ezrin": experiment.ezrin.model_copy(update={"model": ""})}
+        update={"ezrin": experiment.ezrin.model_copy(update={"model": ""})}
     )
     labeling_model = trainers.ezrin.model_without(_unseen(held_out, trainers))
     seen = {embryo.name: ezrin[embryo.name] for embryo in training}
     model = trainers.train(of_arm, training, seen, run, labeling_model)
-    return HeldOut(
+    made = HeldOut(
         logits={
             embryo.name: trainers.logits(model, embryo, ezrin[embryo.name]) for embryo in held_out
         },
@@ -272,6 +291,14 @@ def _hold_out(
         threshold=experiment.threshold,
         seconds=time.monotonic() - started,
     )
+    # Measured Ezrin says nothing of where a network looks in transmitted light.
+    if trainers.explain is None or experiment.arm == "measured":
+        return made, []
+    candidates = [
+        each for embryo in held_out for each in candidates_of(embryo, made, ezrin[embryo.name])
+    ]
+    chosen = typical(candidates, [made], held_out)
+    return made, explained(chosen, model, held_out, trainers.explain)
 
 
 def _unseen(held_out: Sequence[Embryo], trainers: Trainers) -> tuple[str, ...]:

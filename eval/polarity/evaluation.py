@@ -1,7 +1,7 @@
 """Judging the onset of polarization: arms, cross-validated, or models on embryos new to them."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,17 @@ from rich.console import Console
 from isl.config import load_toml
 from isl.errors import InputError
 from isl.labeling.dataset import Manifest, load_manifest
-from isl.polarity.embryo import Embryo, load_embryos
+from isl.polarity.embryo import Embryo, load_embryos, without_defects
+from isl.polarity.model import ARMS
 from isl_train.labeling.config import LabelingConfig
 from isl_train.polarity.config import PolarityExperiment
+from isl_train.polarity.ensemble import check_start
 
 from ..statistics.bootstrap import Resampling
 from ..statistics.folds import Folds
+from ..statistics.roc_band import roc_band
 from ..writing.results import printer, write_results
+from .combinations import judge_combinations
 from .config import PolarityEvaluation
 from .crossval import CrossValidation, Trainers, check_measured, cross_validate, real_trainers
 from .folds import crossfit_folds, held_out_folds
@@ -31,9 +35,20 @@ from .judge import (
     judge_ezrin,
 )
 from .predictions import KeptPredictions, fingerprints
+from .raters import Ratings, compare_discrepancies, judge_people, read_raters
 from .report import polarity_page
 from .saved import check_embryos, find_models, judge_saved
-from .tables import Findings, arm_rows, frame_rows, metrics_record, onset_rows
+from .skill import judge_skill
+from .tables import (
+    Findings,
+    arm_rows,
+    combination_rows,
+    discrepancy_rows,
+    frame_rows,
+    metrics_record,
+    onset_rows,
+    people_rows,
+)
 from .verdict import decide, headlines
 
 Say = Callable[[str], None]
@@ -46,21 +61,25 @@ class Plan:
 
     Attributes:
         experiment: How to train an ensemble.
+        experiments: The same by arm or variant, each with its changes.
         folder: Where its configuration lies.
         labeling: How to learn EZRIN; it leaves out whom nobody may see.
         labeling_folder: Where that configuration lies.
         embryos: Who is judged.
         folds: Who is held out together.
         ezrin_folds: Whose EZRIN comes from one network.
+        ratings: What people said of the embryos; None: nobody was asked.
     """
 
     experiment: PolarityExperiment
+    experiments: Mapping[str, PolarityExperiment]
     folder: Path
     labeling: LabelingConfig
     labeling_folder: Path
     embryos: tuple[Embryo, ...]
     folds: Folds
     ezrin_folds: Folds
+    ratings: Ratings | None = None
 
 
 def evaluate_polarity(
@@ -88,7 +107,7 @@ def evaluate_polarity(
     if config.experiment is None:
         findings = _judge_models(config, path, out, say)
     else:
-        plan = plan_cross_validation(config, path)
+        plan = plan_cross_validation(config, path, say)
         make = trainers or (lambda plan, out: _real_trainers(plan, out, console, say))
         findings = _judge_arms(config, plan, out, make, say)
     write(findings, out)
@@ -98,16 +117,22 @@ def evaluate_polarity(
         say(findings.decision.words)
 
 
-def plan_cross_validation(config: PolarityEvaluation, path: Path) -> Plan:
+def plan_cross_validation(
+    config: PolarityEvaluation, path: Path, say: Say = lambda _: None
+) -> Plan:
     """Reads and checks all that a cross-validation needs; nothing is written.
 
     Args:
         config: What was asked for.
         path: The file it comes from.
+        say: Called with a line for every embryo that is left out for its defects.
     """
     assert config.experiment is not None
     file = path.parent / config.experiment
     experiment = load_toml(file, PolarityExperiment, config.changes)
+    experiments = _experiments(config, file, experiment)
+    for each in experiments.values():
+        check_start(each, file.parent)
     labeling_file = file.parent / experiment.ezrin.experiment
     labeling = load_toml(labeling_file, LabelingConfig, config.ezrin_changes)
     dataset = file.parent / experiment.dataset
@@ -115,20 +140,37 @@ def plan_cross_validation(config: PolarityEvaluation, path: Path) -> Plan:
         dataset = path.parent / config.dataset
     manifest = load_manifest(dataset).without({*experiment.leave_out, *config.leave_out})
     embryos = _on_side(load_embryos(manifest), "train", manifest)
-    check_measured(config.arms, embryos)
+    embryos = without_defects(
+        embryos, (*experiment.leave_out_defects, *config.leave_out_defects), say
+    )
+    check_measured([each.arm for each in experiments.values()], embryos)
     folds = held_out_folds(embryos, config.folds, source=str(path))
     judged = {embryo.group for embryo in embryos}
     others = {field.group for field in manifest.fields} - judged
     unseen = {*experiment.leave_out, *config.leave_out, *others}
     return Plan(
         experiment=experiment,
+        experiments=experiments,
         folder=file.parent,
         labeling=_without(labeling, labeling_file, judged, unseen),
         labeling_folder=labeling_file.parent,
         embryos=embryos,
         folds=folds,
         ezrin_folds=crossfit_folds(embryos, folds, wanted=experiment.ezrin.folds, source=str(path)),
+        ratings=read_raters(config.raters, manifest, embryos),
     )
+
+
+def _experiments(
+    config: PolarityEvaluation, file: Path, experiment: PolarityExperiment
+) -> dict[str, PolarityExperiment]:
+    """What is trained in every fold, by the name that it has in the report."""
+    if not config.variants:
+        return {arm: experiment.model_copy(update={"arm": arm}) for arm in config.arms}
+    return {
+        name: load_toml(file, PolarityExperiment, [*config.changes, *changes])
+        for name, changes in config.variants.items()
+    }
 
 
 def write(findings: Findings, out: Path) -> None:
@@ -141,6 +183,9 @@ def write(findings: Findings, out: Path) -> None:
             "arms.csv": arm_rows(findings),
             "frames.csv": frame_rows(findings),
             "onsets.csv": onset_rows(findings),
+            "ensembles.csv": combination_rows(findings),
+            "people.csv": people_rows(findings),
+            "discrepancies.csv": discrepancy_rows(findings),
         },
     )
 
@@ -150,8 +195,7 @@ def _judge_arms(
 ) -> Findings:
     kept = KeptPredictions(out, _settings(plan))
     done = cross_validate(
-        plan.experiment,
-        config.arms,
+        plan.experiments,
         plan.embryos,
         plan.folds,
         make(plan, out),
@@ -161,11 +205,21 @@ def _judge_arms(
     )
     frames = sum(len(embryo.after) for embryo in plan.embryos)
     title = (
-        f"{len(config.arms)} arms on {len(plan.embryos)} embryos, {frames} frames; "
+        f"{len(plan.experiments)} {'variants' if config.variants else 'arms'} on "
+        f"{len(plan.embryos)} embryos, {frames} frames; "
         f"cross-validated in {len(plan.folds)} folds of embryos"
     )
-    reference = REFERENCE if REFERENCE in config.arms else config.arms[0]
-    return judge(config, plan.embryos, done, title=title, reference=reference, folds=plan.folds)
+    names = tuple(plan.experiments)
+    reference = REFERENCE if REFERENCE in names else names[0]
+    return judge(
+        config,
+        plan.embryos,
+        done,
+        title=title,
+        reference=reference,
+        folds=plan.folds,
+        ratings=plan.ratings,
+    )
 
 
 def _judge_models(config: PolarityEvaluation, path: Path, out: Path, say: Say) -> Findings:
@@ -175,7 +229,11 @@ def _judge_models(config: PolarityEvaluation, path: Path, out: Path, say: Say) -
     embryos = load_embryos(manifest)
     if config.split is not None:
         embryos = _on_side(embryos, config.split, manifest)
+    embryos = without_defects(embryos, config.leave_out_defects, say)
+    if not embryos:
+        raise InputError(f"{path}: leave_out_defects leaves nobody to judge; name fewer")
     check_embryos(models, embryos)
+    ratings = read_raters(config.raters, manifest, embryos)
     settings = {
         "models": {model.name: list(model.identity) for model in models},
         "embryos": fingerprints(embryos),
@@ -186,7 +244,15 @@ def _judge_models(config: PolarityEvaluation, path: Path, out: Path, say: Say) -
     title = f"{names} on {len(embryos)} embryos, {frames} frames, that it was not trained on"
     plain_dic = [model.name for model in models if model.config.arm == REFERENCE]
     reference = plain_dic[0] if plain_dic else models[0].name
-    return judge(config, embryos, done, title=title, reference=reference, folds=())
+    return judge(
+        config,
+        embryos,
+        done,
+        title=title,
+        reference=reference,
+        folds=(),
+        ratings=ratings,
+    )
 
 
 def judge(
@@ -197,6 +263,7 @@ def judge(
     title: str,
     reference: str,
     folds: Folds,
+    ratings: Ratings | None = None,
 ) -> Findings:
     """From predictions to all that the report says.
 
@@ -207,6 +274,7 @@ def judge(
         title: What was judged, in words.
         reference: The arm that others are compared with.
         folds: Who was held out together.
+        ratings: What people said; None: nobody was asked.
     """
     resampling = config.resampling
     arms = tuple(
@@ -215,6 +283,17 @@ def judge(
     # Leaving one out takes two.
     baselines = judge_baselines(embryos, resampling) if len(embryos) > 1 else ()
     comparisons = _comparisons(arms, baselines, reference, resampling)
+    people = None if ratings is None else judge_people(ratings, arms, embryos, resampling)
+    majority = (people.majority,) if people is not None and people.majority is not None else ()
+    bands = {
+        arm.name: roc_band(arm.truth, arm.score, arm.groups, resampling)
+        for arm in arms
+        if arm.score is not None
+    }
+    joined = [
+        judge_combinations(name, made, embryos, resampling)
+        for name, made in done.predictions.items()
+    ]
     compaction = [judge_compaction(arm, embryos, resampling) for arm in arms]
     return Findings(
         title=title,
@@ -225,6 +304,12 @@ def judge(
         reference=reference,
         comparisons=comparisons,
         compaction=tuple(each for each in compaction if each is not None),
+        combinations=tuple(each for each in joined if each is not None),
+        people=people,
+        discrepancies=compare_discrepancies(arms, reference, people, embryos),
+        skill=judge_skill([*arms, *majority], resampling),
+        bands={name: band for name, band in bands.items() if band is not None},
+        examples=done.examples,
         ezrin=judge_ezrin(done.agreement, embryos, resampling),
         decision=decide(arms, comparisons, config.decide_by) if folds else None,
         headlines=tuple(headlines(arms, comparisons, reference)),
@@ -270,9 +355,17 @@ def _on_side(embryos: Sequence[Embryo], split: str, manifest: Manifest) -> tuple
 
 def _settings(plan: Plan) -> dict[str, Any]:
     """All that held-out predictions depend on, but the arm."""
-    experiment = plan.experiment.model_dump(mode="json", exclude={"arm", "description", "name"})
+    left_out = {"description", "name"}
+    experiment = plan.experiment.model_dump(mode="json", exclude={"arm", *left_out})
+    # Arms may be added to an evaluation, and so may variants; one that changes is refused.
+    variants = {
+        name: each.model_dump(mode="json", exclude=left_out)
+        for name, each in plan.experiments.items()
+        if name not in ARMS
+    }
     return {
         "experiment": experiment,
+        **({"variants": variants} if variants else {}),
         "labeling": plan.labeling.model_dump(mode="json", exclude={"description", "name"}),
         "folds": [list(fold) for fold in plan.folds],
         "ezrin_folds": [list(fold) for fold in plan.ezrin_folds],

@@ -1,17 +1,30 @@
 """Pictures of a polarity evaluation: ROC, calibration, onsets, and P(t) of every embryo."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from isl.polarity.embryo import Embryo
-from isl.report.plots import COLORS, LINE, SOFT, color, legend, panel, panels, png
+from isl.report.plots import COLORS, INK, LINE, SOFT, color, legend, panel, panels, png
 
+from ..statistics.roc_band import RocBand
 from .judge import Contender
+from .raters import People
 
 
-def draw_roc(arms: Sequence[Contender], baselines: Sequence[Contender]) -> bytes:
-    """ROC curves over all frames; the baselines dashed."""
+def draw_roc(
+    arms: Sequence[Contender],
+    baselines: Sequence[Contender],
+    bands: Mapping[str, RocBand],
+    people: People | None,
+) -> bytes:
+    """ROC curves over all frames with their bands; the baselines dashed.
+
+    A star is where an arm's own threshold puts it, a filled circle the majority of people, and a
+    small one each person.
+    """
     figure, axes = panel(width=6.2, height=5.6)
     axes.plot([0, 1], [0, 1], color=LINE, linewidth=1)
     for index, each in enumerate((*arms, *baselines)):
@@ -19,14 +32,36 @@ def draw_roc(arms: Sequence[Contender], baselines: Sequence[Contender]) -> bytes
             continue
         auc = each.by_embryo["auc"].estimate
         is_arm = index < len(arms)
+        shade = color(index) if is_arm else SOFT
+        if each.name in bands:
+            band = bands[each.name]
+            axes.fill_between(
+                band.false_positive_rate, band.low, band.high, color=shade, alpha=0.13, linewidth=0
+            )
         axes.plot(
             each.roc.false_positive_rate,
             each.roc.true_positive_rate,
             linewidth=2,
             label=each.name if auc is None else f"{each.name}, AUC {auc:.3f}",
-            color=color(index) if is_arm else SOFT,
+            color=shade,
             linestyle="solid" if is_arm else "dashed",
         )
+        if is_arm:
+            _mark(axes, each, marker="*", s=170, color=shade, edgecolor="white", zorder=5)
+    if people is not None:
+        for number, rater in enumerate(people.raters):
+            label = "people, each" if number == 0 else None
+            _mark(axes, rater, marker="o", s=16, color=SOFT, label=label, zorder=4)
+        if people.majority is not None:
+            _mark(
+                axes,
+                people.majority,
+                marker="o",
+                s=75,
+                color=INK,
+                label="people, majority",
+                zorder=5,
+            )
     axes.set(
         xlabel="frames before onset called after (1 - specificity)",
         ylabel="frames after onset called so (sensitivity)",
@@ -36,6 +71,13 @@ def draw_roc(arms: Sequence[Contender], baselines: Sequence[Contender]) -> bytes
     )
     legend(axes, "lower right")
     return png(figure)
+
+
+def _mark(axes: Axes, each: Contender, **look: Any) -> None:
+    """A point where somebody's own calls lie; none where that is undefined."""
+    cells = each.confusion
+    if cells.specificity is not None and cells.sensitivity is not None:
+        axes.scatter(1 - cells.specificity, cells.sensitivity, **look)
 
 
 def draw_calibration(arms: Sequence[Contender]) -> bytes:

@@ -42,8 +42,9 @@ from .onset import (
     median_onset_baseline,
     onset_table,
     summarize,
+    time_discrepancies,
 )
-from .predictions import HeldOut
+from .predictions import HeldOut, logits_of
 
 RULES: tuple[Rule, ...] = ("smoothed", "change_point")
 REFERENCE = "dic"
@@ -122,6 +123,10 @@ class Contender:
         """Its onsets by a rule; a baseline's are the same by either."""
         return self.onsets.get(rule, self.onsets["smoothed"])
 
+    def discrepancies(self, rule: Rule) -> np.ndarray:
+        """Of its onsets by a rule, an embryo each; see `time_discrepancies`."""
+        return time_discrepancies(self.onset(rule).rows, _groups_of_rows(self)).values
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -136,7 +141,7 @@ class Comparison:
             better.
         z: Two-proportion z-test of the accuracies, as in the paper: frames are taken for
             independent, which they are not.
-        wilcoxon: Of the onset errors, in pairs, by rule.
+        wilcoxon: Of the embryos' time discrepancies, in pairs, by rule.
     """
 
     name: str
@@ -162,7 +167,7 @@ class CompactionScores:
         name: Of the arm.
         pearson: Of predicted onset and frame of compaction.
         proxy: Errors of compaction taken for the onset.
-        wilcoxon: Errors of the arm against those of compaction.
+        wilcoxon: Time discrepancies of the arm against those of compaction, an embryo a pair.
     """
 
     name: str
@@ -200,7 +205,7 @@ def judge_arm(
     found: dict[Rule, list[Onset]] = {rule: [] for rule in RULES}
     members = []
     for embryo in embryos:
-        made = _of(held_out, embryo, name)
+        made = logits_of(held_out, embryo, name)
         logits = np.asarray(made.logits[embryo.name], np.float64)
         probabilities = _after(logits)
         members.append(probabilities)
@@ -261,15 +266,28 @@ def judge_baselines(
             resampling,
             {"smoothed": _onset_scores(embryos, by_index, resampling)},
         ),
-        _contender(
-            MEDIAN_ONSET,
-            embryos,
-            _from(by_median, embryos),
-            None,
-            resampling,
-            {"smoothed": _onset_scores(embryos, by_median, resampling)},
-        ),
+        judge_calls(MEDIAN_ONSET, embryos, _from(by_median, embryos), by_median, resampling),
     )
+
+
+def judge_calls(
+    name: str,
+    embryos: Sequence[Embryo],
+    calls: np.ndarray,
+    onsets: Sequence[int | None],
+    resampling: Resampling,
+) -> Contender:
+    """Judges calls without probabilities, such as people's.
+
+    Args:
+        name: Who makes them.
+        embryos: With their annotation.
+        calls: bool [N], of all embryos' frames in order.
+        onsets: Of every embryo; None: censored.
+        resampling: How intervals are drawn.
+    """
+    scores = _onset_scores(embryos, onsets, resampling)
+    return _contender(name, embryos, calls, None, resampling, {"smoothed": scores})
 
 
 def compare(one: Contender, other: Contender, resampling: Resampling) -> Comparison:
@@ -303,7 +321,10 @@ def compare(one: Contender, other: Contender, resampling: Resampling) -> Compari
             _right(other.confusion),
             other.confusion.total,
         ),
-        wilcoxon={rule: matched_pairs(_errors(one, rule), _errors(other, rule)) for rule in rules},
+        wilcoxon={
+            rule: matched_pairs(one.discrepancies(rule), other.discrepancies(rule))
+            for rule in rules
+        },
     )
 
 
@@ -336,7 +357,8 @@ def judge_compaction(
         ),
         proxy=summarize(proxy),
         wilcoxon=matched_pairs(
-            np.array([row.error for _, row in known]), np.array([row.error for row in proxy])
+            time_discrepancies([row for _, row in known], [e.group for e in some]).values,
+            time_discrepancies(proxy, [e.group for e in some]).values,
         ),
     )
 
@@ -376,19 +398,6 @@ def judge_ezrin(
             **resampling.settings,
         ),
     )
-
-
-def _of(held_out: Sequence[HeldOut], embryo: Embryo, name: str) -> HeldOut:
-    makers = [made for made in held_out if embryo.name in made.logits]
-    if len(makers) != 1:
-        raise ValueError(f"{name}: embryo '{embryo.name}' was predicted {len(makers)} times, not 1")
-    shape = makers[0].logits[embryo.name].shape
-    if shape[1:] != (len(embryo.after), 2):
-        raise ValueError(
-            f"{name}: logits of '{embryo.name}' have shape {shape}; its {len(embryo.after)} frames "
-            f"need [M, {len(embryo.after)}, 2]"
-        )
-    return makers[0]
 
 
 def _after(logits: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -160,6 +161,40 @@ def summarize(rows: Sequence[OnsetError]) -> OnsetErrorSummary:
         timed=len(minutes),
         mean_minutes=statistics.fmean(minutes) if minutes else None,
         median_minutes=statistics.median(minutes) if minutes else None,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TimeDiscrepancies:
+    """How far onsets lie from the annotated ones, an embryo each.
+
+    Attributes:
+        embryos: Groups, in order.
+        values: float64 [E], the mean over an embryo's recordings.
+        unit: "min", or "frames" where the interval of some recording is not known.
+    """
+
+    embryos: tuple[str, ...]
+    values: np.ndarray
+    unit: Literal["min", "frames"]
+
+
+def time_discrepancies(rows: Sequence[OnsetError], groups: Sequence[str]) -> TimeDiscrepancies:
+    """What pairwise tests compare (paper, Methods): discrepancies in time, one for each embryo.
+
+    Args:
+        rows: Of recordings.
+        groups: The embryo that each is of.
+    """
+    embryos = tuple(dict.fromkeys(groups))
+    timed = all(row.minutes is not None for row in rows)
+    values: dict[str, list[float]] = {embryo: [] for embryo in embryos}
+    for row, group in zip(rows, groups, strict=True):
+        values[group].append(float(row.minutes if timed and row.minutes is not None else row.error))
+    return TimeDiscrepancies(
+        embryos=embryos,
+        values=np.array([statistics.fmean(own) for own in values.values()]),
+        unit="min" if timed else "frames",
     )
 
 

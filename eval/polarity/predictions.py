@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,26 @@ class HeldOut:
     combine: Combine
     threshold: float
     seconds: float = 0.0
+
+
+def logits_of(held_out: Sequence[HeldOut], embryo: Embryo, name: str) -> HeldOut:
+    """The predictions that hold an embryo.
+
+    Args:
+        held_out: Of one arm or model; together they hold every embryo once.
+        embryo: Which.
+        name: Of the arm, for messages.
+    """
+    makers = [made for made in held_out if embryo.name in made.logits]
+    if len(makers) != 1:
+        raise ValueError(f"{name}: embryo '{embryo.name}' was predicted {len(makers)} times, not 1")
+    shape = makers[0].logits[embryo.name].shape
+    if shape[1:] != (len(embryo.after), 2):
+        raise ValueError(
+            f"{name}: logits of '{embryo.name}' have shape {shape}; its {len(embryo.after)} frames "
+            f"need [M, {len(embryo.after)}, 2]"
+        )
+    return makers[0]
 
 
 class KeptPredictions(KeptArrays):
@@ -64,8 +85,26 @@ class KeptPredictions(KeptArrays):
         """Keeps correlations; embryos without measured Ezrin are not among them."""
         self.write(self._agreement_path(fold), {}, agreement)
 
+    def take_maps(self, fold: str, arm: str) -> list[tuple[dict[str, Any], np.ndarray]]:
+        """Facts of frames and a map of each, float16 [Y, X]; []: none were kept."""
+        stored = self.read(self._maps_path(fold, arm))
+        if stored is None:
+            return []
+        made, arrays = stored
+        return [(facts, arrays[str(number)]) for number, facts in enumerate(made["of"])]
+
+    def put_maps(
+        self, fold: str, arm: str, facts: Sequence[Mapping[str, Any]], maps: Sequence[np.ndarray]
+    ) -> None:
+        """Keeps maps of frames, with what JSON can hold of each."""
+        arrays = {str(number): values for number, values in enumerate(maps)}
+        self.write(self._maps_path(fold, arm), {"of": [dict(each) for each in facts]}, arrays)
+
     def _path(self, fold: str, arm: str) -> Path:
         return self.folder / f"{fold}.{arm.replace('/', '_')}.npz"
+
+    def _maps_path(self, fold: str, arm: str) -> Path:
+        return self.folder / f"{fold}.{arm.replace('/', '_')}.maps.npz"
 
     def _agreement_path(self, fold: str) -> Path:
         return self.folder / f"{fold}.ezrin_pearson.npz"
@@ -77,7 +116,8 @@ def fingerprints(embryos: Sequence[Embryo]) -> dict[str, str]:
 
 
 def _fingerprint(embryo: Embryo) -> str:
+    stacks = () if embryo.stacks is None else (embryo.stacks,)
     digest = hashlib.sha256(repr((embryo.group, embryo.dic.shape)).encode())
-    for array in (embryo.dic, embryo.measured, embryo.after):
+    for array in (embryo.dic, embryo.measured, embryo.after, *stacks):
         digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]

@@ -13,7 +13,6 @@ from isl.report import (
     facts,
     figure,
     folded,
-    heading,
     notice,
     page,
     paragraph,
@@ -22,11 +21,20 @@ from isl.report import (
     table,
     verbatim,
 )
-from isl.report.words import number, p_value, percent, unbroken
+from isl.report.words import number, percent, unbroken
 
 from ..writing.cells import difference_cell, interval_cell
 from .figures import draw_calibration, draw_curves, draw_ezrin, draw_onsets, draw_roc
 from .judge import Comparison, Contender
+from .paper_figures import draw_classes
+from .paper_report import (
+    as_in_the_paper,
+    compaction,
+    discrepancies,
+    ensembles,
+    examples,
+    people,
+)
 from .tables import Findings
 
 _RULES = {"smoothed": "smoothed", "change_point": "change point"}
@@ -56,9 +64,13 @@ def polarity_page(findings: Findings) -> str:
         _frames(findings),
         _onsets(findings),
         section("Differences", [_differences(findings)]),
-        *_paper(findings),
+        *as_in_the_paper(findings),
+        ensembles(findings),
+        people(findings),
+        discrepancies(findings),
         _ezrin(findings),
-        section("Compaction", [_compaction(findings)]),
+        compaction(findings),
+        examples(findings),
         _calibration(findings),
         _how(findings),
     ]
@@ -130,9 +142,16 @@ def _frames(findings: Findings) -> Block:
             ),
             bullets([f"{name}: {why}" for name, why in undefined.items() if why]),
             figure(
-                draw_roc(findings.arms, findings.baselines),
+                draw_roc(findings.arms, findings.baselines, findings.bands, findings.people),
                 alt="ROC curves",
-                caption="ROC, all frames.",
+                caption="ROC, all frames, with pointwise bounds over embryos. A star: the model's "
+                "own threshold"
+                + ("; circles: people." if findings.people and findings.people.raters else "."),
+            ),
+            figure(
+                draw_classes(findings.embryos, findings.folds),
+                alt="Frames before and after the onset",
+                caption="How many frames lie before and after the annotated onset.",
             ),
             figure(
                 draw_curves(findings.arms, findings.embryos),
@@ -238,38 +257,6 @@ def _differences(findings: Findings) -> Block:
     )
 
 
-def _paper(findings: Findings) -> list[Block]:
-    shares = {name.lower(): name for name in ("AUC", "Accuracy", "Sensitivity", "Specificity")}
-    return [
-        heading("As in the paper"),
-        paragraph(
-            "The paper drew frames, and tested proportions of frames. Frames of one embryo are not "
-            "independent, so these intervals are too narrow and z too large; the table above is "
-            "the one to go by."
-        ),
-        table(
-            ("Arm", *shares.values()),
-            [
-                [each.name, *(interval_cell(each.by_frame.get(name)) for name in shares)]
-                for each in findings.contenders
-            ],
-            caption="Intervals by bootstrap over frames.",
-        ),
-        records(
-            findings.comparisons,
-            {
-                "Arm": lambda each: each.name,
-                "Against": lambda each: each.against,
-                "z of accuracy": lambda each: number(each.z.z, 2, undefined=each.z.note),
-                "p": lambda each: p_value(each.z.p),
-                "p of onset errors (Wilcoxon)": lambda each: p_value(
-                    each.wilcoxon["smoothed"].p, undefined=each.wilcoxon["smoothed"].note
-                ),
-            },
-        ),
-    ]
-
-
 def _ezrin(findings: Findings) -> Block:
     scores = findings.ezrin
     if scores is None:
@@ -300,25 +287,6 @@ def _ezrin(findings: Findings) -> Block:
             if any(mean is not None for mean in scores.embryos.values())
             else paragraph("It is undefined for every embryo."),
         ],
-    )
-
-
-def _compaction(findings: Findings) -> Block:
-    return records(
-        findings.compaction,
-        {
-            "Arm": lambda each: each.name,
-            "Embryos": lambda each: each.pearson.pairs,
-            "Pearson": lambda each: each.pearson.note or interval_cell(each.pearson.interval),
-            "p": lambda each: p_value(each.pearson.p),
-            "Error of compaction": lambda each: number(each.proxy.mean, 2),
-            "p of errors (Wilcoxon)": lambda each: p_value(
-                each.wilcoxon.p, undefined=each.wilcoxon.note
-            ),
-        },
-        caption="Compaction, taken for the onset, is the cue that an eye would use: how far it "
-        "goes with the predicted onset, how many frames it misses the annotated one by, and "
-        "whether the arm's errors differ from its.",
     )
 
 

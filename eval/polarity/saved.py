@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,21 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.polarity.embryo import Embryo
-from isl_train.polarity.crossfit import predicted_ezrin
+from isl_train.polarity.crossfit import predicted_ezrin, seen_by_labeling
 
 from ..statistics.folds import check_apart
 from ..writing.progress import PartsProgress
 from .crossval import CrossValidation, check_measured, ezrin_agreement, held_out_logits
+from .examples import (
+    Example,
+    Explain,
+    candidates_of,
+    explained,
+    held_out_maps,
+    keep,
+    kept_examples,
+    typical,
+)
 from .predictions import HeldOut, KeptPredictions
 
 FOLD = "all"
@@ -29,6 +39,7 @@ class SavedModel:
         folder: Its folder.
         config: What its `model.toml` says.
         ezrin: Name or folder of the labeling model.
+        planes: That EZRIN is predicted from.
         identity: Hashes of its weights and of the labeling model's.
     """
 
@@ -36,6 +47,7 @@ class SavedModel:
     folder: Path
     config: Any
     ezrin: str | Path
+    planes: int
     identity: tuple[str, str]
 
 
@@ -54,11 +66,6 @@ def find_models(names: Sequence[str], folder: Path) -> tuple[SavedModel, ...]:
         model = load_polarity_model(beside if beside.is_dir() else name)
         ezrin = model.config.ezrin or model.directory / EZRIN_FOLDER
         labeling = load_model(ezrin)
-        if labeling.config.input.planes != 1:
-            raise InputError(
-                f"{model.directory}: predicts EZRIN from {labeling.config.input.planes} planes; "
-                "only models that take one all-in-focus frame are judged here"
-            )
         called = model.name if model.name not in found else name
         if called in found:
             raise InputError(f"model '{name}' is named twice; name it once")
@@ -67,6 +74,7 @@ def find_models(names: Sequence[str], folder: Path) -> tuple[SavedModel, ...]:
             folder=model.directory,
             config=model.config,
             ezrin=ezrin,
+            planes=labeling.config.input.planes,
             identity=(model.hash, labeling.hash),
         )
     return tuple(found.values())
@@ -76,10 +84,12 @@ def check_embryos(models: Sequence[SavedModel], embryos: Sequence[Embryo]) -> No
     """Refuses embryos that a model says it was trained on, or whose Ezrin it needs and lacks.
 
     Raises:
-        InputError: Names them.
+        InputError: Names them, or an embryo whose stacks do not fit.
     """
     for model in models:
         check_measured((model.config.arm,), embryos)
+        for embryo in embryos:
+            seen_by_labeling(model.planes, embryo)
         known = set(model.config.embryos)
         check_apart(
             (embryo.name for embryo in embryos),
@@ -97,6 +107,7 @@ def judge_saved(
     *,
     say: Callable[[str], None],
     predict: Callable[[SavedModel, Embryo], np.ndarray] | None = None,
+    explain: Explain = held_out_maps,
 ) -> CrossValidation:
     """Asks every model about every embryo; what is kept is not done again.
 
@@ -106,6 +117,7 @@ def judge_saved(
         kept: Where predictions are kept.
         say: Called with a line for every part that is done.
         predict: EZRIN float32 [T, Y, X] of an embryo by a model's labeling model; None: that.
+        explain: Where class activation maps come from.
     """
     predict = predict or _predict
     progress = PartsProgress({"embryos": len(models) * len(embryos)}, say)
@@ -117,37 +129,52 @@ def judge_saved(
             made, found = stored[0], stored[1]
             progress.skip("embryos", len(embryos), model.name)
         else:
-            made, found = _ask(model, embryos, predict, progress)
+            made, found, examples = _ask(model, embryos, predict, explain, progress)
+            if examples:
+                keep(kept, FOLD, model.name, examples)
             kept.put(FOLD, model.name, made)
             kept.put_agreement(f"{FOLD}.{model.name}", found)
         predictions[model.name] = [made]
         # Models of one evaluation share a labeling model as a rule; else the first one's counts.
         agreement = found | agreement
-    return CrossValidation(predictions=predictions, agreement=agreement)
+    examples = {model.name: kept_examples(kept, [FOLD], model.name) for model in models}
+    return CrossValidation(predictions=predictions, agreement=agreement, examples=examples)
 
 
 def _ask(
     model: SavedModel,
     embryos: Sequence[Embryo],
     predict: Callable[[SavedModel, Embryo], np.ndarray],
+    explain: Explain,
     progress: PartsProgress,
-) -> tuple[HeldOut, dict[str, np.ndarray]]:
+) -> tuple[HeldOut, dict[str, np.ndarray], list[Example]]:
     started = time.monotonic()
-    logits, agreement = {}, {}
+    logits: dict[str, np.ndarray] = {}
+    agreement: dict[str, np.ndarray] = {}
+    candidates: list[Example] = []
     for embryo in embryos:
         progress.begin()
         ezrin = predict(model, embryo)
         logits[embryo.name] = held_out_logits(model.folder, embryo, ezrin)
+        candidates += candidates_of(embryo, _held_out(model, logits), ezrin)
         if embryo.measured is not None:
             agreement[embryo.name] = ezrin_agreement(ezrin, embryo.measured)
         progress.end("embryos", 1, f"{model.name}: {embryo.name}, {len(embryo.dic)} frames")
-    made = HeldOut(
+    made = _held_out(model, logits, time.monotonic() - started)
+    examples = []
+    if model.config.arm != "measured":
+        chosen = typical(candidates, [made], embryos)
+        examples = explained(chosen, model.folder, embryos, explain)
+    return made, agreement, examples
+
+
+def _held_out(model: SavedModel, logits: Mapping[str, np.ndarray], seconds: float = 0.0) -> HeldOut:
+    return HeldOut(
         logits=logits,
         combine=model.config.combine,
         threshold=model.config.threshold,
-        seconds=time.monotonic() - started,
+        seconds=seconds,
     )
-    return made, agreement
 
 
 def _predict(model: SavedModel, embryo: Embryo) -> np.ndarray:

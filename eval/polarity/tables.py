@@ -1,15 +1,20 @@
 """The tables and the record of a polarity evaluation, as files."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isl.files.records import plain
 from isl.polarity.embryo import Embryo
 
 from ..statistics.bootstrap import Interval, Resampling
+from ..statistics.roc_band import RocBand
 from ..writing.results import Rows, texts
+from .combinations import Combinations
+from .examples import Example
 from .judge import RULES, CompactionScores, Comparison, Contender, EzrinScores, OnsetScores
+from .raters import Discrepancies, People
+from .skill import Skill
 from .verdict import Decision
 
 
@@ -26,6 +31,12 @@ class Findings:
         reference: The arm that others are compared with.
         comparisons: Of arms with it, and with the baselines.
         compaction: Of arms, where compaction is known.
+        combinations: Of arms, what joining their members brings.
+        people: Who was asked the same; None: nobody.
+        discrepancies: Time discrepancies of arms, people and compaction.
+        skill: Accuracy and odds of arms and people, beside no skill.
+        bands: Around the ROC curves of arms, over embryos, by name.
+        examples: Of arms, frames with what speaks for their calls.
         ezrin: Predicted EZRIN; None where nothing was measured.
         decision: The default arm; None where the rule does not apply.
         headlines: The outcome in words.
@@ -41,6 +52,12 @@ class Findings:
     reference: str
     comparisons: tuple[Comparison, ...]
     compaction: tuple[CompactionScores, ...]
+    combinations: tuple[Combinations, ...]
+    people: People | None
+    discrepancies: Discrepancies
+    skill: tuple[Skill, ...]
+    bands: Mapping[str, RocBand]
+    examples: Mapping[str, Sequence[Example]]
     ezrin: EzrinScores | None
     decision: Decision | None
     headlines: tuple[str, ...]
@@ -83,6 +100,14 @@ def metrics_record(findings: Findings) -> dict[str, Any]:
             "comparisons": findings.comparisons,
             "ezrin": findings.ezrin,
             "compaction": findings.compaction,
+            "ensembles": findings.combinations,
+            "people": _people_record(findings),
+            "time_discrepancies": findings.discrepancies,
+            "skill": findings.skill,
+            "examples": {
+                arm: [_example_record(each) for each in examples]
+                for arm, examples in findings.examples.items()
+            },
             "settings": findings.settings,
         }
     )
@@ -170,6 +195,80 @@ def onset_rows(findings: Findings) -> Rows:
 
 
 _OF_ONSET = ("verdict", "low", "high", "agreement")
+
+
+def combination_rows(findings: Findings) -> Rows:
+    """A row for each arm and way of joining its members, and for each member."""
+    return texts(
+        {
+            "arm": arm.name,
+            "members": row.name,
+            "used": int(row.name == arm.used),
+            **_spread("accuracy", row.accuracy),
+            **_spread("auc", row.auc),
+            "onset_error": row.onset_error,
+            **_spread("accuracy_gain", row.gain),
+            **_spread("auc_gain", row.auc_gain),
+        }
+        for arm in findings.combinations
+        for row in arm.rows
+    )
+
+
+def people_rows(findings: Findings) -> Rows:
+    """A row for each arm and person, or their majority: how they differ."""
+    if findings.people is None:
+        return []
+    by_name = {each.name: each for each in (*findings.arms, *findings.people.all)}
+    return texts(
+        {
+            "arm": each.name,
+            "person": each.against,
+            "accuracy_of_arm": by_name[each.name].confusion.accuracy,
+            "accuracy_of_person": by_name[each.against].confusion.accuracy,
+            "z": each.z.z,
+            "p": each.z.p,
+            **_spread("accuracy_difference", each.accuracy),
+            "onset_error_of_arm": by_name[each.name].onset("smoothed").summary.mean,
+            "onset_error_of_person": by_name[each.against].onset("smoothed").summary.mean,
+            "p_of_time_discrepancies": each.wilcoxon["smoothed"].p,
+        }
+        for each in findings.people.comparisons
+    )
+
+
+def discrepancy_rows(findings: Findings) -> Rows:
+    """A row for each embryo, with how far everything lies from its annotated onset in time."""
+    found = findings.discrepancies
+    return texts(
+        {
+            "embryo": embryo,
+            "unit": found.unit,
+            **{name: float(values[number]) for name, values in found.values.items()},
+        }
+        for number, embryo in enumerate(found.embryos)
+    )
+
+
+def _people_record(findings: Findings) -> dict[str, Any] | None:
+    people = findings.people
+    if people is None:
+        return None
+    return {
+        "majority": None if people.majority is None else _contender_record(people.majority),
+        "without_time": {each.name: _contender_record(each) for each in people.raters},
+        "with_time": {each.name: _contender_record(each) for each in people.ordered},
+        "comparisons": people.comparisons,
+    }
+
+
+def _example_record(example: Example) -> dict[str, Any]:
+    return {
+        "outcome": example.outcome,
+        "embryo": example.embryo,
+        "frame": example.frame,
+        "confidence": example.confidence,
+    }
 
 
 def _embryo_record(findings: Findings, embryo: Embryo) -> dict[str, Any]:

@@ -50,6 +50,14 @@ def polarity(
             "the paper, or what these have over the other class's.",
         ),
     ] = "class",
+    leave_out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DEFECT,...",
+            help="Recordings with such a defect are not assessed: exposure, focus, motion, missing "
+            "(a frame that repeats the one before). They are warned about by default.",
+        ),
+    ] = None,
     axes: Axes = None,
     channel: Channel = None,
     device: Device = "auto",
@@ -58,6 +66,7 @@ def polarity(
 ) -> None:
     """Tells when embryos polarized, with the pictures to judge it by; for research only."""
     from isl.polarity.assess import ACTIVATIONS, RULES
+    from isl.polarity.defects import DEFECTS
     from isl.polarity.frame_range import parse_frames, read_frame_table
     from isl.polarity.run import Request, assess_recordings
 
@@ -65,6 +74,10 @@ def polarity(
         raise unknown("onset rule", onset, RULES)
     if activation not in ACTIVATIONS:
         raise unknown("activation", activation, ACTIVATIONS)
+    kinds = [] if leave_out is None else [kind.strip() for kind in leave_out.split(",")]
+    for kind in kinds:
+        if kind not in DEFECTS:
+            raise unknown("defect", kind, DEFECTS)
     request = Request(
         inputs=tuple(inputs),
         out=out,
@@ -73,6 +86,7 @@ def polarity(
         frames=None if frames is None else parse_frames(frames) or read_frame_table(Path(frames)),
         rule=next((rule for rule in RULES if rule == onset), None),
         activation=ACTIVATIONS[ACTIVATIONS.index(activation)],
+        leave_out=tuple(kind for kind in DEFECTS if kind in kinds),
         axes=axes,
         channel=channel,
         device=device,

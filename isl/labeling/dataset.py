@@ -205,16 +205,19 @@ def write_manifest(path: Path, manifest: Manifest, *, overwrite: bool = False) -
 
     Args:
         path: The TOML file.
-        manifest: The dataset. Paths inside its root are written relative to it; relative ones are
-            taken to be that already.
+        manifest: The dataset; frames of its time-lapses are no fields of its own. Paths inside its
+            root are written relative to it; relative ones are taken to be that already.
         overwrite: Whether a file already there may be replaced.
 
     Raises:
         InputError: The file exists or cannot be written, or names or groups contradict each other.
     """
     path = Path(path)
-    if manifest.time_lapses:
-        raise ValueError("a manifest of time-lapses is written by hand")
+    frames = {f"{lapse.name}/" for lapse in manifest.time_lapses}
+    if any(field.name.startswith(tuple(frames)) for field in manifest.fields if frames):
+        raise ValueError(
+            "frames of time-lapses are written with them, and as no fields of their own"
+        )
     for field in manifest.fields:
         _check_keys(path, field)
     named = tuple(_resolved(field, Path()) for field in manifest.fields)
@@ -225,7 +228,9 @@ def write_manifest(path: Path, manifest: Manifest, *, overwrite: bool = False) -
     stated = {
         "root": manifest.root,
         "field": [_field_table(field, root) for field in manifest.fields],
+        "time_lapse": [_time_lapse_table(lapse, root) for lapse in manifest.time_lapses],
     }
+    stated = {key: value for key, value in stated.items() if value or key == "root"}
     write_text(path, tomli_w.dumps(stated), overwrite=overwrite)
 
 
@@ -347,6 +352,17 @@ def _field_table(field: Field, root: Path) -> dict[str, Any]:
     for label, file in field.masks.items():
         stated["masks"][label] = _relative(file, root)
     return stated
+
+
+def _time_lapse_table(lapse: TimeLapse, root: Path) -> dict[str, Any]:
+    """What a manifest says of a time-lapse: what it has, with paths relative to the root."""
+    table = lapse.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    table["frames"] = _relative(lapse.frames, root)
+    if lapse.labels:
+        table["labels"] = {label: _relative(at, root) for label, at in lapse.labels.items()}
+    if lapse.annotation is not None:
+        table["annotation"]["table"] = _relative(lapse.annotation.table, root)
+    return table
 
 
 def _relative(file: Path, root: Path) -> str:

@@ -8,13 +8,14 @@ import numpy as np
 from isl.data.splits import Split
 from isl.errors import InputError
 from isl.labeling.dataset import Field, Manifest, write_manifest
+from isl.labeling.timelapse import TimeLapse
 
 
 def write_dataset(
     directory: Path,
     count: int,
     seed: int,
-    make: Callable[[int, np.random.Generator, Split], Iterable[Field]],
+    make: Callable[[int, np.random.Generator, Split], Iterable[Field | TimeLapse]],
     *,
     validation: int = 0,
     overwrite: bool = False,
@@ -30,7 +31,8 @@ def write_dataset(
         count: Number of units.
         seed: A number from 0.
         make: Simulates a unit by its number, its own source of chance, and the side of the split
-            it is on; writes its files and gives its fields.
+            it is on; writes its files and gives its fields or time-lapses, with paths relative to
+            the folder.
         validation: How many of the units, the last ones, are for validation.
         overwrite: Whether files already there may be replaced.
         tables: Writes what is known of all units together, before the manifest.
@@ -42,12 +44,16 @@ def write_dataset(
         InputError: The numbers make no dataset, or a file exists or cannot be written.
     """
     manifest_path = new_manifest(directory, count, seed, validation, overwrite)
-    fields: list[Field] = []
+    made: list[Field | TimeLapse] = []
     for number in range(count):
         split: Split = "validation" if number >= count - validation else "train"
-        fields += make(number, np.random.default_rng([seed, number]), split)
+        made += make(number, np.random.default_rng([seed, number]), split)
     tables()
-    write_manifest(manifest_path, Manifest(fields=tuple(fields)), overwrite=overwrite)
+    manifest = Manifest(
+        fields=tuple(each for each in made if isinstance(each, Field)),
+        time_lapses=tuple(each for each in made if isinstance(each, TimeLapse)),
+    )
+    write_manifest(manifest_path, manifest, overwrite=overwrite)
     return manifest_path
 
 

@@ -7,7 +7,7 @@ follows from that. Nothing here touches the disk.
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -16,6 +16,7 @@ from isl.errors import InputError
 from isl.imaging.image import Movie
 from isl.labeling.model import Model
 from isl.labeling.predict import Prediction, predict
+from isl.polarity.defects import Defect, DefectKind, find_defects, words_of
 from isl.polarity.focus import fuse_movie, stretched
 from isl.polarity.onset import Onset, Rule, find_onset
 from isl.polarity.presence import Presence, watch_embryo
@@ -85,6 +86,7 @@ class Assessment:
         onsets: The onset by each of `RULES`.
         rule: The one that counts.
         threshold: The ensemble's probability above which a frame is called after onset.
+        defects: What is wrong with single frames.
         shown: Frames for pictures.
         activation: float32 [len(shown), y, x], what speaks for the class that each is called after
             smoothing, which is what pictures show, over the whole frame.
@@ -99,6 +101,7 @@ class Assessment:
     onsets: Mapping[Rule, Onset]
     rule: Rule
     threshold: float
+    defects: tuple[Defect, ...]
     shown: tuple[int, ...]
     activation: np.ndarray
     warnings: tuple[str, ...]
@@ -116,6 +119,7 @@ def assess(
     *,
     rule: Rule | None = None,
     activation: Activation = "class",
+    leave_out: Sequence[DefectKind] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Assessment:
     """Assesses one recording.
@@ -125,17 +129,21 @@ def assess(
         model: The ensemble.
         ezrin_model: Predicts EZRIN from an all-in-focus frame, or from the recording's stacks.
         rule: How the onset follows from the probabilities; None: as the model says.
+        leave_out: Kinds of defects for which a recording is refused; others are warned about.
         activation: Whether maps are of the called class's weights (paper), or of their difference
             from the other's.
         progress: Called with the number of EZRIN tiles done, and of all.
 
     Raises:
-        InputError: The embryo leaves the field, or stacks do not fit the EZRIN model.
+        InputError: The embryo leaves the field, stacks do not fit the EZRIN model, or there is a
+            defect for which it is left out.
     """
     frames = all_in_focus(recording)
+    defects = find_defects(frames, recording.frames)
+    _check_defects(recording, defects, leave_out)
     presence = watch_embryo(frames)
     _check_presence(recording, presence)
-    warnings = _warnings(recording, presence)
+    warnings = _warnings(recording, presence, defects)
     ezrin = _predict_ezrin(recording, frames, ezrin_model, progress)
     seen = ezrin.statistics[EZRIN_STATISTICS[0]][:, 0]
     logits = np.asarray(model.member_logits(frames, seen))
@@ -162,6 +170,7 @@ def assess(
         onsets=onsets,
         rule=chosen,
         threshold=0.5 if model.config.combine == "vote" else model.config.threshold,
+        defects=defects,
         shown=shown,
         activation=np.asarray(
             model.activation_maps(
@@ -212,8 +221,18 @@ def _check_presence(recording: Recording, presence: Presence) -> None:
     )
 
 
-def _warnings(recording: Recording, presence: Presence) -> tuple[str, ...]:
-    warnings = []
+def _check_defects(
+    recording: Recording, defects: Sequence[Defect], leave_out: Sequence[DefectKind]
+) -> None:
+    lines = words_of([each for each in defects if each.kind in leave_out], recording.frame)
+    if lines:
+        raise InputError(f"{recording.source}: is left out, as asked for; {'; '.join(lines)}")
+
+
+def _warnings(
+    recording: Recording, presence: Presence, defects: Sequence[Defect]
+) -> tuple[str, ...]:
+    warnings = words_of(defects, recording.frame)
     if recording.modality not in (None, MODALITY):
         warnings.append(
             f"says that it is {recording.modality}; the models were made for {MODALITY}"

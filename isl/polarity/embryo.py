@@ -1,7 +1,7 @@
 """Embryos whose onset of polarization is known: frames, measured Ezrin, and when it happened."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from isl.imaging.normalize import normalize_label
 from isl.labeling.dataset import Manifest
 from isl.labeling.fields import LoadedField, load_field
 from isl.labeling.timelapse import TimeLapse, numbers_of_frames, read_event
+from isl.polarity.defects import DefectKind, find_defects, words_of
 from isl.polarity.focus import fuse, stretched
 from isl.polarity.onset import onset_of_labels
 
@@ -32,6 +33,8 @@ class Embryo:
         compaction: The first frame in which somebody saw the embryo compacted; T, the frame after
             the last one: it was never seen so; None: nobody looked.
         interval: Minutes between frames, or None.
+        stacks: [T, Z, Y, X], the planes that the frames were fused from, as they were read; None:
+            they were of one plane each.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Embryo:
     onset: int | None
     compaction: int | None = None
     interval: float | None = None
+    stacks: np.ndarray | None = None
 
 
 def load_embryos(manifest: Manifest) -> tuple[Embryo, ...]:
@@ -56,6 +60,28 @@ def load_embryos(manifest: Manifest) -> tuple[Embryo, ...]:
     if not manifest.time_lapses:
         raise InputError(f"{source}: has no [[time_lapse]]; onsets are learned from time-lapses")
     return tuple(_load(manifest, time_lapse) for time_lapse in manifest.time_lapses)
+
+
+def without_defects(
+    embryos: Sequence[Embryo], kinds: Sequence[DefectKind], say: Callable[[str], None]
+) -> tuple[Embryo, ...]:
+    """The embryos whose recordings have no defect of some kinds.
+
+    Args:
+        embryos: All of them.
+        kinds: Defects for which one is left out; (): none is.
+        say: Called with a line for each that is left out, with the reason.
+    """
+    if not kinds:
+        return tuple(embryos)
+    kept = []
+    for embryo in embryos:
+        lines = words_of([each for each in find_defects(embryo.dic) if each.kind in kinds])
+        if lines:
+            say(f"{embryo.name} is left out; {'; '.join(lines)}")
+        else:
+            kept.append(embryo)
+    return tuple(kept)
 
 
 def _load(manifest: Manifest, time_lapse: TimeLapse) -> Embryo:
@@ -80,6 +106,7 @@ def _load(manifest: Manifest, time_lapse: TimeLapse) -> Embryo:
         if field.name.startswith(f"{time_lapse.name}/")
     ]
     _check_sizes(fields)
+    stacks = np.stack([field.transmitted.planes for field in fields])
     measured = None
     if has_ezrin:
         measured = np.stack([normalize_label(field.labels.channels[0]) for field in fields])
@@ -87,12 +114,13 @@ def _load(manifest: Manifest, time_lapse: TimeLapse) -> Embryo:
         name=time_lapse.name,
         group=time_lapse.group,
         split=time_lapse.split,
-        dic=stretched(np.stack([fuse(field.transmitted.planes).image for field in fields])),
+        dic=stretched(np.stack([fuse(planes).image for planes in stacks])),
         measured=measured,
         after=after,
         onset=onset,
         compaction=None if compacted is None else _first_or_after(compacted),
         interval=time_lapse.interval,
+        stacks=stacks if stacks.shape[1] > 1 else None,
     )
 
 
@@ -109,4 +137,10 @@ def _check_sizes(fields: Sequence[LoadedField]) -> None:
             raise InputError(
                 f"{field.transmitted.source}: is {size[0]} x {size[1]}, but {fields[0].name} is "
                 f"{first[0]} x {first[1]}; frames of one recording must agree"
+            )
+        own, others = len(field.transmitted.planes), len(fields[0].transmitted.planes)
+        if own != others:
+            raise InputError(
+                f"{field.transmitted.source}: has {own} planes, but {fields[0].name} has {others}; "
+                "stacks of one recording must agree"
             )

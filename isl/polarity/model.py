@@ -176,9 +176,11 @@ class PolarityModel(LoadedModel[PolarityConfig]):
             float32 [T, Y, X], above 0 where the image speaks for the call; 0 outside the view.
         """
         turn = orientations if self.config.symmetries else lambda seen: [seen]
+        # Maps are asked for of some frames, as a rule always of as many.
+        few = min(len(dic), _AT_ONCE)
         maps = np.mean(
             [
-                _turned_back(_in_portions(_activations, *parts, each)[1], number)
+                _turned_back(_in_portions(_activations, *parts, each, few)[1], number)
                 for parts, seen in self._looks(self.views(dic, ezrin))
                 for number, each in enumerate(turn(seen))
             ],
@@ -304,15 +306,16 @@ def _in_portions(
     graph: nnx.GraphDef[Classifier],
     state: nnx.State,
     views: np.ndarray,
+    at_once: int = _AT_ONCE,
 ) -> Any:
     """Applies a function to a few views at a time, always the same number, and joins what it says.
 
     One shape means one compiled program, whatever the number of frames.
     """
     results = []
-    for start in range(0, len(views), _AT_ONCE):
-        portion = views[start : start + _AT_ONCE]
-        lacking = _AT_ONCE - len(portion)
+    for start in range(0, len(views), at_once):
+        portion = views[start : start + at_once]
+        lacking = at_once - len(portion)
         full = np.concatenate([portion, np.repeat(portion[-1:], lacking, axis=0)])
         results.append(function(graph, state, jnp.asarray(full)))
     joined = jax.tree.map(lambda *parts: np.concatenate(parts), *results)

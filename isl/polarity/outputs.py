@@ -98,6 +98,14 @@ def record(
         "rules": {rule: _onset_record(assessment, one) for rule, one in assessment.onsets.items()},
         "frames": _frame_records(assessment),
         "members": _member_records(assessment),
+        "defects": [
+            {
+                "kind": defect.kind,
+                "frame": assessment.recording.numbers[defect.frame],
+                "found": defect.words,
+            }
+            for defect in assessment.defects
+        ],
         "posterior": {
             "meaning": "P(onset = frame) for every frame used, and after the last one",
             "values": _rounded(assessment.onset.posterior),

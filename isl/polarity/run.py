@@ -22,6 +22,7 @@ from isl.imaging.results import Input, written_together
 from isl.imaging.steady import content_hash
 from isl.labeling.model import Model
 from isl.polarity.assess import EZRIN_STATISTICS, Activation, Assessment, OnsetModel, assess
+from isl.polarity.defects import DefectKind
 from isl.polarity.embryo_page import EmbryoPictures, embryo_page
 from isl.polarity.film_strip import draw_film_strip
 from isl.polarity.finding import find_recordings
@@ -54,6 +55,7 @@ class Request:
     Attributes:
         frames: Frames to use of every embryo, or by embryo; None: all.
         rule: None: as the model says.
+        leave_out: Kinds of defects for which a recording is not assessed.
     """
 
     inputs: tuple[Path, ...]
@@ -63,6 +65,7 @@ class Request:
     frames: FrameRange | Mapping[str, FrameRange] | None = None
     rule: Rule | None = None
     activation: Activation = "class"
+    leave_out: tuple[DefectKind, ...] = ()
     axes: str | None = None
     channel: str | None = None
     device: str = "auto"
@@ -154,6 +157,7 @@ def _assess(embryo: Input, chain: Chain, request: Request, progress: FieldProgre
             chain.ezrin_model,
             rule=request.rule,
             activation=request.activation,
+            leave_out=request.leave_out,
             progress=progress.tiles,
         ),
         embryo,
@@ -188,6 +192,7 @@ def _settings(limit: FrameRange, chain: Chain, request: Request) -> dict[str, An
     return {
         "onset": request.rule or chain.model.config.rule,
         "activation": request.activation,
+        "leave_out": sorted(request.leave_out),
         "frames": [limit.start, limit.stop],
         "interval_minutes": request.interval,
         "axes": request.axes,

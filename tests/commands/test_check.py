@@ -126,7 +126,7 @@ def test_an_image_too_large_to_check_whole_is_refused(run, movie, monkeypatch):
         (["phantom", "{}/movie.ome.tif", "--labels", "NUCLEUS"], "NUCLEUS"),
         (["phantom", "{}/movie.ome.tif", "--planes", "0,1"], "--planes names 2 planes"),
         (["phantom", "{}/movie.ome.tif", "--pixel-size", "-1"], "above 0"),
-        (["phantom", "{}/movie.ome.tif", "--device", "tpu"], "tpu"),
+        (["phantom", "{}/movie.ome.tif", "--device", "tpu"], "JAX sees no TPU here"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(run, movie, tmp_path, words, said):

@@ -199,7 +199,8 @@ def test_if_every_field_fails_nothing_is_written(run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--device", "npu"], "unknown device 'npu'"),
+        (["--device", "tpu"], "JAX sees no TPU here"),
         (["--axes", "ZZ"], "--axes"),
         (["--axes", "CYX"], "has 3 unnamed channels and one plane"),
         (["--channel", "GFP"], "unknown channel 'GFP'"),

@@ -285,7 +285,8 @@ def test_empty_frames(refused, embryo):
         (["--frames", "3:3"], "--frames 3:3: names no frame"),
         (["--frames", "8-cell"], "--frames 8-cell: is neither A:B, such as 4:30, nor a table"),
         (["--axes", "TZ"], "--axes TZ"),
-        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--device", "npu"], "unknown device 'npu'"),
+        (["--device", "tpu"], "JAX sees no TPU here"),
         (["--overwite"], "No such option: --overwite"),
     ],
 )

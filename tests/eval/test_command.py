@@ -12,6 +12,7 @@ from isl_eval.polarity.crossval import _train
 from isl_eval.polarity.evaluation import plan_cross_validation
 
 FILES = {"arms.csv", "frames.csv", "onsets.csv", "metrics.json", "report.html", "settings.json"}
+FILES |= {"ensembles.csv", "discrepancies.csv"}
 
 
 @pytest.fixture
@@ -128,7 +129,8 @@ def test_how_it_is_judged_may_change_without_asking_again(run):
         (["--set", 'changes=["member=3"]'], "polarity.toml: unknown key 'member'"),
         (["--set", 'ezrin_changes=["start.model=ezrin-aif"]'], "starts from model 'ezrin-aif'"),
         (["--set", "ezrin_changes=[\"leave_out=['D']\"]"], "unknown group 'D'"),
-        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--device", "npu"], "unknown device 'npu'"),
+        (["--device", "tpu"], "JAX sees no TPU here"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(run, config, words, message):
@@ -209,6 +211,36 @@ def test_embryos_of_other_splits_are_seen_by_nobody(tmp_path):
     )
     assert [embryo.name for embryo in plan.embryos] == ["A", "B", "C"]
     assert plan.labeling.leave_out == ("D",)
+
+
+def test_variants_are_compared_in_place_of_arms(tmp_path):
+    path = write_dataset(tmp_path)
+    variants = {"small": ("backbone.width=2",), "sure": ("loss.softness=0", "arm=dic")}
+    config = PolarityEvaluation(
+        task="polarity", experiment="polarity.toml", folds=3, variants=variants
+    )
+    plan = plan_cross_validation(config, path)
+    assert list(plan.experiments) == ["small", "sure"]
+    assert plan.experiments["small"].backbone.width == 2
+    assert (plan.experiments["small"].arm, plan.experiments["sure"].arm) == ("dic+ezrin", "dic")
+    assert plan.experiments["sure"].loss.softness == 0
+    assert plan.experiment.backbone.width == 8
+
+
+def test_embryos_with_defects_are_left_out_where_told_to(tmp_path):
+    onsets = {"A": 1, "B": 2, "C": None, "D": 1}
+    path = write_dataset(tmp_path, onsets)
+    shutil.copy(tmp_path / "dic" / "B" / "t000.png", tmp_path / "dic" / "B" / "t001.png")
+    given = {"task": "polarity", "experiment": "polarity.toml", "folds": 3}
+    said = []
+    plan = plan_cross_validation(
+        PolarityEvaluation(**given, leave_out_defects=("missing",)), path, said.append
+    )
+    assert [embryo.name for embryo in plan.embryos] == ["A", "C", "D"]
+    assert plan.labeling.leave_out == ("B",)
+    assert len(said) == 1
+    assert said[0].startswith("B is left out; missing: frame 1: it repeats")
+    assert len(plan_cross_validation(PolarityEvaluation(**given), path).embryos) == 4
 
 
 def test_an_ensemble_keeps_the_labeling_model_that_did_not_know_the_held_out(tmp_path, monkeypatch):

@@ -454,7 +454,14 @@ def test_a_time_lapse_named_twice_or_without_files_is_refused(folder):
     assert "label 'EZRIN' has no image" in refusal(folder, text)
 
 
-def test_a_manifest_of_time_lapses_is_not_written_over(folder):
+def test_a_manifest_of_time_lapses_is_written_and_read_back(folder):
     path = manifest(folder, time_lapses(folder))
-    with pytest.raises(ValueError, match="written by hand"):
-        write_manifest(path, load_manifest(path), overwrite=True)
+    read = load_manifest(path)
+    with pytest.raises(ValueError, match="as no fields of their own"):
+        write_manifest(path, read, overwrite=True)
+    alone = dataclasses.replace(read, fields=())
+    write_manifest(path, alone, overwrite=True)
+    again = load_manifest(path)
+    assert again.time_lapses == read.time_lapses
+    assert again.fields == read.fields
+    assert str(folder) not in path.read_text()

@@ -10,6 +10,7 @@ from isl.imaging.read import read_fluorescence, read_transmitted
 from isl.labeling.dataset import load_manifest
 from isl.labeling.fields import load_field
 from isl.phantom import EmbryoConfig, make_embryo, write_embryos
+from isl.polarity.embryo import load_embryos
 
 SIZE = {"height": 32, "width": 40, "planes": 2, "z_step": 12.0, "pixel_size": 4.0}
 CONFIG = EmbryoConfig(**SIZE, fewest_frames=2, most_frames=4, never=0.3)
@@ -40,7 +41,7 @@ def rows(path):
 def test_every_frame_is_a_field_of_its_embryo(written, embryos):
     manifest = load_manifest(written / "dataset.toml")
     expected = [(name, t) for name, e in embryos.items() for t in range(e.development.frames)]
-    assert [field.name for field in manifest.fields] == [f"{n}-t{t:03d}" for n, t in expected]
+    assert [field.name for field in manifest.fields] == [f"{n}/t{t:03d}" for n, t in expected]
     for field, (name, t) in zip(manifest.fields, expected, strict=True):
         assert field.group == name
         assert field.split == ("validation" if name == "embryo-002" else "train")
@@ -71,6 +72,9 @@ def test_tables_say_what_truly_happened(written, embryos):
         assert [int(label["t"]) for label in own] == list(range(development.frames))
         onset = int(row["onset"]) if row["onset"] else None
         assert onset == development.onset
+        compacted = [int(label["compacted"]) for label in own]
+        end = development.frames if development.compaction is None else development.compaction
+        assert compacted == [0] * end + [1] * (development.frames - end)
         polarized = [int(label["polarized"]) for label in own]
         before = development.frames if onset is None else onset
         assert polarized == [0] * before + [1] * (development.frames - before)
@@ -88,7 +92,7 @@ def test_an_embryo_does_not_depend_on_how_many_follow(written, tmp_path):
         "movies/embryo-000.ome.tif",
         "ezrin/embryo-000.ome.tif",
         "stacks/embryo-000/t001.tif",
-        "stacks/embryo-000/t001.ezrin.ome.tif",
+        "ezrin_frames/embryo-000/t001.tif",
     ):
         assert (tmp_path / file).read_bytes() == (written / file).read_bytes()
 
@@ -122,3 +126,18 @@ def test_an_unknown_kind_is_refused(tmp_path, capsys):
     assert cli.main(["phantom", "--kind", "embrios", "--out", str(tmp_path / "e")]) == 2
     assert "did you mean 'embryos'?" in capsys.readouterr().err
     assert not (tmp_path / "e").exists()
+
+
+def test_its_manifest_trains_polarity(written, embryos):
+    """Time-lapses with the onset and compaction that truly happened, fused from their stacks."""
+    found = load_embryos(load_manifest(written / "dataset.toml"))
+    assert [embryo.name for embryo in found] == list(embryos)
+    for embryo in found:
+        development = embryos[embryo.name].development
+        assert embryo.onset == development.onset
+        never = development.compaction is None
+        assert embryo.compaction == (development.frames if never else development.compaction)
+        assert (embryo.interval, embryo.group) == (20, embryo.name)
+        assert embryo.dic.shape == (development.frames, SIZE["height"], SIZE["width"])
+        assert embryo.measured.shape == embryo.dic.shape
+    assert [embryo.split for embryo in found] == ["train", "train", "validation"]

@@ -146,3 +146,17 @@ def test_activation_is_of_the_calls_that_pictures_show(ezrin_model):
     assert not model.difference
     assess(recording_of(frames), model, ezrin_model, activation="difference")
     assert model.difference
+
+
+@pytest.mark.usefixtures("quick_ezrin")
+def test_defects_are_warned_about_or_leave_the_recording_out(ezrin_model):
+    frames = make_frames(8, onset=5)
+    frames[3] = frames[2]
+    recording = recording_of(frames, numbers=tuple(range(10, 18)))
+    found = assess(recording, PatchEnsemble(), ezrin_model)
+    line = "missing: frame 13 (t3.png): it repeats the frame before it, pixel by pixel"
+    assert found.warnings == (line,)
+    assert [(each.kind, each.frame) for each in found.defects] == [("missing", 3)]
+    assert assess(recording, PatchEnsemble(), ezrin_model, leave_out=("focus",)).defects
+    with pytest.raises(InputError, match=r"E1: is left out, as asked for; missing: frame 13"):
+        assess(recording, PatchEnsemble(), ezrin_model, leave_out=("missing",))

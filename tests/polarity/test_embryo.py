@@ -50,12 +50,14 @@ def test_embryos_are_read_with_their_onsets(folder):
     assert (first.dic.max(axis=(1, 2)) == 1).all()
     np.testing.assert_allclose(first.measured, ezrin / np.float32(255), atol=1e-7)
     assert first.dic.dtype == first.measured.dtype == np.float32
+    assert first.stacks is None
 
 
 def test_stacks_are_fused_and_one_plane_is_used_as_it_is(tmp_path):
     write_embryos(tmp_path, {"A": (0, 1)}, planes=2)
     (embryo,) = load(tmp_path)
     dic, _ = draw_frames((0, 1), seed=0)
+    assert embryo.stacks.shape == (2, 2, *dic.shape[1:])
     # Planes that are all alike fuse to what each of them is.
     np.testing.assert_allclose(embryo.dic, stretched(dic), atol=0.01)
 

@@ -52,7 +52,8 @@ def test_training_from_the_command_line(experiment: Path, capsys) -> None:
         (["--set", "dataset=absent.toml"], "absent.toml: there is no such file"),
         (["--set", "start.model=absent"], "absent"),
         (["--set", "start.freeze=['neck']"], "parameter to freeze 'neck'"),
-        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--device", "npu"], "unknown device 'npu'"),
+        (["--device", "tpu"], "JAX sees no TPU here"),
         (["--workers", "-1"], "--workers"),
     ],
 )
@@ -121,7 +122,8 @@ def test_an_ensemble_from_the_command_line(ensemble: Path, capsys) -> None:
         (["--set", "leave_out=['A', 'B', 'D']"], "no time-lapse has split 'train'"),
         (["--set", "ezrin.folds=4"], "3 embryos cannot be cut into 4 folds"),
         (["--set", "ezrin.experiment=absent.toml"], "absent.toml: there is no such file"),
-        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--device", "npu"], "unknown device 'npu'"),
+        (["--device", "tpu"], "JAX sees no TPU here"),
     ],
 )
 def test_an_ensemble_that_cannot_be_trained_is_refused_in_one_line(

@@ -1,7 +1,8 @@
 """The TOML of a polarity experiment: an ensemble that tells frames before from frames after."""
 
+import operator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 
@@ -9,6 +10,7 @@ from isl.backbones.resnet import ResNetConfig
 from isl.config import Config
 from isl.model_folder import KernelType
 from isl.polarity.classifier import BackboneConfig
+from isl.polarity.defects import DefectKind
 from isl.polarity.model import Arm
 from isl.polarity.onset import Combine, Rule
 
@@ -53,6 +55,9 @@ class SightConfig(Config):
         size: Width of the view, in pixels.
         window: Width of the view, in widths of the frame.
         rotation: Turned by up to this many degrees either way.
+        turned: Share of views that are turned at all.
+        flip_rows: Whether views are upside down half the time, besides mirrored half the time;
+            without turning by any angle that is not the same.
         scale: Enlarged or made smaller by up to this share.
         shift: Moved by up to this share of the view, along each axis.
         contrast: Deviation of the logarithm of a factor on each channel's distance from its mean.
@@ -64,6 +69,8 @@ class SightConfig(Config):
     size: int = pydantic.Field(default=84, ge=16)
     window: float = pydantic.Field(default=0.656, gt=0, le=2)
     rotation: float = pydantic.Field(default=180.0, ge=0, le=180)
+    turned: float = pydantic.Field(default=1.0, gt=0, le=1, exclude_if=lambda turned: turned == 1)
+    flip_rows: bool = pydantic.Field(default=False, exclude_if=operator.not_)
     scale: float = pydantic.Field(default=0.15, ge=0, lt=1)
     shift: float = pydantic.Field(default=0.08, ge=0, lt=1)
     contrast: float = pydantic.Field(default=0.2, ge=0)
@@ -96,6 +103,8 @@ class PolarityExperiment(ExperimentConfig):
         name: Of the model; the name of the configuration's file unless given.
         dataset: The manifest of time-lapses, relative to the configuration's file.
         leave_out: Embryos that are not looked at, for cross-validation.
+        leave_out_defects: Embryos whose recordings have a defect of these kinds are not looked at,
+            either; see `isl.polarity.defects`.
         arm: What the classifiers look at.
         ezrin: Where predicted EZRIN comes from.
         backbone: What each classifier is.
@@ -103,8 +112,8 @@ class PolarityExperiment(ExperimentConfig):
             EZRIN, or from fresh ones.
         members: How many classifiers; each has its own seed.
         optimizers: Their optimizers in turn; the table `optimizer` unless given.
-        imagenet_weights: A safetensors file for the backbone to start from; see
-            `isl.backbones.imagenet_weights`.
+        imagenet_weights: A safetensors file for the backbone to start from, relative to the
+            configuration's file; "": none. See `isl.backbones.imagenet_weights`.
         symmetries: Whether the finished model sees each frame in its eight orientations.
         combine: How members become one.
         rule: How calls become an onset.
@@ -117,6 +126,7 @@ class PolarityExperiment(ExperimentConfig):
     name: str = ""
     dataset: Path
     leave_out: tuple[str, ...] = ()
+    leave_out_defects: tuple[DefectKind, ...] = ()
     arm: Arm = "dic+ezrin"
     ezrin: EzrinConfig
     backbone: BackboneConfig = ResNetConfig()
@@ -132,6 +142,12 @@ class PolarityExperiment(ExperimentConfig):
     training: PolarityTraining  # pyright: ignore[reportIncompatibleVariableOverride]
     sight: SightConfig = SightConfig()
     loss: OnsetLossConfig = OnsetLossConfig()
+
+    @pydantic.field_validator("imagenet_weights", mode="before")
+    @classmethod
+    def _none_if_empty(cls, given: Any) -> Any:
+        # What --set and `changes` can say, who have no word for nothing.
+        return None if given == "" else given
 
     @pydantic.model_validator(mode="after")
     def _encoders_know_standardized_views(self) -> "PolarityExperiment":

@@ -120,11 +120,35 @@ class Crossfit:
 
 
 def predicted_ezrin(model: Model, embryo: Embryo) -> np.ndarray:
-    """The mean of an embryo's predicted distributions, float32 [T, Y, X]."""
-    movie = Movie(name=embryo.name, frames=embryo.dic[:, None], modality="DIC")
+    """The mean of an embryo's predicted distributions, float32 [T, Y, X].
+
+    A model of one plane is given the fused frames; one of more, the stacks they come from.
+
+    Raises:
+        InputError: The model needs other stacks than there are.
+    """
+    frames = seen_by_labeling(model.config.input.planes, embryo)
+    movie = Movie(name=embryo.name, frames=frames, modality="DIC")
     label = EZRIN if EZRIN in model.labels else model.labels[0]
     prediction = model.predict(movie, labels=(label,), statistics=("mean",))
     return prediction.statistics["mean"][:, 0]
+
+
+def seen_by_labeling(planes: int, embryo: Embryo) -> np.ndarray:
+    """What a labeling model of so many planes is given of an embryo, [T, Z, Y, X].
+
+    Raises:
+        InputError: The embryo has no such stacks.
+    """
+    if planes == 1:
+        return embryo.dic[:, None]
+    there = 1 if embryo.stacks is None else embryo.stacks.shape[1]
+    if embryo.stacks is None or there != planes:
+        raise InputError(
+            f"embryo '{embryo.name}' has stacks of {there} planes, and EZRIN is to be predicted "
+            f"from {planes}; give a labeling experiment or model of {there} or of 1"
+        )
+    return embryo.stacks
 
 
 def _folder_name(left_out: Sequence[str]) -> str:

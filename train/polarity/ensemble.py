@@ -13,15 +13,16 @@ from rich.console import Console
 from isl.config import load_toml
 from isl.errors import InputError
 from isl.labeling.dataset import load_manifest
+from isl.labeling.model import load_model
 from isl.polarity.classifier import Classifier
-from isl.polarity.embryo import Embryo, load_embryos
+from isl.polarity.embryo import Embryo, load_embryos, without_defects
 from isl.polarity.model import EZRIN_FOLDER, load_polarity_model, save_polarity_model
 
 from ..experiment import check_same_run
 from ..labeling.config import LabelingConfig
 from ..loop import fit
 from .config import PolarityExperiment
-from .crossfit import Crossfit, folds_of
+from .crossfit import Crossfit, folds_of, predicted_ezrin
 from .ground import Ground
 from .model_folder import card, polarity_config
 from .task import PolarityTask
@@ -53,22 +54,7 @@ def train_polarity(
         InputError: Something in the configuration does not fit the data.
         KeyboardInterrupt: It was stopped; it resumes from there the next time.
     """
-    manifest = load_manifest(folder / experiment.dataset).without(experiment.leave_out)
-    embryos = [embryo for embryo in load_embryos(manifest) if embryo.split == "train"]
-    if not embryos:
-        raise InputError(f"{manifest.path}: no time-lapse has split 'train'; training needs one")
-    labeling_file = folder / experiment.ezrin.experiment
-    labeling = load_toml(labeling_file, LabelingConfig)
-    held_out = {field.group for field in manifest.fields if field.split != "train"}
-    unseen = sorted({*labeling.leave_out, *experiment.leave_out, *held_out})
-    crossfit = Crossfit(
-        labeling.model_copy(update={"leave_out": tuple(unseen)}),
-        labeling_file.parent,
-        workdir / "ezrin",
-        folds_of(embryos, experiment.ezrin.folds),
-        say=say,
-        console=console,
-    )
+    embryos, crossfit = _prepared(experiment, folder, workdir, say, console)
     ezrin = {embryo.name: crossfit.predicted(embryo) for embryo in embryos}
     finished = crossfit.model_without(()) if not experiment.ezrin.model else None
     start = finished or experiment.ezrin.model
@@ -85,6 +71,110 @@ def train_polarity(
     if finished is not None and not (model / EZRIN_FOLDER).exists():
         shutil.copytree(finished, model / EZRIN_FOLDER)
     return model
+
+
+def member_on_trial(
+    experiment: PolarityExperiment,
+    folder: Path,
+    workdir: Path,
+    *,
+    say: Callable[[str], None],
+    console: Console | None = None,
+) -> PolarityTask:
+    """The first member of an ensemble, judged by embryos that neither it nor its EZRIN knew.
+
+    These are the time-lapses of split "validation"; where there are none, the first of the folds
+    that EZRIN is predicted in.
+
+    Args:
+        experiment: The configuration.
+        folder: Where its file lies.
+        workdir: Holds `ezrin/`, which all trials share.
+        say: Called with what a person should know, a line at a time.
+        console: Where the progress of predicting EZRIN is shown; None: nowhere.
+
+    Raises:
+        InputError: Something in the configuration does not fit the data.
+    """
+    if experiment.optimizers:
+        raise InputError(
+            "a search trains one member, with the table optimizer: leave optimizers out, as with "
+            "changes = ['optimizers=[]']"
+        )
+    manifest = load_manifest(folder / experiment.dataset).without(experiment.leave_out)
+    named = {field.group for field in manifest.fields if field.split == "validation"}
+    everybody = load_embryos(manifest)
+    if not named:
+        train = [embryo for embryo in everybody if embryo.split == "train"]
+        named = set(folds_of(train, experiment.ezrin.folds)[0])
+    judged = tuple(embryo for embryo in everybody if embryo.group in named)
+    others = experiment.model_copy(
+        update={"leave_out": tuple(sorted({*experiment.leave_out, *named}))}
+    )
+    embryos, crossfit = _prepared(others, folder, workdir, say, console)
+    whole = crossfit.model_without(())
+    model = load_model(whole)
+    of_member = experiment.of_member(0)
+    ezrin = {embryo.name: crossfit.predicted(embryo) for embryo in embryos}
+    unseen = {embryo.name: predicted_ezrin(model, embryo) for embryo in judged}
+    return PolarityTask(
+        of_member,
+        Ground(of_member, embryos, ezrin),
+        start=whole,
+        folder=folder,
+        judged=Ground(of_member, judged, unseen),
+    )
+
+
+def _prepared(
+    experiment: PolarityExperiment,
+    folder: Path,
+    workdir: Path,
+    say: Callable[[str], None],
+    console: Console | None,
+) -> tuple[tuple[Embryo, ...], Crossfit]:
+    """Who is learned from, and what predicts their EZRIN."""
+    check_start(experiment, folder)
+    manifest = load_manifest(folder / experiment.dataset).without(experiment.leave_out)
+    train = [embryo for embryo in load_embryos(manifest) if embryo.split == "train"]
+    embryos = without_defects(train, experiment.leave_out_defects, say)
+    if train and not embryos:
+        raise InputError(
+            f"{manifest.path}: leave_out_defects leaves no time-lapse to train on; name fewer"
+        )
+    if not embryos:
+        raise InputError(f"{manifest.path}: no time-lapse has split 'train'; training needs one")
+    labeling_file = folder / experiment.ezrin.experiment
+    labeling = load_toml(labeling_file, LabelingConfig)
+    held_out = {field.group for field in manifest.fields if field.split != "train"}
+    defective = {embryo.group for embryo in train} - {embryo.group for embryo in embryos}
+    unseen = sorted({*labeling.leave_out, *experiment.leave_out, *held_out, *defective})
+    return embryos, Crossfit(
+        labeling.model_copy(update={"leave_out": tuple(unseen)}),
+        labeling_file.parent,
+        workdir / "ezrin",
+        folds_of(embryos, experiment.ezrin.folds),
+        say=say,
+        console=console,
+    )
+
+
+def check_start(experiment: PolarityExperiment, folder: Path) -> None:
+    """Refuses weights to start from that are not there, before anything is trained.
+
+    Args:
+        experiment: The configuration.
+        folder: Where its file lies.
+
+    Raises:
+        InputError: Names the file.
+    """
+    weights = experiment.imagenet_weights
+    if weights is not None and not (folder / weights).is_file():
+        raise InputError(
+            f"{folder / weights}: there is no such file of imagenet_weights; put a state dict of "
+            "timm or torchvision there, as safetensors, or take imagenet_weights out"
+        )
 
 
 def train_ensemble(

@@ -1,9 +1,13 @@
-"""Polarity as `isl train` runs it."""
+"""Polarity as `isl train` and `isl search` run it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..recipe import Recipe, Run
+from ..recipe import Recipe, Run, SingleRun
 from .config import PolarityExperiment
+
+if TYPE_CHECKING:
+    from .task import PolarityTask
 
 
 def train_ensemble(experiment: PolarityExperiment, run: Run) -> Path:
@@ -15,4 +19,29 @@ def train_ensemble(experiment: PolarityExperiment, run: Run) -> Path:
     )
 
 
-RECIPE = Recipe(config=PolarityExperiment, train=train_ensemble, several_processes=False)
+def one_member(experiment: PolarityExperiment, run: Run) -> "PolarityTask":
+    """The first member alone, judged on embryos held out, for a search."""
+    from .ensemble import member_on_trial
+
+    return member_on_trial(experiment, run.folder, run.workdir, say=run.say, console=run.console)
+
+
+def from_anywhere(experiment: PolarityExperiment, folder: Path) -> PolarityExperiment:
+    """An experiment with absolute paths, for a file that lies elsewhere than in `folder`."""
+    weights = experiment.imagenet_weights
+    ezrin = (folder / experiment.ezrin.experiment).absolute()
+    return experiment.model_copy(
+        update={
+            "dataset": (folder / experiment.dataset).absolute(),
+            "ezrin": experiment.ezrin.model_copy(update={"experiment": ezrin}),
+            "imagenet_weights": None if weights is None else (folder / weights).absolute(),
+        }
+    )
+
+
+RECIPE = Recipe(
+    config=PolarityExperiment,
+    train=train_ensemble,
+    several_processes=False,
+    single=SingleRun(task=one_member, from_anywhere=from_anywhere),
+)

@@ -1,5 +1,6 @@
 """The polarity task: a classifier of frames, before the onset of polarization or after it."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from isl.labeling.model import load_model
 from isl.model_folder import arrays_of, fill
 from isl.polarity.classifier import Classifier, Encoder, abstract_classifier, build_classifier
 from isl.polarity.model import channels_of, save_polarity_model
+from isl.polarity.view import standardized
 
 from ..data import endless
 from ..network_task import NetworkTask
-from ..task import Batch, Sums
+from ..state import Tree
+from ..task import Batch, Evaluation, Selection, Sums
 from .augment import moved, relit
 from .config import PolarityExperiment
 from .ground import Ground
@@ -32,8 +35,8 @@ from .model_folder import polarity_config
 class PolarityTask(NetworkTask[Classifier]):
     """One member of an ensemble; see `isl_train.network_task.NetworkTask`, whose methods these are.
 
-    Nothing is held out to judge by: with so few embryos, one that judged could not teach; see
-    `isl eval`.
+    The members of an ensemble hold nothing out to judge by: with so few embryos, one that judged
+    could not teach; see `isl eval`. A search does, and says which by `judged`.
     """
 
     losses = frozenset({"onset", "auxiliary"})
@@ -45,8 +48,21 @@ class PolarityTask(NetworkTask[Classifier]):
         *,
         start: str | Path = "",
         folder: Path = Path(),
+        judged: Ground | None = None,
     ) -> None:
-        """Lays out the network; arguments as for `train_ensemble`."""
+        """Lays out the network; arguments as for `train_ensemble`.
+
+        Args:
+            experiment: Of one member.
+            ground: What it learns from.
+            start: Where a backbone of kind "encoder" takes its weights from.
+            folder: What the path of ImageNet weights is relative to.
+            judged: Frames of other embryos, by which it is judged while it trains.
+        """
+        self._judged = judged
+        if judged is not None:
+            # Hard labels, whatever it learns from; lower is better.
+            self.selection = Selection(metric="cross_entropy", higher_is_better=False)
         self._config = experiment
         self._ground = ground
         self._start = start
@@ -102,6 +118,33 @@ class PolarityTask(NetworkTask[Classifier]):
             total = total + self.weight_of("auxiliary", self._config.loss.auxiliary) * error.mean()
             sums["auxiliary"] = (error.sum(), count)
         return total, sums
+
+    def evaluate(self, params: Tree, model_state: Tree, *, pictures: bool) -> Evaluation:
+        """How the frames of `judged` are called, as they are."""
+        if self._judged is None:
+            return Evaluation(metrics={}, pictures={})
+        state = self.settled(params, model_state)
+        size, views = self._config.training.batch_size, self._judged.views[..., : self._channels]
+        seen = standardized(views) if self._config.sight.standardize[0] else views
+        logits = []
+        for first in range(0, len(seen), size):
+            portion = seen[first : first + size]
+            full = np.concatenate([portion, np.repeat(portion[-1:], size - len(portion), axis=0)])
+            logits.append(
+                np.asarray(self._called(params, state, jnp.asarray(full)))[: len(portion)]
+            )
+        odds = np.diff(np.concatenate(logits).astype(np.float64), axis=-1)[:, 0]
+        after = self._judged.targets > 0.5
+        # log(1 + e^-x) of the odds for what is true, without overflow.
+        entropy = np.logaddexp(0, np.where(after, -odds, odds))
+        accuracy = float(np.mean((odds > 0) == after))
+        return Evaluation(
+            metrics={"cross_entropy": float(entropy.mean()), "accuracy": accuracy}, pictures={}
+        )
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _called(self, params: Tree, model_state: Tree, views: jax.Array) -> jax.Array:
+        return self.predicting(params, model_state)(views)
 
     def pass_through(self, network: Classifier, batch: Batch, key: jax.Array) -> None:
         """Nothing beyond the backbone keeps statistics."""

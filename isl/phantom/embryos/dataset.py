@@ -11,12 +11,12 @@ from isl.data.splits import Split
 from isl.files.whole import written_whole
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.formats.ome_tiff import write_movie, write_ome_tiff
-from isl.labeling.dataset import Field, LabelFile
+from isl.labeling.timelapse import Annotation, TimeLapse
 from isl.phantom.dataset import write_dataset
 from isl.phantom.embryos.development import CELLS, Development
 from isl.phantom.embryos.embryo import EMBRYO_LABELS, MODALITY, Embryo, EmbryoConfig, make_embryo
 
-LABELS_HEADER = ("embryo", "t", "polarized")
+LABELS_HEADER = ("embryo", "t", "polarized", "compacted")
 TRUTH_HEADER = (
     "embryo",
     "frames",
@@ -42,12 +42,14 @@ def write_embryos(
         directory: Folder of the dataset, made if missing:
             movies/embryo-000.ome.tif, DIC (TZYX);
             ezrin/embryo-000.ome.tif, measured Ezrin (TCYX);
-            stacks/embryo-000/t000.tif (ZYX) and t000.ezrin.ome.tif, the same frame by frame;
-            labels.csv (embryo, t, polarized: 1 from the onset on);
+            stacks/embryo-000/t000.tif (ZYX) and ezrin_frames/embryo-000/t000.tif, the same frame
+            by frame;
+            labels.csv (embryo, t, polarized and compacted: 1 from then on);
             truth.csv, a row an embryo: number of frames, onset, whether the first cap is older
             than the recording (onset is 0 then), first compacted frame, and for each cell the
             first frame with its cap; empty: in no frame. Frames count from 0;
-            dataset.toml, the manifest: every frame is a field.
+            dataset.toml, the manifest: every embryo is a time-lapse, whose frames are its fields;
+            it trains labeling and polarity as it is.
         count: Number of embryos.
         config: What is simulated.
         seed: A number from 0.
@@ -59,11 +61,11 @@ def write_embryos(
     """
     developments: dict[str, Development] = {}
 
-    def make(number: int, rng: np.random.Generator, split: Split) -> Iterator[Field]:
+    def make(number: int, rng: np.random.Generator, split: Split) -> list[TimeLapse]:
         name = f"embryo-{number:03d}"
         embryo = make_embryo(config, rng, name)
         developments[name] = embryo.development
-        return _write_embryo(directory, name, embryo, split, overwrite)
+        return [_write_embryo(directory, name, embryo, split, overwrite)]
 
     def tables() -> None:
         _write_table(directory / "labels.csv", LABELS_HEADER, label_rows(developments), overwrite)
@@ -82,32 +84,33 @@ def write_embryos(
 
 def _write_embryo(
     directory: Path, name: str, embryo: Embryo, split: Split, overwrite: bool
-) -> Iterator[Field]:
-    """Writes one embryo's movies and its single frames, and yields a field for each frame."""
+) -> TimeLapse:
+    """Writes one embryo's movies and its single frames, and gives its time-lapse."""
     movie, ezrin = embryo.movie, embryo.ezrin
     write_movie(directory / "movies" / f"{name}.ome.tif", movie, overwrite=overwrite)
     write_ome_tiff(directory / "ezrin" / f"{name}.ome.tif", ezrin, overwrite=overwrite)
+    stacks, labels = Path("stacks", name), Path("ezrin_frames", name)
     for t in range(len(movie.frames)):
-        stack_file = Path("stacks", name, f"t{t:03d}.tif")
-        ezrin_file = Path("stacks", name, f"t{t:03d}.ezrin.ome.tif")
-        write_stack(directory / stack_file, movie.stack(t), overwrite=overwrite)
+        write_stack(directory / stacks / f"t{t:03d}.tif", movie.stack(t), overwrite=overwrite)
         frame = dataclasses.replace(ezrin, channels=ezrin.channels[t], interval=None)
-        write_ome_tiff(directory / ezrin_file, frame, overwrite=overwrite)
-        yield Field(
-            name=f"{name}-t{t:03d}",
-            group=name,
-            transmitted=(stack_file,),
-            labels={label: LabelFile(file=ezrin_file) for label in EMBRYO_LABELS},
-            split=split,
-            modality=MODALITY,
-        )
+        write_ome_tiff(directory / labels / f"t{t:03d}.tif", frame, overwrite=overwrite)
+    return TimeLapse(
+        name=name,
+        frames=stacks,
+        labels={label: labels for label in EMBRYO_LABELS},
+        annotation=Annotation(table=Path("labels.csv")),
+        interval=movie.interval,
+        split=split,
+        modality=MODALITY,
+    )
 
 
 def label_rows(developments: Mapping[str, Development]) -> Iterator[tuple[object, ...]]:
-    """(embryo, t, polarized) for every frame."""
+    """(embryo, t, polarized, compacted) for every frame."""
     for name, development in developments.items():
+        events = (development.onset, development.compaction)
         for t in range(development.frames):
-            yield name, t, int(development.onset is not None and t >= development.onset)
+            yield name, t, *(int(at is not None and t >= at) for at in events)
 
 
 def truth_rows(developments: Mapping[str, Development]) -> Iterator[tuple[object, ...]]:

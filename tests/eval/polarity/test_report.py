@@ -14,8 +14,18 @@ from isl.files.records import plain
 from isl_eval.polarity.config import PolarityEvaluation
 from isl_eval.polarity.crossval import CrossValidation
 from isl_eval.polarity.evaluation import judge, write
+from isl_eval.polarity.examples import OUTCOMES, Example
+from isl_eval.polarity.raters import Ratings
 from isl_eval.polarity.report import polarity_page
-from isl_eval.polarity.tables import arm_rows, frame_rows, metrics_record, onset_rows
+from isl_eval.polarity.tables import (
+    arm_rows,
+    combination_rows,
+    discrepancy_rows,
+    frame_rows,
+    metrics_record,
+    onset_rows,
+    people_rows,
+)
 
 FOLDS = (("A", "D"), ("B", "E"), ("C", "F"))
 LATE = {"dic": 1, "ezrin": 2, "dic+ezrin": 0, "measured": 3}
@@ -23,12 +33,51 @@ SETTINGS = PolarityEvaluation(task="polarity", experiment="polarity.toml", repli
 COUNT = FRAMES * len(ONSETS)
 
 
-def findings_of(embryos, late, *, folds=FOLDS, reference="dic", agreement=None):
+def findings_of(
+    embryos, late, *, folds=FOLDS, reference="dic", agreement=None, ratings=None, examples=None
+):
     done = CrossValidation(
         predictions={arm: held_out(embryos, late=by, noise=0.5) for arm, by in late.items()},
         agreement=agreement or {},
+        examples=examples or {},
     )
-    return judge(SETTINGS, embryos, done, title="A title", reference=reference, folds=folds)
+    return judge(
+        SETTINGS,
+        embryos,
+        done,
+        title="A title",
+        reference=reference,
+        folds=folds,
+        ratings=ratings,
+    )
+
+
+def ratings_of(embryos):
+    """Three people of shuffled frames, each further off, and one of films."""
+    return Ratings(
+        frames={
+            f"person {by}": tuple(np.roll(embryo.after, by) for embryo in embryos)
+            for by in (1, 2, 3)
+        },
+        ordered={"person 1 film": tuple(embryo.onset for embryo in embryos)},
+    )
+
+
+def examples_of(embryos):
+    """For every arm a frame of each outcome, with a map of its own."""
+    return {
+        arm: [
+            Example(
+                outcome=outcome,
+                embryo="A",
+                frame=number,
+                confidence=0.5 + number / 10,
+                map=np.full(embryos[0].dic.shape[1:], number - 2.0, np.float16),
+            )
+            for number, outcome in enumerate(OUTCOMES)
+        ]
+        for arm in LATE
+    }
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +85,13 @@ def findings():
     embryos = make_embryos(interval=20.0, compaction=4)
     rng = np.random.default_rng(0)
     agreement = {name: rng.random(FRAMES) for name in ONSETS}
-    return findings_of(embryos, LATE, agreement=agreement)
+    return findings_of(
+        embryos,
+        LATE,
+        agreement=agreement,
+        ratings=ratings_of(embryos),
+        examples=examples_of(embryos),
+    )
 
 
 class Page(html.parser.HTMLParser):
@@ -83,8 +138,12 @@ def test_the_report_is_whole_and_says_who_won(findings):
         "Onsets",
         "Differences",
         "As in the paper",
+        "Ensembles",
+        "People",
+        "Time discrepancies",
         "Predicted EZRIN",
         "Compaction",
+        "Where the networks looked",
         "Calibration",
         "How it was done",
     ]
@@ -95,7 +154,10 @@ def test_the_report_is_whole_and_says_who_won(findings):
     assert "Outcome: dic+ezrin is the default." in page.text
     assert "Measured Ezrin in place of transmitted light" in page.text
     assert "not for clinical use" in page.text
-    assert len(page.images) == 5
+    assert "mean probability (used)" in page.text
+    assert "people, majority" in page.text
+    assert "Odds of a right call" in page.text
+    assert len(page.images) == 5 + 4 + len(LATE)
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
     assert all(image["alt"] for image in page.images)
 
@@ -105,7 +167,7 @@ def test_a_report_of_one_model_leaves_out_what_it_does_not_have():
     found = findings_of(embryos, {"mine": 1}, folds=(), reference="mine")
     assert found.decision is None
     page = Page(polarity_page(found))
-    for heading in ("Predicted EZRIN", "Compaction"):
+    for heading in ("Predicted EZRIN", "Compaction", "People", "Where the networks looked"):
         assert heading not in page.headings
     assert "Rule:" not in page.text
     assert "held out" not in page.text.lower()
@@ -179,6 +241,26 @@ def test_a_row_for_each_embryo_rule_and_contender(findings):
     assert (row["annotated"], row["predicted"], row["rule"], row["verdict"]) == ("", "5", "", "")
 
 
+def test_a_row_for_each_way_of_joining_and_for_each_person(findings):
+    ways = combination_rows(findings)
+    assert len(ways) == len(LATE) * (3 + 1 + 3)
+    assert [row["members"] for row in ways if row["used"] == "1"] == ["mean"] * len(LATE)
+    people = people_rows(findings)
+    assert len(people) == len(LATE) * (1 + 3 + 1)
+    (row,) = [row for row in people if (row["arm"], row["person"]) == ("dic+ezrin", "person 2")]
+    assert row["accuracy_of_arm"] == "1"
+    assert float(row["accuracy_difference"]) == pytest.approx(
+        1 - float(row["accuracy_of_person"]), abs=1e-5
+    )
+    assert float(row["z"]) > 0
+    rows = discrepancy_rows(findings)
+    assert [row["embryo"] for row in rows] == list(ONSETS)
+    assert set(rows[0]) >= {"unit", "dic", "people without time", "people with time", "compaction"}
+    # The arm is one frame of 20 minutes late but for F, which never polarizes; compaction is at 4.
+    assert [row["dic"] for row in rows] == ["20"] * 5 + ["0"]
+    assert [row["compaction"] for row in rows] == ["20", "20", "40", "0", "60", "100"]
+
+
 def test_the_record_holds_every_number(findings):
     record = json.loads(json.dumps(metrics_record(findings), allow_nan=False))
     assert record["task"] == "polarity"
@@ -229,6 +311,16 @@ def test_the_record_holds_every_number(findings):
         "wilcoxon",
     }
     assert {each["name"] for each in record["compaction"]} == set(LATE)
+    assert [each["name"] for each in record["ensembles"]] == list(LATE)
+    assert set(record["people"]) == {"majority", "without_time", "with_time", "comparisons"}
+    assert record["time_discrepancies"]["unit"] == "min"
+    assert record["skill"][-1]["is_chance"]
+    assert record["examples"]["dic"][1] == {
+        "outcome": "FP",
+        "embryo": "A",
+        "frame": 1,
+        "confidence": 0.6,
+    }
     assert set(record["ezrin"]["embryos"]) == set(ONSETS)
     assert record["settings"]["experiment"] == "polarity.toml"
 
@@ -238,6 +330,7 @@ def test_files_are_written_and_replaced(findings, tmp_path, monkeypatch):
     for _ in range(2):
         write(findings, tmp_path)
     names = {"arms.csv", "frames.csv", "onsets.csv", "metrics.json", "report.html"}
+    names |= {"ensembles.csv", "people.csv", "discrepancies.csv"}
     assert {path.name for path in tmp_path.iterdir()} == names
     table = csv.DictReader(io.StringIO((tmp_path / "frames.csv").read_text(encoding="utf-8")))
     assert list(table) == frame_rows(findings)

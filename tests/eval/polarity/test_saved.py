@@ -1,5 +1,6 @@
 """Models as they are, on embryos they do not know."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,7 +12,7 @@ from isl import cli
 from isl.backbones.resnet import ResNetConfig
 from isl.backbones.unet import UNetConfig
 from isl.errors import InputError
-from isl.labeling.model import save_model
+from isl.labeling.model import load_model, save_model
 from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
 from isl.polarity.classifier import build_classifier
@@ -25,6 +26,7 @@ from isl.polarity.model import (
 )
 from isl_eval.polarity.crossval import held_out_logits
 from isl_eval.polarity.saved import check_embryos, find_models
+from isl_train.polarity.crossfit import predicted_ezrin, seen_by_labeling
 
 EVALUATION = """
 task = "polarity"
@@ -154,10 +156,25 @@ def test_models_that_cannot_be_judged_are_refused(models, names, message):
         find_models(names, models)
 
 
-def test_a_model_of_stacks_is_refused(tmp_path):
-    make_model(tmp_path / "stacks", planes=3)
-    with pytest.raises(InputError, match="predicts EZRIN from 3 planes; only models that take one"):
-        find_models(["stacks"], tmp_path)
+def test_a_model_of_stacks_is_given_them_and_refused_without(tmp_path):
+    found = find_models([str(make_model(tmp_path / "stacks", planes=3))], tmp_path)
+    embryo = make_embryo("A", 1, frames=2)
+    with pytest.raises(
+        InputError, match="'A' has stacks of 1 planes, and EZRIN is to be .* from 3"
+    ):
+        check_embryos(found, [embryo])
+    rng = np.random.default_rng(0)
+    stacks = rng.integers(0, 255, (2, 3, 48, 48), dtype=np.uint8)
+    whole = dataclasses.replace(embryo, dic=np.zeros((2, 48, 48), np.float32), stacks=stacks)
+    check_embryos(found, [whole])
+    np.testing.assert_array_equal(seen_by_labeling(3, whole), stacks)
+    assert seen_by_labeling(1, whole).shape == (2, 1, 48, 48)
+    ezrin = load_model(found[0].ezrin)
+    predicted = predicted_ezrin(ezrin, whole)
+    assert predicted.shape == (2, 48, 48)
+    # All planes matter, not the frame that was fused from them.
+    turned = dataclasses.replace(whole, stacks=stacks[:, ::-1])
+    assert np.abs(predicted_ezrin(ezrin, turned) - predicted).max() > 1e-4
 
 
 def test_identity_is_of_both_models(models):

@@ -197,6 +197,18 @@ def test_views_that_are_not_moved_are_only_mirrored():
     assert mirrored.any()
 
 
+def test_views_may_be_upside_down_and_only_some_are_turned():
+    """The paper's augmentation: each axis mirrored half the time, half of the views turned."""
+    views = np.random.default_rng(0).normal(size=(64, 12, 12, 1)).astype(np.float32)
+    sight = SightConfig(size=16, **{**STILL, "rotation": 15.0}, turned=0.5, flip_rows=True)
+    found = np.asarray(MOVED(views, sight, jax.random.key(0)))
+    ways = [views[:, ::up, ::left] for up in (1, -1) for left in (1, -1)]
+    same = np.array([np.abs(found - way).max(axis=(1, 2, 3)) < 1e-4 for way in ways])
+    assert (same.sum(axis=0) <= 1).all()
+    assert 20 < same.any(axis=0).sum() < 44
+    assert same.any(axis=1).all()
+
+
 def test_views_are_moved_no_further_than_asked():
     """Brightness that grows to the right tells by how much each view was moved."""
     sight = SightConfig(**{**STILL, "size": 16, "shift": 0.1})

@@ -13,7 +13,7 @@ from isl.errors import InputError, unknown
 from isl.files.records import as_csv, as_json, plain
 from isl.files.whole import write_text
 from isl.viability.model import ViabilityModel, check_apart, load_viability_model
-from isl_train.viability.ground import UNKNOWN, Case, load_cases
+from isl_train.viability.ground import UNKNOWN, Case, keep_features, load_cases
 
 from ..statistics.bootstrap import Interval, bootstrap, bootstrap_one
 from ..statistics.calibration import calibration
@@ -196,6 +196,7 @@ def _judge(settings: ViabilityEvaluation, model: ViabilityModel, folder: Path, o
         patient=settings.patient,
         sides=(settings.split,) if settings.split else None,
     )
+    keep_features(cases, model.config.network, out / STORE)
     known = tuple(case for case in cases if case.outcomes[0] != UNKNOWN)
     if len({int(case.outcomes[0]) for case in known}) < 2:
         raise InputError(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isl.viability.films import KeyFilm, network_input
+from isl.viability.films import KeyFilm
 from isl.viability.model import ViabilityModel
 
 
@@ -20,15 +20,15 @@ def logits_of(
         target: Which of its targets.
         seed: Pictures of each film are shown in random order, hours staying in theirs; None: not.
     """
-    inputs = []
-    for number, film in enumerate(films):
-        made = network_input(film, model.config.film)
-        if seed is not None:
-            seen = len(film.pictures)
-            order = np.random.default_rng([seed, number]).permutation(seen)
-            made[:seen, ..., 0] = made[:seen][order][..., 0]
-        inputs.append(made)
-    return model.logits_of_inputs(np.stack(inputs))[..., target]
+    if seed is not None:
+        films = [
+            dataclasses.replace(
+                film,
+                pictures=np.random.default_rng([seed, number]).permutation(film.pictures),
+            )
+            for number, film in enumerate(films)
+        ]
+    return model.logits(films)[..., target]
 
 
 def seen_until(film: KeyFilm, hour: float) -> KeyFilm:

@@ -48,6 +48,14 @@ def viability(
     ] = None,
     device: Device = "auto",
     workers: Workers = 1,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GIB",
+            help="What frames of movie files may take; longer ones wait on disk. Half of what is "
+            "free by default.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
@@ -70,6 +78,7 @@ def viability(
             embryo=embryo,
             device=device,
             workers=workers,
+            memory=memory,
             overwrite=overwrite,
             resume=resume,
         )

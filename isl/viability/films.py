@@ -16,7 +16,7 @@ from isl.config import Config
 from isl.errors import InputError
 from isl.files.whole import written_whole
 from isl.imaging.steady import content_hash
-from isl.viability.finding import Disc, cut_out, follow, one_embryo
+from isl.viability.finding import Disc, cut_out, find_embryos, follow, one_embryo
 from isl.viability.key_frames import (
     Frames,
     KeyFrame,
@@ -28,8 +28,9 @@ from isl.viability.measures import change, is_usable, measure_sharpness
 from isl.viability.recording import Recording
 
 CHANNELS = ("picture", "hours")
-# Frames in which the embryo is looked for before it is followed.
-_LOOKS = 9
+# Frames in which the embryo is looked for before it is followed; the more where it is not seen in
+# the few, some of which may be out of focus.
+_LOOKS, _MORE_LOOKS = 9, 36
 _LAST_HOUR = 120.0
 _NOT_SEEN = -1.0
 
@@ -112,9 +113,10 @@ def survey(recording: Recording, config: FilmConfig) -> Survey:
     if share < config.least_covered:
         raise InputError(_short(recording, usable, config, share))
     inside = np.flatnonzero(usable & (hours <= config.window_hours[1]))
-    looked_at = inside[np.unique(np.linspace(0, len(inside) - 1, _LOOKS).round().astype(int))]
-    sample = np.stack([recording.read(int(t)) for t in looked_at])
     place = recording.place
+    sample = _spread(recording, inside, _LOOKS)
+    if not find_embryos(sample):
+        sample = _spread(recording, inside, _MORE_LOOKS)
     disc = first = one_embryo(sample, which=place.embryo, source=place.path)
     wants_change = config.key_frames == "events"
     pictures, sharp, changes = [], [], []
@@ -255,6 +257,12 @@ def load_key_film(path: Path) -> KeyFilm:
             )
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: cannot be read as key frames ({error})") from error
+
+
+def _spread(recording: Recording, inside: np.ndarray, count: int) -> np.ndarray:
+    """So many of the frames `inside`, evenly spread: [N, Y, X]."""
+    chosen = inside[np.unique(np.linspace(0, len(inside) - 1, count).round().astype(int))]
+    return np.stack([recording.read(int(t)) for t in chosen])
 
 
 def _short(recording: Recording, usable: np.ndarray, config: FilmConfig, share: float) -> str:

@@ -33,7 +33,14 @@ from isl.model_folder import (
     save_folder,
 )
 from isl.viability.films import CHANNELS, FilmConfig, KeyFilm, network_input
-from isl.viability.network import FilmCNN, NetworkConfig, VideoSwin, abstract_network
+from isl.viability.frame_features import frame_encoder, sequence_input
+from isl.viability.network import (
+    FrameSequence,
+    FrameSequenceConfig,
+    Network,
+    NetworkConfig,
+    abstract_network,
+)
 
 DEFAULT_MODEL = "viability-phantom"
 LEVEL = 0.9
@@ -112,7 +119,7 @@ class ViabilityModel(LoadedModel[ViabilityConfig]):
         members: The networks.
     """
 
-    members: tuple[VideoSwin | FilmCNN, ...]
+    members: tuple[Network, ...]
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -121,11 +128,8 @@ class ViabilityModel(LoadedModel[ViabilityConfig]):
 
     def logits(self, films: Sequence[KeyFilm]) -> np.ndarray:
         """What every member says of every film: the logit of 1, float64 [M, N, targets]."""
-        inputs = np.stack([network_input(film, self.config.film) for film in films])
-        return self.logits_of_inputs(inputs)
-
-    def logits_of_inputs(self, inputs: np.ndarray) -> np.ndarray:
-        """As `logits`, of inputs float32 [N, T, Y, X, C]; a film at a time, with one program."""
+        # A film at a time, with one program.
+        inputs = np.stack([shown(film, self.config.film, self.config.network) for film in films])
         members = [
             np.concatenate([np.asarray(_logits(*parts, jnp.asarray(x[None]))) for x in inputs])
             for parts in self._parts
@@ -143,20 +147,48 @@ class ViabilityModel(LoadedModel[ViabilityConfig]):
     def evidence(self, film: KeyFilm) -> np.ndarray:
         """When and where a film speaks for the main target: float32 [K, Y, X], above 0 for it.
 
-        Maps of the features as the last layer weighs them, averaged over members and enlarged to
-        the film's K frames. It says where networks looked, not what they saw.
+        Maps of the features as the last layer weighs them, or as gradients do where it sees them
+        only after the mean over each frame; averaged over members and enlarged to the film's K
+        frames. It says where networks looked, not what they saw.
         """
-        inputs = jnp.asarray(network_input(film, self.config.film)[None])
+        network = self.config.network
+        inputs = jnp.asarray(shown(film, self.config.film, network)[None])
         maps = [np.asarray(_maps(*parts, inputs))[0] for parts in self._parts]
         difference = np.mean([each[..., 1] - each[..., 0] for each in maps], axis=0)
+        if isinstance(network, FrameSequenceConfig):
+            return self._where_features_are(film, network, difference)
         shape = (self.config.film.count, *film.pictures.shape[1:])
         enlarged = jax.image.resize(jnp.asarray(difference), shape, "linear")
         return np.asarray(enlarged)[: len(film.pictures)]
+
+    def _where_features_are(
+        self, film: KeyFilm, network: FrameSequenceConfig, gradients: np.ndarray
+    ) -> np.ndarray:
+        """The encoder's maps, less training's means, weighed by gradients [T, features]."""
+        first = self.members[0]
+        assert isinstance(first, FrameSequence)
+        usual = np.asarray(first.mean[...])
+        total = np.zeros(film.pictures.shape, np.float32)
+        channel = 0
+        for level in frame_encoder(network.encoder, network.side).maps(film.pictures):
+            own = slice(channel, channel + level.shape[-1])
+            channel = own.stop
+            weighed = np.einsum("kyxd,kd->kyx", level - usual[own], gradients[: len(level), own])
+            total += np.asarray(jax.image.resize(jnp.asarray(weighed), total.shape, "linear"))
+        return total
 
     @functools.cached_property
     def _parts(self) -> list[tuple[Any, Any]]:
         split: list[Any] = [nnx.split(member) for member in self.members]
         return split
+
+
+def shown(film: KeyFilm, config: FilmConfig, network: NetworkConfig) -> np.ndarray:
+    """What a network takes of a film: pictures float32 [T, Y, X, C], or features [T, D + 1]."""
+    if isinstance(network, FrameSequenceConfig):
+        features = frame_encoder(network.encoder, network.side).features(film.pictures)
+        return sequence_input(features, film.hours, config.count)
+    return network_input(film, config)
 
 
 def word_of(logits: np.ndarray, target: TargetConfig, widest: float) -> Word:
@@ -190,7 +222,7 @@ def word_of(logits: np.ndarray, target: TargetConfig, widest: float) -> Word:
 
 def save_viability_model(
     directory: Path,
-    members: Sequence[VideoSwin | FilmCNN],
+    members: Sequence[Network],
     config: ViabilityConfig,
     card: str,
     *,
@@ -224,7 +256,7 @@ def load_viability_model(name_or_directory: str | Path = DEFAULT_MODEL) -> Viabi
 class Ensemble(nnx.Module):
     """Networks side by side, as they are stored."""
 
-    def __init__(self, members: Sequence[VideoSwin | FilmCNN]) -> None:
+    def __init__(self, members: Sequence[Network]) -> None:
         """Keeps the members, in order."""
         self.members = nnx.List(members)
 

@@ -5,8 +5,9 @@ announce frames that are not there. Nothing seeks. A display matrix that turns f
 """
 
 import dataclasses
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -36,8 +37,13 @@ def is_movie_file(path: Path) -> bool:
     return path.name.lower().endswith(ENDINGS)
 
 
-def read_movie_file(path: Path) -> MovieFile:
+def read_movie_file(path: Path, memory: int | None = None) -> MovieFile:
     """Reads a movie from its first frame to its last.
+
+    Args:
+        path: The file.
+        memory: Bytes that frames may take in memory; of a longer movie they are put into a
+            temporary file, which goes when they do. None: however many.
 
     Raises:
         InputError: PyAV is missing, or the file is missing, damaged, or holds no picture.
@@ -54,23 +60,42 @@ def read_movie_file(path: Path) -> MovieFile:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise InputError(f"{path}: holds no video")
-            frames, seconds = _decoded(container)
+            frames, sizes, seconds = _decoded(container, memory)
     except (FFmpegError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a movie ({error})") from error
-    if not frames:
+    if not seconds:
         raise InputError(f"{path}: holds no frame")
-    sizes = {frame.shape for frame in frames}
     if len(sizes) > 1:
         raise InputError(f"{path}: frames change their size on the way; cut it in two")
     times = np.array(seconds, float)
-    return MovieFile(frames=np.stack(frames), seconds=times - times[0])
+    shape = (len(seconds), *sizes.pop())
+    whole = (
+        np.frombuffer(frames, np.uint8).reshape(shape)
+        if isinstance(frames, bytearray)
+        else np.memmap(frames, np.uint8, mode="r", shape=shape)
+    )
+    return MovieFile(frames=whole, seconds=times - times[0])
 
 
-def _decoded(container: Any) -> tuple[list[np.ndarray], list[float]]:
-    frames, seconds = [], []
+def _decoded(
+    container: Any, memory: int | None
+) -> tuple[bytearray | IO[bytes], set[tuple[int, ...]], list[float]]:
+    """Frames one after the other, in memory or in a file; the sizes that occur; seconds."""
+    held, spilled = bytearray(), None
+    sizes, seconds = set(), []
     for frame in container.decode(video=0):
         picture = frame.to_ndarray(format="gray")
         turns = round((getattr(frame, "rotation", 0) or 0) / _QUARTER) % 4
-        frames.append(np.rot90(picture, turns))
+        picture = np.rot90(picture, turns)
+        sizes.add(picture.shape)
         seconds.append(np.nan if frame.time is None else float(frame.time))
-    return frames, seconds
+        held += picture.tobytes()
+        if memory is not None and len(held) > memory:
+            spilled = spilled or tempfile.TemporaryFile()
+            spilled.write(held)
+            held.clear()
+    if spilled is None:
+        return held, sizes, seconds
+    spilled.write(held)
+    spilled.flush()
+    return spilled, sizes, seconds

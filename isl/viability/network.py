@@ -1,7 +1,9 @@
 """The networks that films are judged by: Video Swin, and what it has to beat.
 
-Every one takes films float32 [B, T, Y, X, C] and gives logits [B, outputs]; a random key turns on
-what only training does. `activation_maps` says when and where a film speaks for each output.
+Video Swin and `FilmCNN` take films float32 [B, T, Y, X, C]; `FrameSequence` takes what a frozen
+encoder saw in each frame, [B, T, features + 1] (`isl.viability.frame_features`). All give logits
+[B, outputs]; a random key turns on what only training does. `activation_maps` says when and where a
+film speaks for each output.
 """
 
 from typing import Annotated, Literal
@@ -21,6 +23,7 @@ from isl.backbones.video_swin import (
     draw_truncated,
 )
 from isl.config import Config
+from isl.viability.frame_features import DEPTH
 
 Positive = pydantic.PositiveInt
 
@@ -44,7 +47,35 @@ class FilmCNNConfig(Config):
     dropout: float = pydantic.Field(default=0.5, ge=0, lt=1)
 
 
-NetworkConfig = Annotated[VideoSwinConfig | FilmCNNConfig, pydantic.Field(discriminator="kind")]
+class FrameSequenceConfig(Config):
+    """A frozen, pretrained encoder of every frame, and what is learned of their sequence.
+
+    Attributes:
+        encoder: A bundled encoder's name.
+        side: Rows and columns that frames are enlarged to for it.
+        width: Channels that its features become.
+        pooling: Over time: "mean"; "attention", means with learned weights, one for each of
+            `queries`; or "gru", a recurrent layer's last state. All of the frames that are seen.
+        queries: Of attention.
+        last_only: Whether nothing but the last frame that is seen is looked at.
+        noise: Deviation of what training adds to features, in deviations of theirs.
+        dropout: Of the channels, in training.
+    """
+
+    kind: Literal["frames"] = "frames"
+    encoder: str = "efficientnet-lite0"
+    side: int = pydantic.Field(default=96, ge=32)
+    width: Positive = 32
+    pooling: Literal["mean", "attention", "gru"] = "attention"
+    queries: Positive = 8
+    last_only: bool = False
+    noise: float = pydantic.Field(default=0.3, ge=0)
+    dropout: float = pydantic.Field(default=0.3, ge=0, lt=1)
+
+
+NetworkConfig = Annotated[
+    VideoSwinConfig | FilmCNNConfig | FrameSequenceConfig, pydantic.Field(discriminator="kind")
+]
 
 
 class FilmCNN(nnx.Module):
@@ -68,20 +99,14 @@ class FilmCNN(nnx.Module):
             self.convs.append(Linear(config.frames * 9 * depth, width, compute))
             self.norms.append(LayerNorm(width))
             depth = width
-        gates = [
-            Linear(2 * depth, depth, Compute()) if config.pooling == "gru" else None
-            for _ in range(3)
-        ]
-        self.update, self.reset, self.candidate = gates
+        self.gru = Recurrent(depth) if config.pooling == "gru" else None
         self.head = Linear(depth, outputs, Compute())
 
     def __call__(self, films: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """See the module."""
         pooled = self._pooled(self.features(films))
-        share = self.config.dropout
-        if key is not None and share:
-            kept = jax.random.bernoulli(key, 1 - share, pooled.shape)
-            pooled = jnp.where(kept, pooled / (1 - share), 0.0)
+        if key is not None:
+            pooled = _dropped(pooled, self.config.dropout, key, pooled.shape)
         return self.head(pooled)
 
     def features(self, films: jax.Array) -> jax.Array:
@@ -101,46 +126,146 @@ class FilmCNN(nnx.Module):
 
     def _pooled(self, maps: jax.Array) -> jax.Array:
         frames = maps.mean(axis=(2, 3))
-        if self.update is None or self.reset is None or self.candidate is None:
-            return frames.mean(axis=1)
-        update, reset, candidate = self.update, self.reset, self.candidate
+        return frames.mean(axis=1) if self.gru is None else self.gru(frames)
 
-        def step(state: jax.Array, frame: jax.Array) -> tuple[jax.Array, None]:
-            both = jnp.concatenate([state, frame], axis=-1)
-            kept = jax.nn.sigmoid(update(both))
-            open_ = jax.nn.sigmoid(reset(both))
-            fresh = jnp.tanh(candidate(jnp.concatenate([open_ * state, frame], axis=-1)))
-            return kept * state + (1 - kept) * fresh, None
+
+class FrameSequence(nnx.Module):
+    """Features of frames, each by itself, then a mean, attention or a recurrent layer over time.
+
+    Attributes:
+        config: What it is.
+        mean: Of the features of training's frames; with `deviation` not trained but measured.
+        deviation: Of the same.
+        head: From what is pooled to the outputs.
+    """
+
+    def __init__(self, config: FrameSequenceConfig, outputs: int) -> None:
+        """Weights of 0; see `build_network`."""
+        self.config = config
+        self.mean = nnx.BatchStat(jnp.zeros(DEPTH))
+        self.deviation = nnx.BatchStat(jnp.ones(DEPTH))
+        self.embed = Linear(DEPTH + 1, config.width, Compute())
+        attends = config.pooling == "attention" and not config.last_only
+        self.query = Linear(config.width, config.queries, Compute()) if attends else None
+        recurs = config.pooling == "gru" and not config.last_only
+        self.gru = Recurrent(config.width) if recurs else None
+        self.head = Linear(config.width * (config.queries if attends else 1), outputs, Compute())
+
+    def __call__(self, films: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """See the module.
+
+        Args:
+            films: float32 [B, T, features + 1], the hour last; it is below 0 where nothing is seen.
+            key: Turns on noise and dropout.
+        """
+        return self._logits(self._standardized(films), films[..., -1:], key)
+
+    def activation_maps(self, films: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Logits, and how each of the encoder's channels in each frame speaks for each output.
+
+        Returns:
+            Logits [B, outputs], and their gradients by the features [B, T, features, outputs].
+        """
+        hours = films[..., -1:]
+
+        def of_features(features: jax.Array) -> jax.Array:
+            whole = jnp.concatenate([features, hours], axis=-1)
+            return self._logits(self._standardized(whole), hours, None)
+
+        logits, pull_back = jax.vjp(of_features, films[..., :-1])
+        ones = jnp.eye(logits.shape[-1])[:, None] * jnp.ones((1, len(films), 1))
+        return logits, jnp.moveaxis(jax.vmap(pull_back)(ones)[0], 0, -1)
+
+    def _standardized(self, films: jax.Array) -> jax.Array:
+        """Features alone, of mean 0 and deviation 1 among training's frames."""
+        mean, deviation = (part[...][None, None] for part in (self.mean, self.deviation))
+        return (films[..., :-1] - mean) / deviation
+
+    def _logits(self, features: jax.Array, hours: jax.Array, key: jax.Array | None) -> jax.Array:
+        seen = hours[..., 0] >= 0
+        if key is None:
+            return self.head(self._pooled(self._embedded(features, hours), seen))
+        noise_key, film_key, last_key = jax.random.split(key, 3)
+        features += self.config.noise * jax.random.normal(noise_key, features.shape)
+        x = self._embedded(features, hours)
+        # A channel is left out of all frames of a film, or of none.
+        x = _dropped(x, self.config.dropout, film_key, (len(x), 1, x.shape[-1]))
+        pooled = self._pooled(x, seen)
+        return self.head(_dropped(pooled, self.config.dropout, last_key, pooled.shape))
+
+    def _embedded(self, features: jax.Array, hours: jax.Array) -> jax.Array:
+        return jax.nn.gelu(self.embed(jnp.concatenate([features, hours], axis=-1)))
+
+    def _pooled(self, x: jax.Array, seen: jax.Array) -> jax.Array:
+        if self.config.last_only:
+            last = jnp.max(jnp.where(seen, jnp.arange(x.shape[1])[None], 0), axis=1)
+            return jnp.take_along_axis(x, last.reshape(-1, 1, 1), axis=1)[:, 0]
+        if self.gru is not None:
+            return self.gru(x, seen)
+        if self.query is None:
+            weights = jnp.where(seen, 1.0, 0.0)[..., None]
+            return (x * weights).sum(axis=1) / jnp.maximum(weights.sum(axis=1), 1.0)
+        logits = jnp.where(seen[..., None], self.query(x), -jnp.inf)
+        return jnp.einsum("btq,btw->bqw", jax.nn.softmax(logits, axis=1), x).reshape(len(x), -1)
+
+
+class Recurrent(nnx.Module):
+    """A gated recurrent unit (Cho et al., 2014) over time; its last state."""
+
+    def __init__(self, depth: int) -> None:
+        """Weights of 0."""
+        self.update, self.reset, self.candidate = (
+            Linear(2 * depth, depth, Compute()) for _ in range(3)
+        )
+
+    def __call__(self, frames: jax.Array, seen: jax.Array | None = None) -> jax.Array:
+        """[B, T, depth] to [B, depth]; frames that are not seen, bool [B, T], change nothing."""
+        if seen is None:
+            seen = jnp.ones(frames.shape[:2], bool)
+
+        def step(state: jax.Array, frame: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+            now, is_seen = frame
+            both = jnp.concatenate([state, now], axis=-1)
+            kept = jax.nn.sigmoid(self.update(both))
+            open_ = jax.nn.sigmoid(self.reset(both))
+            fresh = jnp.tanh(self.candidate(jnp.concatenate([open_ * state, now], axis=-1)))
+            changed = kept * state + (1 - kept) * fresh
+            return jnp.where(is_seen[:, None], changed, state), None
 
         first = jnp.zeros((frames.shape[0], frames.shape[-1]))
-        return jax.lax.scan(step, first, frames.transpose(1, 0, 2))[0]
+        return jax.lax.scan(step, first, (frames.transpose(1, 0, 2), seen.T))[0]
+
+
+Network = VideoSwin | FilmCNN | FrameSequence
 
 
 def abstract_network(
-    config: VideoSwinConfig | FilmCNNConfig,
+    config: NetworkConfig,
     channels: int,
     outputs: int,
     compute: Compute | None = None,
     *,
     checkpoint: bool = False,
-) -> VideoSwin | FilmCNN:
+) -> Network:
     """A network with shapes in place of arrays."""
     if isinstance(config, FilmCNNConfig):
         return nnx.eval_shape(lambda: FilmCNN(config, channels, outputs, compute))
+    if isinstance(config, FrameSequenceConfig):
+        return nnx.eval_shape(lambda: FrameSequence(config, outputs))
     return nnx.eval_shape(
         lambda: VideoSwin(config, channels, outputs, compute, checkpoint=checkpoint)
     )
 
 
 def build_network(
-    config: VideoSwinConfig | FilmCNNConfig,
+    config: NetworkConfig,
     channels: int,
     outputs: int,
     compute: Compute | None = None,
     *,
     checkpoint: bool = False,
     rngs: nnx.Rngs,
-) -> VideoSwin | FilmCNN:
+) -> Network:
     """A network with fresh weights.
 
     Args:
@@ -154,16 +279,36 @@ def build_network(
     network = abstract_network(config, channels, outputs, compute, checkpoint=checkpoint)
     draw_truncated(network, rngs)
     if isinstance(network, FilmCNN):
-        _widen(network)
+        _widen(list(network.convs), network.gru)
+    if isinstance(network, FrameSequence):
+        _widen([network.embed], network.gru)
+        measure(network, np.zeros((1, DEPTH)))
     return network
 
 
-def _widen(network: FilmCNN) -> None:
-    """Kernels of convolutions with the deviation that keeps a signal's size from layer to layer."""
-    parts = [*network.convs, network.update, network.reset, network.candidate]
-    for layer in [part for part in parts if part is not None]:
+def measure(network: FrameSequence, features: np.ndarray) -> None:
+    """Gives a network the mean and deviation of features float [N, features], in place.
+
+    A feature that is always the same gets the deviation 1.
+    """
+    deviation = features.std(axis=0)
+    network.mean[...] = jnp.asarray(features.mean(axis=0), jnp.float32)
+    network.deviation[...] = jnp.asarray(np.where(deviation > 1e-4, deviation, 1), jnp.float32)
+
+
+def _widen(layers: list[Linear], gru: Recurrent | None) -> None:
+    """Kernels with the deviation that keeps a signal's size from layer to layer."""
+    gates = [gru.update, gru.reset, gru.candidate] if gru is not None else []
+    for layer in [*layers, *gates]:
         kernel = layer.kernel[...]
         layer.kernel[...] = kernel * float(np.sqrt(2 / kernel.shape[0]) / 0.02)
+
+
+def _dropped(x: jax.Array, share: float, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Values of which a share became 0, drawn in a shape that x broadcasts with."""
+    if not share:
+        return x
+    return jnp.where(jax.random.bernoulli(key, 1 - share, shape), x / (1 - share), 0.0)
 
 
 def _neighbourhoods(x: jax.Array, frames: int) -> jax.Array:

@@ -1,6 +1,5 @@
 """One embryo's time-lapse: its frames as 8-bit gray pictures, and when each was taken."""
 
-import csv
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from isl.data.tables import read_table
 from isl.errors import InputError
 from isl.imaging.containers import fields_in, is_container, open_picture
 from isl.imaging.formats.table import image_ending
@@ -68,8 +68,13 @@ class Recording:
         return len(self.frame_names)
 
 
-def open_recording(place: Place) -> Recording:
+def open_recording(place: Place, memory: int | None = None) -> Recording:
     """Opens a recording; frames of folders and TIFFs are read when they are wanted.
+
+    Args:
+        place: Where it lies.
+        memory: Bytes that a movie file's frames, which are read through at once, may take; beyond
+            that they wait on disk. None: however many.
 
     Raises:
         InputError: It cannot be opened, has one frame, or nobody says when frames were taken or
@@ -77,7 +82,7 @@ def open_recording(place: Place) -> Recording:
     """
     path = place.path
     if is_movie_file(path):
-        frames = read_movie_file(path).frames
+        frames = read_movie_file(path, memory).frames
         names, read, interval = _numbered(len(frames)), frames.__getitem__, None
     elif path.is_dir() and not is_container(path):
         names, read, interval = _open_folder(path)
@@ -192,21 +197,15 @@ def read_recordings(table: Path, cohort: str | None = None) -> list[Place]:
 
 
 def read_rows(table: Path) -> list[dict[str, str]]:
-    """The rows of a CSV by its columns, without spaces around.
+    """As `isl.data.tables.read_table`, of a table that holds something.
 
     Raises:
         InputError: It cannot be read, holds no row, or rows differ in length.
     """
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table}: cannot be read as a CSV table ({error})") from error
+    rows = read_table(table)
     if not rows:
         raise InputError(f"{table}: holds no row")
-    if any(None in row or None in row.values() for row in rows):
-        raise InputError(f"{table}: a row is longer or shorter than the first, which names columns")
-    return [{name.strip(): value.strip() for name, value in row.items()} for row in rows]
+    return rows
 
 
 def _at(path: Path) -> list[tuple[str, Path]]:

@@ -19,6 +19,7 @@ from isl.imaging.result_checks import check_files
 from isl.imaging.results import ResultFiles, written_together
 from isl.imaging.steady import content_hash
 from isl.progress import FieldProgress
+from isl.tiling.memory import memory_budget
 from isl.viability.films import FilmConfig, Survey, survey
 from isl.viability.recording import Place, find_places, open_recording
 from isl.workers import Workers
@@ -39,6 +40,7 @@ class Request:
         embryo: Which of several embryos in a picture.
         device: auto, cpu or gpu.
         workers: Processes that read recordings.
+        memory: GiB that movie files' frames may take; None: half of what is free.
         overwrite: Whether results that exist are replaced.
         resume: Whether embryos that are done are kept.
     """
@@ -53,6 +55,7 @@ class Request:
     embryo: int | None = None
     device: str = "auto"
     workers: int = 1
+    memory: float | None = None
     overwrite: bool = False
     resume: bool = False
 
@@ -80,6 +83,7 @@ def assess_recordings(request: Request) -> int:
     from isl.viability.model import DEFAULT_MODEL, SIMULATED, load_viability_model
     from isl.viability.outputs import REPORT, TABLE, files_of
 
+    memory = memory_budget(request.memory) // request.workers
     places = find_places(
         request.inputs,
         cohort=request.cohort,
@@ -107,7 +111,7 @@ def assess_recordings(request: Request) -> int:
     judge = _Judge(request=request, model=model, device=device)
     waiting = judge.not_done(places)
     failed: dict[str, str] = {}
-    read = functools.partial(_read, config=model.config.film)
+    read = functools.partial(_read, config=model.config.film, memory=memory)
     with (
         alone_in(request.out, "isl viability"),
         FieldProgress(len(places)) as progress,
@@ -128,14 +132,14 @@ def assess_recordings(request: Request) -> int:
     return report_failures(list(failed.items()), len(places), what="recordings")
 
 
-def _read(place: Place, *, config: FilmConfig) -> _Read:
+def _read(place: Place, *, config: FilmConfig, memory: int) -> _Read:
     """Reads a recording through; what is wrong with it is said, not raised."""
     began = time.monotonic()
     try:
         if not place.path.exists():
             raise InputError(f"{place.path}: there is no such file or folder")
         source = content_hash(place.path)
-        surveyed = survey(open_recording(place), config)
+        surveyed = survey(open_recording(place, memory), config)
     except InputError as error:
         return _Read(source="", wrong=str(error))
     # Without its reader, which a process cannot hand over; all that is needed was cut out.

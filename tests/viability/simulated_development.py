@@ -10,7 +10,7 @@ from isl.phantom.development.biology import draw_development, draw_patient
 from isl.phantom.development.look import CLINICS, draw_frame, draw_look, photograph
 from isl.viability.films import FilmConfig, KeyFilm
 from isl.viability.model import TargetConfig, ViabilityConfig, save_viability_model
-from isl.viability.network import build_network
+from isl.viability.network import NetworkConfig, build_network
 from isl.viability.recording import Place, Recording
 
 FILM = FilmConfig(count=8, size=24)
@@ -53,17 +53,22 @@ def film(seed: int = 0, count: int = 8, size: int = 24) -> KeyFilm:
 
 
 def write_model(
-    folder: Path, *, members: int = 3, targets: tuple[str, ...] = ("heartbeat", "euploid"), **config
+    folder: Path,
+    *,
+    members: int = 3,
+    targets: tuple[str, ...] = ("heartbeat", "euploid"),
+    network: NetworkConfig = NETWORK,
+    **config,
 ) -> Path:
     """A model folder whose weights were drawn."""
     networks = [
-        build_network(NETWORK, 2, 2 * len(targets), rngs=nnx.Rngs(seed)) for seed in range(members)
+        build_network(network, 2, 2 * len(targets), rngs=nnx.Rngs(seed)) for seed in range(members)
     ]
     stated = ViabilityConfig(
         name="little",
         targets=tuple(TargetConfig(name=target) for target in targets),
         film=FILM,
-        network=NETWORK,
+        network=network,
         members=members,
         **{"patients": ("p1",), **config},
     )

@@ -7,14 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from scipy.special import expit
+from scipy.special import expit, softmax
 from simulated_development import FILM, film, write_model
 
 from isl.errors import InputError
+from isl.model_folder import arrays_of
 from isl.viability.films import network_input
+from isl.viability.frame_features import DEPTH, FrameEncoder, frame_encoder, sequence_input
 from isl.viability.inspect import describe_model, summary
 from isl.viability.model import TargetConfig, check_apart, load_viability_model, word_of
-from isl.viability.network import FilmCNNConfig, build_network
+from isl.viability.network import FilmCNNConfig, FrameSequenceConfig, build_network, measure
 
 CNNS = [
     FilmCNNConfig(widths=(4, 6)),
@@ -82,6 +84,123 @@ def test_contenders_see_what_they_say(config: FilmCNNConfig) -> None:
     without_first[:, 0, ..., 1] = x[:, 0, ..., 1]
     changed = np.abs(np.asarray(run(network, jnp.asarray(without_first))) - logits).max() > 1e-6
     assert changed != config.last_only
+
+
+SEQUENCES = [
+    FrameSequenceConfig(width=4, pooling="mean"),
+    FrameSequenceConfig(width=4, pooling="attention", queries=3),
+    FrameSequenceConfig(width=4, pooling="gru"),
+    FrameSequenceConfig(width=4, last_only=True),
+]
+
+
+def sequences(seed: int = 0, seen: int = 6) -> np.ndarray:
+    """Two films' features, as a network takes them: 8 frames, of which `seen` are seen."""
+    rng = np.random.default_rng(seed)
+    hours = np.linspace(2, 119, 8)[:seen]
+    return np.stack(
+        [sequence_input(rng.normal(size=(seen, DEPTH)), hours, count=8) for _ in range(2)]
+    )
+
+
+@pytest.mark.parametrize("config", SEQUENCES, ids=lambda c: f"{c.pooling}-{c.last_only}")
+def test_sequences_see_what_is_seen(config: FrameSequenceConfig) -> None:
+    """Whatever stands where nothing is seen counts for nothing; what is seen counts."""
+    network = build_network(config, 2, 4, rngs=nnx.Rngs(0))
+    x = sequences()
+    measure(network, x[:, :6, :-1].reshape(-1, DEPTH))
+    run = nnx.jit(lambda network, x: network(x))
+    logits = np.asarray(run(network, jnp.asarray(x)))
+    assert logits.shape == (2, 4)
+    unseen = x.copy()
+    unseen[:, 6:, :-1] = 7
+    np.testing.assert_allclose(run(network, jnp.asarray(unseen)), logits, atol=1e-6)
+    for frame, counts in ((0, not config.last_only), (5, True)):
+        changed = x.copy()
+        changed[:, frame, :-1] = 0
+        moved = np.abs(np.asarray(run(network, jnp.asarray(changed))) - logits).max()
+        assert (moved > 1e-5) == counts
+    noisy = network(jnp.asarray(x), jax.random.key(0))
+    assert np.any(noisy != network(jnp.asarray(x), jax.random.key(1)))
+
+
+@pytest.mark.parametrize("config", SEQUENCES, ids=lambda c: f"{c.pooling}-{c.last_only}")
+def test_what_sequences_say_of_features_is_their_slope(config: FrameSequenceConfig) -> None:
+    """A small step along one feature of one frame, against the gradient."""
+    network = build_network(config, 2, 2, rngs=nnx.Rngs(0))
+    x = sequences()
+    run = nnx.jit(lambda network, x: network(x))
+    logits, slopes = nnx.jit(lambda network, x: network.activation_maps(x))(network, jnp.asarray(x))
+    np.testing.assert_allclose(logits, run(network, jnp.asarray(x)), atol=1e-6)
+    assert slopes.shape == (2, 8, DEPTH, 2)
+    np.testing.assert_array_equal(slopes[:, 6:], 0)
+    up, down = x.copy(), x.copy()
+    up[1, 5, 17] += 0.1
+    down[1, 5, 17] -= 0.1
+    step = np.asarray(run(network, jnp.asarray(up)) - run(network, jnp.asarray(down)))
+    np.testing.assert_allclose(step[1] / 0.2, slopes[1, 5, 17], atol=2e-4)
+
+
+def test_attention_is_a_plain_loop() -> None:
+    network = build_network(SEQUENCES[1], 2, 2, rngs=nnx.Rngs(0))
+    x = sequences()
+    measure(network, x[:, :6, :-1].reshape(-1, DEPTH))
+    arrays = {path: np.asarray(value, float) for path, value in arrays_of(network).items()}
+    for film_number, sequence in enumerate(x.astype(float)):
+        embedded, scores = [], []
+        for frame in sequence[:6]:
+            features = (frame[:-1] - arrays["mean"]) / arrays["deviation"]
+            inner = np.append(features, frame[-1]) @ arrays["embed/kernel"] + arrays["embed/bias"]
+            inner = np.asarray(jax.nn.gelu(jnp.asarray(inner)))
+            embedded.append(inner)
+            scores.append(inner @ arrays["query/kernel"] + arrays["query/bias"])
+        weights = softmax(np.array(scores), axis=0)
+        pooled = [sum(w * e for w, e in zip(own, embedded, strict=True)) for own in weights.T]
+        expected = np.concatenate(pooled) @ arrays["head/kernel"] + arrays["head/bias"]
+        found = np.asarray(network(jnp.asarray(x[film_number : film_number + 1])))[0]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_features_are_means_of_maps_and_are_kept(tmp_path: Path) -> None:
+    """Each frame by itself, whatever its brightness and contrast are, computed once."""
+    encoder = frame_encoder("efficientnet-lite0", 32)
+    pictures = film(count=3).pictures // 2
+    found = encoder.features(pictures)
+    assert found.shape == (3, DEPTH)
+    maps = encoder.maps(pictures)
+    assert [level.shape[1] for level in maps] == [16, 8, 4, 2, 1]
+    np.testing.assert_allclose(
+        found, np.concatenate([level.mean(axis=(1, 2)) for level in maps], axis=1), atol=1e-6
+    )
+    brighter = encoder.features(2 * pictures + 1)
+    np.testing.assert_allclose(brighter, found, atol=1e-3)
+    np.testing.assert_array_equal(encoder.features(pictures[::-1]), found[::-1])
+    encoder.write_down(tmp_path / "features.npz")
+    other = FrameEncoder("efficientnet-lite0", 32)
+    other.remember(tmp_path / "features.npz")
+    known = len(other)
+    np.testing.assert_array_equal(other.features(pictures), found)
+    assert len(other) == known == len(encoder)
+    larger = FrameEncoder("efficientnet-lite0", 64)
+    larger.remember(tmp_path / "features.npz")
+    assert len(larger) == 0
+    (tmp_path / "features.npz").write_bytes(b"PK damaged")
+    with pytest.raises(InputError, match="cannot be read as features of frames"):
+        other.remember(tmp_path / "features.npz")
+
+
+def test_model_of_frames_gives_words_and_evidence(tmp_path: Path) -> None:
+    network = FrameSequenceConfig(width=4, queries=2, side=32)
+    model = load_viability_model(write_model(tmp_path / "m", network=network))
+    logits = model.logits([film(0), film(1)])
+    assert logits.shape == (3, 2, 2)
+    features = frame_encoder("efficientnet-lite0", 32).features(film(1).pictures)
+    x = sequence_input(features, film(1).hours, 8)[None]
+    pair = np.asarray(model.members[2](jnp.asarray(x)), float).reshape(2, 2)
+    np.testing.assert_allclose(logits[2, 1], pair[:, 1] - pair[:, 0], atol=1e-5)
+    found = model.evidence(film())
+    assert found.shape == (8, 24, 24)
+    assert np.std(found) > 0
 
 
 def test_last_frame_that_is_seen_is_the_one_looked_at() -> None:

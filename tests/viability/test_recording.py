@@ -63,6 +63,16 @@ def test_movie_is_read_to_its_last_frame(tmp_path: Path) -> None:
     assert np.all(np.diff(means) > 5)
 
 
+def test_movie_larger_than_memory_waits_on_disk(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", pictures(5), [0, 1, 2, 3, 4])
+    whole = read_movie_file(path)
+    assert not isinstance(whole.frames, np.memmap)
+    for memory in (0, 2 * whole.frames[0].size):
+        waiting = read_movie_file(path, memory)
+        assert isinstance(waiting.frames, np.memmap)
+        np.testing.assert_array_equal(waiting.frames, whole.frames)
+
+
 def test_movie_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(b"no movie at all" * 50)

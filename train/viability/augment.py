@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from isl.viability.films import FilmConfig, KeyFilm, network_input
+from isl.viability.frame_features import sequence_input
 
 from .config import AugmentConfig
 
@@ -29,19 +30,36 @@ def augmented(
     pictures = oriented(film.pictures, int(rng.integers(8)))
     if augment.rotation:
         pictures = turned(pictures, float(rng.uniform(-augment.rotation, augment.rotation)))
-    hours = jittered(film.hours, augment.hours, rng)
-    if augment.dropped:
-        pictures = with_frames_dropped(pictures, augment.dropped, rng)
-    changed = dataclasses.replace(film, pictures=pictures, hours=hours)
-    if rng.random() < augment.cut:
-        first, last = config.window_hours
-        changed = cut_short(changed, float(rng.uniform(first + _EARLIEST * (last - first), last)))
+    changed = _in_time(dataclasses.replace(film, pictures=pictures), config, augment, rng)
     made = network_input(changed, config)
     seen = len(changed.pictures)
     gain = np.exp(augment.contrast * rng.standard_normal())
     offset = augment.brightness * rng.standard_normal()
     made[:seen, ..., 0] = gain * made[:seen, ..., 0] + offset
     return made
+
+
+def augmented_sequence(
+    film: KeyFilm,
+    features: np.ndarray,
+    config: FilmConfig,
+    augment: AugmentConfig,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """As `augmented`, of a film whose frames were looked at before: time alone is changed.
+
+    Args:
+        film: Its key frames, all of them.
+        features: float32 [K, D], of the frames.
+        config: What they are.
+        augment: What may happen.
+        rng: Source of what does.
+
+    Returns:
+        float32 [count, D + 1], see `isl.viability.frame_features.sequence_input`.
+    """
+    changed = _in_time(dataclasses.replace(film, pictures=features), config, augment, rng)
+    return sequence_input(changed.pictures, changed.hours, config.count)
 
 
 def oriented(pictures: np.ndarray, number: int) -> np.ndarray:
@@ -73,7 +91,7 @@ def jittered(hours: np.ndarray, deviation: float, rng: np.random.Generator) -> n
 
 
 def with_frames_dropped(pictures: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Pictures [K, Y, X], of which some are taken the place of by the one before."""
+    """Frames [K, ...], of which some are taken the place of by the one before."""
     kept = rng.random(len(pictures)) >= share
     kept[0] = True
     return pictures[np.maximum.accumulate(np.where(kept, np.arange(len(pictures)), 0))]
@@ -89,3 +107,18 @@ def cut_short(film: KeyFilm, hour: float) -> KeyFilm:
         indices=film.indices[:seen],
         why=film.why[:seen],
     )
+
+
+def _in_time(
+    film: KeyFilm, config: FilmConfig, augment: AugmentConfig, rng: np.random.Generator
+) -> KeyFilm:
+    """Hours off, frames dropped, the end cut off; whatever stands for each frame."""
+    hours = jittered(film.hours, augment.hours, rng)
+    frames = film.pictures
+    if augment.dropped:
+        frames = with_frames_dropped(frames, augment.dropped, rng)
+    changed = dataclasses.replace(film, pictures=frames, hours=hours)
+    if rng.random() < augment.cut:
+        first, last = config.window_hours
+        changed = cut_short(changed, float(rng.uniform(first + _EARLIEST * (last - first), last)))
+    return changed

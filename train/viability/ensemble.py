@@ -18,7 +18,15 @@ from ..experiment import check_same_run
 from ..loop import fit
 from .card import card
 from .config import ViabilityExperiment
-from .ground import UNKNOWN, Case, check_learnable, counted, load_cases, read_outcomes
+from .ground import (
+    UNKNOWN,
+    Case,
+    check_learnable,
+    counted,
+    keep_features,
+    load_cases,
+    read_outcomes,
+)
 from .task import ViabilityTask, viability_config
 
 STORE = "key_frames"
@@ -71,6 +79,7 @@ def train_viability(
         say=say,
     )
     say(counted(cases, experiment.targets))
+    keep_features(cases, experiment.network, workdir / STORE)
     for run, of_member in runs.items():
         task = ViabilityTask(of_member, cases, folder=folder, say=say)
         freeze = experiment.start.freeze

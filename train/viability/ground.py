@@ -10,6 +10,8 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.viability.films import FilmConfig, KeyFilm, load_key_film, make_key_film, save_key_film
+from isl.viability.frame_features import frame_encoder
+from isl.viability.network import FrameSequenceConfig, NetworkConfig
 from isl.viability.recording import open_recording, read_recordings, read_rows
 
 SPLITS = ("train", "validation", "test")
@@ -149,6 +151,26 @@ def load_cases(
         f"{after / 2**20:.1f} MiB in {store}"
     )
     return tuple(cases)
+
+
+def keep_features(cases: Sequence[Case], network: NetworkConfig, store: Path) -> None:
+    """Computes what a frozen encoder sees in all key frames, once, and keeps it in their store.
+
+    Args:
+        cases: The embryos.
+        network: Of which kind; nothing is done unless it is "frames".
+        store: Folder of key frames.
+    """
+    if not isinstance(network, FrameSequenceConfig):
+        return
+    path = store / f"features_{network.encoder}_{network.side}.npz"
+    encoder = frame_encoder(network.encoder, network.side)
+    encoder.remember(path)
+    known = len(encoder)
+    for case in cases:
+        encoder.features(case.film.pictures)
+    if len(encoder) > known:
+        encoder.write_down(path)
 
 
 def counted(cases: Sequence[Case], targets: Sequence[str]) -> str:

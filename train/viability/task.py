@@ -16,18 +16,27 @@ from isl.backbones.video_swin import VideoSwin
 from isl.backbones.video_swin_weights import load_video_swin_weights
 from isl.errors import InputError
 from isl.model_folder import arrays_of, fill
-from isl.viability.films import CHANNELS, network_input
+from isl.viability.films import CHANNELS
+from isl.viability.frame_features import DEPTH, frame_encoder
 from isl.viability.model import (
     TargetConfig,
     ViabilityConfig,
     load_viability_model,
     save_viability_model,
+    shown,
 )
-from isl.viability.network import FilmCNN, abstract_network, build_network
+from isl.viability.network import (
+    FrameSequence,
+    FrameSequenceConfig,
+    Network,
+    abstract_network,
+    build_network,
+    measure,
+)
 
 from ..parameters import Functional
 from ..task import Batch, Evaluation, Selection, Sums, Tree
-from .augment import augmented
+from .augment import augmented, augmented_sequence
 from .card import card
 from .config import ViabilityExperiment
 from .ground import UNKNOWN, Case
@@ -62,6 +71,11 @@ class ViabilityTask:
         self._train = shuffled(cases, experiment) if experiment.shuffle_outcomes else cases
         self._train = [case for case in self._train if case.split == "train"]
         self._validation = [case for case in cases if case.split == "validation"]
+        # Of every film for training, where frames are looked at by a frozen encoder.
+        self._features: list[np.ndarray] = []
+        if isinstance(experiment.network, FrameSequenceConfig):
+            encoder = frame_encoder(experiment.network.encoder, experiment.network.side)
+            self._features = [encoder.features(case.film.pictures) for case in self._train]
         training = experiment.training
         self._compute = Compute(precision=training.precision)
         abstract = self._abstract()
@@ -111,6 +125,8 @@ class ViabilityTask:
                 average_colours=True,
                 keep_head=True,
             )
+        if isinstance(network, FrameSequence):
+            measure(network, np.concatenate(self._features))
         if experiment.start.model is not None:
             model = load_viability_model(self._folder / experiment.start.model)
             start_from(network, model.members[0], source=str(model.directory))
@@ -133,7 +149,9 @@ class ViabilityTask:
 
     def examples(self, seed: int) -> grain.MapDataset:
         """Films without end: all of them in each round, in another order."""
-        draw = functools.partial(_draw, cases=self._train, experiment=self._experiment)
+        draw = functools.partial(
+            _draw, cases=self._train, features=self._features, experiment=self._experiment
+        )
         shuffled = grain.MapDataset.range(len(self._train)).shuffle(seed).repeat()
         return shuffled.random_map(draw, seed=seed)
 
@@ -145,8 +163,9 @@ class ViabilityTask:
         """Cross-entropy, accuracy and AUROC of every target on validation films."""
         if not self._validation:
             return Evaluation(metrics={}, pictures={})
-        inputs = (network_input(case.film, self._experiment.film) for case in self._validation)
-        logits = self._predicted(params, model_state, list(inputs))
+        film, network = self._experiment.film, self._experiment.network
+        inputs = [shown(case.film, film, network) for case in self._validation]
+        logits = self._predicted(params, model_state, inputs)
         outcomes = np.stack([case.outcomes for case in self._validation])
         metrics: dict[str, float] = {}
         for number, target in enumerate(self._experiment.targets):
@@ -173,7 +192,7 @@ class ViabilityTask:
     def _outputs(self) -> int:
         return 2 * len(self._experiment.targets)
 
-    def _abstract(self) -> VideoSwin | FilmCNN:
+    def _abstract(self) -> Network:
         return abstract_network(
             self._experiment.network,
             len(CHANNELS),
@@ -209,7 +228,10 @@ class ViabilityTask:
         """What the gradient of so many films at a time takes beside its arguments."""
         params, model_state = Functional.take_apart(self._fresh())
         film = self._experiment.film
-        shape = (films, film.count, film.size, film.size, len(CHANNELS))
+        each = (film.size, film.size, len(CHANNELS))
+        if isinstance(self._experiment.network, FrameSequenceConfig):
+            each = (DEPTH + 1,)
+        shape = (films, film.count, *each)
         batch = {
             "films": jax.ShapeDtypeStruct(shape, jnp.float32),
             "outcomes": jax.ShapeDtypeStruct((films, len(self._experiment.targets)), jnp.int32),
@@ -227,13 +249,13 @@ class ViabilityTask:
         entropies, _, counts = masked_entropies(logits, batch["outcomes"], known)
         return divided(entropies, counts, jnp.asarray(self._weights))
 
-    def _fresh(self) -> VideoSwin | FilmCNN:
+    def _fresh(self) -> Network:
         return build_network(
             self._experiment.network, len(CHANNELS), self._outputs, rngs=nnx.Rngs(0)
         )
 
 
-def start_from(network: VideoSwin | FilmCNN, other: VideoSwin | FilmCNN, *, source: str) -> None:
+def start_from(network: Network, other: Network, *, source: str) -> None:
     """Another network's weights, but for the last layer where it has other outputs; in place.
 
     Raises:
@@ -285,11 +307,18 @@ def _draw(
     rng: np.random.Generator,
     *,
     cases: Sequence[Case],
+    features: Sequence[np.ndarray],
     experiment: ViabilityExperiment,
 ) -> dict[str, np.ndarray]:
     case = cases[index]
+    settings = experiment.film, experiment.augment, rng
+    films = (
+        augmented_sequence(case.film, features[index], *settings)
+        if features
+        else augmented(case.film, *settings)
+    )
     return {
-        "films": augmented(case.film, experiment.film, experiment.augment, rng),
+        "films": films,
         "outcomes": case.outcomes.astype(np.int32),
         "case": np.asarray(index, np.int32),
     }

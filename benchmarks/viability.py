@@ -1,0 +1,128 @@
+"""The networks that viability can be told by, trained alike on simulated embryos and judged alike.
+
+    python benchmarks/viability.py FOLDER [--only NAME ...] [--members N] [--set KEY=VALUE ...]
+
+FOLDER holds what `isl phantom --kind development` wrote (recordings.csv, truth.csv, films/); runs
+and key frames are left in FOLDER/../rivals. Every rival is trained by the shared trainer on the
+train patients, its checkpoint chosen by the validation patients, and judged on the test patients,
+whom nothing has seen. Seconds are CPU seconds of this process, training alone, key frames and
+features of frames being there already; what these cost is said once. A rival that is done is not
+trained again.
+"""
+
+import argparse
+import csv
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from isl.config import load_toml
+from isl.viability.frame_features import DEPTH
+from isl.viability.model import load_viability_model
+from isl_eval.viability.evaluation import evaluate_viability
+from isl_train.viability.config import ViabilityExperiment
+from isl_train.viability.ensemble import train_viability
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+FRAMES, FILM = "viability_phantom.toml", "viability_phantom_film.toml"
+CNN = "kind = 'film_cnn', widths = [16, 32, 64], dropout = 0.2"
+RIVALS: dict[str, tuple[str, list[str]]] = {
+    "features, attention over time": (FRAMES, []),
+    "features, mean over time": (FRAMES, ["network.pooling=mean"]),
+    "features, GRU": (FRAMES, ["network.pooling=gru"]),
+    "features, last frame alone": (FRAMES, ["network.last_only=true"]),
+    "features, attention, outcomes shuffled": (FRAMES, ["shuffle_outcomes=true"]),
+    "Video Swin on films": (FILM, []),
+    "convolutions of frames, GRU": (
+        FILM,
+        [f"network={{{CNN}, frames = 1, pooling = 'gru'}}"],
+    ),
+    "convolutions of space and time": (FILM, [f"network={{{CNN}, frames = 3}}"]),
+}
+
+
+def main() -> None:
+    """Trains and judges them, and prints a line each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="*", default=list(RIVALS), choices=list(RIVALS))
+    parser.add_argument("--members", type=int, default=1)
+    parser.add_argument("--set", nargs="*", default=[], dest="overrides")
+    settings = parser.parse_args()
+    print(
+        "network                                 weights  GFLOP/film  updates  CPU s  "
+        "validation AUROC  test AUROC (90 % by patient)"
+    )
+    for name in settings.only:
+        print(_line(name, settings), flush=True)
+
+
+def _line(name: str, settings: argparse.Namespace) -> str:
+    file, overrides = RIVALS[name]
+    folder = settings.folder.resolve()
+    run = folder.parent / "rivals" / name.replace(" ", "_").replace(",", "")
+    run.mkdir(parents=True, exist_ok=True)
+    store = folder.parent / "rivals" / "key_frames"
+    store.mkdir(exist_ok=True)
+    for part in (run, run / "judged"):
+        part.mkdir(exist_ok=True)
+        if not (part / "key_frames").exists():
+            (part / "key_frames").symlink_to(store)
+    overrides = [
+        *overrides,
+        f"members={settings.members}",
+        f"dataset={folder / 'recordings.csv'}",
+        *settings.overrides,
+    ]
+    experiment = load_toml(CONFIGS / file, ViabilityExperiment, overrides)
+    clock = run / "cpu_seconds.json"
+    if not clock.is_file():
+        began = time.process_time()
+        train_viability(experiment, Path(), run, name="rival", say=lambda _: None)
+        clock.write_text(json.dumps(time.process_time() - began))
+    evaluate_viability(
+        CONFIGS / "eval_viability_phantom.toml",
+        [
+            f"model={run / 'model'}",
+            f"dataset={folder / 'recordings.csv'}",
+            f"truth={folder / 'truth.csv'}",
+        ],
+        run / "judged",
+    )
+    found = json.loads((run / "judged" / "metrics.json").read_text())["auroc"]
+    weights, flops = _size(run / "model")
+    return (
+        f"{name:38s} {weights:9,d} {flops / 1e9:11.3f} {experiment.training.steps:8d} "
+        f"{json.loads(clock.read_text()):6.0f} {_validation(run / 'member_0'):17.3f}  "
+        f"{found['estimate']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+    )
+
+
+def _size(model: Path) -> tuple[int, float]:
+    """Weights of one member, and its operations for a film without those of its encoder."""
+    loaded = load_viability_model(model)
+    member, film = loaded.members[0], loaded.config.film
+    kind: Any = loaded.config.network
+    each = (DEPTH + 1,) if kind.kind == "frames" else (film.size, film.size, 2)
+    graph, state = nnx.split(member)
+    run = jax.jit(lambda state, x: nnx.merge(graph, state)(x))
+    analysis: Any = run.lower(state, jnp.zeros((1, film.count, *each))).compile().cost_analysis()
+    weights = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(member, nnx.Param)))
+    return weights, float(analysis["flops"])
+
+
+def _validation(run: Path) -> float:
+    """AUROC on the validation patients of the checkpoint that they chose."""
+    with (run / "validation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    best = min(rows, key=lambda row: float(row["heartbeat/cross_entropy"]))
+    return float(best["heartbeat/auroc"])
+
+
+if __name__ == "__main__":
+    main()

@@ -66,7 +66,7 @@ def test_what_has_a_grade_only_teaches_no_segmentation(data: Path) -> None:
         "low": np.float32([0.5, 0.5]),
         "high": np.float32([1, 1]),
     }
-    (_, (_, sums)), gradient = jax.value_and_grad(task.loss, has_aux=True)(
+    (_, (_, sums)), gradient = jax.jit(jax.value_and_grad(task.loss, has_aux=True))(
         params, state, batch, jax.random.key(1)
     )
     assert float(sums["entropy"][1]) == 0

@@ -75,7 +75,12 @@ class FragmentationExperiment(ExperimentConfig):
         pretrained: Whether EfficientNet-Lite0 starts from ImageNet's weights.
         imagenet_weights: A state dict that a ResNet starts from, relative to the configuration.
         freeze_encoder: Whether the encoder stays as it starts, batch statistics too.
+        cached_views: With a frozen encoder: how many changed views of each picture are made before
+            training, with their features, in place of a new view at every draw; 0: none.
         size: Of the views, pixels; a multiple of 16.
+        closer: Side of the model's second, closer look; see
+            `isl.fragmentation.model.FragmentationConfig`. Masked pictures are learned from as a
+            whole and as close.
         keep_masks: Share of the training embryos whose masks are used.
         use_ranges: Whether examples without masks teach by their ranges and shares.
         augmentation: Of views.
@@ -94,7 +99,9 @@ class FragmentationExperiment(ExperimentConfig):
     pretrained: bool = False
     imagenet_weights: Path | None = None
     freeze_encoder: bool = False
+    cached_views: int = pydantic.Field(default=0, ge=0)
     size: int = pydantic.Field(default=256, ge=32, multiple_of=16)
+    closer: float | None = pydantic.Field(default=None, ge=1)
     keep_masks: float = pydantic.Field(default=1.0, ge=0, le=1)
     use_ranges: bool = True
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -128,6 +135,8 @@ class FragmentationExperiment(ExperimentConfig):
     def _mode_fits(self) -> "FragmentationExperiment":
         if self.mode != "segmentation" and self.network.regression == "off":
             raise ValueError(f"mode = '{self.mode}' needs a regression; network.regression is off")
+        if self.cached_views and not (self.freeze_encoder and self.pretrained):
+            raise ValueError("cached_views needs pretrained = true and freeze_encoder = true")
         if self.network.inject == "second_stage" and self.mode != "decoupled":
             raise ValueError("network.inject = 'second_stage' needs mode = 'decoupled'")
         return self

@@ -19,12 +19,14 @@ class TrainingGround:
     Attributes:
         train: What is learned from.
         validation: Other embryos; None where there are none.
+        judging: The same at the size by which the finished model is judged.
         drawing: float64 [N], how often each example of `train` is drawn, up to a factor.
         scale: Of the first dataset's grades.
     """
 
     train: Ground
     validation: Ground | None
+    judging: Ground | None
     drawing: np.ndarray
     scale: GradeScale
 
@@ -33,10 +35,15 @@ def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> T
     """Reads the datasets of an experiment; paths are relative to `folder`."""
     paths = [experiment.dataset, *experiment.more]
     sets = [load_dataset(folder_named(str(path), folder, source="dataset")) for path in paths]
-    parts = [load_ground(s.of("train"), experiment.size) for s in sets if s.of("train")]
+    closer = experiment.closer
+    parts = [
+        load_ground(s.of("train"), experiment.size, closer=closer) for s in sets if s.of("train")
+    ]
     weights = [1 if s is sets[0] else experiment.repeat for s in sets if s.of("train")]
     drawing = [np.full(len(p), float(w)) for p, w in zip(parts, weights, strict=True)]
-    held = [load_ground(s.of("validation"), experiment.size) for s in sets if s.of("validation")]
+    sides = [s.of("validation") for s in sets if s.of("validation")]
+    held = [load_ground(side, experiment.size) for side in sides]
+    finer = [load_ground(side, 2 * experiment.size) for side in sides] if closer else held
     train = joined(parts)
     kept = with_fewer_masks(
         train, experiment.keep_masks, scale=sets[0].scale, use_ranges=experiment.use_ranges
@@ -46,6 +53,7 @@ def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> T
     return TrainingGround(
         train=kept.only(np.flatnonzero(useful)),
         validation=joined(held) if held else None,
+        judging=joined(finer) if held else None,
         drawing=np.concatenate(drawing)[useful],
         scale=sets[0].scale,
     )

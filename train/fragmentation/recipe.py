@@ -35,6 +35,8 @@ def train_fragmentation(experiment: FragmentationExperiment, run: Run) -> Path:
         folder=run.folder,
         drawing=ground.drawing,
         name=run.name,
+        keep=run.workdir,
+        judging=ground.judging,
     )
     progress = fit(task, experiment, run.workdir, console=run.console)
     if progress.update < experiment.training.steps:

@@ -66,7 +66,8 @@ class FragmentationExperiment(ExperimentConfig):
         name: Of the model; the configuration's name unless given.
         dataset: The examples' file, relative to the configuration.
         more: Further datasets.
-        repeat: How many times as often as others the examples of `more` are drawn.
+        repeat: How many times as often as the first dataset's the examples of each of `more` are
+            drawn; once unless given.
         mode: decoupled: segmentation, then regression on what does not change any more; joint: all
             losses at once; segmentation or regression: that alone. Makes the stages where the
             configuration lists none.
@@ -91,7 +92,7 @@ class FragmentationExperiment(ExperimentConfig):
     name: str = ""
     dataset: Path
     more: tuple[Path, ...] = ()
-    repeat: int = pydantic.Field(default=1, ge=1)
+    repeat: tuple[pydantic.PositiveInt, ...] = ()
     mode: Mode = "decoupled"
     lengths: LengthsConfig = LengthsConfig()
     training: FragmentationTraining  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -135,6 +136,11 @@ class FragmentationExperiment(ExperimentConfig):
     def _mode_fits(self) -> "FragmentationExperiment":
         if self.mode != "segmentation" and self.network.regression == "off":
             raise ValueError(f"mode = '{self.mode}' needs a regression; network.regression is off")
+        if self.repeat and len(self.repeat) != len(self.more):
+            raise ValueError(
+                f"repeat has {len(self.repeat)} numbers; expected one for each of `more`, which "
+                f"names {len(self.more)}"
+            )
         if self.cached_views and not (self.freeze_encoder and self.pretrained):
             raise ValueError("cached_views needs pretrained = true and freeze_encoder = true")
         if self.network.inject == "second_stage" and self.mode != "decoupled":

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.config import folder_named
+from isl.errors import InputError
 from isl.fragmentation.dataset import UNKNOWN, Ground, load_dataset, load_ground
 from isl.fragmentation.grades import GradeScale
 
@@ -35,15 +36,21 @@ def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> T
     """Reads the datasets of an experiment; paths are relative to `folder`."""
     paths = [experiment.dataset, *experiment.more]
     sets = [load_dataset(folder_named(str(path), folder, source="dataset")) for path in paths]
-    closer = experiment.closer
-    parts = [
-        load_ground(s.of("train"), experiment.size, closer=closer) for s in sets if s.of("train")
-    ]
-    weights = [1 if s is sets[0] else experiment.repeat for s in sets if s.of("train")]
-    drawing = [np.full(len(p), float(w)) for p, w in zip(parts, weights, strict=True)]
-    sides = [s.of("validation") for s in sets if s.of("validation")]
-    held = [load_ground(side, experiment.size) for side in sides]
-    finer = [load_ground(side, 2 * experiment.size) for side in sides] if closer else held
+    closer, size = experiment.closer, experiment.size
+    parts, drawing, held, finer = [], [], [], []
+    repeats = (1, *(experiment.repeat or (1,) * len(experiment.more)))
+    for number, (each, repeat) in enumerate(zip(sets, repeats, strict=True)):
+        # Two datasets may both have an embryo 3.
+        name = f"{number + 1}/" if len(sets) > 1 else ""
+        learned, judged = each.of("train"), each.of("validation")
+        if learned:
+            parts.append(_named(load_ground(learned, size, closer=closer), name))
+            drawing.append(np.full(len(parts[-1]), float(repeat)))
+        if judged:
+            held.append(_named(load_ground(judged, size), name))
+            finer.append(_named(load_ground(judged, 2 * size), name) if closer else held[-1])
+    if not parts:
+        raise InputError(f"{paths[0]}: no example has split 'train'")
     train = joined(parts)
     kept = with_fewer_masks(
         train, experiment.keep_masks, scale=sets[0].scale, use_ranges=experiment.use_ranges
@@ -57,6 +64,10 @@ def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> T
         drawing=np.concatenate(drawing)[useful],
         scale=sets[0].scale,
     )
+
+
+def _named(ground: Ground, prefix: str) -> Ground:
+    return dataclasses.replace(ground, groups=tuple(prefix + group for group in ground.groups))
 
 
 def joined(parts: list[Ground]) -> Ground:

@@ -82,6 +82,8 @@ class FragmentationExperiment(ExperimentConfig):
         closer: Side of the model's second, closer look; see
             `isl.fragmentation.model.FragmentationConfig`. Masked pictures are learned from as a
             whole and as close.
+        familiar: Datasets whose pictures, labelled or not, are embryos that the model is to answer
+            for, besides those held out; see `isl.fragmentation.familiar`.
         keep_masks: Share of the training embryos whose masks are used.
         use_ranges: Whether examples without masks teach by their ranges and shares.
         augmentation: Of views.
@@ -103,6 +105,7 @@ class FragmentationExperiment(ExperimentConfig):
     cached_views: int = pydantic.Field(default=0, ge=0)
     size: int = pydantic.Field(default=256, ge=32, multiple_of=16)
     closer: float | None = pydantic.Field(default=None, ge=1)
+    familiar: tuple[Path, ...] = ()
     keep_masks: float = pydantic.Field(default=1.0, ge=0, le=1)
     use_ranges: bool = True
     augmentation: AugmentationConfig = AugmentationConfig()

@@ -21,6 +21,7 @@ class TrainingGround:
         train: What is learned from.
         validation: Other embryos; None where there are none.
         judging: The same at the size by which the finished model is judged.
+        familiar: Further embryos at that size, labelled or not, that the model is to answer for.
         drawing: float64 [N], how often each example of `train` is drawn, up to a factor.
         scale: Of the first dataset's grades.
     """
@@ -28,6 +29,7 @@ class TrainingGround:
     train: Ground
     validation: Ground | None
     judging: Ground | None
+    familiar: Ground | None
     drawing: np.ndarray
     scale: GradeScale
 
@@ -61,9 +63,19 @@ def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> T
         train=kept.only(np.flatnonzero(useful)),
         validation=joined(held) if held else None,
         judging=joined(finer) if held else None,
+        familiar=_familiar(experiment, folder),
         drawing=np.concatenate(drawing)[useful],
         scale=sets[0].scale,
     )
+
+
+def _familiar(experiment: FragmentationExperiment, folder: Path) -> Ground | None:
+    size = experiment.size * (2 if experiment.closer else 1)
+    sets = [
+        load_dataset(folder_named(str(path), folder, source="familiar"))
+        for path in experiment.familiar
+    ]
+    return joined([load_ground(each.examples, size) for each in sets]) if sets else None
 
 
 def _named(ground: Ground, prefix: str) -> Ground:

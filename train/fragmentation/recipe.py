@@ -37,6 +37,7 @@ def train_fragmentation(experiment: FragmentationExperiment, run: Run) -> Path:
         name=run.name,
         keep=run.workdir,
         judging=ground.judging,
+        familiar=ground.familiar,
     )
     progress = fit(task, experiment, run.workdir, console=run.console)
     if progress.update < experiment.training.steps:

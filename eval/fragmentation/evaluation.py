@@ -74,8 +74,8 @@ def evaluate_fragmentation(
         models = _models(variant, config, path, out, train, say, console)
         rows = []
         for model in models:
-            ground = ground_at(model.config.size)
-            said = model.see(ground.images.astype(np.float32) / 255)
+            ground = ground_at(model.judged_size)
+            said = model.judged(ground.images.astype(np.float32) / 255)
             rows.append(rows_of(said, ground, model.config))
             last = (model, ground, said) if variant is config.variant[-1] else last
         judged.append(_judged(variant.name, rows, dataset, config))

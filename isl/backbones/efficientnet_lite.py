@@ -142,6 +142,7 @@ class EfficientNetLite(nnx.Module):
 
     Attributes:
         depths: Depths of the pyramid's maps.
+        coarser: Places of the blocks that begin a new resolution.
         with_head: Whether the last 1 x 1 convolution, to 1,280 channels, is there.
     """
 
@@ -156,10 +157,13 @@ class EfficientNetLite(nnx.Module):
         self.stem = DenseConv(channels, STEM, 3, compute, stride=2)
         self.stem_norm = _batch_norm(STEM, compute)
         self.blocks = nnx.List()
+        self.coarser: tuple[int, ...] = ()
         depth = STEM
         for group in GROUPS:
             for index in range(group.blocks):
                 stride = 1 if index else group.stride
+                if stride > 1:
+                    self.coarser = (*self.coarser, len(self.blocks))
                 self.blocks.append(InvertedResidual(depth, group, stride, compute))
                 depth = group.depth
         self.head = DenseConv(depth, HEAD, 1, compute) if with_head else None
@@ -172,12 +176,13 @@ class EfficientNetLite(nnx.Module):
             x: float32 [B, Y, X, channels], as `imagenet_input` makes it for ImageNet's weights.
 
         Returns:
-            Five maps [B, ceil(Y / s), ceil(X / s), depth], s = 2, 4, 8, 16, 32.
+            Five maps [B, ceil(Y / s), ceil(X / s), depth], s = 2, 4, 8, 16, 32; 16 once more in
+            place of 32 after `dilate_last`.
         """
         x = relu6(self.stem_norm(self.stem(x)))
         maps = []
-        for block in self.blocks:
-            if block.depthwise.stride > 1:
+        for index, block in enumerate(self.blocks):
+            if index in self.coarser:
                 maps.append(x)
             x = block(x)
         return [*maps, x]
@@ -196,7 +201,7 @@ def dilate_last(network: EfficientNetLite) -> None:
     In place. The first block of the last resolution takes every place where it took every second
     one, and the convolutions after it have their places 2 apart.
     """
-    last = max(i for i, block in enumerate(network.blocks) if block.depthwise.stride > 1)
+    last = network.coarser[-1]
     network.blocks[last].depthwise.stride = 1
     for block in list(network.blocks)[last + 1 :]:
         block.depthwise.rate = 2

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from isl.commands.parameters import Device, IntervalMinutes, Out, Overwrite, Resume
+from isl.commands.parameters import Device, IntervalMinutes, Out, Overwrite, Resume, Workers
 
 
 def fragmentation(
@@ -43,6 +43,7 @@ def fragmentation(
     device: Device = "auto",
     overwrite: Overwrite = False,
     resume: Resume = False,
+    workers: Workers = 1,
 ) -> None:
     """Finds the fragments of cleavage-stage embryos and their share; for research only."""
     from isl.fragmentation.run import Request, grade_recordings
@@ -57,6 +58,7 @@ def fragmentation(
         device=device,
         overwrite=overwrite,
         resume=resume,
+        workers=workers,
     )
     code = grade_recordings(request)
     if code:

@@ -9,12 +9,9 @@ from scipy import ndimage
 from isl.fragmentation.grades import GradeScale
 from isl.fragmentation.model import FragmentationConfig, Prediction
 from isl.fragmentation.polygons import FRAGMENT
+from isl.fragmentation.separation import connected, separate
 
 GRADED, CANNOT_TELL = "graded", "cannot tell"
-# Parts nearer than this share of the frame's width are blastomeres of one embryo.
-_TOGETHER = 0.03
-# A second embryo is at least so large, relative to the first; what is smaller is debris.
-_SECOND = 0.35
 _SPECK = 1e-4
 # More of the embryo's outline at the frame's border than this, and it is cut.
 _CUT = 0.04
@@ -97,6 +94,7 @@ def assess_frame(
         reason = "no embryo found"
         return [Assessed(frame=frame, embryo=1, verdict=CANNOT_TELL, reason=reason)], kept
     alone = prediction.regressed if count == 1 else None
+    strange = _strange(prediction, config)
     found = [
         _assess_embryo(
             np.where(embryos == number, labels, 0),
@@ -105,42 +103,11 @@ def assess_frame(
             scale,
             frame=frame,
             number=number,
+            strange=strange,
         )
         for number in range(1, count + 1)
     ]
     return found, kept
-
-
-def separate(labels: np.ndarray, *, smallest: float) -> np.ndarray:
-    """Numbers the embryos of a frame, int [Y, X]; 0 where there is none.
-
-    Args:
-        labels: uint8 [Y, X].
-        smallest: Smallest area of an embryo, as a share of the frame's.
-    """
-    reach = max(1, round(_TOGETHER * labels.shape[1] / 2))
-    inside = labels > 0
-    away = np.asarray(ndimage.distance_transform_edt(~inside))
-    near = (away <= reach) & inside.any()
-    parts, count = _parts(near)
-    areas = ndimage.sum_labels(inside, parts, np.arange(1, count + 1))
-    if not count:
-        return np.zeros(labels.shape, int)
-    least = max(smallest * labels.size, _SECOND * float(areas.max()))
-    kept = [n for n in range(1, count + 1) if areas[n - 1] >= least]
-    middles = ndimage.center_of_mass(inside, parts, kept) if kept else []
-    order = np.argsort([x for _, x in middles])
-    numbers = np.zeros(count + 1, int)
-    for new, old in enumerate(order, start=1):
-        numbers[kept[int(old)]] = new
-    return np.where(inside, numbers[parts], 0)
-
-
-def _parts(mask: np.ndarray, touching: np.ndarray | None = None) -> tuple[np.ndarray, int]:
-    """Connected parts of a mask [Y, X], numbered from 1, and how many there are."""
-    parts = np.zeros(mask.shape, np.int32)
-    ndimage.label(mask, touching, output=parts)
-    return parts, int(parts.max(initial=0))
 
 
 def _assess_embryo(
@@ -151,11 +118,12 @@ def _assess_embryo(
     *,
     frame: int,
     number: int,
+    strange: str,
 ) -> Assessed:
     area = int((labels > 0).sum())
     fragment = labels == FRAGMENT
     by_area = float(fragment.sum()) / area
-    parts, count = _parts(fragment, np.ones((3, 3)))
+    parts, count = connected(fragment, np.ones((3, 3)))
     sizes = ndimage.sum_labels(fragment, parts, np.arange(1, count + 1)) if count else np.zeros(0)
     sizes = sizes[sizes >= max(2, _SPECK * area)]
     plain = Assessed(
@@ -170,6 +138,8 @@ def _assess_embryo(
     )
     if _is_cut(labels > 0):
         return dataclasses.replace(plain, reason="the embryo is cut by the frame's border")
+    if strange:
+        return dataclasses.replace(plain, reason=strange)
     apart = None if regressed is None else abs(regressed - by_area)
     if apart is not None and config.disagreement is not None and apart > config.disagreement:
         assert regressed is not None
@@ -239,6 +209,19 @@ def _problem(image: np.ndarray) -> str:
     if extreme > _SATURATED:
         return f"{extreme:.0%} of the frame is saturated"
     return ""
+
+
+def _strange(prediction: Prediction, config: FragmentationConfig) -> str:
+    """Why a frame is none that the model knows; "" where it is, or the model does not compare."""
+    if config.familiar is None or prediction.features is None:
+        return ""
+    distance, limit = config.familiar.distance(prediction.features), config.familiar.limit
+    if distance <= limit:
+        return ""
+    return (
+        f"unlike the cleavage-stage embryos that the model knows (distance {distance:.2f}, at most "
+        f"{limit:.2f}): an oocyte, a morula or blastocyst, or another microscope"
+    )
 
 
 def _is_cut(inside: np.ndarray) -> bool:

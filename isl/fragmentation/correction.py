@@ -4,24 +4,27 @@ A folder with one PNG a frame, its outlines as LabelMe's JSON, the same as a lab
 and Fiji), and `dataset.toml`, which `isl train` reads: corrected files go back as they are.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tomli_w
 from PIL import Image
 
+from isl.config import read_toml
 from isl.errors import InputError
 from isl.files.whole import write_text, written_whole
 from isl.fragmentation.polygons import outlines_of, write_labelme
 
-FOLDER = "correct"
+FOLDER, DATASET = "correct", "dataset.toml"
 
 
 def write_for_correction(
     folder: Path, name: str, images: np.ndarray, labels: np.ndarray, *, overwrite: bool = False
-) -> list[dict[str, str]]:
-    """Writes the frames of one recording, and returns their entries of the dataset.
+) -> None:
+    """Writes the frames of one recording.
 
     Args:
         folder: Made if missing.
@@ -34,7 +37,6 @@ def write_for_correction(
         InputError: Files exist.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    entries = []
     for t, (image, truth) in enumerate(zip(images, labels, strict=True)):
         stem = f"{name}_{t:04d}"
         picture, mask, outlines = (
@@ -51,18 +53,34 @@ def write_for_correction(
             with written_whole(path, overwrite=overwrite) as temporary:
                 Image.fromarray(array).save(temporary, "PNG")
         write_labelme(outlines, outlines_of(truth, picture.name), overwrite=overwrite)
-        entries.append({"image": picture.name, "mask": outlines.name, "group": name})
-    return entries
 
 
-def write_correction_dataset(folder: Path, entries: Sequence[dict[str, str]]) -> Path:
-    """The dataset of all frames, whose path is returned."""
-    path = folder / "dataset.toml"
+def is_written(folder: Path, name: str) -> bool:
+    """Whether a recording's frames are there."""
+    return (folder / f"{name}_0000.json").is_file()
+
+
+def write_correction_dataset(folder: Path, names: Sequence[str]) -> Path:
+    """The dataset of all frames of recordings, whose path is returned.
+
+    What a person changed in an entry stays.
+    """
+    path = folder / DATASET
+    changed: dict[str, Mapping[str, Any]] = {}
+    if path.is_file():
+        changed = {entry["image"]: entry for entry in read_toml(path).get("example", ())}
+    entries = []
+    for name in names:
+        of_name = re.compile(re.escape(name) + r"_\d{4,}\.json")
+        for outlines in sorted(p for p in folder.iterdir() if of_name.fullmatch(p.name)):
+            picture = f"{outlines.stem}.png"
+            entry = {"image": picture, "mask": outlines.name, "group": name}
+            entries.append(changed.get(picture, entry))
     write_text(
         path,
         "# Correct the .json files in LabelMe, or paint the _mask.png in napari or Fiji and "
         'name it as `mask`\n# instead; then train with dataset = "dataset.toml".\n'
-        + tomli_w.dumps({"example": list(entries)}),
+        + tomli_w.dumps({"example": entries}),
         overwrite=True,
     )
     return path

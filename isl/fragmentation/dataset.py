@@ -3,6 +3,7 @@
     root = "${ISL_DATA}/embryos"     # of the paths below; relative to the file's own folder
     scale = "our_grades.toml"        # of the grades; the bins in common use unless given
     table = "grades.csv"             # more examples: columns as the keys below
+    labels = { "Zelle" = "embryo", "debris" = "ignore" }  # of outlines, besides those in use
 
     [[example]]
     image = "P3_day2.jpg"
@@ -31,13 +32,22 @@ from isl.config import Config, folder_named, parse, read_toml
 from isl.errors import InputError
 from isl.fragmentation.grades import GradeScale, read_scale
 from isl.fragmentation.pictures import read_frames
-from isl.fragmentation.polygons import EMBRYO, FRAGMENT, labels_from, painted
+from isl.fragmentation.polygons import (
+    BACKGROUND,
+    EMBRYO,
+    FRAGMENT,
+    SPELLINGS,
+    labels_from,
+    painted,
+)
+from isl.fragmentation.separation import close_up
 from isl.fragmentation.view import seen, seen_labels
 from isl.imaging.read import read_picture
 
 UNKNOWN = 255
 """Label of places of which nothing is known."""
 
+_MEANINGS = {"ignore": BACKGROUND, "embryo": EMBRYO, "fragment": FRAGMENT}
 Split = Literal["train", "validation", "test"]
 
 
@@ -58,6 +68,9 @@ class _DatasetFile(Config):
     root: str = "."
     scale: Path | None = None
     table: Path | None = None
+    labels: Mapping[str, Literal["embryo", "fragment", "ignore"]] = pydantic.Field(
+        default_factory=dict
+    )
     example: tuple[ExampleEntry, ...] = ()
 
 
@@ -74,6 +87,7 @@ class Example:
         low: Lower bound of the share, NaN where there is none.
         high: Upper bound likewise.
         site: Where it comes from, "" where not given.
+        meanings: Labels of outlines, in lower case, and what they are.
     """
 
     image: Path
@@ -84,6 +98,7 @@ class Example:
     low: float
     high: float
     site: str
+    meanings: Mapping[str, int] = dataclasses.field(default_factory=lambda: SPELLINGS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,26 +178,44 @@ def load_dataset(path: Path) -> Dataset:
         entries += _table_entries(root / parsed.table)
     if not entries:
         raise InputError(f"{path}: holds no example")
-    examples = tuple(_example(entry, root, scale, path) for entry in entries)
+    own = {label.strip().lower(): _MEANINGS[what] for label, what in parsed.labels.items()}
+    meanings = {**SPELLINGS, **own}
+    examples = tuple(
+        dataclasses.replace(_example(entry, root, scale, path), meanings=meanings)
+        for entry in entries
+    )
     _check_splits(examples, path)
     return Dataset(path=path, scale=scale, examples=examples)
 
 
-def load_ground(examples: Sequence[Example], size: int) -> Ground:
+def load_ground(examples: Sequence[Example], size: int, *, closer: float | None = None) -> Ground:
     """Reads pictures and masks as views of `size` pixels.
+
+    Args:
+        examples: What is read.
+        size: Of the views.
+        closer: Where given, a picture with a mask becomes a second view, around its embryo (see
+            `isl.fragmentation.model.FragmentationConfig`), if it is not coarser than `size`.
 
     Raises:
         InputError: A file cannot be read, or a mask is of another size than its picture.
     """
-    images, labels, shares = [], [], []
+    images, labels, shares, of = [], [], [], []
     for example in examples:
         image = _only_frame(example.image)
         truth = np.full((size, size), UNKNOWN, np.uint8)
         share = example.share
         if example.mask is not None:
-            mask = read_mask(example.mask, example.image, image.shape)
+            mask = read_mask(example.mask, example.image, image.shape, example.meanings)
             truth = seen_labels(mask, size, UNKNOWN)
             share = share_of(mask)
+            place = close_up(mask > 0, closer) if closer is not None and mask.any() else None
+            if place is not None and min(mask[place].shape) >= size:
+                images.append(np.rint(255 * seen(image[place], size)).astype(np.uint8))
+                labels.append(seen_labels(mask[place], size, UNKNOWN))
+                shares.append(share)
+                of.append(example)
+        of.append(example)
         images.append(np.rint(255 * seen(image, size)).astype(np.uint8))
         labels.append(truth)
         shares.append(share)
@@ -190,22 +223,24 @@ def load_ground(examples: Sequence[Example], size: int) -> Ground:
         images=np.stack(images),
         labels=np.stack(labels),
         shares=np.asarray(shares, np.float32),
-        low=np.asarray([e.low for e in examples], np.float32),
-        high=np.asarray([e.high for e in examples], np.float32),
-        groups=tuple(e.group for e in examples),
-        names=tuple(e.image.name for e in examples),
-        sites=tuple(e.site for e in examples),
+        low=np.asarray([e.low for e in of], np.float32),
+        high=np.asarray([e.high for e in of], np.float32),
+        groups=tuple(e.group for e in of),
+        names=tuple(e.image.name for e in of),
+        sites=tuple(e.site for e in of),
     )
 
 
-def read_mask(path: Path, image: Path, shape: tuple[int, ...]) -> np.ndarray:
+def read_mask(
+    path: Path, image: Path, shape: tuple[int, ...], meanings: Mapping[str, int] = SPELLINGS
+) -> np.ndarray:
     """A mask, uint8 [Y, X] of 0, 1, 2, from outlines or a label image.
 
     Raises:
         InputError: It cannot be read, holds other numbers, or is not of the picture's size.
     """
     if path.suffix.lower() == ".json":
-        outlines = labels_from(path, image.name)
+        outlines = labels_from(path, image.name, meanings)
         mask = painted(outlines)
     else:
         planes = read_picture(path).array

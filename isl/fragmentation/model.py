@@ -5,6 +5,7 @@ On disk it is a model folder like any other (`isl.model_folder`) of kind "fragme
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ import pydantic
 from flax import nnx
 
 from isl.errors import InputError
+from isl.fragmentation.familiar import Familiar
 from isl.fragmentation.grades import GradeScale, conformal_radius
 from isl.fragmentation.network import (
     EMBRYO,
@@ -24,6 +26,7 @@ from isl.fragmentation.network import (
     Seen,
     abstract_network,
 )
+from isl.fragmentation.separation import close_up, separate
 from isl.fragmentation.view import as_stored, seen, view_of
 from isl.model_folder import (
     WEIGHTS_FILE,
@@ -56,7 +59,10 @@ class FragmentationConfig(FolderConfig):
             (the frame with the largest error).
         disagreement: Largest difference between the two shares at which it answers: the 95th
             percentile of held-out embryos; None: it does not compare.
+        closer: Side of a second, closer look at the embryos found at the first, in the width of
+            what was found; None: it looks once.
         smallest: Smallest embryo that it takes for one, as a share of the frame's area.
+        familiar: What the embryos that it knows look like to its encoder; None: it compares none.
         trained_on: What it has seen.
     """
 
@@ -68,7 +74,9 @@ class FragmentationConfig(FolderConfig):
     share_from: Literal["regression", "area"] = "regression"
     residuals: tuple[float, ...] = ()
     disagreement: float | None = pydantic.Field(default=None, ge=0)
+    closer: float | None = pydantic.Field(default=None, ge=1)
     smallest: float = pydantic.Field(default=0.01, ge=0, lt=1)
+    familiar: Familiar | None = None
     trained_on: str = ""
 
     @property
@@ -85,11 +93,28 @@ class Prediction:
         probabilities: float32 [Y, X, 2] in [0, 1], of embryo and of fragment.
         attention: float32 [Y, X] in [0, 1]; None where the network has no gate.
         regressed: The share as the regression has it; None without regression.
+        features: float32 [D], means of the encoder's maps; None where they are not known.
     """
 
     probabilities: np.ndarray
     attention: np.ndarray | None
     regressed: float | None
+    features: np.ndarray | None = None
+
+    def within(self, place: tuple[slice, slice], whole: "Prediction") -> "Prediction":
+        """This, of a part of a frame, as a prediction of the whole: nothing is beyond the part."""
+        probabilities = np.zeros_like(whole.probabilities)
+        probabilities[place] = self.probabilities
+        attention = None
+        if self.attention is not None and whole.attention is not None:
+            attention = np.zeros_like(whole.attention)
+            attention[place] = self.attention
+        return Prediction(
+            probabilities=probabilities,
+            attention=attention,
+            regressed=self.regressed,
+            features=self.features,
+        )
 
     @property
     def labels(self) -> np.ndarray:
@@ -124,16 +149,48 @@ class FragmentationModel(LoadedModel[FragmentationConfig]):
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
     def predict(self, images: np.ndarray) -> list[Prediction]:
-        """What it says of frames.
+        """What it says of frames, at the second look where it looks twice.
 
         Args:
             images: float32 [T, Y, X] in [0, 1].
         """
+        found = self._look(list(images))
+        if self.config.closer is None or not self.config.segments:
+            return found
+        places: dict[int, tuple[slice, slice]] = {}
+        for t, prediction in enumerate(found):
+            embryos = separate(prediction.labels, smallest=self.config.smallest) > 0
+            if embryos.any():
+                places[t] = close_up(embryos, self.config.closer)
+        closer = self._look([images[t][place] for t, place in places.items()]) if places else []
+        for (t, place), prediction in zip(places.items(), closer, strict=True):
+            found[t] = prediction.within(place, found[t])
+        return found
+
+    def judged(self, images: np.ndarray) -> Seen:
+        """The same as arrays [T, ...] of one `Seen`, whose logits are the log odds."""
+        said = self.predict(images)
+        odds = np.clip(np.stack([each.probabilities for each in said]), 1e-6, 1 - 1e-6)
+        shares = [each.regressed for each in said if each.regressed is not None]
+        return Seen(
+            logits=jnp.asarray(np.log(odds / (1 - odds))),
+            share=jnp.asarray(shares) if shares else None,
+            attention=None,
+            means=jnp.stack([each.features for each in said if each.features is not None]),
+        )
+
+    @property
+    def judged_size(self) -> int:
+        """Of pictures to judge it by, pixels: as fine as its last look, or finer."""
+        return self.config.size * (1 if self.config.closer is None else 2)
+
+    def _look(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        """One look at frames float32 [Y, X] of any sizes."""
         size = self.config.size
         said = self.see(np.stack([seen(image, size) for image in images]))
-        view = view_of((images.shape[1], images.shape[2]), size)
         found = []
-        for t in range(len(images)):
+        for t, image in enumerate(images):
+            view = view_of((image.shape[0], image.shape[1]), size)
             attention = None
             if said.attention is not None:
                 enlarged = np.kron(np.asarray(said.attention[t, ..., 0]), np.ones((4, 4)))
@@ -143,6 +200,7 @@ class FragmentationModel(LoadedModel[FragmentationConfig]):
                     probabilities=as_stored(_sigmoid(np.asarray(said.logits[t])), view),
                     attention=attention,
                     regressed=None if said.share is None else float(said.share[t]),
+                    features=None if said.means is None else np.asarray(said.means[t]),
                 )
             )
         return found

@@ -105,14 +105,16 @@ class Seen:
         logits: float32 [B, Y, X, 2], of embryo and of fragment.
         share: float32 [B] in (0, 1), as the regression has it; None without regression.
         attention: float32 [B, Y / 4, X / 4, 1] of the gate on C2; None without.
+        means: float32 [B, D], of the encoder's maps over all places.
     """
 
     logits: jax.Array
     share: jax.Array | None
     attention: jax.Array | None
+    means: jax.Array | None = None
 
 
-jax.tree_util.register_dataclass(Seen, ["logits", "share", "attention"], [])
+jax.tree_util.register_dataclass(Seen, ["logits", "share", "attention", "means"], [])
 
 
 class Decoder(nnx.Module):
@@ -245,26 +247,38 @@ class FragmentationNetwork(nnx.Module):
             key: Of the dropout in training.
             apart: Whether the regression sends no gradient into the encoder.
         """
-        maps = self.maps(images)
+        size = (images.shape[1], images.shape[2])
+        return self.from_maps(self.maps(images), size, key=key, apart=apart)
+
+    def from_maps(
+        self,
+        maps: list[jax.Array],
+        size: tuple[int, int],
+        *,
+        key: jax.Array | None = None,
+        apart: bool = False,
+    ) -> Seen:
+        """What it says of images of a size (Y, X) from what the encoder made of them."""
         x, attention = self.decoder(maps, key)
-        latent, share = self._regressed(maps, apart=apart)
+        means = [m.astype(jnp.float32).mean(axis=(1, 2)) for m in maps]
+        latent, share = self._regressed(means, apart=apart)
         if self.injection is not None and latent is not None:
             x = self.injection(x, latent)
         logits = x.astype(jnp.float32) @ self.classes[...]
         logits = logits + self.classes_bias[...].reshape(1, 1, 1, -1)
-        size = (images.shape[0], *images.shape[1:3], OUTPUTS)
-        logits = jax.image.resize(logits, size, "linear", antialias=False)
-        return Seen(logits, share, attention)
+        shape = (logits.shape[0], *size, OUTPUTS)
+        logits = jax.image.resize(logits, shape, "linear", antialias=False)
+        return Seen(logits, share, attention, jnp.concatenate(means, axis=-1))
 
     def _regressed(
-        self, maps: list[jax.Array], *, apart: bool
+        self, means: list[jax.Array], *, apart: bool
     ) -> tuple[jax.Array | None, jax.Array | None]:
         """The latent vector [B, L] and the share [B]."""
         if self.regression is None:
             return None, None
-        used = maps if self.config.regression == "multiscale" else maps[-1:]
-        means = jnp.concatenate([m.astype(jnp.float32).mean(axis=(1, 2)) for m in used], axis=-1)
-        return self.regression(jax.lax.stop_gradient(means) if apart else means)
+        used = means if self.config.regression == "multiscale" else means[-1:]
+        given = jnp.concatenate(used, axis=-1)
+        return self.regression(jax.lax.stop_gradient(given) if apart else given)
 
 
 def build_network(

@@ -4,15 +4,12 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from isl.errors import InputError
 from isl.imaging.movie import read_movie
-from isl.imaging.read import natural_order
+from isl.imaging.photo import PHOTOS, as_grey, photos_in, read_photo
 
-PHOTOS = (".jpg", ".jpeg", ".png", ".bmp")
 _STORED = (".tif", ".tiff", ".nd2", ".czi", ".lif", ".zarr")
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,41 +64,6 @@ def read_frames(path: Path) -> Frames:
         names=names,
         interval=movie.interval,
     )
-
-
-def read_photo(path: Path) -> np.ndarray:
-    """A JPEG, PNG or BMP as grey, float32 [Y, X] in [0, 1], turned as its EXIF says.
-
-    Raises:
-        InputError: It cannot be read.
-    """
-    try:
-        with Image.open(path) as stored:
-            turned = ImageOps.exif_transpose(stored)
-            if turned.mode.startswith(("I", "F")):
-                return as_grey(np.asarray(turned), np.dtype(np.uint16))
-            return as_grey(np.asarray(turned.convert("RGB")), np.dtype(np.uint8))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as a picture ({error})") from error
-
-
-def as_grey(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """float32 [Y, X] in [0, 1] from [Y, X] or [Y, X, 3] of a stored type."""
-    values = values.astype(np.float32)
-    grey = values @ _LUMA if values.ndim == 3 else values
-    if np.issubdtype(dtype, np.integer):
-        return np.clip(grey / np.iinfo(dtype).max, 0, 1)
-    return np.clip(grey, 0, 1)
-
-
-def photos_in(folder: Path) -> list[Path]:
-    """The pictures of a folder in the order of the numbers in their names; hidden ones left out."""
-    found = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in PHOTOS and not path.name.startswith(".")
-    ]
-    return sorted(found, key=lambda path: natural_order(path.name))
 
 
 def is_readable(path: Path) -> bool:

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from skimage.measure import approximate_polygon, find_contours
 
 from isl.errors import InputError
 from isl.files.whole import write_text
+from isl.fragmentation.stored_masks import from_picture, from_run_lengths
 
 BACKGROUND, EMBRYO, FRAGMENT = 0, 1, 2
 SPELLINGS: Mapping[str, int] = {
@@ -47,12 +48,14 @@ class Outlines:
         height: Pixels.
         width: Pixels.
         shapes: What each is (EMBRYO or FRAGMENT) and its polygon, float64 [N, 2] as (x, y).
+        masks: What each of those is that are stored pixel by pixel, and it, bool [Y, X].
     """
 
     image: str
     height: int
     width: int
     shapes: tuple[tuple[int, np.ndarray], ...]
+    masks: tuple[tuple[int, np.ndarray], ...] = ()
 
 
 def painted(outlines: Outlines) -> np.ndarray:
@@ -62,15 +65,18 @@ def painted(outlines: Outlines) -> np.ndarray:
         for what, points in outlines.shapes:
             if what == wanted:
                 labels[_filled(points, labels.shape)] = what
+        for what, mask in outlines.masks:
+            if what == wanted:
+                labels[mask] = what
     return labels
 
 
 def read_labelme(path: Path, meanings: Mapping[str, int] = SPELLINGS) -> Outlines:
-    """Reads LabelMe's JSON: polygons, rectangles and circles.
+    """Reads LabelMe's JSON: polygons, rectangles, circles and masks.
 
     Args:
         path: The file.
-        meanings: Labels, in lower case, and what they are.
+        meanings: Labels, in lower case, and what they are; BACKGROUND: left out.
 
     Raises:
         InputError: It cannot be read, a label is not known, or a shape crosses itself or lies
@@ -80,24 +86,39 @@ def read_labelme(path: Path, meanings: Mapping[str, int] = SPELLINGS) -> Outline
     try:
         height, width = int(tables["imageHeight"]), int(tables["imageWidth"])
         image = re.split(r"[\\/]", str(tables.get("imagePath") or path.stem))[-1]
-        shapes = [_labelme_shape(shape, path, meanings) for shape in tables["shapes"]]
+        drawn = [s for s in tables["shapes"] if s.get("shape_type") != "mask"]
+        shapes = [_labelme_shape(shape, path, meanings) for shape in drawn]
+        masks = [
+            (
+                _meaning(str(shape["label"]), path, meanings),
+                from_picture(shape["mask"], shape["points"], (height, width)),
+            )
+            for shape in tables["shapes"]
+            if shape.get("shape_type") == "mask"
+        ]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is not LabelMe's JSON ({error!r})") from error
-    kept = tuple(shape for shape in shapes if shape is not None)
+    kept = tuple(shape for shape in shapes if shape is not None and shape[0] != BACKGROUND)
     for number, (_, points) in enumerate(kept, start=1):
         _check_polygon(points, (height, width), f"{path}: shape {number}")
-    return Outlines(image=image, height=height, width=width, shapes=kept)
+    return Outlines(
+        image=image,
+        height=height,
+        width=width,
+        shapes=kept,
+        masks=tuple(mask for mask in masks if mask[0] != BACKGROUND),
+    )
 
 
 def read_coco(
     path: Path, image: str | None = None, meanings: Mapping[str, int] = SPELLINGS
 ) -> Outlines:
-    """Reads the polygons of one image from COCO's JSON.
+    """Reads the polygons and run-length masks of one image from COCO's JSON.
 
     Args:
         path: The file.
         image: The image's file name; None: the file is about one image only.
-        meanings: Category names, in lower case, and what they are.
+        meanings: Category names, in lower case, and what they are; BACKGROUND: left out.
 
     Raises:
         InputError: It cannot be read, is about other images, or a polygon is damaged.
@@ -118,16 +139,25 @@ def read_coco(
         names = {category["id"]: str(category["name"]) for category in tables["categories"]}
         height, width = int(entry["height"]), int(entry["width"])
         shapes: list[tuple[int, np.ndarray]] = []
+        masks: list[tuple[int, np.ndarray]] = []
         for annotation in tables["annotations"]:
-            if annotation["image_id"] == entry["id"]:
-                what = _meaning(names[annotation["category_id"]], path, meanings)
+            if annotation["image_id"] != entry["id"]:
+                continue
+            what = _meaning(names[annotation["category_id"]], path, meanings)
+            if what == BACKGROUND:
+                continue
+            if isinstance(annotation["segmentation"], dict):
+                masks.append((what, _coco_mask(annotation, (height, width))))
+            else:
                 shapes += [(what, part) for part in _coco_parts(annotation, path)]
         image = Path(str(entry["file_name"])).name
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is not COCO's JSON ({error!r})") from error
     for number, (_, points) in enumerate(shapes, start=1):
         _check_polygon(points, (height, width), f"{path}: polygon {number}")
-    return Outlines(image=image, height=height, width=width, shapes=tuple(shapes))
+    return Outlines(
+        image=image, height=height, width=width, shapes=tuple(shapes), masks=tuple(masks)
+    )
 
 
 def outlines_of(labels: np.ndarray, image: str) -> Outlines:
@@ -210,12 +240,9 @@ def _labelme_shape(
 
 
 def _coco_parts(annotation: Mapping[str, Any], path: Path) -> list[np.ndarray]:
-    parts = annotation["segmentation"]
     number = annotation.get("id", "?")
-    if not isinstance(parts, list):
-        raise InputError(f"{path}: annotation {number} is a run-length mask; export polygons")
     found = []
-    for part in parts:
+    for part in annotation["segmentation"]:
         if len(part) % 2 or len(part) < 6:
             raise InputError(
                 f"{path}: annotation {number} has a polygon of {len(part)} numbers; expected x and "
@@ -225,11 +252,20 @@ def _coco_parts(annotation: Mapping[str, Any], path: Path) -> list[np.ndarray]:
     return found
 
 
+def _coco_mask(annotation: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
+    mask = from_run_lengths(annotation["segmentation"])
+    if mask.shape != size:
+        raise ValueError(f"annotation {annotation.get('id', '?')} has a mask of another size")
+    return mask
+
+
 def _meaning(label: str, path: Path, meanings: Mapping[str, int]) -> int:
     what = meanings.get(label.strip().lower())
     if what is None:
         raise InputError(
-            f"{path}: the label '{label}' is not known (known: {', '.join(sorted(meanings))})"
+            f"{path}: the label '{label}' is not known (known: {', '.join(sorted(meanings))}); say "
+            f"what it is in the dataset's file: labels = {{ '{label}' = 'embryo' }}, or "
+            "'fragment', or 'ignore'"
         )
     return what
 
@@ -282,12 +318,12 @@ def _turn(contour: np.ndarray) -> int:
     return 1 if float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) > 0 else -1
 
 
-def labels_from(path: Path, image: str, labels: Sequence[str] = ()) -> Outlines:
+def labels_from(path: Path, image: str, meanings: Mapping[str, int] = SPELLINGS) -> Outlines:
     """Outlines from a JSON file of either kind; `image` picks among COCO's."""
     tables = _read_json(path)
     if "shapes" in tables:
-        return read_labelme(path)
+        return read_labelme(path, meanings)
     if "annotations" in tables:
         several = len(tables.get("images", ())) > 1
-        return read_coco(path, image if several else None)
+        return read_coco(path, image if several else None, meanings)
     raise InputError(f"{path}: is neither LabelMe's nor COCO's JSON")

@@ -1,6 +1,7 @@
 """Many embryos through one model: what can be checked first, then one by one, and a report."""
 
 import dataclasses
+import functools
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,14 +11,19 @@ from typing import Any
 import numpy as np
 
 from isl.devices import use_device
-from isl.errors import InputError, as_options
+from isl.errors import InputError
 from isl.files.failures import report_failures
 from isl.files.provenance import versions
 from isl.files.records import as_csv, as_json
 from isl.files.staging import staging_folder
 from isl.files.whole import check_output_folder, settle, write_texts
 from isl.fragmentation.assess import Assessed, assess_frame, sentence
-from isl.fragmentation.correction import FOLDER, write_correction_dataset, write_for_correction
+from isl.fragmentation.correction import (
+    FOLDER,
+    is_written,
+    write_correction_dataset,
+    write_for_correction,
+)
 from isl.fragmentation.drawing import attention_picture, contours, share_over_time, sheet
 from isl.fragmentation.grades import GradeScale, read_scale
 from isl.fragmentation.model import (
@@ -38,7 +44,7 @@ from isl.fragmentation.record import (
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage
 from isl.imaging.steady import content_hash
-from isl.progress import FieldProgress
+from isl.workers import side_by_side
 
 TABLE, REPORT = "fragmentation.csv", "report.html"
 _ENDINGS = {
@@ -64,6 +70,15 @@ class Request:
     device: str = "auto"
     overwrite: bool = False
     resume: bool = False
+    workers: int = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recording:
+    """One embryo's frames, not read yet."""
+
+    name: str
+    path: Path
 
 
 def grade_recordings(request: Request) -> int:
@@ -76,30 +91,19 @@ def grade_recordings(request: Request) -> int:
     check_output_folder(request.out, "out")
     _check_free(found, request)
     scale = None if request.grades is None else read_scale(request.grades)
-    use_device(request.device)
-    model = load_fragmentation_model(request.model or DEFAULT_MODEL)
+    model = _loaded(request.model or DEFAULT_MODEL, request.device)
     if not model.config.segments:
         raise InputError(f"model '{model.name}' gives a share alone and finds no embryo")
-    failed: dict[str, str] = {}
-    entries: list[dict[str, str]] = []
+    recordings = [Recording(name=name, path=path) for name, path in found]
     request.out.mkdir(parents=True, exist_ok=True)
-    with FieldProgress(len(found)) as progress:
-        for name, path in found:
-            progress.begin(name)
-            try:
-                outcome, corrected = _grade(name, path, model, scale, request)
-                entries += corrected
-            except InputError as error:
-                if len(found) == 1:
-                    raise
-                failed[name] = as_options(error)
-                outcome = "failed"
-            progress.end(outcome)
+    failed = side_by_side(
+        recordings, functools.partial(_grade, request=request), workers=request.workers
+    )
     done = [name for name, _ in found if name not in failed]
     if done:
         _write_tables(done, failed, model, scale or model.config.scale, request)
-    if entries:
-        write_correction_dataset(request.out / FOLDER, entries)
+        if request.correct:
+            write_correction_dataset(request.out / FOLDER, done)
     return report_failures(list(failed.items()), len(found), what="recordings")
 
 
@@ -157,20 +161,25 @@ def _check_free(found: Sequence[tuple[str, Path]], request: Request) -> None:
             )
 
 
-def _grade(
-    name: str,
-    path: Path,
-    model: FragmentationModel,
-    scale: GradeScale | None,
-    request: Request,
-) -> tuple[str, list[dict[str, str]]]:
-    """Grades one recording and writes its files, unless that was done before."""
+@functools.cache
+def _loaded(model: str, device: str) -> FragmentationModel:
+    """The model of this process."""
+    use_device(device)
+    return load_fragmentation_model(model)
+
+
+def _grade(recording: Recording, *, request: Request) -> str:
+    """Grades one recording and writes its files, unless that was done before; in any process."""
+    name, path = recording.name, recording.path
+    model = _loaded(request.model or DEFAULT_MODEL, request.device)
+    scale = None if request.grades is None else read_scale(request.grades)
     files = files_of(request.out, name)
     source_hash = content_hash(path)
     used = scale or model.config.scale
     settings = {"scale": used.model_dump(mode="json"), "interval": request.interval}
-    if request.resume and _is_done(files, source_hash, model.hash, settings):
-        return "done before", []
+    corrected = not request.correct or is_written(request.out / FOLDER, name)
+    if request.resume and corrected and _is_done(files, source_hash, model.hash, settings):
+        return "done before"
     frames = read_frames(path)
     if request.interval is not None:
         frames = dataclasses.replace(frames, interval=request.interval)
@@ -210,13 +219,11 @@ def _grade(
                 files[what].unlink(missing_ok=True)
     for each in assessed:
         print(sentence(each, name), flush=True)
-    corrected = []
     if request.correct:
-        folder = request.out / FOLDER
-        corrected = write_for_correction(
-            folder, name, frames.images, labels, overwrite=request.overwrite
+        write_for_correction(
+            request.out / FOLDER, name, frames.images, labels, overwrite=request.overwrite
         )
-    return "done", corrected
+    return "done"
 
 
 def _seen(

@@ -1,11 +1,15 @@
 """From maps to embryos, shares and verdicts."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from isl.fragmentation.assess import assess_frame, sentence, separate
+from isl.fragmentation.assess import assess_frame, sentence
+from isl.fragmentation.familiar import Familiar
 from isl.fragmentation.model import FragmentationConfig, Prediction
 from isl.fragmentation.network import NetworkConfig
+from isl.fragmentation.separation import separate
 
 CONFIG = FragmentationConfig(
     name="test",
@@ -88,3 +92,19 @@ def test_cannot_tell_says_why(
     assert reason in made.reason
     assert made.share is None
     assert "cannot tell" in sentence(made, "P3")
+
+
+def test_an_embryo_unlike_those_of_the_training_cannot_be_told() -> None:
+    familiar = Familiar(mean=(0.0, 1.0), deviation=(1.0, 2.0), limit=2.0)
+    config = CONFIG.model_copy(update={"familiar": familiar})
+    embryo = disc(100, 50, 50, 30)
+    plain = said(embryo, disc(100, 35, 50, 9))
+    near = dataclasses.replace(plain, features=np.float32([1, 1]))
+    far = dataclasses.replace(plain, features=np.float32([3, 7]))
+    (made,), _ = assess_frame(noise(100), near, config, frame=0)
+    assert made.verdict == "graded"
+    (made,), labels = assess_frame(noise(100), far, config, frame=0)
+    assert made.verdict == "cannot tell"
+    assert "distance 3.00, at most 2.00" in made.reason
+    assert made.share is None
+    assert (labels > 0).any()

@@ -1,5 +1,6 @@
 """Datasets with masks, shares, grades and ranges; what contradicts itself is refused."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,19 @@ def test_views_go_there_and_back(shape: tuple[int, int]) -> None:
     assert back.shape == shape
     assert 2 * (back & (labels > 0)).sum() / (back.sum() + labels.sum()) > 0.95
     assert seen(np.random.default_rng(0).random(shape).astype(np.float32), 64).shape == (64, 64)
+
+
+def test_a_laboratorys_words_and_close_views(folder: Path) -> None:
+    shape = {"label": "Zelle", "points": [[10, 5], [30, 5], [30, 25], [10, 25]]}
+    tables = {"imagePath": "a.png", "imageHeight": 40, "imageWidth": 60, "shapes": [shape]}
+    (folder / "a.json").write_text(json.dumps(tables))
+    example = '[[example]]\nimage = "a.png"\nmask = "a.json"\n'
+    with pytest.raises(InputError, match="'Zelle' is not known"):
+        load_ground(load_dataset(write(folder, example)).examples, 16)
+    named = load_dataset(write(folder, 'labels = { Zelle = "embryo" }\n' + example))
+    ground = load_ground(named.examples, 16, closer=1.2)
+    assert ground.names == ("a.png", "a.png")
+    shares = [(labels[labels != UNKNOWN] > 0).mean() for labels in ground.labels]
+    assert shares[0] == pytest.approx(1 / 1.44, abs=0.1)
+    assert shares[1] == pytest.approx(400 / 2400, abs=0.05)
+    assert len(load_ground(named.examples, 32, closer=1.2)) == 1

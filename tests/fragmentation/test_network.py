@@ -66,6 +66,17 @@ def test_variants_give_maps_of_the_images_size(gates: str, decoder: str) -> None
     assert (seen.attention is None) == (gates == "off" or decoder == "unet")
 
 
+def test_efficientnet_encoder_gives_the_maps_that_the_decoder_takes() -> None:
+    network = abstract_network(small(encoder={"kind": "efficientnet-lite0"}))
+    x = jnp.zeros((1, 64, 96, 1))
+    maps = nnx.eval_shape(lambda net, x: net.maps(x), network, x)
+    assert [m.shape[1:3] for m in maps] == [(16, 24), (8, 12), (4, 6), (4, 6)]
+    seen = nnx.eval_shape(lambda net, x: net(x), network, x)
+    assert seen.logits.shape == (1, 64, 96, 2)
+    parts = nnx.eval_shape(lambda net, maps: net.from_maps(maps, (64, 96)), network, maps)
+    assert parts.logits.shape == seen.logits.shape
+
+
 @pytest.mark.parametrize("rate", [1, 2, 6])
 def test_atrous_convolution_is_the_one_of_xla(rate: int) -> None:
     rng = np.random.default_rng(rate)

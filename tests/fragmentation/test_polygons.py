@@ -1,11 +1,14 @@
 """Outlines of LabelMe and COCO as masks and back."""
 
+import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from isl.errors import InputError
 from isl.fragmentation.polygons import (
@@ -80,7 +83,11 @@ def test_fragments_are_painted_over_cells_whatever_their_order(tmp_path: Path) -
         ({"label": "cell", "points": square(50, 30, 20)}, "beyond the image"),
         ({"label": "cell", "points": [[0, 0], [9, 9], [9, 0], [0, 9]]}, "crosses itself"),
         ({"label": "cell", "points": [[0, 0], [9, 9]]}, "polygon of 2 points"),
-        ({"label": "cell", "shape_type": "mask", "points": [[0, 0], [9, 9]]}, "mask of 2 points"),
+        ({"label": "cell", "shape_type": "mask", "points": [[0, 0], [9, 9]]}, "KeyError"),
+        (
+            {"label": "cell", "shape_type": "mask", "points": [[0, 0], [9, 9]], "mask": "no"},
+            "a mask that is no picture",
+        ),
     ],
 )
 def test_damaged_shapes_are_named(tmp_path: Path, shape: dict[str, Any], message: str) -> None:
@@ -115,11 +122,63 @@ def test_coco_polygons_are_of_the_image_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("segmentation", "message"),
-    [([[1, 2, 3, 4, 5]], "5 numbers"), ([[1, 2, 3, 4]], "4 numbers"), ({"counts": ""}, "run-l")],
+    [
+        ([[1, 2, 3, 4, 5]], "annotation 1 .*5 numbers"),
+        ([[1, 2, 3, 4]], "annotation 1 .*4 numbers"),
+        ({"counts": "", "size": [30, 30]}, "run lengths of 0 pixels for 30 x 30"),
+        ({"counts": [4], "size": [2, 2]}, "annotation 1 .*another size"),
+    ],
 )
 def test_damaged_coco_is_named(tmp_path: Path, segmentation: Any, message: str) -> None:
-    with pytest.raises(InputError, match=f"annotation 1 .*{message}"):
+    with pytest.raises(InputError, match=message):
         labels_from(coco(tmp_path / "c.json", segmentation), "a.jpg")
+
+
+def compressed(counts: list[int]) -> str:
+    """COCO's text of run lengths, after its reference code."""
+    text = ""
+    for place, count in enumerate(counts):
+        value = count - (counts[place - 2] if place > 2 else 0)
+        while True:
+            code, value = value & 31, value >> 5
+            more = value != (-1 if code & 16 else 0)
+            text += chr(48 + code + 32 * more)
+            if not more:
+                break
+    return text
+
+
+@pytest.mark.parametrize("is_text", [False, True])
+def test_run_lengths_go_column_by_column(tmp_path: Path, is_text: bool) -> None:
+    mask = np.zeros((30, 30), bool)
+    mask[4:9, 2:20] = mask[20:22, 5:28] = True
+    flat = mask.T.ravel()
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    counts = np.diff([0, *edges, flat.size]).tolist()
+    stored = {"size": [30, 30], "counts": compressed(counts) if is_text else counts}
+    labels = painted(labels_from(coco(tmp_path / "c.json", stored), "a.jpg"))
+    np.testing.assert_array_equal(labels == FRAGMENT, mask)
+
+
+def test_labelme_masks_and_a_laboratorys_own_words(tmp_path: Path) -> None:
+    part = np.zeros((4, 6), np.uint8)
+    part[1:3, 2:5] = 255
+    stream = io.BytesIO()
+    Image.fromarray(part).save(stream, "PNG")
+    shape = {
+        "label": "Zelle",
+        "shape_type": "mask",
+        "points": [[3, 10], [8, 13]],
+        "mask": base64.b64encode(stream.getvalue()).decode(),
+        "group_id": 4,
+    }
+    other = {"label": "Schmutz", "points": square(1, 1, 5)}
+    path = labelme(tmp_path / "a.json", [shape, other])
+    with pytest.raises(InputError, match=r"'Schmutz' is not known.*labels = "):
+        read_labelme(path, {"zelle": EMBRYO})
+    labels = painted(read_labelme(path, {"zelle": EMBRYO, "schmutz": 0}))
+    assert (labels > 0).sum() == 6
+    assert (labels[11:13, 5:8] == EMBRYO).all()
 
 
 def test_masks_survive_the_way_to_labelme_and_back(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """From pictures on disk to masks, tables and a report, with a network that was never trained."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -104,6 +105,24 @@ def test_everything_promised_is_written(model: Path, inputs: Path, tmp_path: Pat
     )
     assert grade_recordings(again) == 0
     assert (out / "film.json").stat().st_mtime_ns == before
+
+
+def test_what_is_to_be_corrected_stays_complete_when_resumed(
+    model: Path, inputs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    request = Request(inputs=(inputs / "still.png",), out=out, model=str(model), resume=True)
+    assert grade_recordings(request) == 0
+    for _ in range(2):
+        both = (inputs / "still.png", inputs / "film")
+        later = dataclasses.replace(request, inputs=both, correct=True)
+        assert grade_recordings(later) == 0
+        table = out / "correct" / "dataset.toml"
+        assert len(load_dataset(table).examples) == 4
+    corrected = table.read_text().replace("film_0001.json", "film_0001_mask.png")
+    table.write_text(corrected)
+    assert grade_recordings(later) == 0
+    assert load_dataset(table).examples[2].mask == out / "correct" / "film_0001_mask.png"
 
 
 def test_a_blank_frame_among_others_is_told_and_a_broken_file_fails(

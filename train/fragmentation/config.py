@@ -66,7 +66,8 @@ class FragmentationExperiment(ExperimentConfig):
         name: Of the model; the configuration's name unless given.
         dataset: The examples' file, relative to the configuration.
         more: Further datasets.
-        repeat: How many times as often as others the examples of `more` are drawn.
+        repeat: How many times as often as the first dataset's the examples of each of `more` are
+            drawn; once unless given.
         mode: decoupled: segmentation, then regression on what does not change any more; joint: all
             losses at once; segmentation or regression: that alone. Makes the stages where the
             configuration lists none.
@@ -75,7 +76,14 @@ class FragmentationExperiment(ExperimentConfig):
         pretrained: Whether EfficientNet-Lite0 starts from ImageNet's weights.
         imagenet_weights: A state dict that a ResNet starts from, relative to the configuration.
         freeze_encoder: Whether the encoder stays as it starts, batch statistics too.
+        cached_views: With a frozen encoder: how many changed views of each picture are made before
+            training, with their features, in place of a new view at every draw; 0: none.
         size: Of the views, pixels; a multiple of 16.
+        closer: Side of the model's second, closer look; see
+            `isl.fragmentation.model.FragmentationConfig`. Masked pictures are learned from as a
+            whole and as close.
+        familiar: Datasets whose pictures, labelled or not, are embryos that the model is to answer
+            for, besides those held out; see `isl.fragmentation.familiar`.
         keep_masks: Share of the training embryos whose masks are used.
         use_ranges: Whether examples without masks teach by their ranges and shares.
         augmentation: Of views.
@@ -86,7 +94,7 @@ class FragmentationExperiment(ExperimentConfig):
     name: str = ""
     dataset: Path
     more: tuple[Path, ...] = ()
-    repeat: int = pydantic.Field(default=1, ge=1)
+    repeat: tuple[pydantic.PositiveInt, ...] = ()
     mode: Mode = "decoupled"
     lengths: LengthsConfig = LengthsConfig()
     training: FragmentationTraining  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -94,7 +102,10 @@ class FragmentationExperiment(ExperimentConfig):
     pretrained: bool = False
     imagenet_weights: Path | None = None
     freeze_encoder: bool = False
+    cached_views: int = pydantic.Field(default=0, ge=0)
     size: int = pydantic.Field(default=256, ge=32, multiple_of=16)
+    closer: float | None = pydantic.Field(default=None, ge=1)
+    familiar: tuple[Path, ...] = ()
     keep_masks: float = pydantic.Field(default=1.0, ge=0, le=1)
     use_ranges: bool = True
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -128,6 +139,13 @@ class FragmentationExperiment(ExperimentConfig):
     def _mode_fits(self) -> "FragmentationExperiment":
         if self.mode != "segmentation" and self.network.regression == "off":
             raise ValueError(f"mode = '{self.mode}' needs a regression; network.regression is off")
+        if self.repeat and len(self.repeat) != len(self.more):
+            raise ValueError(
+                f"repeat has {len(self.repeat)} numbers; expected one for each of `more`, which "
+                f"names {len(self.more)}"
+            )
+        if self.cached_views and not (self.freeze_encoder and self.pretrained):
+            raise ValueError("cached_views needs pretrained = true and freeze_encoder = true")
         if self.network.inject == "second_stage" and self.mode != "decoupled":
             raise ValueError("network.inject = 'second_stage' needs mode = 'decoupled'")
         return self

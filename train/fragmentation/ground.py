@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.config import folder_named
+from isl.errors import InputError
 from isl.fragmentation.dataset import UNKNOWN, Ground, load_dataset, load_ground
 from isl.fragmentation.grades import GradeScale
 
@@ -19,12 +20,16 @@ class TrainingGround:
     Attributes:
         train: What is learned from.
         validation: Other embryos; None where there are none.
+        judging: The same at the size by which the finished model is judged.
+        familiar: Further embryos at that size, labelled or not, that the model is to answer for.
         drawing: float64 [N], how often each example of `train` is drawn, up to a factor.
         scale: Of the first dataset's grades.
     """
 
     train: Ground
     validation: Ground | None
+    judging: Ground | None
+    familiar: Ground | None
     drawing: np.ndarray
     scale: GradeScale
 
@@ -33,10 +38,21 @@ def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> T
     """Reads the datasets of an experiment; paths are relative to `folder`."""
     paths = [experiment.dataset, *experiment.more]
     sets = [load_dataset(folder_named(str(path), folder, source="dataset")) for path in paths]
-    parts = [load_ground(s.of("train"), experiment.size) for s in sets if s.of("train")]
-    weights = [1 if s is sets[0] else experiment.repeat for s in sets if s.of("train")]
-    drawing = [np.full(len(p), float(w)) for p, w in zip(parts, weights, strict=True)]
-    held = [load_ground(s.of("validation"), experiment.size) for s in sets if s.of("validation")]
+    closer, size = experiment.closer, experiment.size
+    parts, drawing, held, finer = [], [], [], []
+    repeats = (1, *(experiment.repeat or (1,) * len(experiment.more)))
+    for number, (each, repeat) in enumerate(zip(sets, repeats, strict=True)):
+        # Two datasets may both have an embryo 3.
+        name = f"{number + 1}/" if len(sets) > 1 else ""
+        learned, judged = each.of("train"), each.of("validation")
+        if learned:
+            parts.append(_named(load_ground(learned, size, closer=closer), name))
+            drawing.append(np.full(len(parts[-1]), float(repeat)))
+        if judged:
+            held.append(_named(load_ground(judged, size), name))
+            finer.append(_named(load_ground(judged, 2 * size), name) if closer else held[-1])
+    if not parts:
+        raise InputError(f"{paths[0]}: no example has split 'train'")
     train = joined(parts)
     kept = with_fewer_masks(
         train, experiment.keep_masks, scale=sets[0].scale, use_ranges=experiment.use_ranges
@@ -46,9 +62,24 @@ def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> T
     return TrainingGround(
         train=kept.only(np.flatnonzero(useful)),
         validation=joined(held) if held else None,
+        judging=joined(finer) if held else None,
+        familiar=_familiar(experiment, folder),
         drawing=np.concatenate(drawing)[useful],
         scale=sets[0].scale,
     )
+
+
+def _familiar(experiment: FragmentationExperiment, folder: Path) -> Ground | None:
+    size = experiment.size * (2 if experiment.closer else 1)
+    sets = [
+        load_dataset(folder_named(str(path), folder, source="familiar"))
+        for path in experiment.familiar
+    ]
+    return joined([load_ground(each.examples, size) for each in sets]) if sets else None
+
+
+def _named(ground: Ground, prefix: str) -> Ground:
+    return dataclasses.replace(ground, groups=tuple(prefix + group for group in ground.groups))
 
 
 def joined(parts: list[Ground]) -> Ground:

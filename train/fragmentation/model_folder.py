@@ -13,6 +13,15 @@ from isl.fragmentation.network import EMBRYO, FRAGMENT, Seen
 from .config import FragmentationExperiment
 
 _DISAGREEMENT = 0.95
+_NOTICE = (
+    "## Notice",
+    "",
+    "The encoder began as EfficientNet-Lite0 trained on ImageNet: copyright the TensorFlow "
+    "Authors, of its conversion copyright 2020 ML Illustrated, licensed under the Apache License, "
+    "Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0), without warranties of any kind; "
+    "see the card of efficientnet-lite0.",
+    "",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,8 +99,8 @@ def card(
         "",
         f"{config.network.encoder.kind}, {config.network.decoder} decoder, gates "
         f"{config.network.gates}, injection {config.network.inject}; whole frames at "
-        f"{config.size} pixels. The share it gives is the one by {config.share_from}, which was "
-        "nearer to the truth on the held-out embryos.",
+        f"{config.size} pixels{_looks(config)}. The share it gives is the one by "
+        f"{config.share_from}, which was nearer to the truth on the held-out embryos.",
         "",
         "## Training",
         "",
@@ -107,8 +116,15 @@ def card(
         "cells) as in its training pictures, and nothing of oocytes, morulae or blastocysts. Polar "
         "bodies and granules may be taken for fragments.",
         "",
+        *(_NOTICE if experiment.pretrained else ()),
     ]
     return "\n".join(lines)
+
+
+def _looks(config: FragmentationConfig) -> str:
+    if config.closer is None:
+        return ""
+    return f", then a square around what was found, {config.closer:g} times as wide"
 
 
 def _worst(groups: tuple[str, ...], values: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ def train_fragmentation(experiment: FragmentationExperiment, run: Run) -> Path:
 
     ground = load_training_ground(experiment, run.folder)
     if not len(ground.train):
-        raise InputError(f"{experiment.dataset}: no example has split 'train'")
+        raise InputError(f"{experiment.dataset}: no training example has a mask, share or grade")
     masks = int((ground.train.labels != 255).any(axis=(1, 2)).sum())
     ranges = int(np.isfinite(ground.train.low).sum())
     run.say(f"{len(ground.train)} pictures to learn from: {masks} masks, {ranges} ranges")
@@ -35,6 +35,9 @@ def train_fragmentation(experiment: FragmentationExperiment, run: Run) -> Path:
         folder=run.folder,
         drawing=ground.drawing,
         name=run.name,
+        keep=run.workdir,
+        judging=ground.judging,
+        familiar=ground.familiar,
     )
     progress = fit(task, experiment, run.workdir, console=run.console)
     if progress.update < experiment.training.steps:

@@ -17,8 +17,13 @@ from isl.backbones.networks import Compute, count_parameters
 from isl.backbones.resnet import ResNet
 from isl.errors import InputError, unknown
 from isl.fragmentation.dataset import UNKNOWN, Ground
+from isl.fragmentation.familiar import Familiar, learned_familiar
 from isl.fragmentation.grades import GradeScale
-from isl.fragmentation.model import FragmentationConfig, save_fragmentation_model
+from isl.fragmentation.model import (
+    FragmentationConfig,
+    FragmentationModel,
+    save_fragmentation_model,
+)
 from isl.fragmentation.network import (
     EMBRYO,
     FRAGMENT,
@@ -34,6 +39,7 @@ from ..stages import StageConfig
 from ..task import Batch, Evaluation, Selection, Sums, Tree
 from .augment import augmented
 from .config import LOSSES, FragmentationExperiment
+from .features import CachedViews, cached_views
 from .losses import Pair, cross_entropy, dice_loss, mean, range_loss, smooth_l1
 from .model_folder import card, held_out_figures
 
@@ -57,6 +63,9 @@ class FragmentationTask:
         folder: Path = Path(),
         drawing: np.ndarray | None = None,
         name: str = "",
+        keep: Path | None = None,
+        judging: Ground | None = None,
+        familiar: Ground | None = None,
     ) -> None:
         """Lays out the network.
 
@@ -68,10 +77,15 @@ class FragmentationTask:
             folder: What paths in the experiment are relative to.
             drawing: float64 [N], how often each example is drawn; None: all alike.
             name: Of the model.
+            keep: Where the features of a frozen encoder are kept, if the experiment wants that.
+            judging: `validation` at the size by which the finished model is judged, if another.
+            familiar: Further embryos at that size that the model is to answer for.
         """
         self._experiment = experiment
         self._train = train
         self._validation = validation
+        self._judging = validation if judging is None else judging
+        self._familiar = familiar
         self._scale = scale
         self._folder = folder
         chances = np.ones(len(train)) if drawing is None else drawing
@@ -87,6 +101,24 @@ class FragmentationTask:
         self._functional: Functional[FragmentationNetwork] = Functional(abstract)
         self._weights: Mapping[str, float] = dict.fromkeys(LOSSES, 1.0)
         self._free: tuple[str, ...] = ("*",)
+        self._cached: CachedViews | None = None
+        if experiment.cached_views and keep is not None:
+            self._cached = self._cache(keep, chances)
+
+    def _cache(self, folder: Path, chances: np.ndarray) -> CachedViews:
+        """What the encoder, as it starts, says of changed views of every picture."""
+        network = self._functional.put_together(
+            *self.initial(jax.random.key(self._experiment.seed)), training=False
+        )
+        counts = np.rint(self._experiment.cached_views * chances / chances.min()).astype(int)
+        return cached_views(
+            lambda images: network.maps(images[..., None]),
+            self._train,
+            counts,
+            self._experiment.augmentation,
+            seed=self._experiment.seed,
+            folder=folder,
+        )
 
     @property
     def selection(self) -> Selection | None:
@@ -141,15 +173,20 @@ class FragmentationTask:
     ) -> tuple[jax.Array, tuple[Tree, Sums]]:
         """The weighed sum of the stage's losses."""
         of_view, of_dropout = jax.random.split(key)
-        images, labels = augmented(
-            jnp.asarray(batch["images"], jnp.float32) / 255,
-            jnp.asarray(batch["labels"]),
-            self._experiment.augmentation,
-            of_view,
-        )
+        images: jax.Array | list[jax.Array]
+        if self._cached is not None:
+            images = [jnp.asarray(batch[name], jnp.float32) for name in self._cached.names()]
+            labels = jnp.asarray(batch["labels"])
+        else:
+            images, labels = augmented(
+                jnp.asarray(batch["images"], jnp.float32) / 255,
+                jnp.asarray(batch["labels"]),
+                self._experiment.augmentation,
+                of_view,
+            )
         total, (state, pairs) = self._total(params, model_state, images, labels, batch, of_dropout)
         sums: Sums = dict(pairs)
-        if self._experiment.log_conflict:
+        if self._experiment.log_conflict and isinstance(images, jax.Array):
             cosine = self._conflict(params, model_state, images, labels, batch, of_dropout)
             sums["gradient_cosine"] = (cosine, jnp.ones(()))
         return total, (state, sums)
@@ -158,7 +195,10 @@ class FragmentationTask:
         """Pictures without end."""
         import grain
 
-        draw = functools.partial(_draw, ground=self._train, chances=self._chances)
+        if self._cached is not None:
+            draw = functools.partial(_draw_cached, ground=self._train, cached=self._cached)
+        else:
+            draw = functools.partial(_draw, ground=self._train, chances=self._chances)
         return grain.MapDataset.range(_ENDLESS).random_map(draw, seed=seed)
 
     def describe(self, batch: Batch) -> str:
@@ -188,20 +228,34 @@ class FragmentationTask:
             size=self._experiment.size,
             scale=self._scale,
             segments=self._experiment.mode != "regression",
+            closer=self._experiment.closer,
             trained_on=self._experiment.description,
         )
-        if self._validation is not None and len(self._validation):
-            said = self.predicted(params, model_state, self._validation)
-            figures = held_out_figures(said, self._validation, segments=config.segments)
+        if self._judging is not None and len(self._judging):
+            model = FragmentationModel(config=config, network=network, card="", directory=directory)
+            said = model.judged(self._judging.images.astype(np.float32) / 255)
+            figures = held_out_figures(said, self._judging, segments=config.segments)
+            metrics = {**metrics, **figures.metrics}
             config = config.model_copy(
                 update={
                     "share_from": figures.share_from,
                     "residuals": figures.residuals,
                     "disagreement": figures.disagreement,
+                    "familiar": self._learned_familiar(model, np.asarray(said.means)),
                 }
             )
         text = card(self._experiment, config, self._train, self._validation, metrics)
         save_fragmentation_model(directory, network, config, text, kernels=self._experiment.kernels)
+
+    def _learned_familiar(self, model: FragmentationModel, held_out: np.ndarray) -> Familiar | None:
+        """What embryos look like to the encoder: those held out, features [N, D], and more."""
+        assert self._judging is not None
+        features, groups = held_out, self._judging.groups
+        if self._familiar is not None:
+            said = model.judged(self._familiar.images.astype(np.float32) / 255)
+            features = np.concatenate([features, np.asarray(said.means)])
+            groups = (*groups, *self._familiar.groups)
+        return learned_familiar(features, groups)
 
     def predicted(self, params: Tree, model_state: Tree, ground: Ground) -> Seen:
         """What the network says of pictures: arrays of NumPy, [N, ...]."""
@@ -222,21 +276,24 @@ class FragmentationTask:
         self,
         params: Tree,
         model_state: Tree,
-        images: jax.Array,
+        images: jax.Array | list[jax.Array],
         labels: jax.Array,
         batch: Batch,
         key: jax.Array,
-        weights: Mapping[str, float] | None = None,
     ) -> tuple[jax.Array, tuple[Tree, dict[str, Pair]]]:
         network = self._functional.put_together(params, model_state, training=True)
         held = self._hold(network)
-        seen = network(images[..., None], key=None if "decoder" in held else key)
+        dropout = None if "decoder" in held else key
+        if isinstance(images, list):
+            size = (labels.shape[1], labels.shape[2])
+            seen = network.from_maps(images, size, key=dropout)
+        else:
+            seen = network(images[..., None], key=dropout)
         truth, known = masks_of(labels)
         pairs: dict[str, Pair] = {
             "entropy": cross_entropy(seen.logits, truth, known),
             "dice": dice_loss(seen.logits, truth, known),
         }
-        losses = {"segmentation": mean(pairs["entropy"]) + mean(pairs["dice"])}
         if seen.share is not None:
             share = jnp.asarray(batch["share"])
             low, high = jnp.asarray(batch["low"]), jnp.asarray(batch["high"])
@@ -244,11 +301,8 @@ class FragmentationTask:
             in_range = jnp.isfinite(low).astype(jnp.float32) * (1 - is_point)
             pairs["share"] = smooth_l1(seen.share, share, is_point)
             pairs["range"] = range_loss(seen.share, low, high, in_range)
-            # One mean over all that have a share of either kind.
-            count = jnp.maximum(is_point.sum() + in_range.sum(), 1)
-            losses |= {"share": pairs["share"][0] / count, "range": pairs["range"][0] / count}
-        weights = self._weights if weights is None else weights
-        total = sum((weights.get(n, 0.0) * loss for n, loss in losses.items()), jnp.zeros(()))
+        losses = losses_of(pairs)
+        total = sum((self._weights.get(n, 0.0) * loss for n, loss in losses.items()), jnp.zeros(()))
         return total, (Functional.take_apart(network)[1], pairs)
 
     def _hold(self, network: FragmentationNetwork) -> set[str]:
@@ -272,14 +326,27 @@ class FragmentationTask:
     ) -> jax.Array:
         """The cosine between the gradients of segmentation and regression in the encoder."""
 
-        def gradient(weights: Mapping[str, float]) -> Tree:
-            def of_encoder(encoder: Tree) -> jax.Array:
-                whole = {**jax.lax.stop_gradient(params), "encoder": encoder}
-                return self._total(whole, model_state, images, labels, batch, key, weights)[0]
+        def both(encoder: Tree) -> jax.Array:
+            whole = {**jax.lax.stop_gradient(params), "encoder": encoder}
+            _, (_, pairs) = self._total(whole, model_state, images, labels, batch, key)
+            losses = losses_of(pairs)
+            return jnp.stack([losses["segmentation"], losses["share"] + losses["range"]])
 
-            return jax.grad(of_encoder)(jax.lax.stop_gradient(params["encoder"]))
+        _, back = jax.vjp(both, jax.lax.stop_gradient(params["encoder"]))
+        (segmentation,), (share,) = back(jnp.array([1.0, 0.0])), back(jnp.array([0.0, 1.0]))
+        return cosine(segmentation, share)
 
-        return cosine(gradient({"segmentation": 1.0}), gradient({"share": 1.0, "range": 1.0}))
+
+def losses_of(pairs: Mapping[str, Pair]) -> dict[str, jax.Array]:
+    """The losses that stages weigh, from sums and counts.
+
+    Shares and ranges have one mean over all pictures that have either.
+    """
+    losses = {"segmentation": mean(pairs["entropy"]) + mean(pairs["dice"])}
+    if "share" in pairs:
+        count = jnp.maximum(pairs["share"][1] + pairs["range"][1], 1)
+        losses |= {name: pairs[name][0] / count for name in ("share", "range")}
+    return losses
 
 
 def cosine(first: Tree, second: Tree) -> jax.Array:
@@ -306,6 +373,22 @@ def _draw(
     return {
         "images": ground.images[index],
         "labels": ground.labels[index],
+        "share": ground.shares[index],
+        "low": ground.low[index],
+        "high": ground.high[index],
+        "index": np.asarray(index, np.int32),
+    }
+
+
+def _draw_cached(
+    _: int, rng: np.random.Generator, *, ground: Ground, cached: CachedViews
+) -> dict[str, np.ndarray]:
+    view = int(rng.integers(len(cached.example)))
+    index = int(cached.example[view])
+    maps = {name: m[view] for name, m in zip(cached.names(), cached.maps, strict=True)}
+    return {
+        **maps,
+        "labels": cached.labels[view],
         "share": ground.shares[index],
         "low": ground.low[index],
         "high": ground.high[index],

@@ -24,6 +24,8 @@ class Body:
         radius: Geometric mean of its half axes, um.
         stretch: Ratio of the longer half axis to the mean.
         angle: Direction of the longer half axis, radians.
+        dent: How far the outline leaves the ellipse, in half axes; three times around.
+        turn: Where it does, radians.
     """
 
     x: float
@@ -31,13 +33,20 @@ class Body:
     radius: float
     stretch: float = 1.0
     angle: float = 0.0
+    dent: float = 0.0
+    turn: float = 0.0
 
     def distance(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """How far points lie from the centre, in half axes: 1 on the outline."""
         cosine, sine = np.cos(self.angle), np.sin(self.angle)
         along = cosine * (x - self.x) + sine * (y - self.y)
         across = cosine * (y - self.y) - sine * (x - self.x)
-        return np.hypot(along / (self.radius * self.stretch), across * self.stretch / self.radius)
+        distance = np.hypot(
+            along / (self.radius * self.stretch), across * self.stretch / self.radius
+        )
+        if not self.dent:
+            return distance
+        return distance * (1 + self.dent * np.cos(3 * np.arctan2(across, along) + self.turn))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -145,7 +154,17 @@ def _blastomeres(
         reach = zona - np.hypot(x, y)
         stretch = min(stretch, 1.25)
         radius = min(radius, max(reach, 0.3 * zona) * stretch)
-        found.append(Body(x=x, y=y, radius=radius, stretch=stretch, angle=outward + np.pi / 2))
+        found.append(
+            Body(
+                x=x,
+                y=y,
+                radius=radius,
+                stretch=stretch,
+                angle=outward + np.pi / 2,
+                dent=abs(rng.normal(0, 0.04)) if count > 1 else 0.0,
+                turn=rng.uniform(0, 2 * np.pi),
+            )
+        )
     return tuple(found)
 
 

@@ -6,8 +6,10 @@ that show through each other, a grainy zona, clumps of cumulus cells, text in th
 """
 
 import dataclasses
+import io
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from isl.phantom.cleavage.anatomy import Body, Embryo
@@ -28,18 +30,26 @@ class Scene:
         light: Direction that the relief is lit from, radians.
         relief: Strength of the relief.
         outline: Strength of the dark line around every body.
+        crescent: Strength of the broad bright and dark sides of cells.
+        crescent_width: Of these sides, um.
+        refractile: Share of the fragments that are bright or dark blobs more than outlined bodies.
+        rough: Strength of coarse granules within fragments.
         ground: Brightness of the empty well, [0, 1].
         cytoplasm: Brightness of cells relative to the ground.
         grain: Strength of the granules in cells.
         grain_size: Of the granules, um.
+        shell: Strength of the zona's granules, relative to those of cells.
         contrast: Of all that is in the well.
         well: (y, x, radius) of the well, um from the frame's centre; radius 0: the frame lies
             within the well.
         wall: Brightness of the well's wall.
         debris: Clumps outside the zona.
         bubbles: Round bright things anywhere.
+        shadows: Round things far out of focus.
+        specks: Granules between cells and zona, too small to be outlined.
         blur: Standard deviation of the defocus, um.
         noise: Standard deviation of the camera's noise.
+        quality: Of the JPEG compression, 1 to 100; 100: none.
         text: Whether white boxes with text are in the corners.
         seed: Of textures that do not change from frame to frame.
     """
@@ -50,17 +60,25 @@ class Scene:
     light: float
     relief: float
     outline: float
+    crescent: float
+    crescent_width: float
+    refractile: float
+    rough: float
     ground: float
     cytoplasm: float
     grain: float
     grain_size: float
+    shell: float
     contrast: float
     well: tuple[float, float, float]
     wall: float
     debris: tuple[Body, ...]
     bubbles: tuple[Body, ...]
+    shadows: tuple[Body, ...]
+    specks: tuple[Body, ...]
     blur: float
     noise: float
+    quality: int
     text: bool
     seed: int
 
@@ -68,9 +86,11 @@ class Scene:
 def make_scene(size: int, embryo: Embryo, rng: np.random.Generator) -> Scene:
     """A scene around an embryo, of a size in pixels."""
     outer = embryo.zona + embryo.thickness
-    width = 2 * outer * rng.uniform(1.25, 2.5)
+    # Half as close as an embryo is looked at when it was found, half as incubators show it.
+    close = rng.random() < 0.5
+    width = 2 * outer * (rng.uniform(0.9, 1.25) if close else rng.uniform(1.25, 2.5))
     pixel_size = width / size
-    room = max(0.0, width / 2 - outer * 0.95)
+    room = max(0.06 * width, width / 2 - outer * 0.95)
     x, y = rng.uniform(-room, room, 2) * 0.8
     radius = rng.uniform(0.78, 1.0) * max(width / 2, outer * 1.1)
     towards = rng.uniform(0, 1) * max(0.0, radius - outer * 0.92)
@@ -80,14 +100,9 @@ def make_scene(size: int, embryo: Embryo, rng: np.random.Generator) -> Scene:
         well = (0.0, 0.0, 0.0)
     clumps = rng.choice([0, 0, 2, 4, 7])
     debris = tuple(body for _ in range(clumps) for body in _clump(outer, x, y, rng))
-    bubbles = tuple(
-        Body(
-            x=x + rng.uniform(-1, 1) * width / 2,
-            y=y + rng.uniform(-1, 1) * width / 2,
-            radius=rng.uniform(2, 7),
-        )
-        for _ in range(rng.choice([0, 0, 1, 3]))
-    )
+    bubbles = _scattered(rng.choice([0, 0, 1, 3]), (2, 7), width, rng)
+    shadows = _scattered(rng.choice([0, 0, 1, 3]), (3, 12), width, rng)
+    specks = _specks(embryo, int(rng.choice([0, 20, 60, 120])), rng)
     dim = rng.random() < 0.5
     return Scene(
         size=size,
@@ -96,17 +111,25 @@ def make_scene(size: int, embryo: Embryo, rng: np.random.Generator) -> Scene:
         light=rng.choice([0.0, np.pi, np.pi / 2, -np.pi / 2]) + rng.normal(0, 0.4),
         relief=rng.uniform(0.08, 0.3),
         outline=rng.uniform(0.03, 0.18),
+        crescent=rng.uniform(0.0, 0.35),
+        crescent_width=rng.uniform(1.5, 6.0),
+        refractile=rng.uniform(0, 1) ** 0.7,
+        rough=rng.uniform(0.0, 0.15),
         ground=rng.uniform(0.18, 0.35) if dim else rng.uniform(0.4, 0.7),
         cytoplasm=rng.uniform(-0.13, 0.02),
         grain=rng.uniform(0.015, 0.075),
         grain_size=rng.uniform(0.45, 1.0),
+        shell=rng.uniform(0.3, 1.1),
         contrast=(0.7 if dim else 1.0) * rng.uniform(0.7, 1.3),
         well=well,
-        wall=rng.uniform(0.25, 1.0),
+        wall=rng.uniform(0.25, 1.3),
         debris=debris,
         bubbles=bubbles,
+        shadows=shadows,
+        specks=specks,
         blur=rng.uniform(0.2, 0.9),
         noise=rng.uniform(0.004, 0.025),
+        quality=100 if rng.random() < 0.4 else int(rng.integers(40, 95)),
         text=bool(rng.random() < 0.4),
         seed=int(rng.integers(2**31)),
     )
@@ -163,17 +186,35 @@ def show(embryo: Embryo, scene: Scene, rng: np.random.Generator) -> np.ndarray:
         soft = 0.8 * _soft(body, y[rows, columns], x[rows, columns], scene)
         inside[rows, columns] = np.maximum(inside[rows, columns], soft)
     bright = np.zeros(y.shape)
+    cells = np.zeros(y.shape)
+    for cell in embryo.cells:
+        rows, columns = _window(cell, scene)
+        cells[rows, columns] += _soft(cell, y[rows, columns], x[rows, columns], scene)
+    coarse_in_fragments = np.zeros(y.shape)
     for body in embryo.fragments:
-        _add(phase, dark, body, y, x, scene, strength=rng.uniform(0.5, 1.6))
+        is_blob = rng.random() < scene.refractile
+        strength = rng.uniform(0.5, 1.6) * (0.5 if is_blob else 1.0)
+        _add(phase, dark, body, y, x, scene, strength=strength)
         rows, columns = _window(body, scene)
         glint = _soft(body, y[rows, columns], x[rows, columns], scene)
-        bright[rows, columns] += rng.normal(0.15, 0.5) * glint
+        if is_blob:
+            bright[rows, columns] += rng.normal(0.5, 1.4) * _dome(
+                body, y[rows, columns], x[rows, columns]
+            )
+        else:
+            bright[rows, columns] += rng.normal(0.15, 0.5) * glint
         inside[rows, columns] = np.maximum(inside[rows, columns], rng.uniform(0.2, 1) * glint)
+        coarse_in_fragments[rows, columns] = np.maximum(coarse_in_fragments[rows, columns], glint)
+    for body in scene.specks:
+        rows, columns = _window(body, scene)
+        bright[rows, columns] += fixed.normal(0, 0.8) * _soft(
+            body, y[rows, columns], x[rows, columns], scene
+        )
     for body in scene.debris:
         _add(phase, dark, body, y, x, scene, strength=fixed.uniform(0.6, 1.6))
         rows, columns = _window(body, scene)
         clump = _soft(body, y[rows, columns], x[rows, columns], scene)
-        bright[rows, columns] += fixed.normal(-0.3, 0.6) * clump
+        bright[rows, columns] += fixed.normal(-0.2, 1.2) * clump
     for body in scene.bubbles:
         _add(phase, dark, body, y, x, scene, strength=fixed.uniform(-1.6, 1.6))
     outer = embryo.zona + embryo.thickness
@@ -185,16 +226,30 @@ def show(embryo: Embryo, scene: Scene, rng: np.random.Generator) -> np.ndarray:
     shell = _grain(scene, 1.8 * scene.grain_size, fixed)
     lit = scene.relief * _lit(phase, scene)
     lit -= scene.outline * dark
+    broad = ndimage.gaussian_filter(cells, scene.crescent_width / scene.pixel_size)
+    dy, dx = np.gradient(broad, scene.pixel_size)
+    slope = (np.cos(scene.light) * dx + np.sin(scene.light) * dy) * scene.crescent_width
+    lit += scene.crescent * slope * (0.3 + 0.7 * np.clip(cells, 0, 1))
+    lit += scene.rough * coarse_in_fragments * _grain(scene, 1.6, rng)
     lit += scene.relief * 0.9 * bright
     lit += inside * (scene.cytoplasm + scene.grain * granules + 0.3 * scene.grain * coarse)
-    lit += zona * (0.55 * scene.grain * shell + 0.35 * scene.cytoplasm)
+    lit += zona * (scene.shell * scene.grain * shell + 0.35 * scene.cytoplasm)
+    seam = np.exp(-(((away - embryo.zona) / max(0.8, 0.8 * scene.pixel_size)) ** 2))
+    lit += 0.35 * scene.relief * seam * _grain(scene, 1.0, fixed)
+    hidden = np.zeros(y.shape)
+    for body in scene.shadows:
+        rows, columns = _window(body, scene)
+        soft = _soft(body, y[rows, columns], x[rows, columns], scene)
+        hidden[rows, columns] += fixed.uniform(-0.15, 0.05) * soft
+    lit += ndimage.gaussian_filter(hidden, 3.0 / scene.pixel_size)
     lit += 0.25 * scene.relief * _lit(3 * (zona + 0.3 * well) * embryo.thickness, scene)
     lit += 0.008 * fixed.standard_normal(y.shape)
     image = _within_well(scene, scene.contrast * lit, fixed)
     image = ndimage.gaussian_filter(image, scene.blur / scene.pixel_size)
     image += scene.noise * rng.standard_normal(image.shape)
     values = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
-    return _with_text(values, fixed) if scene.text else values
+    values = _with_text(values, fixed) if scene.text else values
+    return values if scene.quality >= 100 else _compressed(values, scene.quality)
 
 
 def _places(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
@@ -272,7 +327,7 @@ def _within_well(scene: Scene, content: np.ndarray, rng: np.random.Generator) ->
     bearing = np.arctan2(y - y0, x - x0)
     lit_from = rng.uniform(0, 2 * np.pi)
     facing = 0.5 + 0.5 * np.cos(bearing - lit_from)
-    width = rng.uniform(0.03, 0.12) * radius
+    width = rng.uniform(0.03, 0.2) * radius
     sharp = rng.uniform(0.004, 0.03) * radius
     inside = 1 / (1 + np.exp(np.clip((away - radius) / sharp, -30, 30)))
     beyond = np.maximum(away - radius, 0)
@@ -280,7 +335,7 @@ def _within_well(scene: Scene, content: np.ndarray, rng: np.random.Generator) ->
         -beyond / (0.5 * radius)
     )
     outside = scene.ground * rng.uniform(0.1, 0.9) * facing * ripples
-    wall = scene.wall * facing ** rng.uniform(0.7, 3) * np.exp(-((beyond / width - 0.5) ** 2) * 2)
+    wall = scene.wall * facing ** rng.uniform(0.3, 3) * np.exp(-((beyond / width - 0.5) ** 2) * 2)
     shadow = 1 - 0.5 * np.exp(-(((away - radius) / (2 * sharp)) ** 2)) * (1 - facing)
     shown = ground + content
     return shadow * inside * shown + (1 - inside) * (outside + wall + 0.5 * content)
@@ -298,6 +353,39 @@ def _clump(outer: float, x: float, y: float, rng: np.random.Generator) -> tuple[
         if np.hypot(*place) > 0.97 * outer:
             bodies.append(Body(x=place[0], y=place[1], radius=rng.uniform(1.2, 6.0)))
     return tuple(bodies)
+
+
+def _scattered(
+    count: int, radii: tuple[float, float], width: float, rng: np.random.Generator
+) -> tuple[Body, ...]:
+    """Round things anywhere in a frame and somewhat beyond; places are from the embryo's centre."""
+    return tuple(
+        Body(x=x, y=y, radius=rng.uniform(*radii))
+        for x, y in rng.uniform(-width, width, (count, 2))
+    )
+
+
+def _specks(embryo: Embryo, count: int, rng: np.random.Generator) -> tuple[Body, ...]:
+    """Granules over an arc just within the zona."""
+    middle, spread = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 2.0)
+    found = []
+    for _ in range(count):
+        angle, away = middle + rng.normal(0, spread), embryo.zona * rng.uniform(0.86, 1.0)
+        place = away * np.cos(angle), away * np.sin(angle)
+        found.append(Body(x=place[0], y=place[1], radius=rng.uniform(0.5, 1.3)))
+    return tuple(found)
+
+
+def _dome(body: Body, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """1 in the middle of a body, falling to 0 at its outline."""
+    return np.clip(1 - body.distance(y, x) ** 2, 0, 1)
+
+
+def _compressed(values: np.ndarray, quality: int) -> np.ndarray:
+    """uint8 [Y, X] as it comes back from a JPEG."""
+    stream = io.BytesIO()
+    Image.fromarray(values).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream))
 
 
 def _disc(radius: int) -> np.ndarray:

@@ -1,0 +1,125 @@
+"""Evaluation: figures against plain counts, and a comparison from its configuration to a report."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flax import nnx
+from simulated import NETWORK, dataset
+
+from isl.config import parse
+from isl.errors import InputError
+from isl.fragmentation.dataset import load_dataset, load_ground
+from isl.fragmentation.grades import GradeScale
+from isl.fragmentation.model import FragmentationConfig, save_fragmentation_model
+from isl.fragmentation.network import NetworkConfig, Seen, build_network
+from isl_eval.fragmentation.evaluation import evaluate_fragmentation
+from isl_eval.fragmentation.judge import hausdorff_95, overlap_of, rows_of, statistics_of
+from isl_train.fragmentation.config import FragmentationExperiment
+from isl_train.recipe import Run
+
+NETWORKS = {"multiscale": {}, "off": {"regression": "off"}}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return dataset(tmp_path_factory.mktemp("cleavage"))
+
+
+def untrained(folder: Path, seed: int, network: dict, **described: object) -> Path:
+    """A model folder whose network was never trained, but finds something in most places."""
+    config = parse({**NETWORK, **network}, NetworkConfig, source="test")
+    made = build_network(config, rngs=nnx.Rngs(seed))
+    made.classes_bias = nnx.Param(np.float32([0.3, 0.0]))
+    about = FragmentationConfig(name="tiny", network=config, size=64, smallest=0.0, **described)
+    save_fragmentation_model(folder, made, about, "# tiny\n", overwrite=True)
+    return folder
+
+
+def test_overlap_and_distance_of_two_squares() -> None:
+    one, other = np.zeros((2, 30, 30), bool)
+    one[5:15, 5:15] = True
+    other[5:15, 10:20] = True
+    dice, iou = overlap_of(one, other)
+    assert dice == pytest.approx(50 / 100)
+    assert iou == pytest.approx(50 / 150)
+    assert hausdorff_95(one, other) == pytest.approx(5)
+    assert np.isnan(overlap_of(one & ~one, other & ~other)[0])
+    assert np.isnan(hausdorff_95(one & ~one, other))
+
+
+def test_truth_judged_as_a_prediction_is_perfect(data: Path) -> None:
+    ground = load_ground(load_dataset(data).of("test"), 64)
+    logits = np.stack([ground.labels > 0, ground.labels == 2], axis=-1) * 20.0 - 10
+    config = FragmentationConfig(
+        name="t", network=parse(NETWORK, NetworkConfig, source="test"), size=64, share_from="area"
+    )
+    share = ground.shares + np.float32([0.02, -0.04])
+    rows = rows_of(Seen(logits, share, None), ground, config)
+    found = statistics_of(rows, GradeScale())
+    for name in ("embryo_dice", "embryo_iou", "coverage"):
+        assert found[name] == pytest.approx(1)
+    assert found["false_inside"] == 0
+    assert found["area_mae"] == pytest.approx(0, abs=0.02)
+    assert found["regression_mae"] == pytest.approx(0.03, abs=1e-5)
+    assert found["regression_bias"] == pytest.approx(-0.01, abs=1e-5)
+
+
+def test_comparison_trains_every_variant_and_seed_and_reports(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.toml").write_text(
+        f'task = "fragmentation"\ndataset = "{data}"\nmode = "segmentation"\n'
+        "[lengths]\nfirst = 2\n[training]\nbatch_size = 2\n[optimizer]\nlearning_rate = 0.1\n"
+    )
+    untrained(tmp_path / "ready", 9, {}, share_from="regression", residuals=(0.1,) * 20)
+    (tmp_path / "compare.toml").write_text(
+        f'task = "fragmentation"\ndataset = "{data}"\nreference = "plain"\nseeds = [0, 1]\n'
+        'replicates = 20\n[[variant]]\nname = "plain"\nexperiment = "train.toml"\n'
+        'changes = ["network.regression=off"]\n'
+        '[[variant]]\nname = "regression"\nexperiment = "train.toml"\n'
+        '[[variant]]\nname = "ready"\nmodels = ["ready"]\n'
+    )
+    asked = []
+
+    def train(experiment: FragmentationExperiment, run: Run) -> Path:
+        asked.append((run.name, experiment.seed, experiment.network.regression))
+        network = NETWORKS[experiment.network.regression]
+        return untrained(run.workdir / "model", experiment.seed, network, share_from="area")
+
+    out = tmp_path / "out"
+    evaluate_fragmentation(tmp_path / "compare.toml", [], out, train=train)
+    assert asked == [
+        ("plain", 0, "off"),
+        ("plain", 1, "off"),
+        ("regression", 0, "multiscale"),
+        ("regression", 1, "multiscale"),
+    ]
+    with (out / "variants.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["variant"] for row in rows] == [
+        "plain",
+        "plain",
+        "regression",
+        "regression",
+        "ready",
+    ]
+    assert rows[0]["regression_mae"] == ""
+    assert float(rows[4]["given_mae"]) == pytest.approx(float(rows[4]["regression_mae"]))
+    record = json.loads((out / "metrics.json").read_text())
+    assert set(record["differences"]) == {"regression", "ready"}
+    assert 0 < record["mean_share_mae"] < 0.5
+    page = (out / "report.html").read_text()
+    assert "never of one model" in page
+    assert "Differences to plain" in page
+
+
+def test_an_evaluation_of_what_is_not_there_is_refused(data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "e.toml"
+    text = f'task = "fragmentation"\ndataset = "{data}"\n[[variant]]\nname = "a"\n'
+    path.write_text(text)
+    with pytest.raises(InputError, match="an experiment to train by, or models"):
+        evaluate_fragmentation(path, [], tmp_path / "out")
+    path.write_text(text + 'models = ["missing"]\n')
+    with pytest.raises(InputError, match="missing"):
+        evaluate_fragmentation(path, [], tmp_path / "out")

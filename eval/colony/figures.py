@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from isl.calibration import class_calibration
 from isl.colony.model import corrected_composition
 
 from ..statistics.bootstrap import Interval, Resampling, bootstrap, bootstrap_difference
-from ..statistics.calibration import class_calibration
 from ..statistics.classification import ClassConfusion, auc, class_confusion
 from ..statistics.tests import PairedMeansTest, paired_t
 from .predictions import Predictions

@@ -500,6 +500,7 @@ def card(
         if np.isfinite(value) and name != "updates"
     ]
     simulated = experiment.data.kind == "phantom"
+    frozen = experiment.frozen is not None
     return "\n".join(
         [
             f"# {config.name}",
@@ -509,7 +510,8 @@ def card(
             *(["It was trained on simulated colonies and never saw a real one.", ""] * simulated),
             f"Classes: {', '.join(config.classes)}. Method: {experiment.method}"
             + (f", balance {experiment.balance.balance}" if experiment.method == "meta" else "")
-            + f". Patches of {config.patch} pixels.",
+            + f". Patches of {config.patch} pixels."
+            + " The backbone is ImageNet's, as it was; what stands behind it was trained." * frozen,
             "",
             "## Training",
             "",

@@ -26,7 +26,7 @@ STANDS_ON = {"polarity": "labeling"}
 # top one, with the commands.
 FLOORS = (
     ("errors",),
-    ("config", "registry", "progress"),
+    ("calibration", "config", "registry", "progress"),
     ("files", "tiling", "devices", "workers"),
     ("imaging", "model_folder"),
     ("backbones", "data", "model_kinds", "report"),

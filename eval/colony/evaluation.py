@@ -12,7 +12,7 @@ from isl.errors import InputError
 from isl.files.records import as_csv, as_json, plain
 from isl.files.whole import write_texts
 from isl_train.colony.config import ColonyExperiment
-from isl_train.colony.frozen import FOLDER, backbone_of, vectors_of
+from isl_train.colony.frozen import FOLDER, with_vectors
 from isl_train.colony.images import NONE, Images, load_images
 from isl_train.colony.recipe import train_colony
 from isl_train.recipe import Run as TrainingRun
@@ -74,8 +74,8 @@ def evaluate_colony(config: Path, overrides: list[str], out: Path) -> None:
                     _run(job, experiments[arm.name], own, folds[arm.name], evaluation, folder, out)
                     for job in jobs
                 )
-                # What is there already can be looked at while the rest is computed.
-                write(_results(runs, images, evaluation, out), evaluation, out)
+        # What is there already can be looked at while the rest is computed.
+        write(_results(runs, images, evaluation, out), evaluation, out)
 
 
 def _results(
@@ -145,10 +145,7 @@ def _images(
         settings = (experiment.frozen, experiment.network, experiment.augment)
         named = (*map(str, key), *(part.model_dump_json() for part in settings))
         if named not in seen:
-            own = found[name]
-            backbone = backbone_of(experiment, own)
-            vectors = vectors_of(own, experiment, backbone, out / FOLDER)
-            seen[named] = dataclasses.replace(own, vectors=vectors)
+            seen[named] = with_vectors(found[name], experiment, out / FOLDER)
         found[name] = seen[named]
     return found
 

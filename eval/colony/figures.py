@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from isl.calibration import class_calibration
 from isl.colony.model import corrected_composition
 
 from ..statistics.bootstrap import Interval, Resampling, bootstrap, bootstrap_difference
-from ..statistics.calibration import class_calibration
 from ..statistics.classification import ClassConfusion, auc, class_confusion
 from ..statistics.tests import PairedMeansTest, paired_t
 from .predictions import Predictions
@@ -102,14 +102,14 @@ def difference(
     resampling: Resampling,
     grouped: bool,
 ) -> Interval:
-    """How much a figure differs between two arms, on the same images."""
+    """How much a figure of the confusion differs between two arms, on the same images."""
     units = _units(first, grouped)
     (truth, one, _), (_, other, _) = (_columns(runs, patches) for runs in (first, second))
     return bootstrap_difference(
-        lambda truth, said: _statistics(truth, said, said, classes=classes)[name],
+        lambda truth, called: _of_confusion(truth, called, classes)[name],
         [truth],
-        one,
-        other,
+        one.argmax(axis=1),
+        other.argmax(axis=1),
         groups=units,
         **resampling.settings,
     )
@@ -160,22 +160,31 @@ def _columns(runs: Sequence[Run], patches: int) -> tuple[np.ndarray, np.ndarray,
 def _statistics(
     truth: np.ndarray, calibrated: np.ndarray, plain: np.ndarray, *, classes: Sequence[str]
 ) -> dict[str, float | None]:
-    found = class_confusion(truth, calibrated.argmax(axis=1), classes)
     scores = {
         name: auc(truth == number, calibrated[:, number]) for number, name in enumerate(classes)
     }
     defined = [score for score in scores.values() if score is not None]
     return {
-        "balanced_accuracy": found.balanced_accuracy,
-        "macro_f1": found.macro_f1,
-        "accuracy": found.accuracy,
+        **_of_confusion(truth, calibrated.argmax(axis=1), classes),
         "macro_auroc": float(np.mean(defined)) if defined else None,
         "calibration_error_before": class_calibration(truth, plain).error,
         "calibration_error_after": class_calibration(truth, calibrated).error,
+        **{f"auroc_{name}": value for name, value in scores.items()},
+    }
+
+
+def _of_confusion(
+    truth: np.ndarray, called: np.ndarray, classes: Sequence[str]
+) -> dict[str, float | None]:
+    """What follows from which class each image is called, int [N], alone."""
+    found = class_confusion(truth, called, classes)
+    return {
+        "balanced_accuracy": found.balanced_accuracy,
+        "macro_f1": found.macro_f1,
+        "accuracy": found.accuracy,
         **{f"recall_{name}": value for name, value in found.recall.items()},
         **{f"precision_{name}": value for name, value in found.precision.items()},
         **{f"f1_{name}": value for name, value in found.f1.items()},
-        **{f"auroc_{name}": value for name, value in scores.items()},
     }
 
 

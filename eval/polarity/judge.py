@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from isl.calibration import Calibration, calibration
 from isl.polarity.embryo import Embryo
 from isl.polarity.onset import Onset, Rule, find_onset
 
@@ -21,7 +22,6 @@ from ..statistics.bootstrap import (
     bootstrap_difference,
     bootstrap_one,
 )
-from ..statistics.calibration import Calibration, calibration
 from ..statistics.classification import (
     Confusion,
     Roc,

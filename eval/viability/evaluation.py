@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
+from isl.calibration import calibration
 from isl.config import load_toml
 from isl.errors import InputError, unknown
 from isl.files.records import as_csv, as_json, plain
@@ -16,7 +17,6 @@ from isl.viability.model import ViabilityModel, check_apart, load_viability_mode
 from isl_train.viability.ground import UNKNOWN, Case, keep_features, load_cases
 
 from ..statistics.bootstrap import Interval, bootstrap, bootstrap_one
-from ..statistics.calibration import calibration
 from ..statistics.classification import auc, average_precision
 from .config import ViabilityEvaluation
 from .decision import decision_curve

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from isl.calibration import Calibration
 from isl.report.plots import SOFT, clean, color, png
 
 from ..statistics.bootstrap import Interval
-from ..statistics.calibration import Calibration
 from .decision import THRESHOLDS
 
 

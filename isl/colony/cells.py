@@ -53,6 +53,8 @@ def assess_cells(request: Request) -> int:
         raise InputError(
             f"--mask {request.mask}: with --cells each picture is one cell; leave it out"
         )
+    if request.time_lapse:
+        raise InputError("--time-lapse: with --cells each picture is one cell; leave one of them")
     if request.resume:
         raise InputError("--resume: cells are classed in one go; leave it out, or give --overwrite")
     found = find_inputs(request.inputs)

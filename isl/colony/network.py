@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pydantic
 from flax import nnx
 
@@ -40,6 +41,8 @@ class EncoderConfig(Config):
         size: Patches are enlarged to so many pixels a side; 0: they stay as they are.
         strides: Resolutions whose maps are averaged; the network ends at the last of them.
         spread: Whether the maps' deviations stand beside their averages.
+        rings: Averages over so many rings about the middle stand beside those of whole maps, for
+            pictures with one cell in their middle; 0: none.
         turns: Vectors are the mean over so many positions of the patch: 1; 4, the quarter turns;
             8, these and their mirror images.
     """
@@ -49,6 +52,7 @@ class EncoderConfig(Config):
     size: int = pydantic.Field(default=96, ge=0)
     strides: tuple[Stride, ...] = pydantic.Field(default=(2, 4, 8, 16, 32), min_length=1)
     spread: bool = False
+    rings: int = pydantic.Field(default=0, ge=0)
     turns: Literal[1, 4, 8] = 4
 
 
@@ -108,7 +112,7 @@ class EncoderVector(nnx.Module):
             sorted(PYRAMID_STRIDES.index(stride) for stride in set(config.strides))
         )
         depth = sum(PYRAMID_DEPTHS[level] for level in self._levels)
-        self.depth = channels * depth * (2 if config.spread else 1)
+        self.depth = channels * depth * (1 + config.spread + config.rings)
 
     def vector(self, x: jax.Array) -> jax.Array:
         """Standardized patches float32 [B, Y, X, C] to float32 [B, depth]."""
@@ -135,6 +139,9 @@ class EncoderVector(nnx.Module):
         if self.config.spread:
             # The root's slope has no bound at 0, where a map is the same everywhere.
             parts += [jnp.sqrt(each.var(axis=(1, 2)) + 1e-6) for each in maps]
+        for each in maps if self.config.rings else ():
+            weights = jnp.asarray(_rings(each.shape[1], each.shape[2], self.config.rings))
+            parts.append(jnp.einsum("byxd,yxr->brd", each, weights).reshape(len(each), -1))
         return jnp.concatenate(parts, axis=-1)
 
 
@@ -297,6 +304,18 @@ def with_more_classes(network: ColonyNetwork, classes: int, rngs: nnx.Rngs) -> N
     bias = jnp.concatenate([network.dense.bias[...], jnp.zeros(classes - known)])
     network.dense = Dense(depth, classes)
     network.dense.kernel[...], network.dense.bias[...] = kernel, bias
+
+
+def _rings(rows: int, columns: int, rings: int) -> np.ndarray:
+    """Weights of places in concentric rings, soft-edged, float32 [rows, columns, rings].
+
+    Those of a ring add up to 1. The last ring passes through the middles of the sides.
+    """
+    y, x = (2 * (np.arange(side) - (side - 1) / 2) / side for side in (rows, columns))
+    distance = np.hypot(y[:, None], x[None])[..., None]
+    step = 1 / max(1, rings - 1)
+    weights = np.exp(-0.5 * ((distance - step * np.arange(rings)) / (0.6 * step)) ** 2) + 1e-6
+    return (weights / weights.sum(axis=(0, 1))).astype(np.float32)
 
 
 def _pretrained(config: EncoderConfig) -> EfficientNetLite:

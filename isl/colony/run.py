@@ -33,6 +33,7 @@ from isl.files.locks import alone_in
 from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
 from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.imaging.frames import frames_in, open_transmitted_frames
 from isl.imaging.image import FluorescenceImage, PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.read import find_inputs, open_transmitted, read_picture
@@ -60,6 +61,7 @@ class Request:
     workers: int = 1
     overwrite: bool = False
     resume: bool = False
+    time_lapse: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ def assess_wells(request: Request) -> int:
     Raises:
         InputError: The request is wrong, or its only well failed; nothing was written.
     """
-    found = find_inputs(request.inputs)
+    found = _time_lapses(request) if request.time_lapse else find_inputs(request.inputs)
     masks = _masks(request.mask, [name for name, _ in found])
     wells = [
         Well(name=name, path=path, mask=masks.get(name), files=files_of(request.out, name))
@@ -105,6 +107,22 @@ def assess_wells(request: Request) -> int:
     return report_failures(list(failed.items()), len(wells), what="wells")
 
 
+def _time_lapses(request: Request) -> list[tuple[str, Path]]:
+    """Every folder that was given, as one time-lapse."""
+    found: dict[str, Path] = {}
+    for path in request.inputs:
+        if not path.is_dir():
+            raise InputError(
+                f"{path}: is no folder; with --time-lapse give folders with one picture a frame"
+            )
+        name = path.resolve().name
+        if name in found:
+            raise InputError(f"{path}: has the same name '{name}' as {found[name]}; rename one")
+        frames_in(path)
+        found[name] = path
+    return list(found.items())
+
+
 @functools.cache
 def _loaded(model: str, device: str) -> tuple[ColonyModel, str]:
     """The model of this process, and what computes."""
@@ -132,7 +150,8 @@ def _assess(well: Well, *, request: Request) -> str:
             return "done before"
         if not request.overwrite:
             well.files.check_replaceable(well.path)
-    picture, index = open_transmitted(well.path, axes=request.axes, channel=request.channel)
+    opened = open_transmitted_frames if request.time_lapse else open_transmitted
+    picture, index = opened(well.path, axes=request.axes, channel=request.channel)
     with picture:
         channels = model_channels(picture, index, model)
         mask = None if well.mask is None else _read_mask(well.mask, picture, request)

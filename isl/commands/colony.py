@@ -53,6 +53,12 @@ def colony(
     cells: Annotated[
         bool, typer.Option("--cells", help="Each picture is one cell, and is classed as a whole.")
     ] = False,
+    time_lapse: Annotated[
+        bool,
+        typer.Option(
+            "--time-lapse", help="Each folder is one time-lapse, with one picture a frame."
+        ),
+    ] = False,
     gap: Annotated[
         int,
         typer.Option(min=0, help="Frames a colony may be missing for and still keep its number."),
@@ -114,6 +120,7 @@ def colony(
         workers=workers,
         overwrite=overwrite,
         resume=resume,
+        time_lapse=time_lapse,
     )
     code = assess_cells(request) if cells else assess_wells(request)
     if code:

@@ -5,9 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from isl.errors import InputError, unknown
-
-KINDS = ("cells", "embryos", "wells")
+from isl import registry
+from isl.errors import InputError
 
 
 def phantom(
@@ -15,12 +14,10 @@ def phantom(
     kind: Annotated[
         str,
         typer.Option(
-            help="cells: fields of a culture. embryos: time-lapses of 8-cell embryos that compact "
-            "and polarize, or do not. wells: raw tiles of wells, overlapping and with dust, uneven "
-            "light and bad pixels, for isl preprocess."
+            help="What is simulated: cells, embryos, wells, ...; a wrong word names them all."
         ),
     ] = "cells",
-    count: Annotated[int, typer.Option(help="Number of fields, embryos or wells.")] = 1,
+    count: Annotated[int, typer.Option(help="Number of fields, embryos, wells, ...")] = 1,
     validation: Annotated[int, typer.Option(help="How many of them are for validation.")] = 0,
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 0,
     set_: Annotated[
@@ -31,31 +28,15 @@ def phantom(
         bool, typer.Option("--overwrite", help="Replace a data set that exists.")
     ] = False,
 ) -> None:
-    """Simulates cells or embryos with known truth: z-stacks, labels, manifest; or raw wells."""
+    """Simulates cells, embryos, wells or colonies with known truth, for training and trials."""
     from isl.config import parse
-    from isl.phantom import (
-        EmbryoConfig,
-        PhantomConfig,
-        WellConfig,
-        write_embryos,
-        write_phantoms,
-        write_wells,
-    )
+    from isl.phantom.kinds import PhantomKind
 
-    if kind not in KINDS:
-        raise InputError(f"--kind: {unknown('kind', kind, KINDS)}")
+    made: PhantomKind = registry.load(registry.PHANTOMS, kind, what="kind of data set")
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file; name a folder")
+    if validation and made.undivided:
+        raise InputError(f"--validation: {made.undivided}; leave it out")
     nothing: dict[str, Any] = {}
-    shared: dict[str, Any] = {"validation": validation, "overwrite": overwrite}
-    if kind == "wells":
-        if validation:
-            raise InputError("--validation: wells are divided by isl preprocess; leave it out")
-        wells = parse(nothing, WellConfig, source="--set", overrides=set_ or ())
-        print(write_wells(out, count, wells, seed, overwrite=overwrite).folder)
-    elif kind == "embryos":
-        embryo = parse(nothing, EmbryoConfig, source="--set", overrides=set_ or ())
-        print(write_embryos(out, count, embryo, seed, **shared))
-    else:
-        config = parse(nothing, PhantomConfig, source="--set", overrides=set_ or ())
-        print(write_phantoms(out, count, config, seed, **shared))
+    config = parse(nothing, made.config, source="--set", overrides=set_ or ())
+    print(made.write(out, count, config, seed, validation, overwrite))

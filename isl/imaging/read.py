@@ -94,7 +94,7 @@ def _opened(path: Path, axes: str | None, channel: str | None) -> tuple[LazyPict
         return picture, 0
     picture = open_picture(path, axes=axes)
     try:
-        return picture, _transmitted_channel(picture.channel_names, picture.shape, path, channel)
+        return picture, transmitted_channel(picture.channel_names, picture.shape, path, channel)
     except BaseException:
         picture.close()
         raise
@@ -261,7 +261,7 @@ def _is_named(name: str, asked: str) -> bool:
     return asked.casefold() in (name.casefold(), name.casefold().rpartition(" (")[0])
 
 
-def _transmitted_channel(
+def transmitted_channel(
     stored: tuple[str, ...] | None, shape: tuple[int, ...], path: Path, channel: str | None
 ) -> int:
     """Index of the channel meant, of those of an image [T, C, Z, Y, X]; see `read_transmitted`."""

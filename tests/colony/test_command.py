@@ -50,6 +50,11 @@ def colony(ground: Path, *words: object, model: str = "small") -> Done:
     return isl("colony", *words, "--model", ground / model, "--device", "cpu")
 
 
+def make(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def rows_of(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
@@ -118,6 +123,28 @@ def test_film_keeps_numbers_and_resumes(ground: Path, tmp_path: Path) -> None:
     other = colony(ground, *words, "--resume", "--gap", 5)
     assert other.exit_code == 2
     assert "not made from" in other.output
+
+
+def test_a_folder_of_frames_is_the_film(ground: Path, tmp_path: Path) -> None:
+    film = tifffile.imread(ground / "film" / "well-000.tif")
+    for t, frame in enumerate(film):
+        # In natural order: the tenth frame comes behind the ninth.
+        tifffile.imwrite(make(tmp_path / "well-000") / f"t{8 + t}.tif", frame)
+    done = colony(ground, tmp_path / "well-000", "--time-lapse", "--out", tmp_path / "a")
+    assert done.exit_code == 0, done.output
+    whole = colony(
+        ground, ground / "film" / "well-000.tif", "--pixel-size", 0.8, "--out", tmp_path / "b"
+    )
+    assert whole.exit_code == 0, whole.output
+    rows, expected = (rows_of(tmp_path / out / "colonies.csv") for out in "ab")
+    assert {row["time"] for row in rows} == {"0", "1", "2"}
+    for name in ("time", "colony", "class", "probability", "left", "top"):
+        assert [row[name] for row in rows] == [row[name] for row in expected], name
+    tifffile.imwrite(tmp_path / "well-000" / "t11.tif", film[0, :200])
+    wrong = colony(ground, tmp_path / "well-000", "--time-lapse", "--out", tmp_path / "c")
+    assert wrong.exit_code == 2
+    assert "t11.tif: its shape (C, Z, Y, X) is (1, 1, 200, 300), and t8.tif has" in wrong.output
+    assert not (tmp_path / "c").exists()
 
 
 def test_a_persons_own_label_image(ground: Path, tmp_path: Path) -> None:

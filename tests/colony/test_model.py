@@ -141,12 +141,12 @@ def test_composition_is_corrected_exactly_where_the_confusion_is_known() -> None
 
 def test_a_turned_patch_has_the_same_vector() -> None:
     """Of two channels, each is seen by itself."""
-    backbone = EncoderConfig(size=32, strides=(2, 4), turns=8, spread=True)
+    backbone = EncoderConfig(size=32, strides=(2, 4), turns=8, spread=True, rings=2)
     network = build_network(NetworkConfig(backbone=backbone, scales=1), 2, 3, rngs=nnx.Rngs(0))
     network.eval()
     patches = np.random.default_rng(0).normal(size=(2, 12, 12, 2)).astype(np.float32)
     vector = network.vector(jnp.asarray(patches))
-    assert vector.shape == (2, 2 * 2 * (16 + 24))
+    assert vector.shape == (2, 2 * 4 * (16 + 24))
     mirrored = network.vector(jnp.asarray(np.rot90(patches, axes=(1, 2))[:, ::-1]))
     np.testing.assert_allclose(mirrored, vector, atol=1e-3)
     first, second = np.split(np.asarray(vector), 2, axis=1)

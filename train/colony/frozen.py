@@ -1,5 +1,6 @@
 """A backbone that stays as it is: its vectors of all images, made once and kept."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
@@ -40,6 +41,20 @@ def backbone_of(
         network = build_network(experiment.network, *sizes, rngs=nnx.Rngs(experiment.seed))
     network.eval()
     return network.backbone
+
+
+def with_vectors(
+    images: Images,
+    experiment: ColonyExperiment,
+    folder: Path,
+    *,
+    start: Callable[[], ColonyNetwork] | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Images:
+    """Images with their vectors and the backbone that made them; see `vectors_of`."""
+    backbone = backbone_of(experiment, images, start)
+    vectors = vectors_of(images, experiment, backbone, folder, say)
+    return dataclasses.replace(images, vectors=vectors, backbone=backbone)
 
 
 def vectors_of(
@@ -151,4 +166,4 @@ def _fingerprint(images: Images, experiment: ColonyExperiment, backbone: Any) ->
     return found.hexdigest()[:16]
 
 
-__all__ = ["FOLDER", "backbone_of", "hold_statistics", "vectors_of"]
+__all__ = ["FOLDER", "backbone_of", "hold_statistics", "vectors_of", "with_vectors"]

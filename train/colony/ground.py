@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from typing import Any
 
 import grain
 import jax
@@ -35,14 +34,12 @@ class Ground:
         split: Which are labelled, for validation, unlabelled.
         patch: Side of a patch.
         balance: Whether labelled images are drawn equally often by class.
-        backbone: What made the images' vectors, for the finished model; None: it is trained.
     """
 
     images: Images
     split: Split
     patch: int
     balance: bool = True
-    backbone: Any = None
 
     def cut(self, index: int, place: tuple[int, int]) -> np.ndarray:
         """A patch of an image, uint8 [patch, patch, C]; or its vectors [1 + views, D]."""

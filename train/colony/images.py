@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,7 @@ class Images:
         channels: Names of the channels.
         vectors: float32 [N, places, 1 + views, D] where the backbone is frozen: of each patch as it
             is, and of its augmented views; see `isl_train.colony.frozen`.
+        backbone: What made them.
     """
 
     images: tuple[ColonyImage, ...]
@@ -49,6 +51,7 @@ class Images:
     classes: tuple[str, ...]
     channels: tuple[str, ...]
     vectors: np.ndarray | None = None
+    backbone: Any = None
 
     def some(self, which: np.ndarray) -> "Images":
         """Those with the indices, or where a mask is True."""

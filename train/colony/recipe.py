@@ -1,6 +1,5 @@
 """Colonies as `isl train` runs them: what goes before, then the method, then a model folder."""
 
-import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +30,7 @@ def train_colony(experiment: ColonyExperiment, run: Run, *, images: "Images | No
 
     from ..experiment import check_same_run
     from ..loop import fit
-    from .frozen import FOLDER, backbone_of, vectors_of
+    from .frozen import FOLDER, with_vectors
     from .ground import Ground
     from .images import load_images
     from .split import split
@@ -65,18 +64,15 @@ def train_colony(experiment: ColonyExperiment, run: Run, *, images: "Images | No
         return model.network
 
     start: Callable[[], ColonyNetwork] | None = begun if experiment.start.model else None
-    backbone, vectors = None, every.vectors
-    if experiment.frozen is not None:
-        backbone = backbone_of(experiment, every, start)
-        if vectors is None:
-            kept = run.workdir / FOLDER
-            vectors = vectors_of(every, experiment, backbone, kept, run.say)
+    seen = every
+    if experiment.frozen is not None and every.vectors is None:
+        kept = run.workdir / FOLDER
+        seen = with_vectors(every, experiment, kept, start=start, say=run.say)
     ground = Ground(
-        images=dataclasses.replace(every, vectors=vectors),
+        images=seen,
         split=parts,
         patch=experiment.patch,
         balance=experiment.balance.labelled,
-        backbone=backbone,
     )
 
     def trained(task: SupervisedTask, part: ColonyExperiment, name: str, **settings) -> Path:

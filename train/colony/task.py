@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 
 from isl.backbones.networks import count_parameters
+from isl.calibration import at_temperature, class_calibration, fit_temperature
 from isl.colony.model import ColonyConfig, save_colony_model
 from isl.colony.network import (
     ColonyNetwork,
@@ -26,7 +27,7 @@ from ..parameters import Functional
 from ..state import TrainState
 from ..task import Batch, Evaluation, Selection, Sums, Tree
 from .balance import drawn
-from .calibration import confusion_of, expected_calibration_error, fitted_temperature, recalls
+from .calibration import confusion_of, recalls
 from .config import ColonyExperiment
 from .contrast import Contrast
 from .frozen import hold_statistics
@@ -176,7 +177,7 @@ class SupervisedTask:
         params, model_state = self._finished(params, model_state)
         network = self.judge.functional.put_together(params, model_state, training=False)
         if self.judge.frozen:
-            network.backbone = self.ground.backbone
+            network.backbone = self.ground.images.backbone
         config = self._config(params, model_state)
         save_colony_model(
             directory,
@@ -196,9 +197,10 @@ class SupervisedTask:
                 params, model_state, self.ground, held, experiment.patches
             )
             truth = images.labels[held]
-            temperature = fitted_temperature(logits, truth)
+            temperature = fit_temperature(logits, truth)
             errors = tuple(
-                expected_calibration_error(logits / t, truth) for t in (1.0, temperature)
+                class_calibration(truth, at_temperature(logits, t)).error
+                for t in (1.0, temperature)
             )
             confusion = confusion_of(truth, logits.argmax(axis=1), len(images.classes))
         groups = sorted(set(images.groups)) if images.grouped else []
@@ -498,6 +500,7 @@ def card(
         if np.isfinite(value) and name != "updates"
     ]
     simulated = experiment.data.kind == "phantom"
+    frozen = experiment.frozen is not None
     return "\n".join(
         [
             f"# {config.name}",
@@ -507,7 +510,8 @@ def card(
             *(["It was trained on simulated colonies and never saw a real one.", ""] * simulated),
             f"Classes: {', '.join(config.classes)}. Method: {experiment.method}"
             + (f", balance {experiment.balance.balance}" if experiment.method == "meta" else "")
-            + f". Patches of {config.patch} pixels.",
+            + f". Patches of {config.patch} pixels."
+            + " The backbone is ImageNet's, as it was; what stands behind it was trained." * frozen,
             "",
             "## Training",
             "",

@@ -11,6 +11,7 @@ from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.labeling.dataset import Field, LabelFile
 from isl.phantom.cells.field import LABELS, PhantomConfig, make_phantom
 from isl.phantom.dataset import write_dataset
+from isl.phantom.kinds import PhantomKind
 
 
 def write_phantoms(
@@ -54,3 +55,12 @@ def write_phantoms(
         )
 
     return write_dataset(directory, count, seed, make, validation=validation, overwrite=overwrite)
+
+
+KIND = PhantomKind(
+    about="fields of a culture",
+    config=PhantomConfig,
+    write=lambda folder, count, config, seed, validation, overwrite: write_phantoms(
+        folder, count, config, seed, validation=validation, overwrite=overwrite
+    ),
+)

@@ -4,15 +4,27 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pydantic
 import tifffile
 
 from isl.errors import InputError
 from isl.files.records import as_csv
 from isl.files.whole import write_text, written_whole
 from isl.phantom.colonies.well import ColonyWellConfig, TrueWell, make_film, make_well
+from isl.phantom.kinds import PhantomKind
 
 TABLE = "colonies.csv"
 COLUMNS = ("image", "time", "colony", "class", "shares", "top", "left", "bottom", "right")
+
+
+class ColonySetConfig(ColonyWellConfig):
+    """What is simulated, well by well.
+
+    Attributes:
+        frames: Of each well's time-lapse.
+    """
+
+    frames: int = pydantic.Field(default=1, ge=1)
 
 
 def write_colonies(
@@ -91,3 +103,13 @@ def _write(path: Path, frames: np.ndarray, pixel_size: float, overwrite: bool) -
             resolution=(1 / pixel_size, 1 / pixel_size),
             metadata={"axes": "TYX" if len(frames) > 1 else "YX", "unit": "um"},
         )
+
+
+KIND = PhantomKind(
+    about="wells with colonies of stem cells of four kinds, or their time-lapses (--set frames=N)",
+    config=ColonySetConfig,
+    write=lambda folder, count, config, seed, _, overwrite: write_colonies(
+        folder, count, config, seed, frames=config.frames, overwrite=overwrite
+    ),
+    undivided="wells are divided by isl train and isl eval",
+)

@@ -30,6 +30,7 @@ from isl.phantom.development.biology import (
     draw_patient,
 )
 from isl.phantom.development.look import CLINICS, draw_frame, draw_look, photograph
+from isl.phantom.kinds import PhantomKind
 
 RECORDINGS = "recordings.csv"
 TRUTH = "truth.csv"
@@ -253,3 +254,12 @@ def _write(
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+KIND = PhantomKind(
+    about="patients, each with time-lapses of embryos that develop, or do not",
+    config=DevelopmentConfig,
+    write=lambda folder, count, config, seed, validation, overwrite: write_development(
+        folder, count, config, seed, validation=validation, overwrite=overwrite
+    ),
+)

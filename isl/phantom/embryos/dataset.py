@@ -15,6 +15,7 @@ from isl.labeling.timelapse import Annotation, TimeLapse
 from isl.phantom.dataset import write_dataset
 from isl.phantom.embryos.development import CELLS, Development
 from isl.phantom.embryos.embryo import EMBRYO_LABELS, MODALITY, Embryo, EmbryoConfig, make_embryo
+from isl.phantom.kinds import PhantomKind
 
 LABELS_HEADER = ("embryo", "t", "polarized", "compacted")
 TRUTH_HEADER = (
@@ -136,3 +137,12 @@ def _write_table(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+
+
+KIND = PhantomKind(
+    about="time-lapses of 8-cell embryos that compact and polarize, or do not",
+    config=EmbryoConfig,
+    write=lambda folder, count, config, seed, validation, overwrite: write_embryos(
+        folder, count, config, seed, validation=validation, overwrite=overwrite
+    ),
+)

@@ -18,6 +18,7 @@ from isl.files.whole import write_text, written_whole
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.image import PixelSize, ZStack
 from isl.phantom.cells.field import LABELS, PhantomConfig, make_phantom
+from isl.phantom.kinds import PhantomKind
 from isl.phantom.optics import Modality
 from isl.phantom.wells.damage import Damage, draw_bad_pixels, draw_disks, draw_flat_field, record
 
@@ -351,3 +352,13 @@ def _check(
         raise InputError(f"{folder}: seed {seed} is negative; give 0 or more")
     if truth_file.exists() and not overwrite:
         raise InputError(f"{truth_file}: exists already; give `overwrite` to replace it")
+
+
+KIND = PhantomKind(
+    about="wells as raw tiles, overlapping and with dust, uneven light and bad pixels",
+    config=WellConfig,
+    write=lambda folder, count, config, seed, _, overwrite: (
+        write_wells(folder, count, config, seed, overwrite=overwrite).folder
+    ),
+    undivided="wells are divided by isl preprocess",
+)

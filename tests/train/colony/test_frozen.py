@@ -1,6 +1,5 @@
 """A frozen backbone: its vectors are the finished model's, and every method learns on them."""
 
-import dataclasses
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ from isl.colony.network import without_backbone
 from isl.errors import InputError
 from isl.model_folder import abstract_arrays
 from isl_train.colony.config import ColonyExperiment
-from isl_train.colony.frozen import backbone_of, vectors_of
+from isl_train.colony.frozen import vectors_of, with_vectors
 from isl_train.colony.images import Images, load_images
 from isl_train.colony.recipe import train_colony
 
@@ -41,17 +40,14 @@ def stripes(tmp_path_factory) -> tuple[Path, Images]:
     path = write_stripes(folder / "stripes.npz", (16, 10))
     plan = frozen(path)
     images = load_images(plan, folder)
-    vectors = vectors_of(images, plan, backbone_of(plan, images), folder / "vectors")
-    return path, dataclasses.replace(images, vectors=vectors)
+    return path, with_vectors(images, plan, folder / "vectors")
 
 
 def test_vectors_are_made_once(stripes) -> None:
     path, images = stripes
     plan = frozen(path)
     said: list[str] = []
-    again = vectors_of(
-        images, plan, backbone_of(plan, images), path.parent / "vectors", said.append
-    )
+    again = vectors_of(images, plan, images.backbone, path.parent / "vectors", said.append)
     assert said == []
     np.testing.assert_array_equal(again, images.vectors)
     assert again.shape == (26, PLACES, 3, 2 * (16 + 24))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from isl_eval.statistics.calibration import (
+from isl.calibration import (
     HOTTEST,
     at_temperature,
     calibration,

@@ -1,0 +1,93 @@
+"""A time-lapse kept as single pictures, one file a frame."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from isl.errors import InputError
+from isl.imaging.containers import open_picture
+from isl.imaging.formats.table import image_ending
+from isl.imaging.lazy import LazyPicture
+from isl.imaging.read import natural_order, transmitted_channel
+
+
+def frames_in(folder: Path) -> list[Path]:
+    """The image files of a folder in natural order of their names.
+
+    Raises:
+        InputError: There is none, or the folder cannot be read.
+    """
+    try:
+        files = [
+            entry
+            for entry in folder.iterdir()
+            if not entry.name.startswith(".") and image_ending(entry) is not None
+        ]
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from error
+    if not files:
+        raise InputError(f"{folder}: holds no frame; expected one image file a time point")
+    return sorted(files, key=lambda path: natural_order(path.name))
+
+
+def open_frames(folder: Path, *, axes: str | None = None) -> LazyPicture:
+    """The frames of a folder as one time-lapse; a file is open while it is read.
+
+    Args:
+        folder: Holds one image file a time point; names say the order (t2 comes before t10).
+        axes: What the dimensions of a TIFF are, where the files do not say.
+
+    Raises:
+        InputError: A file cannot be opened, has several time points, or is unlike the first one in
+            size, channels, type or size of a pixel.
+    """
+    files = frames_in(folder)
+    with open_picture(files[0], axes=axes) as first:
+        known = _like(first)
+    for file in files:
+        with open_picture(file, axes=axes) as frame:
+            if frame.shape[0] > 1:
+                raise InputError(
+                    f"{file}: holds {frame.shape[0]} time points; a folder of frames has one a file"
+                )
+            for what, value in _like(frame).items():
+                if value != known[what]:
+                    raise InputError(
+                        f"{file}: its {what} is {value}, and {files[0].name} has {known[what]}; "
+                        "frames of one time-lapse are alike"
+                    )
+
+    def read(t: int, c: int, z: int, rows: slice, columns: slice) -> np.ndarray:
+        with open_picture(files[t], axes=axes) as frame:
+            return frame.read(c=c, z=z, rows=rows, columns=columns)
+
+    return dataclasses.replace(
+        first,
+        name=folder.name,
+        shape=(len(files), *first.shape[1:]),
+        read_plane=read,
+        close=lambda: None,
+        interval=None,
+        stage=None,
+        source=folder,
+    )
+
+
+def open_transmitted_frames(
+    folder: Path, *, axes: str | None = None, channel: str | None = None
+) -> tuple[LazyPicture, int]:
+    """`open_frames`, and which channel is the transmitted one; see `isl.imaging.read`."""
+    picture = open_frames(folder, axes=axes)
+    names, shape = picture.channel_names, picture.shape
+    return picture, transmitted_channel(names, shape, folder, channel)
+
+
+def _like(picture: LazyPicture) -> dict[str, object]:
+    size = picture.pixel_size
+    return {
+        "shape (C, Z, Y, X)": picture.shape[1:],
+        "type of pixels": str(picture.dtype),
+        "channels": picture.channel_names,
+        "size of a pixel in um": None if size is None else (round(size.y, 6), round(size.x, 6)),
+    }

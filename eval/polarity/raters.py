@@ -12,7 +12,7 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.labeling.dataset import Manifest
-from isl.labeling.timelapse import TimeLapse, frame_files, frame_number, read_event
+from isl.labeling.timelapse import TimeLapse, numbers_of_frames, read_event
 from isl.polarity.embryo import Embryo
 from isl.polarity.onset import onset_from_calls, onset_of_labels
 
@@ -235,6 +235,6 @@ def _onset(lapse: TimeLapse, person: str, manifest: Manifest) -> int | None:
     return onset_of_labels(
         _column(lapse, person, manifest),
         embryo=lapse.name,
-        frames=[frame_number(file) or 0 for file in frame_files(lapse)],
+        frames=numbers_of_frames(lapse) or [],
         source=f"column '{person}' of {table}",
     )

@@ -112,8 +112,9 @@ def _narrow(config: ModelConfig, field: TransmittedField, fit: Fit) -> tuple[str
     if min(rows, columns) > margin:
         return ()
     return (
-        f"is {rows} x {columns} pixels, and model '{config.name}' looks {margin} around each of them; "
-        "most of what it sees is the image reflected: predict a larger image, and crop the result",
+        f"is {rows} x {columns} pixels, and model '{config.name}' looks {margin} around each of "
+        "them; most of what it sees is the image reflected: predict a larger image, and crop the "
+        "result",
     )
 
 

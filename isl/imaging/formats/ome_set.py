@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import tifffile
 
 from isl.errors import InputError
+from isl.imaging.formats.tifffile_log import messages_of_tifffile
 
 logger = logging.getLogger(__name__)
 
@@ -184,8 +185,6 @@ def _described(path: Path) -> ElementTree.Element | None:
 @functools.lru_cache(maxsize=4096)
 def _description(path: Path, changed: int, size: int) -> str | None:
     """OME-XML in the first page of a TIFF that was last changed then."""
-    from isl.imaging.formats.tiff_header import messages_of_tifffile
-
     try:
         with messages_of_tifffile([]), tifffile.TiffFile(path) as tiff:
             return tiff.pages.first.description if tiff.is_ome else None

@@ -5,7 +5,6 @@ import dataclasses
 import logging
 import math
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from isl.imaging.formats.calibration import (
     from_resolution,
 )
 from isl.imaging.formats.ome_set import missing_files, read_ome_set
+from isl.imaging.formats.tifffile_log import messages_of_tifffile
 from isl.imaging.readable import check_claim, check_readable_file
 
 logger = logging.getLogger(__name__)
@@ -154,42 +154,6 @@ def _fits(path: Path, wanted: str) -> bool:
             return len(series.shape) == len(wanted) and None not in tuple(series.pages)
     except InputError:
         return False
-
-
-class _Listener:
-    """Hears what tifffile logs, each thread what its own files cause.
-
-    One filter serves all threads and stays: logging walks its list of filters without a lock, so it
-    must not change while any of them listens.
-    """
-
-    def __init__(self) -> None:
-        self._heard = threading.local()
-
-    def __call__(self, record: logging.LogRecord) -> bool:
-        messages: list[str] | None = getattr(self._heard, "messages", None)
-        if messages is None:
-            return True
-        messages.append(record.getMessage())
-        return False
-
-    @contextlib.contextmanager
-    def into(self, messages: list[str]) -> Iterator[None]:
-        logging.getLogger("tifffile").addFilter(self)
-        before = getattr(self._heard, "messages", None)
-        self._heard.messages = messages
-        try:
-            yield
-        finally:
-            self._heard.messages = before
-
-
-_LISTENER = _Listener()
-
-
-def messages_of_tifffile(messages: list[str]) -> contextlib.AbstractContextManager[None]:
-    """Collects what tifffile would log to stderr while the block runs, in this thread."""
-    return _LISTENER.into(messages)
 
 
 def only_series(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:

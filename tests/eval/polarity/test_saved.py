@@ -160,7 +160,7 @@ def test_a_model_of_stacks_is_given_them_and_refused_without(tmp_path):
     found = find_models([str(make_model(tmp_path / "stacks", planes=3))], tmp_path)
     embryo = make_embryo("A", 1, frames=2)
     with pytest.raises(
-        InputError, match="'A' has stacks of 1 planes, and EZRIN is to be .* from 3"
+        InputError, match=r"'A' has stacks of 1 planes, and EZRIN is to be .* from 3"
     ):
         check_embryos(found, [embryo])
     rng = np.random.default_rng(0)

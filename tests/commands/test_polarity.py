@@ -20,7 +20,11 @@ from simulated_recordings import (
 )
 
 from isl.backbones.resnet import ResNetConfig
+from isl.imaging.image import Movie
 from isl.imaging.read import read_fluorescence
+from isl.phantom import EmbryoConfig
+from isl.phantom import write_embryos as write_phantom
+from isl.polarity.assess import all_in_focus
 from isl.polarity.classifier import build_classifier
 from isl.polarity.model import (
     EZRIN_FOLDER,
@@ -29,6 +33,7 @@ from isl.polarity.model import (
     save_polarity_model,
 )
 from isl.polarity.outputs import FRAME_COLUMNS, ONSET_COLUMNS
+from isl.polarity.recording import read_recording
 
 COUNT, ONSET = 6, 3
 FRAMES = make_frames(COUNT, onset=ONSET)
@@ -429,3 +434,41 @@ def test_a_model_folder_is_all_it_needs(tmp_path, capsys, embryo):
     assert made["model"]["arm"] == "dic+ezrin"
     assert made["members"]["count"] == 2
     assert len(table(tmp_path / "out" / "frames.csv")) == COUNT
+
+
+def test_a_movie_of_real_stacks_by_a_real_ensemble_and_a_model_that_reads_them_whole(
+    tmp_path, capsys
+):
+    """Nothing is made up: a phantom's planes, which differ, a saved ensemble, EZRIN of 3 planes."""
+    size = {"height": 48, "width": 56, "planes": 3, "z_step": 12.0, "pixel_size": 2.4}
+    config = EmbryoConfig(**size, fewest_frames=4, most_frames=4, never=0, early=0, wells=0)
+    write_phantom(tmp_path / "data", 1, config, 3)
+    movie = tmp_path / "data" / "movies" / "embryo-000.ome.tif"
+    folder = tmp_path / "model"
+    backbone = ResNetConfig(depth=10, width=4, stem="small")
+    members = [build_classifier(backbone, 2, rngs=nnx.Rngs(seed)) for seed in range(2)]
+    config = PolarityConfig(
+        name="tiny", arm="dic+ezrin", backbone=backbone, members=2, size=16, window=0.8
+    )
+    save_polarity_model(folder, members, config, "# Tiny")
+    ezrin_model = tiny_ezrin_model(folder / EZRIN_FOLDER, planes=3)
+    code, out, err = runner(tmp_path, capsys)(movie, "--model", folder)
+    assert code == 0, err
+    assert out.startswith("embryo-000: ")
+    made = json.loads((tmp_path / "out" / "embryo-000.json").read_text())
+    assert made["input"]["shape"] == [4, 3, 48, 56]
+    assert made["input"]["interval_minutes"] == 20
+    # The same by hand: fused, EZRIN of the whole stacks, and what the members say of both.
+    recording = read_recording(movie)
+    frames = all_in_focus(recording)
+    assert not np.array_equal(recording.frames[:, 0], recording.frames[:, 2])
+    seen = Movie(name="e", frames=recording.frames, modality="DIC")
+    ezrin = ezrin_model.predict(seen, labels=("EZRIN",), statistics=("mean",))
+    stored = read_fluorescence(tmp_path / "out" / "embryo-000.ezrin.ome.tif").channels[:, 0]
+    np.testing.assert_allclose(
+        stored / np.float32(65535), ezrin.statistics["mean"][:, 0], atol=1e-4
+    )
+    logits = load_polarity_model(folder).member_logits(frames, ezrin.statistics["mean"][:, 0])
+    after = 1 / (1 + np.exp(logits[..., 0] - logits[..., 1]))
+    found = [float(row["probability"]) for row in table(tmp_path / "out" / "frames.csv")]
+    np.testing.assert_allclose(found, after.mean(axis=0), atol=1e-4)

@@ -235,6 +235,6 @@ def _onset(lapse: TimeLapse, person: str, manifest: Manifest) -> int | None:
     return onset_of_labels(
         _column(lapse, person, manifest),
         embryo=lapse.name,
-        frames=numbers_of_frames(lapse) or [],
+        frames=numbers_of_frames(lapse),
         source=f"column '{person}' of {table}",
     )

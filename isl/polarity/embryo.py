@@ -95,7 +95,7 @@ def _load(manifest: Manifest, time_lapse: TimeLapse) -> Embryo:
     onset = onset_of_labels(
         after,
         embryo=time_lapse.name,
-        frames=numbers_of_frames(time_lapse) or [],
+        frames=numbers_of_frames(time_lapse),
         source=None if source is None else str(source),
     )
     compacted = read_event(time_lapse, "compacted")

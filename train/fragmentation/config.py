@@ -73,6 +73,8 @@ class FragmentationExperiment(ExperimentConfig):
             configuration lists none.
         lengths: Of these stages.
         network: What is trained.
+        start: A model folder, relative to the configuration, or a bundled model's name, of the same
+            network, whose weights it begins with.
         pretrained: Whether EfficientNet-Lite0 starts from ImageNet's weights.
         imagenet_weights: A state dict that a ResNet starts from, relative to the configuration.
         freeze_encoder: Whether the encoder stays as it starts, batch statistics too.
@@ -99,6 +101,7 @@ class FragmentationExperiment(ExperimentConfig):
     lengths: LengthsConfig = LengthsConfig()
     training: FragmentationTraining  # pyright: ignore[reportIncompatibleVariableOverride]
     network: NetworkConfig = NetworkConfig()
+    start: str = ""
     pretrained: bool = False
     imagenet_weights: Path | None = None
     freeze_encoder: bool = False

@@ -22,6 +22,7 @@ from isl.fragmentation.grades import GradeScale
 from isl.fragmentation.model import (
     FragmentationConfig,
     FragmentationModel,
+    load_fragmentation_model,
     save_fragmentation_model,
 )
 from isl.fragmentation.network import (
@@ -32,6 +33,7 @@ from isl.fragmentation.network import (
     abstract_network,
     build_network,
 )
+from isl.model_folder import WEIGHTS_FILE, fill, read_weights
 
 from ..optimizer import any_matches
 from ..parameters import Functional
@@ -154,6 +156,9 @@ class FragmentationTask:
         """Fresh weights, and the encoder's from ImageNet where asked for."""
         network = build_network(self._experiment.network, self._compute, rngs=nnx.Rngs(key))
         encoder = network.encoder
+        if self._experiment.start:
+            self._begin_with(network)
+            return Functional.take_apart(network)
         if self._experiment.pretrained:
             if not isinstance(encoder, EfficientNetLite):
                 raise InputError(
@@ -167,6 +172,15 @@ class FragmentationTask:
             file = self._folder / self._experiment.imagenet_weights
             load_imagenet_weights(encoder, file, average_stem=True)
         return Functional.take_apart(network)
+
+    def _begin_with(self, network: FragmentationNetwork) -> None:
+        """Puts the weights of a finished model in place of fresh ones."""
+        start = self._experiment.start
+        folder = self._folder / start
+        model = load_fragmentation_model(folder if folder.is_dir() else start)
+        if model.config.network != self._experiment.network:
+            raise InputError(f"start = '{start}': that model is of another network")
+        fill(network, read_weights(model.directory / WEIGHTS_FILE), source=str(model.directory))
 
     def loss(
         self, params: Tree, model_state: Tree, batch: Batch, key: jax.Array

@@ -47,7 +47,13 @@ def test_second_stage_changes_no_bit_of_the_segmentation(data: Path, tmp_path: P
     assert changed
     assert all(name.startswith("regression/") for name in changed)
     assert any(name.endswith("/mean") for name in same)
-    assert load_fragmentation_model(tmp_path / "both" / "model").config.closer is None
+    begun = task_of(experiment(data, start=str(tmp_path / "both" / "model")))
+    params, _ = begun.initial(jax.random.key(5))
+    stored = load_fragmentation_model(tmp_path / "both" / "model").network
+    np.testing.assert_array_equal(params["classes"], stored.classes[...])
+    other = experiment(data, start=str(tmp_path / "both" / "model"), network={**NETWORK, "fine": 6})
+    with pytest.raises(InputError, match="of another network"):
+        task_of(other).initial(jax.random.key(5))
     with pytest.raises(InputError, match="checkpoint of the network"):
         train(experiment(data, network={**NETWORK, "fine": 6}), tmp_path / "both")
 

@@ -44,6 +44,7 @@ from isl.fragmentation.record import (
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage
 from isl.imaging.steady import content_hash
+from isl.model_folder import model_or_default
 from isl.workers import side_by_side
 
 TABLE, REPORT = "fragmentation.csv", "report.html"
@@ -91,7 +92,7 @@ def grade_recordings(request: Request) -> int:
     check_output_folder(request.out, "out")
     _check_free(found, request)
     scale = None if request.grades is None else read_scale(request.grades)
-    model = _loaded(request.model or DEFAULT_MODEL, request.device)
+    model = _loaded(_named(request), request.device)
     if not model.config.segments:
         raise InputError(f"model '{model.name}' gives a share alone and finds no embryo")
     recordings = [Recording(name=name, path=path) for name, path in found]
@@ -168,10 +169,17 @@ def _loaded(model: str, device: str) -> FragmentationModel:
     return load_fragmentation_model(model)
 
 
+def _named(request: Request) -> str:
+    model = model_or_default(
+        request.model, DEFAULT_MODEL, configuration="configs/fragmentation_phantom.toml"
+    )
+    return str(model)
+
+
 def _grade(recording: Recording, *, request: Request) -> str:
     """Grades one recording and writes its files, unless that was done before; in any process."""
     name, path = recording.name, recording.path
-    model = _loaded(request.model or DEFAULT_MODEL, request.device)
+    model = _loaded(_named(request), request.device)
     scale = None if request.grades is None else read_scale(request.grades)
     files = files_of(request.out, name)
     source_hash = content_hash(path)

@@ -57,9 +57,17 @@ def read_ome_set(path: Path) -> OmeSet | None:
     named = list(root.iterfind(".//{*}TiffData/{*}UUID"))
     if not named:
         return None
+    bare = any(data.find("{*}UUID") is None for data in root.iterfind(".//{*}TiffData"))
     places = _places(path, own, named)
+    if path not in places.values() and not bare:
+        raise InputError(
+            f"{path}: says that its planes lie in '{_key(named[0])[1]}', and not that it is that "
+            "file; was it renamed? Give it that name in a folder of its own, or give `axes`, e.g. "
+            "`axes=ZYX`, to read its own planes"
+        )
     kept = _images_of(path, root, places)
-    found = dict.fromkeys(places[_key(each)] for each in kept)
+    found = dict.fromkeys([path] if bare else [])
+    found |= dict.fromkeys(places[_key(each)] for each in kept)
     files = tuple(place for place in found if isinstance(place, Path))
     missing = tuple(place for place in found if isinstance(place, str))
     if companion is None and files == (path,) and not missing and len(kept) == len(named):
@@ -113,12 +121,6 @@ def _places(
             if place is not None:
                 renamed.append((name, place.name))
         places[uuid, name] = place or name or uuid
-    if path not in places.values():
-        raise InputError(
-            f"{path}: says that its planes lie in '{keys[0][1]}', and not that it is that file; "
-            "was it renamed? Give it that name in a folder of its own, or give `axes`, e.g. "
-            "`axes=ZYX`, to read its own planes"
-        )
     if renamed:
         logger.warning(
             "%s: '%s'%s of its set now has the name '%s', by its UUID; the set was renamed, and is "

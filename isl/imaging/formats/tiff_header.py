@@ -106,7 +106,7 @@ def opened_tiff(path: Path, *, axes: str | None = None) -> Iterator[TiffHeader]:
     wanted = parse_axes(axes) if axes is not None else None
     complaints: list[str] = []
     try:
-        plain = wanted is not None and not _fits(path, wanted)
+        plain = wanted is not None and not _holds(path)
         with messages_of_tifffile(complaints), _opened(path, plain=plain) as tiff:
             series = only_series(tiff, path)
             if wanted is None:
@@ -144,14 +144,14 @@ def _opened(path: Path, *, plain: bool) -> tifffile.TiffFile:
     return tifffile.TiffFile(path, omexml=None if described is None else described.xml)
 
 
-def _fits(path: Path, wanted: str) -> bool:
-    """Whether a file's description holds for its pages, and has as many axes as are wanted."""
+def _holds(path: Path) -> bool:
+    """Whether a file's description holds for its pages."""
     try:
         with messages_of_tifffile([]), _opened(path, plain=False) as tiff:
             series = only_series(tiff, path)
             _check_description(tiff, series, path)
             _counted(tiff, series, path)
-            return len(series.shape) == len(wanted) and None not in tuple(series.pages)
+            return None not in tuple(series.pages)
     except InputError:
         return False
 

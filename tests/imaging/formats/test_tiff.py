@@ -220,7 +220,7 @@ def test_planes_that_lie_in_a_file_that_is_not_there_are_missed(path):
     )
     xml = xml.replace('SizeZ="1"', 'SizeZ="2"').replace(here, here + elsewhere)
     tifffile.tiffcomment(path, xml.encode())
-    with pytest.raises(InputError, match="lacks planes that its description names"):
+    with pytest.raises(InputError, match=r"is one file of a set, of which other.tif is missing"):
         read_picture(path)
 
 

@@ -113,6 +113,10 @@ def process_field(
     fluorescence = _fluorescence(field.name, dyes, labels, measured, size)
     files = files_of(run / FIELDS, field.name)
     write_images(files.stack, files.labels, files.measured, stack, fluorescence)
+    measures = measure_field(
+        field.name, canvases, config.transmitted, tiles, placed.placement, found, shifts
+    )
+    doubted = placed.doubted_direction()
     record = FieldRecord(
         name=field.name,
         group=field.group,
@@ -134,15 +138,28 @@ def process_field(
             **{label: (each,) for label, each in zip(labels, dyes.normalization, strict=True)},
         },
         registration=shifts,
-        measures=measure_field(
-            field.name, canvases, config.transmitted, tiles, placed.placement, found, shifts
+        measures=measures if doubted is None else dataclasses.replace(measures, trusted_links=0.0),
+        warnings=(
+            *field.warnings,
+            *filter(None, (planes.note,)),
+            *_shift_warnings(shifts, config),
+            *_direction_warnings(doubted),
         ),
-        warnings=(*field.warnings, *filter(None, (planes.note,)), *_shift_warnings(shifts, config)),
     )
     write_previews(files.preview, files.offsets, field, record, stack, fluorescence, config)
     write_record(files.record, record)
     scratch.remove(folder)
     return record
+
+
+def _direction_warnings(doubted: str | None) -> list[str]:
+    if doubted is None:
+        return []
+    directions = [-1, 1] if doubted == "rows" else [1, -1]
+    return [
+        f"tiles fit none of their neighbours in other {doubted}; does the stage run against the "
+        f"image there? Set layout.stage_direction, e.g. {directions}"
+    ]
 
 
 def _gains(

@@ -49,6 +49,21 @@ class Placed:
             for number, tile in enumerate(field.tiles)
         )
 
+    def doubted_direction(self) -> str | None:
+        """Rows or columns whose tiles fit none of their neighbours, though those across do.
+
+        That is what a stage that runs against the image looks like; None where there is none.
+        """
+        steps = np.array([self.nominal[link.j] - self.nominal[link.i] for link in self.links])
+        if not len(steps):
+            return None
+        along_rows = np.abs(steps[:, 1]) > np.abs(steps[:, 0])
+        trusted = self.placement.trusted
+        for name, there in (("rows", ~along_rows), ("columns", along_rows)):
+            if there.sum() > 1 and not trusted[there].any() and trusted[~there].any():
+                return name
+        return None
+
     def measured_links(self) -> tuple[MeasuredLink, ...]:
         """For the field's record."""
         found = zip(self.links, self.placement.residuals, self.placement.trusted, strict=True)

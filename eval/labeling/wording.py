@@ -4,6 +4,8 @@ from isl.errors import spelled
 
 _KEYS = {
     "`pixel_size=UM`": "'pixel_size' in the dataset",
+    "`z_step=UM`": "'z_step' in the dataset",
+    "`modality=NAME`": "'modality' in the dataset",
     "`allow_mismatch`": "allow_mismatch = true",
     # What an evaluation cannot do: its images are judged as they were measured.
     "`resample`": "another model",

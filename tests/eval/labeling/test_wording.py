@@ -38,7 +38,8 @@ def said(count, expected, *, size=None, modality=None, **options):
         (said(5, {"planes": 2, "z_step": 1.0}, size=(0.5, 1.0)), "('planes' chooses others)"),
         (
             said(2, {"planes": 2, "z_step": 9.0}, size=(3.0, 1.0), planes=(0, 1)),
-            "(give 'planes' to choose others, or allow_mismatch = true)",
+            "(give 'planes' to choose others, 'z_step' in the dataset if the file is wrong, or "
+            "allow_mismatch = true)",
         ),
         (
             said(1, {"planes": 1, "pixel_size": 1.0}, size=(1.0, 3.0)),
@@ -46,6 +47,8 @@ def said(count, expected, *, size=None, modality=None, **options):
             "allow_mismatch = true)",
         ),
         (said(1, {"planes": 1, "pixel_size": 1.0}), "(give 'pixel_size' in the dataset)"),
+        (said(2, {"planes": 2, "z_step": 1.0}), "(give 'z_step' in the dataset)"),
+        (said(1, {"planes": 1, "modality": "DIC"}), "(give 'modality' in the dataset)"),
         (
             said(1, {"planes": 1, "modality": "DIC"}, modality="BRIGHT_FIELD"),
             "(take another model, or allow_mismatch = true)",

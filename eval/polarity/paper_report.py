@@ -13,7 +13,7 @@ from isl.report import (
     section,
     table,
 )
-from isl.report.words import counted, number, p_value, unbroken
+from isl.report.words import number, p_value, unbroken
 
 from ..writing.cells import difference_cell, interval_cell
 from .combinations import SINGLE, Combination, Combinations
@@ -126,7 +126,7 @@ def people(findings: Findings) -> Block:
     said = []
     if asked.raters:
         said.append(
-            f"{counted(len(asked.raters), 'person')} called shuffled frames, without any time; "
+            f"{len(asked.raters)} people called shuffled frames, without any time; "
             "where as many said before as after, the majority was drawn."
             if len(asked.raters) > 1
             else "One person called shuffled frames, without any time."

@@ -12,7 +12,12 @@ from isl.backbones.hrnet import HRNetConfig
 from isl.backbones.resnet import ResNetConfig
 from isl.backbones.vgg import VGGConfig
 from isl.colony.kind import KIND
-from isl.colony.model import corrected_composition, load_colony_model, softmax
+from isl.colony.model import (
+    DEFAULT_CELL_MODEL,
+    corrected_composition,
+    load_colony_model,
+    softmax,
+)
 from isl.colony.network import (
     EncoderConfig,
     NetworkConfig,
@@ -152,3 +157,14 @@ def test_a_turned_patch_has_the_same_vector() -> None:
     first, second = np.split(np.asarray(vector), 2, axis=1)
     exchanged = network.vector(jnp.asarray(patches[..., ::-1]))
     np.testing.assert_allclose(exchanged, np.concatenate([second, first], axis=1), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [DEFAULT_CELL_MODEL])
+def test_models_that_come_with_isl(name: str) -> None:
+    model = load_colony_model(name)
+    assert "## Limits" in model.card
+    assert (model.directory / "weights.safetensors").stat().st_size < 4e6
+    assert len(model.config.calibration_error) == 2
+    patch = model.config.patch
+    said = model.probabilities(random_patches(3, patch))
+    np.testing.assert_allclose(said.sum(axis=1), 1)

@@ -119,12 +119,12 @@ class Judge:
         return patches[:, 0] if self.frozen else seen(patches)
 
     def augmented(self, patches: np.ndarray | jax.Array, key: jax.Array) -> jax.Array:
-        """The same, augmented: any of their views where they are vectors."""
+        """The same, augmented or not: any of their views where they are vectors."""
         patches = jnp.asarray(patches)
         if not self.frozen:
             return augmented(seen(patches), self._augment, key)
         count, views = patches.shape[:2]
-        which = jax.random.randint(key, (count,), 1, views)
+        which = jax.random.randint(key, (count,), 0, views)
         return jnp.take_along_axis(patches, which[:, None, None], axis=1)[:, 0]
 
     def apply(self, params: Tree, state: Tree, patches: jax.Array) -> tuple[jax.Array, Tree]:

@@ -1,6 +1,7 @@
 """The nested cross-validation: nobody is predicted by anything that knew them."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from simulated_polarity import Recorder, make_embryo, make_embryos
 
 from isl.config import parse
 from isl.errors import InputError
-from isl_eval.polarity.crossval import check_measured, cross_validate, ezrin_agreement, nested_ezrin
+from isl_eval.polarity.crossval import check_measured, cross_validate, nested_ezrin
 from isl_eval.polarity.folds import crossfit_folds, held_out_folds
 from isl_eval.polarity.predictions import KeptPredictions
 from isl_train.polarity.config import PolarityExperiment
@@ -133,14 +134,6 @@ def test_measured_ezrin_is_asked_for_only_where_it_is_used():
         check_measured(ARMS, lacking)
 
 
-def test_agreement_is_pearsons_frame_by_frame():
-    measured = np.random.default_rng(0).random((3, 4, 5))
-    predicted = np.stack([2 * measured[0] + 1, -measured[1], np.full((4, 5), 0.3)])
-    found = ezrin_agreement(predicted, measured)
-    np.testing.assert_allclose(found[:2], [1, -1], atol=1e-12)
-    assert np.isnan(found[2])
-
-
 def test_a_frame_of_each_outcome_is_explained_by_the_model_that_did_not_know_it(tmp_path):
     asked = []
 
@@ -160,3 +153,24 @@ def test_a_frame_of_each_outcome_is_explained_by_the_model_that_did_not_know_it(
     assert [(e.embryo, e.frame) for e in again.examples["dic"]] == [
         (e.embryo, e.frame) for e in done.examples["dic"]
     ]
+
+
+def test_transmitted_light_alone_needs_no_ezrin(tmp_path):
+    """Where the view does not go by it either: no labeling network is asked for."""
+    held_out, ezrin_folds = folds_for(3)
+    recorder = Recorder(ezrin_folds)
+    sight = EXPERIMENT.sight.model_copy(update={"centred": False})
+    done = cross_validate(
+        {"dic": EXPERIMENT.model_copy(update={"sight": sight, "arm": "dic"})},
+        EMBRYOS,
+        held_out,
+        recorder.trainers(),
+        KeptPredictions(tmp_path, {}),
+        tmp_path / "runs",
+        say=[].append,
+    )
+    assert recorder.predicted == []
+    assert {start for *_, start in recorder.trained} == {Path()}
+    assert done.agreement == {}
+    asked = [name for made in done.predictions["dic"] for name in made.logits]
+    assert sorted(asked) == list("ABCDEF")

@@ -22,8 +22,8 @@ def viability(
     model: Annotated[
         str | None,
         typer.Option(
-            help="A model folder, or a bundled model's name (isl models); no viability model comes "
-            "with isl yet."
+            help="A model folder, or a bundled model's name (isl models); the one that comes with "
+            "isl learned from simulated embryos and is for demonstrations."
         ),
     ] = None,
     cohort: Annotated[

@@ -69,11 +69,12 @@ def read_movie_file(path: Path, memory: int | None = None) -> MovieFile:
         raise InputError(f"{path}: frames change their size on the way; cut it in two")
     times = np.array(seconds, float)
     shape = (len(seconds), *sizes.pop())
-    whole = (
-        np.frombuffer(frames, np.uint8).reshape(shape)
-        if isinstance(frames, bytearray)
-        else np.memmap(frames, np.uint8, mode="r", shape=shape)
-    )
+    if isinstance(frames, bytearray):
+        whole = np.frombuffer(frames, np.uint8).reshape(shape)
+    else:
+        # What is mapped stays when the file is closed.
+        with frames:
+            whole = np.memmap(frames, np.uint8, mode="r", shape=shape)
     return MovieFile(frames=whole, seconds=times - times[0])
 
 

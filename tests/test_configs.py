@@ -11,8 +11,7 @@ from isl.errors import InputError
 from isl.labeling.dataset import load_manifest
 from isl.labeling.model_config import read_model_config
 from isl.model_folder import bundled_models, model_directory
-from isl.polarity.classifier import abstract_classifier
-from isl.polarity.model import channels_of
+from isl.polarity.model import abstract_members, channels_of
 from isl.preprocess.config import PreprocessConfig
 from isl_eval.labeling.config import LabelingEvaluation
 from isl_eval.polarity.config import PolarityEvaluation
@@ -91,8 +90,9 @@ def test_an_ensemble_loads_and_so_does_its_way_to_ezrin(path: Path) -> None:
     config = load_toml(path, PolarityExperiment)
     assert len(config.description) > 40
     assert config.arm != "measured"
-    classifier = abstract_classifier(config.backbone, len(channels_of(config.arm)))
-    assert count_parameters(classifier) > 1000
+    members = abstract_members(config.backbone, len(channels_of(config.arm)), config.members)
+    assert len(members) == config.members
+    assert min(map(count_parameters, members)) > 100
     ezrin = load_toml(path.parent / config.ezrin.experiment, LabelingConfig)
     assert ezrin.dataset == config.dataset
     assert config.ezrin.model in ("", *bundled_models())

@@ -12,15 +12,15 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from rich.console import Console
 
 from isl.errors import InputError
-from isl.imaging.agreement import pearson
+from isl.model_folder import read_folder_config
 from isl.polarity.embryo import Embryo
-from isl.polarity.model import Arm
+from isl.polarity.model import Arm, PolarityConfig
 from isl_train.labeling.config import LabelingConfig
 from isl_train.polarity.config import PolarityExperiment
 from isl_train.polarity.crossfit import Crossfit
@@ -38,6 +38,7 @@ from .examples import (
     kept_examples,
     typical,
 )
+from .ezrin import ezrin_figures
 from .predictions import HeldOut, KeptPredictions
 
 
@@ -63,6 +64,7 @@ class Trainers:
         train: From an experiment, embryos, their EZRIN, a folder for the run and the labeling model
             to start from, to the folder of the trained ensemble.
         logits: From that folder, an embryo and its EZRIN, to logits float32 [M, T, 2].
+        intervals: From that folder to `temper` and `spread` of onsets' intervals.
         explain: Class activation maps, see `isl_eval.polarity.examples`; None: there are none.
     """
 
@@ -72,6 +74,7 @@ class Trainers:
         [PolarityExperiment, Sequence[Embryo], Mapping[str, np.ndarray], Path, Path], Path
     ]
     logits: Callable[[Path, Embryo, np.ndarray], np.ndarray]
+    intervals: Callable[[Path], Mapping[str, Any]] = lambda _: {}
     explain: Explain | None = None
 
 
@@ -81,8 +84,8 @@ class CrossValidation:
 
     Attributes:
         predictions: For every arm, one for each fold.
-        agreement: Pearson's correlation of predicted and measured EZRIN, float64 [T] by embryo;
-            embryos without measured Ezrin are not among them.
+        agreement: `ezrin.ezrin_figures` of predicted and measured EZRIN by embryo; embryos
+            without measured Ezrin are not among them.
         examples: For every arm, frames with what speaks for their calls.
     """
 
@@ -112,7 +115,9 @@ def cross_validate(
         runs: Folder for the training runs.
         say: Called with a line for every part that is done.
     """
-    costs = _ezrin_costs(folds, trainers.ezrin_folds)
+    # Transmitted light alone, wherever the embryo lies, needs no EZRIN.
+    needed = any(experiment.needs_ezrin for experiment in experiments.values())
+    costs = _ezrin_costs(folds, trainers.ezrin_folds) if needed else [0.0] * len(folds)
     progress = PartsProgress({"EZRIN": sum(costs), **{arm: len(folds) for arm in experiments}}, say)
     predictions: dict[str, list[HeldOut]] = {arm: [] for arm in experiments}
     agreement: dict[str, np.ndarray] = {}
@@ -126,8 +131,12 @@ def cross_validate(
         ezrin: dict[str, np.ndarray] = {}
         if found is None or None in stored.values():
             progress.begin()
-            ezrin = nested_ezrin(held_out, training, trainers)
-            found = _agreement(held_out, ezrin)
+            if needed:
+                ezrin = nested_ezrin(held_out, training, trainers)
+                found = _agreement(held_out, ezrin)
+            else:
+                ezrin = {e.name: np.zeros_like(e.dic) for e in (*training, *held_out)}
+                found = {}
             kept.put_agreement(label, found)
             progress.end("EZRIN", costs[number - 1], f"{where}: EZRIN predicted")
         else:
@@ -213,8 +222,14 @@ def real_trainers(
         ezrin_folds=ezrin_folds,
         train=functools.partial(_train, folder=folder, console=console),
         logits=held_out_logits,
+        intervals=own_intervals,
         explain=held_out_maps,
     )
+
+
+def own_intervals(model_folder: Path) -> dict[str, Any]:
+    """`temper` and `spread` of a polarity model's intervals."""
+    return read_folder_config(model_folder, PolarityConfig).for_intervals
 
 
 def held_out_logits(model_folder: Path, embryo: Embryo, ezrin: np.ndarray) -> np.ndarray:
@@ -227,16 +242,12 @@ def held_out_logits(model_folder: Path, embryo: Embryo, ezrin: np.ndarray) -> np
         embryo: Whose frames.
         ezrin: Its predicted EZRIN, float32 [T, Y, X].
     """
-    from isl.polarity.model import load_polarity_model, middles_of, views_of
+    from isl.polarity.model import load_polarity_model, seen_by
 
     model = load_polarity_model(model_folder)
-    config = model.config
-    seen = embryo.measured if config.arm == "measured" else ezrin
+    seen = embryo.measured if model.config.arm == "measured" else ezrin
     assert seen is not None
-    views = views_of(
-        config.arm, embryo.dic, seen, middles_of(ezrin), window=config.window, size=config.size
-    )
-    return model.logits_of_views(views)
+    return model.logits_of_views(seen_by(model.config, embryo.dic, seen, ezrin))
 
 
 def _train(
@@ -261,8 +272,11 @@ def _train(
         folder=folder,
         console=console,
     )
-    # A bundled labeling model may have learned from the embryos that are held out here.
-    if not (model / EZRIN_FOLDER).exists():
+    # A bundled labeling model may have learned from the embryos that are held out here. What needs
+    # no EZRIN takes an empty folder's word for it.
+    if not experiment.needs_ezrin:
+        (model / EZRIN_FOLDER).mkdir(exist_ok=True)
+    elif not (model / EZRIN_FOLDER).exists():
         shutil.copytree(labeling_model, model / EZRIN_FOLDER)
     return model
 
@@ -280,7 +294,9 @@ def _hold_out(
     of_arm = experiment.model_copy(
         update={"ezrin": experiment.ezrin.model_copy(update={"model": ""})}
     )
-    labeling_model = trainers.ezrin.model_without(_unseen(held_out, trainers))
+    labeling_model = Path()
+    if of_arm.needs_ezrin:
+        labeling_model = trainers.ezrin.model_without(_unseen(held_out, trainers))
     seen = {embryo.name: ezrin[embryo.name] for embryo in training}
     model = trainers.train(of_arm, training, seen, run, labeling_model)
     made = HeldOut(
@@ -289,6 +305,7 @@ def _hold_out(
         },
         combine=experiment.combine,
         threshold=experiment.threshold,
+        **trainers.intervals(model),
         seconds=time.monotonic() - started,
     )
     # Measured Ezrin says nothing of where a network looks in transmitted light.
@@ -308,20 +325,10 @@ def _unseen(held_out: Sequence[Embryo], trainers: Trainers) -> tuple[str, ...]:
 
 def _agreement(embryos: Sequence[Embryo], ezrin: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {
-        embryo.name: ezrin_agreement(ezrin[embryo.name], embryo.measured)
+        embryo.name: ezrin_figures(ezrin[embryo.name], embryo.measured)
         for embryo in embryos
         if embryo.measured is not None
     }
-
-
-def ezrin_agreement(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """Pearson's correlation frame by frame, float64 [T]; nan where one of the two is flat.
-
-    Args:
-        predicted: float [T, Y, X].
-        measured: float [T, Y, X].
-    """
-    return np.array([pearson(one, other) for one, other in zip(predicted, measured, strict=True)])
 
 
 def _ezrin_costs(folds: Folds, ezrin_folds: Folds) -> list[float]:

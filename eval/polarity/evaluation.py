@@ -20,6 +20,7 @@ from ..statistics.bootstrap import Resampling
 from ..statistics.folds import Folds
 from ..statistics.roc_band import roc_band
 from ..writing.results import printer, write_results
+from .clips import judge_clips
 from .combinations import judge_combinations
 from .config import PolarityEvaluation
 from .crossval import CrossValidation, Trainers, check_measured, cross_validate, real_trainers
@@ -294,6 +295,9 @@ def judge(
         judge_combinations(name, made, embryos, resampling)
         for name, made in done.predictions.items()
     ]
+    clips = [
+        judge_clips(name, made, embryos, resampling) for name, made in done.predictions.items()
+    ]
     compaction = [judge_compaction(arm, embryos, resampling) for arm in arms]
     return Findings(
         title=title,
@@ -310,6 +314,7 @@ def judge(
         skill=judge_skill([*arms, *majority], resampling),
         bands={name: band for name, band in bands.items() if band is not None},
         examples=done.examples,
+        clips=tuple(each for each in clips if each is not None),
         ezrin=judge_ezrin(done.agreement, embryos, resampling),
         decision=decide(arms, comparisons, config.decide_by) if folds else None,
         headlines=tuple(headlines(arms, comparisons, reference)),

@@ -32,6 +32,7 @@ from ..statistics.classification import (
     roc,
 )
 from ..statistics.tests import PairedTest, ProportionTest, matched_pairs, two_proportions
+from .ezrin import FIGURES, RIVALS, SEEN
 from .onset import (
     Coverage,
     OnsetError,
@@ -46,8 +47,9 @@ from .onset import (
 )
 from .predictions import HeldOut, logits_of
 
-RULES: tuple[Rule, ...] = ("smoothed", "change_point")
+RULES: tuple[Rule, ...] = ("smoothed", "change_point", "posterior")
 REFERENCE = "dic"
+IN_TIME_THRESHOLD = 0.5
 FRAME_INDEX = "frame index"
 MEDIAN_ONSET = "median onset"
 BASELINES = (FRAME_INDEX, MEDIAN_ONSET)
@@ -94,6 +96,8 @@ class Contender:
         confusion: Of the frames' own calls.
         roc: Of the scores; None: undefined.
         onsets: By rule; a baseline has but "smoothed".
+        in_time: AUC and accuracy of P(onset at or before the frame), which the whole recording
+            gives, with intervals over embryos; None for baselines.
         of_embryo: Accuracy and AUC within each embryo, by its name; None: undefined.
         calibration: Of the probabilities; None for baselines.
         members_auc: AUC of each member alone; None for baselines.
@@ -113,6 +117,7 @@ class Contender:
     roc: Roc | None
     onsets: Mapping[Rule, OnsetScores]
     of_embryo: Mapping[str, Mapping[str, float | None]]
+    in_time: Mapping[str, Interval] | None = None
     calibration: Calibration | None = None
     members_auc: tuple[float | None, ...] | None = None
     temper: float | None = None
@@ -181,14 +186,18 @@ class EzrinScores:
     """How well predicted EZRIN follows measured Ezrin, on embryos that the network never saw.
 
     Attributes:
-        embryos: Mean over frames of Pearson's correlation, by embryo; None: undefined.
+        embryos: Mean over frames of Pearson's correlation over the whole frame, by embryo; None:
+            undefined.
         lowest: The lowest frame of each.
-        mean: Over embryos, with its interval.
+        means: By what is seen (`ezrin.SEEN`) and figure (`ezrin.FIGURES`), the mean over embryos of
+            the mean over frames, with its interval over embryos.
+        leads: By rival and figure, how much more the prediction has, embryo by embryo.
     """
 
     embryos: Mapping[str, float | None]
     lowest: Mapping[str, float | None]
-    mean: Interval
+    means: Mapping[str, Mapping[str, Interval]]
+    leads: Mapping[str, Mapping[str, Interval]]
 
 
 def judge_arm(
@@ -217,6 +226,8 @@ def judge_arm(
                     combine=made.combine,
                     rule=rule,
                     threshold=made.threshold,
+                    temper=made.temper,
+                    spread=made.spread,
                 )
             )
     threshold = held_out[0].threshold
@@ -234,8 +245,16 @@ def judge_arm(
             for rule, onsets in found.items()
         },
     )
+    after = np.concatenate([onset.after for onset in found["posterior"]])
+    in_time = bootstrap(
+        call_statistics,
+        [contender.truth, after > IN_TIME_THRESHOLD, after],
+        groups=contender.groups,
+        **resampling.settings,
+    )
     return dataclasses.replace(
         contender,
+        in_time={name: in_time[name] for name in ("auc", "accuracy")},
         calibration=calibration(contender.truth, score),
         members_auc=_members_auc(contender.truth, members),
         temper=likeliest_temper(members, true, threshold=threshold),
@@ -366,12 +385,12 @@ def judge_compaction(
 def judge_ezrin(
     agreement: Mapping[str, np.ndarray], embryos: Sequence[Embryo], resampling: Resampling
 ) -> EzrinScores | None:
-    """Pearson's correlation frame by frame, averaged over an embryo's frames, then over embryos.
+    """Every figure frame by frame, averaged over an embryo's frames, then over embryos.
 
     Args:
-        agreement: float64 [T] by embryo; nan where undefined.
+        agreement: float64 [T, SEEN, FIGURES] by embryo; nan where undefined.
         embryos: In the order of the report.
-        resampling: How the interval is drawn.
+        resampling: How the intervals are drawn.
 
     Returns:
         The scores; None where no embryo has measured Ezrin.
@@ -379,25 +398,38 @@ def judge_ezrin(
     there = [embryo for embryo in embryos if embryo.name in agreement]
     if not there:
         return None
-    defined = {
-        embryo.name: agreement[embryo.name][np.isfinite(agreement[embryo.name])] for embryo in there
-    }
-    means = {
-        name: float(values.mean()) if values.size else None for name, values in defined.items()
-    }
-    column = np.array([np.nan if mean is None else mean for mean in means.values()])
+    groups = [embryo.group for embryo in there]
+    # float64 [E, SEEN, FIGURES].
+    by_embryo = np.stack([_mean_of_frames(agreement[embryo.name]) for embryo in there])
+    whole = {embryo.name: agreement[embryo.name][:, 0, 0] for embryo in there}
+    defined = {name: values[np.isfinite(values)] for name, values in whole.items()}
+
+    def interval(column: np.ndarray) -> Interval:
+        return bootstrap_one(_mean_of_defined, [column], groups=groups, **resampling.settings)
+
     return EzrinScores(
-        embryos=means,
-        lowest={
-            name: float(values.min()) if values.size else None for name, values in defined.items()
+        embryos={n: float(values.mean()) if values.size else None for n, values in defined.items()},
+        lowest={n: float(values.min()) if values.size else None for n, values in defined.items()},
+        means={
+            seen: {name: interval(by_embryo[:, s, f]) for f, name in enumerate(FIGURES)}
+            for s, seen in enumerate(SEEN)
         },
-        mean=bootstrap_one(
-            _mean_of_defined,
-            [column],
-            groups=[embryo.group for embryo in there],
-            **resampling.settings,
-        ),
+        leads={
+            rival: {
+                name: interval(by_embryo[:, 0, f] - by_embryo[:, SEEN.index(rival), f])
+                for f, name in enumerate(FIGURES)
+            }
+            for rival in RIVALS
+        },
     )
+
+
+def _mean_of_frames(values: np.ndarray) -> np.ndarray:
+    """Over the frames [T, ...] where it is defined; nan where it is nowhere."""
+    there = np.isfinite(values)
+    counts = there.sum(axis=0)
+    sums = np.where(there, values, 0.0).sum(axis=0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def _after(logits: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from isl.polarity.embryo import Embryo
-from isl.polarity.onset import Combine
+from isl.polarity.onset import TEMPER, Combine
 
 from ..writing.kept_arrays import KeptArrays
 
@@ -22,12 +22,16 @@ class HeldOut:
         logits: float32 [M, T, 2] of every embryo, by its name.
         combine: How members become one.
         threshold: A frame is called after onset above it.
+        temper: Of the onsets' posterior.
+        spread: Of their intervals; None: they are the posterior's.
         seconds: What training and predicting took.
     """
 
     logits: Mapping[str, np.ndarray]
     combine: Combine
     threshold: float
+    temper: float = TEMPER
+    spread: float | None = None
     seconds: float = 0.0
 
 
@@ -64,6 +68,8 @@ class KeptPredictions(KeptArrays):
             logits=arrays,
             combine=made["combine"],
             threshold=made["threshold"],
+            temper=made.get("temper", TEMPER),
+            spread=made.get("spread"),
             seconds=made["seconds"],
         )
 
@@ -72,17 +78,19 @@ class KeptPredictions(KeptArrays):
         made = {
             "combine": held_out.combine,
             "threshold": held_out.threshold,
+            "temper": held_out.temper,
+            "spread": held_out.spread,
             "seconds": held_out.seconds,
         }
         self.write(self._path(fold, arm), made, held_out.logits)
 
     def take_agreement(self, fold: str) -> dict[str, np.ndarray] | None:
-        """Pearson's correlation of predicted and measured EZRIN, float64 [T] by embryo."""
+        """How predicted EZRIN agrees with measured Ezrin, float64 [T, ...] by embryo."""
         stored = self.read(self._agreement_path(fold))
         return None if stored is None else stored[1]
 
     def put_agreement(self, fold: str, agreement: Mapping[str, np.ndarray]) -> None:
-        """Keeps correlations; embryos without measured Ezrin are not among them."""
+        """Keeps that; embryos without measured Ezrin are not among them."""
         self.write(self._agreement_path(fold), {}, agreement)
 
     def take_maps(self, fold: str, arm: str) -> list[tuple[dict[str, Any], np.ndarray]]:

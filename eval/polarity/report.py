@@ -24,6 +24,8 @@ from isl.report import (
 from isl.report.words import number, percent, unbroken
 
 from ..writing.cells import difference_cell, interval_cell
+from .clips import CLIPS, SHORTEST
+from .ezrin import FIGURES, PREDICTION, RIVALS, SEEN, SIDE
 from .figures import draw_calibration, draw_curves, draw_ezrin, draw_onsets, draw_roc
 from .judge import Comparison, Contender
 from .paper_figures import draw_classes
@@ -37,7 +39,11 @@ from .paper_report import (
 )
 from .tables import Findings
 
-_RULES = {"smoothed": "smoothed", "change_point": "change point"}
+_RULES = {
+    "smoothed": "smoothed",
+    "change_point": "change point",
+    "posterior": "median of posterior",
+}
 _ARMS = {
     "dic": "reads the all-in-focus transmitted-light frame alone",
     "ezrin": "reads predicted EZRIN alone",
@@ -68,6 +74,7 @@ def polarity_page(findings: Findings) -> str:
         ensembles(findings),
         people(findings),
         discrepancies(findings),
+        _clips(findings),
         _ezrin(findings),
         compaction(findings),
         examples(findings),
@@ -93,6 +100,13 @@ def _arms(findings: Findings) -> Block:
         ),
         "By change point": lambda each: interval_cell(
             scores.mean if (scores := each.onsets.get("change_point")) else None, 2
+        ),
+        "By posterior": lambda each: interval_cell(
+            scores.mean if (scores := each.onsets.get("posterior")) else None, 2
+        ),
+        "AUC in time": lambda each: interval_cell(each.in_time["auc"] if each.in_time else None),
+        "Accuracy in time": lambda each: interval_cell(
+            each.in_time["accuracy"] if each.in_time else None
         ),
     }
     return section(
@@ -266,14 +280,36 @@ def _ezrin(findings: Findings) -> Block:
         [
             paragraph(
                 "Pearson's correlation with measured Ezrin frame by frame, mean over an embryo's "
-                f"frames, then over embryos: {interval_cell(scores.mean)}. "
+                f"frames, then over embryos: {interval_cell(scores.means[PREDICTION]['frame'])}. "
                 + (
                     "Every embryo was predicted by a network that had not seen it. "
                     if findings.folds
                     else "By the labeling model as it is, whatever it was trained on. "
                 )
                 + "Where frames were stretched one by one, their brightness says nothing, and "
-                "correlation is all that can be asked."
+                "correlation is all that can be asked. The embryo's own outline, filled, has "
+                "most of what the whole frame asks for; so the table looks inside the embryo too."
+            ),
+            records(
+                FIGURES,
+                {
+                    "Figure": lambda name: FIGURES[name],
+                    **{
+                        seen[0].upper() + seen[1:]: lambda name, seen=seen: interval_cell(
+                            scores.means[seen][name]
+                        )
+                        for seen in SEEN
+                    },
+                    **{
+                        f"Lead over {rival}": lambda name, rival=rival: difference_cell(
+                            scores.leads[rival][name]
+                        )
+                        for rival in RIVALS
+                    },
+                },
+                caption=f"Frames at {SIDE} pixels; means over frames, then over embryos, with "
+                "intervals over embryos; * the interval excludes zero. Another time: the "
+                "prediction of the frame half a recording away.",
             ),
             records(
                 scores.embryos,
@@ -286,6 +322,29 @@ def _ezrin(findings: Findings) -> Block:
             figure(draw_ezrin(dict(scores.embryos)), alt="Pearson's correlation by embryo")
             if any(mean is not None for mean in scores.embryos.values())
             else paragraph("It is undefined for every embryo."),
+        ],
+    )
+
+
+def _clips(findings: Findings) -> Block:
+    return section(
+        "Clips that start anywhere",
+        [
+            records(
+                findings.clips,
+                {
+                    "Arm": lambda each: each.name,
+                    "Clips": lambda each: each.clips,
+                    "AUC in time": lambda each: interval_cell(each.auc),
+                    "AUC of the frame's number": lambda each: interval_cell(each.auc_by_number),
+                    "Lead": lambda each: difference_cell(each.lead),
+                    "Accuracy in time": lambda each: interval_cell(each.accuracy),
+                    "Onset error": lambda each: interval_cell(each.onset_error, 2),
+                },
+                caption=f"Clips of {SHORTEST} frames or more, {CLIPS} of each recording, cut at "
+                "random and judged anew: there a frame's number says little of the embryo's age. "
+                "Intervals over embryos; * the interval excludes zero.",
+            )
         ],
     )
 

@@ -14,7 +14,7 @@ from isl_train.polarity.crossfit import predicted_ezrin, seen_by_labeling
 
 from ..statistics.folds import check_apart
 from ..writing.progress import PartsProgress
-from .crossval import CrossValidation, check_measured, ezrin_agreement, held_out_logits
+from .crossval import CrossValidation, check_measured, held_out_logits
 from .examples import (
     Example,
     Explain,
@@ -25,6 +25,7 @@ from .examples import (
     kept_examples,
     typical,
 )
+from .ezrin import ezrin_figures
 from .predictions import HeldOut, KeptPredictions
 
 FOLD = "all"
@@ -158,7 +159,7 @@ def _ask(
         logits[embryo.name] = held_out_logits(model.folder, embryo, ezrin)
         candidates += candidates_of(embryo, _held_out(model, logits), ezrin)
         if embryo.measured is not None:
-            agreement[embryo.name] = ezrin_agreement(ezrin, embryo.measured)
+            agreement[embryo.name] = ezrin_figures(ezrin, embryo.measured)
         progress.end("embryos", 1, f"{model.name}: {embryo.name}, {len(embryo.dic)} frames")
     made = _held_out(model, logits, time.monotonic() - started)
     examples = []
@@ -174,6 +175,7 @@ def _held_out(model: SavedModel, logits: Mapping[str, np.ndarray], seconds: floa
         combine=model.config.combine,
         threshold=model.config.threshold,
         seconds=seconds,
+        **model.config.for_intervals,
     )
 
 

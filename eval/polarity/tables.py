@@ -10,6 +10,7 @@ from isl.polarity.embryo import Embryo
 from ..statistics.bootstrap import Interval, Resampling
 from ..statistics.roc_band import RocBand
 from ..writing.results import Rows, texts
+from .clips import ClipScores
 from .combinations import Combinations
 from .examples import Example
 from .judge import RULES, CompactionScores, Comparison, Contender, EzrinScores, OnsetScores
@@ -31,6 +32,7 @@ class Findings:
         reference: The arm that others are compared with.
         comparisons: Of arms with it, and with the baselines.
         compaction: Of arms, where compaction is known.
+        clips: Of arms, on clips that start anywhere.
         combinations: Of arms, what joining their members brings.
         people: Who was asked the same; None: nobody.
         discrepancies: Time discrepancies of arms, people and compaction.
@@ -52,6 +54,7 @@ class Findings:
     reference: str
     comparisons: tuple[Comparison, ...]
     compaction: tuple[CompactionScores, ...]
+    clips: tuple[ClipScores, ...]
     combinations: tuple[Combinations, ...]
     people: People | None
     discrepancies: Discrepancies
@@ -100,6 +103,7 @@ def metrics_record(findings: Findings) -> dict[str, Any]:
             "comparisons": findings.comparisons,
             "ezrin": findings.ezrin,
             "compaction": findings.compaction,
+            "clips": findings.clips,
             "ensembles": findings.combinations,
             "people": _people_record(findings),
             "time_discrepancies": findings.discrepancies,
@@ -118,6 +122,7 @@ def arm_rows(findings: Findings) -> Rows:
     rows: list[dict[str, Any]] = []
     for each in findings.contenders:
         onset, change = each.onset("smoothed"), each.onsets.get("change_point")
+        posterior = each.onsets.get("posterior")
         cells = each.confusion
         row = {
             "arm": each.name,
@@ -133,6 +138,9 @@ def arm_rows(findings: Findings) -> Rows:
             "within_2_frames": onset.summary.within_2,
             "within_3_frames": onset.summary.within_3,
             **_spread("change_point_error", change.mean if change else None),
+            **_spread("posterior_error", posterior.mean if posterior else None),
+            **_spread("auc_in_time", each.in_time["auc"] if each.in_time else None),
+            **_spread("accuracy_in_time", each.in_time["accuracy"] if each.in_time else None),
             "onset_error_minutes": onset.summary.mean_minutes,
             "accuracy_smoothed": onset.accuracy.estimate,
             "cannot_tell": onset.verdicts["cannot_tell"] if onset.verdicts else None,
@@ -289,6 +297,7 @@ def _contender_record(each: Contender) -> dict[str, Any]:
         "undefined": each.confusion.undefined,
         "by_embryo": each.by_embryo,
         "by_frame": each.by_frame,
+        "in_time": each.in_time,
         "roc": None
         if each.roc is None
         else {

@@ -4,6 +4,7 @@ Tan & Le, "EfficientNet", 2019, in the "lite" form that TensorFlow published: bo
 TensorFlow's "same" does, on the far side first where the two cannot be equal.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -149,9 +150,17 @@ class EfficientNetLite(nnx.Module):
     depths = PYRAMID_DEPTHS
 
     def __init__(
-        self, channels: int = 3, compute: Compute | None = None, *, with_head: bool = True
+        self,
+        channels: int = 3,
+        compute: Compute | None = None,
+        *,
+        with_head: bool = True,
+        groups: Sequence[Group] = GROUPS,
     ) -> None:
-        """A network for `channels` input channels, with weights of 0."""
+        """A network for `channels` input channels, with weights of 0.
+
+        With fewer `groups`, it ends at a finer resolution; a head needs them all.
+        """
         compute = compute or Compute()
         self.with_head = with_head
         self.stem = DenseConv(channels, STEM, 3, compute, stride=2)
@@ -159,7 +168,7 @@ class EfficientNetLite(nnx.Module):
         self.blocks = nnx.List()
         self.coarser: tuple[int, ...] = ()
         depth = STEM
-        for group in GROUPS:
+        for group in groups:
             for index in range(group.blocks):
                 stride = 1 if index else group.stride
                 if stride > 1:
@@ -177,7 +186,7 @@ class EfficientNetLite(nnx.Module):
 
         Returns:
             Five maps [B, ceil(Y / s), ceil(X / s), depth], s = 2, 4, 8, 16, 32; 16 once more in
-            place of 32 after `dilate_last`.
+            place of 32 after `dilate_last`, and fewer where there are fewer groups.
         """
         x = relu6(self.stem_norm(self.stem(x)))
         maps = []

@@ -123,7 +123,9 @@ def start_from_pretrained(
     stem = arrays["stem/kernel"]
     if stem.shape[2] != channels:
         arrays["stem/kernel"] = np.repeat(stem.sum(2, keepdims=True) / channels, channels, axis=2)
-    fill(network, arrays, source=str(name_or_directory))
+    # A network of fewer groups takes those that it has.
+    needed = {path: array for path, array in arrays.items() if path in wanted}
+    fill(network, needed, source=str(name_or_directory))
 
 
 def save_encoder(directory: Path, network: EfficientNetLite, card: str) -> None:

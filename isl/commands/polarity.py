@@ -37,9 +37,9 @@ def polarity(
     onset: Annotated[
         str | None,
         typer.Option(
-            metavar="smoothed|change_point",
-            help="How the onset follows from P(t): the first smoothed call, or the most likely "
-            "single change; as the model says by default.",
+            metavar="smoothed|change_point|posterior",
+            help="How the onset follows from P(t): the first smoothed call, the most likely "
+            "single change, or the median of where that may be; as the model says by default.",
         ),
     ] = None,
     activation: Annotated[

@@ -64,6 +64,40 @@ def squared_error(logits: jax.Array, intensity: jax.Array, measured: jax.Array) 
     return _per_label(jnp.square(error), measured)
 
 
+def local_error(
+    logits: jax.Array, intensity: jax.Array, measured: jax.Array, *, width: int
+) -> Sums:
+    """Squared error of what a square mean leaves of the distribution's mean: of its detail.
+
+    Args:
+        logits: float32 [B, Y, X, L, 256].
+        intensity: float32 [B, Y, X, L] in [0, 1].
+        measured: bool [B, Y, X, L]; pixels count where all of their square was measured.
+        width: Of the square, in pixels; at most Y and X.
+    """
+    p = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+    error = jnp.where(measured, bins.mean(p) - _where_measured(intensity, measured), 0.0)
+    before = (width - 1) // 2
+    inner = (
+        slice(before, before + error.shape[1] - width + 1),
+        slice(before, before + error.shape[2] - width + 1),
+    )
+    left = error[:, inner[0], inner[1]] - _square_means(error, width)
+    whole = _square_means(measured.astype(jnp.float32), width) > 1 - 0.5 / width**2
+    return _per_label(jnp.square(left), whole)
+
+
+def _square_means(values: jax.Array, width: int) -> jax.Array:
+    """Means over all squares within [B, Y, X, L]: [B, Y - width + 1, X - width + 1, L]."""
+    for axis in (1, 2):
+        edge = jnp.zeros_like(jax.lax.slice_in_dim(values, 0, 1, axis=axis))
+        sums = jnp.concatenate([edge, jnp.cumsum(values, axis=axis)], axis=axis)
+        count = values.shape[axis] - width + 1
+        ahead, behind = (jax.lax.slice_in_dim(sums, at, at + count, axis=axis) for at in (width, 0))
+        values = (ahead - behind) / width
+    return values
+
+
 def by_parts(
     objective: Objective, logits: jax.Array, intensity: jax.Array, measured: jax.Array
 ) -> tuple[jax.Array, Any]:

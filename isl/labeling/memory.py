@@ -1,5 +1,6 @@
 """How much memory a labeling network takes for each pixel that it sees; see `isl.tiling.memory`."""
 
+from isl.backbones.encoder_unet import EncoderUNetConfig
 from isl.backbones.unet import UNetConfig
 from isl.labeling.model_config import ModelConfig
 from isl.labeling.network import ArchitectureConfig
@@ -12,6 +13,7 @@ from isl.labeling.towers import TowersConfig, module_depths
 _UNET_BYTES = 33
 _TOWERS_BYTES = (700, 7.3)
 _DEEPLAB_BYTES = 7
+_ENCODER_UNET_BYTES = 1200
 # One batch is read, one computed, one written, and JAX copies what it is given: so many times there
 # is what a batch reads, and its results.
 _INPUTS = 4
@@ -46,6 +48,8 @@ def _network_bytes(architecture: ArchitectureConfig) -> float:
         return _TOWERS_BYTES[0] + _TOWERS_BYTES[1] * architecture.base_depth
     if isinstance(architecture, UNetConfig):
         return _UNET_BYTES * architecture.width / architecture.stem**2
+    if isinstance(architecture, EncoderUNetConfig):
+        return _ENCODER_UNET_BYTES / architecture.stem**2
     return _DEEPLAB_BYTES * (architecture.width + architecture.decoder)
 
 
@@ -53,6 +57,8 @@ def _embedding_depth(architecture: ArchitectureConfig, config: ModelConfig) -> i
     """Numbers for each pixel that the heads read."""
     if isinstance(architecture, UNetConfig):
         return architecture.width
+    if isinstance(architecture, EncoderUNetConfig):
+        return architecture.decoder[-1]
     if not isinstance(architecture, TowersConfig):
         return architecture.decoder
     depths = module_depths(architecture, architecture.projection or config.input.planes)

@@ -1,4 +1,4 @@
-"""The labeling network: a body (towers, unet, deeplab) that embeds pixels, a head a label."""
+"""The labeling network: a body (towers, one of the U-Nets, deeplab) and a head a label."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -9,6 +9,7 @@ import pydantic
 from flax import nnx
 
 from isl.backbones.deeplab import DeepLab, DeepLabConfig
+from isl.backbones.encoder_unet import EncoderUNet, EncoderUNetConfig
 from isl.backbones.layers import ValidConv
 from isl.backbones.networks import NO_RANDOMNESS, Compute, draw_weights
 from isl.backbones.unet import UNet, UNetConfig
@@ -17,9 +18,14 @@ from isl.labeling.heads import Head
 from isl.labeling.towers import Towers, TowersConfig
 from isl.tiling.geometry import Geometry, padded_geometry
 
-Architecture = TowersConfig | UNetConfig | DeepLabConfig
+Architecture = TowersConfig | UNetConfig | DeepLabConfig | EncoderUNetConfig
 ArchitectureConfig = Annotated[Architecture, pydantic.Field(discriminator="kind")]
-_BODIES: dict[str, Any] = {"towers": Towers, "unet": UNet, "deeplab": DeepLab}
+_BODIES: dict[str, Any] = {
+    "towers": Towers,
+    "unet": UNet,
+    "deeplab": DeepLab,
+    "encoder_unet": EncoderUNet,
+}
 
 
 class LabelingNetwork(nnx.Module):
@@ -29,7 +35,7 @@ class LabelingNetwork(nnx.Module):
         geometry: Which input widths fit and what comes out of them.
         exact: Whether it gives what separate smallest patches do; see `exactly`.
         labels: What it predicts, in order.
-        body: `Towers`, `UNet` or `DeepLab`.
+        body: `Towers`, `UNet`, `DeepLab` or `EncoderUNet`.
         label_heads: One head a label, by name.
         plane_heads: One autoencoding head an input plane; empty if there is no autoencoding.
     """
@@ -81,7 +87,7 @@ class LabelingNetwork(nnx.Module):
             raise ValueError("towers cannot be padded")
         network = nnx.merge(*nnx.split(self))
         for _, module in nnx.iter_modules(network):
-            if isinstance(module, ValidConv | DeepLab):
+            if isinstance(module, ValidConv | DeepLab | EncoderUNet):
                 module.padded = True
         network.geometry = padded_geometry(self.geometry)
         return network

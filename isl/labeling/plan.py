@@ -162,7 +162,8 @@ def expected_memory(
 def _widest(config: ModelConfig, options: Options) -> int:
     if options.tile != "auto":
         return options.tile
-    return max(AUTO_TILE[platform()], _MARGINS * _geometry(config, options).margin)
+    geometry = _geometry(config, options)
+    return max(AUTO_TILE[platform()], _MARGINS * geometry.margin, geometry.whole)
 
 
 def _geometry(config: ModelConfig, options: Options) -> Geometry:

@@ -50,7 +50,7 @@ class OnsetModel(Protocol):
 
     @property
     def config(self) -> Any:
-        """Its `arm`, `combine`, `rule` and `threshold`, and more."""
+        """Its `arm`, `combine`, `rule`, `threshold`, `for_intervals`, and more."""
         ...
 
     @property
@@ -64,6 +64,10 @@ class OnsetModel(Protocol):
 
     def member_logits(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
         """Logits [M, T, 2] of frames and predicted EZRIN, float32 [T, Y, X] in [0, 1]."""
+        ...
+
+    def unfamiliar(self, dic: np.ndarray, ezrin: np.ndarray) -> str | None:
+        """Why a recording cannot be judged, being unlike all it learned from; None: it is not."""
         ...
 
     def activation_maps(
@@ -91,6 +95,7 @@ class Assessment:
         activation: float32 [len(shown), y, x], what speaks for the class that each is called after
             smoothing, which is what pictures show, over the whole frame.
         warnings: One line for everything that a person should know.
+        refused: Why it cannot be told, whatever the members say; None: they count.
     """
 
     recording: Recording
@@ -105,6 +110,7 @@ class Assessment:
     shown: tuple[int, ...]
     activation: np.ndarray
     warnings: tuple[str, ...]
+    refused: str | None = None
 
     @property
     def onset(self) -> Onset:
@@ -155,9 +161,16 @@ def assess(
             combine=model.config.combine,
             rule=each,
             threshold=model.config.threshold,
+            **model.config.for_intervals,
         )
         for each in RULES
     }
+    refused = model.unfamiliar(frames, seen)
+    if refused is not None:
+        onsets = {
+            each: dataclasses.replace(onset, verdict="cannot_tell")
+            for each, onset in onsets.items()
+        }
     chosen: Rule = rule or model.config.rule
     shown = frames_to_show(onsets[chosen].frame, len(recording))
     some = list(shown)
@@ -180,7 +193,8 @@ def assess(
                 difference=activation == "difference",
             )
         ),
-        warnings=warnings + ezrin.warnings,
+        warnings=warnings + _known(recording, model, ezrin_model) + ezrin.warnings,
+        refused=refused,
     )
 
 
@@ -250,6 +264,21 @@ def _warnings(
     for warning in warnings:
         logger.warning("%s: %s", recording.source, warning)
     return tuple(warnings)
+
+
+def _known(recording: Recording, model: OnsetModel, ezrin_model: Model) -> tuple[str, ...]:
+    """Says so where models learned from the embryo, which flatters what they say of it."""
+    trained = {
+        model.name: model.config.embryos,
+        ezrin_model.name: ezrin_model.config.trained_on or (),
+    }
+    learned = [name for name, embryos in trained.items() if recording.name in embryos]
+    if not learned:
+        return ()
+    return (
+        f"an embryo of this name is among those that {' and '.join(learned)} learned from: what "
+        "is said of it flatters",
+    )
 
 
 def _listed(recording: Recording, frames: tuple[int, ...]) -> str:

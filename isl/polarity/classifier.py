@@ -15,6 +15,7 @@ from isl.backbones.networks import NO_RANDOMNESS, Compute, draw_weights
 from isl.backbones.resnet import ResNet, ResNetConfig
 from isl.backbones.unet import UNet, UNetConfig
 from isl.config import Config
+from isl.polarity.pretrained import PretrainedConfig
 
 CLASSES = ("before onset", "after onset")
 AFTER = 1
@@ -31,7 +32,9 @@ class EncoderConfig(Config):
     unet: UNetConfig = UNetConfig()
 
 
-BackboneConfig = Annotated[ResNetConfig | EncoderConfig, pydantic.Field(discriminator="kind")]
+BackboneConfig = Annotated[
+    ResNetConfig | EncoderConfig | PretrainedConfig, pydantic.Field(discriminator="kind")
+]
 
 
 class Encoder(nnx.Module):

@@ -31,14 +31,15 @@ _VERDICTS: Mapping[str, tuple[str, Tone]] = {
 _RULES = {
     "smoothed": "first call after smoothing",
     "change_point": "most likely single change",
+    "posterior": "median of where a single change may be",
 }
 _HOW_TO_READ = (
     "A recording's frames are brought into focus, EZRIN is predicted for each of them, and every "
     "member of an ensemble says how likely the frame is after polarization began. Frames count "
     "from 0 in file order. The onset is the first frame after polarization began; a 90 % interval "
     "stands beside it, which is wide where members disagree or P(t) rises slowly. Where fewer than "
-    "two thirds of the members put the onset within 2 frames of it, the verdict is that it cannot "
-    "be told: look at the frames."
+    "two thirds of the members put the onset within 2 frames of it, or frames look like nothing "
+    "that the model learned from, the verdict is that it cannot be told: look at the frames."
 )
 _FILM_STRIP = (
     "Frames around the onset, cut out around the embryo; below, what the ensemble says of every "
@@ -85,7 +86,7 @@ def embryo_page(
         [
             records(made, _COLUMNS, caption="Onset of polarization"),
             paragraph(_HOW_TO_READ),
-            paragraph(f"Model: {model['name']} ({_ARMS[model['arm']]}; EZRIN by {ezrin['name']})."),
+            paragraph(f"Model: {model['name']} ({_reads(model)}; EZRIN by {ezrin['name']})."),
         ],
         map(_embryo, embryos),
         command="isl polarity",
@@ -96,10 +97,20 @@ def embryo_page(
 
 
 _ARMS = {
-    "dic": "reads transmitted light, and predicted EZRIN to find the embryo",
+    "dic": "reads transmitted light",
     "ezrin": "reads predicted EZRIN",
     "dic+ezrin": "reads transmitted light and predicted EZRIN",
 }
+
+
+def _reads(model: Mapping[str, Any]) -> str:
+    """What the calls follow from, and what predicted EZRIN has to do with them."""
+    reads = _ARMS[model["arm"]]
+    if "ezrin" in model["arm"]:
+        return reads
+    if model["centred"]:
+        return f"{reads}, and predicted EZRIN only to find the embryo"
+    return f"{reads} alone; predicted EZRIN is shown beside it and has no say"
 
 
 def _interval(onset: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 
 from isl.model_folder import read_folder_config, stored_shapes
 from isl.polarity.model import EZRIN_FOLDER, PolarityConfig
+from isl.polarity.pretrained import PretrainedConfig
 
 
 def summary(directory: Path) -> str:
@@ -19,6 +20,8 @@ def describe_model(directory: Path) -> list[tuple[str, str]]:
     config = read_folder_config(directory, PolarityConfig)
     backbone = config.backbone.model_dump()
     kind = backbone.pop("kind")
+    if isinstance(config.backbone, PretrainedConfig):
+        backbone["looks"] = "; ".join(map(str, config.backbone.looks))
     settings = ", ".join(f"{key} {value}" for key, value in backbone.items())
     values = sum(int(np.prod(shape)) for shape in stored_shapes(directory).values())
     return [
@@ -30,7 +33,18 @@ def describe_model(directory: Path) -> list[tuple[str, str]]:
         ("members", f"{config.members}, joined by {config.combine}"),
         ("backbone", f"{kind} ({settings})"),
         ("stored values", f"{values:,}"),
-        ("onset", f"{config.rule} calls above {config.threshold:g}"),
+        ("onset", f"{config.rule}; frames are called above {config.threshold:g}"),
+        ("intervals", _intervals(config)),
         ("trained on", ", ".join(config.embryos) or "not recorded"),
         ("card", str(directory / "card.md")),
     ]
+
+
+def _intervals(config: PolarityConfig) -> str:
+    known = config.calibration
+    if known is None:
+        return "the posterior's own, not calibrated"
+    return (
+        f"conformal over {known.embryos} embryos (temper {known.temper:g}, spread "
+        f"{known.spread:.2f})"
+    )

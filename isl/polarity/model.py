@@ -9,7 +9,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ import numpy as np
 import pydantic
 from flax import nnx
 
+from isl.config import Config
 from isl.errors import InputError
 from isl.labeling.model import Model, load_model
 from isl.model_folder import (
@@ -31,9 +32,17 @@ from isl.model_folder import (
     read_weights,
     save_folder,
 )
-from isl.polarity.classifier import AFTER, BackboneConfig, Classifier, abstract_classifier
-from isl.polarity.onset import Combine, Rule
-from isl.polarity.view import locate, standardized, view
+from isl.polarity.classifier import (
+    AFTER,
+    CLASSES,
+    BackboneConfig,
+    Classifier,
+    abstract_classifier,
+)
+from isl.polarity.focus import stretched
+from isl.polarity.onset import TEMPER, Combine, Rule
+from isl.polarity.pretrained import FrozenFeatures, PretrainedConfig, Reader
+from isl.polarity.view import SOFTNESS, locate, standardized, view
 
 DEFAULT_MODEL = "polarity"
 EZRIN_FOLDER = "ezrin"
@@ -42,22 +51,42 @@ ARMS: tuple[Arm, ...] = get_args(Arm)
 _AT_ONCE = 32
 
 
+class Calibration(Config):
+    """What held-out embryos said of the intervals; see `isl.polarity.onset.find_onset`.
+
+    Attributes:
+        temper: Share of a frame's evidence that is its own.
+        spread: Factor on the posterior's interval, of split conformal prediction by embryo.
+        novelty: A recording is too unlike those learned from above it; see `novelty_of`.
+        embryos: How many embryos it was found with, each held out in turn.
+    """
+
+    temper: float = pydantic.Field(gt=0, le=1)
+    spread: float = pydantic.Field(ge=1)
+    novelty: float = pydantic.Field(gt=0)
+    embryos: int = pydantic.Field(ge=1)
+
+
 class PolarityConfig(FolderConfig):
     """What `model.toml` says, besides what `FolderConfig` holds.
 
     Attributes:
         arm: What the classifiers look at: the all-in-focus frame, EZRIN as predicted from it,
             both, or measured Ezrin (for evaluation only).
-        backbone: What each of them is.
+        backbone: What each of them is: a network of its own, or a logistic regression on what a
+            pretrained encoder sees, which all of them share.
         members: How many there are.
         size: Width of what they see, in pixels.
         window: Width of what they see, in widths of the frame.
+        centred: Whether the embryo, where predicted EZRIN shows it, is in the middle of the view;
+            else the middle of the frame is.
         standardize: For the members in turn, whether views are brought to mean 0 and deviation 1
             before they are looked at. Members that differ in this err differently.
         symmetries: Whether each frame is seen in its eight orientations, which are averaged.
         combine: How members become one; see `isl.polarity.onset.find_onset`.
         rule: How calls become an onset; see there.
         threshold: A frame is called after onset above it.
+        calibration: Of the onsets' intervals; None: nobody measured it.
         ezrin: The bundled labeling model that predicts EZRIN; None: the one in the folder `ezrin`.
         embryos: Whom it was trained on, so that nobody is judged by a model that knew them.
     """
@@ -69,13 +98,40 @@ class PolarityConfig(FolderConfig):
     members: int = pydantic.Field(ge=1)
     size: int = pydantic.Field(ge=16)
     window: float = pydantic.Field(gt=0, le=2)
+    centred: bool = True
     standardize: tuple[bool, ...] = pydantic.Field(default=(True,), min_length=1)
     symmetries: bool = True
     combine: Combine = "mean"
     rule: Rule = "smoothed"
     threshold: float = pydantic.Field(default=0.5, gt=0, lt=1)
+    calibration: Calibration | None = None
     ezrin: str | None = None
     embryos: tuple[str, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _a_member_for_every_look(self) -> "PolarityConfig":
+        check_members(self.backbone, self.members)
+        return self
+
+    @property
+    def for_intervals(self) -> dict[str, Any]:
+        """Arguments of `isl.polarity.onset.find_onset`."""
+        if self.calibration is None:
+            return {"temper": TEMPER, "spread": None}
+        return {"temper": self.calibration.temper, "spread": self.calibration.spread}
+
+
+def check_members(backbone: BackboneConfig, members: int) -> None:
+    """A pretrained encoder has a member for every look.
+
+    Raises:
+        ValueError: It has not.
+    """
+    if isinstance(backbone, PretrainedConfig) and members != len(backbone.looks):
+        raise ValueError(
+            f"members is {members}, but the backbone has {len(backbone.looks)} looks; give as many "
+            "members"
+        )
 
 
 def channels_of(arm: Arm) -> tuple[str, ...]:
@@ -84,7 +140,14 @@ def channels_of(arm: Arm) -> tuple[str, ...]:
 
 
 def views_of(
-    arm: Arm, dic: np.ndarray, ezrin: np.ndarray, middles: np.ndarray, *, window: float, size: int
+    arm: Arm,
+    dic: np.ndarray,
+    ezrin: np.ndarray,
+    middles: np.ndarray,
+    *,
+    window: float,
+    size: int,
+    softness: float = SOFTNESS,
 ) -> np.ndarray:
     """What the classifiers of an arm see of some frames.
 
@@ -95,6 +158,7 @@ def views_of(
         middles: float [T, 2], where the embryos lie, y and x in pixels.
         window: Width of the view, in widths of the frame.
         size: Width of the view, in pixels.
+        softness: Deviation of the blur of the finished view, in its pixels.
 
     Returns:
         float32 [T, size, size, C], in the images' range.
@@ -102,15 +166,82 @@ def views_of(
     images = {"dic": dic, "ezrin": ezrin}
     return np.stack(
         [
-            np.stack([view(images[name][t], (y, x), window, size) for name in channels_of(arm)], -1)
+            np.stack(
+                [
+                    view(images[name][t], (y, x), window, size, softness=softness)
+                    for name in channels_of(arm)
+                ],
+                axis=-1,
+            )
             for t, (y, x) in enumerate(middles)
         ]
     )
 
 
-def middles_of(ezrin: np.ndarray) -> np.ndarray:
-    """Where the embryo lies in every frame of predicted EZRIN [T, Y, X]: float64 [T, 2]."""
+def middles_of(ezrin: np.ndarray, *, centred: bool = True) -> np.ndarray:
+    """Where the embryo lies in every frame of predicted EZRIN [T, Y, X]: float64 [T, 2].
+
+    Unless views are `centred`, the middle of every frame.
+    """
+    if not centred:
+        return np.tile((np.array(ezrin.shape[1:]) - 1) / 2, (len(ezrin), 1))
     return np.array([locate(frame) for frame in ezrin])
+
+
+def seen_by(config: "Sight", dic: np.ndarray, ezrin: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """The views of a model, or of one that is trained.
+
+    A pretrained encoder gets what photographs are: sharp, and EZRIN, whose brightest pixels no
+    distribution's mean reaches, stretched frame by frame as measured Ezrin was.
+
+    Args:
+        config: What it looks at.
+        dic: float [T, Y, X], all-in-focus frames.
+        ezrin: float [T, Y, X], EZRIN as predicted, or as measured.
+        place: float [T, Y, X], EZRIN as predicted, which shows where the embryo is.
+
+    Returns:
+        float32 [T, size, size, C].
+    """
+    frozen = isinstance(config.backbone, PretrainedConfig)
+    return views_of(
+        config.arm,
+        dic,
+        stretched(ezrin) if frozen else ezrin,
+        middles_of(place, centred=config.centred),
+        window=config.window,
+        size=config.size,
+        softness=0.0 if frozen else SOFTNESS,
+    )
+
+
+class Sight(Protocol):
+    """What `seen_by` is told; `PolarityConfig` says it."""
+
+    @property
+    def arm(self) -> Arm:
+        """Which images."""
+        ...
+
+    @property
+    def backbone(self) -> BackboneConfig:
+        """What looks at them."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Width of the view, in pixels."""
+        ...
+
+    @property
+    def window(self) -> float:
+        """Width of the view, in widths of the frame."""
+        ...
+
+    @property
+    def centred(self) -> bool:
+        """Whether the embryo is in its middle."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,20 +249,19 @@ class PolarityModel(LoadedModel[PolarityConfig]):
     """A loaded model.
 
     Attributes:
-        members: The classifiers, in evaluation mode.
+        members: The classifiers, in evaluation mode; logistic regressions where a pretrained
+            encoder looks.
     """
 
-    members: tuple[Classifier, ...]
+    members: tuple[Classifier | Reader, ...]
 
     def ezrin_model(self) -> Model:
         """The labeling model that predicts EZRIN."""
         return load_model(self.config.ezrin or self.directory / EZRIN_FOLDER)
 
     def views(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
-        """What the members see; see `views_of`. Both arguments are float [T, Y, X]."""
-        window, size = self.config.window, self.config.size
-        middles = middles_of(ezrin)
-        return views_of(self.config.arm, dic, ezrin, middles, window=window, size=size)
+        """What the members see; see `seen_by`. Both arguments are float [T, Y, X]."""
+        return seen_by(self.config, dic, ezrin, ezrin)
 
     def member_logits(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
         """What every member says of every frame, by itself.
@@ -147,6 +277,11 @@ class PolarityModel(LoadedModel[PolarityConfig]):
 
     def logits_of_views(self, views: np.ndarray) -> np.ndarray:
         """As `member_logits`, of views float32 [T, size, size, C]."""
+        if self.frozen is not None:
+            return logits_of_features(
+                self.readers,
+                self.frozen.of_views(views),
+            )
         turn = orientations if self.config.symmetries else lambda seen: [seen]
         return np.stack(
             [
@@ -154,6 +289,28 @@ class PolarityModel(LoadedModel[PolarityConfig]):
                 for parts, seen in self._looks(views)
             ]
         )
+
+    def unfamiliar(self, dic: np.ndarray, ezrin: np.ndarray) -> str | None:
+        """Why a recording is too unlike those learned from to be judged; None: it is not.
+
+        Arguments as in `member_logits`; networks of their own cannot tell.
+        """
+        calibration = self.config.calibration
+        if self.frozen is None or calibration is None:
+            return None
+        novelty = novelty_of(self.readers, self.frozen.of_views(self.views(dic, ezrin)))
+        if novelty <= calibration.novelty:
+            return None
+        return (
+            "the frames do not look like the 8-cell embryos that the model learned from (novelty "
+            f"{novelty:.2f}, limit {calibration.novelty:.2f}): another stage, another microscope, "
+            "or no embryo"
+        )
+
+    @property
+    def readers(self) -> list[Reader]:
+        """The members that read a pretrained encoder."""
+        return [member for member in self.members if isinstance(member, Reader)]
 
     def activation_maps(
         self, dic: np.ndarray, ezrin: np.ndarray, called: np.ndarray, *, difference: bool = False
@@ -175,23 +332,40 @@ class PolarityModel(LoadedModel[PolarityConfig]):
         Returns:
             float32 [T, Y, X], above 0 where the image speaks for the call; 0 outside the view.
         """
-        turn = orientations if self.config.symmetries else lambda seen: [seen]
-        # Maps are asked for of some frames, as a rule always of as many.
-        few = min(len(dic), _AT_ONCE)
-        maps = np.mean(
-            [
-                _turned_back(_in_portions(_activations, *parts, each, few)[1], number)
-                for parts, seen in self._looks(self.views(dic, ezrin))
-                for number, each in enumerate(turn(seen))
-            ],
-            axis=0,
-        )
+        views = self.views(dic, ezrin)
+        if self.frozen is not None:
+            maps = self.frozen.contributions(
+                views, [np.asarray(reader.kernel[...]) for reader in self.readers]
+            )
+        else:
+            maps = self._maps_of_networks(views)
         after = np.asarray(called, bool)[:, None, None]
         before_map, after_map = maps[..., 1 - AFTER], maps[..., AFTER]
         spoken = np.where(after, after_map, before_map)
         if difference:
             spoken = spoken - np.where(after, before_map, after_map)
-        return _placed(spoken, middles_of(ezrin), self.config.window, dic.shape)
+        middles = middles_of(ezrin, centred=self.config.centred)
+        return _placed(spoken, middles, self.config.window, dic.shape)
+
+    @functools.cached_property
+    def frozen(self) -> FrozenFeatures | None:
+        """The pretrained encoder; None: the members are networks of their own."""
+        backbone = self.config.backbone
+        return FrozenFeatures(backbone) if isinstance(backbone, PretrainedConfig) else None
+
+    def _maps_of_networks(self, views: np.ndarray) -> np.ndarray:
+        """Maps [T, y, x, 2] of what speaks for each class, the mean over members."""
+        turn = orientations if self.config.symmetries else lambda seen: [seen]
+        # Maps are asked for of some frames, as a rule always of as many.
+        few = min(len(views), _AT_ONCE)
+        return np.mean(
+            [
+                _turned_back(_in_portions(_activations, *parts, each, few)[1], number)
+                for parts, seen in self._looks(views)
+                for number, each in enumerate(turn(seen))
+            ],
+            axis=0,
+        )
 
     def _looks(
         self, views: np.ndarray
@@ -208,6 +382,7 @@ class PolarityModel(LoadedModel[PolarityConfig]):
     def _parts(self) -> list[tuple[nnx.GraphDef[Classifier], nnx.State]]:
         parts = []
         for member in self.members:
+            assert isinstance(member, Classifier)
             graph, state = nnx.split(member)
             parts.append((graph, state))
         return parts
@@ -233,7 +408,7 @@ def mean_of_orientations(logits: Sequence[np.ndarray]) -> np.ndarray:
 
 def save_polarity_model(
     directory: Path,
-    members: Sequence[Classifier],
+    members: Sequence[Classifier | Reader],
     config: PolarityConfig,
     card: str,
     *,
@@ -251,7 +426,8 @@ def save_polarity_model(
         kernels: What kernels are stored as.
     """
     for member in members:
-        member.auxiliary = None
+        if isinstance(member, Classifier):
+            member.auxiliary = None
     ensemble = Ensemble(members)
     save_folder(directory, ensemble, config, card, overwrite=overwrite, kernels=kernels)
 
@@ -271,9 +447,7 @@ def load_polarity_model(name_or_directory: str | Path = DEFAULT_MODEL) -> Polari
         )
     card = check_folder(directory, config)
     channels = len(channels_of(config.arm))
-    ensemble = Ensemble(
-        [abstract_classifier(config.backbone, channels) for _ in range(config.members)]
-    )
+    ensemble = Ensemble(abstract_members(config.backbone, channels, config.members))
     path = directory / WEIGHTS_FILE
     fill(ensemble, read_weights(path), source=str(path))
     ensemble.eval()
@@ -284,9 +458,42 @@ def load_polarity_model(name_or_directory: str | Path = DEFAULT_MODEL) -> Polari
 class Ensemble(nnx.Module):
     """Classifiers side by side, as they are stored."""
 
-    def __init__(self, members: Sequence[Classifier]) -> None:
+    def __init__(self, members: Sequence[Classifier | Reader]) -> None:
         """Keeps the members, in order."""
         self.members = nnx.List(members)
+
+
+def logits_of_features(members: Sequence[Reader], features: Sequence[np.ndarray]) -> np.ndarray:
+    """What logistic regressions say, each of its own features [T, F]: float32 [M, T, 2]."""
+    return np.stack(
+        [member.logits(own) for member, own in zip(members, features, strict=True)]
+    ).astype(np.float32)
+
+
+def novelty_of(members: Sequence[Reader], features: Sequence[np.ndarray]) -> float:
+    """How unlike those that members were fitted on a recording is, by its median frame.
+
+    Args:
+        members: Logistic regressions.
+        features: Of each, float32 [T, F].
+    """
+    of_looks = [member.novelty(own) for member, own in zip(members, features, strict=True)]
+    return float(np.median(np.mean(of_looks, axis=0)))
+
+
+def abstract_members(
+    backbone: BackboneConfig, channels: int, members: int
+) -> list[Classifier | Reader]:
+    """Members with shapes in place of arrays, or zeros.
+
+    Args:
+        backbone: What they are.
+        channels: Images that they look at.
+        members: How many.
+    """
+    if isinstance(backbone, PretrainedConfig):
+        return [Reader(channels * look.depth, len(CLASSES)) for look in backbone.looks]
+    return [abstract_classifier(backbone, channels) for _ in range(members)]
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -5,6 +5,7 @@ that ends before it is censored, which counts as frame T, the one after the last
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -14,7 +15,7 @@ from isl.errors import InputError
 
 Verdict = Literal["onset", "censored", "cannot_tell"]
 Combine = Literal["mean", "logits", "vote"]
-Rule = Literal["smoothed", "change_point"]
+Rule = Literal["smoothed", "change_point", "posterior"]
 
 NEAR = 2
 """Members agree with the ensemble when their onset lies within this many frames of its onset."""
@@ -57,6 +58,8 @@ class Onset:
         member_onsets: Each member's onset by the same rule; T where it finds none.
         posterior: float64 [T + 1]; P(onset = frame), the last one censored; a mixture over the
             members and the ensemble.
+        after: float64 [T] in [0, 1]; P(onset at or before the frame), by that posterior: what the
+            whole recording says of every frame.
     """
 
     verdict: Verdict
@@ -71,6 +74,7 @@ class Onset:
     smoothed: np.ndarray
     member_onsets: tuple[int, ...]
     posterior: np.ndarray
+    after: np.ndarray
 
 
 def smooth(calls: np.ndarray | Sequence[bool]) -> np.ndarray:
@@ -136,6 +140,7 @@ def find_onset(
     rule: Rule = "smoothed",
     threshold: float = 0.5,
     temper: float = TEMPER,
+    spread: float | None = None,
 ) -> Onset:
     """One embryo's onset from what every member of the ensemble says of every frame.
 
@@ -146,9 +151,12 @@ def find_onset(
         combine: "mean" of the probabilities (paper), softmax of the summed "logits" (published
             code), or "vote": the share of members whose own probability is above the threshold.
         rule: "smoothed": the first call after majority smoothing (paper); "change_point": the most
-            likely change from before to after, given that there is one at most.
+            likely change from before to after, given that there is one at most; "posterior": the
+            median of where it may be.
         threshold: A frame is called after onset above it (of votes: where more than half say so).
-        temper: As in `change_point_posterior`; the interval depends on it, the frame does not.
+        temper: As in `change_point_posterior`; the interval depends on it, and the median.
+        spread: Both arms of the interval, from the posterior's median, are so many times as long;
+            see `conformal_spread`. None: they are the posterior's.
 
     Returns:
         The onset. The interval is of a mixture of the change-point posteriors of all members and
@@ -162,14 +170,14 @@ def find_onset(
     calls = probability > neutral
     posterior = change_point_posterior(probability, temper=temper, threshold=neutral)
     of_members = change_point_posterior(members, temper=temper, threshold=threshold)
-    onset = _onset(calls, posterior, rule)
+    mixture = np.concatenate([of_members, posterior[None]]).mean(axis=0)
+    onset = _onset(calls, mixture if rule == "posterior" else posterior, rule)
     member_onsets = [
         _onset(own > threshold, own_posterior, rule)
         for own, own_posterior in zip(members, of_members, strict=True)
     ]
     near = sum(abs(own - onset) <= NEAR for own in member_onsets)
-    mixture = np.concatenate([of_members, posterior[None]]).mean(axis=0)
-    low, high = _central(mixture, holding=onset)
+    low, high = _central(mixture, holding=onset, spread=spread)
     censored = onset == frames
     return Onset(
         # In whole numbers: two thirds of the members, where 2 / 3 is rounded.
@@ -185,7 +193,37 @@ def find_onset(
         smoothed=_smoothed_unless_empty(calls),
         member_onsets=tuple(member_onsets),
         posterior=mixture,
+        after=np.minimum(np.cumsum(mixture)[:-1], 1.0),
     )
+
+
+def conformal_spread(
+    posteriors: Sequence[np.ndarray], true: Sequence[int | None], *, level: float = INTERVAL
+) -> float | None:
+    """How many times as long a posterior's interval must be to hold a new embryo's onset.
+
+    Split conformal prediction with whole embryos as its units: the score of an embryo is the
+    distance of its annotated onset from the posterior's median, in arms of the interval; of n
+    scores the ceil((n + 1) level)-th smallest is taken, the largest where that is more than n.
+
+    Args:
+        posteriors: float [T + 1] of embryos whom the classifiers had not seen.
+        true: Their annotated onsets; None: after the last frame.
+        level: Share of new embryos whose onset the interval is to hold.
+
+    Returns:
+        The factor, 1 at least; None: there is no embryo.
+    """
+    scores = []
+    for posterior, onset in zip(posteriors, true, strict=True):
+        median, low, high = _quantiles(posterior)
+        distance = (len(posterior) - 1 if onset is None else onset) - median
+        arm = high - median if distance > 0 else median - low
+        scores.append(abs(distance) / max(arm, 1))
+    if not scores:
+        return None
+    rank = min(math.ceil((len(scores) + 1) * level), len(scores))
+    return max(1.0, sorted(scores)[rank - 1])
 
 
 def onset_errors(
@@ -308,18 +346,30 @@ def _onset(calls: np.ndarray, posterior: np.ndarray, rule: Rule) -> int:
     if rule == "change_point":
         # Of equals the last: a frame that speaks for neither side is not called after onset.
         return len(calls) - int(np.argmax(posterior[::-1]))
+    if rule == "posterior":
+        return _quantiles(posterior)[0]
     if rule != "smoothed":
-        raise ValueError(f"rule is {rule!r}; it must be smoothed or change_point")
+        raise ValueError(f"rule is {rule!r}; it must be smoothed, change_point or posterior")
     frame = onset_from_calls(calls)
     return len(calls) if frame is None else frame
 
 
-def _central(posterior: np.ndarray, *, holding: int) -> tuple[int, int]:
-    """First and last entry of the central interval, moved outward to hold one more."""
-    below = np.cumsum(posterior)
+def _quantiles(posterior: np.ndarray) -> tuple[int, int, int]:
+    """The median, and the first and the last entry of the central interval."""
     tail = (1 - INTERVAL) / 2
-    low, high = np.searchsorted(below, [tail, 1 - tail])
-    return min(int(low), holding), max(int(high), holding)
+    found = np.searchsorted(np.cumsum(posterior), [0.5, tail, 1 - tail])
+    # The sum of all may fall short of 1 by rounding.
+    median, low, high = np.minimum(found, len(posterior) - 1).tolist()
+    return median, low, high
+
+
+def _central(posterior: np.ndarray, *, holding: int, spread: float | None) -> tuple[int, int]:
+    """First and last entry of the central interval, moved outward to hold one more."""
+    median, low, high = _quantiles(posterior)
+    if spread is not None:
+        low = max(0, math.floor(median - spread * max(median - low, 1)))
+        high = min(len(posterior) - 1, math.ceil(median + spread * max(high - median, 1)))
+    return min(low, holding), max(high, holding)
 
 
 def _found(censored: bool) -> Verdict:

@@ -94,6 +94,7 @@ def record(
         "purpose": PURPOSE,
         "embryo": recording.name,
         **_onset_record(assessment, assessment.onset),
+        "refused": assessment.refused,
         "rule": assessment.rule,
         "rules": {rule: _onset_record(assessment, one) for rule, one in assessment.onsets.items()},
         "frames": _frame_records(assessment),
@@ -116,6 +117,7 @@ def record(
             "arm": model.config.arm,
             "combine": model.config.combine,
             "threshold": model.config.threshold,
+            "centred": model.config.centred,
         },
         "ezrin_model": dict(ezrin_model),
         "outputs": [path.name for path in files.all[:-1]],
@@ -168,6 +170,8 @@ def sentence(made: Mapping[str, Any]) -> str:
         found = f"polarized at frame {onset['frame']}{_clock(onset['minutes'])}"
     if made["verdict"] != "cannot_tell":
         return f"{found}, {between}"
+    if made.get("refused") is not None:
+        return f"cannot tell: {made['refused']}"
     members = made["members"]["count"]
     agreeing = round(onset["agreement"] * members)
     return (

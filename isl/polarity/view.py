@@ -17,7 +17,7 @@ _BLUR = 3 / 160
 _LEVEL = 0.25
 """The embryo is what lies above this share of the way from darkest to (nearly) brightest."""
 
-_SOFTNESS = 0.6
+SOFTNESS = 0.6
 """Deviation of a blur of the finished view, in its pixels.
 
 Views are turned by any angle in training, which interpolates and so takes detail off; without the
@@ -46,7 +46,14 @@ def locate(ezrin: np.ndarray) -> tuple[float, float]:
     return float(rows.mean()), float(columns.mean())
 
 
-def view(image: np.ndarray, middle: tuple[float, float], window: float, size: int) -> np.ndarray:
+def view(
+    image: np.ndarray,
+    middle: tuple[float, float],
+    window: float,
+    size: int,
+    *,
+    softness: float = SOFTNESS,
+) -> np.ndarray:
     """A square of the image around a place, made small; beyond the border the image is mirrored.
 
     Args:
@@ -54,6 +61,7 @@ def view(image: np.ndarray, middle: tuple[float, float], window: float, size: in
         middle: y and x, in pixels.
         window: Width of the square, in widths of the image's longer side.
         size: Width of the result, in pixels.
+        softness: Deviation of the blur, in pixels of the result.
 
     Returns:
         float32 [size, size], in the image's range.
@@ -65,7 +73,7 @@ def view(image: np.ndarray, middle: tuple[float, float], window: float, size: in
     square = Image.fromarray(padded).resize(
         (size, size), Image.Resampling.BILINEAR, box=(left, top, left + width, top + width)
     )
-    return ndimage.gaussian_filter(np.asarray(square, np.float32), _SOFTNESS)
+    return ndimage.gaussian_filter(np.asarray(square, np.float32), softness)
 
 
 def standardized(views: np.ndarray) -> np.ndarray:

@@ -21,12 +21,15 @@ class Geometry:
         smallest: The smallest input width with which every layer comes out even.
         overhang: Pixels of the margin, the outermost, that no result depends on; see
             `joint_geometry`.
+        whole: Outputs up to this width are best predicted at once, since pixels see further than
+            the margin; 0: tiles of any width give the same.
     """
 
     margin: int
     step: int
     smallest: int
     overhang: int = 0
+    whole: int = 0
 
     @property
     def receptive_field(self) -> int:
@@ -77,4 +80,10 @@ def joint_geometry(geometries: Sequence[Geometry], *, turned: bool = False) -> G
     seen = max(geometry.margin for geometry in geometries)
     margin = max(geometry.margin + geometry.step for geometry in geometries)
     step = math.lcm(*(geometry.step for geometry in geometries))
-    return Geometry(margin=margin, step=step, smallest=2 * margin + step, overhang=margin - seen)
+    return Geometry(
+        margin=margin,
+        step=step,
+        smallest=2 * margin + step,
+        overhang=margin - seen,
+        whole=max(geometry.whole for geometry in geometries),
+    )

@@ -135,3 +135,43 @@ def test_parts_add_up_to_the_whole_and_so_do_their_gradients(
     (_, found), of_parts = jax.value_and_grad(weighted, has_aux=True)(logits, by_parts)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     np.testing.assert_allclose(of_parts, gradient, atol=1e-6)
+
+
+def test_local_error_is_that_of_a_slow_loop() -> None:
+    keys = jax.random.split(jax.random.key(4), 2)
+    logits = 2 * jax.random.normal(keys[0], (2, 7, 6, 1, 256))
+    intensity = jax.random.uniform(keys[1], (2, 7, 6, 1))
+    measured = jnp.ones(intensity.shape, bool).at[0, 6, 5].set(False)
+    sums, counts = losses.local_error(logits, intensity, measured, width=3)
+    p = np.asarray(jax.nn.softmax(logits), np.float64)[:, :, :, 0]
+    error = p @ (np.arange(256) / 255) - np.asarray(intensity, np.float64)[..., 0]
+    total, count = 0.0, 0
+    for b, y, x in np.ndindex(2, 5, 4):
+        square = np.s_[b, y : y + 3, x : x + 3]
+        if np.asarray(measured)[..., 0][square].all():
+            total += (error[b, y + 1, x + 1] - error[square].mean()) ** 2
+            count += 1
+    assert counts.tolist() == [count] == [39]
+    np.testing.assert_allclose(sums, [total], rtol=1e-4)
+
+
+def test_shade_is_no_local_error() -> None:
+    """A prediction that is too bright by the same everywhere, or along a ramp, shows all detail."""
+    ramp = jnp.broadcast_to(jnp.arange(9) / 20, (1, 9, 9))[..., None]
+    logits = -0.5 * ((jnp.arange(256) - 255 * (0.3 + ramp[..., None])) / 3.0) ** 2
+    intensity = jnp.full((1, 9, 9, 1), 0.25)
+    sums, counts = losses.local_error(logits, intensity, jnp.ones((1, 9, 9, 1), bool), width=5)
+    assert float(losses.ratio(sums, counts)[0]) < 1e-6
+
+
+def test_local_error_of_nothing_measured_is_zero_with_zero_gradients() -> None:
+    logits = jax.random.normal(jax.random.key(5), (1, 6, 6, 2, 256))
+    intensity = jnp.full((1, 6, 6, 2), jnp.nan)
+    nothing = jnp.zeros(intensity.shape, bool)
+
+    def loss(logits: jax.Array) -> jax.Array:
+        return losses.ratio(*losses.local_error(logits, intensity, nothing, width=3)).sum()
+
+    value, gradient = jax.value_and_grad(loss)(logits)
+    assert float(value) == 0
+    np.testing.assert_array_equal(gradient, np.zeros(logits.shape))

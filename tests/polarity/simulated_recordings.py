@@ -94,7 +94,11 @@ class PatchEnsemble:
             combine="mean",
             rule="smoothed",
             threshold=0.5,
+            centred=True,
+            embryos=("E1-of-training",),
+            for_intervals={},
         )
+        self.refused: str | None = None
         self.shifts = shifts
         self.given: tuple[np.ndarray, np.ndarray] | None = None
         self.called, self.difference = np.zeros(0, bool), False
@@ -113,6 +117,9 @@ class PatchEnsemble:
             late = after[np.clip(np.arange(count) - shift, 0, count - 1)]
             logits[member, :, 1] = np.where(late, 3, -3)
         return logits
+
+    def unfamiliar(self, dic: np.ndarray, ezrin: np.ndarray) -> str | None:
+        return self.refused
 
     def activation_maps(
         self, dic: np.ndarray, ezrin: np.ndarray, called: np.ndarray, *, difference: bool = False

@@ -160,3 +160,19 @@ def test_defects_are_warned_about_or_leave_the_recording_out(ezrin_model):
     assert assess(recording, PatchEnsemble(), ezrin_model, leave_out=("focus",)).defects
     with pytest.raises(InputError, match=r"E1: is left out, as asked for; missing: frame 13"):
         assess(recording, PatchEnsemble(), ezrin_model, leave_out=("missing",))
+
+
+def test_a_recording_unlike_all_it_learned_from_cannot_be_told(ezrin_model, quick_ezrin):
+    model = PatchEnsemble()
+    model.refused = "no embryo that it knows"
+    found = assess(recording_of(make_frames(6, onset=3)), model, ezrin_model)
+    assert found.refused == "no embryo that it knows"
+    assert {onset.verdict for onset in found.onsets.values()} == {"cannot_tell"}
+
+
+def test_an_embryo_of_training_is_named(ezrin_model, quick_ezrin):
+    frames = make_frames(6, onset=3)
+    known = assess(recording_of(frames, name="E1-of-training"), PatchEnsemble(), ezrin_model)
+    assert any("patches learned from" in warning for warning in known.warnings)
+    new = assess(recording_of(frames), PatchEnsemble(), ezrin_model)
+    assert not any("learned from" in warning for warning in new.warnings)

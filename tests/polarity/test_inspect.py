@@ -46,7 +46,8 @@ def test_facts(folder):
     assert facts["view"] == "84 x 84 pixels, 0.656 of the frame's width"
     assert facts["members"] == "2, joined by vote"
     assert facts["backbone"].startswith("resnet (depth 10, width 1, ")
-    assert facts["onset"] == "smoothed calls above 0.45"
+    assert facts["onset"] == "smoothed; frames are called above 0.45"
+    assert "not calibrated" in facts["intervals"]
     assert facts["trained on"] == "E1, E2"
     assert facts["card"] == str(folder / "card.md")
     shapes = stored_shapes(folder).values()

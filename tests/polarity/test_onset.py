@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from isl.errors import InputError
 from isl.polarity.onset import (
     change_point_posterior,
+    conformal_spread,
     find_onset,
     onset_errors,
     onset_from_calls,
@@ -460,3 +461,59 @@ def test_labels_that_go_back_are_refused_by_name():
 def test_what_are_no_labels_is_refused(labels):
     with pytest.raises(InputError, match="embryo 'E1'"):
         onset_of_labels(labels, embryo="E1")
+
+
+# --- the median of the posterior, and conformal intervals
+
+
+def test_the_median_of_the_posterior_is_an_onset():
+    found = find_onset(step(9, 4)[None], rule="posterior", temper=1.0)
+    assert (found.frame, found.verdict) == (4, "onset")
+    np.testing.assert_allclose(found.after, np.cumsum(found.posterior)[:-1])
+    assert np.all(np.diff(found.after) >= 0)
+    never = find_onset(np.full((1, 6), 0.05), rule="posterior", temper=1.0)
+    assert (never.frame, never.verdict) == (None, "censored")
+
+
+def test_an_interval_is_spread_around_the_median():
+    members = step(31, 15, low=0.1, high=0.9)[None]
+    plain = find_onset(members, rule="posterior")
+    wide = find_onset(members, rule="posterior", spread=2.0)
+    assert plain.high is not None
+    assert wide.high is not None
+    assert (plain.frame, wide.frame) == (15, 15)
+    assert 15 - wide.low == 2 * (15 - plain.low)
+    assert wide.high - 15 == 2 * (plain.high - 15)
+    beyond = find_onset(members, rule="posterior", spread=100.0)
+    assert (beyond.low, beyond.high) == (0, None)
+
+
+def test_the_spread_is_the_score_that_conformal_prediction_asks_for():
+    """Posteriors whose median is 10 and whose arms are 2: scores are distances over 2."""
+    posterior = np.zeros(21)
+    posterior[[8, 10, 12]] = 0.06, 0.88, 0.06
+    true = [10, 11, 12, 13, 14, 15, 16, 17, 18]
+    posteriors = [posterior] * len(true)
+    # Of nine the ninth is asked for at 90 %, of ten the tenth, and at 50 % the fifth of nine.
+    assert conformal_spread(posteriors, true) == pytest.approx(4)
+    assert conformal_spread(posteriors, true, level=0.5) == pytest.approx(2)
+    assert conformal_spread([posterior], [10]) == 1
+    assert conformal_spread([posterior], [None]) == pytest.approx(5)
+    assert conformal_spread([], []) is None
+
+
+def test_spread_intervals_hold_as_many_new_onsets_as_they_say():
+    """Onsets and posteriors drawn alike: coverage of those left out is near 90 %."""
+    rng = np.random.default_rng(0)
+    places = np.arange(61)
+    held = []
+    for _ in range(60):
+        medians = rng.integers(25, 36, 12)
+        true = np.clip(medians + np.rint(rng.normal(0, 6, 12)).astype(int), 0, 59)
+        posteriors = [np.exp(-0.5 * ((places - m) / 3.0) ** 2) for m in medians]
+        posteriors = [each / each.sum() for each in posteriors]
+        spread = conformal_spread(posteriors[1:], true[1:].tolist())
+        assert spread is not None
+        arm = spread * 5
+        held.append(abs(true[0] - medians[0]) <= arm)
+    assert np.mean(held) > 0.8

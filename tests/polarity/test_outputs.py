@@ -55,7 +55,7 @@ def test_a_record_says_what_was_found_and_how(made_of):
     assert made["onset"]["frame"] == 5
     assert made["onset"]["name"] == "t5.png"
     assert made["onset"]["minutes"] == 200
-    assert set(made["rules"]) == {"smoothed", "change_point"}
+    assert set(made["rules"]) == {"smoothed", "change_point", "posterior"}
     assert made["rules"]["change_point"]["onset"]["frame"] == 5
     assert made["members"]["onsets"] == [5, 5, 5]
     assert np.shape(made["members"]["probabilities"]) == (3, 8)
@@ -66,6 +66,7 @@ def test_a_record_says_what_was_found_and_how(made_of):
         "arm": "dic+ezrin",
         "combine": "mean",
         "threshold": 0.5,
+        "centred": True,
     }
     assert made["input"]["shape"] == [8, 1, 96, 112]
     assert made["input"]["sha256"] == "2" * 64
@@ -204,3 +205,23 @@ def png():
 def test_probabilities_are_rounded_not_cut(made_of):
     made = made_of(make_frames(3, onset=1))
     assert made["frames"][2]["probability"] == 0.952574
+
+
+def test_a_page_says_what_the_calls_follow_from(png, made_of):
+    """EZRIN that is only shown is not said to have been read."""
+    made = made_of(make_frames(8, onset=5))
+    words = {
+        ("dic+ezrin", True): "reads transmitted light and predicted EZRIN",
+        ("dic", True): "predicted EZRIN only to find the embryo",
+        ("dic", False): "predicted EZRIN is shown beside it and has no say",
+    }
+    for (arm, centred), expected in words.items():
+        model = {**made["model"], "arm": arm, "centred": centred}
+        pictures = EmbryoPictures(made={**made, "model": model}, film_strip=png, overlays=png)
+        assert expected in embryo_page([pictures], {})
+
+
+def test_what_cannot_be_told_says_why(made_of):
+    made = made_of(make_frames(8, onset=5))
+    refused = {**made, "verdict": "cannot_tell", "refused": "no embryo that it knows"}
+    assert sentence(refused) == "cannot tell: no embryo that it knows"

@@ -1,5 +1,6 @@
 """The TOML of a labeling experiment."""
 
+import operator
 from pathlib import Path
 from typing import Literal
 
@@ -45,6 +46,12 @@ class LossConfig(Config):
             intensities are on the training ground, with small kernels; "zero" starts biases at 0.
         pixels_per_crop: Heads are evaluated at this many output pixels of a crop, drawn anew each
             step; 0: at all of them.
+        window: Heads are evaluated in a square of this many output pixels a side, drawn anew each
+            step, in place of single pixels; 0: they are not.
+        window_stride: And there at every so many rows and columns.
+        local_error: Weight of the squared error of what a mean over a neighbourhood leaves of the
+            distribution's mean: detail counts, and shade does not. It needs a window.
+        local_width: Width of the neighbourhood, in evaluated pixels.
     """
 
     labels: float = pydantic.Field(default=0.5, ge=0)
@@ -56,6 +63,21 @@ class LossConfig(Config):
     softening: float = pydantic.Field(default=0.0, ge=0)
     initial_bias: Literal["histogram", "zero"] = "histogram"
     pixels_per_crop: int = pydantic.Field(default=0, ge=0)
+    window: int = pydantic.Field(default=0, ge=0, exclude_if=operator.not_)
+    window_stride: int = pydantic.Field(default=1, ge=1, exclude_if=lambda stride: stride == 1)
+    local_error: float = pydantic.Field(default=0.0, ge=0, exclude_if=operator.not_)
+    local_width: int = pydantic.Field(default=17, ge=3, exclude_if=lambda width: width == 17)
+
+    @pydantic.model_validator(mode="after")
+    def _windows_hold_neighbourhoods(self) -> "LossConfig":
+        if self.window and self.pixels_per_crop:
+            raise ValueError("window and pixels_per_crop both choose pixels; leave one out")
+        if self.local_error and -(-self.window // self.window_stride) < self.local_width:
+            raise ValueError(
+                f"local_error needs a window of at least {self.local_width * self.window_stride} "
+                f"pixels, not {self.window}"
+            )
+        return self
 
     @pydantic.model_validator(mode="after")
     def _something_is_minimized(self) -> "LossConfig":
@@ -106,7 +128,7 @@ class LabelingConfig(ExperimentConfig):
         ground_share: Share of every training field's measured ground that is learned from: a
             rectangle that the seed places.
         normalization: The rule for transmitted planes, stored with the model.
-        network: Towers, unet or deeplab.
+        network: Towers, unet, deeplab or encoder_unet.
     """
 
     # Frozen, which pyright cannot see: narrower types than the base's are sound.

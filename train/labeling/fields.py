@@ -9,7 +9,9 @@ import jax
 import numpy as np
 
 from isl.errors import InputError, unknown
+from isl.labeling import losses
 from isl.labeling.dataset import load_manifest
+from isl.labeling.losses import Sums
 
 from ..data import endless
 from ..task import Batch, Evaluation
@@ -91,11 +93,36 @@ class Fields:
     ) -> Callable[[jax.Array], jax.Array]:
         """A function that takes [B, y, x, C] to the same pixels of every example, [B, N, C]."""
         _, height, width, _ = shape
+        if self._config.loss.window:
+            return self._window(key, (height, width))
         wanted = self._config.loss.pixels_per_crop
         if wanted == 0 or wanted >= height * width:
             return _all_pixels
         chosen = jax.random.permutation(key, height * width)[:wanted]
         return lambda array: _all_pixels(array)[:, chosen]
+
+    def _window(self, key: jax.Array, size: tuple[int, int]) -> Callable[[jax.Array], jax.Array]:
+        """Every so many pixels of a square at a random place."""
+        loss = self._config.loss
+        low = jax.numpy.zeros(2, int)
+        top, left = jax.random.randint(key, (2,), low, jax.numpy.array(size) - loss.window + 1)
+
+        def cut(array: jax.Array) -> jax.Array:
+            rows = jax.lax.dynamic_slice_in_dim(array, top, loss.window, axis=1)
+            square = jax.lax.dynamic_slice_in_dim(rows, left, loss.window, axis=2)
+            every = loss.window_stride
+            return _all_pixels(square[:, ::every, ::every])
+
+        return cut
+
+    def local_error(self, logits: jax.Array, targets: jax.Array, measured: jax.Array) -> Sums:
+        """`losses.local_error` of pixels [B, N, L] that `pixel_subset` cut as windows."""
+        loss = self._config.loss
+        width = -(-loss.window // loss.window_stride)
+        arrays = [
+            a.reshape(a.shape[0], width, width, *a.shape[2:]) for a in (logits, targets, measured)
+        ]
+        return losses.local_error(*arrays, width=loss.local_width)
 
     def by_label(
         self, name: str, sums: jax.Array, counts: jax.Array

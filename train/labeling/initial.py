@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from isl.backbones.efficientnet_weights import start_from_pretrained
+from isl.backbones.encoder_unet import EncoderUNetConfig
 from isl.errors import InputError
 from isl.labeling.bins import BINS
 from isl.labeling.heads import Head
@@ -13,6 +15,7 @@ from isl.labeling.model import load_model
 from isl.labeling.network import LabelingNetwork
 from isl.model_folder import arrays_of, fill
 
+from .config import LabelingConfig
 from .ground import Ground
 
 _UNSEEN = 0.1
@@ -52,6 +55,12 @@ def log_histogram(values: list[np.ndarray]) -> jax.Array:
     for part in values:
         counts += np.bincount(np.round(part * (BINS - 1)).astype(np.int64), minlength=BINS)
     return jnp.asarray(np.log(counts / counts.sum()), jnp.float32)
+
+
+def start_encoder(network: LabelingNetwork, config: LabelingConfig) -> None:
+    """Gives a body that has a pretrained encoder its weights, in place; others stay as they are."""
+    if isinstance(config.network, EncoderUNetConfig):
+        start_from_pretrained(network.body.encoder, config.network.encoder)
 
 
 def start_from_model(network: LabelingNetwork, model: str | Path) -> tuple[int, list[str]]:

@@ -29,6 +29,7 @@ from ..network_task import NetworkTask
 from ..task import Batch, Evaluation, Selection, Sums, Tree
 from .config import LabelingConfig
 from .fields import Fields
+from .initial import start_encoder
 from .model_folder import label_statistics
 from .task import compute_of, network_in_words
 
@@ -170,6 +171,7 @@ class RegressionTask(NetworkTask[Regressor]):
             )
         network = self._abstract_network()
         draw_weights(network, nnx.Rngs(key))
+        start_encoder(network, self.config)
         statistics = label_statistics(self.ground)
         for index, label in enumerate(self.ground.labels):
             if label in statistics:

@@ -18,10 +18,11 @@ from isl.labeling.network import LabelingNetwork, abstract_network, build_networ
 from isl.model_folder import model_directory
 
 from ..network_task import NetworkTask
+from ..optimizer import frozen_mask
 from ..task import Batch, Evaluation, Selection, Sums, Tree
 from .config import LabelingConfig, LossConfig
 from .fields import Fields, check_crop
-from .initial import start_from_model, with_histogram_biases
+from .initial import start_encoder, start_from_model, with_histogram_biases
 from .model_folder import write_model
 from .validation import IMAGES
 
@@ -95,6 +96,7 @@ class LabelingTask(NetworkTask[LabelingNetwork]):
         network = build_network(self.config.network, **self._size, rngs=nnx.Rngs(key))
         if self.config.loss.initial_bias == "histogram":
             with_histogram_biases(network, self.ground)
+        start_encoder(network, self.config)
         if self.config.start.model is not None:
             kept, fresh = start_from_model(network, self._start_model(self.config.start.model))
             self._say(
@@ -107,6 +109,19 @@ class LabelingTask(NetworkTask[LabelingNetwork]):
         """Padded if the experiment says so."""
         return network.padded() if self.config.training.padded else network
 
+    def loss(
+        self, params: Tree, model_state: Tree, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Tree, Sums]]:
+        """As of every task; nothing is spent on gradients of what is frozen."""
+        freeze = self.config.start.freeze
+        if freeze:
+            params = jax.tree.map(
+                lambda array, still: jax.lax.stop_gradient(array) if still else array,
+                params,
+                frozen_mask(params, freeze),
+            )
+        return super().loss(params, model_state, batch, key)
+
     def objective(
         self, network: LabelingNetwork, batch: Batch, key: jax.Array
     ) -> tuple[jax.Array, Sums]:
@@ -117,13 +132,15 @@ class LabelingTask(NetworkTask[LabelingNetwork]):
         visible = jnp.broadcast_to(jnp.asarray(batch["visible"])[..., None], planes.shape)
         pixels = self.fields.pixel_subset(key, planes.shape)
         embedding = pixels(network.embed(transmitted))
-        terms, (sums, counts) = _terms(
-            config,
-            network.label_logits(embedding, self.ground.labels),
-            pixels(jnp.asarray(batch["targets"])),
-            pixels(jnp.asarray(batch["measured"])),
-        )
+        logits = network.label_logits(embedding, self.ground.labels)
+        targets = pixels(jnp.asarray(batch["targets"]))
+        measured = pixels(jnp.asarray(batch["measured"]))
+        terms, (sums, counts) = _terms(config, logits, targets, measured)
         label_loss = losses.weighted_mean(terms, jnp.asarray(self.fields.label_weights))
+        if config.local_error:
+            local = self.fields.local_error(logits, targets, measured)
+            weights = jnp.asarray(self.fields.label_weights)
+            label_loss = label_loss + config.local_error * losses.weighted_mean(local, weights)
         total = self.weight_of("labels", config.labels) * label_loss
         diagnostics = self.fields.by_label("cross_entropy", sums, counts)
         if config.autoencoding:

@@ -1,5 +1,6 @@
 """The TOML of a polarity experiment: an ensemble that tells frames before from frames after."""
 
+import dataclasses
 import operator
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +12,9 @@ from isl.config import Config
 from isl.model_folder import KernelType
 from isl.polarity.classifier import BackboneConfig
 from isl.polarity.defects import DefectKind
-from isl.polarity.model import Arm
+from isl.polarity.model import Arm, check_members
 from isl.polarity.onset import Combine, Rule
+from isl.polarity.pretrained import PretrainedConfig
 
 from ..experiment import ExperimentConfig, TrainingConfig
 from ..optimizer import OptimizerConfig
@@ -54,6 +56,7 @@ class SightConfig(Config):
     Attributes:
         size: Width of the view, in pixels.
         window: Width of the view, in widths of the frame.
+        centred: Whether the embryo, as predicted EZRIN shows it, is in its middle.
         rotation: Turned by up to this many degrees either way.
         turned: Share of views that are turned at all.
         flip_rows: Whether views are upside down half the time, besides mirrored half the time;
@@ -67,6 +70,7 @@ class SightConfig(Config):
     """
 
     size: int = pydantic.Field(default=84, ge=16)
+    centred: bool = pydantic.Field(default=True, exclude_if=operator.truth)
     window: float = pydantic.Field(default=0.656, gt=0, le=2)
     rotation: float = pydantic.Field(default=180.0, ge=0, le=180)
     turned: float = pydantic.Field(default=1.0, gt=0, le=1, exclude_if=lambda turned: turned == 1)
@@ -96,6 +100,17 @@ class OnsetLossConfig(Config):
     auxiliary: float = pydantic.Field(default=0.0, ge=0)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Look:
+    """What classifiers look at; see `isl.polarity.model.Sight`."""
+
+    arm: Arm
+    backbone: BackboneConfig
+    size: int
+    window: float
+    centred: bool
+
+
 class PolarityExperiment(ExperimentConfig):
     """A polarity experiment.
 
@@ -107,7 +122,9 @@ class PolarityExperiment(ExperimentConfig):
             either; see `isl.polarity.defects`.
         arm: What the classifiers look at.
         ezrin: Where predicted EZRIN comes from.
-        backbone: What each classifier is.
+        backbone: What each classifier is. Of kind "pretrained", they are fitted at once: the tables
+            training, optimizer and loss have no say.
+        penalty: Of squared weights of logistic regressions on a pretrained backbone.
         encoder_start: Whether an encoder starts from the weights of the network that predicts
             EZRIN, or from fresh ones.
         members: How many classifiers; each has its own seed.
@@ -130,6 +147,7 @@ class PolarityExperiment(ExperimentConfig):
     arm: Arm = "dic+ezrin"
     ezrin: EzrinConfig
     backbone: BackboneConfig = ResNetConfig()
+    penalty: float = pydantic.Field(default=1000.0, gt=0, exclude_if=lambda given: given == 1000.0)
     encoder_start: Literal["labeling", "fresh"] = "labeling"
     members: int = pydantic.Field(default=6, ge=1)
     optimizers: tuple[OptimizerConfig, ...] = ()
@@ -148,6 +166,43 @@ class PolarityExperiment(ExperimentConfig):
     def _none_if_empty(cls, given: Any) -> Any:
         # What --set and `changes` can say, who have no word for nothing.
         return None if given == "" else given
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _fitted_at_once(cls, tables: Any) -> Any:
+        """A pretrained backbone has no training, and a member for every look."""
+        backbone = tables.get("backbone")
+        if not isinstance(backbone, dict) or backbone.get("kind") != "pretrained":
+            return tables
+        given = [name for name in ("optimizer", "optimizers", "stages") if name in tables]
+        if given:
+            raise ValueError(
+                f"{given[0]} has no say where the backbone is of kind 'pretrained'; leave it out"
+            )
+        looks = len(PretrainedConfig.model_validate(backbone).looks)
+        return {"training": {"steps": 1}, "members": looks, **tables}
+
+    @pydantic.model_validator(mode="after")
+    def _a_member_for_every_look(self) -> "PolarityExperiment":
+        check_members(self.backbone, self.members)
+        return self
+
+    @property
+    def needs_ezrin(self) -> bool:
+        """Whether predicted EZRIN is looked at, or shows where the embryo is."""
+        return self.sight.centred or "ezrin" in self.arm.split("+")
+
+    @property
+    def look(self) -> "Look":
+        """What is looked at, for `isl.polarity.model.seen_by`."""
+        sight = self.sight
+        return Look(
+            arm=self.arm,
+            backbone=self.backbone,
+            size=sight.size,
+            window=sight.window,
+            centred=sight.centred,
+        )
 
     @pydantic.model_validator(mode="after")
     def _encoders_know_standardized_views(self) -> "PolarityExperiment":

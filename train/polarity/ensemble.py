@@ -17,6 +17,7 @@ from isl.labeling.model import load_model
 from isl.polarity.classifier import Classifier
 from isl.polarity.embryo import Embryo, load_embryos, without_defects
 from isl.polarity.model import EZRIN_FOLDER, load_polarity_model, save_polarity_model
+from isl.polarity.pretrained import PretrainedConfig
 
 from ..experiment import check_same_run
 from ..labeling.config import LabelingConfig
@@ -24,6 +25,7 @@ from ..loop import fit
 from .config import PolarityExperiment
 from .crossfit import Crossfit, folds_of, predicted_ezrin
 from .ground import Ground
+from .logistic import calibrate, features_of, fit_members, held_out, held_out_figures
 from .model_folder import card, polarity_config
 from .task import PolarityTask
 
@@ -55,7 +57,12 @@ def train_polarity(
         KeyboardInterrupt: It was stopped; it resumes from there the next time.
     """
     embryos, crossfit = _prepared(experiment, folder, workdir, say, console)
-    ezrin = {embryo.name: crossfit.predicted(embryo) for embryo in embryos}
+    ezrin = {
+        embryo.name: crossfit.predicted(embryo)
+        if experiment.needs_ezrin
+        else np.zeros_like(embryo.dic)
+        for embryo in embryos
+    }
     finished = crossfit.model_without(()) if not experiment.ezrin.model else None
     start = finished or experiment.ezrin.model
     model = train_ensemble(
@@ -209,6 +216,8 @@ def train_ensemble(
             folder holds members of other settings.
         KeyboardInterrupt: It was stopped; it resumes from there the next time.
     """
+    if isinstance(experiment.backbone, PretrainedConfig):
+        return _fit_ensemble(experiment, embryos, ezrin, workdir, name=name)
     runs = {
         workdir / f"member_{member}": experiment.of_member(member)
         for member in range(experiment.members)
@@ -222,7 +231,8 @@ def train_ensemble(
         progress = fit(task, of_member, run, console=console)
         if progress.update < of_member.training.steps:
             raise KeyboardInterrupt
-        members += load_polarity_model(run / "model").members
+        loaded = load_polarity_model(run / "model").members
+        members += [member for member in loaded if isinstance(member, Classifier)]
     config = polarity_config(experiment, embryos, experiment.name or name, experiment.members)
     directory = workdir / "model"
     save_polarity_model(
@@ -232,5 +242,32 @@ def train_ensemble(
         card(experiment, embryos, config),
         overwrite=True,
         kernels=experiment.kernels,
+    )
+    return directory
+
+
+def _fit_ensemble(
+    experiment: PolarityExperiment,
+    embryos: Sequence[Embryo],
+    ezrin: Mapping[str, np.ndarray],
+    workdir: Path,
+    *,
+    name: str,
+) -> Path:
+    """`train_ensemble` where a pretrained encoder looks, and logistic regressions read it."""
+    features = features_of(experiment, embryos, ezrin)
+    members = fit_members(embryos, features, experiment.penalty)
+    held = list(held_out(embryos, features, experiment.penalty).values())
+    config = polarity_config(
+        experiment,
+        embryos,
+        experiment.name or name,
+        len(members),
+        calibration=calibrate(held) if held else None,
+    )
+    figures = held_out_figures(held, experiment.rule) if len(held) > 3 else {}
+    directory = workdir / "model"
+    save_polarity_model(
+        directory, members, config, card(experiment, embryos, config, figures), overwrite=True
     )
     return directory

@@ -35,7 +35,7 @@ class Ground:
         for embryo in embryos:
             predicted = ezrin[embryo.name]
             seen = predicted if experiment.arm != "measured" else _measured(embryo)
-            middles = middles_of(predicted)
+            middles = middles_of(predicted, centred=sight.centred)
             cut = functools.partial(views_of, middles=middles, window=sight.window, size=sight.size)
             channels = [cut(experiment.arm, embryo.dic, seen)]
             if experiment.loss.auxiliary:

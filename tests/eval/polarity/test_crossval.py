@@ -8,7 +8,7 @@ from simulated_polarity import Recorder, make_embryo, make_embryos
 
 from isl.config import parse
 from isl.errors import InputError
-from isl_eval.polarity.crossval import check_measured, cross_validate, ezrin_agreement, nested_ezrin
+from isl_eval.polarity.crossval import check_measured, cross_validate, nested_ezrin
 from isl_eval.polarity.folds import crossfit_folds, held_out_folds
 from isl_eval.polarity.predictions import KeptPredictions
 from isl_train.polarity.config import PolarityExperiment
@@ -131,14 +131,6 @@ def test_measured_ezrin_is_asked_for_only_where_it_is_used():
     check_measured(ARMS, EMBRYOS)
     with pytest.raises(InputError, match="embryo 'G' has no measured EZRIN; leave 'measured' out"):
         check_measured(ARMS, lacking)
-
-
-def test_agreement_is_pearsons_frame_by_frame():
-    measured = np.random.default_rng(0).random((3, 4, 5))
-    predicted = np.stack([2 * measured[0] + 1, -measured[1], np.full((4, 5), 0.3)])
-    found = ezrin_agreement(predicted, measured)
-    np.testing.assert_allclose(found[:2], [1, -1], atol=1e-12)
-    assert np.isnan(found[2])
 
 
 def test_a_frame_of_each_outcome_is_explained_by_the_model_that_did_not_know_it(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from simulated_polarity import held_out, logits_of, make_embryo
 
+from isl_eval.polarity.ezrin import FIGURES, PREDICTION, RIVALS
 from isl_eval.polarity.judge import (
     compare,
     judge_arm,
@@ -219,12 +220,26 @@ def test_without_compaction_nothing_is_said_of_it(arm):
     assert judge_compaction(arm, unknown, RESAMPLING) is None
 
 
+def ezrin_agreement(**frames):
+    """Figures of a few frames: the rivals have half of what the prediction has."""
+    shares = np.array([1.0, 0.5, 0.5])
+    columns = np.ones(len(FIGURES))
+    return {
+        name: np.array(values)[:, None, None] * shares[:, None] * columns
+        for name, values in frames.items()
+    }
+
+
 def test_ezrin_is_averaged_over_frames_then_embryos():
-    agreement = {"a": np.array([0.2, 0.4, np.nan]), "b": np.array([0.9]), "c": np.full(2, np.nan)}
+    agreement = ezrin_agreement(a=[0.2, 0.4, np.nan], b=[0.9], c=[np.nan, np.nan])
     found = judge_ezrin(agreement, EMBRYOS, RESAMPLING)
     assert found.embryos == {"a": pytest.approx(0.3), "b": 0.9, "c": None}
     assert found.lowest == {"a": 0.2, "b": 0.9, "c": None}
-    assert found.mean.estimate == pytest.approx(0.6)
+    for name in FIGURES:
+        assert found.means[PREDICTION][name].estimate == pytest.approx(0.6)
+        for rival in RIVALS:
+            assert found.means[rival][name].estimate == pytest.approx(0.3)
+            assert found.leads[rival][name].estimate == pytest.approx(0.3)
     assert judge_ezrin({}, EMBRYOS, RESAMPLING) is None
 
 

@@ -15,6 +15,7 @@ from isl_eval.polarity.config import PolarityEvaluation
 from isl_eval.polarity.crossval import CrossValidation
 from isl_eval.polarity.evaluation import judge, write
 from isl_eval.polarity.examples import OUTCOMES, Example
+from isl_eval.polarity.ezrin import FIGURES, SEEN
 from isl_eval.polarity.raters import Ratings
 from isl_eval.polarity.report import polarity_page
 from isl_eval.polarity.tables import (
@@ -84,7 +85,7 @@ def examples_of(embryos):
 def findings():
     embryos = make_embryos(interval=20.0, compaction=4)
     rng = np.random.default_rng(0)
-    agreement = {name: rng.random(FRAMES) for name in ONSETS}
+    agreement = {name: rng.random((FRAMES, len(SEEN), len(FIGURES))) for name in ONSETS}
     return findings_of(
         embryos,
         LATE,
@@ -184,7 +185,7 @@ def test_one_embryo_has_neither_intervals_nor_baselines():
 
 
 def test_what_is_undefined_everywhere_is_no_error():
-    agreement = {"A": np.full(FRAMES, np.nan)}
+    agreement = {"A": np.full((FRAMES, len(SEEN), len(FIGURES)), np.nan)}
     embryos = [make_embryo(name, None) for name in "AB"]
     found = findings_of(embryos, {"dic": 0, "ezrin": 0}, agreement=agreement)
     assert found.arms[0].by_embryo["auc"].estimate is None

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from simulated_fields import write_dataset
 
+from isl.backbones.efficientnet_weights import load_encoder
 from isl.config import parse
 from isl.errors import InputError
 from isl.labeling.bins import BINS
@@ -298,3 +299,39 @@ def test_fields_of_different_depth_are_refused(tmp_path: Path) -> None:
     write_dataset(tmp_path, {"a": ["DAPI"], "b": ["DAPI"]}, planes={"b": 2})
     with pytest.raises(InputError, match="field 'b' has 2 planes, field 'a' has 3"):
         LabelingTask(_config(), tmp_path)
+
+
+def test_a_window_is_cut_alike_from_all_and_detail_is_learned_in_it(disjoint: Path) -> None:
+    """The local error adds to the loss where a label was measured, and needs a wide window."""
+    window = {"autoencoding": 0.0, "labels": 1.0, "window": 20, "window_stride": 2}
+    plain = LabelingTask(_config(training={"crop": 40}, loss=window), disjoint)
+    local = LabelingTask(
+        _config(training={"crop": 40}, loss={**window, "local_error": 5.0, "local_width": 5}),
+        disjoint,
+    )
+    params, model_state = plain.initial(jax.random.key(0))
+    batch = _batch(plain, [0, 0])
+    key = jax.random.key(2)
+    (one, (_, sums)), (other, _) = (
+        jax.jit(task.loss)(params, model_state, batch, key) for task in (plain, local)
+    )
+    assert sums["cross_entropy/DAPI"][1] <= 2 * 10**2
+    assert other > one
+    with pytest.raises(InputError, match="local_error needs a window of at least 34"):
+        _config(loss={"window": 32, "window_stride": 2, "local_error": 1.0})
+    with pytest.raises(InputError, match="leave one out"):
+        _config(loss={"window": 32, "pixels_per_crop": 16})
+
+
+def test_an_encoder_unet_starts_from_the_pretrained_encoder(disjoint: Path) -> None:
+    network = {"kind": "encoder_unet", "decoder": [4, 4, 4, 4], "margin": 1}
+    config = _config(
+        network=network,
+        training={"crop": 32, "padded": True},
+        optimizer={"rates": {"body/encoder": 0.25}},
+    )
+    built = LabelingTask(config, disjoint).build(jax.random.key(0))
+    given = load_encoder()
+    np.testing.assert_array_equal(
+        built.body.encoder.blocks[3].project.kernel[...], given.blocks[3].project.kernel[...]
+    )

@@ -1,6 +1,7 @@
 """The nested cross-validation: nobody is predicted by anything that knew them."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,3 +153,24 @@ def test_a_frame_of_each_outcome_is_explained_by_the_model_that_did_not_know_it(
     assert [(e.embryo, e.frame) for e in again.examples["dic"]] == [
         (e.embryo, e.frame) for e in done.examples["dic"]
     ]
+
+
+def test_transmitted_light_alone_needs_no_ezrin(tmp_path):
+    """Where the view does not go by it either: no labeling network is asked for."""
+    held_out, ezrin_folds = folds_for(3)
+    recorder = Recorder(ezrin_folds)
+    sight = EXPERIMENT.sight.model_copy(update={"centred": False})
+    done = cross_validate(
+        {"dic": EXPERIMENT.model_copy(update={"sight": sight, "arm": "dic"})},
+        EMBRYOS,
+        held_out,
+        recorder.trainers(),
+        KeptPredictions(tmp_path, {}),
+        tmp_path / "runs",
+        say=[].append,
+    )
+    assert recorder.predicted == []
+    assert {start for *_, start in recorder.trained} == {Path()}
+    assert done.agreement == {}
+    asked = [name for made in done.predictions["dic"] for name in made.logits]
+    assert sorted(asked) == list("ABCDEF")

@@ -292,7 +292,7 @@ def test_the_record_holds_every_number(findings):
     }
     assert set(arm["by_embryo"]) == {"accuracy", "sensitivity", "specificity", "auc"}
     assert set(arm["by_embryo"]["auc"]) >= {"estimate", "low", "high", "level", "replicates"}
-    assert set(arm["onsets"]) == {"smoothed", "change_point"}
+    assert set(arm["onsets"]) == {"smoothed", "change_point", "posterior"}
     assert arm["onsets"]["smoothed"]["embryos"][1]["predicted"] == 6
     assert arm["onsets"]["smoothed"]["interval_90"]["count"] == 6
     assert len(arm["members_auc"]) == 3

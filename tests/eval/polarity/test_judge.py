@@ -174,7 +174,7 @@ def test_differences_by_hand(arm):
     # Errors 1 0 1 0 against 2 1 1 2: three differ, all one way.
     assert (found.wilcoxon["smoothed"].pairs, found.wilcoxon["smoothed"].zeros) == (4, 1)
     assert found.wilcoxon["smoothed"].p == pytest.approx(2 / 2**3)
-    assert set(found.onset_error) == {"smoothed", "change_point"}
+    assert set(found.onset_error) == {"smoothed", "change_point", "posterior"}
     assert set(compare(index, median, RESAMPLING).onset_error) == {"smoothed"}
 
 

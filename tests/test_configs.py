@@ -1,6 +1,7 @@
 """Every experiment and evaluation that comes with isl says what it is for, and fits together."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,13 +26,17 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.glob("*.toml"))
 
 
+def is_experiment(table: dict[str, Any]) -> bool:
+    return "training" in table or "backbone" in table
+
+
 def of_task(task: str, *, trained: bool) -> list[Path]:
-    """Experiments say how to train; evaluations do not."""
+    """Experiments say how to train, or what is read; evaluations do not."""
     tables = {path: read_toml(path) for path in FILES}
     return [
         path
         for path, table in tables.items()
-        if table["task"] == task and ("training" in table) == trained
+        if table["task"] == task and is_experiment(table) == trained
     ]
 
 
@@ -50,7 +55,7 @@ def name_of(path: Path) -> str:
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_every_file_is_of_an_installed_task(path: Path) -> None:
     table = read_toml(path)
-    if "training" in table:
+    if is_experiment(table):
         recipe = registry.load(registry.TRAIN, table["task"], what="task")
         assert len(load_toml(path, recipe.config).description) > 40
     else:

@@ -93,9 +93,9 @@ def ridges(image: np.ndarray, mask: np.ndarray, *, share: float = _RIDGE_SHARE) 
         mask: bool [Y, X], where they are looked for.
         share: Of the mask's pixels, those most like a ridge.
     """
-    hessian: Any = hessian_matrix(
-        image, sigma=_RIDGE_SCALE, order="rc", use_gaussian_derivatives=False
-    )
+    # The library's annotation has whole numbers only.
+    scale: Any = _RIDGE_SCALE
+    hessian: Any = hessian_matrix(image, sigma=scale, order="rc", use_gaussian_derivatives=False)
     # Across a bright ridge an image curves downward.
     strength = np.maximum(-hessian_matrix_eigvals(hessian)[1], 0)
     inside = strength[mask]

@@ -275,6 +275,7 @@ def _ezrin(findings: Findings) -> Block:
     scores = findings.ezrin
     if scores is None:
         return section("Predicted EZRIN", [])
+    means, leads = scores.means, scores.leads
     return section(
         "Predicted EZRIN",
         [
@@ -296,13 +297,13 @@ def _ezrin(findings: Findings) -> Block:
                     "Figure": lambda name: FIGURES[name],
                     **{
                         seen[0].upper() + seen[1:]: lambda name, seen=seen: interval_cell(
-                            scores.means[seen][name]
+                            means[seen][name]
                         )
                         for seen in SEEN
                     },
                     **{
                         f"Lead over {rival}": lambda name, rival=rival: difference_cell(
-                            scores.leads[rival][name]
+                            leads[rival][name]
                         )
                         for rival in RIVALS
                     },

@@ -158,7 +158,7 @@ def _choose_planes(
     known = _z_step(stack) is not None and expected.z_step is not None and expected.planes > 1
     if known and count >= expected.planes and not (allow_mismatch and count == expected.planes):
         return _placed(stack, expected, source, model, warnings)
-    if count == 1 and stack.shape[0] == expected.planes:
+    if count == 1 != expected.planes == stack.shape[0]:
         raise InputError(
             f"{source}: says that it is {stack.shape[0]} time points of one plane; model '{model}' "
             f"expects {expected.planes} planes (give `axes=ZYX` if they are z planes)"

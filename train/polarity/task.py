@@ -14,12 +14,19 @@ from flax import nnx
 
 from isl.backbones.imagenet_weights import load_imagenet_weights
 from isl.backbones.networks import Compute
-from isl.backbones.resnet import ResNet
+from isl.backbones.resnet import ResNet, ResNetConfig
 from isl.errors import InputError
 from isl.labeling.model import load_model
 from isl.model_folder import arrays_of, fill
-from isl.polarity.classifier import Classifier, Encoder, abstract_classifier, build_classifier
+from isl.polarity.classifier import (
+    Classifier,
+    Encoder,
+    EncoderConfig,
+    abstract_classifier,
+    build_classifier,
+)
 from isl.polarity.model import channels_of, save_polarity_model
+from isl.polarity.pretrained import PretrainedConfig
 from isl.polarity.view import standardized
 
 from ..data import endless
@@ -63,11 +70,15 @@ class PolarityTask(NetworkTask[Classifier]):
         if judged is not None:
             # Hard labels, whatever it learns from; lower is better.
             self.selection = Selection(metric="cross_entropy", higher_is_better=False)
+        backbone = experiment.backbone
+        if isinstance(backbone, PretrainedConfig):
+            raise ValueError("what a pretrained backbone sees is read, not trained")
+        self._backbone: ResNetConfig | EncoderConfig = backbone
         self._config = experiment
         self._ground = ground
         self._start = start
         self._folder = folder
-        abstract = abstract_classifier(experiment.backbone, self._channels, **self._kind)
+        abstract = abstract_classifier(backbone, self._channels, **self._kind)
         count = experiment.training.reestimate_batches
         super().__init__(abstract, experiment, settling_batches=count)
 
@@ -87,9 +98,7 @@ class PolarityTask(NetworkTask[Classifier]):
 
     def build(self, key: jax.Array) -> Classifier:
         """Fresh weights, or those that the experiment names, where they fit."""
-        network = build_classifier(
-            self._config.backbone, self._channels, **self._kind, rngs=nnx.Rngs(key)
-        )
+        network = build_classifier(self._backbone, self._channels, **self._kind, rngs=nnx.Rngs(key))
         weights = self._config.imagenet_weights
         if weights is not None:
             if not isinstance(network.backbone, ResNet):

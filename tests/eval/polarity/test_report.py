@@ -16,6 +16,7 @@ from isl_eval.polarity.crossval import CrossValidation
 from isl_eval.polarity.evaluation import judge, write
 from isl_eval.polarity.examples import OUTCOMES, Example
 from isl_eval.polarity.ezrin import FIGURES, SEEN
+from isl_eval.polarity.judge import RULES
 from isl_eval.polarity.raters import Ratings
 from isl_eval.polarity.report import polarity_page
 from isl_eval.polarity.tables import (
@@ -142,6 +143,7 @@ def test_the_report_is_whole_and_says_who_won(findings):
         "Ensembles",
         "People",
         "Time discrepancies",
+        "Clips that start anywhere",
         "Predicted EZRIN",
         "Compaction",
         "Where the networks looked",
@@ -229,7 +231,7 @@ def test_a_row_for_each_frame_and_arm(findings):
 
 def test_a_row_for_each_embryo_rule_and_contender(findings):
     rows = onset_rows(findings)
-    assert len(rows) == len(ONSETS) * (2 * len(LATE) + 2)
+    assert len(rows) == len(ONSETS) * (len(RULES) * len(LATE) + 2)
     (row,) = [
         row
         for row in rows
@@ -282,6 +284,7 @@ def test_the_record_holds_every_number(findings):
         "undefined",
         "by_embryo",
         "by_frame",
+        "in_time",
         "roc",
         "onsets",
         "within_embryos",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from simulated_polarity import Recorder, make_embryos, write_dataset
@@ -255,5 +256,6 @@ def test_an_ensemble_keeps_the_labeling_model_that_did_not_know_the_held_out(tmp
     (labeling / "card.md").write_text("knows not A", encoding="utf-8")
     embryos = make_embryos()
     run = tmp_path / "runs" / "fold_1" / "dic"
-    model = _train(None, embryos, {}, run, labeling, folder=tmp_path, console=None)
+    experiment = SimpleNamespace(needs_ezrin=True)
+    model = _train(experiment, embryos, {}, run, labeling, folder=tmp_path, console=None)
     assert (model / "ezrin" / "card.md").read_text(encoding="utf-8") == "knows not A"

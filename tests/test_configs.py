@@ -97,7 +97,9 @@ def test_an_ensemble_loads_and_so_does_its_way_to_ezrin(path: Path) -> None:
     assert config.arm != "measured"
     members = abstract_members(config.backbone, len(channels_of(config.arm)), config.members)
     assert len(members) == config.members
-    assert min(map(count_parameters, members)) > 100
+    # What reads a frozen encoder has a number for each of its channels and little more.
+    fewest = 100 if config.backbone.kind == "pretrained" else 1000
+    assert min(map(count_parameters, members)) > fewest
     ezrin = load_toml(path.parent / config.ezrin.experiment, LabelingConfig)
     assert ezrin.dataset == config.dataset
     assert config.ezrin.model in ("", *bundled_models())

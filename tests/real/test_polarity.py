@@ -27,6 +27,8 @@ MANIFEST = Path(__file__).parents[2] / "configs" / "data" / "ai4embryo.toml"
 NAMES = ("E052", "E160")
 # Frames that the bundled model calls as the expert did, of 15 and of 27.
 RIGHT = {"E052": 14, "E160": 23}
+# The onsets that it tells.
+SAID = {"E052": 9, "E160": 10}
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +63,35 @@ def test_the_tables_have_the_promised_columns(assessed: Path, embryos) -> None:
 
 
 def test_embryos_it_learned_from_are_told_rightly(assessed: Path, embryos) -> None:
-    """As rightly as when the model was made, to a frame, and the onset to 4 frames."""
+    """As rightly as when the model was made, to a frame."""
     frames = rows(assessed / "frames.csv")
     for row in rows(assessed / "onsets.csv"):
         after = read_event(embryos[row["embryo"]], "polarized")
         called = [each["call"] == "1" for each in frames if each["embryo"] == row["embryo"]]
         assert abs(np.sum(np.array(called) == after) - RIGHT[row["embryo"]]) <= 1
-        assert abs(int(row["onset_frame"]) - int(np.argmax(after))) <= 4
+        assert abs(int(row["onset_frame"]) - SAID[row["embryo"]]) <= 1
         assert int(row["onset_low"]) <= int(row["onset_frame"])
         assert float(row["onset_minutes"]) == 20 * int(row["onset_frame"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "E052",
+        pytest.param(
+            "E160",
+            marks=pytest.mark.xfail(
+                strict=True, reason="4 frames too early; the model before this one was within 3"
+            ),
+        ),
+    ],
+)
+def test_onsets_of_embryos_it_learned_from_are_within_3_frames(
+    assessed: Path, embryos, name: str
+) -> None:
+    (row,) = [row for row in rows(assessed / "onsets.csv") if row["embryo"] == name]
+    after = read_event(embryos[name], "polarized")
+    assert abs(int(row["onset_frame"]) - int(np.argmax(after))) <= 3
 
 
 def test_predicted_ezrin_is_as_near_to_the_measured_as_the_card_says(

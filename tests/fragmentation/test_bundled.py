@@ -1,0 +1,47 @@
+"""The model that comes with isl, on simulated embryos that it never saw."""
+
+import numpy as np
+import pytest
+
+from isl.fragmentation.assess import assess_frame
+from isl.fragmentation.model import FragmentationModel, load_fragmentation_model
+from isl.model_folder import WEIGHTS_FILE
+from isl.phantom.cleavage.dataset import CleavagePlan, frames_of
+
+
+@pytest.fixture(scope="module")
+def model() -> FragmentationModel:
+    return load_fragmentation_model()
+
+
+def test_it_is_small_and_its_card_says_what_it_saw(model: FragmentationModel) -> None:
+    assert (model.directory / WEIGHTS_FILE).stat().st_size < 8e6
+    for words in ("simulated", "decides nothing", "Apache License"):
+        assert words in model.card
+    assert np.isfinite(model.config.radius)
+    assert model.config.disagreement is not None
+
+
+def test_it_finds_simulated_embryos_at_another_size(model: FragmentationModel) -> None:
+    plan = CleavagePlan(frames=1, size=300, seed=77)
+    frames = [frames_of(number, plan, 2)[0] for number in range(4)]
+    images = np.stack([picture for picture, _ in frames]).astype(np.float32) / 255
+    dice, errors = [], []
+    for t, said in enumerate(model.predict(images)):
+        made, labels = assess_frame(images[t], said, model.config, frame=t)
+        truth = frames[t][1]
+        dice.append(
+            2 * ((labels > 0) & (truth > 0)).sum() / ((labels > 0).sum() + (truth > 0).sum())
+        )
+        if made[0].by_area is not None:
+            errors.append(abs(made[0].by_area - (truth == 2).sum() / (truth > 0).sum()))
+    assert np.mean(dice) > 0.85
+    assert np.mean(errors) < 0.15
+
+
+def test_what_is_no_embryo_gets_no_share(model: FragmentationModel) -> None:
+    rng = np.random.default_rng(0)
+    frame = np.clip(rng.normal(0.5, 0.02, (1, 200, 200)), 0, 1).astype(np.float32)
+    (said,) = model.predict(frame)
+    made, _ = assess_frame(frame[0], said, model.config, frame=0)
+    assert all(each.share is None for each in made)

@@ -42,9 +42,10 @@ class Record(Config):
     """What became of one recording."""
 
     schema_version: Literal["isl.fragmentation/1"] = "isl.fragmentation/1"
+    made_by: str
+    finished: str
     name: str
-    source: str
-    source_sha256: str
+    input: dict[str, Any] = pydantic.Field(description="Its path, sha256 and number of frames.")
     model: dict[str, str]
     scale: dict[str, Any]
     settings: dict[str, Any]

@@ -2,21 +2,19 @@
 
 import dataclasses
 import functools
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
-from isl.files.provenance import versions
+from isl.files.locks import alone_in
+from isl.files.provenance import made_by
 from isl.files.records import as_csv, as_json
-from isl.files.staging import staging_folder
-from isl.files.whole import check_output_folder, settle, write_texts
+from isl.files.whole import write_texts
 from isl.fragmentation.assess import Assessed, assess_frame, sentence
 from isl.fragmentation.correction import (
     FOLDER,
@@ -43,18 +41,15 @@ from isl.fragmentation.record import (
 )
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage
+from isl.imaging.result_checks import check_files
+from isl.imaging.results import Input, ResultFiles, written_together
 from isl.imaging.steady import content_hash
 from isl.model_folder import model_or_default
 from isl.workers import side_by_side
 
+MADE_BY = "isl fragmentation"
 TABLE, REPORT = "fragmentation.csv", "report.html"
-_ENDINGS = {
-    "mask": ".mask.ome.tif",
-    "contours": ".contours.png",
-    "attention": ".attention.png",
-    "time": ".share.png",
-    "record": ".json",
-}
+MASK, ATTENTION, TIME = "mask", "attention", "time"
 _AT_ONCE = 8
 
 
@@ -74,38 +69,38 @@ class Request:
     workers: int = 1
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Recording:
-    """One embryo's frames, not read yet."""
-
-    name: str
-    path: Path
-
-
 def grade_recordings(request: Request) -> int:
     """Does what was asked, and returns the exit code: 0, 2 (all failed) or 3 (some did).
 
     Raises:
         InputError: The request is wrong, or its only recording failed; nothing was written.
     """
-    found = find_recordings(request.inputs, leave_out=request.out)
-    check_output_folder(request.out, "out")
-    _check_free(found, request)
+    recordings = [
+        Input(name=name, path=path, files=files_of(request.out, name))
+        for name, path in find_recordings(request.inputs, leave_out=request.out)
+    ]
+    check_files(
+        request.out,
+        [(recording.path, recording.files) for recording in recordings],
+        overwrite=request.overwrite,
+        resume=request.resume,
+        tables=[request.out / name for name in (TABLE, SCHEMA_FILE, REPORT)],
+        also_read=[] if request.grades is None else [request.grades],
+    )
     scale = None if request.grades is None else read_scale(request.grades)
-    model = _loaded(_named(request), request.device)
+    model, _ = _loaded(_named(request), request.device)
     if not model.config.segments:
         raise InputError(f"model '{model.name}' gives a share alone and finds no embryo")
-    recordings = [Recording(name=name, path=path) for name, path in found]
-    request.out.mkdir(parents=True, exist_ok=True)
-    failed = side_by_side(
-        recordings, functools.partial(_grade, request=request), workers=request.workers
-    )
-    done = [name for name, _ in found if name not in failed]
-    if done:
-        _write_tables(done, failed, model, scale or model.config.scale, request)
-        if request.correct:
-            write_correction_dataset(request.out / FOLDER, done)
-    return report_failures(list(failed.items()), len(found), what="recordings")
+    with alone_in(request.out, "isl fragmentation"):
+        failed = side_by_side(
+            recordings, functools.partial(_grade, request=request), workers=request.workers
+        )
+        done = [recording for recording in recordings if recording.name not in failed]
+        if done:
+            _write_tables(done, failed, model, scale or model.config.scale, request)
+            if request.correct:
+                write_correction_dataset(request.out / FOLDER, [each.name for each in done])
+    return report_failures(list(failed.items()), len(recordings), what="recordings")
 
 
 def find_recordings(
@@ -144,29 +139,25 @@ def find_recordings(
     return list(names.items())
 
 
-def files_of(out: Path, name: str) -> dict[str, Path]:
-    """What a recording becomes."""
-    return {what: out / f"{name}{ending}" for what, ending in _ENDINGS.items()}
-
-
-def _check_free(found: Sequence[tuple[str, Path]], request: Request) -> None:
-    if request.overwrite or request.resume:
-        return
-    wanted = [request.out / TABLE, request.out / REPORT]
-    wanted += [path for name, _ in found for path in files_of(request.out, name).values()]
-    for path in wanted:
-        if path.exists():
-            raise InputError(
-                f"{path}: exists already (give `overwrite` to replace it, or `resume` to keep "
-                "recordings that are done)"
-            )
+def files_of(out: Path, name: str) -> ResultFiles:
+    """What a recording becomes; the contours are its preview."""
+    return ResultFiles(
+        images={
+            MASK: out / f"{name}.mask.ome.tif",
+            ATTENTION: out / f"{name}.attention.png",
+            TIME: out / f"{name}.share.png",
+        },
+        preview=out / f"{name}.contours.png",
+        record=out / f"{name}.json",
+        optional=frozenset({ATTENTION, TIME}),
+    )
 
 
 @functools.cache
-def _loaded(model: str, device: str) -> FragmentationModel:
-    """The model of this process."""
-    use_device(device)
-    return load_fragmentation_model(model)
+def _loaded(model: str, device: str) -> tuple[FragmentationModel, str]:
+    """The model of this process, and what computes."""
+    name = use_device(device)
+    return load_fragmentation_model(model), name
 
 
 def _named(request: Request) -> str:
@@ -176,55 +167,48 @@ def _named(request: Request) -> str:
     return str(model)
 
 
-def _grade(recording: Recording, *, request: Request) -> str:
+def _grade(recording: Input, *, request: Request) -> str:
     """Grades one recording and writes its files, unless that was done before; in any process."""
-    name, path = recording.name, recording.path
-    model = _loaded(_named(request), request.device)
-    scale = None if request.grades is None else read_scale(request.grades)
-    files = files_of(request.out, name)
-    source_hash = content_hash(path)
-    used = scale or model.config.scale
+    name, files = recording.name, recording.files
+    model, device = _loaded(_named(request), request.device)
+    used = model.config.scale if request.grades is None else read_scale(request.grades)
+    source_hash = content_hash(recording.path)
     settings = {"scale": used.model_dump(mode="json"), "interval": request.interval}
     corrected = not request.correct or is_written(request.out / FOLDER, name)
-    if request.resume and corrected and _is_done(files, source_hash, model.hash, settings):
-        return "done before"
-    frames = read_frames(path)
+    if request.resume:
+        same = files.made_from(
+            MADE_BY, model_hash=model.hash, settings=settings, source_hash=source_hash
+        )
+        if same and corrected:
+            return "done before"
+        if not same and not request.overwrite:
+            files.check_replaceable(recording.path)
+    frames = read_frames(recording.path)
     if request.interval is not None:
         frames = dataclasses.replace(frames, interval=request.interval)
     assessed, labels, drawn, attended = _seen(frames, model, used)
-    record = Record(
-        name=name,
-        source=str(path),
-        source_sha256=source_hash,
-        model={"name": model.name, "sha256": model.hash},
-        scale=used.model_dump(mode="json"),
-        settings=settings,
-        versions=versions(),
-        embryos=[_entry(each, frames, name, used) for each in assessed],
+    facts = {"sha256": source_hash, "frames": len(frames.images), "device": device}
+    record = Record.model_validate(
+        {
+            **made_by(MADE_BY, source=recording.path, facts=facts, settings=settings),
+            "name": name,
+            "model": {"name": model.name, "sha256": model.hash},
+            "scale": used.model_dump(mode="json"),
+            "embryos": [_entry(each, frames, name, used) for each in assessed],
+        }
     )
-    with staging_folder(request.out) as temporary:
-        staged = {what: temporary / final.name for what, final in files.items()}
-        image = FluorescenceImage(
-            name=name, channels=labels[:, None], labels=("mask",), interval=frames.interval
-        )
-        write_ome_tiff(
-            staged["mask"],
-            image,
-            annotations={"0": "background", "1": "embryo", "2": "fragment", "model": model.name},
-        )
-        staged["contours"].write_bytes(sheet(drawn))
+    image = FluorescenceImage(
+        name=name, channels=labels[:, None], labels=("mask",), interval=frames.interval
+    )
+    values = {"0": "background", "1": "embryo", "2": "fragment", "model": model.name}
+    with written_together(files) as staged:
+        write_ome_tiff(staged.images[MASK], image, annotations=values)
+        staged.preview.write_bytes(sheet(drawn))
         if attended:
-            staged["attention"].write_bytes(sheet(attended))
+            staged.images[ATTENTION].write_bytes(sheet(attended))
         if len(frames.images) > 1:
-            staged["time"].write_bytes(share_over_time(record.embryos, used.bounds))
-        staged["record"].write_text(as_json(record.model_dump(mode="json"), indent=2), "utf-8")
-        files["record"].unlink(missing_ok=True)
-        for what, source in staged.items():
-            if source.exists():
-                settle(source)
-                source.replace(files[what])
-            else:
-                files[what].unlink(missing_ok=True)
+            staged.images[TIME].write_bytes(share_over_time(record.embryos, used.bounds))
+        staged.record.write_text(as_json(record.model_dump(mode="json"), indent=2), "utf-8")
     for each in assessed:
         print(sentence(each, name), flush=True)
     if request.correct:
@@ -277,37 +261,25 @@ def _entry(made: Assessed, frames: Frames, name: str, scale: GradeScale) -> Embr
     )
 
 
-def _is_done(
-    files: Mapping[str, Path], source_hash: str, model_hash: str, settings: Mapping[str, Any]
-) -> bool:
-    if not all(files[what].is_file() for what in ("mask", "contours", "record")):
-        return False
-    try:
-        made = json.loads(files["record"].read_text(encoding="utf-8"))
-        same = (made["source_sha256"], made["model"]["sha256"], made["settings"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return same == (source_hash, model_hash, json.loads(as_json(settings)))
-
-
 def _write_tables(
-    done: Sequence[str],
+    done: Sequence[Input],
     failed: Mapping[str, str],
     model: FragmentationModel,
     scale: GradeScale,
     request: Request,
 ) -> None:
     """The table, the schema and the report, from the records of all that are done."""
-    records = []
-    for name in done:
-        files = files_of(request.out, name)
-        text = files["record"].read_text(encoding="utf-8")
-        pictures = {
-            what: files[what].read_bytes()
-            for what in ("contours", "attention", "time")
-            if files[what].exists()
-        }
-        records.append(RecordingPictures(Record.model_validate_json(text), pictures))
+    records = [
+        RecordingPictures(
+            Record.model_validate(recording.files.read_record()),
+            {
+                what: path.read_bytes()
+                for what, path in _pictures(recording.files).items()
+                if path.exists()
+            },
+        )
+        for recording in done
+    ]
     columns = (*COLUMNS, *(f"P({grade})" for grade in scale.grades))
     rows = [row for each in records for row in rows_of(each.record)]
     write_texts(
@@ -319,3 +291,8 @@ def _write_tables(
         },
     )
     print(f"look at {request.out / REPORT}", file=sys.stderr)
+
+
+def _pictures(files: ResultFiles) -> dict[str, Path]:
+    """What the report shows of a recording, where it is there."""
+    return {"contours": files.preview, **{name: files.images[name] for name in (ATTENTION, TIME)}}

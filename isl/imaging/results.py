@@ -27,6 +27,7 @@ class ResultFiles:
         format: "ome-tiff" or "ome-zarr": images are files or folders.
         like: The plate that is mirrored where images are fields of plates, else None.
         into: Whether the image is a copy of the input with predicted channels added.
+        optional: Names of images that not every input becomes, such as those of movies alone.
     """
 
     images: Mapping[str, Path]
@@ -35,6 +36,7 @@ class ResultFiles:
     format: str = "ome-tiff"
     like: Path | None = None
     into: bool = False
+    optional: frozenset[str] = frozenset()
 
     @property
     def all(self) -> tuple[Path, ...]:
@@ -44,7 +46,12 @@ class ResultFiles:
     @property
     def complete(self) -> bool:
         """Whether all of them are there; a folder has its name only when it is whole."""
-        return all((path / "zarr.json" if path.is_dir() else path).is_file() for path in self.all)
+        optional = {self.images[name] for name in self.optional}
+        return all(
+            (path / "zarr.json" if path.is_dir() else path).is_file()
+            for path in self.all
+            if path not in optional
+        )
 
     @property
     def plates(self) -> tuple[Path, ...]:
@@ -137,10 +144,18 @@ def written_together(files: ResultFiles) -> Iterator[ResultFiles]:
                 record=temporary / files.record.name,
             )
             yield staged
-            for source in staged.all:
+            made = {
+                name: path
+                for name, path in staged.images.items()
+                if name not in files.optional or path.exists()
+            }
+            for source in (*made.values(), staged.preview, staged.record):
                 settle(source)
             files.record.unlink(missing_ok=True)
             for name, target in files.images.items():
+                if name not in made:
+                    target.unlink(missing_ok=True)
+                    continue
                 _place(staged.images[name], target, files, temporary / f"{name}.replaced")
             os.replace(staged.preview, files.preview)
             sync_folder(folder)

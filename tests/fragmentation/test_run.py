@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from isl.config import parse
 from isl.errors import InputError
+from isl.files.locks import alone_in
 from isl.fragmentation.dataset import load_dataset, load_ground
 from isl.fragmentation.model import (
     FragmentationConfig,
@@ -99,6 +100,11 @@ def test_everything_promised_is_written(model: Path, inputs: Path, tmp_path: Pat
 
     with pytest.raises(InputError, match="exists already"):
         grade_recordings(Request(inputs=(inputs / "film",), out=out, model=str(model)))
+    with (
+        alone_in(out, "isl fragmentation"),
+        pytest.raises(InputError, match="another isl fragmentation is writing there"),
+    ):
+        grade_recordings(dataclasses.replace(request, overwrite=True))
     before = (out / "film.json").stat().st_mtime_ns
     again = Request(
         inputs=(inputs / "film",), out=out, model=str(model), interval=10.0, resume=True
@@ -138,6 +144,7 @@ def test_a_blank_frame_among_others_is_told_and_a_broken_file_fails(
     assert "broken" in (out / "report.html").read_text()
     with pytest.raises(InputError, match="cannot be read as a picture"):
         grade_recordings(Request(inputs=paths[1:], out=tmp_path / "other", model=str(model)))
+    assert not (tmp_path / "other").exists()
 
 
 def test_model_folder_is_of_its_kind_and_predicts_alike(model: Path, inputs: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from scipy.optimize import minimize_scalar
 
+from isl.calibration import fit_temperature
 from isl.viability.model import (
     TargetConfig,
     ViabilityModel,
@@ -30,7 +30,6 @@ from .ground import (
 from .task import ViabilityTask, viability_config
 
 STORE = "key_frames"
-_HOTTEST = 20.0
 
 
 def train_viability(
@@ -137,13 +136,8 @@ def with_temperature(
     if len(np.unique(truth)) < 2:
         return target
 
-    def cross_entropy(logarithm: float) -> float:
-        against = np.where(truth == 1, -scores, scores) / np.exp(logarithm)
-        return float(np.logaddexp(0, against).mean())
-
-    reach = float(np.log(_HOTTEST))
-    found = minimize_scalar(cross_entropy, bounds=(-reach, reach), method="bounded")
-    return target.model_copy(update={"temperature": round(float(np.exp(found.x)), 4)})
+    found = fit_temperature(np.stack([np.zeros_like(scores), scores], axis=1), truth)
+    return target.model_copy(update={"temperature": round(found, 4)})
 
 
 __all__ = ["join", "train_viability", "with_temperature"]

@@ -158,7 +158,8 @@ def test_local_error_is_that_of_a_slow_loop() -> None:
 def test_shade_is_no_local_error() -> None:
     """A prediction that is too bright by the same everywhere, or along a ramp, shows all detail."""
     ramp = jnp.broadcast_to(jnp.arange(9) / 20, (1, 9, 9))[..., None]
-    logits = -0.5 * ((jnp.arange(256) - 255 * (0.3 + ramp[..., None])) / 3.0) ** 2
+    bins = jnp.arange(256).reshape(1, 1, 1, 1, 256)
+    logits = -0.5 * ((bins - 255 * (0.3 + ramp[..., None])) / 3.0) ** 2
     intensity = jnp.full((1, 9, 9, 1), 0.25)
     sums, counts = losses.local_error(logits, intensity, jnp.ones((1, 9, 9, 1), bool), width=5)
     assert float(losses.ratio(sums, counts)[0]) < 1e-6

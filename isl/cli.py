@@ -6,10 +6,13 @@ by entry points (`isl.registry`), isl's own like those of other packages; each i
 typer's annotations.
 """
 
+import contextlib
 import logging
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +23,8 @@ from isl import registry
 from isl.errors import InputError, as_options
 
 INTERRUPTED = 130
+_AFTER_COLLECTING = 0.05
+"""Seconds."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logger = logging.getLogger("isl")
     logger.addHandler(warnings)
     try:
-        return _run(words)
+        with _no_interrupt_lost():
+            return _run(words)
     except (InputError, TyperException) as error:
         return _refuse(error)
     except (KeyboardInterrupt, Abort):
@@ -50,6 +56,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     finally:
         logger.removeHandler(warnings)
+
+
+@contextlib.contextmanager
+def _no_interrupt_lost() -> Iterator[None]:
+    """Ctrl-C during a garbage collection acts just after it.
+
+    Python prints what a destructor or a callback of the collector (JAX has one) raises, and drops it.
+    """
+    before = sys.unraisablehook
+
+    def again(unraisable: "sys.UnraisableHookArgs") -> None:
+        if unraisable.exc_type is KeyboardInterrupt:
+            threading.Timer(_AFTER_COLLECTING, signal.raise_signal, [signal.SIGINT]).start()
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _run(words: list[str]) -> int:

@@ -1,8 +1,10 @@
 """The command line as a whole: what every command shares, and the small commands."""
 
+import gc
 import importlib.metadata
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -174,6 +176,20 @@ def test_errors_of_our_own_have_a_traceback_and_interruptions_none(
     monkeypatch.setattr("isl.commands.models.models", fail)
     assert cli.main(["models"]) == code
     assert ("Traceback" in capsys.readouterr().err) == (code == 1)
+
+
+def test_an_interruption_during_a_garbage_collection_is_not_lost(monkeypatch):
+    def interrupted(phase, info):
+        gc.callbacks.remove(interrupted)
+        raise KeyboardInterrupt
+
+    def collect():
+        gc.callbacks.append(interrupted)
+        gc.collect()
+        time.sleep(5)
+
+    monkeypatch.setattr("isl.commands.models.models", collect)
+    assert cli.main(["models"]) == cli.INTERRUPTED
 
 
 def test_models_lists_bundled_models(model, monkeypatch, capsys):

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _no_interrupt_lost() -> Iterator[None]:
     """Ctrl-C during a garbage collection acts just after it.
 
-    Python prints what a destructor or a callback of the collector (JAX has one) raises, and drops it.
+    Python only prints what is raised in a callback of the collector (JAX has one) or a destructor.
     """
     before = sys.unraisablehook
 

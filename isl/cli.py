@@ -8,6 +8,7 @@ typer's annotations.
 
 import contextlib
 import logging
+import os
 import signal
 import sys
 import threading
@@ -23,6 +24,8 @@ from isl import registry
 from isl.errors import InputError, as_options
 
 INTERRUPTED = 130
+_COMPLETING = "_ISL_COMPLETE"
+"""Set by the shell that asks how a line may go on (isl --install-completion)."""
 _AFTER_COLLECTING = 0.05
 """Seconds."""
 
@@ -80,9 +83,9 @@ def _no_interrupt_lost() -> Iterator[None]:
 
 
 def _run(words: list[str]) -> int:
-    if not words:
+    if not words and _COMPLETING not in os.environ:
         raise InputError("no command given (isl --help lists them)")
-    code = typer.main.get_command(_app(_commands(words[0]))).main(
+    code = typer.main.get_command(_app(_commands(words[0] if words else "-"))).main(
         args=words, prog_name="isl", standalone_mode=False
     )
     return code if isinstance(code, int) else 0
@@ -100,10 +103,9 @@ def _show_version(wanted: bool) -> None:
 
 def _app(commands: dict[str, Callable[..., Any]]) -> typer.Typer:
     app = typer.Typer(
-        add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        help="Fluorescence predicted from transmitted light, and what can be measured in it.",
+        help="Label-free microscopy in, measured biology out, with its uncertainty.",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_group)

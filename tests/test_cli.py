@@ -159,6 +159,16 @@ def test_other_distributions_add_commands(monkeypatch, capsys):
     assert "'broken' cannot be loaded from a package (No module named 'gone')" in shown.err
 
 
+def test_the_shell_completes_commands_and_options(monkeypatch, capsys):
+    for line, word, expected in (("isl pre", 1, "predict"), ("isl predict --sym", 2, "--symm")):
+        monkeypatch.setenv("_ISL_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(word))
+        with pytest.raises(SystemExit):
+            cli.main([])
+        assert expected in capsys.readouterr().out
+
+
 def test_the_version_is_shown(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("isl 0.1.0 (python 3.")

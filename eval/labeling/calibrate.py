@@ -130,9 +130,10 @@ def calibrate(
         )
     share = max(1, _PIXELS // len(fields))
     samples: dict[str, list[Sample]] = {label: [] for label in model.labels}
+    as_predicted = model.exact if model.config.stitch == "exact" else model
     for index, field in enumerate(fields):
         rng = np.random.default_rng(index)
-        drawn = draw_samples(model, load_field(field, model.labels), split, share, rng)
+        drawn = draw_samples(as_predicted, load_field(field, model.labels), split, share, rng)
         for label, sample in drawn.items():
             samples[label].append(sample)
     measured = {label: parts for label, parts in samples.items() if parts}

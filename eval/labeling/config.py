@@ -8,6 +8,7 @@ import pydantic
 
 from isl.config import Config
 from isl.data.splits import Split
+from isl.tiling.plan import Stitch
 
 from ..metrics.live_dead import REACH, State
 from ..statistics.bootstrap import LEVEL, REPLICATES, Resampling
@@ -113,6 +114,7 @@ class LabelingEvaluation(Config):
         planes: Planes given to every model, counted from 0, or "interpolate": blended where the
             model's lie; all unless given.
         symmetries: Whether distributions are the means of those of the eight turned images.
+        stitch: "dense" or "exact"; each model's own unless given.
         allow_mismatch: Whether ground known not to fit a model is judged, with a warning.
         allow_seen: Whether models may be judged on groups that they say they were trained on; the
             report then says so in large letters.
@@ -141,6 +143,7 @@ class LabelingEvaluation(Config):
         | None
     ) = None
     symmetries: bool = False
+    stitch: Stitch | None = None
     allow_mismatch: bool = False
     allow_seen: bool = False
     image: Literal["median", "mean"] = "median"

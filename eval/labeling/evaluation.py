@@ -228,6 +228,7 @@ def _settings(
         "fields": {field.name: field.fingerprint for field in ground.fields},
         "planes": None if config.planes is None else list(config.planes),
         "symmetries": config.symmetries,
+        "stitch": config.stitch,
         "seed": config.seed,
     }
 

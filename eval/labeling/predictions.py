@@ -110,6 +110,7 @@ def options_for(contender: Contender, ground: Ground, config: LabelingEvaluation
         statistics=("median", "mean"),
         planes=config.planes,
         symmetries=config.symmetries,
+        stitch=config.stitch,
         allow_mismatch=config.allow_mismatch,
         tile=_TILE,
     )

@@ -66,12 +66,12 @@ def predict(
         ),
     ] = None,
     stitch: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="dense, or exact: what the published code's patches give (towers only, about 2.5 "
-            "times the work)."
+            "times the work); what the model was trained for by default."
         ),
-    ] = "dense",
+    ] = None,
     border: Annotated[
         str,
         typer.Option(

@@ -179,6 +179,7 @@ class _Again:
         self._options = Options(
             labels=options.labels,
             statistics=_STATISTICS,
+            stitch=options.stitch,
             normalize="off",
             symmetries=options.symmetries,
             allow_mismatch=True,

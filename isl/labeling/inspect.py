@@ -64,6 +64,6 @@ def describe_model(directory: Path) -> Facts:
             "geometry",
             f"margin {geometry.margin}, step {geometry.step}, smallest input {geometry.smallest}",
         ),
-        ("stitch", "dense, exact" if kind == "towers" else "dense"),
+        ("stitch", f"{config.stitch} (dense, exact)" if kind == "towers" else "dense"),
         ("card", str(directory / "card.md")),
     ]

@@ -12,6 +12,7 @@ from isl.errors import InputError
 from isl.labeling.familiarity import Familiarity, statistic_names
 from isl.labeling.network import ArchitectureConfig, LabelingNetwork, abstract_network
 from isl.model_folder import FolderConfig, read_folder_config
+from isl.tiling.plan import Stitch
 
 
 class InputContract(Config):
@@ -50,6 +51,9 @@ class ModelConfig(FolderConfig):
         autoencode: Whether it holds heads for the input planes as well.
         architecture: What its body is.
         input: What it expects.
+        stitch: How it is predicted unless one says otherwise: "exact" for towers that learned
+            smallest patches alone, which saw one phase of four of their coarsest tower. None, of
+            several models: they differ.
         label_statistics: By label, for re-normalization; may be empty.
         temperature: By label, what its logits are divided by; labels not named have 1. Above 1,
             distributions are wider than the network gives them (`isl calibrate` fits it).
@@ -65,6 +69,7 @@ class ModelConfig(FolderConfig):
     autoencode: bool = False
     architecture: ArchitectureConfig
     input: InputContract
+    stitch: Stitch | None = "dense"
     label_statistics: Mapping[str, LabelStatistics] = pydantic.Field(default_factory=dict)
     temperature: Mapping[str, Temperature] = pydantic.Field(default_factory=dict)
     familiarity: Familiarity | None = None
@@ -159,6 +164,7 @@ def joined(configs: Sequence[ModelConfig]) -> EnsembleConfig:
         labels=first.labels,
         architecture=first.architecture,
         input=first.input,
+        stitch=first.stitch if len({config.stitch for config in configs}) == 1 else None,
         label_statistics=agreed,
         trained_on=None
         if None in trained

@@ -1,7 +1,7 @@
 """The labeling network: a body (towers, one of the U-Nets, deeplab) and a head a label."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -67,9 +67,9 @@ class LabelingNetwork(nnx.Module):
             return embed_exactly(self.body, transmitted)
         return self.body(transmitted)
 
-    def exactly(self) -> "LabelingNetwork":
+    def exactly(self) -> Self:
         """The same weights, giving what separate smallest patches do (`isl.labeling.exact`)."""
-        network = nnx.merge(*nnx.split(self))
+        network: Self = nnx.merge(*nnx.split(self))
         network.geometry, network.exact = exact_geometry(self.geometry), True
         return network
 

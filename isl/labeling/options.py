@@ -1,6 +1,7 @@
 """What is predicted, and how: checked against a model before any image is read."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -10,6 +11,8 @@ from isl.labeling.bins import FURTHER_STATISTICS, STATISTICS
 from isl.labeling.contract import INTERPOLATE, Planes
 from isl.labeling.model_config import ModelConfig
 from isl.tiling.plan import BORDERS, STITCHES, Border, Stitch
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,14 +60,15 @@ class Options:
 class Asked(TypedDict, total=False):
     """What may be asked for; `Options` says what each is, and what it is unless given.
 
-    Besides, `labels` may be None, for all of the model's, `normalize` None, for the model's own,
+    Besides, `labels` may be None, for all of the model's, `normalize` and `stitch` None, for the
+    model's own,
     `tile` "auto" or a number as text, and `abstain` adds `abstained` to the statistics, as the last
     unless it is among them.
     """
 
     labels: Sequence[str] | None
     statistics: Sequence[str]
-    stitch: str
+    stitch: str | None
     border: str
     normalize: str | None
     tile: int | str
@@ -76,10 +80,10 @@ class Asked(TypedDict, total=False):
     abstain: float | None
 
 
-_UNLESS_GIVEN = Asked(labels=None, normalize=None) | {
+_UNLESS_GIVEN = Asked(labels=None, normalize=None, stitch=None) | {
     field.name: field.default
     for field in dataclasses.fields(Options)
-    if field.name not in ("labels", "normalize")
+    if field.name not in ("labels", "normalize", "stitch")
 }
 
 
@@ -101,7 +105,13 @@ def check_options(config: ModelConfig, **asked: Unpack[Asked]) -> Options:
     for name in asked.keys() - _UNLESS_GIVEN.keys():
         raise TypeError(f"unexpected keyword argument '{name}'")
     given: dict[str, Any] = {**_UNLESS_GIVEN, **asked}
-    labels, stitch, border = given["labels"], given["stitch"], given["border"]
+    labels, border = given["labels"], given["border"]
+    stitch = given["stitch"] or config.stitch
+    if stitch is None:
+        raise InputError(
+            f"models '{config.name}' learned from crops and from single patches; choose "
+            "`stitch=dense` or `stitch=exact` for both"
+        )
     renormalize, resample, symmetries = given["renormalize"], given["resample"], given["symmetries"]
     chosen = tuple(dict.fromkeys(config.labels if labels is None else labels))
     for label in chosen:
@@ -128,6 +138,12 @@ def check_options(config: ModelConfig, **asked: Unpack[Asked]) -> Options:
         raise InputError(
             "stitch 'exact' is what the published code gives, which turns no image: it cannot be "
             "combined with symmetries (take 'dense')"
+        )
+    if stitch == "dense" and config.stitch == "exact":
+        logger.warning(
+            "model '%s' learned from single patches, where its coarsest tower stands at one phase "
+            "of four; with `stitch=dense` it stands at the others too, which never learned",
+            config.name,
         )
     if resample and border == "valid":
         raise InputError("border 'valid' cannot be combined with resampling (take 'reflect')")

@@ -60,6 +60,8 @@ def import_weights(file: Path, planes: int, out: Path) -> Path:
             base_depth=_base_depth(shapes), projection=shapes["Conv/weights"][-1]
         ),
         input=InputContract(planes=planes),
+        # As the published code trained and predicted.
+        stitch="exact",
     )
     if plane_keys and len(plane_keys) != planes:
         raise InputError(

@@ -5,8 +5,8 @@ in-scale one, then in-scale modules, then s up-scale modules, each followed by a
 five results, equally wide, are concatenated and pass through a tower of in-scale modules. Every
 module has a depth that makes it cost about as much as any other.
 
-All sizes are derived from the constants just below, all of them the paper's (Figure S2 and Table 2)
-or the published code's.
+All sizes are derived from the constants just below, all of them the paper's (Figure 3 and its
+methods) or the published code's.
 """
 
 import dataclasses

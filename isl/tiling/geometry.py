@@ -31,11 +31,6 @@ class Geometry:
     overhang: int = 0
     whole: int = 0
 
-    @property
-    def receptive_field(self) -> int:
-        """Width of the smallest input: what one pass sees to predict its smallest output."""
-        return self.smallest
-
     def is_valid(self, input_size: int) -> bool:
         """Whether an input of this width passes through the network without remainder."""
         return input_size >= self.smallest and (input_size - self.smallest) % self.step == 0

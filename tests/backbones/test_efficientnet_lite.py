@@ -8,6 +8,7 @@ from flax import nnx
 
 from isl.backbones.efficientnet_lite import (
     DepthwiseConv,
+    EfficientNetLite,
     abstract_efficientnet_lite,
     cut_after,
     dilate_last,
@@ -18,6 +19,8 @@ from isl.backbones.efficientnet_weights import load_encoder, start_from_pretrain
 from isl.backbones.networks import Compute, count_parameters, draw_weights
 from isl.model_folder import abstract_arrays, model_directory
 from isl.model_kinds import kind_of, load_model
+
+pyramid = nnx.jit(EfficientNetLite.pyramid)
 
 
 def test_count_of_parameters_is_the_published_one() -> None:
@@ -88,7 +91,7 @@ def test_shipped_weights_respond_to_pictures_and_are_small() -> None:
     y, x = np.mgrid[:64, :64]
     stripes = np.stack([np.sin(y / 3), np.sin(x / 3)])[..., None].repeat(3, -1) / 2 + 0.5
     network.eval()
-    maps = network.pyramid(imagenet_input(jnp.asarray(stripes, jnp.float32)))
+    maps = pyramid(network, imagenet_input(jnp.asarray(stripes, jnp.float32)))
     assert all(bool(jnp.isfinite(m).all()) for m in maps)
     assert float(jnp.abs(maps[2][0] - maps[2][1]).mean()) > 0.1
     assert kind_of(model_directory("efficientnet-lite0")).load("efficientnet-lite0").depths
@@ -102,6 +105,6 @@ def test_grey_images_need_one_channel_only() -> None:
     images = jnp.asarray(np.random.default_rng(0).uniform(size=(1, 32, 32, 1)), jnp.float32)
     for network in (grey, colors):
         network.eval()
-    found = grey.pyramid(imagenet_input(images))[0]
-    expected = colors.pyramid(imagenet_input(images.repeat(3, axis=-1)))[0]
+    found = pyramid(grey, imagenet_input(images))[0]
+    expected = pyramid(colors, imagenet_input(images.repeat(3, axis=-1)))[0]
     np.testing.assert_allclose(found, expected, atol=1e-3)

@@ -7,7 +7,7 @@ from flax import nnx
 
 from isl.backbones.efficientnet_weights import load_encoder, start_from_pretrained
 from isl.backbones.encoder_unet import EncoderUNetConfig, enlarged, means_of_blocks
-from isl.labeling.network import build_network
+from isl.labeling.network import LabelingNetwork, build_network
 from isl.model_folder import arrays_of
 
 CONFIG = EncoderUNetConfig(stem=2, decoder=(6, 5, 4, 3), margin=1)
@@ -30,10 +30,11 @@ def test_sizes_are_those_of_the_coarsest_maps() -> None:
 
 def test_what_comes_out_is_the_inside_of_the_padded_network(network) -> None:
     image = jnp.asarray(np.random.default_rng(0).random((1, 96, 96, 2)), jnp.float32)
-    inside = network.embed(image)
+    embed = nnx.jit(LabelingNetwork.embed)
+    inside = embed(network, image)
     padded = network.padded()
     assert padded.geometry.output_size(96) == 96
-    whole = padded.embed(image)
+    whole = embed(padded, image)
     assert inside.shape == (1, 32, 32, 3)
     assert whole.shape == (1, 96, 96, 3)
     np.testing.assert_allclose(whole[:, 32:64, 32:64], inside, atol=1e-5)

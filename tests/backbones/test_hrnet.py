@@ -73,8 +73,8 @@ def test_every_resolution_reaches_every_other() -> None:
     network = draw_weights(abstract_hrnet(small(), 1), nnx.Rngs(0))
     network.eval()
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 48, 48, 1)), jnp.float32)
-    stem = network.stem(x)
-    second = network.trunk.stages[0][0]
+    stem = nnx.jit(network.stem)(x)
+    second = nnx.jit(network.trunk.stages[0][0])
     finest = second([jnp.ones((1, 8, 8, 2)), jnp.ones((1, 4, 4, 4))])
     changed = second([jnp.ones((1, 8, 8, 2)), 2 * jnp.ones((1, 4, 4, 4))])
     assert np.abs(finest[0] - changed[0]).max() > 0
@@ -91,7 +91,8 @@ def test_two_scales_share_the_stem_and_the_entrance() -> None:
     x = np.random.default_rng(0).normal(size=(1, 64, 64, 1)).astype(np.float32)
     moved = x.copy()
     moved[:, :10] += 1
-    first, second = (network.vector(jnp.asarray(each)) for each in (x, moved))
+    vector = nnx.jit(TwoScaleHRNet.vector)
+    first, second = (vector(network, jnp.asarray(each)) for each in (x, moved))
     assert first.shape == (1, 10)
     np.testing.assert_array_equal(first[:, 5:], second[:, 5:])
     assert np.abs(first[:, :5] - second[:, :5]).max() > 0

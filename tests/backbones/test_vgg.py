@@ -58,7 +58,7 @@ def test_training_moves_every_parameter() -> None:
     config = VGGConfig(depth=11, width=2, pooled=2, hidden=(5,))
     network = draw_weights(abstract_vgg(config, 1), nnx.Rngs(0))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 64, 64, 1)), jnp.float32)
-    gradients = nnx.grad(lambda network: (network.vector(x) ** 2).sum())(network)
+    gradients = nnx.jit(nnx.grad(lambda network: (network.vector(x) ** 2).sum()))(network)
     still = [
         path
         for path, leaf in nnx.to_flat_state(gradients)

@@ -10,7 +10,7 @@ from isl.backbones.aspp import AtrousPyramid
 from isl.backbones.attention_gate import AttentionGate
 from isl.backbones.dilated_resnet import DilatedResNet, atrous
 from isl.backbones.networks import Compute, count_parameters, draw_weights
-from isl.backbones.resnet import ResNetConfig, abstract_resnet
+from isl.backbones.resnet import ResNet, ResNetConfig, abstract_resnet
 from isl.config import parse
 from isl.fragmentation.network import (
     NetworkConfig,
@@ -108,8 +108,8 @@ def test_dilated_stage_sees_what_a_stride_of_two_would() -> None:
     for network in (plain, dilated):
         network.eval()
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 256, 256, 1)), jnp.float32)
-    fine = dilated.pyramid(x)[-1]
-    coarse = plain.features(x)
+    fine = nnx.jit(DilatedResNet.pyramid)(dilated, x)[-1]
+    coarse = nnx.jit(ResNet.features)(plain, x)
     assert fine.shape[1] == 2 * coarse.shape[1]
     np.testing.assert_allclose(fine[:, ::2, ::2][:, 2:-2, 2:-2], coarse[:, 2:-2, 2:-2], atol=1e-4)
     assert float(coarse.std()) > 0.01
@@ -128,7 +128,7 @@ def test_receptive_field_of_the_dilated_stage() -> None:
         return jnp.abs(c4[0, 10, 10]).sum()
 
     c4 = jnp.asarray(np.random.default_rng(0).uniform(1, 2, (1, 21, 21, 8)), jnp.float32)
-    reached = np.abs(np.asarray(jax.grad(middle)(c4))).sum(axis=(0, 3)) > 0
+    reached = np.abs(np.asarray(jax.jit(jax.grad(middle))(c4))).sum(axis=(0, 3)) > 0
     # One 3 x 3 convolution with places 1 apart, three with places 2 apart.
     rows = np.flatnonzero(reached.any(axis=1))
     assert (rows.min(), rows.max()) == (10 - 7, 10 + 7)

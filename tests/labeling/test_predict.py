@@ -16,7 +16,7 @@ from isl.imaging.normalize import PlaneNormalization, normalize
 from isl.labeling.bins import STATISTICS
 from isl.labeling.contract import compare_intensity
 from isl.labeling.exact import exact_geometry
-from isl.labeling.model import Model
+from isl.labeling.model import Model, ensemble
 from isl.labeling.model_config import InputContract, LabelStatistics, ModelConfig
 from isl.labeling.network import build_network
 from isl.labeling.predict import predict
@@ -149,6 +149,31 @@ def test_exact_is_the_published_patches_one_by_one(coarse_model, size, tile):
     # Otherwise this would show nothing: at phase 8 a dense pass is not the patches.
     dense = predict(coarse_model, stack, **options)
     assert np.abs(dense.statistics["mean"][0] - expected).max() > 1e-3
+
+
+def test_what_learned_single_patches_is_predicted_by_them_unless_one_says_otherwise(
+    coarse_model, caplog
+):
+    stack = stack_of((22, 41))
+    config = coarse_model.config.model_copy(update={"stitch": "exact"})
+    learned = dataclasses.replace(coarse_model, config=config)
+    options = {"labels": ["MAP2"], "statistics": ["mean"]}
+    for asked, same in ((None, "exact"), ("exact", "exact"), ("dense", "dense")):
+        found = predict(learned, stack, stitch=asked, **options)
+        expected = predict(coarse_model, stack, stitch=same, **options)
+        np.testing.assert_array_equal(found.statistics["mean"], expected.statistics["mean"])
+    (said,) = [r.getMessage() for r in caplog.records if "single patches" in r.getMessage()]
+    assert "with `stitch=dense` it stands at the others too, which never learned" in said
+
+
+def test_models_that_learned_in_different_ways_need_a_word(coarse_model):
+    config = coarse_model.config.model_copy(update={"stitch": "exact"})
+    both = ensemble([coarse_model, dataclasses.replace(coarse_model, config=config)])
+    with pytest.raises(
+        InputError, match="from crops and from single patches; choose `stitch=dense`"
+    ):
+        predict(both, stack_of((20, 20)))
+    assert predict(both, stack_of((20, 20)), stitch="dense").statistics["median"].shape[-1] == 20
 
 
 def test_exact_is_refused_without_towers(model):

@@ -52,6 +52,7 @@ def test_variables_become_a_model_folder(
     slots = {f"{prefix}global_step": np.array(7), f"{prefix}Conv/weights/Adam": np.zeros(3)}
     file = _write(tmp_path / "published.npz", named | slots)
     model = load_model(import_weights(file, PLANES, tmp_path / "model"))
+    assert model.config.stitch == "exact"
     assert model.labels == LABELS
     assert model.config.input.planes == PLANES
     arrays = arrays_of(model.network)

@@ -31,7 +31,8 @@ def test_members_are_joined_by_their_mean_logit(tmp_path: Path) -> None:
     logits = model.logits([film(0), film(1)])
     assert logits.shape == (3, 2, 2)
     x = jnp.asarray(network_input(film(1), FILM)[None])
-    pair = np.asarray(model.members[2](x), float).reshape(2, 2)
+    pair = np.asarray(nnx.jit(lambda network, x: network(x))(model.members[2], x), float)
+    pair = pair.reshape(2, 2)
     np.testing.assert_allclose(logits[2, 1], pair[:, 1] - pair[:, 0], atol=1e-5)
     word = model.words(logits[:, 0])[0]
     assert word.target == "heartbeat"
@@ -120,8 +121,9 @@ def test_sequences_see_what_is_seen(config: FrameSequenceConfig) -> None:
         changed[:, frame, :-1] = 0
         moved = np.abs(np.asarray(run(network, jnp.asarray(changed))) - logits).max()
         assert (moved > 1e-5) == counts
-    noisy = network(jnp.asarray(x), jax.random.key(0))
-    assert np.any(noisy != network(jnp.asarray(x), jax.random.key(1)))
+    dropped = nnx.jit(lambda network, x, key: network(x, key))
+    noisy = dropped(network, jnp.asarray(x), jax.random.key(0))
+    assert np.any(noisy != dropped(network, jnp.asarray(x), jax.random.key(1)))
 
 
 @pytest.mark.parametrize("config", SEQUENCES, ids=lambda c: f"{c.pooling}-{c.last_only}")
@@ -209,14 +211,16 @@ def test_last_frame_that_is_seen_is_the_one_looked_at() -> None:
     cut = x.copy()
     cut[:, 5:, ..., 0], cut[:, 5:, ..., 1] = 0, -1
     last = np.repeat(x[:, 4:5], 8, axis=1)
-    np.testing.assert_allclose(network(jnp.asarray(cut)), network(jnp.asarray(last)), atol=1e-6)
+    run = nnx.jit(lambda network, x: network(x))
+    np.testing.assert_allclose(run(network, cut), run(network, last), atol=1e-6)
 
 
 def test_dropout_needs_a_key() -> None:
     network = build_network(CNNS[0], 2, 2, rngs=nnx.Rngs(0))
     x = jnp.asarray(network_input(film(), FILM)[None])
-    np.testing.assert_array_equal(network(x), network(x))
-    assert np.any(network(x, jax.random.key(0)) != network(x))
+    run = nnx.jit(lambda network, x, key: network(x, key))
+    np.testing.assert_array_equal(run(network, x, None), run(network, x, None))
+    assert np.any(run(network, x, jax.random.key(0)) != run(network, x, None))
 
 
 def test_model_folders_say_what_they_are(tmp_path: Path) -> None:

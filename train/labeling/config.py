@@ -7,8 +7,10 @@ from typing import Literal
 import pydantic
 
 from isl.config import Config
+from isl.labeling.exact import exact_geometry
 from isl.labeling.network import ArchitectureConfig
 from isl.tiling.geometry import Geometry, padded_geometry
+from isl.tiling.plan import Stitch
 
 from ..experiment import ExperimentConfig, TrainingConfig
 from .augment import AugmentConfig
@@ -152,6 +154,23 @@ class LabelingConfig(ExperimentConfig):
         """Which crops pass through the network while it learns, and what comes out of them."""
         geometry = self.network.geometry
         return padded_geometry(geometry) if self.training.padded else geometry
+
+    @property
+    def stitch(self) -> Stitch:
+        """How what is trained must be predicted.
+
+        A smallest crop shows the towers' coarsest level at one phase of four; the others never
+        learn.
+        """
+        smallest = self.network.geometry.smallest
+        alone = self.network.kind == "towers" and self.training.crop == smallest
+        return "exact" if alone else "dense"
+
+    @property
+    def predicting_geometry(self) -> Geometry:
+        """Of the network as it predicts."""
+        geometry = self.network.geometry
+        return exact_geometry(geometry) if self.stitch == "exact" else geometry
 
     @property
     def pixels_per_update(self) -> int:

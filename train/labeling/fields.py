@@ -77,7 +77,7 @@ class Fields:
         """Predicts held-out ground and compares it label by label."""
         if not self.ground.validation:
             return Evaluation(metrics={}, pictures={})
-        geometry = self._config.network.geometry
+        geometry = self._config.predicting_geometry
         narrowest = geometry.output_size(geometry.input_size(geometry.step))
         return validate(
             predict_tile,

@@ -61,6 +61,7 @@ def write_model(
             z_step=size.z if size is not None else None,
             normalization=config.normalization,
         ),
+        stitch=config.stitch,
         label_statistics=label_statistics(ground),
         familiarity=familiarity_of(ground.training, plane_loss(network)),
         trained_on=trained_on,

@@ -24,6 +24,7 @@ from isl.model_folder import (
     read_weights,
     save_folder,
 )
+from isl.tiling.plan import Stitch
 
 from ..network_task import NetworkTask
 from ..task import Batch, Evaluation, Selection, Sums, Tree
@@ -105,6 +106,7 @@ class RegressorConfig(FolderConfig):
     planes: int
     architecture: ArchitectureConfig
     normalization: str
+    stitch: Stitch = "dense"
 
 
 def load_regressor(directory: Path) -> tuple[RegressorConfig, Regressor]:
@@ -118,7 +120,7 @@ def load_regressor(directory: Path) -> tuple[RegressorConfig, Regressor]:
     weights = directory / WEIGHTS_FILE
     fill(network, read_weights(weights), source=str(weights))
     network.eval()
-    return config, network
+    return config, network.exactly() if config.stitch == "exact" else network
 
 
 class RegressionTask(NetworkTask[Regressor]):
@@ -224,6 +226,7 @@ class RegressionTask(NetworkTask[Regressor]):
             planes=self.ground.planes,
             architecture=self.config.network,
             normalization=self.config.normalization,
+            stitch=self.config.stitch,
         )
         save_folder(directory, network, config, f"# {config.name}\n\n{self.identity()}.\n")
 
@@ -245,6 +248,8 @@ class RegressionTask(NetworkTask[Regressor]):
         measured: jax.Array,
     ) -> dict[str, jax.Array]:
         network = self.predicting(params, model_state)
+        if self.config.stitch == "exact":
+            network = network.exactly()
         found = network.intensities(network.embed(transmitted))
         # There is no distribution: nothing is counted, so that its cross-entropy is unknown.
         none = jnp.zeros(targets.shape[-1])

@@ -215,6 +215,8 @@ class LabelingTask(NetworkTask[LabelingNetwork]):
         measured: jax.Array,
     ) -> dict[str, jax.Array]:
         network = self.predicting(params, model_state)
+        if self.config.stitch == "exact":
+            network = network.exactly()
 
         def of_row(row: tuple[jax.Array, jax.Array, jax.Array]) -> dict[str, jax.Array]:
             embedding, target, is_measured = row

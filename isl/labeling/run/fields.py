@@ -58,7 +58,7 @@ class Request:
     model: str | None = None
     labels: tuple[str, ...] | None = None
     statistics: tuple[str, ...] = ("median",)
-    stitch: str = "dense"
+    stitch: str | None = None
     border: str = "reflect"
     normalize: str | None = None
     dtype: str = "uint16"
@@ -320,7 +320,14 @@ def _options(request: Request, config: ModelConfig) -> Options:
     if request.format not in FORMATS:
         raise unknown("format", request.format, FORMATS)
     asked = {name: getattr(request, name) for name in Asked.__annotations__}
-    return check_options(config, **cast(Asked, asked))
+    options = check_options(config, **cast(Asked, asked))
+    if request.stitch is None and options.stitch == "exact":
+        logger.warning(
+            "model '%s' learned from single patches and is predicted as these are, by "
+            "`stitch=exact`",
+            config.name,
+        )
+    return options
 
 
 def _left_to_do(

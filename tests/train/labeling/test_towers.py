@@ -1,4 +1,4 @@
-"""The published network trains: its step, a minute to compile, is compiled here once."""
+"""The published network trains, and is judged and kept as one that learned single patches."""
 
 from pathlib import Path
 
@@ -13,10 +13,8 @@ from isl_train.labeling.task import LabelingTask
 from isl_train.loop import fit
 
 
-def test_towers_train_as_the_paper_does(tmp_path: Path) -> None:
-    """Smallest patches, autoencoding, plain cross-entropy: a few steps lower the loss."""
-    write_dataset(tmp_path, {"a": ["DAPI"]}, size=40)
-    config = parse(
+def experiment(crop: int) -> LabelingConfig:
+    return parse(
         {
             "task": "labeling",
             "dataset": "manifest.toml",
@@ -24,7 +22,7 @@ def test_towers_train_as_the_paper_does(tmp_path: Path) -> None:
             "training": {
                 "steps": 12,
                 "batch_size": 1,
-                "crop": 250,
+                "crop": crop,
                 "evaluate_every": 0,
                 "log_every": 1,
             },
@@ -34,10 +32,36 @@ def test_towers_train_as_the_paper_does(tmp_path: Path) -> None:
         LabelingConfig,
         source="test",
     )
+
+
+def test_what_learns_single_patches_is_judged_as_patches(tmp_path: Path) -> None:
+    """Patches 250 pixels wide lie at four phases of 8 pixels, so that all are 258 wide together."""
+    write_dataset(tmp_path, {"a": ["DAPI"], "b": ["DAPI"]}, size=40, splits={"b": "validation"})
+    for crop, stitch, smallest in ((250, "exact", 258), (266, "dense", 250)):
+        config = experiment(crop)
+        assert config.stitch == stitch
+        seen = []
+
+        def predict_tile(transmitted, targets, measured, seen=seen):
+            seen.append(transmitted.shape[1:3])
+            nothing = np.zeros(1, np.float32)
+            return {"mean": targets, "median": targets, "sums": nothing, "counts": nothing}
+
+        LabelingTask(config, tmp_path).fields.judge(predict_tile, pictures=False)
+        assert seen
+        assert all((width - smallest) % 16 == 0 for size in seen for width in size)
+
+
+def test_towers_train_as_the_paper_does(tmp_path: Path) -> None:
+    """Smallest patches, autoencoding, plain cross-entropy: a few steps lower the loss."""
+    write_dataset(tmp_path, {"a": ["DAPI"]}, size=40)
+    config = experiment(crop=250)
     task = LabelingTask(config, tmp_path)
     fit(task, config, tmp_path / "run")
     table = np.genfromtxt(tmp_path / "run" / "training.csv", delimiter=",", names=True)
     assert np.all(np.isfinite(table["loss"]))
     assert table["loss"][-3:].mean() < table["loss"][:3].mean()
-    arrays = arrays_of(load_model(tmp_path / "run" / "model").network)
+    model = load_model(tmp_path / "run" / "model")
+    arrays = arrays_of(model.network)
     assert all(np.all(np.isfinite(array)) for array in arrays.values())
+    assert model.config.stitch == "exact"

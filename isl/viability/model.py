@@ -15,8 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pydantic
 from flax import nnx
-from scipy.special import expit
-from scipy.stats import t as student
+from scipy.special import expit, stdtrit
 
 from isl.config import Config
 from isl.errors import InputError
@@ -208,7 +207,7 @@ def word_of(logits: np.ndarray, target: TargetConfig, widest: float) -> Word:
     middle = float(scaled.mean())
     low, high = 0.0, 1.0
     if count > 1:
-        reach = student.ppf((1 + LEVEL) / 2, count - 1) * scaled.std(ddof=1)
+        reach = stdtrit(count - 1, (1 + LEVEL) / 2) * scaled.std(ddof=1)
         reach *= np.sqrt(1 + 1 / count)
         low, high = float(expit(middle - reach)), float(expit(middle + reach))
     return Word(

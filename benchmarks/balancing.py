@@ -1,6 +1,7 @@
 """Whether balancing pseudo-labels helps: methods compared on vectors of a frozen backbone.
 
     python benchmarks/balancing.py VECTORS.npy CELLS.npz [--shares 0.01 0.1] [--seeds 2]
+        [--steps 300] [--rate 0.03] [--decay 0.1] [--threshold 0.65] [--meta-weight 1]
 
 VECTORS.npy is what `isl eval configs/colony_mlcp.toml` leaves in OUT/vectors (float32 [N, 1,
 1 + views, D]), CELLS.npz the data that they are of. A dense layer is trained over five folds by the
@@ -12,6 +13,7 @@ differences with 95 % intervals over images.
 """
 
 import argparse
+import dataclasses
 import functools
 
 import jax
@@ -27,10 +29,7 @@ from isl_train.colony.meta import MetaConfig, Pair, Patches, meta_update
 from isl_train.optimizer import OptimizerConfig, build_optimizer
 
 BATCH = 32
-STEPS = 300
 EPOCH = 50
-OPTIMIZER = OptimizerConfig(kind="sgd", learning_rate=0.03, b1=0.9, weight_decay=0.1)
-META = MetaConfig(uda_weight=2.0, uda_steps=200)
 ARMS: dict[str, Balance | None] = {
     "supervised": None,
     "fixmatch": None,
@@ -49,6 +48,48 @@ PAIRS = (
 )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How every arm is trained.
+
+    Attributes:
+        steps: Updates, a multiple of `EPOCH`; of teacher and student as many again.
+        rate: Learning rate at first.
+        decay: Weight decay.
+        threshold: Less sure pseudo-labels are not learned.
+        meta_weight: Of what the student's benefit teaches the teacher.
+    """
+
+    steps: int = 300
+    rate: float = 0.03
+    decay: float = 0.1
+    threshold: float = 0.65
+    meta_weight: float = 1.0
+
+    @property
+    def optimizer(self):
+        """Momentum, with the rate as a keyword."""
+        config = OptimizerConfig(
+            kind="sgd", learning_rate=self.rate, b1=0.9, weight_decay=self.decay
+        )
+        return build_optimizer(config, fresh(1, 1), steps=self.steps)
+
+    @property
+    def meta(self) -> MetaConfig:
+        """How teacher and student teach each other."""
+        return MetaConfig(
+            uda_weight=2.0,
+            uda_steps=200,
+            threshold=self.threshold,
+            uda_threshold=self.threshold,
+            meta_weight=self.meta_weight,
+        )
+
+    def rate_at(self, step: jax.Array) -> jax.Array:
+        """Half a cosine."""
+        return self.rate * (0.05 + 0.95 * 0.5 * (1 + jnp.cos(jnp.pi * step / self.steps)))
+
+
 def apply(params, state, x):
     """A dense layer: vectors [B, D] to logits [B, K]; there is no state."""
     return x @ params["kernel"] + params["bias"], state
@@ -57,16 +98,6 @@ def apply(params, state, x):
 def fresh(depth: int, classes: int) -> dict[str, jax.Array]:
     """A layer that says nothing of any class."""
     return {"kernel": jnp.zeros((depth, classes)), "bias": jnp.zeros(classes)}
-
-
-def optimizer():
-    """Momentum, with the rate as a keyword."""
-    return build_optimizer(OPTIMIZER, fresh(1, 1), steps=STEPS)
-
-
-def rate(step: jax.Array) -> jax.Array:
-    """Half a cosine."""
-    return OPTIMIZER.learning_rate * (0.05 + 0.95 * 0.5 * (1 + jnp.cos(jnp.pi * step / STEPS)))
 
 
 def batch(key: jax.Array, views: jax.Array, labels: jax.Array, chances: jax.Array):
@@ -81,10 +112,10 @@ def any_view(key: jax.Array, views: jax.Array, index: jax.Array) -> jax.Array:
     return views[index, jax.random.randint(key, (len(index),), 0, views.shape[1])]
 
 
-@functools.partial(jax.jit, static_argnames=("classes", "fixmatch"))
-def supervised(key, views, labels, chances, unlabelled, *, classes: int, fixmatch: bool):
+@functools.partial(jax.jit, static_argnames=("classes", "fixmatch", "settings"))
+def supervised(key, views, labels, chances, unlabelled, *, classes: int, fixmatch: bool, settings):
     """Learns labels; with `fixmatch` its own sure calls on unlabelled images, too."""
-    change = optimizer()
+    change = settings.optimizer
     first = fresh(views.shape[-1], classes)
 
     def loss(params, x, y, plain, strong):
@@ -92,7 +123,7 @@ def supervised(key, views, labels, chances, unlabelled, *, classes: int, fixmatc
         if fixmatch:
             soft = jax.lax.stop_gradient(jax.nn.softmax(apply(params, {}, plain)[0]))
             own = cross_entropy(apply(params, {}, strong)[0], soft.argmax(axis=-1))
-            value += (own * confident(soft, META.threshold)).mean()
+            value += (own * confident(soft, settings.threshold)).mean()
         return value
 
     def step(carry, number):
@@ -101,14 +132,16 @@ def supervised(key, views, labels, chances, unlabelled, *, classes: int, fixmatc
         x, y = batch(one, views, labels, chances)
         index = jax.random.choice(two, len(unlabelled), (BATCH,), p=unlabelled)
         gradients = jax.grad(loss)(params, x, y, views[index, 0], any_view(three, views, index))
-        updates, moments = change.update(gradients, moments, params, learning_rate=rate(number))
+        updates, moments = change.update(
+            gradients, moments, params, learning_rate=settings.rate_at(number)
+        )
         return (optax.apply_updates(params, updates), moments), None
 
-    return jax.lax.scan(step, (first, change.init(first)), jnp.arange(STEPS))[0][0]
+    return jax.lax.scan(step, (first, change.init(first)), jnp.arange(settings.steps))[0][0]
 
 
-@jax.jit
-def epoch(key, params, moments, first, views, labels, chances, chosen):
+@functools.partial(jax.jit, static_argnames="settings")
+def epoch(key, params, moments, first, views, labels, chances, chosen, settings):
     """Teacher and student over one epoch's images, int [EPOCH, BATCH]."""
 
     def step(carry, given):
@@ -119,10 +152,19 @@ def epoch(key, params, moments, first, views, labels, chances, chosen):
         patches = Patches(
             labelled=x, labels=y, plain=views[index, 0], augmented=any_view(two, views, index)
         )
-        rates = Pair(teacher=rate(number), student=rate(number) * jnp.minimum(1, number / EPOCH))
+        rate = settings.rate_at(number)
+        rates = Pair(teacher=rate, student=rate * jnp.minimum(1, number / EPOCH))
         nothing = Pair(teacher={}, student={})
         params, _, moments, _ = meta_update(
-            apply, optimizer(), params, nothing, moments, patches, number, rates, META
+            apply,
+            settings.optimizer,
+            params,
+            nothing,
+            moments,
+            patches,
+            number,
+            rates,
+            settings.meta,
         )
         return (params, moments), None
 
@@ -130,7 +172,9 @@ def epoch(key, params, moments, first, views, labels, chances, chosen):
     return jax.lax.scan(step, (params, moments), (numbers, chosen))[0]
 
 
-def train(arm: str, key, views, labels, lent: np.ndarray, rest: np.ndarray) -> np.ndarray:
+def train(
+    arm: str, key, views, labels, lent: np.ndarray, rest: np.ndarray, settings: Settings
+) -> np.ndarray:
     """Trains an arm; returns what it calls every image."""
     classes = int(labels.max()) + 1
     counts = np.bincount(labels[lent], minlength=classes)
@@ -142,22 +186,37 @@ def train(arm: str, key, views, labels, lent: np.ndarray, rest: np.ndarray) -> n
     chances, spread = jnp.asarray(chances, jnp.float32), jnp.asarray(spread, jnp.float32)
     balance = ARMS[arm]
     first = supervised(
-        key, views, known, chances, spread, classes=classes, fixmatch=arm == "fixmatch"
+        key,
+        views,
+        known,
+        chances,
+        spread,
+        classes=classes,
+        fixmatch=arm == "fixmatch",
+        settings=settings,
     )
     if balance is None:
         return np.asarray(apply(first, {}, views[:, 0])[0].argmax(axis=1))
-    change = optimizer()
+    change = settings.optimizer
     params = Pair(teacher=first, student=fresh(views.shape[-1], classes))
     moments = Pair(teacher=change.init(first), student=change.init(params.student))
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    for number in range(0, STEPS, EPOCH):
+    for number in range(0, settings.steps, EPOCH):
         said = np.asarray(apply(params.teacher, {}, views[:, 0])[0].argmax(axis=1))
         # No label is left over to measure the confusion on but those that were learned.
         confusion = np.array(confusion_of(labels[lent], said[lent], classes))
         index = rest[drawn(said[rest], classes, balance, rng, confusion=confusion)]
         chosen = jnp.asarray(np.resize(index, (EPOCH, BATCH)))
         params, moments = epoch(
-            jax.random.fold_in(key, 1), params, moments, number, views, known, chances, chosen
+            jax.random.fold_in(key, 1),
+            params,
+            moments,
+            number,
+            views,
+            known,
+            chances,
+            chosen,
+            settings,
         )
     return np.asarray(apply(params.student, {}, views[:, 0])[0].argmax(axis=1))
 
@@ -176,7 +235,13 @@ def main() -> None:
     parser.add_argument("--shares", type=float, nargs="+", default=[0.01, 0.05, 0.1, 1.0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
+    for field in dataclasses.fields(Settings):
+        name = "--" + field.name.replace("_", "-")
+        parser.add_argument(name, type=type(field.default), default=field.default)
     given = parser.parse_args()
+    settings = Settings(**{f.name: getattr(given, f.name) for f in dataclasses.fields(Settings)})
+    print(settings)
     every = np.load(given.vectors)[:, 0]
     with np.load(given.cells) as stored:
         names, labels = np.unique(stored["phase"], return_inverse=True)
@@ -192,7 +257,7 @@ def main() -> None:
     ]
     print("classes:", ", ".join(names))
     for share in given.shares:
-        arms = [arm for arm in ARMS if share < 1 or arm == "supervised"]
+        arms = [arm for arm in given.arms if share < 1 or arm == "supervised"]
         said = {arm: np.zeros((given.seeds, len(labels)), int) for arm in arms}
         for seed in range(given.seeds):
             for number, held in enumerate(folds):
@@ -210,7 +275,9 @@ def main() -> None:
                 views = jnp.asarray((every - mean) / (deviation + 1e-3))
                 for arm in arms:
                     key = jax.random.key(100 * seed + number)
-                    said[arm][seed, held] = train(arm, key, views, labels, lent, rest)[held]
+                    said[arm][seed, held] = train(arm, key, views, labels, lent, rest, settings)[
+                        held
+                    ]
         judged = {
             arm: np.array(
                 [
@@ -234,7 +301,7 @@ def main() -> None:
                 flush=True,
             )
         for one, other in PAIRS:
-            if one in judged:
+            if one in judged and other in judged:
                 gap = judged[one] - judged[other]
                 print(
                     f"{share:.0%} {one} - {other}: {interval(gap.mean(axis=1))}; classes of 40 or "

@@ -25,6 +25,8 @@ from .report import evaluation_page
 from .transfers import PUBLISHED, SELECTION, cohort_table, orders
 
 STORE = "key_frames"
+# Of outcomes, for the calibration error that chance alone makes.
+_DRAWS = 1000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,6 +125,7 @@ def figures_of(
             "before temperature": calibration(judged.truth, raw),
             "after": calibration(judged.truth, p),
         },
+        "calibration error of right ones": chance_error(p, np.random.default_rng(settings.seed)),
         "decision curve": decision_curve(judged.truth, p),
         "members": [interval_of(own) for own in judged.logits],
         "without pictures": {
@@ -151,6 +154,27 @@ def figures_of(
     found["transfers"] = _transfers(settings, judged, score)
     found["words"] = [SELECTION, PUBLISHED]
     return found
+
+
+def chance_error(probability: np.ndarray, rng: np.random.Generator) -> Mapping[str, float]:
+    """Expected calibration error of so many outcomes that come true as often as announced.
+
+    It is not 0, since few outcomes fall into a bin: an error within these bounds says nothing
+    against the probabilities.
+
+    Args:
+        probability: float [N].
+        rng: Draws the outcomes, 1,000 times.
+
+    Returns:
+        Mean, and the bounds of 95 %.
+    """
+    errors = [
+        calibration(rng.random(len(probability)) < probability, probability).error
+        for _ in range(_DRAWS)
+    ]
+    low, high = np.quantile(errors, [0.025, 0.975])
+    return {"mean": float(np.mean(errors)), "low": float(low), "high": float(high)}
 
 
 def without_pictures(cases: Sequence[Case]) -> dict[str, np.ndarray]:

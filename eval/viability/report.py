@@ -104,6 +104,11 @@ def _main(found: Mapping[str, Any]) -> list[list[str]]:
     for name, each in found["calibration"].items():
         rows.append([f"Brier score, {name}", f"{each.brier:.3f}", ""])
         rows.append([f"expected calibration error, {name}", f"{each.error:.3f}", ""])
+    right = found["calibration error of right ones"]
+    bounds = f"{right['low']:.3f} to {right['high']:.3f}"
+    rows.append(
+        ["the same by chance, were every probability right", f"{right['mean']:.3f}", bounds]
+    )
     return rows
 
 

@@ -97,7 +97,10 @@ def of_cohorts(
 def orders(
     outcomes: np.ndarray, score: np.ndarray, beside: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """The orders that are compared, as scores: the model's, random, the best, and those given.
+    """The orders that are compared, as scores.
+
+    The model's, random, as the table lists them (oldest first, where it does), those given, and the
+    best possible.
 
     Args:
         outcomes: int [N], for the best order, which knows them.
@@ -108,6 +111,7 @@ def orders(
         "model": score,
         # All alike: in expectation over all orders.
         "random": np.zeros(len(outcomes)),
+        "as listed": -np.arange(len(outcomes), dtype=float),
         **beside,
         "best possible": outcomes.astype(float),
     }

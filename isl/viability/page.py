@@ -26,7 +26,7 @@ from isl.viability.outputs import in_order, sentence
 _HOW_TO_READ = (
     "From each recording key frames are chosen and cut out around the embryo; every network of an "
     "ensemble gives the chance of each target from them. The probability is that of their mean, at "
-    "a temperature; the 90 % interval is that in which one more network, trained alike, would be "
+    "a temperature where one helps; the 90 % interval is where one more network, trained alike, is "
     "expected. It is wide where networks disagree, and says nothing of other clinics and cameras. "
     "Where it is wider than the model allows, the verdict is that it cannot be told."
 )

@@ -36,9 +36,8 @@ def card(experiment: ViabilityExperiment, cases: Sequence[Case], config: Viabili
         f"({experiment.optimizer.kind}); seeds {experiment.seed} to "
         f"{experiment.seed + config.members - 1}. {counted(cases, experiment.targets)}.",
         "",
-        "Probabilities are at a temperature fitted on validation films. Intervals are those in "
-        "which one more network, trained alike, would be expected; they know nothing of other "
-        "clinics.",
+        f"{_temperatures(config)} Intervals are those in which one more network, trained alike, "
+        "would be expected; they know nothing of other clinics.",
         "",
         "## Limits",
         "",
@@ -48,3 +47,14 @@ def card(experiment: ViabilityExperiment, cases: Sequence[Case], config: Viabili
         "",
     ]
     return "\n".join(lines)
+
+
+def _temperatures(config: ViabilityConfig) -> str:
+    scaled = [target for target in config.targets if target.temperature != 1]
+    if not scaled:
+        return "Probabilities are as the networks give them."
+    listed = ", ".join(f"{target.name} {target.temperature:.2f}" for target in scaled)
+    return (
+        f"Probabilities are at temperatures fitted on validation films ({listed}), where a "
+        "temperature fitted on the other patients made those of one that was left out better."
+    )

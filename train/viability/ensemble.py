@@ -105,8 +105,9 @@ def join(
     if validation:
         logits = rough.logits([case.film for case in validation]).mean(axis=0)
         outcomes = np.stack([case.outcomes for case in validation])
+        patients = np.array([case.patient for case in validation])
         targets = tuple(
-            with_temperature(target, logits[:, number], outcomes[:, number])
+            with_temperature(target, logits[:, number], outcomes[:, number], patients)
             for number, target in enumerate(config.targets)
         )
         config = config.model_copy(update={"targets": targets})
@@ -122,22 +123,37 @@ def join(
 
 
 def with_temperature(
-    target: TargetConfig, logits: np.ndarray, outcomes: np.ndarray
+    target: TargetConfig, logits: np.ndarray, outcomes: np.ndarray, patients: np.ndarray
 ) -> TargetConfig:
-    """A target with the temperature of least cross-entropy; as it was where outcomes are alike.
+    """A target with the temperature of least cross-entropy, where one helps.
+
+    Of a few embryos a temperature can be found that others are not better for. So each patient is
+    left out once: unless temperatures of the others lower the cross-entropy of those left out, the
+    target stays as it was; and so it does where outcomes are alike or of one patient.
 
     Args:
         target: Its name.
         logits: float [N], the logit of 1.
         outcomes: int [N], 0, 1, or -1: not known.
+        patients: [N], whose embryo each is.
     """
     known = outcomes != UNKNOWN
-    truth, scores = outcomes[known], logits[known]
-    if len(np.unique(truth)) < 2:
-        return target
+    truth, whose = outcomes[known], patients[known]
+    pairs = np.stack([np.zeros(len(truth)), logits[known]], axis=1)
+    scaled = np.ones(len(truth))
+    for patient in np.unique(whose):
+        others = whose != patient
+        if len(np.unique(truth[others])) < 2:
+            return target
+        scaled[~others] = fit_temperature(pairs[others], truth[others])
 
-    found = fit_temperature(np.stack([np.zeros_like(scores), scores], axis=1), truth)
-    return target.model_copy(update={"temperature": round(found, 4)})
+    def cross_entropy(temperature: np.ndarray) -> float:
+        score = np.where(truth == 1, 1, -1) * pairs[:, 1] / temperature
+        return float(np.logaddexp(0, -score).mean())
+
+    if not len(truth) or cross_entropy(scaled) >= cross_entropy(np.ones(len(truth))):
+        return target
+    return target.model_copy(update={"temperature": round(fit_temperature(pairs, truth), 4)})
 
 
 __all__ = ["join", "train_viability", "with_temperature"]

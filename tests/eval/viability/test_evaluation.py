@@ -14,7 +14,7 @@ from simulated_development import film, write_model
 from isl.errors import InputError
 from isl.viability.films import save_key_film
 from isl.viability.model import PURPOSE, load_viability_model
-from isl_eval.viability.evaluation import evaluate_viability, without_pictures
+from isl_eval.viability.evaluation import chance_error, evaluate_viability, without_pictures
 from isl_eval.viability.predictions import last_frame, logits_of, seen_until
 from isl_eval.viability.transfers import SELECTION
 from isl_train.viability.ground import Case
@@ -120,3 +120,10 @@ def test_shuffled_films_and_last_frames(folder: Path) -> None:
     assert np.ptp(alone.pictures[:-1]) == 0
     np.testing.assert_array_equal(alone.pictures[-1], films[0].pictures[-1])
     assert seen_until(films[0], 60.0).hours.max() <= 60
+
+
+def test_calibration_error_of_right_probabilities_is_not_zero() -> None:
+    """One bin of n outcomes at p is off by sqrt(2 p (1 - p) / (pi n)) on average."""
+    found = chance_error(np.full(400, 0.5), np.random.default_rng(0))
+    assert found["mean"] == pytest.approx(np.sqrt(2 * 0.25 / np.pi / 400), rel=0.1)
+    assert found["low"] < found["mean"] < found["high"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from simulated_development import FILM, film
 
+from isl.calibration import fit_temperature
 from isl.errors import InputError
 from isl.viability.films import network_input
 from isl_train.viability.augment import (
@@ -135,7 +136,22 @@ def test_temperature_is_that_of_least_cross_entropy() -> None:
     truth = (rng.random(4000) < 1 / (1 + np.exp(-scores))).astype(int)
     # Three times too sure, and of some nobody knows the outcome.
     truth[::10] = -1
-    found = with_temperature(TargetConfig(name="a"), 3 * scores, truth)
+    patients = np.arange(4000) // 200
+    found = with_temperature(TargetConfig(name="a"), 3 * scores, truth, patients)
     assert found.temperature == pytest.approx(3, rel=0.1)
-    alike = with_temperature(TargetConfig(name="a"), scores, np.ones(4000, int))
+    alike = with_temperature(TargetConfig(name="a"), scores, np.ones(4000, int), patients)
     assert alike.temperature == 1
+    one = with_temperature(TargetConfig(name="a"), 3 * scores, truth, np.zeros(4000))
+    assert one.temperature == 1
+
+
+def test_temperature_of_a_few_is_refused_where_it_does_not_carry_over() -> None:
+    """All of one patient are called rightly, all of the other wrongly: each misleads the other."""
+    from isl.viability.model import TargetConfig
+
+    scores = np.array([1.0, -1, 1, -1, 1, -1, 1])
+    truth = np.array([1, 0, 1, 0, 0, 1, 0])
+    patients = np.array(["a"] * 4 + ["b"] * 3)
+    pairs = np.stack([np.zeros(7), scores], axis=1)
+    assert fit_temperature(pairs, truth) > 1.2
+    assert with_temperature(TargetConfig(name="a"), scores, truth, patients).temperature == 1

@@ -1,19 +1,19 @@
 """What heads and vectors tell phases of the cell cycle best, behind an encoder as ImageNet left it.
 
-    python benchmarks/cell_cycle.py ISL_DATA VECTORS [--size 64] [--shares 1.0 0.1] [--draws 3]
+    python benchmarks/cell_cycle.py CELLS.npz NAME=VECTORS.npy ... [--shares 1.0 0.1] [--draws 3]
 
-Vectors of every cell are computed by what `isl train configs/cell_cycle.toml` uses, at all strides
-and of both channels, and kept in the folder VECTORS. Over five folds of what is given, each cell is
-judged once by heads that learned of the other folds: all of their labels, or a share of them drawn
-several times. How strongly a head is held back is chosen by folds inside what it learns of. Over
-the cells of the other folds a vector has mean 0 and one deviation in every entry.
+VECTORS.npy is what `isl train configs/cell_cycle.toml` leaves in its folder (float32 [N, 1, 1 +
+views, D]); other channels, sizes and strides are set there. Several joined by + are taken together
+(a=1.npy b=2.npy a+b). Over five folds of what is given, each cell is judged once by heads that
+learned of the other folds: all of their labels, or a share of them drawn several times. How
+strongly a head is held back is chosen by folds inside what it learns of. Over the cells of the
+other folds a vector has mean 0 and one deviation in every entry.
 
 Prints balanced accuracy with a 95 % interval over cells, that of the classes of 40 cells or more,
 and the recall of each class.
 """
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,9 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.svm import SVC
 
-from isl.backbones.efficientnet_lite import PYRAMID_DEPTHS, PYRAMID_STRIDES
-from isl.config import load_toml
 from isl_eval.statistics.folds import dealt_folds
 from isl_train.colony.calibration import recalls
-from isl_train.colony.config import ColonyExperiment
-from isl_train.colony.frozen import with_vectors
-from isl_train.colony.images import load_images
 
-CONFIG = Path(__file__).parents[1] / "configs" / "cell_cycle.toml"
-RINGS = 5
 # Two vectors are some 200 apart, squared.
 _GAMMA = 0.005
 INNER = 3
@@ -41,7 +34,6 @@ STRENGTHS = (0.005, 0.02, 0.1, 0.5)
 Head = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 """(vectors learned of, their labels, those asked about, those without a label, classes) to scores
 [asked, classes]."""
-Pick = Callable[[list[np.ndarray]], np.ndarray]
 
 
 def logistic(strength: float) -> Head:
@@ -125,98 +117,43 @@ def self_taught(strength: float) -> Head:
     return head
 
 
-def columns(strides: tuple[int, ...], channels: tuple[int, ...], rings: bool) -> np.ndarray:
-    """Which entries of a vector are of these strides and channels, with or without rings."""
-    depths = dict(zip(PYRAMID_STRIDES, PYRAMID_DEPTHS, strict=True))
-    found, at = [], 0
-    for channel in range(2):
-        for part in (1, RINGS):
-            for stride, depth in depths.items():
-                wanted = channel in channels and stride in strides and (rings or part == 1)
-                found.append(np.full(part * depth, wanted))
-                at += part * depth
-    return np.flatnonzero(np.concatenate(found))
+HEADS: dict[str, Head] = {
+    "logistic": chosen(logistic),
+    "logistic, 0.02": logistic(0.02),
+    "logistic, 0.1": logistic(0.1),
+    "self-taught, 0.02": self_taught(0.02),
+    "support vectors": chosen(support_vectors),
+}
 
 
 def main() -> None:
-    """Computes vectors, learns, judges and prints."""
+    """Learns, judges and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("vectors", type=Path)
-    parser.add_argument("--size", type=int, nargs="+", default=[64])
-    parser.add_argument("--shares", type=float, nargs="*", default=[1.0, 0.1])
+    parser.add_argument("cells", type=Path)
+    parser.add_argument("vectors", nargs="+")
+    parser.add_argument("--shares", type=float, nargs="+", default=[1.0, 0.1])
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=None)
+    parser.add_argument("--heads", nargs="+", default=["logistic"], choices=list(HEADS))
     given = parser.parse_args()
-    os.environ["ISL_DATA"] = str(given.data.resolve())
-    given.vectors.mkdir(parents=True, exist_ok=True)
-    stacks = [_vectors(size, given.vectors) for size in given.size]
-    labels, names = stacks[0][1], stacks[0][2]
-    every = [stack[0] for stack in stacks]
+    with np.load(given.cells) as stored:
+        names, labels = np.unique(stored["phase"], return_inverse=True)
+    sets: dict[str, np.ndarray] = {}
+    for word in given.vectors:
+        name, _, file = word.partition("=")
+        if file:
+            sets[name] = np.load(file, mmap_mode="r")[:, 0, 0].astype(np.float64)
+        else:
+            sets[name] = np.concatenate([sets[part] for part in name.split("+")], axis=1)
     folds = _folds(labels)
     for share in given.shares:
-        for name, (kind, pick) in _contenders(len(every)).items():
-            if given.only and not any(part in name for part in given.only):
-                continue
-            x = pick(every)
-            said = [
-                _judged(x, labels, folds, kind, share, draw, len(names))
-                for draw in range(1 if share >= 1 else given.draws)
-            ]
-            print(f"{share:4.0%} {name:52s} {_line(labels, said, len(names))}", flush=True)
-
-
-def _contenders(sizes: int) -> dict[str, tuple[Head, Pick]]:
-    bright, dark, both = (0,), (1,), (0, 1)
-
-    def pick(strides: tuple[int, ...], channels: tuple[int, ...], rings: bool, at: int = 0) -> Pick:
-        own = columns(strides, channels, rings)
-        return lambda every: every[at][:, own]
-
-    def all_sizes(every: list[np.ndarray]) -> np.ndarray:
-        own = columns((8, 16), bright, True)
-        return np.concatenate([each[:, own] for each in every], axis=1)
-
-    tuned, fixed = chosen(logistic), logistic(0.02)
-    found: dict[str, tuple[Head, Pick]] = {
-        "strides 8, 16; logistic": (tuned, pick((8, 16), bright, False)),
-        "strides 8, 16, rings; logistic": (tuned, pick((8, 16), bright, True)),
-        "all strides; logistic": (tuned, pick(PYRAMID_STRIDES, bright, False)),
-        "all strides, rings; logistic": (tuned, pick(PYRAMID_STRIDES, bright, True)),
-        "strides 4 to 32, rings; logistic": (tuned, pick((4, 8, 16, 32), bright, True)),
-        "strides 8, 16, rings; support vectors": (
-            chosen(support_vectors),
-            pick((8, 16), bright, True),
-        ),
-        "strides 8, 16, rings; logistic, strength 0.02": (fixed, pick((8, 16), bright, True)),
-        "strides 8, 16, rings; self-taught, strength 0.02": (
-            self_taught(0.02),
-            pick((8, 16), bright, True),
-        ),
-        "dark field, strides 8, 16, rings; logistic": (tuned, pick((8, 16), dark, True)),
-        "both channels, strides 8, 16, rings; logistic": (tuned, pick((8, 16), both, True)),
-    }
-    if sizes > 1:
-        found["second size, strides 8, 16, rings; logistic"] = (
-            tuned,
-            pick((8, 16), bright, True, 1),
-        )
-        found["all sizes, strides 8, 16, rings; logistic"] = (tuned, all_sizes)
-    return found
-
-
-def _vectors(size: int, kept: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    changes = [
-        "data.channels=['brightfield', 'darkfield']",
-        f"network.backbone.size={size}",
-        f"network.backbone.strides={list(PYRAMID_STRIDES)}",
-        f"network.backbone.rings={RINGS}",
-        "frozen.views=1",
-    ]
-    experiment = load_toml(CONFIG, ColonyExperiment, changes)
-    images = with_vectors(load_images(experiment, CONFIG.parent), experiment, kept, say=print)
-    assert images.vectors is not None
-    return images.vectors[:, 0, 0].astype(np.float64), images.labels, images.classes
+        for name, x in sets.items():
+            for head in given.heads:
+                said = [
+                    _judged(x, labels, folds, HEADS[head], share, draw, len(names))
+                    for draw in range(1 if share >= 1 else given.draws)
+                ]
+                line = _line(labels, said, len(names))
+                print(f"{share:4.0%} {name + '; ' + head:44s} {line}", flush=True)
 
 
 def _folds(labels: np.ndarray) -> list[np.ndarray]:

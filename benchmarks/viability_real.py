@@ -32,7 +32,7 @@ from sklearn.preprocessing import StandardScaler
 
 from isl.viability.films import FilmConfig, Survey, key_film, survey
 from isl.viability.frame_features import frame_encoder
-from isl.viability.recording import Place, open_recording
+from isl.viability.recording import WHOLE_FRAME, Place, open_recording
 
 # The recordings do not say how many minutes lie between frames: hours of gomez are nominal.
 GOMEZ = FilmConfig(window_hours=(0.0, 72.0), count=32, size=112, key_frames="events")
@@ -99,7 +99,7 @@ def zebrafish(folder: Path, out: Path) -> None:
     features, hours = {}, np.zeros(0)
     for row in rows:
         path = folder / f"zebrafish_{row['embryo']}.tif"
-        place = Place(name=path.stem, path=path, start=0.0, interval=6.0, embryo=1)
+        place = Place(name=path.stem, path=path, start=0.0, interval=6.0, embryo=WHOLE_FRAME)
         seen = survey(open_recording(place), ZEBRAFISH)
         features[row["embryo"]] = frame_encoder(ENCODER, SIDE).features(seen.cut_outs)
         hours = seen.frames.hours

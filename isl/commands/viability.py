@@ -44,7 +44,12 @@ def viability(
         ),
     ] = None,
     embryo: Annotated[
-        int | None, typer.Option(metavar="N", help="Which of several embryos in the picture.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Which of several embryos in the picture; 0: one that fills it is not looked for.",
+        ),
     ] = None,
     device: Device = "auto",
     workers: Workers = 1,

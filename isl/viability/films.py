@@ -16,7 +16,14 @@ from isl.config import Config
 from isl.errors import InputError
 from isl.files.whole import written_whole
 from isl.imaging.steady import content_hash
-from isl.viability.finding import Disc, cut_out, find_embryos, follow, one_embryo
+from isl.viability.finding import (
+    Disc,
+    cut_out,
+    find_embryos,
+    follow,
+    one_embryo,
+    whole_frame,
+)
 from isl.viability.key_frames import (
     Frames,
     KeyFrame,
@@ -25,7 +32,7 @@ from isl.viability.key_frames import (
     covered,
 )
 from isl.viability.measures import change, is_usable, measure_sharpness
-from isl.viability.recording import Recording
+from isl.viability.recording import WHOLE_FRAME, Recording
 
 CHANNELS = ("picture", "hours")
 # Frames in which the embryo is looked for before it is followed; the more where it is not seen in
@@ -113,17 +120,14 @@ def survey(recording: Recording, config: FilmConfig) -> Survey:
     if share < config.least_covered:
         raise InputError(_short(recording, usable, config, share))
     inside = np.flatnonzero(usable & (hours <= config.window_hours[1]))
-    place = recording.place
-    sample = _spread(recording, inside, _LOOKS)
-    if not find_embryos(sample):
-        sample = _spread(recording, inside, _MORE_LOOKS)
-    disc = first = one_embryo(sample, which=place.embryo, source=place.path)
+    disc = first = _embryo_of(recording, inside)
+    held = recording.place.embryo == WHOLE_FRAME
     wants_change = config.key_frames == "events"
     pictures, sharp, changes = [], [], []
     before: np.ndarray | None = None
     for t in range(len(recording)):
         frame = recording.read(t)
-        if usable[t]:
+        if usable[t] and not held:
             disc = _smoothly(disc, follow(frame, disc))
         picture = cut_out(frame, disc, config.size)
         pictures.append(picture)
@@ -257,6 +261,17 @@ def load_key_film(path: Path) -> KeyFilm:
             )
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: cannot be read as key frames ({error})") from error
+
+
+def _embryo_of(recording: Recording, inside: np.ndarray) -> Disc:
+    """Where the embryo is in the frames `inside`."""
+    place = recording.place
+    if place.embryo == WHOLE_FRAME:
+        return whole_frame(recording.read(int(inside[0])).shape)
+    sample = _spread(recording, inside, _LOOKS)
+    if not find_embryos(sample):
+        sample = _spread(recording, inside, _MORE_LOOKS)
+    return one_embryo(sample, which=place.embryo, source=place.path)
 
 
 def _spread(recording: Recording, inside: np.ndarray, count: int) -> np.ndarray:

@@ -3,6 +3,10 @@
 Cytoplasm is granular: brightness changes in every direction at once, which it does less at the wall
 of a well, at a zona or at text's straight lines (the smaller eigenvalue of the structure tensor).
 Of all discs that one is the embryo which is the most granular against the ring around it.
+
+Where a lamp lights a well alone, its wall shines and what lies beyond it is dark. Then granularity
+counts relative to brightness, and dark pixels are taken for pixels beyond the frame: they lack
+everything, an embryo's granularity too.
 """
 
 import dataclasses
@@ -30,6 +34,9 @@ _CONTRAST = 0.2
 _ANOTHER = 0.75
 # Of a disc and its ring at least this share lies within the frame.
 _WITHIN = 0.92
+# Pixels are dark below this share of the 90th percentile; where so much of the frame's border is
+# dark, a lamp lights the well alone.
+_DARK, _DARK_BORDER = 0.2, 0.15
 # Side of the square that is cut out, in diameters of what is granular.
 _ROOM = 1.32
 
@@ -58,10 +65,7 @@ def granularity(frame: np.ndarray) -> np.ndarray:
     Returns:
         float32 [y, x], in that unit, 96 pixels along the longer side.
     """
-    size = [max(1, round(length * _SIDE / max(frame.shape))) for length in frame.shape[::-1]]
-    image = Image.fromarray(np.ascontiguousarray(frame, np.float32))
-    small = np.asarray(image.resize(size, Image.Resampling.BOX))
-    along_y, along_x = np.gradient(ndimage.gaussian_filter(small, _DERIVATIVE))
+    along_y, along_x = np.gradient(ndimage.gaussian_filter(_shrunk(frame), _DERIVATIVE))
     yy, xx, xy = (
         ndimage.gaussian_filter(product, _NEIGHBOURHOOD)
         for product in (along_y**2, along_x**2, along_y * along_x)
@@ -79,7 +83,8 @@ def find_embryos(frames: np.ndarray) -> tuple[Disc, ...]:
         None, where the well is empty.
     """
     grain = np.median([granularity(frame) for frame in frames], axis=0).astype(np.float32)
-    return _discs(grain, frames.shape[1:])
+    light = np.median([_shrunk(frame) for frame in frames], axis=0)
+    return _discs(*_weighed(grain, light), frames.shape[1:])
 
 
 def one_embryo(frames: np.ndarray, *, which: int | None = None, source: object = "") -> Disc:
@@ -95,7 +100,10 @@ def one_embryo(frames: np.ndarray, *, which: int | None = None, source: object =
     """
     found = find_embryos(frames)
     if not found:
-        raise InputError(f"{source}: no embryo is to be seen; the well is empty, or out of focus")
+        raise InputError(
+            f"{source}: no embryo is to be seen; the well is empty, or out of focus (where "
+            "the embryo fills the picture, give --embryo 0)"
+        )
     places = "; ".join(
         f"{number}: row {disc.y:.0f}, column {disc.x:.0f}, {disc.diameter:.0f} pixels wide"
         for number, disc in enumerate(found, start=1)
@@ -109,6 +117,15 @@ def one_embryo(frames: np.ndarray, *, which: int | None = None, source: object =
     return found[(which or 1) - 1]
 
 
+def whole_frame(shape: tuple[int, ...]) -> Disc:
+    """A disc whose cut-out is the frame [Y, X], as far as a square can be.
+
+    For recordings that show one embryo and nothing else, such as one whose yolk is not granular.
+    """
+    rows, columns = shape[:2]
+    return Disc(y=(rows - 1) / 2, x=(columns - 1) / 2, diameter=min(rows, columns) / _ROOM)
+
+
 def follow(frame: np.ndarray, last: Disc) -> Disc:
     """Where an embryo has moved to; where it was, if it cannot be told.
 
@@ -118,8 +135,8 @@ def follow(frame: np.ndarray, last: Disc) -> Disc:
     """
     scale = max(frame.shape) / _SIDE
     radius = last.diameter / 2 / scale
-    grain = np.sqrt(granularity(frame))
-    contrasts = [_contrast(grain, own) for own in (radius / _STEP, radius, radius * _STEP)]
+    grain, lit = _weighed(granularity(frame), _shrunk(frame))
+    contrasts = [_contrast(grain, lit, own) for own in (radius / _STEP, radius, radius * _STEP)]
     rows, columns = (np.arange(length) for length in grain.shape)
     y, x = (last.y + 0.5) / scale - 0.5, (last.x + 0.5) / scale - 0.5
     near = np.hypot(rows[:, None] - y, columns[None, :] - x) < 0.5 * radius
@@ -149,11 +166,36 @@ def cut_out(frame: np.ndarray, disc: Disc, size: int) -> np.ndarray:
     return np.asarray(Image.fromarray(frame[inside]).resize((size, size), way))
 
 
-def _discs(grain: np.ndarray, shape: tuple[int, ...]) -> tuple[Disc, ...]:
+def _shrunk(frame: np.ndarray) -> np.ndarray:
+    """A frame [Y, X], float32 [y, x], 96 pixels along the longer side."""
+    size = [max(1, round(length * _SIDE / max(frame.shape))) for length in frame.shape[::-1]]
+    image = Image.fromarray(np.ascontiguousarray(frame, np.float32))
+    return np.asarray(image.resize(size, Image.Resampling.BOX))
+
+
+def _weighed(grain: np.ndarray, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The root of granularity [y, x] as it counts, and which pixels do, both float32.
+
+    Args:
+        grain: As `granularity` gives it.
+        light: Brightness of the same pixels.
+    """
+    bright = np.percentile(light, 90)
+    places = np.zeros(light.shape, np.int32)
+    ndimage.label(light <= _DARK * bright, output=places)
+    border = np.concatenate([places[0], places[-1], places[:, 0], places[:, -1]])
+    if np.mean(border > 0) < _DARK_BORDER:
+        return np.sqrt(grain), np.ones_like(grain)
+    lit = ~np.isin(places, border[border > 0])
+    around = ndimage.gaussian_filter(light, _NEIGHBOURHOOD) + _DARK / 2 * bright
+    return (np.sqrt(grain) / around * bright * lit).astype(np.float32), lit.astype(np.float32)
+
+
+def _discs(grain: np.ndarray, lit: np.ndarray, shape: tuple[int, ...]) -> tuple[Disc, ...]:
     scale = max(shape) / _SIDE
     count = int(np.log(_LARGEST / _SMALLEST) / np.log(_STEP)) + 1
     radii = [_SIDE * _SMALLEST * _STEP**number for number in range(count)]
-    contrasts = np.stack([_contrast(np.sqrt(grain), radius) for radius in radii])
+    contrasts = np.stack([_contrast(grain, lit, radius) for radius in radii])
     found: list[tuple[float, Disc]] = []
     while (best := float(contrasts.max())) >= max(_CONTRAST, _ANOTHER * _first(found)):
         which, *place = (int(n) for n in np.unravel_index(np.argmax(contrasts), contrasts.shape))
@@ -176,22 +218,22 @@ def _take_away(contrasts: np.ndarray, radii: list[float], place: list[int], radi
         own[away < 0.9 * (radius + other)] = -1
 
 
-def _contrast(grain: np.ndarray, radius: float) -> np.ndarray:
+def _contrast(grain: np.ndarray, lit: np.ndarray, radius: float) -> np.ndarray:
     """How granular a disc is against the ring around it, at every place; -1 beyond the frame."""
-    inner, area = _sums(grain, radius)
-    outer, whole = _sums(grain, _RING * radius)
+    inner, area = _sums(grain, lit, radius)
+    outer, whole = _sums(grain, lit, _RING * radius)
     inside = inner / np.maximum(area, 1)
     ring = (outer - inner) / np.maximum(whole - area, 1)
     contrast = (inside - ring) / np.maximum(inside + ring, 1e-9)
     return np.where(whole >= _WITHIN * np.pi * (_RING * radius) ** 2, contrast, -1.0)
 
 
-def _sums(grain: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over discs around every place, and how many pixels of each are in the frame."""
+def _sums(grain: np.ndarray, lit: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over discs around every place, and how many pixels of each count."""
     reach = int(np.ceil(radius))
     place = np.arange(-reach, reach + 1)
     disc = (np.hypot(place[:, None], place[None, :]) <= radius).astype(np.float32)
-    both = np.stack([grain, np.ones_like(grain)])
+    both = np.stack([grain, lit])
     total, count = fftconvolve(both, disc[None], mode="same", axes=(1, 2))
     return total, np.rint(count)
 

@@ -17,6 +17,8 @@ from isl.imaging.read import natural_order
 from isl.imaging.readable import check_readable_file
 from isl.viability.movie_file import is_movie_file, read_movie_file
 
+WHOLE_FRAME = 0
+"""The number of an embryo that fills the picture."""
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 _ACCEPTED = "a movie, a folder of frames, or a folder of such things"
 _LEFT_OUT = ("thumbs.db", "desktop.ini")
@@ -35,7 +37,8 @@ class Place:
         start: Hours after insemination of the first frame, or None.
         interval: Minutes between frames, or None.
         times: A table of frames and their hours, or None.
-        embryo: Which of several embryos in the picture, from 1; None: there is one.
+        embryo: Which of several embryos in the picture, from 1; None: there is one; 0
+            (`WHOLE_FRAME`): it fills the picture and is not looked for.
     """
 
     name: str

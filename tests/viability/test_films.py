@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from scipy import ndimage
 from simulated_development import FILM, embryo_frames, film, recording
 
 from isl.errors import InputError
@@ -19,6 +21,7 @@ from isl.viability.films import (
 )
 from isl.viability.finding import Disc, cut_out, find_embryos, one_embryo
 from isl.viability.measures import change, is_usable
+from isl.viability.recording import WHOLE_FRAME
 
 HOURS = np.linspace(2, 119, 16)
 
@@ -37,6 +40,29 @@ def test_middle_wanders_within_bounds() -> None:
     look = draw_look(np.random.default_rng(0))
     places = np.array([middle_of(look, hour, 64) for hour in HOURS])
     assert np.abs(places - 31.5).max() <= look.wander * 64 + 1e-9
+
+
+def test_a_shining_wall_in_the_dark_is_no_embryo() -> None:
+    """As a lamp shows it that lights the well alone; the embryo lies near the wall."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:200, :200]
+    away = np.hypot(y - 100, x - 100)
+    frame = np.where(away < 85, 90.0, 3.0) + 130 * np.exp(-np.square((away - 83) / 5))
+    grains = [ndimage.gaussian_filter(rng.normal(size=frame.shape), 1) for _ in range(2)]
+    frame += np.where(np.hypot(y - 100, x - 122) < 45, 20 * grains[0], 0)
+    (found,) = find_embryos(np.clip(frame * (1 + 0.04 * grains[1]), 0, 255)[None])
+    assert np.hypot(found.y - 100, found.x - 122) < 10
+    assert found.diameter == pytest.approx(90, rel=0.15)
+
+
+def test_an_embryo_that_fills_the_picture_is_not_looked_for() -> None:
+    frames = embryo_frames(HOURS)
+    made = recording(frames, HOURS)
+    place = dataclasses.replace(made.place, embryo=WHOLE_FRAME)
+    seen = survey(dataclasses.replace(made, place=place), FILM)
+    size = FILM.size
+    shrunk = Image.fromarray(frames[3]).resize((size, size), Image.Resampling.BOX)
+    np.testing.assert_allclose(seen.cut_outs[3], np.asarray(shrunk), atol=1)
 
 
 def test_empty_well() -> None:

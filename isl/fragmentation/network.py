@@ -260,8 +260,8 @@ class FragmentationNetwork(nnx.Module):
     ) -> Seen:
         """What it says of images of a size (Y, X) from what the encoder made of them."""
         x, attention = self.decoder(maps, key)
-        means = [m.astype(jnp.float32).mean(axis=(1, 2)) for m in maps]
-        latent, share = self._regressed(means, apart=apart)
+        means = means_of(maps)
+        latent, share = self.regressed(means, apart=apart)
         if self.injection is not None and latent is not None:
             x = self.injection(x, latent)
         logits = x.astype(jnp.float32) @ self.classes[...]
@@ -270,10 +270,13 @@ class FragmentationNetwork(nnx.Module):
         logits = jax.image.resize(logits, shape, "linear", antialias=False)
         return Seen(logits, share, attention, jnp.concatenate(means, axis=-1))
 
-    def _regressed(
-        self, means: list[jax.Array], *, apart: bool
+    def regressed(
+        self, means: list[jax.Array], *, apart: bool = False
     ) -> tuple[jax.Array | None, jax.Array | None]:
-        """The latent vector [B, L] and the share [B]."""
+        """The latent vector [B, L] and the share [B], from means [B, D] of C2 to C5.
+
+        With `apart` no gradient goes into the means; both are None without regression.
+        """
         if self.regression is None:
             return None, None
         used = means if self.config.regression == "multiscale" else means[-1:]
@@ -319,6 +322,11 @@ def _draw_matrices(network: FragmentationNetwork, rngs: nnx.Rngs) -> None:
         elif name == "last_bias":
             changed.append((path, variable.replace(jnp.full(shape, -2.0))))
     nnx.update(network, nnx.from_flat_state(changed))
+
+
+def means_of(maps: list[jax.Array]) -> list[jax.Array]:
+    """Means over all places of maps [B, Y, X, D], each float32 [B, D]."""
+    return [m.astype(jnp.float32).mean(axis=(1, 2)) for m in maps]
 
 
 def enlarged(x: jax.Array, like: jax.Array) -> jax.Array:

@@ -17,6 +17,7 @@ from isl_train.fragmentation.ground import load_training_ground
 from isl_train.fragmentation.recipe import train_fragmentation
 from isl_train.fragmentation.task import FragmentationTask, cosine, masks_of
 from isl_train.recipe import Run
+from isl_train.stages import StageConfig
 
 
 def train(settings: FragmentationExperiment, workdir: Path) -> Path:
@@ -78,6 +79,29 @@ def test_what_has_a_grade_only_teaches_no_segmentation(data: Path) -> None:
         for leaf in jax.tree.leaves(gradient[part]):
             assert (np.asarray(leaf) == 0).all()
     assert float(jnp.abs(gradient["regression"]["last_bias"]).max()) > 0
+
+
+def test_a_stage_of_shares_alone_computes_no_decoder(data: Path) -> None:
+    settings = experiment(data, network={**NETWORK, "dropout": 0.0})
+    task = task_of(settings)
+    params, state = task.initial(jax.random.key(0))
+    ground = load_training_ground(settings, Path()).train
+    batch = {
+        "images": ground.images[:2],
+        "labels": ground.labels[:2],
+        "share": ground.shares[:2],
+        "low": np.full(2, np.nan, np.float32),
+        "high": np.full(2, np.nan, np.float32),
+    }
+    both, alone = (
+        task.in_stage(StageConfig(steps=1, free=("regression",), losses=losses)).loss
+        for losses in ({"segmentation": 1.0, "share": 1.0}, {"share": 1.0})
+    )
+    _, (_, expected) = jax.jit(both)(params, state, batch, jax.random.key(1))
+    total, (_, sums) = jax.jit(alone)(params, state, batch, jax.random.key(1))
+    assert set(expected) - set(sums) == {"entropy", "dice"}
+    assert float(sums["share"][0]) == pytest.approx(float(expected["share"][0]), rel=1e-5)
+    assert float(total) == pytest.approx(float(sums["share"][0]) / 2)
 
 
 def test_cosine_of_gradients() -> None:

@@ -41,6 +41,11 @@ class CachedViews:
         """What the maps are called in a batch."""
         return tuple(f"C{2 + i}" for i in range(len(self.maps)))
 
+    def averaged(self) -> "CachedViews":
+        """The same with one place a map, its mean: enough for a regression of the share."""
+        means = tuple(m.mean(axis=(1, 2), keepdims=True, dtype=np.float32) for m in self.maps)
+        return dataclasses.replace(self, maps=means)
+
 
 def cached_views(
     encode: Callable[[jax.Array], Maps],

@@ -32,6 +32,7 @@ from isl.fragmentation.network import (
     Seen,
     abstract_network,
     build_network,
+    means_of,
 )
 from isl.model_folder import WEIGHTS_FILE, fill, read_weights
 
@@ -141,7 +142,14 @@ class FragmentationTask:
                 raise unknown("loss", loss, LOSSES)
         task._weights = dict(stage.losses) if stage.losses else self._weights
         task._free = tuple(stage.free)
+        if self._cached is not None and not task._segments:
+            task._cached = self._cached.averaged()
         return task
+
+    @property
+    def _segments(self) -> bool:
+        """Whether a loss of this stage looks at masks; else no decoder is computed."""
+        return self._weights.get("segmentation", 0.0) != 0
 
     def identity(self) -> str:
         """The network in words."""
@@ -200,7 +208,7 @@ class FragmentationTask:
             )
         total, (state, pairs) = self._total(params, model_state, images, labels, batch, of_dropout)
         sums: Sums = dict(pairs)
-        if self._experiment.log_conflict and isinstance(images, jax.Array):
+        if self._experiment.log_conflict and self._segments and isinstance(images, jax.Array):
             cosine = self._conflict(params, model_state, images, labels, batch, of_dropout)
             sums["gradient_cosine"] = (cosine, jnp.ones(()))
         return total, (state, sums)
@@ -297,24 +305,24 @@ class FragmentationTask:
     ) -> tuple[jax.Array, tuple[Tree, dict[str, Pair]]]:
         network = self._functional.put_together(params, model_state, training=True)
         held = self._hold(network)
-        dropout = None if "decoder" in held else key
-        if isinstance(images, list):
-            size = (labels.shape[1], labels.shape[2])
-            seen = network.from_maps(images, size, key=dropout)
+        maps = images if isinstance(images, list) else network.maps(images[..., None])
+        pairs: dict[str, Pair] = {}
+        if self._segments:
+            dropout = None if "decoder" in held else key
+            seen = network.from_maps(maps, (labels.shape[1], labels.shape[2]), key=dropout)
+            truth, known = masks_of(labels)
+            pairs["entropy"] = cross_entropy(seen.logits, truth, known)
+            pairs["dice"] = dice_loss(seen.logits, truth, known)
+            regressed = seen.share
         else:
-            seen = network(images[..., None], key=dropout)
-        truth, known = masks_of(labels)
-        pairs: dict[str, Pair] = {
-            "entropy": cross_entropy(seen.logits, truth, known),
-            "dice": dice_loss(seen.logits, truth, known),
-        }
-        if seen.share is not None:
+            _, regressed = network.regressed(means_of(maps))
+        if regressed is not None:
             share = jnp.asarray(batch["share"])
             low, high = jnp.asarray(batch["low"]), jnp.asarray(batch["high"])
             is_point = jnp.isfinite(share).astype(jnp.float32)
             in_range = jnp.isfinite(low).astype(jnp.float32) * (1 - is_point)
-            pairs["share"] = smooth_l1(seen.share, share, is_point)
-            pairs["range"] = range_loss(seen.share, low, high, in_range)
+            pairs["share"] = smooth_l1(regressed, share, is_point)
+            pairs["range"] = range_loss(regressed, low, high, in_range)
         losses = losses_of(pairs)
         total = sum((self._weights.get(n, 0.0) * loss for n, loss in losses.items()), jnp.zeros(()))
         return total, (Functional.take_apart(network)[1], pairs)
@@ -356,7 +364,9 @@ def losses_of(pairs: Mapping[str, Pair]) -> dict[str, jax.Array]:
 
     Shares and ranges have one mean over all pictures that have either.
     """
-    losses = {"segmentation": mean(pairs["entropy"]) + mean(pairs["dice"])}
+    losses = {}
+    if "dice" in pairs:
+        losses["segmentation"] = mean(pairs["entropy"]) + mean(pairs["dice"])
     if "share" in pairs:
         count = jnp.maximum(pairs["share"][1] + pairs["range"][1], 1)
         losses |= {name: pairs[name][0] / count for name in ("share", "range")}

@@ -1,5 +1,6 @@
 """Judging fragmentation models: trained and compared, or as they are, on embryos new to them."""
 
+import csv
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -78,7 +79,8 @@ def evaluate_fragmentation(
             said = model.judged(ground.images.astype(np.float32) / 255)
             rows.append(rows_of(said, ground, model.config))
             last = (model, ground, said) if variant is config.variant[-1] else last
-        judged.append(_judged(variant.name, rows, dataset, config))
+        conflict = [] if variant.experiment is None else [_conflict(m.directory) for m in models]
+        judged.append(_judged(variant.name, rows, dataset, config, conflict))
         say(f"{variant.name}: {judged[-1].headline}")
     reference = config.reference or config.variant[0].name
     findings = Findings(
@@ -122,7 +124,11 @@ def _located(name: str, path: Path) -> str | Path:
 
 
 def _judged(
-    name: str, rows: Sequence[Rows], dataset: Dataset, config: FragmentationEvaluation
+    name: str,
+    rows: Sequence[Rows],
+    dataset: Dataset,
+    config: FragmentationEvaluation,
+    conflict: Sequence[np.ndarray],
 ) -> Judged:
     """All figures of a variant."""
     scale = dataset.scale
@@ -140,7 +146,25 @@ def _judged(
         ),
         bias=bias_by_bin(mean, scale),
         sites={site: statistics_of(_of_site(mean, site), scale) for site in sites},
+        conflict=tuple(each for each in conflict if len(each)),
     )
+
+
+def _conflict(model: Path) -> np.ndarray:
+    """Updates and the cosine of the two tasks' gradients, float64 [N, 2], as a training logged it.
+
+    Empty where it was not measured.
+    """
+    path = model.parent / "training.csv"
+    if not path.is_file():
+        return np.empty((0, 2))
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [
+            (float(row["update"]), float(row["gradient_cosine"]))
+            for row in csv.DictReader(file)
+            if row.get("gradient_cosine")
+        ]
+    return np.array(rows).reshape(-1, 2)
 
 
 def _of_site(rows: Rows, site: str) -> Rows:
@@ -224,6 +248,7 @@ def _write(findings: Findings, out: Path) -> None:
                 "seeds": each.seeds,
                 "bias_by_grade": each.bias,
                 "sites": each.sites,
+                "gradient_cosine": each.cosine,
             }
             for each in findings.judged
         },

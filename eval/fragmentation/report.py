@@ -43,6 +43,8 @@ class Judged:
         intervals: Of the mean over seeds, by embryo.
         bias: Mean error of each way to a share by the grade of the true share.
         sites: Statistics by site.
+        conflict: For every seed that measured it: updates, and the cosine between the gradients of
+            segmentation and regression in the encoder, float64 [N, 2].
     """
 
     name: str
@@ -51,6 +53,12 @@ class Judged:
     intervals: Mapping[str, Interval]
     bias: Mapping[str, Mapping[str, float | None]]
     sites: Mapping[str, Mapping[str, float | None]]
+    conflict: tuple[np.ndarray, ...] = ()
+
+    @property
+    def cosine(self) -> list[float]:
+        """The mean cosine of the two gradients, one a seed that measured it."""
+        return [float(each[:, 1].mean()) for each in self.conflict]
 
     @property
     def headline(self) -> str:
@@ -113,6 +121,8 @@ def evaluation_page(findings: Findings) -> str:
     blocks += [paragraph(_PUBLISHED), heading("Bias by grade"), _bias(findings)]
     if findings.differences:
         blocks += [heading(f"Differences to {findings.reference}"), _differences(findings)]
+    if any(each.conflict for each in findings.judged):
+        blocks += [heading("Conflict of the two tasks"), *_conflict(findings)]
     sites = {site for each in findings.judged for site in each.sites}
     if sites:
         blocks += [heading("By site"), _sites(findings, sorted(sites))]
@@ -179,6 +189,33 @@ def _differences(findings: Findings) -> Block:
     ]
     titles = ["Dice, fragments", "Dice, embryo", "error by area", "by regression", "as given"]
     return table(["variant", *titles], rows, caption="A star: the interval excludes zero.")
+
+
+def _conflict(findings: Findings) -> list[Block]:
+    """The cosine between the two tasks' gradients in the encoder, over the training."""
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(7, 3), dpi=110, layout="constrained")
+    axes = drawing.subplots()
+    lines = []
+    for place, each in enumerate(findings.judged):
+        for seed, measured in enumerate(each.conflict):
+            label = each.name if seed == 0 else None
+            axes.plot(*measured.T, color=f"C{place}", linewidth=0.9, label=label)
+        if each.conflict:
+            against = np.mean([(measured[:, 1] < 0).mean() for measured in each.conflict])
+            lines.append(
+                f"{each.name}: mean cosine {np.mean(each.cosine):+.3f}; "
+                f"{against:.0%} of the points below 0."
+            )
+    axes.axhline(0, color="0.7", linewidth=0.8)
+    axes.set_xlabel("update")
+    axes.set_ylabel("cosine")
+    axes.legend()
+    stream = io.BytesIO()
+    drawing.savefig(stream, format="png")
+    caption = "Below 0 the gradients of segmentation and of regression pull the encoder apart."
+    return [figure(stream.getvalue(), alt="cosine", caption=caption), *map(paragraph, lines)]
 
 
 def _sites(findings: Findings, sites: list[str]) -> Block:

@@ -85,6 +85,10 @@ def test_comparison_trains_every_variant_and_seed_and_reports(data: Path, tmp_pa
     def train(experiment: FragmentationExperiment, run: Run) -> Path:
         asked.append((run.name, experiment.seed, experiment.network.regression))
         network = NETWORKS[experiment.network.regression]
+        if experiment.seed == 1 and run.name == "regression":
+            run.workdir.mkdir(parents=True)
+            log = "update,loss,gradient_cosine\n10,1,-0.5\n20,1,\n30,1,0.1\n"
+            (run.workdir / "training.csv").write_text(log)
         return untrained(run.workdir / "model", experiment.seed, network, share_from="area")
 
     out = tmp_path / "out"
@@ -108,10 +112,13 @@ def test_comparison_trains_every_variant_and_seed_and_reports(data: Path, tmp_pa
     assert float(rows[4]["given_mae"]) == pytest.approx(float(rows[4]["regression_mae"]))
     record = json.loads((out / "metrics.json").read_text())
     assert set(record["differences"]) == {"regression", "ready"}
+    assert record["variants"]["regression"]["gradient_cosine"] == pytest.approx([-0.2])
+    assert record["variants"]["plain"]["gradient_cosine"] == []
     assert 0 < record["mean_share_mae"] < 0.5
     page = (out / "report.html").read_text()
     assert "never of one model" in page
     assert "Differences to plain" in page
+    assert "50% of the points below 0" in page
 
 
 def test_an_evaluation_of_what_is_not_there_is_refused(data: Path, tmp_path: Path) -> None:

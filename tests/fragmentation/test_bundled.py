@@ -39,6 +39,21 @@ def test_it_finds_simulated_embryos_at_another_size(model: FragmentationModel) -
     assert np.mean(errors) < 0.15
 
 
+def test_text_burnt_into_the_corners_is_no_fragment(model: FragmentationModel) -> None:
+    plan = CleavagePlan(frames=1, size=300, seed=77)
+    frame = np.stack([frames_of(3, plan, 2)[0][0]]).astype(np.float32) / 255
+    written = frame.copy()
+    for columns in (slice(4, 34), slice(266, 296)):
+        written[:, 280:296, columns] = 1
+        written[:, 284:292, columns][..., ::3] = 0
+    plain, burnt = (
+        assess_frame(image[0], model.predict(image)[0], model.config, frame=0)
+        for image in (frame, written)
+    )
+    assert not (burnt[1][:, 276:] > 0).any() or (plain[1][:, 276:] > 0).any()
+    assert burnt[0][0].by_area == pytest.approx(plain[0][0].by_area, abs=0.03)
+
+
 def test_what_is_no_embryo_gets_no_share(model: FragmentationModel) -> None:
     rng = np.random.default_rng(0)
     frame = np.clip(rng.normal(0.5, 0.02, (1, 200, 200)), 0, 1).astype(np.float32)

@@ -147,6 +147,28 @@ def test_a_blank_frame_among_others_is_told_and_a_broken_file_fails(
     assert not (tmp_path / "other").exists()
 
 
+def test_a_laboratorys_own_grades_are_used(model: Path, inputs: Path, tmp_path: Path) -> None:
+    scale = tmp_path / "own.toml"
+    scale.write_text(
+        'name = "ours"\nsource = "our manual"\ngrades = ["none", "some"]\nbounds = [0.02]\n'
+    )
+    out = tmp_path / "out"
+    request = Request(inputs=(inputs / "still.png",), out=out, model=str(model), grades=scale)
+    assert grade_recordings(request) == 0
+    record = Record.model_validate_json((out / "still.json").read_text())
+    assert record.scale["name"] == "ours"
+    for embryo in record.embryos:
+        if embryo.share is not None:
+            assert embryo.grade == ("none" if embryo.share < 0.02 else "some")
+            assert set(embryo.probabilities) == {"none", "some"}
+    header = (out / "fragmentation.csv").read_text().splitlines()[0]
+    assert header.endswith("P(none),P(some)")
+    scale.write_text('name = "ours"\ngrades = ["none", "some"]\nbounds = [0.2, 0.1]\n')
+    with pytest.raises(InputError, match=r"own\.toml"):
+        grade_recordings(dataclasses.replace(request, out=tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
+
+
 def test_model_folder_is_of_its_kind_and_predicts_alike(model: Path, inputs: Path) -> None:
     loaded = load_model(model)
     assert loaded.name == "tiny"

@@ -42,15 +42,15 @@ class Figures:
         by_run: Each figure, by name, of every run; a run's nan where it is not defined.
         intervals: Of all runs together, images drawn by group; a run's seeds together.
         variance: Of the recalls over the classes, mean over runs.
-        composition: |called share - true share|, mean over classes and runs, before and after
-            correction, by shift.
+        composition: |share - true share|, mean over classes and runs, by shift: of shares as
+            called, corrected by the confusion, and expected (mean probabilities).
     """
 
     confusion: ClassConfusion
     by_run: Mapping[str, np.ndarray]
     intervals: Mapping[str, Interval]
     variance: float
-    composition: Mapping[str, tuple[float, float]]
+    composition: Mapping[str, tuple[float, float, float]]
 
 
 def figures_of(
@@ -190,19 +190,21 @@ def _of_confusion(
 
 def _composition(
     runs: Sequence[Run], classes: Sequence[str], patches: int
-) -> dict[str, tuple[float, float]]:
+) -> dict[str, tuple[float, float, float]]:
     """Errors of the shares, as images are and as if classes were otherwise frequent.
 
     What a class's images are called is that of the held-out ones; how often the class occurs is
     changed. The correction knows the confusion of the model's validation images alone.
     """
-    errors: dict[str, list[tuple[float, float]]] = {shift: [] for shift in SHIFTS}
+    errors: dict[str, list[tuple[float, float, float]]] = {shift: [] for shift in SHIFTS}
     for run in runs:
         counts = _confusion(run, classes, patches).counts.astype(float)
         shown = counts.sum(axis=1)
         if (shown == 0).any():
             continue
         rows = counts / shown[:, None]
+        truth, probabilities, _ = _columns([run], patches)
+        means = np.stack([probabilities[truth == k].mean(axis=0) for k in range(len(classes))])
         own = shown / shown.sum()
         by_rank = np.empty_like(own)
         by_rank[np.argsort(own)] = np.sort(own)[::-1]
@@ -216,13 +218,16 @@ def _composition(
             corrected = called
             if run.predictions.confusion.size:
                 corrected = corrected_composition(called, run.predictions.confusion)
-            errors[shift].append(
-                (float(np.abs(called - true).mean()), float(np.abs(corrected - true).mean()))
-            )
-    return {
-        shift: tuple(np.mean(found, axis=0).tolist()) if found else (float("nan"), float("nan"))
-        for shift, found in errors.items()
-    }
+            off = [np.abs(each - true).mean() for each in (called, corrected, true @ means)]
+            errors[shift].append((float(off[0]), float(off[1]), float(off[2])))
+    return {shift: _means(found) for shift, found in errors.items()}
+
+
+def _means(found: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:
+    if not found:
+        return float("nan"), float("nan"), float("nan")
+    called, corrected, expected = np.mean(found, axis=0)
+    return float(called), float(corrected), float(expected)
 
 
 def _nan(value: float | None) -> float:

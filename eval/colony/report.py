@@ -185,18 +185,18 @@ def _compositions(results: Sequence[Result], patches: int) -> list[Block]:
     rows: list[list[Cell]] = [
         [
             *(result.arm.name, f"{result.share:.0%}", shift),
-            *(f"{before:.4f}", f"{after:.4f}"),
+            *(f"{error:.4f}" for error in errors),
         ]
         for result in results
-        for shift, (before, after) in result.figures[patches].composition.items()
+        for shift, errors in result.figures[patches].composition.items()
     ]
     return [
         heading("Composition"),
         table(
-            ["Arm", "Labels", "Classes", "Called", "Corrected"],
+            ["Arm", "Labels", "Classes", "Called", "Corrected", "Expected"],
             rows,
-            caption="|share called - true share|, mean over classes, before and after correction "
-            "by the confusion of the validation images",
+            caption="|share - true share|, mean over classes: as called, corrected by the "
+            "confusion of the validation images, and as expected of calibrated probabilities",
         ),
     ]
 

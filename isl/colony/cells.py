@@ -164,7 +164,7 @@ def _write(
         }
         for cell, kind, each in zip(cells, kinds, probabilities, strict=True)
     ]
-    composition = cell_composition(kinds, model)
+    composition = cell_composition(kinds, probabilities, model)
     out.mkdir(parents=True, exist_ok=True)
     drawn = [(cell, kind) for cell, kind in zip(cells, kinds, strict=True) if cell.pixels.size > 1]
     report = results_page(
@@ -209,8 +209,16 @@ def _write(
     print(f"look at {out / REPORT}", file=sys.stderr)
 
 
-def cell_composition(kinds: Sequence[str], model: ColonyModel) -> list[dict[str, Any]]:
-    """Shares of the classes among cells, as rows of composition.csv of one image "all"."""
+def cell_composition(
+    kinds: Sequence[str], probabilities: np.ndarray, model: ColonyModel
+) -> list[dict[str, Any]]:
+    """Shares of the classes among cells, as rows of composition.csv of one image "all".
+
+    Args:
+        kinds: What each of N cells is called.
+        probabilities: float [N, K].
+        model: Names the classes.
+    """
     classes = model.config.classes
     told = [kind for kind in kinds if kind in classes]
     counts = np.array([kinds.count(name) for name in classes])
@@ -219,6 +227,8 @@ def cell_composition(kinds: Sequence[str], model: ColonyModel) -> list[dict[str,
         if told and model.config.confusion
         else None
     )
+    sure = np.isin(kinds, classes)
+    expected = probabilities[sure].mean(axis=0) if told else None
     shared = {"image": "all", "time": 0, "minutes": "", "area_share": ""}
     rows: list[dict[str, Any]] = [
         {
@@ -227,6 +237,7 @@ def cell_composition(kinds: Sequence[str], model: ColonyModel) -> list[dict[str,
             "colonies": int(count),
             "share": f"{count / len(told):.4f}" if told else "",
             "corrected_share": "" if corrected is None else f"{corrected[i]:.4f}",
+            "expected_share": "" if expected is None else f"{expected[i]:.4f}",
         }
         for i, (name, count) in enumerate(zip(classes, counts, strict=True))
     ]
@@ -235,6 +246,6 @@ def cell_composition(kinds: Sequence[str], model: ColonyModel) -> list[dict[str,
         share = f"{unknown / len(kinds):.4f}"
         rows.append(
             {**shared, "class": "cannot tell", "colonies": unknown, "share": share}
-            | {"corrected_share": ""}
+            | {"corrected_share": "", "expected_share": ""}
         )
     return rows

@@ -119,6 +119,7 @@ COMPOSITION_COLUMNS = (
     "share",
     "area_share",
     "corrected_share",
+    "expected_share",
 )
 
 
@@ -127,7 +128,8 @@ def composition_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     Shares are of the colonies that were told; "cannot tell" has its count and its share of all. The
     corrected share allows for how often each class is called another (`corrected_composition`); it
-    is empty where the model's confusion was not measured or nothing was told.
+    is empty where the model's confusion was not measured or nothing was told. The expected share is
+    the mean of the calibrated probabilities.
     """
     confusion = np.array(made["model"]["confusion"], float)
     rows = []
@@ -142,6 +144,7 @@ def composition_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
         if len(confusion) and told:
             shares = np.array(counts) / len(told)
             corrected = [float(s) for s in corrected_composition(shares, confusion)]
+        expected = np.mean([each["probabilities"] for each in told], axis=0) if told else ()
         minutes = made["interval_minutes"]
         shared = {
             "image": made["image"],
@@ -157,6 +160,7 @@ def composition_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
                     "share": f"{counts[i] / len(told):.4f}" if told else "",
                     "area_share": f"{areas[i] / sum(areas):.4f}" if told else "",
                     "corrected_share": f"{corrected[i]:.4f}" if corrected else "",
+                    "expected_share": f"{expected[i]:.4f}" if told else "",
                 }
             )
         unknown = len(own) - len(told)
@@ -169,6 +173,7 @@ def composition_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
                     "share": f"{unknown / len(own):.4f}",
                     "area_share": "",
                     "corrected_share": "",
+                    "expected_share": "",
                 }
             )
     return rows

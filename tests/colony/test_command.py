@@ -87,7 +87,8 @@ def test_wells_become_tables_pictures_and_a_report(ground: Path, tmp_path: Path)
     composition = rows_of(tmp_path / "composition.csv")
     for name in ("well-000", "well-001"):
         own = [row for row in composition if row["image"] == name]
-        assert sum(float(row["share"]) for row in own) == pytest.approx(1, abs=1e-3)
+        for column in ("share", "expected_share"):
+            assert sum(float(row[column]) for row in own) == pytest.approx(1, abs=1e-3)
     report = (tmp_path / "report.html").read_text()
     assert "For research only." in report
     assert report.count("data:image/png") == 4
@@ -221,6 +222,7 @@ def test_cells(ground: Path, tmp_path: Path) -> None:
     assert {row["class"] for row in rows} <= set(CLASSES)
     composition = rows_of(tmp_path / "out" / "composition.csv")
     assert sum(int(row["colonies"]) for row in composition) == 5
+    assert sum(float(row["expected_share"]) for row in composition) == pytest.approx(1, abs=1e-3)
     refused = colony(ground, folder, "--out", tmp_path / "other", model="cells")
     assert refused.exit_code == 2
     assert "give --cells" in refused.output

@@ -85,7 +85,8 @@ def test_figures_are_those_of_a_loop() -> None:
     assert found.intervals["balanced_accuracy"].estimate == pytest.approx(np.mean(recalls))
     assert found.variance == pytest.approx(np.var(recalls, ddof=1))
     assert found.intervals["balanced_accuracy"].units == 10
-    before, _ = found.composition["as it is"]
+    before, _, expected = found.composition["as it is"]
+    assert expected == pytest.approx(np.abs(shares.mean(axis=(0, 1)) - 1 / 3).mean())
     counts = np.bincount(called, minlength=3) / 60
     assert before == pytest.approx(np.abs(counts - 1 / 3).mean())
 
@@ -107,7 +108,7 @@ def test_composition_is_corrected_where_the_confusion_is_right() -> None:
         groups=own.groups[kept],
     )
     found = figures_of([Run(fold=0, seed=0, predictions=some)], CLASSES, 1, FEW, True)
-    before, after = found.composition["reversed frequencies"]
+    before, after, _ = found.composition["reversed frequencies"]
     assert before > 0.05
     assert after < 0.5 * before
 

@@ -19,6 +19,7 @@ from isl.imaging.normalize import normalize, normalize_label
 from isl.labeling.bins import BINS
 from isl.labeling.dataset import Manifest, load_manifest
 from isl.labeling.fields import LoadedField, load_field
+from isl.labeling.label_scale import stretch
 from isl.labeling.model import Model, load_model, save_model
 from isl.tiling.plan import plan_tiles
 
@@ -167,6 +168,7 @@ def draw_samples(
         )
     transmitted, _ = normalize(planes, model.config.input.normalization, source=field.name)
     truth = normalize_label(field.labels.channels, source=field.name)
+    truth = stretch(truth, field.labels.labels, model.config.label_scale)
     chosen = np.zeros(truth.shape, bool)
     for picked, measured in zip(chosen, field.measured_for(split), strict=True):
         ground = np.flatnonzero(measured)

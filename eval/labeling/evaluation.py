@@ -34,7 +34,7 @@ from .judge import (
     score_field,
 )
 from .live_dead import AllMarks, read_marks
-from .models import Contender, check_unseen, find_contenders, seen_groups
+from .models import Contender, check_unseen, common_scale, find_contenders, seen_groups
 from .objects import segmenter_of
 from .pictures import FieldPicture, field_picture, ranked_fields
 from .points import judge_points, read_annotations
@@ -70,6 +70,7 @@ def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
         leave_out=config.leave_out,
         labels=config.labels,
         predicted=[label for contender in contenders for label in contender.labels],
+        scales=common_scale(contenders),
     )
     contenders = _with_labels(contenders, ground)
     _check_named(config, ground)

@@ -17,6 +17,7 @@ from isl.imaging.normalize import normalize_label
 from isl.labeling.bins import BINS
 from isl.labeling.dataset import Field, Manifest, labels_of
 from isl.labeling.fields import load_field
+from isl.labeling.label_scale import LabelScale, stretch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,6 +86,7 @@ class Ground:
     split: Split | None
     notes: tuple[str, ...]
     _stated: Mapping[str, Field]
+    _scales: Mapping[str, LabelScale]
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -111,7 +113,7 @@ class Ground:
 
     def read(self, name: str) -> GroundField:
         """Reads a field."""
-        return _ground_field(self._stated[name], self.labels, self.split)
+        return _ground_field(self._stated[name], self.labels, self.split, self._scales)
 
 
 def survey_ground(
@@ -121,6 +123,7 @@ def survey_ground(
     leave_out: Sequence[str] = (),
     labels: Sequence[str] | None = None,
     predicted: Sequence[str],
+    scales: Mapping[str, LabelScale] | None = None,
 ) -> Ground:
     """Reads all fields once and says what can be judged.
 
@@ -130,6 +133,7 @@ def survey_ground(
         leave_out: Groups that are not judged.
         labels: What is to be judged; None: all that is held and predicted.
         predicted: What any model predicts.
+        scales: By label, the unit that it is predicted in; None: the images' own.
 
     Raises:
         InputError: A label is unknown, predicted by none, or measured nowhere on this ground, or
@@ -145,7 +149,7 @@ def survey_ground(
     facts, notes = [], []
     for field in stated:
         held = [label for label in wanted if label in labels_of(field)]
-        found = _facts(_ground_field(field, wanted, split)) if held else None
+        found = _facts(_ground_field(field, wanted, split, scales or {})) if held else None
         if found is None or not found.pixels:
             why = "its masks leave nothing" if held else "none of the labels was measured in it"
             notes.append(f"Field {field.name} is not judged: {why}.")
@@ -167,6 +171,7 @@ def survey_ground(
         split=split,
         notes=tuple(notes),
         _stated={field.name: field for field in stated},
+        _scales=scales or {},
     )
 
 
@@ -195,16 +200,22 @@ def _wanted(
     return wanted
 
 
-def _ground_field(field: Field, labels: tuple[str, ...], split: Split | None) -> GroundField:
+def _ground_field(
+    field: Field,
+    labels: tuple[str, ...],
+    split: Split | None,
+    scales: Mapping[str, LabelScale],
+) -> GroundField:
     loaded = load_field(field, labels)
     assert loaded.labels.measured is not None
     measured = loaded.labels.measured if split is None else loaded.measured_for(split)
+    truth = normalize_label(loaded.labels.channels, source=loaded.name)
     return GroundField(
         name=loaded.name,
         group=loaded.group,
         stack=loaded.transmitted,
         labels=labels,
-        truth=normalize_label(loaded.labels.channels, source=loaded.name),
+        truth=stretch(truth, labels, scales),
         measured=measured,
     )
 

@@ -12,6 +12,7 @@ from isl.data.splits import Split
 from isl.errors import InputError
 from isl.imaging.normalize import normalize_label
 from isl.imaging.read import read_fluorescence
+from isl.labeling.label_scale import LabelScale
 from isl.labeling.mixture import AnyModel
 from isl.labeling.model import load_models
 from isl.labeling.model_config import ModelConfig
@@ -61,6 +62,23 @@ class Contender:
     def silent(self) -> bool:
         """Whether nothing says what it was trained on."""
         return not self.members or any(each.trained_on is None for each in self.members)
+
+
+def common_scale(contenders: Sequence[Contender]) -> Mapping[str, LabelScale]:
+    """The unit that all contenders predict in, by label; {}: their images' own.
+
+    Raises:
+        InputError: They predict in several units, which no one truth can judge.
+    """
+    units = [each.model.config.label_scale if each.model else {} for each in contenders]
+    for contender, unit in zip(contenders, units, strict=True):
+        if unit != units[0]:
+            raise InputError(
+                f"'{contenders[0].name}' and '{contender.name}' predict in different units "
+                "(label_scale in model.toml); judge them one by one, or images of models that "
+                "stretch their labels without `original_unit`"
+            )
+    return units[0] if units else {}
 
 
 def find_contenders(config: LabelingEvaluation, folder: Path) -> tuple[Contender, ...]:

@@ -135,6 +135,14 @@ def predict(
             help="Bring predicted intensities to the training images' mean and deviation.",
         ),
     ] = False,
+    original_unit: Annotated[
+        bool,
+        typer.Option(
+            "--original-unit",
+            help="Give intensities in the training images' unit, where the model stretched its "
+            "labels (label_scale).",
+        ),
+    ] = False,
     device: Device = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done; compute and write nothing.")
@@ -189,6 +197,7 @@ def predict(
         symmetries=symmetries,
         abstain=abstain,
         renormalize=renormalize,
+        original_unit=original_unit,
         device=device,
         dry_run=dry_run,
         overwrite=overwrite,

@@ -10,7 +10,7 @@ from isl.imaging.containers import is_container, open_picture
 from isl.imaging.frame_numbers import frame_numbers
 from isl.imaging.image import Movie, PixelSize, ZStack
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.normalize import normalize
+from isl.imaging.normalize import PlaneNormalization, normalize, one_choice
 from isl.imaging.read import read_transmitted
 from isl.imaging.stated import Stated
 
@@ -91,10 +91,7 @@ def _describe_stack(stack: ZStack | Movie) -> Facts:
     ]
     if isinstance(stack, Movie):
         facts.append(("interval", f"{stack.interval:g} min" if stack.interval else UNKNOWN))
-    first = stack.stack(0) if isinstance(stack, Movie) else stack
-    for index, plane in enumerate(first.planes):
-        facts.append((f"plane {index}", _describe_plane(plane)))
-    return facts
+    return [*facts, *_describe_planes(pixels if movie else pixels[None])]
 
 
 def _in_use(pixels: np.ndarray) -> str:
@@ -105,17 +102,27 @@ def _in_use(pixels: np.ndarray) -> str:
     return f"{int(largest).bit_length()} of {8 * pixels.dtype.itemsize} bits (up to {largest})"
 
 
-def _describe_plane(plane: np.ndarray) -> str:
-    text = f"{plane.min():g} to {plane.max():g}"
-    try:
-        record = normalize(plane[None])[1][0]
-    except InputError:
-        return f"{text}, constant or not finite: nothing to predict from"
-    unchanged = record.scale == 1.0 and record.offset == 0.0
-    return (
-        f"{text}, mean {record.mean:.4f} and deviation {record.standard_deviation:.4f} of full "
-        f"scale, {'kept as it is' if unchanged else 'to be normalized'}"
-    )
+def _describe_planes(frames: np.ndarray) -> Facts:
+    """Every plane [T, Z, Y, X] of the first time point, and what is done to all of all of them."""
+    records: list[PlaneNormalization | None] = []
+    for plane in frames.reshape(-1, 1, *frames.shape[2:]):
+        try:
+            records += normalize(plane)[1]
+        except InputError:
+            records.append(None)
+    known = one_choice(record for record in records if record is not None)
+    facts = []
+    if known:
+        done = "kept as they are" if known[0].kept else "mapped to mean 0.5 and deviation 0.125"
+        facts.append(("normalization", f"all planes are {done}"))
+    for index, (plane, record) in enumerate(zip(frames[0], records[: len(frames[0])], strict=True)):
+        said = (
+            "constant or not finite: nothing to predict from"
+            if record is None
+            else f"mean {record.mean:.4f}, deviation {record.standard_deviation:.4f} of full scale"
+        )
+        facts.append((f"plane {index}", f"{plane.min():g} to {plane.max():g}, {said}"))
+    return facts
 
 
 def _size(size: PixelSize | None) -> str:

@@ -1,13 +1,14 @@
 """Stored pixels to intensities in [0, 1]: one rule for training and prediction.
 
-Integers are divided by their type's maximum. Under "auto" each plane of a z-stack is then mapped
-to mean 0.5 and standard deviation 0.125, unless it is there already; planes of the paper's data,
-which its own pipeline normalized, therefore pass unchanged.
+Integers are divided by their type's maximum. Under "auto" each plane is then mapped to mean 0.5 and
+standard deviation 0.125, unless all planes of the file or recording are there already; those of the
+paper's data, which its own pipeline normalized, therefore pass unchanged. One choice holds for all
+of them: planes would differ in contrast otherwise, and with them what a network sees.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +46,11 @@ class PlaneNormalization:
     scale: float = 1.0
     offset: float = 0.0
 
+    @property
+    def kept(self) -> bool:
+        """Whether the plane was left as it was."""
+        return self.scale == 1.0 and self.offset == 0.0
+
 
 def normalize(
     planes: np.ndarray, mode: str = "auto", *, source: object = "z-stack"
@@ -53,9 +59,9 @@ def normalize(
 
     Args:
         planes: Integers or floats [Z, Y, X], as stored.
-        mode: "auto": map each plane to mean 0.5 and deviation 0.125 and clip to [0, 1], unless its
-            mean is within 0.05 and its deviation within 0.03 of that. "off": divide integers by
-            their type's maximum, nothing more; floats must lie in [0, 1].
+        mode: "auto": map each plane to mean 0.5 and deviation 0.125 and clip to [0, 1], unless the
+            mean of every plane is within 0.05 and its deviation within 0.03 of that. "off": divide
+            integers by their type's maximum, nothing more; floats must lie in [0, 1].
         source: The file or folder, named in messages.
 
     Returns:
@@ -66,7 +72,7 @@ def normalize(
     """
     if planes.ndim != 3 or planes.size == 0:
         raise InputError(f"{source}: a z-stack is [Z, Y, X]; this has shape {planes.shape}")
-    records = tuple(
+    records = one_choice(
         measure_plane(plane.__getitem__, plane.shape, mode, plane=index, source=source)
         for index, plane in enumerate(planes)
     )
@@ -83,7 +89,9 @@ def measure_plane(
     source: object = "z-stack",
     remedy: str = REMEDY,
 ) -> PlaneNormalization:
-    """What `normalize` does to one plane, from two passes over bands of its rows.
+    """What `normalize` does to a plane alone, from two passes over bands of its rows.
+
+    Of several planes, `one_choice` makes one choice.
 
     Args:
         read: A slice of rows to their pixels [y, X], as stored; called for every row twice.
@@ -119,15 +127,24 @@ def measure_plane(
             f"{where} is constant (every pixel is {first.lowest:g}), so there is nothing to see in "
             f"it; {remedy}"
         )
-    fits = is_normal(mean, deviation)
-    scale = 1.0 if fits else DEVIATION / deviation
-    return PlaneNormalization(
-        plane=plane,
-        mean=mean,
-        standard_deviation=deviation,
-        scale=scale,
-        offset=0.0 if fits else MEAN - mean * scale,
-    )
+    record = PlaneNormalization(plane=plane, mean=mean, standard_deviation=deviation)
+    return record if is_normal(mean, deviation) else _mapped(record)
+
+
+def one_choice(records: Iterable[PlaneNormalization]) -> tuple[PlaneNormalization, ...]:
+    """All planes of a file or recording mapped if one of them has to be, as they are otherwise.
+
+    Args:
+        records: What `measure_plane` said of each plane of each time point, by one mode.
+    """
+    found = tuple(records)
+    return found if all(record.kept for record in found) else tuple(map(_mapped, found))
+
+
+def _mapped(record: PlaneNormalization) -> PlaneNormalization:
+    """To mean 0.5 and deviation 0.125."""
+    scale = DEVIATION / record.standard_deviation
+    return dataclasses.replace(record, scale=scale, offset=MEAN - record.mean * scale)
 
 
 def apply_normalization(
@@ -252,7 +269,7 @@ def _apply(
     plane: np.ndarray, record: PlaneNormalization, full_scale: float, out: np.ndarray
 ) -> None:
     """Writes the record's mapping of `plane`, clipped to [0, 1], to `out` (float32 [Y, X])."""
-    if record.scale == 1.0 and record.offset == 0.0:
+    if record.kept:
         np.divide(plane, np.float32(full_scale), out=out, casting="unsafe")
     else:
         # Centered before it is scaled: float32 keeps a small contrast on a large background.

@@ -9,6 +9,7 @@ from isl.imaging.normalize import normalize_label
 from isl.labeling.bins import BINS
 from isl.labeling.contract import REFUSED_RATIO, WARNED_RATIO
 from isl.labeling.fields import LoadedField
+from isl.labeling.label_scale import LabelScale
 
 # A label that fills fewer bins than this has too few levels to learn a distribution from.
 FEW_BINS = 32
@@ -20,12 +21,17 @@ _SAME = 0.999
 _SMALL = 32
 
 
-def compare_fields(fields: Sequence[LoadedField], source: object) -> tuple[str, ...]:
+def compare_fields(
+    fields: Sequence[LoadedField],
+    source: object,
+    scales: Mapping[str, LabelScale] | None = None,
+) -> tuple[str, ...]:
     """One line for everything in which the fields of training and validation differ.
 
     Args:
         fields: Those that training and validation look at, with the same labels.
         source: The manifest, named in messages.
+        scales: By label, how it is stretched over the bins; None: not at all.
 
     Raises:
         InputError: Pixel sizes or z steps differ more than twofold, one picture is in training and
@@ -36,7 +42,7 @@ def compare_fields(fields: Sequence[LoadedField], source: object) -> tuple[str, 
         *_lengths(fields, "z step", lambda f: f.transmitted.pixel_size, "z", source),
         *_words(fields, source),
         *_splits(fields, source),
-        *_levels(fields, source),
+        *_levels(fields, source, scales or {}),
         *_twins(fields, source),
     )
 
@@ -93,7 +99,9 @@ def _splits(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
         yield f"{source}: label '{label}' is measured in validation only, so it is never learned"
 
 
-def _levels(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
+def _levels(
+    fields: Sequence[LoadedField], source: object, scales: Mapping[str, LabelScale]
+) -> Iterator[str]:
     """Labels of few levels, of one, or brighter in some fields than in others."""
     for index, label in enumerate(fields[0].labels.labels):
         used = np.zeros(BINS, bool)
@@ -103,7 +111,8 @@ def _levels(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
             if not where.any():
                 continue
             values = normalize_label(field.labels.channels[index], source=field.name)[where]
-            used[np.rint(values * (BINS - 1)).astype(int)] = True
+            binned = scales[label].stretched(values) if label in scales else values
+            used[np.rint(binned * (BINS - 1)).astype(int)] = True
             brightest[field.name] = float(np.percentile(values, _BRIGHTEST))
         if not brightest:
             continue
@@ -113,9 +122,10 @@ def _levels(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
                 "nothing to learn; take another image, or leave it out with 'labels'"
             )
         if used.sum() < FEW_BINS:
+            remedy = "set label_scale, such as [0.1, 99.9], in the training's configuration"
             yield (
                 f"{source}: label '{label}' fills {used.sum()} of {BINS} bins, and a model can "
-                "tell no more levels; scale its images up to their type's range"
+                f"tell no more levels; {'its images hold no more' if label in scales else remedy}"
             )
         yield from _brightness(label, brightest, source)
 

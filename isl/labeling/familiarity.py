@@ -6,11 +6,14 @@ there are several planes, which of them are sharp and how like their neighbours 
 mean is compared with the crops of the training ground, in units of how far the mean of so many
 crops may lie off; its score is the root of the mean square of the three largest deviations. The
 limit is the largest score that a field of the training ground has when its whole group is left out;
-where there is one group only, it is a little above what neighbouring parts of it score. Where a
-model has autoencoding heads, how well they say what the planes are is one more statistic.
+where there is one group only, it is a little above what neighbouring parts of it score. A small
+image, which shows less of what may be there, has a larger limit: one crop may score what crops of
+the training ground do when each is normalized alone, as a file of its own would be. Where a model
+has autoencoding heads, how well they say what the planes are is one more statistic.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +21,8 @@ import numpy as np
 import pydantic
 
 from isl.config import Config
-from isl.imaging.normalize import PlaneNormalization
+from isl.errors import InputError
+from isl.imaging.normalize import PlaneNormalization, normalize
 from isl.imaging.resample import resample, resampled_size
 from isl.labeling.autoencoding import PlaneLoss
 from isl.labeling.source import TransmittedField, normalized
@@ -52,6 +56,9 @@ _FOLDS = 12
 _MARGIN = 1.15
 # Where all ground is alike, fields within what is tolerated are not warned of.
 _LEAST = 2.0
+# What one crop may score, in limits, where a model does not say what its own ground's crops do.
+_CROP_TO_FIELD = 1.5
+_CROPS_WITHIN = 99
 _TRAINING_CROPS = 600
 _TRAINING_LOSSES = 64
 _FEWEST = 8
@@ -62,14 +69,24 @@ class Familiarity(Config):
     """What a model's training ground looks like.
 
     Attributes:
-        limit: The largest score that is not warned of.
+        limit: The largest score of a field of `CROPS` crops or more that is not warned of.
+        crop_limit: The same of a single crop; None: it is not known.
         statistics: By name, the mean and the standard deviation over crops.
         autoencoding: The same of the model's autoencoding loss; None: it has no such heads.
     """
 
     limit: pydantic.PositiveFloat
+    crop_limit: pydantic.PositiveFloat | None = None
     statistics: Mapping[str, tuple[pydantic.FiniteFloat, pydantic.NonNegativeFloat]]
     autoencoding: tuple[pydantic.FiniteFloat, pydantic.NonNegativeFloat] | None = None
+
+    def limit_of(self, crops: float) -> float:
+        """The largest score that is not warned of, of an image as large as so many crops.
+
+        What one crop may score beyond a large field averages out with the root of their number.
+        """
+        alone = self.crop_limit or _CROP_TO_FIELD * self.limit
+        return round(self.limit + max(0.0, alone - self.limit) * _small(crops), 3)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,7 +110,7 @@ class Unfamiliarity:
 
     Attributes:
         score: 1 to 2 is what other parts of the same ground have.
-        limit: The model's; above it, a person is to be warned.
+        limit: The model's for an image so large; above it, a person is to be warned.
         deviations: By statistic, how many deviations the field lies above (or below) the ground.
     """
 
@@ -170,7 +187,9 @@ def statistics_of(crop: np.ndarray) -> np.ndarray:
 
 
 def learn_familiarity(
-    fields: Sequence[LearnedField], plane_loss: PlaneLoss | None = None
+    fields: Sequence[LearnedField],
+    plane_loss: PlaneLoss | None = None,
+    normalization: str = "auto",
 ) -> Familiarity | None:
     """What training ground looks like, and how much parts of it differ from the rest.
 
@@ -179,6 +198,7 @@ def learn_familiarity(
     Args:
         fields: The training ground, all of one number of planes.
         plane_loss: Of the model that learned from it; None: it has no autoencoding heads.
+        normalization: How a file that holds a crop would be normalized.
 
     Returns:
         None where there are too few crops to tell.
@@ -220,18 +240,56 @@ def learn_familiarity(
 
     left_out = [score(part) for part in _left_out(fields, np.array(members))]
     neighbours = [] if left_out else [score(part) for part in _neighbours(len(crops))]
-    limit = max(left_out) if left_out else _MARGIN * max(neighbours)
+    limit = max(_LEAST, max(left_out) if left_out else _MARGIN * max(neighbours))
     center, deviation = _spread(crops)
     names = statistic_names(len(fields[0].transmitted))
     known = _known(losses)
-    return Familiarity(
+    familiarity = Familiarity(
         statistics={
             name: (round(float(c), 5), round(float(d), 5))
             for name, c, d in zip(names, center, deviation, strict=True)
         },
         autoencoding=_mean_and_deviation(known) if known.size > 1 else None,
-        limit=round(max(_LEAST, limit), 3),
+        limit=round(limit, 3),
     )
+    alone = crop_limit(familiarity, fields, normalization)
+    return familiarity.model_copy(update={"crop_limit": alone})
+
+
+def crop_limit(
+    familiarity: Familiarity, fields: Sequence[LearnedField], normalization: str = "auto"
+) -> float:
+    """A little above the score of all but a hundredth of the training ground's crops.
+
+    Each is normalized alone, which makes noise of those that happen to show nothing: they are what
+    the hundredth is for.
+
+    Args:
+        familiarity: What the ground looks like.
+        fields: The ground, some of which must be usable in whole crops.
+        normalization: How a file that holds a crop would be normalized.
+    """
+    center, deviation = np.array(list(familiarity.statistics.values())).T
+    limits = []
+    for field in fields:
+        worth = _width(field.usable.shape) ** 2 / CROP**2
+        for window in _training_corners(field, max(CROPS, _TRAINING_CROPS // len(fields))):
+            crop = field.transmitted[:, slice(*window[0]), slice(*window[1])]
+            try:
+                alone, _ = normalize(crop, normalization)
+            except InputError:
+                # A plane of one value is refused in a file.
+                continue
+            score = _score(_deviations(statistics_of(alone), worth, center, deviation))
+            beyond = max(0.0, _MARGIN * score - familiarity.limit)
+            limits.append(familiarity.limit + beyond / _small(worth))
+    return round(float(np.percentile(limits, _CROPS_WITHIN)), 3) if limits else familiarity.limit
+
+
+def _small(crops: float) -> float:
+    """How far an image of so many crops is from a large field: 1 for one crop, 0 from CROPS on."""
+    large = 1 / math.sqrt(CROPS)
+    return max(0.0, 1 / math.sqrt(crops) - large) / (1 - large)
 
 
 def unfamiliarity(
@@ -261,7 +319,7 @@ def unfamiliarity(
         deviations[_AUTOENCODING] = _loss_deviation(known, *familiarity.autoencoding)
     return Unfamiliarity(
         score=_score(np.array(list(deviations.values()))),
-        limit=familiarity.limit,
+        limit=familiarity.limit_of(area / CROP**2),
         deviations=deviations,
     )
 
@@ -312,12 +370,17 @@ def _stored(window: tuple[int, int], scale: float, size: int) -> tuple[int, int]
 
 def crop_windows(size: tuple[int, int]) -> tuple[Window, ...]:
     """Where a field is looked at: at most CROPS windows; none in one too small to tell."""
-    width = min(CROP, min(size) // _SMALLEST * _SMALLEST)
+    width = _width(size)
     if not width:
         return ()
     along = round(np.sqrt(CROPS))
     tops, lefts = (_spread_evenly(length, width, along) for length in size)
     return tuple(((top, top + width), (left, left + width)) for top in tops for left in lefts)
+
+
+def _width(size: tuple[int, ...]) -> int:
+    """Of crops of an image; 0 where it is too small for any."""
+    return min(CROP, min(size) // _SMALLEST * _SMALLEST)
 
 
 def _spread_evenly(length: int, width: int, at_most: int) -> list[int]:
@@ -328,7 +391,7 @@ def _spread_evenly(length: int, width: int, at_most: int) -> list[int]:
 def _training_corners(field: LearnedField, at_most: int) -> list[Window]:
     """Windows half a crop apart all of whose pixels are usable."""
     height, width = field.usable.shape
-    side = min(CROP, min(height, width) // _SMALLEST * _SMALLEST)
+    side = _width(field.usable.shape)
     if not side:
         return []
     windows = [

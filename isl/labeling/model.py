@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -71,12 +71,15 @@ class Model(LoadedModel[ModelConfig]):
 
     @property
     def hash(self) -> str:
-        """sha256 of its weights; of a model with temperatures, of these and the weights' sha256."""
-        weights = self.config.sha256[WEIGHTS_FILE]
-        if not self.config.temperature:
+        """sha256 of its weights; with temperatures or scales, of these and the weights' sha256."""
+        config, weights = self.config, self.config.sha256[WEIGHTS_FILE]
+        if not (config.temperature or config.label_scale):
             return weights
-        temperatures = sorted(self.config.temperature.items())
-        return hashlib.sha256(json.dumps([weights, temperatures]).encode()).hexdigest()
+        parts: list[Any] = [weights, sorted(config.temperature.items())]
+        if config.label_scale:
+            scales = config.label_scale.items()
+            parts.append(sorted((label, scale.low, scale.high) for label, scale in scales))
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @property
     def members(self) -> tuple["Model", ...]:

@@ -1,5 +1,6 @@
 """What `model.toml` says of a labeling model, and what several models say together."""
 
+import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ from isl.backbones.networks import Compute
 from isl.config import Config
 from isl.errors import InputError
 from isl.labeling.familiarity import Familiarity, statistic_names
+from isl.labeling.label_scale import LabelScale
 from isl.labeling.network import ArchitectureConfig, LabelingNetwork, abstract_network
 from isl.model_folder import FolderConfig, read_folder_config
 from isl.tiling.plan import Stitch
@@ -55,6 +57,8 @@ class ModelConfig(FolderConfig):
             smallest patches alone, which saw one phase of four of their coarsest tower. None, of
             several models: they differ.
         label_statistics: By label, for re-normalization; may be empty.
+        label_scale: By label, what its intensities 0 and 1 were in the training images; labels not
+            named were divided by their type's full scale.
         temperature: By label, what its logits are divided by; labels not named have 1. Above 1,
             distributions are wider than the network gives them (`isl calibrate` fits it).
         familiarity: What its training ground looks like; None: it does not say.
@@ -71,6 +75,9 @@ class ModelConfig(FolderConfig):
     input: InputContract
     stitch: Stitch | None = "dense"
     label_statistics: Mapping[str, LabelStatistics] = pydantic.Field(default_factory=dict)
+    label_scale: Mapping[str, LabelScale] = pydantic.Field(
+        default_factory=dict, exclude_if=operator.not_
+    )
     temperature: Mapping[str, Temperature] = pydantic.Field(default_factory=dict)
     familiarity: Familiarity | None = None
     trained_on: tuple[str, ...] | None = None
@@ -153,6 +160,12 @@ def joined(configs: Sequence[ModelConfig]) -> EnsembleConfig:
                 f"models '{first.name}' and '{other.name}' cannot be averaged: they expect another "
                 f"{key}, {getattr(first.input, key)} and {getattr(other.input, key)}"
             )
+    for other in configs[1:]:
+        if other.label_scale != first.label_scale:
+            raise InputError(
+                f"models '{first.name}' and '{other.name}' cannot be averaged: their labels have "
+                "another unit (label_scale in their model.toml)"
+            )
     agreed: dict[str, LabelStatistics] = {
         label: known
         for label, known in first.label_statistics.items()
@@ -166,6 +179,7 @@ def joined(configs: Sequence[ModelConfig]) -> EnsembleConfig:
         input=first.input,
         stitch=first.stitch if len({config.stitch for config in configs}) == 1 else None,
         label_statistics=agreed,
+        label_scale=first.label_scale,
         trained_on=None
         if None in trained
         else tuple(sorted({g for t in trained for g in t or ()})),

@@ -31,6 +31,8 @@ class Options:
             model's do; see `isl.labeling.contract`.
         renormalize: Whether predicted intensities are brought to the training labels' mean and
             standard deviation (the paper's last step).
+        original_unit: Whether intensities are given in the training images' unit, where the model
+            stretched its labels (`label_scale`).
         resample: Whether the image is brought to the model's pixel size, and the result back.
         allow_mismatch: Whether an image known not to fit is predicted with a warning.
         symmetries: Whether distributions are the means of those of the eight turned images.
@@ -46,6 +48,7 @@ class Options:
     tile: int | Literal["auto"] = "auto"
     planes: Planes | None = None
     renormalize: bool = False
+    original_unit: bool = False
     resample: bool = False
     allow_mismatch: bool = False
     symmetries: bool = False
@@ -74,6 +77,7 @@ class Asked(TypedDict, total=False):
     tile: int | str
     planes: Sequence[int] | str | None
     renormalize: bool
+    original_unit: bool
     resample: bool
     allow_mismatch: bool
     symmetries: bool
@@ -153,6 +157,11 @@ def check_options(config: ModelConfig, **asked: Unpack[Asked]) -> Options:
                 f"model '{config.name}' does not know the mean and deviation of its training "
                 f"images of {label}; predict without renormalizing"
             )
+    if given["original_unit"] and not any(label in config.label_scale for label in chosen):
+        raise InputError(
+            f"model '{config.name}' did not stretch its labels, so its predictions are in their "
+            "images' unit already; leave `original_unit` out"
+        )
     return Options(
         labels=chosen,
         statistics=names,
@@ -162,6 +171,7 @@ def check_options(config: ModelConfig, **asked: Unpack[Asked]) -> Options:
         tile=_tile(given["tile"]),
         planes=_planes(given["planes"]),
         renormalize=renormalize,
+        original_unit=given["original_unit"],
         resample=resample,
         allow_mismatch=given["allow_mismatch"],
         symmetries=symmetries,

@@ -148,6 +148,12 @@ def predict_field(
         for done in renormalization:
             image = values[done.statistic][:, options.labels.index(done.label)]
             image[:] = renormalized(image, done)
+    if options.original_unit:
+        for name, images in values.items():
+            for index, label in enumerate(options.labels):
+                if label in model.config.label_scale:
+                    scale = model.config.label_scale[label]
+                    images[:, index] = scale.original(images[:, index], name)
     facts = outcome(model, field, plan, options, normalization, renormalization)
     return Prediction(
         **{name.name: getattr(facts, name.name) for name in dataclasses.fields(facts)},

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from isl.labeling.label_scale import INTENSITIES
 from isl.labeling.model_config import LabelStatistics
 
-# The other statistics are no intensities, so a label's brightness says nothing about them.
-INTENSITIES = ("median", "mean", "mode")
 _BLOCK = 1 << 22
 # An image of one value deviates by no more than its sum was rounded.
 _FLAT = 1e-7

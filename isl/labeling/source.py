@@ -10,7 +10,13 @@ import numpy as np
 from isl.imaging.image import Movie, PixelSize, ZStack
 from isl.imaging.lazy import EVERYTHING, LazyPicture
 from isl.imaging.names import modality_of
-from isl.imaging.normalize import REMEDY, PlaneNormalization, apply_normalization, measure_plane
+from isl.imaging.normalize import (
+    REMEDY,
+    PlaneNormalization,
+    apply_normalization,
+    measure_plane,
+    one_choice,
+)
 from isl.tiling.plan import Window
 
 
@@ -132,7 +138,7 @@ def held(field: TransmittedField, planes: Sequence[float]) -> TransmittedField:
 def measure(
     field: TransmittedField, planes: Sequence[float], mode: str, at_once: int = 0
 ) -> tuple[tuple[PlaneNormalization, ...], ...]:
-    """How the planes used are to be normalized, one tuple a time point.
+    """How the planes used are to be normalized, one tuple a time point; one choice for all of them.
 
     Args:
         field: What is read, every row of it twice.
@@ -156,11 +162,10 @@ def measure(
             remedy="save the time points before it, or all but it" if field.movie else REMEDY,
         )
 
-    records = []
-    for t in range(field.shape[0]):
-        found = {z: of_plane(t, z) for z in dict.fromkeys(planes)}
-        records.append(tuple(found[z] for z in planes))
-    return tuple(records)
+    places = [(t, z) for t in range(field.shape[0]) for z in dict.fromkeys(planes)]
+    records = one_choice(of_plane(t, z) for t, z in places)
+    found = dict(zip(places, records, strict=True))
+    return tuple(tuple(found[t, z] for z in planes) for t in range(field.shape[0]))
 
 
 def normalized(

@@ -6,7 +6,15 @@ from hypothesis.extra import numpy as arrays
 
 from isl.errors import InputError
 from isl.imaging import normalize as module
-from isl.imaging.normalize import apply_normalization, measure_plane, normalize, normalize_label
+from isl.imaging.image import Movie
+from isl.imaging.normalize import (
+    PlaneNormalization,
+    apply_normalization,
+    measure_plane,
+    normalize,
+    normalize_label,
+)
+from isl.labeling.source import field_of, measure
 
 
 def stack_of(mean, deviation, dtype=np.float64):
@@ -47,6 +55,34 @@ def test_a_plane_that_is_there_already_is_left_alone(mean, deviation, kept):
     normalized, (record,) = normalize(planes)
     assert np.array_equal(normalized, planes) == kept
     assert ((record.scale, record.offset) == (1.0, 0.0)) == kept
+
+
+def test_one_plane_that_has_to_be_mapped_has_all_of_them_mapped():
+    normal, dark = stack_of(0.52, 0.11)[0], stack_of(0.2, 0.01)[0]
+    normalized, records = normalize(np.stack([normal, dark, normal]))
+    assert not any(record.kept for record in records)
+    np.testing.assert_allclose(normalized.mean(axis=(1, 2)), 0.5, rtol=1e-6)
+    np.testing.assert_allclose(normalized.std(axis=(1, 2)), 0.125, rtol=1e-6)
+    assert records[0] == PlaneNormalization(
+        plane=0,
+        mean=pytest.approx(0.52),
+        standard_deviation=pytest.approx(0.11),
+        scale=pytest.approx(0.125 / 0.11),
+        offset=pytest.approx(0.5 - 0.52 * 0.125 / 0.11),
+    )
+    kept, records = normalize(np.stack([normal, normal]))
+    assert all(record.kept for record in records)
+    np.testing.assert_array_equal(kept[0], normal.astype(np.float32))
+
+
+def test_a_recording_is_kept_or_mapped_as_a_whole():
+    """The second time point is dim: a choice of each would make the recording flicker."""
+    frames = np.stack([stack_of(0.5, 0.12), stack_of(0.3, 0.12)]).astype(np.float32)
+    for count, kept in ((1, True), (2, False)):
+        field = field_of(Movie(name="m", frames=frames[:count]))
+        records = measure(field, (0,), "auto")
+        assert [[record.kept for record in time] for time in records] == [[kept]] * count
+    assert all(r.kept for time in measure(field, (0,), "off") for r in time)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])

@@ -8,6 +8,7 @@ import pydantic
 
 from isl.config import Config
 from isl.labeling.exact import exact_geometry
+from isl.labeling.label_scale import Percentile
 from isl.labeling.network import ArchitectureConfig
 from isl.tiling.geometry import Geometry, padded_geometry
 from isl.tiling.plan import Stitch
@@ -130,6 +131,9 @@ class LabelingConfig(ExperimentConfig):
         ground_share: Share of every training field's measured ground that is learned from: a
             rectangle that the seed places.
         normalization: The rule for transmitted planes, stored with the model.
+        label_scale: Percentiles of every label's training pixels, all fields together, that become
+            0 and 1, such as [0.1, 99.9]; for labels that fill few of the 256 bins. Stored with the
+            model. None: labels are divided by their type's full scale.
         network: Towers, unet, deeplab or encoder_unet.
     """
 
@@ -142,6 +146,9 @@ class LabelingConfig(ExperimentConfig):
     planes: tuple[pydantic.NonNegativeInt, ...] | None = pydantic.Field(default=None, min_length=1)
     ground_share: float = pydantic.Field(default=1.0, gt=0, le=1)
     normalization: Literal["auto", "off"] = "auto"
+    label_scale: tuple[Percentile, Percentile] | None = pydantic.Field(
+        default=None, exclude_if=lambda percentiles: percentiles is None
+    )
     network: ArchitectureConfig
     training: LabelingTraining  # pyright: ignore[reportIncompatibleVariableOverride]
     loss: LossConfig = LossConfig()
@@ -177,6 +184,12 @@ class LabelingConfig(ExperimentConfig):
         """Pixels of a batch of crops that the loss is taken over."""
         output = self.training_geometry.output_size(self.training.crop) ** 2
         return self.training.batch_size * min(output, self.loss.pixels_per_crop or output)
+
+    @pydantic.model_validator(mode="after")
+    def _percentiles_are_a_range(self) -> "LabelingConfig":
+        if self.label_scale is not None and not self.label_scale[0] < self.label_scale[1]:
+            raise ValueError("label_scale: give the lower percentile first, such as [0.1, 99.9]")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _padding_is_possible(self) -> "LabelingConfig":

@@ -43,7 +43,10 @@ class Fields:
         check_crop(config)
         manifest = load_manifest(folder / config.dataset).without(config.leave_out)
         self.ground: Ground = load_ground(
-            with_planes(manifest, config.planes), config.labels, config.normalization
+            with_planes(manifest, config.planes),
+            config.labels,
+            config.normalization,
+            config.label_scale,
         ).part(config.ground_share, config.seed)
         labels, weights = self.ground.labels, config.loss.label_weights
         for label in weights:

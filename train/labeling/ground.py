@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from isl.imaging.normalize import normalize, normalize_label
 from isl.labeling.agreement import compare_fields
 from isl.labeling.dataset import Manifest
 from isl.labeling.fields import LoadedField, load_field
+from isl.labeling.label_scale import LabelScale, fit_label_scales, stretch
 
 from .crops import TrainingField, bounding_box
 from .ground_part import part_of
@@ -53,6 +54,7 @@ class Ground:
         pixel_size: Micrometres, what all fields have, or None.
         training_groups: Whom the training fields belong to.
         validation_groups: Whom the validation fields belong to.
+        label_scale: By label, what its targets 0 and 1 are; {}: the types' full scale.
     """
 
     labels: tuple[str, ...]
@@ -63,6 +65,7 @@ class Ground:
     pixel_size: PixelSize | None
     training_groups: tuple[str, ...] = ()
     validation_groups: tuple[str, ...] = ()
+    label_scale: Mapping[str, LabelScale] = dataclasses.field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -87,7 +90,10 @@ def with_planes(manifest: Manifest, planes: tuple[int, ...] | None) -> Manifest:
 
 
 def load_ground(
-    manifest: Manifest, labels: Sequence[str] | None = None, normalization: str = "auto"
+    manifest: Manifest,
+    labels: Sequence[str] | None = None,
+    normalization: str = "auto",
+    label_scale: tuple[float, float] | None = None,
 ) -> Ground:
     """Reads and normalizes every field that training or validation looks at.
 
@@ -95,6 +101,7 @@ def load_ground(
         manifest: The dataset.
         labels: Labels to learn; None: every label some training or validation field holds.
         normalization: The rule for transmitted planes, "auto" or "off".
+        label_scale: Percentiles that become 0 and 1; None: the types' full scale.
 
     Raises:
         InputError: A file cannot be read, a label is unknown, fields differ in their number of
@@ -107,18 +114,19 @@ def load_ground(
     source = manifest.path or "the dataset"
     if not manifest.fields_for("train"):
         raise InputError(f"{source}: no field has split 'train'; training needs one")
-    training, validation, loaded_fields = [], [], []
-    for field in used.values():
-        loaded = load_field(field, wanted)
-        loaded_fields.append(loaded)
+    loaded_fields = [load_field(field, wanted) for field in used.values()]
+    scales = {} if label_scale is None else _scales(loaded_fields, label_scale, source)
+    training, validation = [], []
+    for loaded in loaded_fields:
         _check_planes(loaded_fields[0], loaded, source)
         planes, targets = _intensities(loaded, normalization)
+        targets = stretch(targets, wanted, scales)
         if loaded.split == "train":
             training.append(_training_field(loaded, planes, targets))
         held_out = _validation_field(loaded, planes, targets)
         if held_out is not None:
             validation.append(held_out)
-    for warning in compare_fields(loaded_fields, source):
+    for warning in compare_fields(loaded_fields, source, scales):
         logger.warning("%s", warning)
     if not any(field.measured.any() for field in training):
         raise InputError(f"{source}: no label is measured anywhere on the training ground")
@@ -131,6 +139,7 @@ def load_ground(
         pixel_size=_common([field.transmitted.pixel_size for field in loaded_fields]),
         training_groups=_groups(loaded_fields, training),
         validation_groups=_groups(loaded_fields, validation),
+        label_scale=scales,
     )
 
 
@@ -142,6 +151,13 @@ def _intensities(field: LoadedField, normalization: str) -> tuple[np.ndarray, np
     """float32 [Z, Y, X] and [L, Y, X] in [0, 1]."""
     planes, _ = normalize(field.transmitted.planes, normalization, source=field.name)
     return planes, normalize_label(field.labels.channels, source=field.name)
+
+
+def _scales(
+    fields: Sequence[LoadedField], percentiles: tuple[float, float], source: object
+) -> dict[str, LabelScale]:
+    ground = [(field.name, field.labels.channels, field.measured_for("train")) for field in fields]
+    return fit_label_scales(ground, fields[0].labels.labels, percentiles, source)
 
 
 def _training_field(field: LoadedField, planes: np.ndarray, targets: np.ndarray) -> TrainingField:

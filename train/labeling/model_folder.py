@@ -63,7 +63,10 @@ def write_model(
         ),
         stitch=config.stitch,
         label_statistics=label_statistics(ground),
-        familiarity=familiarity_of(ground.training, plane_loss(network)),
+        label_scale=ground.label_scale,
+        familiarity=familiarity_of(
+            ground.training, plane_loss(network), normalization=config.normalization
+        ),
         trained_on=trained_on,
         chosen_on=chosen_on,
     )
@@ -85,13 +88,17 @@ def label_statistics(ground: Ground) -> dict[str, LabelStatistics]:
 
 
 def familiarity_of(
-    training: Sequence[TrainingField], loss: PlaneLoss | None = None
+    training: Sequence[TrainingField],
+    loss: PlaneLoss | None = None,
+    *,
+    normalization: str = "auto",
 ) -> Familiarity | None:
     """What the training ground looks like where crops were drawn from it.
 
     Args:
         training: All of it.
         loss: Of the network that learned from it; None: it has no autoencoding heads.
+        normalization: Of what it predicts from.
     """
     fields = [
         LearnedField(
@@ -101,7 +108,7 @@ def familiarity_of(
         )
         for field in training
     ]
-    return learn_familiarity(fields, loss)
+    return learn_familiarity(fields, loss, normalization)
 
 
 def _card(

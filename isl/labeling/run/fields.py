@@ -77,6 +77,7 @@ class Request:
     symmetries: bool = False
     abstain: float | None = None
     renormalize: bool = False
+    original_unit: bool = False
     device: str = "auto"
     dry_run: bool = False
     overwrite: bool = False

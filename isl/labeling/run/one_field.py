@@ -18,6 +18,7 @@ from isl.imaging.stated import Stated
 from isl.imaging.steady import SteadyInput, content_hash
 from isl.labeling.abstention import ABSTAINED
 from isl.labeling.flicker import Flicker, flicker_of_input
+from isl.labeling.label_scale import LabelScale
 from isl.labeling.mixture import AnyModel
 from isl.labeling.options import Options
 from isl.labeling.plan import FieldPlan, plan_field, width_of
@@ -73,7 +74,7 @@ def predict_one(
         normalization = measure(pixels, plan.fit.planes, options.normalize, plan.window or 0)
         with (
             written_together(field.files) as staged,
-            _results(staged.record.parent, opened, plan, call) as results,
+            _results(staged.record.parent, opened, plan, call, model.config.label_scale) as results,
         ):
             plan = predict_into(
                 results.write, model, pixels, plan, options, normalization, progress
@@ -137,7 +138,11 @@ def opened_picture(path: Path, stated: Stated) -> Iterator[tuple[LazyPicture, in
 
 
 def _results(
-    folder: Path, field: TransmittedField, plan: FieldPlan, call: Call
+    folder: Path,
+    field: TransmittedField,
+    plan: FieldPlan,
+    call: Call,
+    scales: Mapping[str, LabelScale],
 ) -> StoredPrediction:
     options = call.options
     size = field.size if plan.fit.scale else plan.tiles.output_size
@@ -148,6 +153,7 @@ def _results(
         pixel_types={name: call.pixel_type(name) for name in options.statistics},
         shown=(options.statistics[0], UNCERTAINTY),
         renormalize=options.renormalize,
+        scales=scales if options.original_unit else {},
     )
 
 
@@ -202,6 +208,8 @@ def _annotations(
         "statistic": statistic,
         "renormalized": str(call.options.renormalize).lower(),
     }
+    if call.options.original_unit:
+        annotations["unit"] = "of the training images"
     if call.options.abstain is not None:
         annotations["abstained_above_interval_90"] = f"{call.options.abstain:g}"
     if format == "ome-zarr" and field.pixel_size is not None and field.pixel_size.z is not None:

@@ -21,6 +21,7 @@ FORMERLY = {
     "format": "ome-tiff",
     "into": False,
     "abstain": None,
+    "original_unit": False,
     "z_step": None,
     "modality": None,
 }
@@ -113,6 +114,7 @@ def record(
         "border": {"kind": prediction.options.border, "offset": prediction.offset},
         "labels": list(prediction.labels),
         "statistics": list(call.options.statistics),
+        "normalization_choice": _choice(prediction),
         "normalization": [
             [dataclasses.asdict(plane) for plane in planes] for planes in prediction.normalization
         ],
@@ -138,3 +140,10 @@ def record(
         "device": device,
         "seconds": round(seconds, 3),
     }
+
+
+def _choice(prediction: Outcome) -> str:
+    """What normalization did to all planes of all time points."""
+    if prediction.options.normalize == "off":
+        return "off"
+    return "kept" if prediction.normalization[0][0].kept else "mapped"

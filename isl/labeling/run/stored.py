@@ -13,6 +13,7 @@ import numpy as np
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.plane_file import PlaneFile
 from isl.labeling.flicker import Frames, flicker
+from isl.labeling.label_scale import SPREADS, LabelScale
 from isl.labeling.model_config import LabelStatistics
 from isl.labeling.renormalize import (
     INTENSITIES,
@@ -53,6 +54,7 @@ class StoredPrediction(contextlib.ExitStack):
         pixel_types: Mapping[str, str],
         shown: Sequence[str],
         renormalize: bool,
+        scales: Mapping[str, LabelScale] | None = None,
     ) -> None:
         """Nothing predicted yet.
 
@@ -63,18 +65,23 @@ class StoredPrediction(contextlib.ExitStack):
             pixel_types: For every statistic that is to become a picture, of what pixel type.
             shown: Those that are to be thinned.
             renormalize: Whether `renormalize` is to be called: until then, intensities are floats.
+            scales: By label, what brings pictures into its images' unit; {} or None: nothing.
         """
         super().__init__()
         self.shape = shape
         self.renormalization: tuple[Renormalization, ...] = ()
         self._labels = tuple(labels)
+        self._scales = scales or {}
+        floats = (INTENSITIES if renormalize else ()) + (
+            INTENSITIES + SPREADS if self._scales else ()
+        )
         self._pixel_types = {name: np.dtype(dtype) for name, dtype in pixel_types.items()}
         times, _, rows, columns = shape
         planes = (times * len(labels), rows, columns)
         self._files = {
             name: self.enter_context(PlaneFile(folder, planes, kept))
             for name, dtype in pixel_types.items()
-            for kept in ["float32" if renormalize and name in INTENSITIES else dtype]
+            for kept in ["float32" if name in floats else dtype]
         }
         self._step = thinning((rows, columns))
         thin = [len(range(0, n, self._step)) for n in (rows, columns)]
@@ -169,12 +176,12 @@ class StoredPrediction(contextlib.ExitStack):
     def _final(
         self, statistic: str, t: int, label: int, rows: slice, columns: slice = slice(None)
     ) -> np.ndarray:
-        """As it becomes a picture, but for the pixel type where it was renormalized."""
-        pixels = self._read(statistic, t, label, rows, columns)
+        """As it becomes a picture, but for the pixel type where floats were kept."""
+        pixels, name = self._read(statistic, t, label, rows, columns), self._labels[label]
         for done in self.renormalization:
-            if (done.statistic, done.label) == (statistic, self._labels[label]):
-                return renormalized(pixels, done)
-        return pixels
+            if (done.statistic, done.label) == (statistic, name):
+                pixels = renormalized(pixels, done)
+        return self._scales[name].original(pixels, statistic) if name in self._scales else pixels
 
     def _read(
         self, statistic: str, t: int, label: int, rows: slice, columns: slice = slice(None)

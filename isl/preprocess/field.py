@@ -1,6 +1,7 @@
 """One field from raw tiles to a stack, its labels and a record of what was done."""
 
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from isl.imaging.image import FluorescenceImage, PixelSize, ZStack
 from isl.imaging.sharpness import index_of_sharpest
 from isl.preprocess import estimate_files, scratch
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.layout.fields import RawField
+from isl.preprocess.layout.fields import LayoutConfig, RawField
 from isl.preprocess.measures import measure_field, measure_planes
 from isl.preprocess.mosaic import Work, covered_by_tiles, measure_gains, put_together
 from isl.preprocess.placement import Placed, place_tiles, scaled_size
@@ -18,6 +19,7 @@ from isl.preprocess.plan import channels_of, choose
 from isl.preprocess.previews import write_previews
 from isl.preprocess.record import FieldRecord, write_record
 from isl.preprocess.stages.canvas import Canvas, plan_canvas
+from isl.preprocess.stages.orientation import Orientation
 from isl.preprocess.stages.registration import Shift
 from isl.preprocess.stored import (
     Canvases,
@@ -29,6 +31,8 @@ from isl.preprocess.stored import (
 )
 from isl.preprocess.tiles import CorrectedTiles, correct_tiles
 from isl.workers import Workers
+
+logger = logging.getLogger(__name__)
 
 FIELDS = "fields"
 
@@ -117,6 +121,11 @@ def process_field(
         field.name, canvases, config.transmitted, tiles, placed.placement, found, shifts
     )
     doubted = placed.doubted_direction()
+    misplaced = _direction_warnings(placed.fitting, doubted, config.layout) or (
+        _anchored_warnings(field, placed)
+    )
+    for warning in misplaced:
+        logger.warning("field '%s': %s", field.name, warning)
     record = FieldRecord(
         name=field.name,
         group=field.group,
@@ -138,12 +147,14 @@ def process_field(
             **{label: (each,) for label, each in zip(labels, dyes.normalization, strict=True)},
         },
         registration=shifts,
-        measures=measures if doubted is None else dataclasses.replace(measures, trusted_links=0.0),
+        measures=measures
+        if doubted is None and placed.fitting is None
+        else dataclasses.replace(measures, trusted_links=0.0),
         warnings=(
             *field.warnings,
             *filter(None, (planes.note,)),
             *_shift_warnings(shifts, config),
-            *_direction_warnings(doubted),
+            *misplaced,
         ),
     )
     write_previews(files.preview, files.offsets, field, record, stack, fluorescence, config)
@@ -152,13 +163,40 @@ def process_field(
     return record
 
 
-def _direction_warnings(doubted: str | None) -> list[str]:
+def _direction_warnings(
+    fitting: Orientation | None, doubted: str | None, layout: LayoutConfig
+) -> list[str]:
+    if fitting is not None:
+        stated = Orientation(swapped=layout.stage_swapped, direction=layout.stage_direction)
+        right = fitting.after(stated)
+        remedy = (
+            f"set layout.stage_direction = [{right.direction[0]}, {right.direction[1]}]"
+            f" and layout.stage_swapped = {str(right.swapped).lower()}"
+            if layout.positions != "grid"
+            else "correct layout.start"
+            + (" and exchange {row} and {col} in layout.pattern" if fitting.swapped else "")
+        )
+        return [
+            f"tiles fit their neighbours with {fitting.words}, and not as they are said to lie; "
+            f"{remedy}"
+        ]
     if doubted is None:
         return []
     directions = [-1, 1] if doubted == "rows" else [1, -1]
     return [
         f"tiles fit none of their neighbours in other {doubted}; does the stage run against the "
         f"image there? Set layout.stage_direction, e.g. {directions}"
+    ]
+
+
+def _anchored_warnings(field: RawField, placed: Placed) -> list[str]:
+    """Which tiles lie where they are said to, as nothing in them says otherwise."""
+    names = [field.tiles[number].name for number in placed.placement.anchored]
+    if not names or not placed.placement.trusted.any():
+        return []
+    return [
+        f"tile{'s' if len(names) > 1 else ''} {', '.join(names)} fit no neighbour (blank or "
+        "saturated?) and lie where the layout puts them"
     ]
 
 

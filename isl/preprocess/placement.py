@@ -14,12 +14,15 @@ from isl.preprocess.layout.fields import RawField
 from isl.preprocess.record import MeasuredLink, PlacedTile
 from isl.preprocess.stages.neighbours import neighbouring
 from isl.preprocess.stages.offsets import Offset, measure_offset
+from isl.preprocess.stages.orientation import Orientation, fitting_orientation
 from isl.preprocess.stages.springs import Link, Placement, solve_positions
 from isl.preprocess.tiles import CorrectedTiles
 from isl.workers import Workers
 
 # Pixels of the result that neighbors share, at least: what is narrower holds too little.
 LEAST_OVERLAP = 16
+# Of a field of whose links fewer can be trusted the other orientations of the stage are tried.
+_WELL_PLACED = 0.75
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,11 +33,13 @@ class Placed:
         nominal: float64 [n, 2], where they should, in pixels of the result.
         links: What neighbours say of each other.
         placement: Where they are.
+        fitting: The orientation of the stage that they fit in, where it is not the stated one.
     """
 
     nominal: np.ndarray
     links: tuple[Link, ...]
     placement: Placement
+    fitting: Orientation | None = None
 
     def tiles(self, field: RawField) -> tuple[PlacedTile, ...]:
         """For the field's record."""
@@ -122,11 +127,22 @@ def place_tiles(
         Link(i=i, j=j, offset=(offset.y, offset.x), confidence=_believed(offset, config))
         for (i, j), offset in zip(pairs, workers.map(one, pairs), strict=True)
     )
-    return Placed(
-        nominal=nominal,
-        links=links,
-        placement=solve_positions(len(nominal), links, nominal),
-    )
+    placement = solve_positions(len(nominal), links, nominal)
+    fitting = None
+    if placement.trusted.mean() < _WELL_PLACED:
+        fitting = fitting_orientation(
+            nominal,
+            scaled_size(field, config),
+            lambda pair, offset: (
+                _believed(
+                    _offset(pair, offset, files=tiles[channel].files, plane=plane, search=search),
+                    config,
+                )
+                > 0
+            ),
+            least_overlap=min(LEAST_OVERLAP, *scaled_size(field, config)),
+        )
+    return Placed(nominal=nominal, links=links, placement=placement, fitting=fitting)
 
 
 def _nominal(field: RawField, config: PreprocessConfig) -> np.ndarray:
@@ -176,8 +192,14 @@ def _measure(
     nominal: np.ndarray,
     search: int,
 ) -> Offset:
-    first, second = (scratch.load(files[tile], plane=plane) for tile in pair)
     expected = nominal[pair[1]] - nominal[pair[0]]
+    return _offset(pair, expected, files=files, plane=plane, search=search)
+
+
+def _offset(
+    pair: tuple[int, int], expected: np.ndarray, *, files: Sequence[Path], plane: int, search: int
+) -> Offset:
+    first, second = (scratch.load(files[tile], plane=plane) for tile in pair)
     return measure_offset(
         first,
         second,

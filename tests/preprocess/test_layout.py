@@ -547,6 +547,17 @@ def test_positions_of_the_stage(tmp_path):
     assert (field.pixel_size, field.warnings) == (0.125, ())
 
 
+def test_a_tables_numbers_run_as_the_stages(tmp_path):
+    write(tmp_path, "f_0.tif", "f_1.tif")
+    (tmp_path / "at.csv").write_text("tile,y_px,x_px\n0,0,10\n1,4,0\n")
+    keys = {"pattern": "{field}_{tile}.tif", "positions": "at.csv"}
+    assert positions(only(tmp_path, **keys)) == {"0": (0, 10), "1": (4, 0)}
+    turned = only(tmp_path, stage_direction=[-1, 1], **keys)
+    assert positions(turned) == {"0": (4, 10), "1": (0, 0)}
+    swapped = only(tmp_path, stage_swapped=True, **keys)
+    assert positions(swapped) == {"0": (10, 0), "1": (0, 4)}
+
+
 def test_a_stage_that_is_not_known(tmp_path):
     write(tmp_path, "f_0.tif", "f_1.tif")
     keys = {"pattern": "{field}_{tile}.tif", "positions": "stage"}

@@ -11,8 +11,13 @@ from isl.errors import InputError
 from isl.imaging.sharpness import Noise
 from isl.preprocess import scratch
 from isl.preprocess.config import PreprocessConfig
+from isl.preprocess.field import _anchored_warnings, _direction_warnings
+from isl.preprocess.layout.config import LayoutConfig
 from isl.preprocess.layout.fields import PlaneSource, RawField, Tile
+from isl.preprocess.mosaic import covered_by_tiles
 from isl.preprocess.placement import check_placing, place_tiles, scaled_size
+from isl.preprocess.stages.canvas import plan_canvas
+from isl.preprocess.stages.orientation import ALL, STATED
 from isl.preprocess.tiles import CorrectedTiles
 from isl.workers import Workers
 
@@ -55,7 +60,7 @@ def field_of(positions, planes=None, size=(2 * SIZE, 2 * SIZE)):
     )
 
 
-def tiles_of(folder, where=TRUE, empty=()):
+def tiles_of(folder, where=TRUE, empty=(), fill=None):
     """Corrected tiles of two planes, of which the second shows the picture."""
     rng = np.random.default_rng(2)
     picture = scipy.ndimage.gaussian_filter(rng.normal(size=(180, 180)), 1.5)
@@ -63,7 +68,7 @@ def tiles_of(folder, where=TRUE, empty=()):
     for number, (y, x) in enumerate(where):
         cut = picture[10 + y : 10 + y + SIZE, 10 + x : 10 + x + SIZE]
         if number in empty:
-            cut = rng.normal(size=cut.shape)
+            cut = rng.normal(size=cut.shape) if fill is None else np.full(cut.shape, fill)
         stack = np.stack([rng.normal(size=cut.shape), cut]).astype(np.float32)
         files.append(folder / f"{number}.npy")
         scratch.save(files[-1], stack)
@@ -103,14 +108,49 @@ def test_the_plane_that_is_asked_for_is_compared(tmp_path):
     np.testing.assert_allclose(found.placement.positions, NOMINAL, atol=1e-9)
 
 
-def test_what_a_tile_without_content_says_is_not_believed(tmp_path):
-    found = placed(
-        field_of(NOMINAL), tiles_of(tmp_path, empty=[3]), settings(stitching={"search": 16})
-    )
+@pytest.mark.parametrize("fill", [None, 0, 65535])
+def test_what_a_tile_without_content_says_is_not_believed(tmp_path, fill):
+    """Noise, a blank tile, a saturated one."""
+    tiles = tiles_of(tmp_path, empty=[3], fill=fill)
+    found = placed(field_of(NOMINAL), tiles, settings(stitching={"search": 16}))
+    canvas = plan_canvas(found.placement.positions, (SIZE, SIZE))
+    # It stays on the canvas, where the stage says relative to the others.
+    y, x = canvas.origins[3]
+    assert (y, x) == pytest.approx((51, 51), abs=3)
+    assert covered_by_tiles(canvas)[y : y + SIZE, x : x + SIZE].all()
+    (warning,) = _anchored_warnings(field_of(NOMINAL), found)
+    assert warning.startswith("tile t3 fit no neighbour")
     trusted = {link.tiles for link in found.measured_links() if link.trusted}
     assert trusted == {(0, 1), (0, 2)}
     assert [tile.anchored for tile in found.tiles(field_of(NOMINAL))] == [False] * 3 + [True]
     np.testing.assert_allclose(found.placement.positions[:3], TRUE[:3], atol=0.1)
+
+
+@pytest.mark.parametrize("orientation", ALL)
+def test_the_orientation_that_tiles_fit_in_is_found(tmp_path, orientation):
+    stated = orientation.applied(np.array(NOMINAL))
+    tiles, config = tiles_of(tmp_path), settings(stitching={"search": 16})
+    found = placed(field_of(stated - stated.min(axis=0)), tiles, config)
+    if orientation == STATED:
+        assert found.fitting is None
+        return
+    assert found.fitting is not None
+    assert found.fitting.after(orientation) == STATED
+    np.testing.assert_array_equal(found.fitting.applied(stated), NOMINAL)
+    (warning,) = _direction_warnings(
+        found.fitting, None, LayoutConfig(pattern="{well}.tif", positions="stage")
+    )
+    right = found.fitting
+    assert f"stage_direction = [{right.direction[0]}, {right.direction[1]}]" in warning
+    assert f"stage_swapped = {str(right.swapped).lower()}" in warning
+
+
+def test_orientations_follow_each_other():
+    places = np.array([[1.0, 20.0], [300.0, 4000.0]])
+    for first in ALL:
+        for second in ALL:
+            both = second.after(first).applied(places)
+            np.testing.assert_array_equal(both, second.applied(first.applied(places)))
 
 
 def test_offsets_below_the_confidence_asked_for_do_not_count(tmp_path):

@@ -57,8 +57,9 @@ class LayoutConfig(Config):
         positions: "grid"; "stage": where the files say that the stage stood; or the name of a CSV
             below the root with columns y_px and x_px, or y_um and x_um, and either file, or tile,
             or row and col; columns named like parts of the field distinguish fields.
-        stage_direction: 1 where the stage's numbers grow with the image's rows (first) and
-            columns (second), -1 where they shrink.
+        stage_direction: 1 where the stage's numbers, or the CSV's, grow with the image's rows
+            (first) and columns (second), -1 where they shrink.
+        stage_swapped: Whether what the stage or the CSV calls y runs along the image's columns.
         z_unit: What the numbers z are; None: micrometres where they have decimals.
     """
 
@@ -83,6 +84,7 @@ class LayoutConfig(Config):
     ) = None
     positions: str = "grid"
     stage_direction: tuple[Literal[-1, 1], Literal[-1, 1]] = (1, 1)
+    stage_swapped: bool = False
     z_unit: Literal["plane", "um"] | None = None
 
     @pydantic.field_validator("pattern")

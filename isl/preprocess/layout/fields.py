@@ -298,10 +298,8 @@ class _Builder:
             raise InputError(
                 f"{self.table.path}: has no line for tile {key.name} ({planes[0].match.path})"
             )
-        if not self.table.in_micrometres:
-            return place
-        edges = self._pixel_edges(planes)
-        return place[0] / edges[0], place[1] / edges[1]
+        edges = self._pixel_edges(planes) if self.table.in_micrometres else (1.0, 1.0)
+        return stage_position(self.config, place, edges)
 
     def _pixel_edges(self, planes: Sequence[FoundPlane]) -> tuple[float, float]:
         """Micrometres along y and x of a raw pixel."""

@@ -7,8 +7,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from isl.errors import InputError
 from isl.preprocess.layout.config import LayoutConfig
+from isl.preprocess.stages.orientation import Orientation
 
 Position = tuple[float, float]
 """(y, x) of a tile's first pixel, in raw pixels."""
@@ -107,14 +110,19 @@ def nominal_positions(
 
 
 def stage_position(
-    config: LayoutConfig, stage: tuple[float, float], pixel_size: tuple[float, float]
+    config: LayoutConfig, stage: tuple[float, float], pixel_size: tuple[float, float] = (1, 1)
 ) -> Position:
-    """Raw pixels of a position on the stage, micrometres, up to what all tiles share."""
-    y, x = (
-        place * direction / size
-        for place, direction, size in zip(stage, config.stage_direction, pixel_size, strict=True)
+    """Raw pixels of a position on the stage (y, x), up to what all tiles share.
+
+    Args:
+        config: Which way the stage's numbers run.
+        stage: In micrometres, or in pixels.
+        pixel_size: Micrometres along the image's rows and columns; 1 for pixels.
+    """
+    place = Orientation(swapped=config.stage_swapped, direction=config.stage_direction).applied(
+        np.array(stage, np.float64)
     )
-    return y, x
+    return float(place[0] / pixel_size[0]), float(place[1] / pixel_size[1])
 
 
 def _place(text: str, part: str, path: str) -> int:

@@ -4,7 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,31 @@ def made_from(
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def results_in(folder: Path) -> frozenset[str]:
+    """Names of the results in a folder that records of isl beside them name.
+
+    What was predicted into the folder of its inputs is no input the next time.
+    """
+    names: set[str] = set()
+    for record in folder.glob("*.json"):
+        try:
+            made = json.loads(record.read_text(encoding="utf-8"))
+            if str(made["made_by"]).startswith("isl "):
+                names.update(_texts(made["outputs"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return frozenset(names)
+
+
+def _texts(outputs: Any) -> Iterator[str]:
+    """Every text in what a record says of its outputs: lists and tables of names, and hashes."""
+    if isinstance(outputs, str):
+        yield outputs
+    elif isinstance(outputs, Mapping | list):
+        for each in outputs.values() if isinstance(outputs, Mapping) else outputs:
+            yield from _texts(each)
 
 
 def made_by(

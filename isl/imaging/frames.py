@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
+from isl.files.provenance import results_in
 from isl.imaging.containers import open_picture
 from isl.imaging.formats.table import image_ending
 from isl.imaging.lazy import LazyPicture
@@ -13,16 +14,19 @@ from isl.imaging.read import natural_order, transmitted_channel
 
 
 def frames_in(folder: Path) -> list[Path]:
-    """The image files of a folder in natural order of their names.
+    """The image files of a folder in natural order of their names, but results that isl wrote.
 
     Raises:
         InputError: There is none, or the folder cannot be read.
     """
     try:
+        results = results_in(folder)
         files = [
             entry
             for entry in folder.iterdir()
-            if not entry.name.startswith(".") and image_ending(entry) is not None
+            if not entry.name.startswith(".")
+            and image_ending(entry) is not None
+            and entry.name not in results
         ]
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from error

@@ -25,6 +25,7 @@ class ZStack:
         pixel_size: Micrometres, or None where nothing says.
         modality: "PHASE_CONTRAST", "BRIGHTFIELD", "DIC", or None where nothing says.
         source: The file or folder it came from.
+        channel: Name of the channel it is, where the file names its channels.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ZStack:
     pixel_size: PixelSize | None = None
     modality: str | None = None
     source: Path | None = None
+    channel: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,6 +50,7 @@ class Movie:
     interval: float | None = None
     modality: str | None = None
     source: Path | None = None
+    channel: str | None = None
 
     def stack(self, t: int) -> ZStack:
         """The z-stack of time point `t`."""
@@ -57,6 +60,7 @@ class Movie:
             pixel_size=self.pixel_size,
             modality=self.modality,
             source=self.source,
+            channel=self.channel,
         )
 
 

@@ -2,11 +2,13 @@
 
 import logging
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from isl.errors import InputError, unknown
+from isl.files.provenance import results_in
 from isl.imaging.containers import fields_in, is_container, open_picture
 from isl.imaging.formats.ome_set import read_ome_set
 from isl.imaging.formats.table import ACCEPTED, image_ending, not_an_image
@@ -64,6 +66,7 @@ def read_transmitted(
         interval=picture.interval,
         modality=picture.modality if names is None else modality_of(names[0]),
         source=path,
+        channel=None if names is None else names[0],
     )
     return movie if len(movie.frames) > 1 else movie.stack(0)
 
@@ -145,16 +148,18 @@ def find_inputs(paths: Iterable[Path | str], *, axes: str | None = None) -> list
     """The fields that `paths` stand for, as (name, path).
 
     A path is an image file, a published folder, an OME-Zarr, or a folder of such things, whose
-    other files and hidden files are left out. Folders are not searched deeper. A file of several
-    images and a plate stand for each of their fields; a plate's may be chosen by a pattern, as in
-    screen.zarr/B/*/0. The files of an OME-TIFF set are one field, called by the first of them.
+    other files, hidden files and results that isl wrote there are left out. Folders are not
+    searched deeper. A file of several images and a plate stand for each of their fields; a plate's
+    may be chosen by a pattern, as in screen.zarr/B/*/0. The files of an OME-TIFF set are one field,
+    called by the first of them.
 
     Args:
         paths: As above.
         axes: What a TIFF's dimensions are, where it is not to be believed; then no files are a set.
 
     Raises:
-        InputError: A path is missing or no image, a folder holds none, or two fields have one name.
+        InputError: A path is missing or no image, a folder holds none, or two fields have one name,
+            or names that differ in capitals or in how accents are written only.
     """
     found: list[tuple[str, Path]] = []
     for path in map(Path, paths):
@@ -172,7 +177,21 @@ def find_inputs(paths: Iterable[Path | str], *, axes: str | None = None) -> list
                 "collide; rename one"
             )
         seen[name] = path
+    _refuse_case_twins(seen)
     return found if axes is not None else sets_once(found)
+
+
+def _refuse_case_twins(fields: Mapping[str, Path]) -> None:
+    """Refuses names that are one where a disk does not tell capitals from small letters."""
+    seen: dict[str, Path] = {}
+    for name, path in fields.items():
+        folded = unicodedata.normalize("NFC", name).casefold()
+        if folded in seen:
+            raise InputError(
+                f"{path}: is named as {seen[folded]}, but for capitals or accents, and on many "
+                "disks their results would be one file; rename one"
+            )
+        seen[folded] = path
 
 
 def sets_once(found: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
@@ -216,6 +235,12 @@ def _fields_at(path: Path) -> list[Path]:
             for entry in entries
             if not entry.name.startswith(".") and (is_container(entry) or _is_field(entry))
         ]
+        results = results_in(path)
+        if left := [field for field in fields if field.name in results]:
+            fields = [field for field in fields if field.name not in results]
+            logger.warning(
+                "%s: %d results of isl are left out, such as %s", path, len(left), left[0].name
+            )
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not fields:

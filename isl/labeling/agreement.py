@@ -41,6 +41,8 @@ def compare_fields(
         *_lengths(fields, "pixel size", lambda f: f.transmitted.pixel_size, "y", source),
         *_lengths(fields, "z step", lambda f: f.transmitted.pixel_size, "z", source),
         *_words(fields, source),
+        *_channels(fields, source),
+        *_pixel_types(fields, source),
         *_splits(fields, source),
         *_levels(fields, source, scales or {}),
         *_twins(fields, source),
@@ -79,6 +81,29 @@ def _words(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
     if len(by) > 1:
         said = ", ".join(f"{modality or 'unknown'} in '{name}'" for modality, name in by.items())
         yield f"{source}: fields differ in modality: {said}; state 'modality' where a file is wrong"
+
+
+def _channels(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
+    """Transmitted channels of other names; a file that names none says nothing."""
+    by: dict[str, LoadedField] = {}
+    for field in fields:
+        if field.transmitted.channel is not None:
+            by.setdefault(field.transmitted.channel.casefold(), field)
+    if len(by) > 1:
+        said = ", ".join(f"'{each.transmitted.channel}' in '{each.name}'" for each in by.values())
+        yield (
+            f"{source}: transmitted light is read from channels of different names: {said}; state "
+            "'channel' where another one is meant"
+        )
+
+
+def _pixel_types(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
+    by: dict[str, str] = {}
+    for field in fields:
+        by.setdefault(str(field.labels.channels.dtype), field.name)
+    if len(by) > 1:
+        said = ", ".join(f"{dtype} in '{name}'" for dtype, name in by.items())
+        yield f"{source}: label images differ in pixel type: {said}; each counts by its full scale"
 
 
 def _splits(fields: Sequence[LoadedField], source: object) -> Iterator[str]:

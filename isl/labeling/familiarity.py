@@ -58,7 +58,9 @@ _MARGIN = 1.15
 _LEAST = 2.0
 # What one crop may score, in limits, where a model does not say what its own ground's crops do.
 _CROP_TO_FIELD = 1.5
-_CROPS_WITHIN = 99
+# Widths of pieces, in crops, that are to be familiar, and how many of a hundred of them.
+_PIECES = (1, 2, 3)
+_PIECES_WITHIN = 99
 _TRAINING_CROPS = 600
 _TRAINING_LOSSES = 64
 _FEWEST = 8
@@ -259,31 +261,48 @@ def learn_familiarity(
 def crop_limit(
     familiarity: Familiarity, fields: Sequence[LearnedField], normalization: str = "auto"
 ) -> float:
-    """A little above the score of all but a hundredth of the training ground's crops.
+    """What one crop may score, so that pieces of the training ground are familiar.
 
-    Each is normalized alone, which makes noise of those that happen to show nothing: they are what
-    the hundredth is for.
+    Pieces of one crop, of two by two and of three by three are asked about, each normalized alone.
+    Of each size all but a hundredth are to be within the limit: normalization makes noise of pieces
+    that happen to show nothing.
 
     Args:
         familiarity: What the ground looks like.
         fields: The ground, some of which must be usable in whole crops.
-        normalization: How a file that holds a crop would be normalized.
+        normalization: How a file that holds a piece would be normalized.
     """
+    found = [familiarity.limit]
+    for along in _PIECES:
+        limits = [
+            limit
+            for field in fields
+            for limit in _limits_of_pieces(familiarity, field, along, normalization, len(fields))
+        ]
+        found += [float(np.percentile(limits, _PIECES_WITHIN))] if limits else []
+    return round(max(found), 3)
+
+
+def _limits_of_pieces(
+    familiarity: Familiarity, field: LearnedField, along: int, normalization: str, fields: int
+) -> Iterator[float]:
+    """The `crop_limit` that each piece of a field, so many crops wide, would need."""
     center, deviation = np.array(list(familiarity.statistics.values())).T
-    limits = []
-    for field in fields:
-        worth = _width(field.usable.shape) ** 2 / CROP**2
-        for window in _training_corners(field, max(CROPS, _TRAINING_CROPS // len(fields))):
-            crop = field.transmitted[:, slice(*window[0]), slice(*window[1])]
-            try:
-                alone, _ = normalize(crop, normalization)
-            except InputError:
-                # A plane of one value is refused in a file.
-                continue
-            score = _score(_deviations(statistics_of(alone), worth, center, deviation))
-            beyond = max(0.0, _MARGIN * score - familiarity.limit)
-            limits.append(familiarity.limit + beyond / _small(worth))
-    return round(float(np.percentile(limits, _CROPS_WITHIN)), 3) if limits else familiarity.limit
+    side = _width(field.usable.shape)
+    at_most = max(1, max(CROPS, _TRAINING_CROPS // fields) // along**2)
+    for rows, columns in _usable_windows(field, along * side, at_most):
+        piece = field.transmitted[:, slice(*rows), slice(*columns)]
+        try:
+            piece, _ = normalize(piece, normalization)
+        except InputError:
+            # A plane of one value is refused in a file.
+            continue
+        crops = [piece[:, slice(*y), slice(*x)] for y, x in crop_windows(piece.shape[1:])]
+        worth = len(crops) * side**2 / CROP**2
+        mean = np.mean([statistics_of(crop) for crop in crops], axis=0)
+        score = _score(_deviations(mean, worth, center, deviation))
+        beyond = max(0.0, _MARGIN * score - familiarity.limit)
+        yield familiarity.limit + beyond / _small(worth)
 
 
 def _small(crops: float) -> float:
@@ -390,14 +409,19 @@ def _spread_evenly(length: int, width: int, at_most: int) -> list[int]:
 
 def _training_corners(field: LearnedField, at_most: int) -> list[Window]:
     """Windows half a crop apart all of whose pixels are usable."""
+    return _usable_windows(field, _width(field.usable.shape), at_most)
+
+
+def _usable_windows(field: LearnedField, side: int, at_most: int) -> list[Window]:
+    """Windows of a width, half a crop apart, all of whose pixels are usable."""
     height, width = field.usable.shape
-    side = _width(field.usable.shape)
-    if not side:
+    if not 0 < side <= min(height, width):
         return []
+    step = _width((height, width)) // 2
     windows = [
         ((y, y + side), (x, x + side))
-        for y in range(0, height - side + 1, side // 2)
-        for x in range(0, width - side + 1, side // 2)
+        for y in range(0, height - side + 1, step)
+        for x in range(0, width - side + 1, step)
         if field.usable[y : y + side, x : x + side].all()
     ]
     return [windows[index] for index in _spread_over(len(windows), at_most)]

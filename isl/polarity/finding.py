@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from isl.errors import InputError
+from isl.files.provenance import results_in
 from isl.imaging.containers import fields_in, is_container
 from isl.imaging.formats.table import image_ending
 from isl.imaging.movie import time_points
@@ -126,9 +127,12 @@ def _frame_folders(folder: Path, axes: str | None, leave_out: Path | None) -> li
 
 
 def frames_in(folder: Path) -> list[Path]:
-    """The pictures in a folder, in natural order of their names; hidden ones are left out."""
+    """The pictures in a folder, in natural order of their names, but hidden ones and results."""
+    results = results_in(folder)
     return [
-        entry for entry in _entries(folder) if entry.is_file() and image_ending(entry) is not None
+        entry
+        for entry in _entries(folder)
+        if entry.is_file() and image_ending(entry) is not None and entry.name not in results
     ]
 
 

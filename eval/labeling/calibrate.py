@@ -166,7 +166,12 @@ def draw_samples(
             f"field '{field.name}': planes: {len(planes)}; model '{model.name}' expects "
             f"{model.config.input.planes} (choose some with 'planes' in the dataset)"
         )
-    transmitted, _ = normalize(planes, model.config.input.normalization, source=field.name)
+    transmitted, _ = normalize(
+        planes,
+        model.config.input.normalization,
+        source=field.name,
+        unit=model.config.input.normalized_by,
+    )
     truth = normalize_label(field.labels.channels, source=field.name)
     truth = stretch(truth, field.labels.labels, model.config.label_scale)
     chosen = np.zeros(truth.shape, bool)

@@ -150,7 +150,7 @@ def predict_measured(
     """
     stack = field_of(field.stack)
     plan = plan_field(model.config, stack, options)
-    records = measure(stack, plan.fit.planes, options.normalize)[0]
+    records = measure(stack, plan.fit.planes, options.normalize, unit=options.normalized_by)[0]
     window = ((0, stack.size[0]), (0, stack.size[1]))
     planes = normalized(stack, 0, records, window)
     index = [field.labels.index(label) for label in options.labels]

@@ -10,7 +10,7 @@ from isl.imaging.containers import is_container, open_picture
 from isl.imaging.frame_numbers import frame_numbers
 from isl.imaging.image import Movie, PixelSize, ZStack
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.normalize import PlaneNormalization, normalize, one_choice
+from isl.imaging.normalize import PlaneNormalization, chosen, normalize
 from isl.imaging.read import read_transmitted
 from isl.imaging.stated import Stated
 
@@ -110,7 +110,7 @@ def _describe_planes(frames: np.ndarray) -> Facts:
             records += normalize(plane)[1]
         except InputError:
             records.append(None)
-    known = one_choice(record for record in records if record is not None)
+    known = chosen(record for record in records if record is not None)
     facts = []
     if known:
         done = "kept as they are" if known[0].kept else "mapped to mean 0.5 and deviation 0.125"

@@ -9,13 +9,15 @@ of them: planes would differ in contrast otherwise, and with them what a network
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from isl.errors import InputError, unknown
 
 MODES = ("auto", "off")
+Unit = Literal["recording", "plane"]
+"""What one choice holds for."""
 MEAN = 0.5
 DEVIATION = 0.125
 MEAN_TOLERANCE = 0.05
@@ -53,7 +55,11 @@ class PlaneNormalization:
 
 
 def normalize(
-    planes: np.ndarray, mode: str = "auto", *, source: object = "z-stack"
+    planes: np.ndarray,
+    mode: str = "auto",
+    *,
+    source: object = "z-stack",
+    unit: Unit = "recording",
 ) -> tuple[np.ndarray, tuple[PlaneNormalization, ...]]:
     """Intensities a network may see, and what was done to get them.
 
@@ -63,6 +69,7 @@ def normalize(
             mean of every plane is within 0.05 and its deviation within 0.03 of that. "off": divide
             integers by their type's maximum, nothing more; floats must lie in [0, 1].
         source: The file or folder, named in messages.
+        unit: "plane": a choice for each plane by itself, as older models were trained with.
 
     Returns:
         float32 [Z, Y, X] in [0, 1], and one record a plane.
@@ -72,9 +79,12 @@ def normalize(
     """
     if planes.ndim != 3 or planes.size == 0:
         raise InputError(f"{source}: a z-stack is [Z, Y, X]; this has shape {planes.shape}")
-    records = one_choice(
-        measure_plane(plane.__getitem__, plane.shape, mode, plane=index, source=source)
-        for index, plane in enumerate(planes)
+    records = chosen(
+        (
+            measure_plane(plane.__getitem__, plane.shape, mode, plane=index, source=source)
+            for index, plane in enumerate(planes)
+        ),
+        unit,
     )
     return apply_normalization(planes, records), records
 
@@ -91,7 +101,7 @@ def measure_plane(
 ) -> PlaneNormalization:
     """What `normalize` does to a plane alone, from two passes over bands of its rows.
 
-    Of several planes, `one_choice` makes one choice.
+    Of several planes, `chosen` makes one choice.
 
     Args:
         read: A slice of rows to their pixels [y, X], as stored; called for every row twice.
@@ -131,14 +141,21 @@ def measure_plane(
     return record if is_normal(mean, deviation) else _mapped(record)
 
 
-def one_choice(records: Iterable[PlaneNormalization]) -> tuple[PlaneNormalization, ...]:
+def chosen(
+    records: Iterable[PlaneNormalization], unit: Unit = "recording"
+) -> tuple[PlaneNormalization, ...]:
     """All planes of a file or recording mapped if one of them has to be, as they are otherwise.
 
     Args:
         records: What `measure_plane` said of each plane of each time point, by one mode.
+        unit: "plane": each as it is by itself.
     """
     found = tuple(records)
-    return found if all(record.kept for record in found) else tuple(map(_mapped, found))
+    return (
+        found
+        if unit == "plane" or all(record.kept for record in found)
+        else tuple(map(_mapped, found))
+    )
 
 
 def _mapped(record: PlaneNormalization) -> PlaneNormalization:

@@ -57,7 +57,7 @@ def describe_model(directory: Path) -> Facts:
         ("modality", expected.modality or UNKNOWN),
         ("pixel size", length(expected.pixel_size)),
         ("z step", length(expected.z_step)),
-        ("normalization", expected.normalization),
+        ("normalization", f"{expected.normalization}, one choice a {expected.normalized_by}"),
         ("architecture", f"{kind} ({settings})"),
         ("stored values", f"{parameters:,}"),
         (

@@ -10,6 +10,7 @@ import pydantic
 from isl.backbones.networks import Compute
 from isl.config import Config
 from isl.errors import InputError
+from isl.imaging.normalize import Unit
 from isl.labeling.familiarity import Familiarity, statistic_names
 from isl.labeling.label_scale import LabelScale
 from isl.labeling.network import ArchitectureConfig, LabelingNetwork, abstract_network
@@ -26,6 +27,8 @@ class InputContract(Config):
         pixel_size: Micrometres.
         z_step: Micrometres between planes.
         normalization: "auto" or "off", see `isl.imaging.normalize`.
+        normalized_by: What one choice of "auto" holds for; "plane" for models trained before there
+            was one for a file or recording.
     """
 
     planes: int = pydantic.Field(ge=1)
@@ -33,6 +36,7 @@ class InputContract(Config):
     pixel_size: float | None = pydantic.Field(default=None, gt=0)
     z_step: float | None = pydantic.Field(default=None, gt=0)
     normalization: Literal["auto", "off"] = "auto"
+    normalized_by: Unit = "plane"
 
 
 class LabelStatistics(Config):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
 from isl.errors import InputError, unknown
+from isl.imaging.normalize import Unit
 from isl.labeling.abstention import ABSTAINED, check_width, from_distributions
 from isl.labeling.bins import FURTHER_STATISTICS, STATISTICS
 from isl.labeling.contract import INTERPOLATE, Planes
@@ -26,6 +27,7 @@ class Options:
         stitch: "dense" or "exact"; see `isl.tiling.plan`.
         border: "reflect": the output has the input's size. "valid": the area without the margin.
         normalize: "auto" or "off"; see `isl.imaging.normalize`.
+        normalized_by: What one choice of "auto" holds for; the model's.
         tile: The largest output width of a tile in pixels, or "auto".
         planes: Planes to use, counted from 0, or "interpolate"; None takes those that lie as the
             model's do; see `isl.labeling.contract`.
@@ -45,6 +47,7 @@ class Options:
     stitch: Stitch = "dense"
     border: Border = "reflect"
     normalize: Literal["auto", "off"] = "auto"
+    normalized_by: Unit = "recording"
     tile: int | Literal["auto"] = "auto"
     planes: Planes | None = None
     renormalize: bool = False
@@ -87,7 +90,7 @@ class Asked(TypedDict, total=False):
 _UNLESS_GIVEN = Asked(labels=None, normalize=None, stitch=None) | {
     field.name: field.default
     for field in dataclasses.fields(Options)
-    if field.name not in ("labels", "normalize", "stitch")
+    if field.name not in ("labels", "normalize", "normalized_by", "stitch")
 }
 
 
@@ -168,6 +171,7 @@ def check_options(config: ModelConfig, **asked: Unpack[Asked]) -> Options:
         stitch="exact" if stitch == "exact" else "dense",
         border="valid" if border == "valid" else "reflect",
         normalize="off" if normalization == "off" else "auto",
+        normalized_by=config.input.normalized_by,
         tile=_tile(given["tile"]),
         planes=_planes(given["planes"]),
         renormalize=renormalize,

@@ -132,7 +132,7 @@ def predict_field(
     """`predict`, with options that were checked before."""
     field = field_of(stack)
     plan = plan_field(model.config, field, options)
-    normalization = measure(field, plan.fit.planes, options.normalize)
+    normalization = measure(field, plan.fit.planes, options.normalize, unit=options.normalized_by)
     size = field.size if plan.fit.scale else plan.tiles.output_size
     values, write = _arrays(options.statistics, (field.shape[0], len(options.labels), *size))
     plan = predict_into(write, model, field, plan, options, normalization, progress)

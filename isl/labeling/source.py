@@ -13,9 +13,10 @@ from isl.imaging.names import modality_of
 from isl.imaging.normalize import (
     REMEDY,
     PlaneNormalization,
+    Unit,
     apply_normalization,
+    chosen,
     measure_plane,
-    one_choice,
 )
 from isl.tiling.plan import Window
 
@@ -136,15 +137,21 @@ def held(field: TransmittedField, planes: Sequence[float]) -> TransmittedField:
 
 
 def measure(
-    field: TransmittedField, planes: Sequence[float], mode: str, at_once: int = 0
+    field: TransmittedField,
+    planes: Sequence[float],
+    mode: str,
+    at_once: int = 0,
+    *,
+    unit: Unit = "recording",
 ) -> tuple[tuple[PlaneNormalization, ...], ...]:
-    """How the planes used are to be normalized, one tuple a time point; one choice for all of them.
+    """How the planes used are to be normalized, one tuple a time point.
 
     Args:
         field: What is read, every row of it twice.
         planes: Which planes, or places between two; one that is named twice is measured once.
         mode: "auto" or "off"; see `isl.imaging.normalize`.
         at_once: Pixels that may be read together.
+        unit: What one choice holds for.
 
     Raises:
         InputError: A plane cannot be normalized, or not be read.
@@ -163,7 +170,7 @@ def measure(
         )
 
     places = [(t, z) for t in range(field.shape[0]) for z in dict.fromkeys(planes)]
-    records = one_choice(of_plane(t, z) for t, z in places)
+    records = chosen((of_plane(t, z) for t, z in places), unit)
     found = dict(zip(places, records, strict=True))
     return tuple(tuple(found[t, z] for z in planes) for t in range(field.shape[0]))
 

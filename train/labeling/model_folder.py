@@ -60,6 +60,7 @@ def write_model(
             pixel_size=size.x if size is not None else None,
             z_step=size.z if size is not None else None,
             normalization=config.normalization,
+            normalized_by="recording",
         ),
         stitch=config.stitch,
         label_statistics=label_statistics(ground),

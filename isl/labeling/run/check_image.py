@@ -81,7 +81,7 @@ def check_image(request: Request) -> int:
                     f"{budget / GIB:.2g} GiB that may be taken; leave it out to check the middle"
                 )
         first = dataclasses.replace(field, shape=(1, *field.shape[1:]))
-        (planes,) = measure(first, fit.planes, options.normalize)
+        (planes,) = measure(first, fit.planes, options.normalize, unit=options.normalized_by)
         rows, columns = ((part.start, part.stop) for part in where)
         pixels = normalized(first, 0, planes, (rows, columns))
         part = {"rows": rows, "columns": columns, "of": field.size, "time point": 0}

@@ -71,7 +71,13 @@ def predict_one(
         plan = plan_field(model.config, opened, options, budget=budget)
         plan = dataclasses.replace(plan, batch=field.batch or plan.batch)
         pixels = held(opened, plan.fit.planes) if plan.hold else opened
-        normalization = measure(pixels, plan.fit.planes, options.normalize, plan.window or 0)
+        normalization = measure(
+            pixels,
+            plan.fit.planes,
+            options.normalize,
+            plan.window or 0,
+            unit=options.normalized_by,
+        )
         with (
             written_together(field.files) as staged,
             _results(staged.record.parent, opened, plan, call, model.config.label_scale) as results,

@@ -22,6 +22,7 @@ FORMERLY = {
     "into": False,
     "abstain": None,
     "original_unit": False,
+    "normalized_by": "plane",
     "z_step": None,
     "modality": None,
 }
@@ -146,4 +147,5 @@ def _choice(prediction: Outcome) -> str:
     """What normalization did to all planes of all time points."""
     if prediction.options.normalize == "off":
         return "off"
-    return "kept" if prediction.normalization[0][0].kept else "mapped"
+    kept = {plane.kept for planes in prediction.normalization for plane in planes}
+    return "plane by plane" if len(kept) > 1 else "kept" if kept.pop() else "mapped"

@@ -22,7 +22,6 @@ FORMERLY = {
     "into": False,
     "abstain": None,
     "original_unit": False,
-    "normalized_by": "plane",
     "z_step": None,
     "modality": None,
 }
@@ -64,8 +63,8 @@ class Call:
             "into": self.into,
             **dataclasses.asdict(self.stated),
         }
-        # How an image is cut into tiles changes nothing but rounding.
-        del settings["tile"]
+        # How an image is cut into tiles changes nothing but rounding; the other is the model's.
+        del settings["tile"], settings["normalized_by"]
         return json.loads(json.dumps(settings))
 
 

@@ -1,7 +1,7 @@
 """Crops of the ground that bundled models learned from: how many are called unlike it.
 
 A crop is normalized alone, as a file that holds it would be. For every model the script prints what
-`crop_limit` its ground gives, and for crops of several widths, at random places, how many of them
+`piece_limits` its ground gives, and for crops of several widths, at random places, how many of them
 are warned of with the limits that `model.toml` holds. Run it as
 
     ISL_DATA=... python benchmarks/familiar_crops.py [MODEL...]
@@ -22,8 +22,8 @@ from isl.labeling.dataset import load_manifest
 from isl.labeling.familiarity import (
     Familiarity,
     LearnedField,
-    crop_limit,
     crop_windows,
+    piece_limits,
     unfamiliarity,
 )
 from isl.labeling.fields import load_field
@@ -49,7 +49,7 @@ def ground(manifest: Path, split: Split = "train") -> list[LearnedField]:
     for field in stated[:: -(-len(stated) // AT_MOST)]:
         loaded = load_field(field)
         planes, _ = normalize(loaded.transmitted.planes)
-        usable = loaded.measured_for(split).any(axis=0)
+        usable = np.asarray(loaded.measured_for(split).any(axis=0))
         fields.append(LearnedField(group=loaded.group, transmitted=planes, usable=usable))
     return fields
 
@@ -76,10 +76,10 @@ def main() -> None:
         fields = ground(CONFIGS / GROUND[name])
         familiarity = read_model_config(model_directory(name)).familiarity
         assert familiarity is not None
-        measured = crop_limit(familiarity, fields)
+        measured = piece_limits(familiarity, fields)
         print(
-            f"{name}: {len(fields)} fields, limit {familiarity.limit}, crop_limit "
-            f"{familiarity.crop_limit}, by this ground {measured}",
+            f"{name}: {len(fields)} fields, limit {familiarity.limit}, piece_limits "
+            f"{familiarity.piece_limits}, by this ground {measured}",
             flush=True,
         )
         for width in WIDTHS:

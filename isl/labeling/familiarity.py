@@ -7,8 +7,8 @@ mean is compared with the crops of the training ground, in units of how far the 
 crops may lie off; its score is the root of the mean square of the three largest deviations. The
 limit is the largest score that a field of the training ground has when its whole group is left out;
 where there is one group only, it is a little above what neighbouring parts of it score. A small
-image, which shows less of what may be there, has a larger limit: one crop may score what crops of
-the training ground do when each is normalized alone, as a file of its own would be. Where a model
+image, which shows less of what may be there, has a larger limit: what pieces of the training ground
+score when each is normalized alone, as a file of its own would be. Where a model
 has autoencoding heads, how well they say what the planes are is one more statistic.
 """
 
@@ -72,23 +72,29 @@ class Familiarity(Config):
 
     Attributes:
         limit: The largest score of a field of `CROPS` crops or more that is not warned of.
-        crop_limit: The same of a single crop; None: it is not known.
+        piece_limits: The same of pieces of one crop, of two by two, and of three by three; (): it
+            is not known.
         statistics: By name, the mean and the standard deviation over crops.
         autoencoding: The same of the model's autoencoding loss; None: it has no such heads.
     """
 
     limit: pydantic.PositiveFloat
-    crop_limit: pydantic.PositiveFloat | None = None
+    piece_limits: tuple[pydantic.PositiveFloat, ...] = ()
     statistics: Mapping[str, tuple[pydantic.FiniteFloat, pydantic.NonNegativeFloat]]
     autoencoding: tuple[pydantic.FiniteFloat, pydantic.NonNegativeFloat] | None = None
 
     def limit_of(self, crops: float) -> float:
         """The largest score that is not warned of, of an image as large as so many crops.
 
-        What one crop may score beyond a large field averages out with the root of their number.
+        Between the sizes that are known it follows the root of their number, with which chance
+        averages out; below one crop it grows on as it does from a large field to one crop.
         """
-        alone = self.crop_limit or _CROP_TO_FIELD * self.limit
-        return round(self.limit + max(0.0, alone - self.limit) * _small(crops), 3)
+        known = self.piece_limits or (_CROP_TO_FIELD * self.limit,)
+        sizes = [_small(along**2) for along in range(1, len(known) + 1)]
+        size = _small(crops)
+        if size > 1:
+            return round(self.limit + (known[0] - self.limit) * size, 3)
+        return round(float(np.interp(size, [0, *sizes[::-1]], [self.limit, *known[::-1]])), 3)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -254,39 +260,42 @@ def learn_familiarity(
         autoencoding=_mean_and_deviation(known) if known.size > 1 else None,
         limit=round(limit, 3),
     )
-    alone = crop_limit(familiarity, fields, normalization)
-    return familiarity.model_copy(update={"crop_limit": alone})
+    pieces = piece_limits(familiarity, fields, normalization)
+    return familiarity.model_copy(update={"piece_limits": pieces})
 
 
-def crop_limit(
+def piece_limits(
     familiarity: Familiarity, fields: Sequence[LearnedField], normalization: str = "auto"
-) -> float:
-    """What one crop may score, so that pieces of the training ground are familiar.
+) -> tuple[float, ...]:
+    """What pieces of a field may score, so that those of the training ground are familiar.
 
     Pieces of one crop, of two by two and of three by three are asked about, each normalized alone.
-    Of each size all but a hundredth are to be within the limit: normalization makes noise of pieces
-    that happen to show nothing.
+    Of each size all but a hundredth are to be a little below the limit: normalization makes noise
+    of pieces that happen to show nothing.
 
     Args:
         familiarity: What the ground looks like.
         fields: The ground, some of which must be usable in whole crops.
         normalization: How a file that holds a piece would be normalized.
     """
-    found = [familiarity.limit]
+    found: list[float] = []
     for along in _PIECES:
-        limits = [
-            limit
+        scores = [
+            score
             for field in fields
-            for limit in _limits_of_pieces(familiarity, field, along, normalization, len(fields))
+            for score in _scores_of_pieces(familiarity, field, along, normalization, len(fields))
         ]
-        found += [float(np.percentile(limits, _PIECES_WITHIN))] if limits else []
-    return round(max(found), 3)
+        if not scores:
+            break
+        limit = _MARGIN * float(np.percentile(scores, _PIECES_WITHIN))
+        found.append(round(max(familiarity.limit, limit), 3))
+    return tuple(found)
 
 
-def _limits_of_pieces(
+def _scores_of_pieces(
     familiarity: Familiarity, field: LearnedField, along: int, normalization: str, fields: int
 ) -> Iterator[float]:
-    """The `crop_limit` that each piece of a field, so many crops wide, would need."""
+    """The score of each piece of a field, so many crops wide."""
     center, deviation = np.array(list(familiarity.statistics.values())).T
     side = _width(field.usable.shape)
     at_most = max(1, max(CROPS, _TRAINING_CROPS // fields) // along**2)
@@ -300,9 +309,7 @@ def _limits_of_pieces(
         crops = [piece[:, slice(*y), slice(*x)] for y, x in crop_windows(piece.shape[1:])]
         worth = len(crops) * side**2 / CROP**2
         mean = np.mean([statistics_of(crop) for crop in crops], axis=0)
-        score = _score(_deviations(mean, worth, center, deviation))
-        beyond = max(0.0, _MARGIN * score - familiarity.limit)
-        yield familiarity.limit + beyond / _small(worth)
+        yield _score(_deviations(mean, worth, center, deviation))
 
 
 def _small(crops: float) -> float:

@@ -190,7 +190,7 @@ def test_all_places_of_many_fields_are_learned(monkeypatch):
 def test_crops_of_training_ground_are_familiar_and_damaged_ones_are_not():
     images = [texture(seed, (256, 256)) for seed in range(4)]
     familiarity = learned(images)
-    assert familiarity.crop_limit >= familiarity.limit
+    assert min(familiarity.piece_limits) >= familiarity.limit
     for index, image in enumerate(images):
         for width, top, left in ((128, 11, 97), (192, 40, 7), (64, 50 * index, 133)):
             crop = normalize(image[:, top : top + width, left : left + width])[0]
@@ -199,14 +199,15 @@ def test_crops_of_training_ground_are_familiar_and_damaged_ones_are_not():
         assert looked(familiarity, 1 - image[:, :128, :128]).unlike
 
 
-def test_what_one_crop_may_score_averages_out():
-    familiarity = Familiarity(limit=2.0, crop_limit=3.0, statistics={})
-    assert familiarity.limit_of(1) == 3.0
-    assert familiarity.limit_of(4) == pytest.approx(2 + (1 / 2 - 1 / 6) / (1 - 1 / 6), abs=1e-3)
+def test_limits_lie_between_those_of_known_sizes():
+    familiarity = Familiarity(limit=2.0, piece_limits=(3.0, 2.6, 2.5), statistics={})
+    assert [familiarity.limit_of(n) for n in (1, 4, 9, CROPS, 100)] == [3.0, 2.6, 2.5, 2.0, 2.0]
+    assert familiarity.limit_of(16) == pytest.approx(2 + 0.5 * (1 / 4 - 1 / 6) / (1 / 3 - 1 / 6))
     assert familiarity.limit_of(1 / 4) == pytest.approx(2 + (2 - 1 / 6) / (1 - 1 / 6), abs=1e-3)
-    assert familiarity.limit_of(CROPS) == familiarity.limit_of(100) == 2.0
     # What an older model does not say.
-    assert Familiarity(limit=2.0, statistics={}).limit_of(1) == 3.0
+    silent = Familiarity(limit=2.0, statistics={})
+    assert (silent.limit_of(1), silent.limit_of(CROPS)) == (3.0, 2.0)
+    assert silent.limit_of(4) == pytest.approx(2 + (1 / 2 - 1 / 6) / (1 - 1 / 6), abs=1e-3)
 
 
 def test_images_too_small_to_tell_are_not_judged(familiarity):
@@ -301,7 +302,7 @@ def test_predicting_warns_of_what_the_model_has_not_learned(tmp_path, familiarit
     image = texture(3, (192, 192))
     known = model.predict(ZStack(name="known", planes=image))
     assert not any("unlike" in warning for warning in known.warnings)
-    assert 0 < known.familiarity.score < known.familiarity.limit == familiarity.crop_limit
+    assert 0 < known.familiarity.score < known.familiarity.limit == familiarity.piece_limits[0]
     (warning,) = (
         warning
         for warning in model.predict(ZStack(name="negative", planes=1 - image)).warnings
@@ -350,7 +351,7 @@ def test_the_record_of_a_field_has_its_score(tmp_path, familiarity):
 
     known, negative = made("known"), made("negative")
     assert (known["unlike"], negative["unlike"]) == (False, True)
-    assert known["score"] < known["limit"] == negative["limit"] == familiarity.crop_limit
+    assert known["score"] < known["limit"] == negative["limit"] == familiarity.piece_limits[0]
     assert len(negative["deviations"]) == 3
     values = np.array(list(negative["deviations"].values()))
     assert list(np.abs(values)) == sorted(np.abs(values), reverse=True)

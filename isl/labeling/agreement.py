@@ -42,7 +42,6 @@ def compare_fields(
         *_lengths(fields, "z step", lambda f: f.transmitted.pixel_size, "z", source),
         *_words(fields, source),
         *_channels(fields, source),
-        *_pixel_types(fields, source),
         *_splits(fields, source),
         *_levels(fields, source, scales or {}),
         *_twins(fields, source),
@@ -95,15 +94,6 @@ def _channels(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
             f"{source}: transmitted light is read from channels of different names: {said}; state "
             "'channel' where another one is meant"
         )
-
-
-def _pixel_types(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
-    by: dict[str, str] = {}
-    for field in fields:
-        by.setdefault(str(field.labels.channels.dtype), field.name)
-    if len(by) > 1:
-        said = ", ".join(f"{dtype} in '{name}'" for dtype, name in by.items())
-        yield f"{source}: label images differ in pixel type: {said}; each counts by its full scale"
 
 
 def _splits(fields: Sequence[LoadedField], source: object) -> Iterator[str]:

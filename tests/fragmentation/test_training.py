@@ -132,6 +132,19 @@ def test_fewer_masks_become_grades_or_nothing(data: Path) -> None:
     assert len(alone.train) == 1
 
 
+def test_a_stage_draws_only_what_its_losses_learn_from(data: Path) -> None:
+    settings = experiment(data, keep_masks=0.34)
+    task = task_of(settings)
+    ground = load_training_ground(settings, Path()).train
+    with_mask = set(np.flatnonzero((ground.labels != UNKNOWN).any(axis=(1, 2))).tolist())
+    for losses, expected in (
+        ({"segmentation": 1.0}, with_mask),
+        ({"share": 1.0, "range": 1.0}, {0, 1, 2}),
+    ):
+        drawn = task.in_stage(StageConfig(steps=1, losses=losses)).examples(0)
+        assert {int(drawn[i]["index"]) for i in range(40)} == expected
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -214,14 +214,36 @@ class FragmentationTask:
         return total, (state, sums)
 
     def examples(self, seed: int) -> "grain.MapDataset":
-        """Pictures without end."""
+        """Pictures without end, of those that a loss of this stage learns from."""
         import grain
 
+        teaches = self._teaches()
         if self._cached is not None:
-            draw = functools.partial(_draw_cached, ground=self._train, cached=self._cached)
+            views = np.flatnonzero(teaches[self._cached.example])
+            draw = functools.partial(
+                _draw_cached, ground=self._train, cached=self._cached, views=views
+            )
         else:
-            draw = functools.partial(_draw, ground=self._train, chances=self._chances)
+            chances = self._chances * teaches
+            draw = functools.partial(_draw, ground=self._train, chances=chances / chances.sum())
         return grain.MapDataset.range(_ENDLESS).random_map(draw, seed=seed)
+
+    def _teaches(self) -> np.ndarray:
+        """Bool [N]: whether a loss of this stage has something to learn from each picture.
+
+        Pictures with a grade alone would only take places of a batch from those with masks.
+        """
+        ground = self._train
+        found = np.zeros(len(ground), bool)
+        if self._segments:
+            found |= (ground.labels != UNKNOWN).any(axis=(1, 2))
+        if self._weights.get("share") or self._weights.get("range"):
+            found |= np.isfinite(ground.shares) | np.isfinite(ground.low)
+        if not found.any():
+            raise InputError(
+                f"no training picture has what the losses {', '.join(self._weights)} learn from"
+            )
+        return found
 
     def describe(self, batch: Batch) -> str:
         """Names of the pictures in a batch."""
@@ -405,9 +427,14 @@ def _draw(
 
 
 def _draw_cached(
-    _: int, rng: np.random.Generator, *, ground: Ground, cached: CachedViews
+    _: int,
+    rng: np.random.Generator,
+    *,
+    ground: Ground,
+    cached: CachedViews,
+    views: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    view = int(rng.integers(len(cached.example)))
+    view = int(views[rng.integers(len(views))])
     index = int(cached.example[view])
     maps = {name: m[view] for name, m in zip(cached.names(), cached.maps, strict=True)}
     return {

@@ -177,6 +177,8 @@ def test_features_are_means_of_maps_and_are_kept(tmp_path: Path) -> None:
     brighter = encoder.features(2 * pictures + 1)
     np.testing.assert_allclose(brighter, found, atol=1e-3)
     np.testing.assert_array_equal(encoder.features(pictures[::-1]), found[::-1])
+    alone = FrameEncoder("efficientnet-lite0", 32)
+    np.testing.assert_allclose(alone.features(pictures[1:2]), found[1:2], atol=1e-4)
     encoder.write_down(tmp_path / "features.npz")
     other = FrameEncoder("efficientnet-lite0", 32)
     other.remember(tmp_path / "features.npz")

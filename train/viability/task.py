@@ -74,7 +74,8 @@ class ViabilityTask:
         # Of every film for training, where frames are looked at by a frozen encoder.
         self._features: list[np.ndarray] = []
         if isinstance(experiment.network, FrameSequenceConfig):
-            encoder = frame_encoder(experiment.network.encoder, experiment.network.side)
+            network = experiment.network
+            encoder = frame_encoder(network.encoder, network.side, network.film_statistics)
             self._features = [encoder.features(case.film.pictures) for case in self._train]
         training = experiment.training
         self._compute = Compute(precision=training.precision)

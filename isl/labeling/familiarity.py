@@ -58,6 +58,8 @@ _MARGIN = 1.15
 _LEAST = 2.0
 # What one crop may score, in limits, where a model does not say what its own ground's crops do.
 _CROP_TO_FIELD = 1.5
+# Crops of a field: 512 x 512 pixels.
+_FIELD = 16
 # Widths of pieces, in crops, that are to be familiar, and how many of a hundred of them.
 _PIECES = (1, 2, 3)
 _PIECES_WITHIN = 99
@@ -71,7 +73,7 @@ class Familiarity(Config):
     """What a model's training ground looks like.
 
     Attributes:
-        limit: The largest score of a field of `CROPS` crops or more that is not warned of.
+        limit: The largest score of a field, of 16 crops or more, that is not warned of.
         piece_limits: The same of pieces of one crop, of two by two, and of three by three; (): it
             is not known.
         statistics: By name, the mean and the standard deviation over crops.
@@ -313,8 +315,8 @@ def _scores_of_pieces(
 
 
 def _small(crops: float) -> float:
-    """How far an image of so many crops is from a large field: 1 for one crop, 0 from CROPS on."""
-    large = 1 / math.sqrt(CROPS)
+    """How far an image of so many crops is from a field: 1 for one crop, 0 from _FIELD on."""
+    large = 1 / math.sqrt(_FIELD)
     return max(0.0, 1 / math.sqrt(crops) - large) / (1 - large)
 
 

@@ -201,13 +201,14 @@ def test_crops_of_training_ground_are_familiar_and_damaged_ones_are_not():
 
 def test_limits_lie_between_those_of_known_sizes():
     familiarity = Familiarity(limit=2.0, piece_limits=(3.0, 2.6, 2.5), statistics={})
-    assert [familiarity.limit_of(n) for n in (1, 4, 9, CROPS, 100)] == [3.0, 2.6, 2.5, 2.0, 2.0]
-    assert familiarity.limit_of(16) == pytest.approx(2 + 0.5 * (1 / 4 - 1 / 6) / (1 / 3 - 1 / 6))
-    assert familiarity.limit_of(1 / 4) == pytest.approx(2 + (2 - 1 / 6) / (1 - 1 / 6), abs=1e-3)
+    assert [familiarity.limit_of(n) for n in (1, 4, 9, 16, CROPS)] == [3.0, 2.6, 2.5, 2.0, 2.0]
+    between = (1 / 12**0.5 - 1 / 4) / (1 / 3 - 1 / 4)
+    assert familiarity.limit_of(12) == pytest.approx(2 + 0.5 * between, abs=1e-3)
+    assert familiarity.limit_of(1 / 4) == pytest.approx(2 + (2 - 1 / 4) / (1 - 1 / 4), abs=1e-3)
     # What an older model does not say.
     silent = Familiarity(limit=2.0, statistics={})
     assert (silent.limit_of(1), silent.limit_of(CROPS)) == (3.0, 2.0)
-    assert silent.limit_of(4) == pytest.approx(2 + (1 / 2 - 1 / 6) / (1 - 1 / 6), abs=1e-3)
+    assert silent.limit_of(4) == pytest.approx(2 + (1 / 2 - 1 / 4) / (1 - 1 / 4), abs=1e-3)
 
 
 def test_images_too_small_to_tell_are_not_judged(familiarity):

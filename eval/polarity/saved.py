@@ -41,6 +41,7 @@ class SavedModel:
         config: What its `model.toml` says.
         ezrin: Name or folder of the labeling model.
         planes: That EZRIN is predicted from.
+        ezrin_embryos: Whom the labeling model was trained on, as far as it says.
         identity: Hashes of its weights and of the labeling model's.
     """
 
@@ -49,6 +50,7 @@ class SavedModel:
     config: Any
     ezrin: str | Path
     planes: int
+    ezrin_embryos: tuple[str, ...]
     identity: tuple[str, str]
 
 
@@ -76,13 +78,16 @@ def find_models(names: Sequence[str], folder: Path) -> tuple[SavedModel, ...]:
             config=model.config,
             ezrin=ezrin,
             planes=labeling.config.input.planes,
+            ezrin_embryos=tuple(labeling.config.trained_on or ()),
             identity=(model.hash, labeling.hash),
         )
     return tuple(found.values())
 
 
 def check_embryos(models: Sequence[SavedModel], embryos: Sequence[Embryo]) -> None:
-    """Refuses embryos that a model says it was trained on, or whose Ezrin it needs and lacks.
+    """Refuses embryos that a model, or the one behind its EZRIN, says it was trained on.
+
+    And those whose measured Ezrin it needs and lacks.
 
     Raises:
         InputError: Names them, or an embryo whose stacks do not fit.
@@ -91,14 +96,18 @@ def check_embryos(models: Sequence[SavedModel], embryos: Sequence[Embryo]) -> No
         check_measured((model.config.arm,), embryos)
         for embryo in embryos:
             seen_by_labeling(model.planes, embryo)
-        known = set(model.config.embryos)
-        check_apart(
-            (embryo.name for embryo in embryos),
-            (embryo.name for embryo in embryos if known & {embryo.name, embryo.group}),
-            where=str(model.folder),
-            remedy="name them in leave_out, or judge another model",
-            noun="embryo",
-        )
+        learned = {
+            str(model.folder): model.config.embryos,
+            f"{model.folder}: its EZRIN model {model.ezrin}": model.ezrin_embryos,
+        }
+        for where, known in learned.items():
+            check_apart(
+                (embryo.name for embryo in embryos),
+                (e.name for e in embryos if {e.name, e.group} & set(known)),
+                where=where,
+                remedy="name them in leave_out, or judge another model",
+                noun="embryo",
+            )
 
 
 def judge_saved(

@@ -21,6 +21,9 @@ Objective = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, Any]]
 
 # So many logits (256 KiB) at a time, with all that is made of them, stay in a processor's cache.
 _PART_NUMBERS = 2**16
+# Bright is a neighbourhood above this share of the brightest, and above this intensity.
+_BRIGHT, _FAINT = 0.25, 0.02
+_TINY = 1e-12
 
 
 def cross_entropy(
@@ -85,6 +88,55 @@ def local_error(
     left = error[:, inner[0], inner[1]] - _square_means(error, width)
     whole = _square_means(measured.astype(jnp.float32), width) > 1 - 0.5 / width**2
     return _per_label(jnp.square(left), whole)
+
+
+def correlation(
+    logits: jax.Array, intensity: jax.Array, measured: jax.Array, *, width: int
+) -> Sums:
+    """How far the distribution's mean is from correlating with the label, image by image: 1 - r.
+
+    Mean of two: of intensities as they are, and of what a square mean leaves of them. Both within
+    what is bright, where the label's own square mean is above a share of its highest. So neither
+    background, nor an image's own brightness and contrast, count.
+
+    Args:
+        logits: float32 [B, Y, X, L, 256].
+        intensity: float32 [B, Y, X, L] in [0, 1].
+        measured: bool [B, Y, X, L].
+        width: Of the square, in pixels, odd; at most Y and X.
+
+    Returns:
+        Sums and counts over images in which something is bright.
+    """
+    p = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+    true = _where_measured(intensity, measured)
+    images = jnp.stack([jnp.where(measured, bins.mean(p), 0.0), true])
+    shades = jax.vmap(functools.partial(_shade, width=width))(images)
+    level = _BRIGHT * jnp.max(shades[1], axis=(1, 2), keepdims=True)
+    bright = measured & (shades[1] > jnp.maximum(level, _FAINT))
+    both = jnp.stack([images, images - shades])
+    r = jnp.mean(jax.vmap(lambda pair: _pearson(pair[0], pair[1], bright))(both), axis=0)
+    there = jnp.any(bright, axis=(1, 2))
+    return jnp.sum(jnp.where(there, 1 - r, 0.0), axis=0), jnp.sum(there, axis=0, dtype=jnp.float32)
+
+
+def _shade(values: jax.Array, width: int) -> jax.Array:
+    """Mean of the square around every pixel of [B, Y, X, L], borders repeated beyond."""
+    half = width // 2
+    padded = jnp.pad(values, ((0, 0), (half, half), (half, half), (0, 0)), mode="edge")
+    return _square_means(padded, width)
+
+
+def _pearson(one: jax.Array, other: jax.Array, within: jax.Array) -> jax.Array:
+    """Of [B, Y, X, L], within part of each image: [B, L]."""
+    weight = within / jnp.maximum(jnp.sum(within, axis=(1, 2), keepdims=True), 1)
+
+    def average(values: jax.Array) -> jax.Array:
+        return jnp.sum(weight * values, axis=(1, 2), keepdims=True)
+
+    one, other = one - average(one), other - average(other)
+    variances = average(one**2) * average(other**2)
+    return (average(one * other) * jax.lax.rsqrt(variances + _TINY))[:, 0, 0]
 
 
 def _square_means(values: jax.Array, width: int) -> jax.Array:

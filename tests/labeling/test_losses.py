@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from isl.labeling import losses
 
@@ -172,6 +173,39 @@ def test_local_error_of_nothing_measured_is_zero_with_zero_gradients() -> None:
 
     def loss(logits: jax.Array) -> jax.Array:
         return losses.ratio(*losses.local_error(logits, intensity, nothing, width=3)).sum()
+
+    value, gradient = jax.value_and_grad(loss)(logits)
+    assert float(value) == 0
+    np.testing.assert_array_equal(gradient, np.zeros(logits.shape))
+
+
+def test_correlation_is_pearsons_of_intensities_and_of_detail_where_it_is_bright() -> None:
+    keys = jax.random.split(jax.random.key(5), 2)
+    logits = 2 * jax.random.normal(keys[0], (2, 9, 8, 1, 256))
+    intensity = jax.random.uniform(keys[1], (2, 9, 8, 1)).at[:, :, 5:].multiply(0.02)
+    measured = jnp.ones(intensity.shape, bool).at[1, 0, 0].set(False)
+    sums, counts = losses.correlation(logits, intensity, measured, width=3)
+    p = np.asarray(jax.nn.softmax(logits), np.float64)[:, :, :, 0]
+    seen, true = p @ (np.arange(256) / 255), np.asarray(intensity, np.float64)[..., 0]
+    known = np.asarray(measured)[..., 0]
+    seen, true = np.where(known, seen, 0), np.where(known, true, 0)
+    total = 0.0
+    for one, other, there in zip(seen, true, known, strict=True):
+        shades = [ndimage.uniform_filter(image, 3, mode="nearest") for image in (one, other)]
+        bright = there & (shades[1] > 0.25 * shades[1].max())
+        total += 1 - np.corrcoef(one[bright], other[bright])[0, 1] / 2
+        total -= np.corrcoef((one - shades[0])[bright], (other - shades[1])[bright])[0, 1] / 2
+    assert counts.tolist() == [2]
+    np.testing.assert_allclose(sums, [total], rtol=1e-4)
+
+
+def test_correlation_where_nothing_is_bright_is_zero_with_zero_gradients() -> None:
+    logits = jax.random.normal(jax.random.key(6), (1, 5, 5, 1, 256))
+    dark = jnp.zeros((1, 5, 5, 1))
+
+    def loss(logits: jax.Array) -> jax.Array:
+        sums = losses.correlation(logits, dark, jnp.ones(dark.shape, bool), width=3)
+        return losses.ratio(*sums).sum()
 
     value, gradient = jax.value_and_grad(loss)(logits)
     assert float(value) == 0

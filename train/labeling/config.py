@@ -26,11 +26,15 @@ class LabelingTraining(TrainingConfig):
             pixels is margin; not for towers. What is trained predicts without padding.
         batch_norm_decay: Memory of the running batch statistics for one step; the published code
             has 0.999, short runs need less.
+        toward_light: Of the crops that are drawn, one is taken with the chance of its share of the
+            light that a crop of its field can hold at most, to this power; 0: all are. Light is
+            the sum of all labels.
     """
 
     crop: int = pydantic.Field(ge=1)
     padded: bool = False
     batch_norm_decay: float = pydantic.Field(default=0.99, ge=0, lt=1)
+    toward_light: float = pydantic.Field(default=0.0, ge=0, exclude_if=operator.not_)
 
 
 class LossConfig(Config):
@@ -54,7 +58,10 @@ class LossConfig(Config):
         window_stride: And there at every so many rows and columns.
         local_error: Weight of the squared error of what a mean over a neighbourhood leaves of the
             distribution's mean: detail counts, and shade does not. It needs a window.
-        local_width: Width of the neighbourhood, in evaluated pixels.
+        correlation: Weight of 1 less the correlation of the distribution's mean with the label,
+            crop by crop, where it is bright: as they are, and of what a mean over a neighbourhood
+            leaves of them. It needs a window.
+        local_width: Width of the neighbourhood, in evaluated pixels, odd.
     """
 
     labels: float = pydantic.Field(default=0.5, ge=0)
@@ -69,17 +76,21 @@ class LossConfig(Config):
     window: int = pydantic.Field(default=0, ge=0, exclude_if=operator.not_)
     window_stride: int = pydantic.Field(default=1, ge=1, exclude_if=lambda stride: stride == 1)
     local_error: float = pydantic.Field(default=0.0, ge=0, exclude_if=operator.not_)
+    correlation: float = pydantic.Field(default=0.0, ge=0, exclude_if=operator.not_)
     local_width: int = pydantic.Field(default=17, ge=3, exclude_if=lambda width: width == 17)
 
     @pydantic.model_validator(mode="after")
     def _windows_hold_neighbourhoods(self) -> "LossConfig":
         if self.window and self.pixels_per_crop:
             raise ValueError("window and pixels_per_crop both choose pixels; leave one out")
-        if self.local_error and -(-self.window // self.window_stride) < self.local_width:
+        needing = [name for name in ("local_error", "correlation") if getattr(self, name)]
+        if needing and -(-self.window // self.window_stride) < self.local_width:
             raise ValueError(
-                f"local_error needs a window of at least {self.local_width * self.window_stride} "
+                f"{needing[0]} needs a window of at least {self.local_width * self.window_stride} "
                 f"pixels, not {self.window}"
             )
+        if self.correlation and self.local_width % 2 == 0:
+            raise ValueError(f"correlation needs an odd local_width, not {self.local_width}")
         return self
 
     @pydantic.model_validator(mode="after")

@@ -13,6 +13,7 @@ Box = tuple[tuple[int, int], tuple[int, int]]
 """Rows and columns of an image: first, and last + 1."""
 
 _MOST_DRAWS = 100_000
+_LIGHT_STEPS = 255
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,13 +53,20 @@ class Cropper:
     the more of it was measured: little is computed for pixels that do not count.
     """
 
-    def __init__(self, fields: Sequence[TrainingField], geometry: Geometry, width: int) -> None:
+    def __init__(
+        self,
+        fields: Sequence[TrainingField],
+        geometry: Geometry,
+        width: int,
+        toward_light: float = 0.0,
+    ) -> None:
         """Prepares the draw.
 
         Args:
             fields: At least one with measured ground.
             geometry: Of the network.
             width: Input width of a crop, valid for the geometry.
+            toward_light: See `isl_train.labeling.config.LabelingTraining`.
         """
         self._fields = tuple(fields)
         self._margin = geometry.margin
@@ -75,6 +83,11 @@ class Cropper:
             for counts, box in zip(self._counts, self._boxes, strict=True)
             if box is not None
         )
+        self._toward_light = toward_light
+        self._light = [
+            None if box is None or not toward_light else _Light(field, box, self._size)
+            for field, box in zip(fields, self._boxes, strict=True)
+        ]
 
     def _windows(self, box: Box) -> float:
         """How many windows touch a box."""
@@ -99,7 +112,10 @@ class Cropper:
                 for start, (low, high) in zip(origin, box, strict=True)
             ]
             measured = _count(self._counts[index], inside, self._size)
-            if rng.random() * self._most < measured:
+            if rng.random() * self._most >= measured:
+                continue
+            light = self._light[index]
+            if light is None or rng.random() < light.share(inside) ** self._toward_light:
                 return self._cut(index, inside)
         raise RuntimeError("measured ground is too sparse to be found by drawing windows")
 
@@ -122,6 +138,22 @@ class Cropper:
         }
 
 
+class _Light:
+    """How much of a field's light a window holds, of what one holds at most."""
+
+    def __init__(self, field: TrainingField, box: Box, size: int) -> None:
+        self._size = size
+        light = np.where(field.measured, field.targets, 0.0).sum(axis=-1)
+        self._table = _summed_area(np.round(light * _LIGHT_STEPS))
+        self._most = _most(self._table, box, size)
+
+    def share(self, origin: Sequence[int]) -> float:
+        """Of the window that begins there; 1 in a field without light."""
+        if not self._most:
+            return 1.0
+        return _count(self._table, origin, self._size) / self._most
+
+
 def bounding_box(mask: np.ndarray) -> Box | None:
     """Rows and columns around the True pixels of [Y, X]; None where there are none."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -131,9 +163,9 @@ def bounding_box(mask: np.ndarray) -> Box | None:
 
 
 def _summed_area(mask: np.ndarray) -> np.ndarray:
-    """int32 [Y + 1, X + 1]: True pixels above and to the left, so that any window costs 4 reads."""
-    table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int32)
-    table[1:, 1:] = mask.astype(np.int32).cumsum(axis=0).cumsum(axis=1)
+    """int64 [Y + 1, X + 1]: sums above and to the left, so that any window costs 4 reads."""
+    table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
+    table[1:, 1:] = mask.astype(np.int64).cumsum(axis=0).cumsum(axis=1)
     return table
 
 

@@ -55,7 +55,10 @@ class Fields:
         self.label_weights = np.array([weights.get(label, 1.0) for label in labels], np.float32)
         self._config = config
         self._cropper = Cropper(
-            self.ground.training, config.training_geometry, config.training.crop
+            self.ground.training,
+            config.training_geometry,
+            config.training.crop,
+            config.training.toward_light,
         )
 
     def summary(self) -> str:
@@ -118,14 +121,20 @@ class Fields:
 
         return cut
 
-    def local_error(self, logits: jax.Array, targets: jax.Array, measured: jax.Array) -> Sums:
-        """`losses.local_error` of pixels [B, N, L] that `pixel_subset` cut as windows."""
+    def of_windows(
+        self, logits: jax.Array, targets: jax.Array, measured: jax.Array
+    ) -> list[tuple[float, Sums]]:
+        """Losses, with their weights, of pixels [B, N, L] that `pixel_subset` cut as windows."""
         loss = self._config.loss
         width = -(-loss.window // loss.window_stride)
         arrays = [
             a.reshape(a.shape[0], width, width, *a.shape[2:]) for a in (logits, targets, measured)
         ]
-        return losses.local_error(*arrays, width=loss.local_width)
+        weighed = (
+            (loss.local_error, losses.local_error),
+            (loss.correlation, losses.correlation),
+        )
+        return [(w, of(*arrays, width=loss.local_width)) for w, of in weighed if w]
 
     def by_label(
         self, name: str, sums: jax.Array, counts: jax.Array

@@ -136,11 +136,11 @@ class LabelingTask(NetworkTask[LabelingNetwork]):
         targets = pixels(jnp.asarray(batch["targets"]))
         measured = pixels(jnp.asarray(batch["measured"]))
         terms, (sums, counts) = _terms(config, logits, targets, measured)
-        label_loss = losses.weighted_mean(terms, jnp.asarray(self.fields.label_weights))
-        if config.local_error:
-            local = self.fields.local_error(logits, targets, measured)
-            weights = jnp.asarray(self.fields.label_weights)
-            label_loss = label_loss + config.local_error * losses.weighted_mean(local, weights)
+        weights = jnp.asarray(self.fields.label_weights)
+        label_loss = losses.weighted_mean(terms, weights)
+        if config.window:
+            for weight, of_labels in self.fields.of_windows(logits, targets, measured):
+                label_loss = label_loss + weight * losses.weighted_mean(of_labels, weights)
         total = self.weight_of("labels", config.labels) * label_loss
         diagnostics = self.fields.by_label("cross_entropy", sums, counts)
         if config.autoencoding:

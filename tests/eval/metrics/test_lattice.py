@@ -2,9 +2,16 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from isl.errors import InputError
-from isl_eval.metrics.lattice import STRIDES, lattice_amplitude, lattice_ratio
+from isl_eval.metrics.lattice import (
+    STRIDES,
+    has_lattice,
+    lattice_amplitude,
+    lattice_ratio,
+    lattice_share,
+)
 
 
 def cloudy(size=256, seed=0):
@@ -54,3 +61,21 @@ def test_the_amplitude_is_that_of_what_repeats(stride):
 def test_too_few_periods_are_refused():
     with pytest.raises(InputError, match="192 or more"):
         lattice_ratio(np.zeros((128, 128)), 16)
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+def test_the_share_is_that_of_the_lattice_in_the_images_deviation(stride):
+    plain, lattice = cloudy(), grid(stride)
+    strength = 0.1 * plain.std() / lattice.std()
+    image = plain + strength * lattice
+    assert lattice_share(image, stride) == pytest.approx(0.1, rel=0.2)
+    assert has_lattice(image, stride)
+    assert not has_lattice(plain, stride)
+
+
+def test_next_to_nothing_in_a_smooth_image_is_no_lattice():
+    smooth = np.hypot(*(np.mgrid[:256, :256] - 127.5)) < 80
+    image = ndimage.gaussian_filter(smooth.astype(float), 6) + 1e-5 * grid(2)
+    assert lattice_ratio(image, 2) > 10
+    assert not has_lattice(image, 2)
+    assert lattice_share(np.full((256, 256), 0.3), 2) == 0

@@ -136,6 +136,15 @@ def test_a_recording_of_an_embryo_that_a_model_knows_is_refused(models, tmp_path
         check_embryos(found, [make_embryo("A2", 3, group="Z")])
 
 
+def test_an_embryo_that_the_network_behind_its_ezrin_knows_is_refused(models):
+    (tiny,) = find_models(["tiny"], models)
+    assert tiny.ezrin_embryos == ()
+    learned = dataclasses.replace(tiny, ezrin_embryos=("A", "Y"))
+    check_embryos([learned], [make_embryo("B", 3)])
+    with pytest.raises(InputError, match=r"its EZRIN model .*: embryo 'A' would be judged"):
+        check_embryos([learned], [make_embryo("A", 3)])
+
+
 def test_measured_ezrin_that_is_not_there_is_refused(models):
     found = find_models(["tiny", "measured"], models)
     check_embryos(found[:1], [make_embryo("A", 3, measured=False)])

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -127,3 +129,26 @@ def test_bounding_box() -> None:
     assert bounding_box(mask) is None
     mask[2, 3] = mask[4, 8] = True
     assert bounding_box(mask) == ((2, 5), (3, 9))
+
+
+def test_crops_go_where_the_light_is() -> None:
+    measured = np.ones((30, 30), bool)
+    bright = _field("a", measured)
+    light = np.zeros((30, 30, 1), np.float32)
+    light[20:24, 20:24] = 1.0
+    field = dataclasses.replace(bright, targets=light)
+    rng = np.random.default_rng(0)
+
+    def mean_light(toward_light: float) -> float:
+        cropper = Cropper([field], GEOMETRY, WIDTH, toward_light)
+        return float(np.mean([cropper.draw(rng)["targets"].sum() for _ in range(200)]))
+
+    assert mean_light(0.0) < 6
+    assert mean_light(2.0) > 12
+
+
+def test_a_field_without_light_is_drawn_all_the_same() -> None:
+    field = dataclasses.replace(
+        _field("a", np.ones((12, 12), bool)), targets=np.zeros((12, 12, 1), np.float32)
+    )
+    assert Cropper([field], GEOMETRY, WIDTH, 2.0).draw(np.random.default_rng(0))["measured"].all()

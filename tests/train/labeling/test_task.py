@@ -304,9 +304,13 @@ def test_fields_of_different_depth_are_refused(tmp_path: Path) -> None:
 def test_a_window_is_cut_alike_from_all_and_detail_is_learned_in_it(disjoint: Path) -> None:
     """The local error adds to the loss where a label was measured, and needs a wide window."""
     window = {"autoencoding": 0.0, "labels": 1.0, "window": 20, "window_stride": 2}
+    detail = {"local_error": 5.0, "correlation": 1.0, "local_width": 5}
     plain = LabelingTask(_config(training={"crop": 40}, loss=window), disjoint)
     local = LabelingTask(
-        _config(training={"crop": 40}, loss={**window, "local_error": 5.0, "local_width": 5}),
+        _config(
+            training={"crop": 40},
+            loss={**window, **detail},
+        ),
         disjoint,
     )
     params, model_state = plain.initial(jax.random.key(0))
@@ -319,6 +323,8 @@ def test_a_window_is_cut_alike_from_all_and_detail_is_learned_in_it(disjoint: Pa
     assert other > one
     with pytest.raises(InputError, match="local_error needs a window of at least 34"):
         _config(loss={"window": 32, "window_stride": 2, "local_error": 1.0})
+    with pytest.raises(InputError, match="correlation needs an odd local_width, not 6"):
+        _config(loss={"window": 32, "correlation": 1.0, "local_width": 6})
     with pytest.raises(InputError, match="leave one out"):
         _config(loss={"window": 32, "pixels_per_crop": 16})
 

@@ -1,0 +1,240 @@
+"""What EZRIN predicted out of fold shows, and what it does for the onset.
+
+    python benchmarks/ezrin.py WORKDIR figures|arms|instead
+
+The embryos and networks are those of `configs/polarity.toml`: EZRIN of every embryo comes from the
+one of `ezrin.folds` networks that never saw it, kept in WORKDIR/ezrin as `isl train` keeps them.
+`figures`: what they show, beside an outline and another time. `arms`: the onset of every embryo by
+members that were fitted without it, in the protocol of the default model; EZRIN of the others may
+come from a network that saw the held-out embryo's images, never its onset. `instead`: what the arm
+of both says when EZRIN gives way to zeros, another time's, or a disc.
+"""
+
+import functools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from isl.config import load_toml
+from isl.labeling.dataset import load_manifest
+from isl.polarity.embryo import Embryo, load_embryos
+from isl.polarity.model import logits_of_features
+from isl_eval.polarity.clips import judge_clips
+from isl_eval.polarity.ezrin import FIGURES, RIVALS, SEEN, embryo_mask, ezrin_figures, filled
+from isl_eval.polarity.judge import Contender, compare, judge_arm, judge_baselines, judge_ezrin
+from isl_eval.polarity.predictions import HeldOut
+from isl_eval.statistics.bootstrap import Interval, Resampling
+from isl_train.labeling.config import LabelingConfig
+from isl_train.polarity.config import PolarityExperiment
+from isl_train.polarity.crossfit import Crossfit, folds_of
+from isl_train.polarity.logistic import (
+    Features,
+    HeldOutEmbryo,
+    alike,
+    calibrate,
+    features_of,
+    fit_members,
+    logistic_regression,
+    probabilities,
+)
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+RESAMPLING = Resampling(replicates=1000)
+SOFTNESS = 1.5
+ARMS = ("dic", "dic+ezrin", "ezrin", "measured")
+
+
+class Ground:
+    """Embryos and their EZRIN out of fold."""
+
+    def __init__(self, workdir: Path) -> None:
+        """Networks that are not there yet are trained."""
+        self.experiment = load_toml(CONFIGS / "polarity.toml", PolarityExperiment)
+        manifest = load_manifest(CONFIGS / self.experiment.dataset)
+        self.embryos = load_embryos(manifest)
+        labeling = load_toml(CONFIGS / self.experiment.ezrin.experiment, LabelingConfig)
+        self.crossfit = Crossfit(
+            labeling,
+            CONFIGS,
+            workdir / "ezrin",
+            folds_of(self.embryos, self.experiment.ezrin.folds),
+            say=functools.partial(print, flush=True),
+        )
+        self._kept = workdir / "features"
+        self._kept.mkdir(parents=True, exist_ok=True)
+
+    def features(self, arm: str, instead: str = "") -> Features:
+        """What members of an arm read, kept in the folder."""
+        file = self._kept / f"{arm}{instead}.npz"
+        experiment = self.experiment.model_copy(update={"arm": arm})
+        if not file.is_file():
+            found = {}
+            for embryo in self.embryos:
+                needed = arm == "ezrin"
+                ezrin = self.crossfit.predicted(embryo) if needed else np.zeros_like(embryo.dic)
+                seen = {embryo.name: replaced(ezrin, instead)}
+                looks = features_of(experiment, [embryo], seen)[embryo.name]
+                found |= {f"{embryo.name} {n}": look for n, look in enumerate(looks)}
+            np.savez(file, **found)
+        stored = np.load(file)
+        looks = range(experiment.members)
+        return {e.name: [stored[f"{e.name} {n}"] for n in looks] for e in self.embryos}
+
+    def both(self, instead: str = "") -> Features:
+        """Of DIC and predicted EZRIN, side by side."""
+        of_dic, of_ezrin = self.features("dic"), self.features("ezrin", instead)
+        return {
+            name: [np.concatenate(pair, axis=-1) for pair in zip(of_dic[name], own, strict=True)]
+            for name, own in of_ezrin.items()
+        }
+
+
+def replaced(ezrin: np.ndarray, instead: str) -> np.ndarray:
+    """Zeros, another time's or a disc where the embryo is, in place of EZRIN [T, Y, X]."""
+    if instead == "zeros":
+        return np.zeros_like(ezrin)
+    if instead == "another time":
+        return np.roll(ezrin, len(ezrin) // 2, axis=0)
+    if instead == "disc":
+        return np.stack([filled(embryo_mask(frame)) for frame in ezrin]).astype(np.float32)
+    return ezrin
+
+
+def held_out_members(
+    embryos: Sequence[Embryo], features: Features, penalty: float, shown: Features | None = None
+) -> list[HeldOutEmbryo]:
+    """What members fitted without each embryo say of it, shown the same or something else."""
+    found = []
+    for embryo in embryos:
+        others = [each for each in embryos if each.group != embryo.group]
+        members = fit_members(others, features, penalty)
+        logits = logits_of_features(members, (shown or features)[embryo.name])
+        found.append(HeldOutEmbryo(embryo=embryo, members=probabilities(logits), novelty=1.0))
+    return found
+
+
+def softened(
+    embryos: Sequence[Embryo], features: Features, penalty: float, softness: float
+) -> list[HeldOutEmbryo]:
+    """As `held_out_members`, of targets that rise over some frames around the onset, not at once.
+
+    A frame of target s counts as one after the onset with weight s, and as one before with 1 - s.
+    """
+    found = []
+    for embryo in embryos:
+        others = [each for each in embryos if each.group != embryo.group]
+        weights = np.concatenate([alike(each.after) for each in others])
+        places = [np.arange(len(e.after)) + 0.5 - float(np.argmax(e.after)) for e in others]
+        target = 0.5 * (1 + np.tanh(0.5 * np.concatenate(places) / softness))
+        both = np.concatenate([weights * target, weights * (1 - target)])
+        after = np.repeat([True, False], len(target))
+        members = []
+        for look, own in enumerate(features[embryo.name]):
+            read = np.tile(np.concatenate([features[e.name][look] for e in others]), (2, 1))
+            fit = logistic_regression(read, after, both, penalty)
+            members.append(0.5 * (1 + np.tanh(0.5 * (own @ fit.slope + fit.offset))))
+        found.append(HeldOutEmbryo(embryo=embryo, members=np.stack(members), novelty=1.0))
+    return found
+
+
+def judged(name: str, held: Sequence[HeldOutEmbryo]) -> tuple[Contender, list[HeldOut]]:
+    """Each embryo's interval is calibrated without it."""
+    made = []
+    for number, one in enumerate(held):
+        known = calibrate([*held[:number], *held[number + 1 :]])
+        odds = np.log(one.members) - np.log1p(-one.members)
+        made.append(
+            HeldOut(
+                logits={one.embryo.name: np.stack([-odds / 2, odds / 2], axis=-1)},
+                combine="mean",
+                threshold=0.5,
+                temper=known.temper,
+                spread=known.spread,
+            )
+        )
+    return judge_arm(name, made, [one.embryo for one in held], RESAMPLING), made
+
+
+def figures(ground: Ground) -> None:
+    """Prints what predicted EZRIN shows."""
+    agreement = {}
+    print(f"{'embryo':>8} " + " ".join(f"{name:>8}" for name in FIGURES))
+    for embryo in ground.embryos:
+        assert embryo.measured is not None
+        found = ezrin_figures(ground.crossfit.predicted(embryo), embryo.measured)
+        agreement[embryo.name] = found
+        means = np.nanmean(found[:, 0], axis=0)
+        print(f"{embryo.name:>8} " + " ".join(f"{value:8.3f}" for value in means), flush=True)
+    scores = judge_ezrin(agreement, ground.embryos, RESAMPLING)
+    assert scores is not None
+    for figure, words in FIGURES.items():
+        print(words)
+        for seen in SEEN:
+            print(f"{seen:>20} {words_of(scores.means[seen][figure])}")
+        for rival in RIVALS:
+            print(f"{'lead over ' + rival:>28} {words_of(scores.leads[rival][figure])}")
+
+
+def arms(ground: Ground) -> None:
+    """Prints how well each arm tells the onset."""
+    done: dict[str, Contender] = {}
+    penalty = ground.experiment.penalty
+    for arm in ARMS:
+        features = ground.both() if arm == "dic+ezrin" else ground.features(arm)
+        held = held_out_members(ground.embryos, features, penalty)
+        done[arm], made = judged(arm, held)
+        print_contender(done[arm])
+        clips = judge_clips(arm, made, ground.embryos, RESAMPLING)
+        if clips is not None:
+            print(f"    clips: AUC {words_of(clips.auc)}, lead {words_of(clips.lead)}")
+        soft = softened(ground.embryos, features, penalty, SOFTNESS)
+        print_contender(judged(f"{arm}, soft targets", soft)[0])
+    for baseline in judge_baselines(ground.embryos, RESAMPLING):
+        print_contender(baseline)
+    for arm in ARMS[1:]:
+        against = compare(done[arm], done["dic"], RESAMPLING)
+        auc = words_of(against.auc) if against.auc else ""
+        onset = words_of(against.onset_error["posterior"])
+        print(f"{arm} less dic: AUC {auc}, accuracy {words_of(against.accuracy)}, onset {onset}")
+
+
+def print_contender(contender: Contender) -> None:
+    """A line or three."""
+    found = contender.by_embryo
+    auc = words_of(found["auc"]) if "auc" in found else ""
+    print(f"{contender.name}: AUC {auc}, accuracy {words_of(found['accuracy'])}", flush=True)
+    if contender.in_time is not None:
+        in_time = contender.in_time
+        print(f"    in time: {words_of(in_time['auc'])}, {words_of(in_time['accuracy'])}")
+    for rule, scores in contender.onsets.items():
+        width = scores.coverage
+        covered = "" if width is None else f", {width.covered} held, {width.mean_width:.1f} wide"
+        verdicts = "" if scores.verdicts is None else f", {dict(scores.verdicts)}"
+        print(f"    onset, {rule}: {words_of(scores.mean)} frames off{covered}{verdicts}")
+
+
+def instead_of_ezrin(ground: Ground) -> None:
+    """Prints what the arm of both says when EZRIN is replaced."""
+    penalty = ground.experiment.penalty
+    features = ground.both()
+    plain = held_out_members(ground.embryos, features, penalty)
+    print_contender(judged("dic+ezrin", plain)[0])
+    for instead in ("zeros", "another time", "disc"):
+        shown = ground.both(instead)
+        other = held_out_members(ground.embryos, features, penalty, shown)
+        pairs = zip(plain, other, strict=True)
+        moved = [np.abs(a.members.mean(axis=0) - b.members.mean(axis=0)).mean() for a, b in pairs]
+        print(f"{instead}: P moves by {np.mean(moved):.3f} (embryos {np.round(moved, 3).tolist()})")
+        print_contender(judged(f"with {instead}", other)[0])
+
+
+def words_of(interval: Interval) -> str:
+    """With its bounds."""
+    return f"{interval.estimate:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+
+
+if __name__ == "__main__":
+    ground = Ground(Path(sys.argv[1]))
+    {"figures": figures, "arms": arms, "instead": instead_of_ezrin}[sys.argv[2]](ground)

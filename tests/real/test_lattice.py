@@ -1,0 +1,91 @@
+"""No bundled model leaves the step of its strides in the images it makes."""
+
+import functools
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from isl.fragmentation.model import load_fragmentation_model
+from isl.imaging.image import ZStack
+from isl.imaging.normalize import normalize
+from isl.imaging.read import read_transmitted
+from isl.labeling.model import load_model
+from isl.model_folder import bundled_models, model_kind
+from isl_eval.metrics.lattice import STRIDES, has_lattice, lattice_amplitude
+
+SMALLEST = 224
+STATISTICS = ("mean", "median", "standard_deviation")
+FRAME = "ai4embryo/dic_aif/E118"
+KINDS = {name: model_kind(folder) for name, folder in bundled_models().items()}
+LABELING = [name for name, kind in KINDS.items() if kind == "labeling"]
+SEGMENTING = [name for name, kind in KINDS.items() if kind == "fragmentation"]
+
+
+@functools.cache
+def real_planes(planes: int) -> np.ndarray:
+    """A real image of so many planes, float32 [Y, X, Z] in [0, 1]."""
+    data = Path(os.environ["ISL_DATA"])
+    if planes == 1:
+        frames = sorted((data / FRAME).iterdir())
+        image = np.asarray(Image.open(frames[len(frames) // 2]).convert("L"))[None]
+    else:
+        stack = read_transmitted(data / "condition_b_A4")
+        assert isinstance(stack, ZStack)
+        image = stack.planes
+        assert len(image) == planes
+    return np.moveaxis(normalize(image)[0], 0, -1)
+
+
+def images_of(name: str, flat: bool) -> dict[str, np.ndarray]:
+    """Every image that a labeling model makes, float32 [Y, X], by label and statistic."""
+    model = load_model(name)
+    width = model.geometry.input_size(SMALLEST)
+    planes = model.config.input.planes
+    if flat:
+        seen = np.full((width, width, planes), 0.5, np.float32)
+    else:
+        whole = real_planes(planes)
+        corner = [(length - width) // 2 for length in whole.shape[:2]]
+        seen = whole[corner[0] :, corner[1] :][:width, :width]
+    found = model.statistics(seen[None], model.labels, STATISTICS)
+    return {
+        f"{label} {statistic}": np.asarray(values)[0, ..., number]
+        for statistic, values in found.items()
+        for number, label in enumerate(model.labels)
+    }
+
+
+@pytest.mark.parametrize("name", LABELING)
+def test_real_light_gives_no_lattice(name: str) -> None:
+    found = [
+        f"{what} at {stride}"
+        for what, image in images_of(name, flat=False).items()
+        for stride in STRIDES
+        if has_lattice(image, stride)
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize("name", LABELING)
+def test_flat_light_gives_a_flat_image(name: str) -> None:
+    for what, image in images_of(name, flat=True).items():
+        for stride in STRIDES:
+            assert lattice_amplitude(image, stride) < 0.002, (what, stride)
+
+
+@pytest.mark.parametrize("name", SEGMENTING)
+def test_masks_have_no_lattice(name: str) -> None:
+    model = load_fragmentation_model(name)
+    size = model.config.size
+    whole = real_planes(1)[..., 0]
+    view = np.asarray(Image.fromarray(whole).resize((size, size)), np.float32)
+    flat = np.full_like(view, 0.5)
+    seen, of_flat = (np.asarray(logits) for logits in model.see(np.stack([view, flat])).logits)
+    for channel in range(seen.shape[-1]):
+        for stride in STRIDES:
+            assert not has_lattice(seen[..., channel], stride), (channel, stride)
+            amplitude = lattice_amplitude(of_flat[..., channel], stride)
+            assert amplitude < 0.02 * seen[..., channel].std(), (channel, stride)

@@ -1,6 +1,6 @@
 """What EZRIN predicted out of fold shows, and what it does for the onset.
 
-    python benchmarks/ezrin.py WORKDIR figures|arms|instead
+    python benchmarks/ezrin.py WORKDIR figures|arms|instead|picture
 
 The embryos and networks are those of `configs/polarity.toml`: EZRIN of every embryo comes from the
 one of `ezrin.folds` networks that never saw it, kept in WORKDIR/ezrin as `isl train` keeps them.
@@ -8,6 +8,8 @@ one of `ezrin.folds` networks that never saw it, kept in WORKDIR/ezrin as `isl t
 members that were fitted without it, in the protocol of the default model; EZRIN of the others may
 come from a network that saw the held-out embryo's images, never its onset. `instead`: what the arm
 of both says when EZRIN gives way to zeros, another time's, or a disc.
+`picture`: WORKDIR/ezrin.png, of some embryos DIC, measured and predicted EZRIN, the latter two
+stretched alike within the embryo.
 """
 
 import functools
@@ -16,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+from scipy import ndimage
 
 from isl.config import load_toml
 from isl.labeling.dataset import load_manifest
@@ -43,6 +47,7 @@ from isl_train.polarity.logistic import (
 CONFIGS = Path(__file__).parents[1] / "configs"
 RESAMPLING = Resampling(replicates=1000)
 SOFTNESS = 1.5
+SHOWN = ("E118", "E133", "E147", "E153")
 ARMS = ("dic", "dic+ezrin", "ezrin", "measured")
 
 
@@ -230,11 +235,44 @@ def instead_of_ezrin(ground: Ground) -> None:
         print_contender(judged(f"with {instead}", other)[0])
 
 
+def picture(ground: Ground, workdir: Path) -> None:
+    """Draws a frame well before the onset of each embryo, and one well after."""
+    rows = []
+    for embryo in ground.embryos:
+        if embryo.name not in SHOWN:
+            continue
+        assert embryo.measured is not None
+        assert embryo.onset is not None
+        ezrin = ground.crossfit.predicted(embryo)
+        tiles = []
+        for t in (embryo.onset // 2, (embryo.onset + len(ezrin)) // 2):
+            mask = embryo_mask(embryo.measured[t])
+            tiles.append(embryo.dic[t])
+            tiles += [within(image[t], mask) for image in (embryo.measured, ezrin)]
+        rows.append(np.concatenate(tiles, axis=1))
+    whole = (255 * np.clip(np.concatenate(rows), 0, 1)).astype(np.uint8)
+    Image.fromarray(whole).reduce(2).save(workdir / "ezrin.png")
+
+
+def within(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Without its noise of single pixels, stretched from a low to a high value in the embryo."""
+    calm = ndimage.gaussian_filter(image, 1.5)
+    low, high = np.percentile(calm[mask], (2, 99.5))
+    return (calm - 0.8 * low) / (high - 0.8 * low)
+
+
 def words_of(interval: Interval) -> str:
     """With its bounds."""
     return f"{interval.estimate:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 if __name__ == "__main__":
-    ground = Ground(Path(sys.argv[1]))
-    {"figures": figures, "arms": arms, "instead": instead_of_ezrin}[sys.argv[2]](ground)
+    folder = Path(sys.argv[1])
+    ground = Ground(folder)
+    ways = {
+        "figures": figures,
+        "arms": arms,
+        "instead": instead_of_ezrin,
+        "picture": functools.partial(picture, workdir=folder),
+    }
+    ways[sys.argv[2]](ground)

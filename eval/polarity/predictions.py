@@ -115,7 +115,7 @@ class KeptPredictions(KeptArrays):
         return self.folder / f"{fold}.{arm.replace('/', '_')}.maps.npz"
 
     def _agreement_path(self, fold: str) -> Path:
-        return self.folder / f"{fold}.ezrin_pearson.npz"
+        return self.folder / f"{fold}.ezrin_figures.npz"
 
 
 def fingerprints(embryos: Sequence[Embryo]) -> dict[str, str]:

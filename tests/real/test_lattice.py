@@ -49,6 +49,7 @@ def images_of(name: str, flat: bool) -> dict[str, np.ndarray]:
     else:
         whole = real_planes(planes)
         corner = [(length - width) // 2 for length in whole.shape[:2]]
+        assert min(corner) >= 0, "the image is too small for the model's margin"
         seen = whole[corner[0] :, corner[1] :][:width, :width]
     found = model.statistics(seen[None], model.labels, STATISTICS)
     return {

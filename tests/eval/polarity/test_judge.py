@@ -222,7 +222,7 @@ def test_without_compaction_nothing_is_said_of_it(arm):
 
 def ezrin_agreement(**frames):
     """Figures of a few frames: the rivals have half of what the prediction has."""
-    shares = np.array([1.0, 0.5, 0.5])
+    shares = np.array([1.0] + [0.5] * len(RIVALS))
     columns = np.ones(len(FIGURES))
     return {
         name: np.array(values)[:, None, None] * shares[:, None] * columns

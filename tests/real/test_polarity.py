@@ -29,8 +29,8 @@ NAMES = ("E052", "E160")
 RIGHT = {"E052": 14, "E160": 23}
 # The onsets that it tells.
 SAID = {"E052": 9, "E160": 10}
-# Of predicted EZRIN, a little below what it has of the worse without having seen it, and how far its
-# dull rivals are at least behind.
+# Of predicted EZRIN, a little below what networks have of the worse that never saw it, and how far
+# its dull rivals are behind at least.
 LEAST = {"inside": 0.45, "detail": 0.45, "fine": 0.36, "borders": 0.73}
 LEAD = 0.02
 

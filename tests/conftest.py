@@ -8,8 +8,8 @@ import hypothesis
 
 # JAX reads these when it is imported, here and in the commands that tests start.
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
-# Tests compile many programs and run each on a few pixels: optimizing them costs more than it saves.
-# Tests on real images run what people get.
+# Tests compile many programs and run each on a few pixels, so optimizing them costs more than it
+# saves. Tests on real images run what people get.
 if "ISL_DATA" not in os.environ:
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # One folder for all workers: with a limit on its size, JAX locks it.

@@ -15,6 +15,7 @@ from isl.viability.model import load_viability_model
 from isl.viability.network import FrameSequence, FrameSequenceConfig
 from isl_train.loop import fit
 from isl_train.optimizer import OptimizerConfig
+from isl_train.viability import ensemble
 from isl_train.viability.config import AugmentConfig, ViabilityExperiment, ViabilityTraining
 from isl_train.viability.ensemble import join
 from isl_train.viability.ground import Case, keep_features
@@ -64,20 +65,32 @@ def case(number: int, split: str = "train") -> Case:
 CASES = [*[case(n) for n in range(16)], *[case(n, "validation") for n in range(16, 24)]]
 
 
-def test_learns_films_apart_and_leaves_a_model(tmp_path: Path) -> None:
+def test_learns_films_apart_and_leaves_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = experiment()
     task = ViabilityTask(settings, CASES, say=lambda _: None)
     fit(task, settings, tmp_path / "run")
     lines = (tmp_path / "run" / "validation.csv").read_text().splitlines()
     found = dict(zip(lines[0].split(","), lines[-1].split(","), strict=True))
     assert float(found["heartbeat/auroc"]) == 1
+    asked = []
+
+    def with_temperature(target, logits, outcomes, patients):
+        asked.append((logits, outcomes.tolist(), patients.tolist()))
+        return target.model_copy(update={"temperature": 1.5})
+
+    monkeypatch.setattr(ensemble, "with_temperature", with_temperature)
     joined = join(settings, CASES, [tmp_path / "run"] * 2, tmp_path / "model", name="joined")
     model = load_viability_model(joined)
     assert model.name == "joined"
     assert model.config.patients == tuple(f"p{n}" for n in range(16))
     assert model.config.targets[0].prevalence == 0.5
-    assert model.config.targets[0].temperature != 1
+    assert model.config.targets[0].temperature == 1.5
     logits = model.logits([each.film for each in CASES[-8:]]).mean(axis=0)
+    # What it is judged by: the validation films' mean logits, outcomes and patients.
+    np.testing.assert_allclose(asked[0][0], logits[:, 0], atol=1e-2)
+    assert asked[0][1:] == ([0, 1] * 4, [f"p{n}" for n in range(16, 24)])
     assert min(logits[1::2, 0]) > max(logits[::2, 0])
     assert "must not be used to choose" in model.card
 

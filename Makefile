@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 # Another interpreter: make test PYTHON=/path/to/python
 PYTHON ?=
-# Files are shared out whole, since tests of one file share what they made; JAX uses the cores, too.
-PYTEST_OPTIONS ?= -q -n auto --maxprocesses 4 --dist loadfile
+# Files are shared out whole, since tests of one file share what they made, and as they come: by their
+# number of tests, the slowest few would be last. JAX uses the cores, too.
+PYTEST_OPTIONS ?= -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-data test-torch test-torchvision lint lock clean

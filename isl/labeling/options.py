@@ -67,9 +67,8 @@ class Asked(TypedDict, total=False):
     """What may be asked for; `Options` says what each is, and what it is unless given.
 
     Besides, `labels` may be None, for all of the model's, `normalize` and `stitch` None, for the
-    model's own,
-    `tile` "auto" or a number as text, and `abstain` adds `abstained` to the statistics, as the last
-    unless it is among them.
+    model's own, `tile` "auto" or a number as text, and `abstain` adds `abstained` to the
+    statistics, as the last unless it is among them.
     """
 
     labels: Sequence[str] | None

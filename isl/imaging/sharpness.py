@@ -7,6 +7,7 @@ noise, which is finest of all, is estimated and taken off both bands.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -160,6 +161,7 @@ def _powers(block: np.ndarray, covered: np.ndarray | None) -> tuple[int, float, 
     return seen.size, float(fine.var(dtype=np.float64)), float(coarse.var(dtype=np.float64)), noise
 
 
+@functools.cache
 def _noise_gain(narrow: float, wide: float) -> float:
     """Power that white noise of power 1 has in a difference of two Gaussians (pixels)."""
     reach = int(4 * wide + 0.5)

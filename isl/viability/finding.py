@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from scipy import ndimage
-from scipy.signal import fftconvolve
 
 from isl.errors import InputError
 
@@ -39,6 +38,10 @@ _WITHIN = 0.92
 _DARK, _DARK_BORDER = 0.2, 0.15
 # Side of the square that is cut out, in diameters of what is granular.
 _ROOM = 1.32
+
+
+Box = tuple[slice, slice]
+_ALL: Box = (slice(None), slice(None))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -136,16 +139,24 @@ def follow(frame: np.ndarray, last: Disc) -> Disc:
     scale = max(frame.shape) / _SIDE
     radius = last.diameter / 2 / scale
     grain, lit = _weighed(granularity(frame), _shrunk(frame))
-    contrasts = [_contrast(grain, lit, own) for own in (radius / _STEP, radius, radius * _STEP)]
-    rows, columns = (np.arange(length) for length in grain.shape)
     y, x = (last.y + 0.5) / scale - 0.5, (last.x + 0.5) / scale - 0.5
+    box = tuple(
+        slice(max(0, int(middle - radius / 2)), max(0, min(length, int(middle + radius / 2) + 2)))
+        for middle, length in zip((y, x), grain.shape, strict=True)
+    )
+    rows, columns = (np.arange(part.start, part.stop) for part in box)
     near = np.hypot(rows[:, None] - y, columns[None, :] - x) < 0.5 * radius
+    if not near.any():
+        return last
+    tried = (radius / _STEP, radius, radius * _STEP)
+    sums = _RunningSums(grain, lit, tried[-1])
+    contrasts = [sums.contrast(own, (box[0], box[1])) for own in tried]
     best = [float(np.where(near, own, -1).max()) for own in contrasts]
     which = int(np.argmax(best))
     if best[which] < _CONTRAST:
         return last
-    place = np.unravel_index(np.argmax(np.where(near, contrasts[which], -1)), grain.shape)
-    return _disc(place, radius * _STEP ** (which - 1), scale)
+    place = np.unravel_index(np.argmax(np.where(near, contrasts[which], -1)), near.shape)
+    return _disc((rows[place[0]], columns[place[1]]), tried[which], scale)
 
 
 def cut_out(frame: np.ndarray, disc: Disc, size: int) -> np.ndarray:
@@ -195,7 +206,8 @@ def _discs(grain: np.ndarray, lit: np.ndarray, shape: tuple[int, ...]) -> tuple[
     scale = max(shape) / _SIDE
     count = int(np.log(_LARGEST / _SMALLEST) / np.log(_STEP)) + 1
     radii = [_SIDE * _SMALLEST * _STEP**number for number in range(count)]
-    contrasts = np.stack([_contrast(grain, lit, radius) for radius in radii])
+    sums = _RunningSums(grain, lit, radii[-1])
+    contrasts = np.stack([sums.contrast(radius) for radius in radii])
     found: list[tuple[float, Disc]] = []
     while (best := float(contrasts.max())) >= max(_CONTRAST, _ANOTHER * _first(found)):
         which, *place = (int(n) for n in np.unravel_index(np.argmax(contrasts), contrasts.shape))
@@ -218,24 +230,54 @@ def _take_away(contrasts: np.ndarray, radii: list[float], place: list[int], radi
         own[away < 0.9 * (radius + other)] = -1
 
 
-def _contrast(grain: np.ndarray, lit: np.ndarray, radius: float) -> np.ndarray:
-    """How granular a disc is against the ring around it, at every place; -1 beyond the frame."""
-    inner, area = _sums(grain, lit, radius)
-    outer, whole = _sums(grain, lit, _RING * radius)
-    inside = inner / np.maximum(area, 1)
-    ring = (outer - inner) / np.maximum(whole - area, 1)
-    contrast = (inside - ring) / np.maximum(inside + ring, 1e-9)
-    return np.where(whole >= _WITHIN * np.pi * (_RING * radius) ** 2, contrast, -1.0)
+class _RunningSums:
+    """Sums over discs: a disc is a pile of rows, a row's sum the difference of two running sums."""
 
+    def __init__(self, grain: np.ndarray, lit: np.ndarray, largest: float) -> None:
+        """Takes what is summed.
 
-def _sums(grain: np.ndarray, lit: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over discs around every place, and how many pixels of each count."""
-    reach = int(np.ceil(radius))
-    place = np.arange(-reach, reach + 1)
-    disc = (np.hypot(place[:, None], place[None, :]) <= radius).astype(np.float32)
-    both = np.stack([grain, lit])
-    total, count = fftconvolve(both, disc[None], mode="same", axes=(1, 2))
-    return total, np.rint(count)
+        Args:
+            grain: float32 [y, x].
+            lit: As many, 1 where a pixel counts, else 0.
+            largest: Of the discs that will be asked for, their radius in pixels.
+        """
+        self._beyond = beyond = int(np.ceil(_RING * largest)) + 1
+        self._shape = y, x = grain.shape
+        self._sums = np.zeros((2, y + 2 * beyond, x + 2 * beyond))
+        inner = self._sums[:, beyond : beyond + y, beyond : beyond + x]
+        np.cumsum([grain, lit], axis=2, dtype=np.float64, out=inner)
+        self._sums[:, :, beyond + x :] = self._sums[:, :, beyond + x - 1, None]
+
+    def contrast(self, radius: float, box: Box = _ALL) -> np.ndarray:
+        """How granular a disc is against the ring around it, at every place of a box.
+
+        Args:
+            radius: Of the disc, pixels.
+            box: Rows and columns of the places.
+
+        Returns:
+            float64 [y, x]; -1 where too much of disc and ring lies beyond what counts.
+        """
+        inner, area = self._within(radius, box)
+        outer, whole = self._within(_RING * radius, box)
+        inside = inner / np.maximum(area, 1)
+        ring = (outer - inner) / np.maximum(whole - area, 1)
+        contrast = (inside - ring) / np.maximum(inside + ring, 1e-9)
+        return np.where(whole >= _WITHIN * np.pi * (_RING * radius) ** 2, contrast, -1.0)
+
+    def _within(self, radius: float, box: Box) -> np.ndarray:
+        """Sums [2, y, x] over the disc around every place: of the grain, and of what counts."""
+        (top, bottom, _), (left, right, _) = (
+            part.indices(length) for part, length in zip(box, self._shape, strict=True)
+        )
+        total = np.zeros((2, bottom - top, right - left))
+        for away in range(-int(radius), int(radius) + 1):
+            row = self._sums[:, top + self._beyond + away : bottom + self._beyond + away]
+            half = int(np.sqrt(radius**2 - away**2))
+            last, before = self._beyond + half, self._beyond - half - 1
+            total += row[:, :, left + last : right + last]
+            total -= row[:, :, left + before : right + before]
+        return total
 
 
 def _disc(place: Sequence[Any], radius: float, scale: float) -> Disc:

@@ -11,12 +11,13 @@ PYTHON ?=
 PYTEST_OPTIONS ?= -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-data test-torch test-torchvision lint lock clean
+.PHONY: help demo test test-data test-imagej test-torch test-torchvision lint lock clean
 
 help:
 	@echo "make demo       simulated cells, a bundled model and its prediction, in demo/"
 	@echo "make test       every test that needs no data from outside"
 	@echo "make test-data  tests on real images; ISL_DATA names the folder that holds them"
+	@echo "make test-imagej  what ImageJ 1.x sees in our files (Debian: apt install imagej xvfb xauth)"
 	@echo "make test-torch ImageNet weights against PyTorch, which it installs (CPU build if pip finds one)"
 	@echo "make test-torchvision  Video Swin against torchvision, where that is installed"
 	@echo "make lint       ruff (rules and format) and pyright"
@@ -27,7 +28,8 @@ demo: $(STAMP)
 	$(BIN)/isl demo --out demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS) --ignore=tests/real --ignore=tests/torch --ignore=tests/torchvision
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS) --ignore=tests/real --ignore=tests/torch \
+		--ignore=tests/torchvision --ignore=tests/imagej
 
 DATA_FOLDERS := condition_b_A4 sephace ai4embryo readers
 test-data: $(STAMP)
@@ -37,6 +39,13 @@ test-data: $(STAMP)
 		echo "test-data: $$ISL_DATA has no folder $$folder; set ISL_DATA to the folder of real images" >&2; \
 		exit 2; fi; done
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/real
+
+test-imagej: $(STAMP)
+	@for program in java xvfb-run; do command -v $$program >/dev/null || { \
+		echo "test-imagej: no $$program here; Debian: apt install imagej xvfb xauth" >&2; exit 2; }; done
+	@if [ ! -f /usr/share/java/ij.jar ]; then \
+		echo "test-imagej: no /usr/share/java/ij.jar; Debian: apt install imagej" >&2; exit 2; fi
+	$(BIN)/python -m pytest -q tests/imagej
 
 test-torch: $(STAMP)
 	@$(BIN)/python -c "import torch" 2>/dev/null || \

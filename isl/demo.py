@@ -15,6 +15,7 @@ from isl.errors import InputError
 from isl.files.whole import write_text
 from isl.imaging.agreement import pearson
 from isl.imaging.colors import label_color
+from isl.imaging.display import LIGHT_BRIGHTEST, LIGHT_DARKEST, shown_range, stretched
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, ZStack
@@ -193,15 +194,18 @@ def _panels(
     block: tuple[slice, slice],
 ) -> list[Panel]:
     """Input, measured, predicted (equally bright) and uncertainty, side by side."""
-    low, high = np.percentile(measured[label][block], (0.5, 99.8))
+    shown = shown_range(measured[label][block])
+    between = f"{shown[0]:.2f} to {shown[1]:.2f}"
     color = "#{:02x}{:02x}{:02x}".format(*label_color(label))
-    light = plane[block].astype(np.float32)
-    darkest, brightest = np.percentile(light, (0.5, 99.5))
+    light = plane[block]
     spread = uncertain[label][block]
     return [
-        Panel("transmitted light, middle plane", (light - darkest) / (brightest - darkest)),
-        Panel(f"{label} measured", (measured[label][block] - low) / (high - low), color),
-        Panel(f"{label} predicted", (predicted[label][block] - low) / (high - low), color),
+        Panel(
+            "transmitted light, middle plane",
+            stretched(light, shown_range(light, (LIGHT_DARKEST, LIGHT_BRIGHTEST))),
+        ),
+        Panel(f"{label} measured, {between}", stretched(measured[label][block], shown), color),
+        Panel(f"{label} predicted, {between}", stretched(predicted[label][block], shown), color),
         Panel(f"uncertainty, up to {spread.max():.2f}", spread / spread.max(), "magma"),
     ]
 

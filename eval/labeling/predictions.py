@@ -113,6 +113,7 @@ def options_for(contender: Contender, ground: Ground, config: LabelingEvaluation
         stitch=config.stitch,
         allow_mismatch=config.allow_mismatch,
         tile=_TILE,
+        median="published",
     )
 
 

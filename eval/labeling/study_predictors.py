@@ -61,7 +61,11 @@ class NetworkPredictor:
     def judge(self, field: GroundField) -> dict[str, Judged]:
         """See `Predictor`."""
         options = check_options(
-            self._model.config, statistics=("median", "mean"), tile=self._tile, labels=field.labels
+            self._model.config,
+            statistics=("median", "mean"),
+            tile=self._tile,
+            labels=field.labels,
+            median="published",
         )
         predicted = predict_measured(self._model, field, options, seed=self._seed)
         images = _named(predicted.labels, predicted.images[self._image])

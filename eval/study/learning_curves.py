@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import ScalarFormatter
 
+from isl.imaging.display import shown_range
 from isl.report.plots import bare, color, panels, png
 
 from .bench import RunResult
@@ -72,9 +73,9 @@ def draw_images(findings: Findings, label: str, budget: str) -> bytes:
             images[variant] = runs[0].pictures[label]
     height, width = images["measured"].shape
     figure, places = panels(len(images), columns=4, width=2.7, height=0.3 + 2.7 * height / width)
-    bright = max(float(np.percentile(images["measured"], 99.8)), 1e-6)
+    dark, bright = shown_range(images["measured"])
     for axes, (name, image) in zip(places, images.items(), strict=True):
-        bare(axes).imshow(image, cmap="gray", vmin=0, vmax=bright)
+        bare(axes).imshow(image, cmap="gray", vmin=dark, vmax=bright)
         axes.set_title(name, fontsize=9)
     return png(figure)
 

@@ -82,8 +82,8 @@ def _budget(findings: Findings, budget: str) -> list[Block]:
                 figure(
                     draw_images(findings, label, budget),
                     alt=f"{label}: measured, and as each variant predicts it",
-                    caption="First field, first seed; one scale for all, up to the 99.8th "
-                    "percentile of what was measured.",
+                    caption="First field, first seed; one scale for all, from the 5th to the "
+                    "99.8th percentile of what was measured.",
                     wide=True,
                 )
             )

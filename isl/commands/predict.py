@@ -65,6 +65,13 @@ def predict(
             "the error that each width leaves.",
         ),
     ] = None,
+    median: Annotated[
+        str | None,
+        typer.Option(
+            help="interpolated within one of the 256 bins, or published: whole bins, as the "
+            "published code's (by default with exact stitching only)."
+        ),
+    ] = None,
     stitch: Annotated[
         str | None,
         typer.Option(
@@ -87,7 +94,10 @@ def predict(
     ] = "uint16",
     format: Annotated[
         str,
-        typer.Option(help="ome-tiff or ome-zarr; fields of a plate then become a plate."),
+        typer.Option(
+            help="ome-tiff (ImageJ and Fiji open it, too, up to 1 GiB); ome-zarr, fields of a "
+            "plate then become a plate; or imagej, a hyperstack NAME.tif with slice labels."
+        ),
     ] = "ome-tiff",
     tile: Annotated[
         str,
@@ -196,6 +206,7 @@ def predict(
         allow_mismatch=allow_mismatch,
         symmetries=symmetries,
         abstain=abstain,
+        median=median,
         renormalize=renormalize,
         original_unit=original_unit,
         device=device,

@@ -24,7 +24,7 @@ class ResultFiles:
             where predicted channels go into a copy, none where nothing but a preview is made.
         preview: A PNG to look at.
         record: The provenance, in JSON; written last, so an input that has it is done.
-        format: "ome-tiff" or "ome-zarr": images are files or folders.
+        format: "ome-tiff", "imagej" (files) or "ome-zarr" (folders).
         like: The plate that is mirrored where images are fields of plates, else None.
         into: Whether the image is a copy of the input with predicted channels added.
         optional: Names of images that not every input becomes, such as those of movies alone.

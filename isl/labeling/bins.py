@@ -16,6 +16,8 @@ STATISTICS = ("median", "mean", "mode", "standard_deviation", "probability_nonze
 """The six that `all` means."""
 FURTHER_STATISTICS = ("interval_90",)
 """Given only when asked for by name."""
+INTERPOLATED_MEDIAN = "interpolated_median"
+"""What `median` is unless the published one is asked for; see `isl.labeling.medians`."""
 
 _BLOCK = 16
 _INTENSITIES = np.arange(BINS, dtype=np.float32) / (BINS - 1)
@@ -46,7 +48,7 @@ def statistics(logits: jax.Array, names: Sequence[str] = STATISTICS) -> dict[str
 
     Args:
         logits: float32 [..., 256].
-        names: Any of STATISTICS and FURTHER_STATISTICS.
+        names: Any of STATISTICS and FURTHER_STATISTICS, and INTERPOLATED_MEDIAN.
 
     Returns:
         As `statistics_of`.
@@ -59,14 +61,15 @@ def statistics_of(p: jax.Array, names: Sequence[str] = STATISTICS) -> dict[str, 
 
     Args:
         p: float32 [..., 256], of sum 1.
-        names: Any of STATISTICS and FURTHER_STATISTICS.
+        names: As of `statistics`.
 
     Returns:
         A float32 array [...] for every name: `median` = (bins whose cumulative probability is
         below 0.5) / 255; `mode`, `mean`, `standard_deviation` in intensities; `probability_nonzero`
         = 1 - p[0]; `entropy` = -sum p ln(p + 1e-7) / ln 256, in [0, 1];
         `interval_90` = width of the central interval that holds 90 %, in intensities, with
-        probability spread evenly over a bin's width of 1 / 255.
+        probability spread evenly over a bin's width of 1 / 255; `interpolated_median`, what half of
+        the probability, spread so, lies below, within [0, 1].
     """
     formulas = {
         "median": lambda: jnp.sum(cumulative(p) < 0.5, axis=-1) / np.float32(BINS - 1),
@@ -75,6 +78,7 @@ def statistics_of(p: jax.Array, names: Sequence[str] = STATISTICS) -> dict[str, 
         "standard_deviation": lambda: _standard_deviation(p),
         "probability_nonzero": lambda: 1.0 - p[..., 0],
         "entropy": lambda: -jnp.sum(p * jnp.log(p + 1e-7), axis=-1) / np.log(BINS),
+        INTERPOLATED_MEDIAN: lambda: jnp.clip(_quantile(cumulative(p), 0.5), 0.0, 1.0),
         "interval_90": lambda: _quantile(cumulative(p), 0.95) - _quantile(cumulative(p), 0.05),
     }
     return {name: formulas[name]().astype(jnp.float32) for name in names}

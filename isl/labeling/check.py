@@ -183,6 +183,8 @@ class _Again:
             normalize="off",
             symmetries=options.symmetries,
             allow_mismatch=True,
+            # Whole bins: how many change their bin is what is told.
+            median="published",
         )
 
     def predict(self, planes: np.ndarray, **given: Any) -> tuple[dict[str, np.ndarray], TilePlan]:

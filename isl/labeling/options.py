@@ -10,6 +10,7 @@ from isl.imaging.normalize import Unit
 from isl.labeling.abstention import ABSTAINED, check_width, from_distributions
 from isl.labeling.bins import FURTHER_STATISTICS, STATISTICS
 from isl.labeling.contract import INTERPOLATE, Planes
+from isl.labeling.medians import MedianKind, median_kind, with_median
 from isl.labeling.model_config import ModelConfig
 from isl.tiling.plan import BORDERS, STITCHES, Border, Stitch
 
@@ -40,6 +41,7 @@ class Options:
         symmetries: Whether distributions are the means of those of the eight turned images.
         abstain: The widest 90 % interval that is accepted, in intensities; wider ones are 1 in the
             statistic `abstained`. None: there is no such statistic.
+        median: "interpolated" within a bin, or "published": whole bins, as the published code's.
     """
 
     labels: tuple[str, ...]
@@ -56,19 +58,21 @@ class Options:
     allow_mismatch: bool = False
     symmetries: bool = False
     abstain: float | None = None
+    median: MedianKind = "interpolated"
 
     @property
     def from_distributions(self) -> tuple[str, ...]:
         """The statistics that a network's distributions are asked for."""
-        return from_distributions(self.statistics)
+        return with_median(from_distributions(self.statistics), self.median)
 
 
 class Asked(TypedDict, total=False):
     """What may be asked for; `Options` says what each is, and what it is unless given.
 
     Besides, `labels` may be None, for all of the model's, `normalize` and `stitch` None, for the
-    model's own, `tile` "auto" or a number as text, and `abstain` adds `abstained` to the
-    statistics, as the last unless it is among them.
+    model's own, `median` None, for the published one with `stitch` "exact", `tile` "auto" or a
+    number as text, and `abstain` adds `abstained` to the statistics, as the last unless it is among
+    them.
     """
 
     labels: Sequence[str] | None
@@ -84,12 +88,13 @@ class Asked(TypedDict, total=False):
     allow_mismatch: bool
     symmetries: bool
     abstain: float | None
+    median: str | None
 
 
-_UNLESS_GIVEN = Asked(labels=None, normalize=None, stitch=None) | {
+_UNLESS_GIVEN = Asked(labels=None, normalize=None, stitch=None, median=None) | {
     field.name: field.default
     for field in dataclasses.fields(Options)
-    if field.name not in ("labels", "normalize", "normalized_by", "stitch")
+    if field.name not in ("labels", "normalize", "normalized_by", "stitch", "median")
 }
 
 
@@ -164,10 +169,11 @@ def check_options(config: ModelConfig, **asked: Unpack[Asked]) -> Options:
             f"model '{config.name}' did not stretch its labels, so its predictions are in their "
             "images' unit already; leave `original_unit` out"
         )
+    chosen_stitch: Stitch = "exact" if stitch == "exact" else "dense"
     return Options(
         labels=chosen,
         statistics=names,
-        stitch="exact" if stitch == "exact" else "dense",
+        stitch=chosen_stitch,
         border="valid" if border == "valid" else "reflect",
         normalize="off" if normalization == "off" else "auto",
         normalized_by=config.input.normalized_by,
@@ -179,6 +185,7 @@ def check_options(config: ModelConfig, **asked: Unpack[Asked]) -> Options:
         allow_mismatch=given["allow_mismatch"],
         symmetries=symmetries,
         abstain=given["abstain"],
+        median=median_kind(given["median"], chosen_stitch),
     )
 
 

@@ -15,6 +15,7 @@ from isl.imaging.stated import as_stack
 from isl.labeling.abstention import abstaining
 from isl.labeling.contract import compare_intensity
 from isl.labeling.familiarity import Unfamiliarity, look_at
+from isl.labeling.medians import named_median
 from isl.labeling.mixture import AnyModel
 from isl.labeling.options import Asked, Options, check_options
 from isl.labeling.plan import FieldPlan, plan_field
@@ -171,7 +172,7 @@ def predict_into(
     progress: Progress | None = None,
 ) -> FieldPlan:
     """Predicts a field at its own pixel size; see `isl.labeling.stream.predict_tiles`."""
-    sink = abstaining(sink, options.statistics, options.abstain)
+    sink = named_median(abstaining(sink, options.statistics, options.abstain))
     if plan.fit.scale is None:
         return predict_tiles(model, field, plan, options, normalization, sink, progress)
     # Resampling needs results whole, as it does the image.

@@ -6,6 +6,14 @@ import numpy as np
 
 from isl.files.whole import written_whole
 from isl.imaging.colors import label_color
+from isl.imaging.display import (
+    BRIGHTEST,
+    DARKEST,
+    LIGHT_BRIGHTEST,
+    LIGHT_DARKEST,
+    shown_range,
+    stretched,
+)
 from isl.imaging.image import FluorescenceImage, ZStack
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.correction import read_exposure
@@ -14,8 +22,6 @@ from isl.preprocess.record import FieldRecord
 from isl.report.preview import Panel, write_preview
 
 _PANEL = 360
-# What of a raw picture's range is shown.
-_PERCENTILES = (0.5, 99.5)
 
 
 def write_previews(
@@ -38,7 +44,11 @@ def write_previews(
         Panel(f"{config.transmitted}, as acquired", _as_acquired(field, record, config)),
         Panel(f"{config.transmitted}, plane {record.planes[kept]}", stack.planes[kept] / full),
         *(
-            Panel(label, image / full, _color(label))
+            Panel(
+                f"{label}, {DARKEST:g} to {BRIGHTEST:g} % of pixels",
+                stretched(image, shown_range(image)),
+                _color(label),
+            )
             for label, image in zip(labels.labels, labels.channels, strict=True)
         ),
     ]
@@ -71,5 +81,5 @@ def _as_acquired(field: RawField, record: FieldRecord, config: PreprocessConfig)
         small = small[: canvas.shape[0] - y, : canvas.shape[1] - x]
         canvas[y : y + small.shape[0], x : x + small.shape[1]] = small
     lit = canvas[canvas > 0]
-    low, high = np.percentile(lit if lit.size else canvas, _PERCENTILES)
+    low, high = np.percentile(lit if lit.size else canvas, (LIGHT_DARKEST, LIGHT_BRIGHTEST))
     return (canvas - low) / max(float(high - low), 1e-6)

@@ -68,6 +68,20 @@ def test_the_interval_holds_ninety_percent_of_probability_spread_over_bins() -> 
         assert width == pytest.approx(high - low, abs=1e-5)
 
 
+def test_an_interpolated_median_halves_probability_spread_over_bins() -> None:
+    rng = np.random.default_rng(3)
+    p = rng.dirichlet(np.full(256, 0.05), 40).astype(np.float32)
+    p[0] = np.eye(256)[0]
+    p[1] = np.eye(256)[255]
+    given = bins.statistics_of(jnp.asarray(p), (bins.INTERPOLATED_MEDIAN, "median"))
+    edges = (np.arange(257) - 0.5) / 255
+    for row, found in zip(p.astype(np.float64), given[bins.INTERPOLATED_MEDIAN], strict=True):
+        expected = np.interp(0.5, np.concatenate([[0], np.cumsum(row)]), edges)
+        assert found == pytest.approx(np.clip(expected, 0, 1), abs=1e-5)
+    apart = np.abs(np.asarray(given[bins.INTERPOLATED_MEDIAN]) - np.asarray(given["median"]))
+    assert apart.max() <= 0.501 / 255
+
+
 def test_all_means_the_six() -> None:
     assert len(bins.STATISTICS) == 6
     assert not set(bins.STATISTICS) & set(bins.FURTHER_STATISTICS)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from isl.imaging.agreement import PearsonSums
+from isl.imaging.display import shown_range, stretched
 from isl.tiling.geometry import Geometry
 from isl.tiling.plan import plan_tiles, reflected
 
@@ -117,12 +118,13 @@ def _with_mean(name: str, single: Mapping[str, float]) -> dict[str, float]:
 def _side_by_side(field: ValidationField, predicted: np.ndarray) -> np.ndarray:
     """float32 [rows, columns]: for each label what was measured and what was predicted.
 
-    Both are shown on one scale, up to the 99.9th percentile of what was measured.
+    Both are shown on one scale, that of what was measured (`isl.imaging.display`).
     """
     rows = []
     for target, measured, image in zip(field.targets, field.measured, predicted, strict=True):
         if not measured.any():
             continue
-        bright = max(float(np.percentile(target[measured], 99.9)), 1e-6)
-        rows.append(np.concatenate([np.where(measured, target, 0), image], axis=1) / bright)
-    return np.clip(np.concatenate(rows, axis=0), 0.0, 1.0)
+        shown = shown_range(target[measured])
+        known = np.where(measured, target, shown[0])
+        rows.append(stretched(np.concatenate([known, image], axis=1), shown))
+    return np.concatenate(rows, axis=0)

@@ -6,6 +6,7 @@ No time stamp is written and the UUID comes from the content.
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 import uuid
@@ -20,14 +21,23 @@ import tifffile
 from isl.errors import InputError
 from isl.files.whole import written_whole
 from isl.imaging.colors import label_color
+from isl.imaging.display import shown_range
+from isl.imaging.formats.imagej_tiff import (
+    CLASSIC_LIMIT,
+    Channels,
+    add_imagej_description,
+    resolution_in_imagej,
+    with_sample,
+)
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize
 from isl.imaging.lazy import LazyPicture
 
 TILE = 256
+STRIPS_UP_TO = 2**30
+"""Bytes of pixels: what ImageJ opens on any machine; parts of larger images are wanted alone."""
+_STRIP = 2**18
 _ZLIB_LEVEL = 6
 _HORIZONTAL_PREDICTOR = 2
-# Classic TIFF addresses 4 GiB; some is left for headers and for tiles that do not compress.
-_CLASSIC_LIMIT = 2**32 - 2**27
 
 
 def write_ome_tiff(
@@ -37,10 +47,14 @@ def write_ome_tiff(
     annotations: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Writes channels as an OME-TIFF that Fiji opens as channels named by label.
+    """Writes channels as an OME-TIFF, named by label.
 
-    Tiles are 256 x 256, compressed with zlib (integers after horizontal differences), to the same
-    bytes whether or not imagecodecs is installed. `image.measured` is not written.
+    Up to a GiB of pixels, rows are compressed in strips, and ImageJ's own description stands beside
+    OME's, so that ImageJ 1.x and Fiji open it by drag and drop: colored channels, calibrated, the
+    range shown from 5 to 99.8 % of the pixels (`isl.imaging.display`). Beyond, tiles are 256 x 256,
+    for readers that know OME-TIFF (Bio-Formats in Fiji). Compression is zlib's (integers in tiles
+    after horizontal differences), to the same bytes whether or not imagecodecs is installed.
+    `image.measured` is not written.
 
     Args:
         path: The file to write.
@@ -61,21 +75,37 @@ def write_ome_tiff(
     metadata["Channel"] = {"Name": list(planes.labels), "Color": colors}
     if annotations:
         metadata["MapAnnotation"] = {str(key): str(value) for key, value in annotations.items()}
-    metadata["UUID"] = _uuid(metadata, planes.dtype, planes.shape, planes.bands(TILE))
-    differences = planes.dtype.kind == "u"
-    with _writer(path, overwrite, math.prod(planes.shape) * planes.dtype.itemsize) as tiff:
-        tiff.write(
-            _tiles(planes, differences),
-            shape=planes.shape,
-            dtype=planes.dtype,
-            tile=(TILE, TILE),
-            photometric="minisblack",
-            compression="zlib",
-            predictor=_HORIZONTAL_PREDICTOR if differences else None,
-            software="isl",
-            metadata=metadata,
-            **_resolution(image.pixel_size),
-        )
+    size = math.prod(planes.shape) * planes.dtype.itemsize
+    layout = _Layout.of(planes, strips=size <= STRIPS_UP_TO)
+    samples: list[np.ndarray] = []
+    metadata["UUID"] = _uuid(
+        metadata, planes.dtype, planes.shape, _sampled(planes, layout.height, samples)
+    )
+    with written_whole(path, overwrite) as temporary:
+        with _writer(path, temporary, size) as tiff:
+            tiff.write(
+                _pieces(planes, layout),
+                shape=planes.shape,
+                dtype=planes.dtype,
+                tile=None if layout.strips else (layout.height, layout.width),
+                rowsperstrip=layout.height if layout.strips else None,
+                photometric="minisblack",
+                compression="zlib",
+                predictor=_HORIZONTAL_PREDICTOR if layout.differences else None,
+                software="isl",
+                metadata=metadata,
+                **(resolution_in_imagej if layout.strips else _resolution)(image.pixel_size),
+            )
+        if layout.strips:
+            told = Channels(
+                times=planes.shape[0] if movie else 1,
+                labels=planes.labels,
+                size=(planes.shape[-2], planes.shape[-1]),
+                ranges=tuple(shown_range(sample) for sample in samples),
+                pixel_size=image.pixel_size,
+                interval=image.interval,
+            )
+            add_imagej_description(temporary, told)
 
 
 def write_movie(path: Path | str, movie: Movie, *, overwrite: bool = False) -> None:
@@ -99,7 +129,10 @@ def write_movie(path: Path | str, movie: Movie, *, overwrite: bool = False) -> N
     if movie.modality is not None:
         metadata["Channel"] = {"Name": movie.modality}
     metadata["UUID"] = _uuid(metadata, frames.dtype, frames.shape, frames)
-    with _writer(path, overwrite, frames.nbytes) as tiff:
+    with (
+        written_whole(path, overwrite) as temporary,
+        _writer(path, temporary, frames.nbytes) as tiff,
+    ):
         tiff.write(
             frames,
             photometric="minisblack",
@@ -110,15 +143,14 @@ def write_movie(path: Path | str, movie: Movie, *, overwrite: bool = False) -> N
 
 
 @contextlib.contextmanager
-def _writer(path: Path | str, overwrite: bool, size: int) -> Iterator[tifffile.TiffWriter]:
-    with written_whole(path, overwrite) as temporary:
-        try:
-            with tifffile.TiffWriter(
-                temporary, bigtiff=size > _CLASSIC_LIMIT, byteorder="<", ome=True
-            ) as tiff:
-                yield tiff
-        except tifffile.OmeXmlError as error:
-            raise InputError(f"{path}: cannot be described in OME-XML ({error})") from error
+def _writer(path: Path | str, temporary: Path, size: int) -> Iterator[tifffile.TiffWriter]:
+    try:
+        with tifffile.TiffWriter(
+            temporary, bigtiff=size > CLASSIC_LIMIT, byteorder="<", ome=True
+        ) as tiff:
+            yield tiff
+    except tifffile.OmeXmlError as error:
+        raise InputError(f"{path}: cannot be described in OME-XML ({error})") from error
 
 
 def _described(
@@ -212,17 +244,57 @@ def _check(planes: _Planes) -> None:
         raise ValueError(f"channels {planes.shape} for {len(planes.labels)} labels {planes.labels}")
 
 
-def _tiles(planes: _Planes, differences: bool) -> Iterator[bytes]:
-    """Compressed tiles, plane by plane, each in row-major order, padded with 0 to full size."""
-    for band in planes.bands(TILE):
-        for x in range(0, band.shape[1], TILE):
-            tile = np.zeros((TILE, TILE), planes.dtype.newbyteorder("<"))
-            part = band[:, x : x + TILE]
-            tile[: part.shape[0], : part.shape[1]] = part
-            if differences:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Layout:
+    """How each plane is cut into pieces that are compressed one by one.
+
+    Attributes:
+        strips: Whether pieces are as wide as the image, the last one of what rows are left; or
+            tiles, padded with 0 to full size.
+        height: Rows of a piece.
+        width: Columns of a piece.
+        differences: Whether pixels are stored as differences from their left neighbours.
+    """
+
+    strips: bool
+    height: int
+    width: int
+    differences: bool = False
+
+    @classmethod
+    def of(cls, planes: _Planes, *, strips: bool) -> "_Layout":
+        if not strips:
+            return cls(strips=False, height=TILE, width=TILE, differences=planes.dtype.kind == "u")
+        height, width = planes.shape[-2:]
+        rows = max(1, min(height, TILE, _STRIP // (width * planes.dtype.itemsize)))
+        return cls(strips=True, height=rows, width=width)
+
+
+def _sampled(planes: _Planes, height: int, samples: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """`planes.bands`; of the first time point, some pixels of each channel are put aside."""
+    size = planes.shape[-2:]
+    bands = planes.bands(height)
+    for _ in planes.labels:
+        kept: list[np.ndarray] = []
+        for band, sample in with_sample(itertools.islice(bands, -(-size[0] // height)), size):
+            kept.append(sample)
+            yield band
+        samples.append(np.concatenate(kept))
+    yield from bands
+
+
+def _pieces(planes: _Planes, layout: _Layout) -> Iterator[bytes]:
+    """Compressed pieces, plane by plane, each in row-major order."""
+    for band in planes.bands(layout.height):
+        for x in range(0, band.shape[1], layout.width):
+            part = band[:, x : x + layout.width]
+            rows = part.shape[0] if layout.strips else layout.height
+            piece = np.zeros((rows, layout.width), planes.dtype.newbyteorder("<"))
+            piece[: part.shape[0], : part.shape[1]] = part
+            if layout.differences:
                 # Unsigned differences wrap around, as the TIFF predictor wants.
-                tile[:, 1:] -= tile[:, :-1].copy()
-            yield zlib.compress(tile.tobytes(), _ZLIB_LEVEL)
+                piece[:, 1:] -= piece[:, :-1].copy()
+            yield zlib.compress(piece.tobytes(), _ZLIB_LEVEL)
 
 
 def _ome_color(label: str) -> int:

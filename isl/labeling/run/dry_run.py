@@ -137,7 +137,7 @@ def _stored_bytes(field: Field, pixels: int, call: Call) -> int:
                 pixels * planes * channels * np.promote_types(measured.dtype, types[0]).itemsize
             )
     # Each resolution has a quarter of the pixels of the one before.
-    return stored if field.files.format == "ome-tiff" else -(-4 * stored // 3)
+    return -(-4 * stored // 3) if field.files.format == "ome-zarr" else stored
 
 
 def _free_disk(out: Path) -> int:

@@ -76,6 +76,7 @@ class Request:
     allow_mismatch: bool = False
     symmetries: bool = False
     abstain: float | None = None
+    median: str | None = None
     renormalize: bool = False
     original_unit: bool = False
     device: str = "auto"

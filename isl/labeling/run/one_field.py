@@ -9,6 +9,7 @@ from typing import Any
 
 from isl.errors import InputError
 from isl.files.records import as_json
+from isl.imaging.formats.imagej_tiff import check_fits_imagej, write_imagej
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
@@ -70,6 +71,8 @@ def predict_one(
     with _within_memory(field), opened_field(field.path, call.stated) as opened:
         plan = plan_field(model.config, opened, options, budget=budget)
         plan = dataclasses.replace(plan, batch=field.batch or plan.batch)
+        if field.files.format == "imagej":
+            check_fits_imagej(field.path, _shape(opened, plan, options), call.dtype)
         pixels = held(opened, plan.fit.planes) if plan.hold else opened
         normalization = measure(
             pixels,
@@ -151,16 +154,21 @@ def _results(
     scales: Mapping[str, LabelScale],
 ) -> StoredPrediction:
     options = call.options
-    size = field.size if plan.fit.scale else plan.tiles.output_size
     return StoredPrediction(
         folder,
-        (field.shape[0], len(options.labels), *size),
+        _shape(field, plan, options),
         labels=options.labels,
         pixel_types={name: call.pixel_type(name) for name in options.statistics},
         shown=(options.statistics[0], UNCERTAINTY),
         renormalize=options.renormalize,
         scales=scales if options.original_unit else {},
     )
+
+
+def _shape(field: TransmittedField, plan: FieldPlan, options: Options) -> tuple[int, int, int, int]:
+    """T, L, Y, X of what is predicted."""
+    size = field.size if plan.fit.scale else plan.tiles.output_size
+    return field.shape[0], len(options.labels), *size
 
 
 def _flicker(field: TransmittedField, made: Outcome, results: StoredPrediction) -> Flicker:
@@ -198,6 +206,8 @@ def _write_images(
         with results.picture((statistic,), opened) as picture:
             if staged.format == "ome-tiff":
                 write_ome_tiff(path, picture, annotations=annotations)
+            elif staged.format == "imagej":
+                write_imagej(path, picture, annotations=annotations)
             else:
                 # Zarr is slow to import.
                 from isl.imaging.zarr.picture import write_ome_zarr

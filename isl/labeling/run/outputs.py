@@ -15,7 +15,7 @@ from isl.imaging.results import ResultFiles
 PixelType = Literal["uint16", "float32", "uint8"]
 PIXEL_TYPES: tuple[str, ...] = get_args(PixelType)
 # Formats of images, and how their names end.
-FORMATS = {"ome-tiff": ".ome.tif", "ome-zarr": ".ome.zarr"}
+FORMATS = {"ome-tiff": ".ome.tif", "ome-zarr": ".ome.zarr", "imagej": ".tif"}
 
 
 def files_of(

@@ -5,6 +5,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from isl.imaging.colors import label_color
+from isl.imaging.display import (
+    BRIGHTEST,
+    DARKEST,
+    LIGHT_BRIGHTEST,
+    LIGHT_DARKEST,
+    shown_range,
+    stretched,
+    together,
+)
 from isl.report.preview import Panel
 
 
@@ -18,7 +27,8 @@ def preview_panels(
     """Panels and how many stand in a row: predictions above, their uncertainty below.
 
     The first row begins with the input's middle plane, the second with all labels in one picture.
-    Brightness is stretched; the titles say to what.
+    Brightness is stretched; the titles say from which intensity to which, and
+    `isl.imaging.display` which percentiles these are.
 
     Args:
         transmitted: The part of the middle plane that was predicted, as stored [Y, X].
@@ -27,20 +37,19 @@ def preview_panels(
         statistic: Shown as the prediction.
         uncertainty: Shown below it.
     """
-    tops = [_top(image) for image in predicted[statistic]]
+    ranges = [shown_range(image) for image in predicted[statistic]]
     colors = [label_color(label) for label in labels]
+    shown = [
+        stretched(image, each) for image, each in zip(predicted[statistic], ranges, strict=True)
+    ]
     first = [
         Panel(
-            f"{label} ({statistic}, up to {top:.2f})",
-            image / top,
+            f"{label} ({statistic}, black {low:.2f}, full {high:.2f})",
+            image,
             "#{:02x}{:02x}{:02x}".format(*color),
         )
-        for label, image, top, color in zip(labels, predicted[statistic], tops, colors, strict=True)
+        for label, image, (low, high), color in zip(labels, shown, ranges, colors, strict=True)
     ]
-    together = sum(
-        (image / top)[..., None] * np.array(color, np.float32) / 255
-        for image, top, color in zip(predicted[statistic], tops, colors, strict=True)
-    )
     second = [
         Panel(
             f"{label} {uncertainty.replace('_', ' ')}, up to {_top(image):.2f}",
@@ -50,21 +59,20 @@ def preview_panels(
         for label, image in zip(labels, predicted[uncertainty], strict=True)
     ]
     panels = [
-        Panel("transmitted light", _stretched(transmitted)),
+        Panel(
+            f"transmitted light, {LIGHT_DARKEST:g} to {LIGHT_BRIGHTEST:g} % of pixels",
+            stretched(transmitted, shown_range(transmitted, (LIGHT_DARKEST, LIGHT_BRIGHTEST))),
+        ),
         *first,
-        Panel("labels together", np.asarray(together)),
+        Panel(
+            f"labels together, {DARKEST:g} to {BRIGHTEST:g} % of pixels",
+            together(np.stack(shown), np.array(colors, np.float32) / 255),
+        ),
         *second,
     ]
     return panels, 1 + len(labels)
 
 
-def _stretched(plane: np.ndarray) -> np.ndarray:
-    """float32 [Y, X] in [0, 1]."""
-    plane = plane.astype(np.float32)
-    low, high = np.percentile(plane, (0.5, 99.5))
-    return np.clip((plane - low) / max(float(high - low), 1e-6), 0, 1)
-
-
 def _top(image: np.ndarray) -> float:
     """What is shown as the brightest: all but a few pixels lie below it."""
-    return max(float(np.percentile(image, 99.8)), 1 / 255)
+    return max(float(np.percentile(image, BRIGHTEST)), 1 / 255)

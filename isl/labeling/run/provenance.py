@@ -24,6 +24,7 @@ FORMERLY = {
     "original_unit": False,
     "z_step": None,
     "modality": None,
+    "median": "published",
 }
 
 

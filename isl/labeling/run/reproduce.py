@@ -15,6 +15,7 @@ from isl.imaging.steady import content_hash
 from isl.labeling.model import load_models
 from isl.labeling.run.fields import Request, predict_fields
 from isl.labeling.run.outputs import files_of
+from isl.labeling.run.provenance import FORMERLY
 
 # What may be given besides the record; all else is as it was.
 _GIVEN = ("inputs", "out", "into", "model", "memory", "device", "dry_run", "overwrite")
@@ -90,7 +91,7 @@ def _request(made: Mapping[str, Any], request: Request) -> Request:
     known = {field.name for field in dataclasses.fields(Request)}
     settings = {
         name: tuple(value) if isinstance(value, list) else value
-        for name, value in made["settings"].items()
+        for name, value in {**FORMERLY, **made["settings"]}.items()
     }
     into = settings.pop("into", False)
     if into and request.into is None:

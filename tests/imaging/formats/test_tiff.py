@@ -361,9 +361,11 @@ def fluorescence(*shape, dtype=np.uint16, **values):
     )
 
 
+@pytest.mark.parametrize("strips", [True, False])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("shape", [(1, 5, 7), (3, 256, 256), (3, 300, 520), (2, 3, 257, 31)])
-def test_what_is_written_is_read_back(tmp_path, dtype, shape):
+def test_what_is_written_is_read_back(tmp_path, monkeypatch, dtype, shape, strips):
+    monkeypatch.setattr(ome_tiff, "STRIPS_UP_TO", 2**30 if strips else 0)
     path = tmp_path / "A4.ome.tif"
     image = fluorescence(
         *shape, dtype=dtype, pixel_size=PixelSize(y=0.3, x=0.6, z=2.0), interval=15.0
@@ -379,7 +381,9 @@ def test_what_is_written_is_read_back(tmp_path, dtype, shape):
     assert picture.interval == (15.0 if len(shape) == 4 else None)
 
 
-def test_ome_xml_is_valid_and_complete(tmp_path):
+@pytest.mark.parametrize("tiled", [False, True])
+def test_ome_xml_is_valid_and_complete(tmp_path, monkeypatch, tiled):
+    monkeypatch.setattr(ome_tiff, "STRIPS_UP_TO", 0 if tiled else 2**30)
     path = tmp_path / "A4.ome.tif"
     image = fluorescence(
         2, 3, 40, 30, labels=("DAPI <1>", "µ & Ω", "NFH"), pixel_size=PixelSize(y=0.3, x=0.6),
@@ -388,7 +392,10 @@ def test_ome_xml_is_valid_and_complete(tmp_path):
     write_ome_tiff(path, image, annotations={"model": "demo & <co>", "statistic": "median"})
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
-        assert (page.tilewidth, page.tilelength) == (256, 256)
+        assert page.is_tiled is tiled
+        assert tiff.is_imagej is not tiled
+        if tiled:
+            assert (page.tilewidth, page.tilelength) == (256, 256)
         assert page.tags["Software"].value == "isl"
         assert "DateTime" not in page.tags
         xml = tiff.ome_metadata
@@ -456,9 +463,10 @@ def test_a_picture_read_in_bands_gives_the_same_bytes(tmp_path, dtype, shape):
 
 
 def test_large_images_become_bigtiff(tmp_path, monkeypatch):
+    monkeypatch.setattr(ome_tiff, "STRIPS_UP_TO", 0)
     image = fluorescence(2, 30, 30)
     for limit, big in ((image.channels.nbytes, False), (image.channels.nbytes - 1, True)):
-        monkeypatch.setattr(ome_tiff, "_CLASSIC_LIMIT", limit)
+        monkeypatch.setattr(ome_tiff, "CLASSIC_LIMIT", limit)
         write_ome_tiff(tmp_path / "A4.ome.tif", image, overwrite=True)
         with tifffile.TiffFile(tmp_path / "A4.ome.tif") as tiff:
             assert tiff.is_bigtiff is big

@@ -120,7 +120,7 @@ class LabelingEvaluation(Config):
             report then says so in large letters.
         image: Which statistic of a distribution is the image that is judged.
         objects: Labels whose images show nuclei, to be segmented and counted.
-        segmenter: How; a name of `isl_eval.metrics.objects.SEGMENTERS`.
+        segmenter: How; a name of `isl.imaging.nuclei.SEGMENTERS`.
         diameter: Of a typical nucleus, in micrometres; estimated from the image unless given.
         points: Points set by people.
         live_dead: By label of `objects`, which of its nuclei are those of dead cells.

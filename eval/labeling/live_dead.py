@@ -8,12 +8,12 @@ from typing import Literal
 import numpy as np
 from skimage.segmentation import relabel_sequential
 
+from isl.data.points import Points, read_points
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
 
 from ..metrics.live_dead import STATES, LiveDead, State, live_and_dead, together
 from ..metrics.object_matching import SizeTest, compare_sizes, objects_that_count
-from ..metrics.points import Points, read_points
 from .config import LabelingEvaluation, MarkedCells, of_field
 from .ground import Ground
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from isl.data.splits import Split
 from isl.errors import InputError
+from isl.imaging.masks import size_text
 from isl.imaging.normalize import normalize_label
 from isl.imaging.read import read_fluorescence
 from isl.labeling.label_scale import LabelScale
@@ -17,7 +18,6 @@ from isl.labeling.mixture import AnyModel
 from isl.labeling.model import load_models
 from isl.labeling.model_config import ModelConfig
 
-from ..metrics.image_pair import size_text
 from .config import LabelingEvaluation
 from .ground import Ground, GroundField
 

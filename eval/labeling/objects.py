@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from isl.errors import unknown
+from isl.imaging.nuclei import SEGMENTERS, Segmenter, segment_nuclei
 
 from ..metrics.object_matching import (
     COUNTS,
@@ -18,7 +19,6 @@ from ..metrics.object_matching import (
     figures_of_table,
     tabulate_objects,
 )
-from ..metrics.objects import SEGMENTERS, Segmenter, segment_nuclei
 from ..statistics.bootstrap import Interval
 from .blocks import Over, block_numbers, drawn_intervals, drawn_of
 from .config import LabelingEvaluation

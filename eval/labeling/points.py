@@ -6,18 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
+from isl.data.points import Points, read_points
 from isl.errors import InputError
+from isl.imaging.masks import size_text
 from isl.imaging.read import read_fluorescence
 
-from ..metrics.image_pair import size_text
 from ..metrics.object_matching import ERRORS, ObjectFigures
 from ..metrics.points import (
     ErrorRate,
-    Points,
     annotator_pairs,
     error_rates,
     match_points,
-    read_points,
 )
 from .config import AnnotatedPoints, LabelingEvaluation, of_field
 from .ground import Ground

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from .image_pair import checked_mask, checked_pair, is_constant
+from isl.imaging.masks import checked_mask, is_constant
+
+from .image_pair import checked_pair
 
 # The paper's "Image processing in figures".
 _MEAN, _DEVIATION = 0.25, 0.125

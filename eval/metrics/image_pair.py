@@ -8,9 +8,7 @@ from scipy import stats
 
 from isl.errors import InputError
 from isl.imaging.agreement import pearson
-
-# What float32 intensities in [0, 1] differ by when they are meant to be the same.
-_ROUNDING = 1e-9
+from isl.imaging.masks import checked_mask, is_constant, size_text
 
 
 class Pair(NamedTuple):
@@ -67,32 +65,6 @@ def check_sizes(true: np.ndarray, predicted: np.ndarray) -> None:
             f"the true image is {size_text(true)} pixels, the predicted image "
             f"{size_text(predicted)}; give the same field in the same frame and scale"
         )
-
-
-def checked_mask(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """The mask, bool [Y, X]; True everywhere where there is none.
-
-    Raises:
-        InputError: Its size is not the image's.
-    """
-    if mask is None:
-        return np.ones(image.shape, bool)
-    if mask.shape != image.shape:
-        raise InputError(
-            f"the image is {size_text(image)} pixels, its mask {size_text(mask)}; give a mask of "
-            "the image's size"
-        )
-    return mask.astype(bool)
-
-
-def size_text(image: np.ndarray) -> str:
-    """Size of an image in words, e.g. "1024 x 768"."""
-    return " x ".join(map(str, image.shape))
-
-
-def is_constant(pixels: np.ndarray) -> bool:
-    """Whether intensities in [0, 1] differ by no more than rounding, or there are none."""
-    return pixels.size == 0 or float(np.ptp(pixels)) < _ROUNDING
 
 
 def constancy(true: np.ndarray, predicted: np.ndarray) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.spatial import KDTree
 from skimage.measure import regionprops_table
 
+from isl.data.points import Points
 from isl.imaging.image import PixelSize
 
 from .object_matching import SizeTest, compare_sizes
-from .points import Points
 
 REACH = 4.5
 """Micrometres from a nucleus' centre within which a marked point makes it a dead one's."""

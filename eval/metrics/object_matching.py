@@ -13,7 +13,9 @@ from scipy import ndimage, stats
 from skimage.metrics import contingency_table
 from skimage.segmentation import relabel_sequential
 
-from .image_pair import check_sizes, checked_mask
+from isl.imaging.masks import checked_mask
+
+from .image_pair import check_sizes
 
 _OVERLAPS = {50: 0.5, 75: 0.75}
 """Intersections over union above which a pair is matched, by the percent in names."""

@@ -8,7 +8,9 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, structural_similarity
 
-from .image_pair import Pair, checked_pair, constancy, correlation, is_constant, regression_line
+from isl.imaging.masks import is_constant
+
+from .image_pair import Pair, checked_pair, constancy, correlation, regression_line
 
 # Images are in [0, 1]: this scale, not that of the single image, keeps fields comparable.
 _FULL_SCALE = 1.0

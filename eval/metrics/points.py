@@ -1,37 +1,17 @@
 """Points set by people in place of segmented objects (paper, Manual identification of errors)."""
 
-import csv
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from itertools import permutations
-from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
 from scipy import ndimage
 
-from isl.errors import InputError, unknown
+from isl.data.points import Points
+from isl.errors import InputError
 
 from .object_matching import ERRORS, ObjectFigures, match_counted, objects_that_count
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Points:
-    """Centres of objects that one person marked in one image.
-
-    Attributes:
-        yx: float64 [N, 2], pixels; the centre of the first pixel is (0, 0).
-        kinds: N words, such as "dead"; "" where the person said nothing.
-    """
-
-    yx: np.ndarray
-    kinds: tuple[str, ...]
-
-    def of_kind(self, kind: str) -> "Points":
-        """The points of one kind."""
-        chosen = [number for number, each in enumerate(self.kinds) if each == kind]
-        return Points(yx=self.yx[chosen], kinds=(kind,) * len(chosen))
 
 
 class ErrorRate(NamedTuple):
@@ -48,39 +28,6 @@ class ErrorRate(NamedTuple):
     deviation: float | None
     comparisons: int
     note: str = ""
-
-
-def read_points(path: Path | str, *, size: tuple[int, int] | None = None) -> Points:
-    """Reads a CSV with columns y and x in pixels and, if wanted, kind.
-
-    Args:
-        path: The table; its first line names the columns.
-        size: Of the image (Y, X) that points have to lie in; None: anywhere.
-
-    Raises:
-        InputError: It cannot be read, lacks a column, or a point is no number, lies outside of the
-            image, or is there twice.
-    """
-    path = Path(path)
-    places: dict[tuple[int, int], int] = {}
-    yx: list[tuple[float, float]] = []
-    kinds: list[str] = []
-    for line, row in _rows(path):
-        y, x = (_number(row[axis], axis, path, line) for axis in ("y", "x"))
-        pixel = round(y), round(x)
-        if size is not None and not (0 <= pixel[0] < size[0] and 0 <= pixel[1] < size[1]):
-            raise InputError(
-                f"{path}: line {line} marks y {y:g}, x {x:g}, outside of the image of "
-                f"{size[0]} x {size[1]} pixels; are these pixels of this image?"
-            )
-        if pixel in places:
-            raise InputError(
-                f"{path}: line {line} marks the pixel of line {places[pixel]} again; keep one"
-            )
-        places[pixel] = line
-        yx.append((y, x))
-        kinds.append((row.get("kind") or "").strip())
-    return Points(yx=np.array(yx, np.float64).reshape(-1, 2), kinds=tuple(kinds))
 
 
 def draw_discs(points: Points, diameter: float, size: tuple[int, int]) -> np.ndarray:
@@ -246,30 +193,3 @@ def _pixels(points: Points, size: tuple[int, int]) -> np.ndarray:
     if len(np.unique(pixels, axis=0)) < len(pixels):
         raise InputError("two points of one image lie on the same pixel; keep one of them")
     return pixels
-
-
-def _rows(path: Path) -> list[tuple[int, dict[str, str | None]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True, restkey="")
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            rows = [(reader.line_num, row) for row in reader]
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file of points") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a CSV of points ({error})") from error
-    for axis in ("y", "x"):
-        if axis not in columns:
-            raise InputError(f"{path}: {unknown('column', axis, columns)}; its first line has y,x")
-    return rows
-
-
-def _number(text: str | None, axis: str, path: Path, line: int) -> float:
-    try:
-        value = float(text or "")
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(f"{path}: line {line} has {axis} '{text or ''}'; expected pixels")
-    return value

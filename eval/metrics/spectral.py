@@ -9,8 +9,9 @@ import scipy.fft
 from scipy.signal import windows
 
 from isl.imaging.image import PixelSize
+from isl.imaging.masks import is_constant
 
-from .image_pair import checked_pair, constancy, is_constant
+from .image_pair import checked_pair, constancy
 
 # A ring with less than this part of the image's energy holds rounding only.
 _ROUNDING = 1e-13

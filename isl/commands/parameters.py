@@ -8,7 +8,8 @@ import typer
 from isl.errors import InputError
 
 
-def _above_zero(parameter: typer.CallbackParam, value: float | None) -> float | None:
+def above_zero(parameter: typer.CallbackParam, value: float | None) -> float | None:
+    """What a length or time is refused by, where it is 0 or less, or no number."""
     if value is not None and not 0 < value < float("inf"):
         unit = {"UM": "micrometres", "M": "minutes"}[str(parameter.metavar)]
         raise InputError(f"{parameter.opts[0]} {value:g}: expected {unit} above 0")
@@ -27,7 +28,7 @@ PixelSize = Annotated[
     float | None,
     typer.Option(
         metavar="UM",
-        callback=_above_zero,
+        callback=above_zero,
         help="Pixel size in micrometres, whatever the file says.",
     ),
 ]
@@ -35,7 +36,7 @@ ZStep = Annotated[
     float | None,
     typer.Option(
         metavar="UM",
-        callback=_above_zero,
+        callback=above_zero,
         help="Micrometres between planes, whatever the file says.",
     ),
 ]
@@ -49,7 +50,7 @@ Modality = Annotated[
 IntervalMinutes = Annotated[
     float | None,
     typer.Option(
-        metavar="M", callback=_above_zero, help="Minutes between frames, whatever the files say."
+        metavar="M", callback=above_zero, help="Minutes between frames, whatever the files say."
     ),
 ]
 AllowMismatch = Annotated[

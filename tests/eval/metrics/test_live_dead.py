@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from isl.data.points import Points
 from isl.imaging.image import PixelSize
 from isl_eval.metrics.live_dead import live_and_dead, together
-from isl_eval.metrics.points import Points
 
 
 def test_a_point_within_reach_of_the_centre_makes_a_nucleus_dead():

@@ -1,15 +1,9 @@
 import numpy as np
 import pytest
 
+from isl.data.points import Points
 from isl.errors import InputError
-from isl_eval.metrics.points import (
-    Points,
-    annotator_pairs,
-    draw_discs,
-    error_rates,
-    match_points,
-    read_points,
-)
+from isl_eval.metrics.points import annotator_pairs, draw_discs, error_rates, match_points
 
 SIZE = (60, 80)
 
@@ -109,46 +103,6 @@ def test_errors_are_summed_over_fields_and_divided_once():
     assert both["missing"].mean == pytest.approx(1 / objects / 2)
     assert both["missing"].deviation == pytest.approx(np.std([1 / objects, 0], ddof=1))
     assert both["missing"].comparisons == 2
-
-
-def test_points_are_read_from_tables(tmp_path):
-    table = tmp_path / "points.csv"
-    table.write_text("\ufeffx, y, kind\n3.5, 10, dead\n20, 11,\n", encoding="utf-8")
-    found = read_points(table, size=(12, 30))
-    assert found.yx.tolist() == [[10, 3.5], [11, 20]]
-    assert found.kinds == ("dead", "")
-    assert found.of_kind("dead").yx.tolist() == [[10, 3.5]]
-    table.write_text("y,x\n")
-    assert read_points(table).yx.shape == (0, 2)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "unknown column 'y'"),
-        ("row,x\n1,2\n", "unknown column 'y'"),
-        ("y,X\n1,2\n", "unknown column 'x'; did you mean 'X'"),
-        ("y,x\n1,2\n3,here\n", "line 3 has x 'here'; expected pixels"),
-        ("y,x\n1\n", "line 2 has x ''"),
-        ("y,x\nnan,1\n", "line 2 has y 'nan'"),
-        ("y,x\n1,2\n1.2,2.1\n", "line 3 marks the pixel of line 2 again"),
-        ("y,x\n1,20\n", "line 2 marks y 1, x 20, outside of the image of 10 x 20"),
-    ],
-)
-def test_bad_tables_are_named(tmp_path, text, message):
-    table = tmp_path / "points.csv"
-    table.write_text(text)
-    with pytest.raises(InputError, match=message) as caught:
-        read_points(table, size=(10, 20))
-    assert str(table) in str(caught.value)
-
-
-def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
-        read_points(tmp_path / "points.csv")
-    (tmp_path / "points.csv").write_bytes(b"y,x\n\xff,1\n")
-    with pytest.raises(InputError, match="cannot be read as a CSV"):
-        read_points(tmp_path / "points.csv")
 
 
 def test_bad_points_and_settings():

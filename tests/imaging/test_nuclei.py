@@ -3,7 +3,7 @@ import pytest
 
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
-from isl_eval.metrics.objects import SEGMENTERS, segment_nuclei
+from isl.imaging.nuclei import SEGMENTERS, segment_nuclei
 
 SIZE = (120, 150)
 CENTERS = [(20, 20), (20, 33), (60, 70), (61, 130), (95, 30), (104, 41), (95, 52)]

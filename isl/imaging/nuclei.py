@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 from scipy import ndimage
@@ -13,9 +13,8 @@ from skimage.segmentation import watershed
 
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
+from isl.imaging.masks import checked_mask, is_constant
 from isl.imaging.regions import connected_regions
-
-from .image_pair import checked_mask, is_constant
 
 # Pixels; takes the noise of single pixels off, and blurs the edge of no nucleus.
 _SMOOTHING = 1.0
@@ -81,32 +80,86 @@ def segment_nuclei(
         InputError: The mask's size differs, or a diameter came without a pixel size.
     """
     counts = checked_mask(image, mask)
-    smooth = _smoothed(image, counts)
-    pixels = smooth[counts]
-    nothing = np.zeros(image.shape, np.int32)
-    if is_constant(pixels):
-        return nothing
-    threshold = threshold_otsu(pixels)
-    background = pixels[pixels <= threshold]
-    center = float(np.median(background))
-    noise = 1.4826 * float(np.median(np.abs(background - center)))
-    # Else the threshold has separated the upper half of noise from the lower.
-    if threshold - center <= _CLEAR * noise:
-        return nothing
-    foreground = (smooth > threshold) & counts
+    level = foreground_level(image, mask=counts)
+    if level is None:
+        return np.zeros(image.shape, np.int32)
+    foreground = (level.smooth > level.threshold) & counts
     size = _diameter_in_pixels(diameter, pixel_size) or _typical_diameter(foreground)
     negligible = int(_SMALLEST * np.pi / 4 * size**2)
     # Larger holes are the gaps between nuclei that touch.
     foreground = remove_small_holes(foreground, max_size=negligible) & counts
     foreground = remove_small_objects(foreground, max_size=negligible)
-    return _separated(foreground, (smooth - center) / (threshold - center), size)
+    contrast = (level.smooth - level.background) / (level.threshold - level.background)
+    return _separated(foreground, contrast, size)
+
+
+def segment_at(image: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """The foreground divided among centres that somebody else found.
+
+    Args:
+        image: float [Y, X] in [0, 1].
+        centers: float [N, 2], rows and columns, within the image.
+
+    Returns:
+        int32 [Y, X]: n + 1 where the foreground belongs to centre n, by a watershed of the distance
+        to the background. A centre outside of the foreground has no pixel.
+    """
+    level = foreground_level(image)
+    if level is None:
+        return np.zeros(image.shape, np.int32)
+    foreground = level.smooth > level.threshold
+    markers = np.zeros(image.shape, np.int32)
+    markers[tuple(np.rint(centers).astype(int).reshape(-1, 2).T)] = np.arange(1, len(centers) + 1)
+    reached = np.isin(connected := connected_regions(foreground), connected[markers > 0])
+    return watershed(-_distance(foreground), markers, mask=foreground & reached).astype(np.int32)
+
+
+class ForegroundLevel(NamedTuple):
+    """What separates an image's foreground from its background.
+
+    Attributes:
+        smooth: The image without the noise of single pixels, float64 [Y, X].
+        background: Its usual intensity where there is nothing.
+        threshold: Foreground lies above it.
+    """
+
+    smooth: np.ndarray
+    background: float
+    threshold: float
+
+
+def foreground_level(
+    image: np.ndarray, *, mask: np.ndarray | None = None
+) -> ForegroundLevel | None:
+    """Otsu's threshold of an image; None where nothing stands out of its background's noise.
+
+    Args:
+        image: float [Y, X] in [0, 1].
+        mask: bool [Y, X], True where a pixel counts; None: every pixel.
+
+    Raises:
+        InputError: The mask's size differs.
+    """
+    counts = checked_mask(image, mask)
+    smooth = smoothed(image, counts)
+    pixels = smooth[counts]
+    if is_constant(pixels):
+        return None
+    threshold = float(threshold_otsu(pixels))
+    background = pixels[pixels <= threshold]
+    center = float(np.median(background))
+    noise = 1.4826 * float(np.median(np.abs(background - center)))
+    # Else the threshold has separated the upper half of noise from the lower.
+    if threshold - center <= _CLEAR * noise:
+        return None
+    return ForegroundLevel(smooth=smooth, background=center, threshold=threshold)
 
 
 SEGMENTERS: Mapping[str, Segmenter] = MappingProxyType({"nuclei": segment_nuclei})
 """Segmenters by the name a configuration gives."""
 
 
-def _smoothed(image: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def smoothed(image: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The image without the noise of single pixels; pixels that do not count have no part in it."""
     weights = ndimage.gaussian_filter(counts.astype(np.float64), _SMOOTHING)
     sums = ndimage.gaussian_filter(np.where(counts, image, 0.0).astype(np.float64), _SMOOTHING)

@@ -1,0 +1,1 @@
+"""Cells measured in predicted fluorescence: objects, their intensities, and how sure they are."""

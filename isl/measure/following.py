@@ -83,7 +83,8 @@ def follow(
     tracker = importlib.import_module("laptrack").LapTrack(
         cutoff=reach**2,
         gap_closing_cutoff=(reach * (gap + 1)) ** 2 if gap else False,
-        gap_closing_max_frame_count=gap,
+        # Counted from frame to frame: 1 is no gap.
+        gap_closing_max_frame_count=gap + 1,
     )
     pandas = importlib.import_module("pandas")
     table = pandas.DataFrame({"frame": frames, "y": places[:, 0], "x": places[:, 1]})

@@ -39,8 +39,8 @@ LARGE = 4 * 2**20
 EXTREMES = (0, 1, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
-class TooSlow(Exception):
-    """A file took longer than `SECONDS`."""
+class TooSlow(BaseException):
+    """A file took longer than `SECONDS`; no reader may catch it."""
 
 
 def written(folder: Path) -> Iterator[Path]:

@@ -15,6 +15,7 @@ from isl.colony.patches import cut_out, patches_of
 from isl.errors import InputError
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.sharpness import index_of_sharpest, sharpness
+from isl.imaging.times import minutes_at, stated_interval
 
 CANNOT_TELL = "cannot tell"
 MOST_NUMBERS = 2**16 - 1
@@ -82,6 +83,7 @@ class Assessment:
         colonies: In order of time and number.
         pixel_size: Micrometres, or None where nobody says.
         interval: Minutes between frames, or None.
+        minutes: T minutes since the first frame, None for those that nobody knows.
         warnings: What a person should know.
     """
 
@@ -91,6 +93,7 @@ class Assessment:
     colonies: tuple[Colony, ...]
     pixel_size: float | None
     interval: float | None
+    minutes: tuple[float | None, ...]
     warnings: tuple[str, ...]
 
 
@@ -101,6 +104,7 @@ def assess(
     settings: Settings,
     *,
     mask: GivenMask | None = None,
+    steps: Sequence[int] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Assessment:
     """Assesses a well; its pixels are read tile by tile.
@@ -112,6 +116,7 @@ def assess(
         model: Says what a colony is.
         settings: How.
         mask: In place of detection.
+        steps: When each frame was taken, in intervals since the first; None: one after the other.
         progress: Told frames done, and how many there are.
 
     Raises:
@@ -144,13 +149,20 @@ def assess(
         progress(t + 1, frames)
     if mask is not None:
         warnings += mask.remarks
+    interval, times = stated_interval(
+        settings.interval, picture.interval, picture.times, picture.source
+    )
     return Assessment(
         name=picture.name,
         source=picture.source,
         labels=labels,
         colonies=tuple(colonies),
         pixel_size=pixel_size,
-        interval=settings.interval or picture.interval,
+        interval=interval,
+        minutes=tuple(
+            minutes_at(t if steps is None else steps[t], interval) if times is None else times[t]
+            for t in range(frames)
+        ),
         warnings=tuple(dict.fromkeys(warnings)),
     )
 

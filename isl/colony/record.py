@@ -14,6 +14,7 @@ from isl.colony.assess import CANNOT_TELL, Assessment
 from isl.colony.model import ColonyModel, corrected_composition
 from isl.files.provenance import made_by
 from isl.imaging.results import ResultFiles
+from isl.imaging.times import minutes_at
 
 PURPOSE = "For research only."
 
@@ -47,6 +48,7 @@ def record(
         "frames": len(assessment.labels),
         "pixel_size": assessment.pixel_size,
         "interval_minutes": assessment.interval,
+        "minutes": [None if m is None else round(m, 4) for m in assessment.minutes],
         "classes": list(config.classes),
         "colonies": [
             {
@@ -87,12 +89,12 @@ def colony_columns(classes: Sequence[str]) -> tuple[str, ...]:
 
 def colony_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A record's rows of colonies.csv; what is not known is empty."""
-    size, interval = made["pixel_size"], made["interval_minutes"]
+    size = made["pixel_size"]
     return [
         {
             "image": made["image"],
             "time": each["time"],
-            "minutes": "" if interval is None else f"{each['time'] * interval:g}",
+            "minutes": _minutes(made, each["time"]),
             "colony": each["colony"],
             "class": each["class"],
             "probability": f"{max(each['probabilities']):.4f}",
@@ -108,6 +110,18 @@ def colony_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
         }
         for each in made["colonies"]
     ]
+
+
+def _minutes(made: Mapping[str, Any], t: int) -> str:
+    """When a frame was taken, since the first; empty where nobody knows.
+
+    Records from before frames had times of their own have an interval alone.
+    """
+    if "minutes" in made:
+        minutes = made["minutes"][t]
+    else:
+        minutes = minutes_at(t, made["interval_minutes"])
+    return "" if minutes is None else f"{minutes:g}"
 
 
 COMPOSITION_COLUMNS = (
@@ -145,11 +159,10 @@ def composition_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
             shares = np.array(counts) / len(told)
             corrected = [float(s) for s in corrected_composition(shares, confusion)]
         expected = np.mean([each["probabilities"] for each in told], axis=0) if told else ()
-        minutes = made["interval_minutes"]
         shared = {
             "image": made["image"],
             "time": t,
-            "minutes": "" if minutes is None else f"{t * minutes:g}",
+            "minutes": _minutes(made, t),
         }
         for i, name in enumerate(made["classes"]):
             rows.append(

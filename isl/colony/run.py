@@ -33,6 +33,7 @@ from isl.files.locks import alone_in
 from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
 from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.imaging.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
 from isl.imaging.frames import frames_in, open_transmitted_frames
 from isl.imaging.image import FluorescenceImage, PixelSize
 from isl.imaging.lazy import LazyPicture
@@ -155,7 +156,8 @@ def _assess(well: Well, *, request: Request) -> str:
     with picture:
         channels = model_channels(picture, index, model)
         mask = None if well.mask is None else _read_mask(well.mask, picture, request)
-        found = assess(picture, channels, model, request.settings, mask=mask)
+        steps = _steps(well.path) if request.time_lapse else None
+        found = assess(picture, channels, model, request.settings, mask=mask, steps=steps)
         shown = {t: _shown(picture, t, channels[0]) for t in shown_frames(picture.shape[0])}
     classes = model.config.classes
     image = FluorescenceImage(
@@ -181,6 +183,15 @@ def _assess(well: Well, *, request: Request) -> str:
         staged.preview.write_bytes(draw_overlay(shown, found, classes))
         staged.record.write_text(as_json(made), encoding="utf-8")
     return sentence(made)
+
+
+def _steps(folder: Path) -> tuple[int, ...]:
+    """When the frames of a folder were taken, by the numbers in their names."""
+    names = [file.name for file in frames_in(folder)]
+    check_named_alike(names, folder)
+    steps = frame_steps(names, folder)
+    warn_of_gaps(names, steps, folder)
+    return steps
 
 
 def model_channels(picture: LazyPicture, index: int, model: ColonyModel) -> list[int]:

@@ -1,13 +1,18 @@
 """Pictures of embryos as grey values, from whatever holds them: stills, movies, colour or grey."""
 
 import dataclasses
+import logging
 from pathlib import Path
 
 import numpy as np
 
 from isl.errors import InputError
+from isl.imaging.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
 from isl.imaging.movie import read_movie
 from isl.imaging.photo import PHOTOS, as_grey, photos_in, read_photo
+from isl.imaging.times import minutes_at
+
+logger = logging.getLogger(__name__)
 
 _STORED = (".tif", ".tiff", ".nd2", ".czi", ".lif", ".zarr")
 
@@ -22,6 +27,8 @@ class Frames:
         images: float32 [T, Y, X] in [0, 1].
         names: T names.
         interval: Minutes between frames, or None.
+        steps: When each frame was taken, in intervals since the first; None: one after the other.
+        times: Minutes of each frame since the first, or None.
     """
 
     name: str
@@ -29,6 +36,13 @@ class Frames:
     images: np.ndarray
     names: tuple[str, ...]
     interval: float | None = None
+    steps: tuple[int, ...] | None = None
+    times: tuple[float, ...] | None = None
+
+    def minutes(self, t: int) -> float | None:
+        """When frame `t` was taken, since the first; None: nobody knows."""
+        step = t if self.steps is None else self.steps[t]
+        return self.times[t] if self.times is not None else minutes_at(step, self.interval)
 
 
 def read_frames(path: Path) -> Frames:
@@ -41,6 +55,7 @@ def read_frames(path: Path) -> Frames:
         files = photos_in(path)
         if not files:
             raise InputError(f"{path}: holds no {', '.join(PHOTOS)} file")
+        check_named_alike([file.name for file in files], path)
         images = [read_photo(file) for file in files]
         for file, image in zip(files, images, strict=True):
             if image.shape != images[0].shape:
@@ -49,13 +64,24 @@ def read_frames(path: Path) -> Frames:
                     f"{images[0].shape[1]} x {images[0].shape[0]}; frames of one embryo are alike"
                 )
         names = tuple(file.name for file in files)
-        return Frames(name=path.name, source=path, images=np.stack(images), names=names)
+        steps = frame_steps(names, path)
+        warn_of_gaps(names, steps, path)
+        return Frames(
+            name=path.name, source=path, images=np.stack(images), names=names, steps=steps
+        )
     if path.suffix.lower() in PHOTOS:
         return Frames(
             name=path.stem, source=path, images=read_photo(path)[None], names=(path.name,)
         )
     movie = read_movie(path)
-    images = np.stack([as_grey(frame.mean(axis=0), movie.frames.dtype) for frame in movie.frames])
+    stored = movie.frames
+    if stored.shape[1] > 1:
+        logger.warning(
+            "%s: has %d planes a frame, of which the mean is looked at", path, stored.shape[1]
+        )
+    if stored.dtype.kind == "f":
+        stored = _within_one(stored, path)
+    images = np.stack([as_grey(frame.mean(axis=0), stored.dtype) for frame in stored])
     names = tuple(f"frame {t}" for t in range(len(images)))
     return Frames(
         name=path.name.split(".")[0],
@@ -63,7 +89,22 @@ def read_frames(path: Path) -> Frames:
         images=images,
         names=names,
         interval=movie.interval,
+        times=movie.times,
     )
+
+
+def _within_one(frames: np.ndarray, path: Path) -> np.ndarray:
+    """Floats in [0, 1]: as they are, or between the lowest and highest of all frames.
+
+    Raises:
+        InputError: Some are NaN or infinite.
+    """
+    if not np.isfinite(frames).all():
+        raise InputError(f"{path}: holds pixels that are NaN or infinite; replace them first")
+    low, high = float(frames.min()), float(frames.max())
+    if low >= 0 and high <= 1:
+        return frames
+    return (frames - low) / max(high - low, np.finfo(np.float32).tiny)
 
 
 def is_readable(path: Path) -> bool:

@@ -51,6 +51,9 @@ class Record(Config):
     settings: dict[str, Any]
     versions: dict[str, str]
     purpose: str = PURPOSE
+    outputs: list[str] = pydantic.Field(
+        default=[], description="Names of the files beside the record."
+    )
     embryos: list[EmbryoRecord]
 
 

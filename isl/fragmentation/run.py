@@ -12,11 +12,12 @@ from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
 from isl.files.locks import alone_in
-from isl.files.provenance import made_by
+from isl.files.provenance import made_by, results_in
 from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
 from isl.fragmentation.assess import Assessed, assess_frame, sentence
 from isl.fragmentation.correction import (
+    DATASET,
     FOLDER,
     is_written,
     write_correction_dataset,
@@ -41,9 +42,11 @@ from isl.fragmentation.record import (
 )
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage
+from isl.imaging.read import natural_order
 from isl.imaging.result_checks import check_files
 from isl.imaging.results import Input, ResultFiles, written_together
 from isl.imaging.steady import content_hash
+from isl.imaging.times import stated_interval
 from isl.model_folder import model_or_default
 from isl.workers import side_by_side
 
@@ -122,9 +125,7 @@ def find_recordings(
                 raise InputError(f"{path}: is no picture or movie that can be read")
             paths.append(path)
             continue
-        inner = [p for p in sorted(path.iterdir()) if not p.name.startswith(".") and p != leave_out]
-        nested = [p for p in inner if p.is_dir() or p.suffix.lower() in (".tif", ".tiff")]
-        paths += nested or [path]
+        paths += _recordings_in(path, leave_out) or [path]
     if not paths:
         raise InputError("no input: name pictures, movies, or folders of frames")
     names: dict[str, Path] = {}
@@ -137,6 +138,21 @@ def find_recordings(
             )
         names[name] = path
     return list(names.items())
+
+
+def _recordings_in(folder: Path, leave_out: Path | None) -> list[Path]:
+    """Folders and movies right below a folder, but what isl wrote there."""
+    results = results_in(folder)
+    avoided = None if leave_out is None else leave_out.resolve()
+    return [
+        entry
+        for entry in sorted(folder.iterdir(), key=lambda entry: natural_order(entry.name))
+        if not entry.name.startswith(".")
+        and entry.name not in results
+        and entry.resolve() != avoided
+        and not (entry.name == FOLDER and (entry / DATASET).is_file())
+        and (entry.is_dir() or entry.suffix.lower() in (".tif", ".tiff"))
+    ]
 
 
 def files_of(out: Path, name: str) -> ResultFiles:
@@ -184,8 +200,10 @@ def _grade(recording: Input, *, request: Request) -> str:
         if not same and not request.overwrite:
             files.check_replaceable(recording.path)
     frames = read_frames(recording.path)
-    if request.interval is not None:
-        frames = dataclasses.replace(frames, interval=request.interval)
+    interval, times = stated_interval(
+        request.interval, frames.interval, frames.times, recording.path
+    )
+    frames = dataclasses.replace(frames, interval=interval, times=times)
     assessed, labels, drawn, attended = _seen(frames, model, used)
     facts = {"sha256": source_hash, "frames": len(frames.images), "device": device}
     record = Record.model_validate(
@@ -194,6 +212,11 @@ def _grade(recording: Input, *, request: Request) -> str:
             "name": name,
             "model": {"name": model.name, "sha256": model.hash},
             "scale": used.model_dump(mode="json"),
+            "outputs": [
+                path.name
+                for path in files.all[:-1]
+                if len(frames.images) > 1 or path != files.images[TIME]
+            ],
             "embryos": [_entry(each, frames, name, used) for each in assessed],
         }
     )
@@ -237,7 +260,7 @@ def _seen(
 
 
 def _entry(made: Assessed, frames: Frames, name: str, scale: GradeScale) -> EmbryoRecord:
-    minutes = None if frames.interval is None else made.frame * frames.interval
+    minutes = frames.minutes(made.frame)
     return EmbryoRecord(
         frame=made.frame,
         frame_name=frames.names[made.frame],

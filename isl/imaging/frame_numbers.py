@@ -1,6 +1,9 @@
 """Which number in the names of a recording's files counts its frames."""
 
+import datetime
+import logging
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,8 +12,117 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging.names import field_name
 
+logger = logging.getLogger(__name__)
+
 # In a name alone, the number behind one of these words counts time.
 _TIME = re.compile(r"(?:^|[^a-z])(?:t|time|frame|timepoint|tp)[ _=-]?(\d+)")
+
+# 01:00:00; smaller numbers are counts.
+_AN_HOUR = 10_000
+
+
+def check_named_alike(names: Sequence[str], folder: object) -> None:
+    """Refuses a file whose name, but for its numbers, differs from that of the others.
+
+    Args:
+        names: Of the files of one recording; without a number in any of them there is no rule.
+        folder: Named in messages.
+
+    Raises:
+        InputError: There is one.
+    """
+    patterns = [_pattern(name) for name in names]
+    if not patterns or not any("#" in pattern for pattern in patterns):
+        return
+    (usual, count), *others = Counter(patterns).most_common()
+    if not others:
+        return
+    odd = names[next(i for i, pattern in enumerate(patterns) if pattern != usual)]
+    example = names[patterns.index(usual)]
+    if count == 1:
+        raise InputError(
+            f"{folder}: {odd} and {example} are named differently, so their order in time is not "
+            "known; number all frames in the same way"
+        )
+    raise InputError(
+        f"{folder}: {odd} is not named like the other frames ({example}); move it elsewhere, or "
+        "name it like them"
+    )
+
+
+def _pattern(name: str) -> str:
+    return re.sub(r"\d+", "#", field_name(Path(name)).casefold())
+
+
+def frame_steps(names: Sequence[str], where: object) -> tuple[int, ...]:
+    """When each frame of a folder was taken, in frame intervals since the first.
+
+    Where the numbers that count frames (see `frame_numbers`) leave some out, so do these; the
+    smallest difference between two of them is one interval. Numbers that are more even as times of
+    day (HHMMSS) or dates with times (YYYYMMDDHHMMSS) than as counts are these.
+
+    Args:
+        names: Of files in natural order.
+        where: The folder, named in messages.
+
+    Raises:
+        InputError: As `frame_numbers`.
+    """
+    counted = frame_numbers(names, where)
+    if counted is None or len(counted) < 2:
+        return tuple(range(len(names)))
+    apart = _apart(counted)
+    clock = _seconds(counted)
+    if clock is not None:
+        apart = min(apart, _apart(clock), key=lambda steps: (len(set(steps)), sum(steps)))
+    return (0, *(int(step) for step in np.cumsum(apart)))
+
+
+def _apart(numbers: Sequence[int]) -> list[int]:
+    """Differences of growing numbers, in the smallest of them."""
+    gaps = np.diff(numbers)
+    return [int(gap) for gap in np.rint(gaps / min(gaps))]
+
+
+def _seconds(numbers: Sequence[int]) -> list[int] | None:
+    """Times of day, or dates with times, in seconds; None where numbers are none."""
+    found = []
+    if max(numbers) < _AN_HOUR:
+        return None
+    for number in numbers:
+        date, clock = divmod(number, 1_000_000)
+        hours, minutes, seconds = clock // 10_000, clock // 100 % 100, clock % 100
+        if hours > 23 or minutes > 59 or seconds > 59:
+            return None
+        days = 0
+        if date:
+            try:
+                days = datetime.date(date // 10_000, date // 100 % 100, date % 100).toordinal()
+            except ValueError:
+                return None
+        found.append(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+    return found if min(np.diff(found)) > 0 else None
+
+
+def warn_of_gaps(names: Sequence[str], steps: Sequence[int], folder: object) -> None:
+    """Logs a warning where numbers in names say that frames are missing.
+
+    Args:
+        names: Of the files.
+        steps: As `frame_steps` gives them.
+        folder: Named in the message.
+    """
+    gaps = [t for t in range(1, len(steps)) if steps[t] > steps[t - 1] + 1]
+    if gaps:
+        first = gaps[0]
+        logger.warning(
+            "%s: %d frames are missing by the numbers in their names, the first between %s and %s; "
+            "their time is left out",
+            folder,
+            steps[-1] + 1 - len(steps),
+            names[first - 1],
+            names[first],
+        )
 
 
 def frame_numbers(names: Sequence[str], where: object) -> list[int] | None:

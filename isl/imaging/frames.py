@@ -73,6 +73,7 @@ def open_frames(folder: Path, *, axes: str | None = None) -> LazyPicture:
         read_plane=read,
         close=lambda: None,
         interval=None,
+        times=None,
         stage=None,
         source=folder,
     )

@@ -26,6 +26,7 @@ class ZStack:
         modality: "PHASE_CONTRAST", "BRIGHTFIELD", "DIC", or None where nothing says.
         source: The file or folder it came from.
         channel: Name of the channel it is, where the file names its channels.
+        exposure: Milliseconds, or None where nothing says.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ZStack:
     modality: str | None = None
     source: Path | None = None
     channel: str | None = None
+    exposure: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,15 +44,18 @@ class Movie:
 
     Attributes:
         interval: Minutes between frames, or None where nothing says.
+        times: Minutes of each frame since the first, or None where none has a time of its own.
     """
 
     name: str
     frames: np.ndarray
     pixel_size: PixelSize | None = None
     interval: float | None = None
+    times: tuple[float, ...] | None = None
     modality: str | None = None
     source: Path | None = None
     channel: str | None = None
+    exposure: float | None = None
 
     def stack(self, t: int) -> ZStack:
         """The z-stack of time point `t`."""
@@ -61,6 +66,7 @@ class Movie:
             modality=self.modality,
             source=self.source,
             channel=self.channel,
+            exposure=self.exposure,
         )
 
 
@@ -75,6 +81,7 @@ class FluorescenceImage:
         measured: bool [C, Y, X], True where a label was measured; None: everywhere.
         pixel_size: Micrometres, or None where nothing says.
         interval: Minutes between frames, or None.
+        exposures: Milliseconds, one a label, None for one of which it is not said; or None.
         source: The file or folder it came from.
     """
 
@@ -84,6 +91,7 @@ class FluorescenceImage:
     measured: np.ndarray | None = None
     pixel_size: PixelSize | None = None
     interval: float | None = None
+    exposures: tuple[float | None, ...] | None = None
     source: Path | None = None
 
 
@@ -97,7 +105,9 @@ class Picture:
         channel_names: C names, or None where the file names none.
         pixel_size: Micrometres, or None where the file is silent.
         interval: Minutes between frames, or None.
+        times: Minutes of each time point since the first, or None.
         modality: None: these files say it, if at all, in a channel's name.
+        exposures: Milliseconds, one a channel, None for one of which it is not said; or None.
         source: The file it came from.
     """
 
@@ -106,5 +116,7 @@ class Picture:
     channel_names: tuple[str, ...] | None = None
     pixel_size: PixelSize | None = None
     interval: float | None = None
+    times: tuple[float, ...] | None = None
     modality: str | None = None
+    exposures: tuple[float | None, ...] | None = None
     source: Path | None = None

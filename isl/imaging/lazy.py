@@ -30,8 +30,10 @@ class LazyPicture:
         channel_names: C names, or None where the file names none.
         pixel_size: Micrometres, or None where the file is silent.
         interval: Minutes between frames, or None.
+        times: Minutes of each time point since the first, or None where none has its own.
         modality: "PHASE_CONTRAST", "BRIGHTFIELD", "DIC", or None where nothing says.
         stage: Position of the image's middle on the stage (y, x), micrometres, or None.
+        exposures: Milliseconds, one a channel, None for one of which it is not said; or None.
         told_by: Who says what its dimensions are, in words.
         source: The file or folder it came from.
     """
@@ -45,8 +47,10 @@ class LazyPicture:
     channel_names: tuple[str, ...] | None = None
     pixel_size: PixelSize | None = None
     interval: float | None = None
+    times: tuple[float, ...] | None = None
     modality: str | None = None
     stage: tuple[float, float] | None = None
+    exposures: tuple[float | None, ...] | None = None
     told_by: str = "as its format has them"
 
     def read(
@@ -115,6 +119,10 @@ def read_whole(picture: LazyPicture, channels: Sequence[int] | None = None) -> P
         channel_names=None if names is None else tuple(names[c] for c in chosen),
         pixel_size=picture.pixel_size,
         interval=picture.interval,
+        times=picture.times,
         modality=picture.modality,
+        exposures=None
+        if picture.exposures is None
+        else tuple(picture.exposures[c] for c in chosen),
         source=picture.source,
     )

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from isl.errors import InputError
+from isl.files.provenance import results_in
 from isl.imaging.read import natural_order
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".bmp")
@@ -38,10 +39,16 @@ def as_grey(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def photos_in(folder: Path) -> list[Path]:
-    """The pictures of a folder in the order of the numbers in their names; hidden ones left out."""
+    """The pictures of a folder in the order of the numbers in their names.
+
+    Hidden ones and what isl wrote there are left out.
+    """
+    results = results_in(folder)
     found = [
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in PHOTOS and not path.name.startswith(".")
+        if path.suffix.lower() in PHOTOS
+        and not path.name.startswith(".")
+        and path.name not in results
     ]
     return sorted(found, key=lambda path: natural_order(path.name))

@@ -64,9 +64,11 @@ def read_transmitted(
         frames=picture.array[:, 0],
         pixel_size=picture.pixel_size,
         interval=picture.interval,
+        times=picture.times,
         modality=picture.modality if names is None else modality_of(names[0]),
         source=path,
         channel=None if names is None else names[0],
+        exposure=None if picture.exposures is None else picture.exposures[0],
     )
     return movie if len(movie.frames) > 1 else movie.stack(0)
 
@@ -140,6 +142,7 @@ def read_fluorescence(path: Path | str, *, axes: str | None = None) -> Fluoresce
         labels=labels,
         pixel_size=picture.pixel_size,
         interval=picture.interval,
+        exposures=picture.exposures,
         source=path,
     )
 

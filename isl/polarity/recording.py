@@ -2,8 +2,6 @@
 
 import dataclasses
 import itertools
-import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +9,11 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.imaging.containers import is_container
-from isl.imaging.frame_numbers import frame_numbers
+from isl.imaging.frame_numbers import check_named_alike, frame_steps
 from isl.imaging.image import Movie, PixelSize
 from isl.imaging.movie import read_movie
 from isl.imaging.names import field_name
+from isl.imaging.times import stated_interval
 from isl.polarity.finding import frames_in
 from isl.polarity.frame_range import EVERY_FRAME, FrameRange
 
@@ -31,6 +30,7 @@ class Recording:
         steps: T times, in frame intervals since the first file; the same as `numbers` unless the
             numbers in file names say that files are missing before those used.
         interval: Minutes between frames, or None.
+        times: T minutes since the file's first frame, where every frame has a time of its own.
         pixel_size: Micrometres, or None.
         modality: As in `isl.imaging.image.Movie`.
         source: The file or folder.
@@ -42,6 +42,7 @@ class Recording:
     frame_names: tuple[str, ...]
     steps: tuple[int, ...]
     interval: float | None = None
+    times: tuple[float, ...] | None = None
     pixel_size: PixelSize | None = None
     modality: str | None = None
     source: Path
@@ -52,6 +53,8 @@ class Recording:
 
     def minutes(self, t: int) -> float | None:
         """When frame `t` of those used was taken, since the first file; None: nobody knows."""
+        if self.times is not None:
+            return self.times[t]
         return None if self.interval is None else self.steps[t] * self.interval
 
     def frame(self, t: int) -> str:
@@ -86,8 +89,8 @@ def read_recording(
         recording = _read_folder(path, frames, axes, channel)
     else:
         recording = _read_file(path, frames, axes, channel)
-    if interval is not None:
-        recording = dataclasses.replace(recording, interval=interval)
+    used, times = stated_interval(interval, recording.interval, recording.times, path)
+    recording = dataclasses.replace(recording, interval=used, times=times)
     if len(recording) < 2:
         raise InputError(_one_frame(recording, axes))
     _check_pixels(recording)
@@ -101,7 +104,7 @@ def _read_folder(
     if not files:
         raise InputError(f"{folder}: holds no frame; expected .png or .tif files, one a time point")
     names = [file.name for file in files]
-    _check_alike(names, folder)
+    check_named_alike(names, folder)
     used = list(chosen.within(len(files), folder))
     steps = _steps(names, used, folder)
     pictures = [read_movie(files[number], axes=axes, channel=channel) for number in used]
@@ -131,6 +134,7 @@ def _read_file(path: Path, chosen: FrameRange, axes: str | None, channel: str | 
         frame_names=tuple(f"frame {number}" for number in used),
         steps=tuple(used),
         interval=movie.interval,
+        times=None if movie.times is None else movie.times[used.start : used.stop],
         pixel_size=movie.pixel_size,
         modality=movie.modality,
         source=path,
@@ -155,50 +159,22 @@ def _shown(value: object) -> str:
     return " x ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _check_alike(names: Sequence[str], folder: Path) -> None:
-    """Refuses a file whose name, but for its numbers, differs from that of the others."""
-    patterns = [_pattern(name) for name in names]
-    (usual, count), *others = Counter(patterns).most_common()
-    if not others or not any("#" in pattern for pattern in patterns):
-        return
-    odd = names[next(i for i, pattern in enumerate(patterns) if pattern != usual)]
-    example = names[patterns.index(usual)]
-    if count == 1:
-        raise InputError(
-            f"{folder}: {odd} and {example} are named differently, so their order in time is not "
-            "known; number all frames in the same way"
-        )
-    raise InputError(
-        f"{folder}: {odd} is not named like the other frames ({example}); move it elsewhere, or "
-        "name it like them"
-    )
-
-
-def _pattern(name: str) -> str:
-    return re.sub(r"\d+", "#", field_name(Path(name)).casefold())
-
-
 def _steps(names: Sequence[str], used: Sequence[int], folder: Path) -> tuple[int, ...]:
     """When each frame used was taken, in frame intervals since the first file.
 
     Raises:
         InputError: Frames are missing between those used.
     """
-    counted = frame_numbers(names, folder)
-    if counted is None or len(counted) < 2:
-        return tuple(used)
-    gaps = np.diff(counted)
-    apart = np.rint(gaps / min(gaps)).astype(int)
+    times = frame_steps(names, folder)
     for first, second in itertools.pairwise(used):
-        missing = apart[first] - 1
+        missing = times[second] - times[first] - 1
         if missing:
             raise InputError(
                 f"{folder}: {missing} frame{'s are' if missing > 1 else ' is'} missing between "
                 f"{names[first]} (frame {first}) and {names[second]} (frame {second}); add what is "
                 f"missing, or use one side only, with `frames=:{second}` or `frames={second}:`"
             )
-    times = np.concatenate([[0], np.cumsum(apart)])
-    return tuple(int(times[number]) for number in used)
+    return tuple(times[number] for number in used)
 
 
 def _one_frame(recording: Recording, axes: str | None) -> str:

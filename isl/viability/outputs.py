@@ -42,6 +42,7 @@ def record(
     model: ViabilityModel,
     *,
     settings: Mapping[str, Any],
+    files: ResultFiles,
     device: str,
     seconds: float,
 ) -> dict[str, Any]:
@@ -52,6 +53,7 @@ def record(
         recording: Of what.
         model: By which model.
         settings: What was asked for.
+        files: Where its film strip is written.
         device: What computed it.
         seconds: Wall time.
     """
@@ -82,6 +84,7 @@ def record(
         ],
         "covered": round(assessment.covered, 4),
         "blank_frames": list(assessment.blank),
+        "outputs": [path.name for path in files.all[:-1]],
         "model": {"name": model.name, "sha256": model.hash},
         "device": device,
         "seconds": round(seconds, 3),

@@ -1,6 +1,7 @@
 """One embryo's time-lapse: its frames as 8-bit gray pictures, and when each was taken."""
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -9,12 +10,15 @@ from PIL import Image, ImageOps
 
 from isl.data.tables import read_table
 from isl.errors import InputError
+from isl.files.provenance import results_in
 from isl.imaging.containers import fields_in, is_container, open_picture
 from isl.imaging.formats.table import image_ending
+from isl.imaging.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
 from isl.imaging.names import field_name
 from isl.imaging.open_image import open_images
 from isl.imaging.read import natural_order
 from isl.imaging.readable import check_readable_file
+from isl.imaging.times import stated_interval
 from isl.viability.movie_file import is_movie_file, read_movie_file
 
 WHOLE_FRAME = 0
@@ -24,6 +28,11 @@ _ACCEPTED = "a movie, a folder of frames, or a folder of such things"
 _LEFT_OUT = ("thumbs.db", "desktop.ini")
 # Shares of pixels below black and above white where 16 bits become 8.
 _BLACK, _WHITE = 0.1, 99.9
+# So many frames of a recording say where those lie.
+_SAMPLED = 9
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,6 +80,25 @@ class Recording:
         return len(self.frame_names)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Opened:
+    """What a file or folder gives by itself.
+
+    Attributes:
+        names: T names of frames.
+        read: As in `Recording`.
+        steps: When each frame was taken, in intervals since the first.
+        interval: Minutes between frames, or None.
+        times: Minutes of each frame since the first, or None.
+    """
+
+    names: tuple[str, ...]
+    read: Callable[[int], np.ndarray]
+    steps: Sequence[int]
+    interval: float | None = None
+    times: tuple[float, ...] | None = None
+
+
 def open_recording(place: Place, memory: int | None = None) -> Recording:
     """Opens a recording; frames of folders and TIFFs are read when they are wanted.
 
@@ -86,19 +114,40 @@ def open_recording(place: Place, memory: int | None = None) -> Recording:
     path = place.path
     if is_movie_file(path):
         frames = read_movie_file(path, memory).frames
-        names, read, interval = _numbered(len(frames)), frames.__getitem__, None
+        names = _numbered(len(frames))
+        opened = _Opened(names=names, read=frames.__getitem__, steps=range(len(names)))
     elif path.is_dir() and not is_container(path):
-        names, read, interval = _open_folder(path)
+        opened = _open_folder(path)
     else:
-        names, read, interval = _open_image(path)
-    if len(names) < 2:
+        opened = _open_image(path)
+    if len(opened.names) < 2:
         raise InputError(f"{path}: holds one frame; a viability needs a recording of many")
-    hours = hours_of(place, names, interval)
-    return Recording(place=place, frame_names=names, hours=hours, read=read)
+    hours = hours_of(
+        place,
+        opened.names,
+        opened.interval,
+        times=opened.times,
+        steps=opened.steps,
+    )
+    return Recording(place=place, frame_names=opened.names, hours=hours, read=opened.read)
 
 
-def hours_of(place: Place, names: Sequence[str], own_interval: float | None) -> np.ndarray:
+def hours_of(
+    place: Place,
+    names: Sequence[str],
+    own_interval: float | None,
+    *,
+    times: Sequence[float] | None = None,
+    steps: Sequence[int] | None = None,
+) -> np.ndarray:
     """When each frame was taken, hours after insemination, float [T]; nan: not known.
+
+    Args:
+        place: What is said of the recording.
+        names: Of its frames.
+        own_interval: Minutes between frames as the file has them, or None.
+        times: Minutes of each frame since the first, as the file has them, or None.
+        steps: When each was taken, in intervals since the first; None: one after the other.
 
     Raises:
         InputError: Nobody says it, or hours run back.
@@ -106,14 +155,19 @@ def hours_of(place: Place, names: Sequence[str], own_interval: float | None) -> 
     if place.times is not None:
         hours = _read_times(place.times, names)
     else:
-        interval = place.interval if place.interval is not None else own_interval
-        if interval is None or place.start is None:
-            lacking = "the minutes between frames" if interval is None else "the first frame's hour"
+        interval, own = stated_interval(place.interval, own_interval, times, place.path)
+        if (interval is None and own is None) or place.start is None:
+            unknown = interval is None and own is None
+            lacking = "the minutes between frames" if unknown else "the first frame's hour"
             raise InputError(
                 f"{place.path}: does not say {lacking}; give --interval-minutes and --start-hours "
                 "(hours after insemination), or a table of times"
             )
-        hours = place.start + np.arange(len(names)) * interval / 60
+        if steps is not None:
+            warn_of_gaps(names, steps, place.path)
+        if own is None:
+            own = [step * (interval or 0) for step in steps or range(len(names))]
+        hours = place.start + np.asarray(own, float) / 60
     known = np.flatnonzero(np.isfinite(hours))
     back = np.flatnonzero(np.diff(hours[known]) < 0)
     if len(back):
@@ -244,10 +298,12 @@ def _is_still(file: Path) -> bool:
 
 
 def _frames_in(folder: Path) -> list[Path]:
+    results = results_in(folder)
     return [
         entry
         for entry in _entries(folder)
         if entry.is_file()
+        and entry.name not in results
         and (entry.suffix.lower() in _PICTURES or image_ending(entry) is not None)
     ]
 
@@ -261,44 +317,59 @@ def _entries(folder: Path) -> list[Path]:
     return sorted(found, key=lambda entry: natural_order(entry.name))
 
 
-def _open_folder(
-    folder: Path,
-) -> tuple[tuple[str, ...], Callable[[int], np.ndarray], float | None]:
+def _open_folder(folder: Path) -> _Opened:
     files = _frames_in(folder)
     if not files:
         raise InputError(f"{folder}: holds no frame; expected pictures, one a time point")
+    names = [file.name for file in files]
+    check_named_alike(names, folder)
     first = _read_still(files[0])
+    # One range for all frames: each stretched to its own would flicker.
+    bounds = None
+    if first.dtype != np.uint8:
+        spread = np.unique(np.linspace(0, len(files) - 1, _SAMPLED, dtype=int))
+        bounds = _bounds(np.stack([_alike(files[t], files[0], first) for t in spread]), folder)
 
     def read(t: int) -> np.ndarray:
-        picture = _read_still(files[t])
-        if picture.shape != first.shape:
-            raise InputError(
-                f"{files[t]}: has {_shown(picture)} pixels, but {files[0].name} has "
-                f"{_shown(first)}; frames of one recording are alike in size"
-            )
-        return picture
+        picture = _alike(files[t], files[0], first)
+        return picture if bounds is None else _scaled(picture, bounds)
 
-    return tuple(file.name for file in files), read, None
+    return _Opened(names=tuple(names), read=read, steps=frame_steps(names, folder))
+
+
+def _alike(file: Path, first_file: Path, first: np.ndarray) -> np.ndarray:
+    """A frame as stored, which must be like the first one."""
+    picture = _read_still(file)
+    if picture.shape != first.shape:
+        raise InputError(
+            f"{file}: has {_shown(picture)} pixels, but {first_file.name} has "
+            f"{_shown(first)}; frames of one recording are alike in size"
+        )
+    if picture.dtype != first.dtype:
+        raise InputError(
+            f"{file}: has pixels of type {picture.dtype}, but {first_file.name} has "
+            f"{first.dtype}; save the frames of one recording alike"
+        )
+    return picture
 
 
 def _read_still(file: Path) -> np.ndarray:
+    """A frame as it is stored, gray, [Y, X]."""
     if file.suffix.lower() not in _PICTURES:
         with open_images(file)[0] as picture:
-            return _as_bytes(picture.read(), file)
+            return picture.read()
     check_readable_file(file)
     try:
         with Image.open(file) as image:
             turned = ImageOps.exif_transpose(image)
             if turned.mode.startswith("I") or turned.mode == "F":
-                return _as_bytes(np.asarray(turned).astype(np.float32), file)
+                return np.asarray(turned).astype(np.float32)
             return np.asarray(turned.convert("L"))
     except OSError as error:
         raise InputError(f"{file}: cannot be read as a picture ({error})") from error
 
 
-def _open_image(
-    path: Path,
-) -> tuple[tuple[str, ...], Callable[[int], np.ndarray], float | None]:
+def _open_image(path: Path) -> _Opened:
     picture = open_picture(path)
     times, channels, planes = picture.shape[:3]
     if times == 1 and planes > 1:
@@ -308,8 +379,16 @@ def _open_image(
         )
     if channels > 1:
         raise InputError(f"{path}: holds {channels} channels; save the transmitted light alone")
+    if planes > 1:
+        logger.warning(
+            "%s: has %d planes a time point; the middle one, plane %d, is used",
+            path,
+            planes,
+            planes // 2,
+        )
     sample = [
-        picture.read(t=t, z=planes // 2) for t in np.unique(np.linspace(0, times - 1, 9, dtype=int))
+        picture.read(t=t, z=planes // 2)
+        for t in np.unique(np.linspace(0, times - 1, _SAMPLED, dtype=int))
     ]
     bounds = None if picture.dtype == np.uint8 else _bounds(np.stack(sample), path)
 
@@ -317,7 +396,13 @@ def _open_image(
         plane = picture.read(t=t, z=planes // 2)
         return plane if bounds is None else _scaled(plane, bounds)
 
-    return _numbered(times), read, picture.interval
+    return _Opened(
+        names=_numbered(times),
+        read=read,
+        steps=range(times),
+        interval=picture.interval,
+        times=picture.times,
+    )
 
 
 def _bounds(sample: np.ndarray, source: Path) -> tuple[float, float]:
@@ -330,10 +415,6 @@ def _bounds(sample: np.ndarray, source: Path) -> tuple[float, float]:
 def _scaled(plane: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
     share = (plane.astype(np.float32) - bounds[0]) / (bounds[1] - bounds[0])
     return np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
-
-
-def _as_bytes(plane: np.ndarray, source: Path) -> np.ndarray:
-    return plane if plane.dtype == np.uint8 else _scaled(plane, _bounds(plane, source))
 
 
 def _read_times(table: Path, names: Sequence[str]) -> np.ndarray:

@@ -216,6 +216,7 @@ class _Judge:
             recording,
             self.model,
             settings=self.settings(recording.place),
+            files=self._files(recording.place.name),
             device=self.device,
             seconds=seconds + time.monotonic() - began,
         )

@@ -1,26 +1,27 @@
 """What a TIFF says about itself: pixel size, channel names, frame interval."""
 
 import dataclasses
-import itertools
-import logging
 import math
 import re
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
 from isl.imaging.image import PixelSize
-from isl.imaging.units import MICROMETRES, MINUTES, factor, pixel_size, position, scaled
+from isl.imaging.times import believed_interval, believed_times
+from isl.imaging.units import (
+    MICROMETRES,
+    MINUTES,
+    factor,
+    length,
+    pixel_size,
+    position,
+    scaled,
+)
 
 # Resolution tags are often the default of a printer or screen (72, 96, 300 dpi: 350 to 85
 # micrometres a pixel); only what a microscope could have recorded is believed.
 _LARGEST_BELIEVED = 20.0
-# Frames whose gaps differ more than so many times from the usual one are not evenly apart.
-_UNEVEN = 1.5
-
-logger = logging.getLogger(__name__)
-
 _CHANNEL_LINE = re.compile(r"^\s*Channel name #(\d+) = (.+?)\s*$", re.MULTILINE)
 _STAGE = re.compile(r'\b([YX])PositionUm"?\s*[:=]\s*"?(-?[\d.]+(?:[eE][-+]?\d+)?)')
 
@@ -33,13 +34,17 @@ class Calibration:
         pixel_size: Micrometres.
         channel_names: One a channel.
         interval: Minutes between frames.
+        times: Minutes of each time point since the first, where it has one of its own.
         stage: Where the stage stood (y, x), micrometres.
+        exposures: Milliseconds, one a channel; None for a channel of which it is not said.
     """
 
     pixel_size: PixelSize | None = None
     channel_names: tuple[str, ...] | None = None
     interval: float | None = None
+    times: tuple[float, ...] | None = None
     stage: tuple[float, float] | None = None
+    exposures: tuple[float | None, ...] | None = None
 
 
 def from_ome(xml: str, source: object = "image") -> Calibration:
@@ -53,60 +58,24 @@ def from_ome(xml: str, source: object = "image") -> Calibration:
     if pixels is None:
         return Calibration()
 
-    def length(axis: str) -> float | None:
+    def size(axis: str) -> float | None:
         unit = pixels.get(f"PhysicalSize{axis}Unit", "µm")
         return scaled(pixels.get(f"PhysicalSize{axis}"), unit, MICROMETRES)
 
     names = [channel.get("Name") for channel in pixels.findall("{*}Channel")]
+    times = believed_times(_ome_times(pixels), source)
     return Calibration(
-        pixel_size=pixel_size(length("Y"), length("X"), length("Z")),
+        pixel_size=pixel_size(size("Y"), size("X"), size("Z")),
         channel_names=_all_named(names),
         interval=believed_interval(
             scaled(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"), MINUTES),
-            _ome_times(pixels),
+            times,
             source,
         ),
+        times=times,
         stage=_ome_stage(pixels),
+        exposures=_ome_exposures(pixels, len(names)),
     )
-
-
-def believed_interval(said: float | None, times: Sequence[float], source: object) -> float | None:
-    """Minutes between frames, of an interval that is said and the times when frames were taken.
-
-    Args:
-        said: What is written as the interval, or None.
-        times: Minutes at which frames were taken, in order; less than two: not known.
-        source: The file, for warnings.
-
-    Returns:
-        What is said where the times agree with it to 10 %, else what lies between the times; None
-        where nothing is known or frames lie unevenly apart, which no interval can say.
-    """
-    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    if not gaps or min(gaps) <= 0:
-        return said
-    usual = statistics.median(gaps)
-    if max(gaps) > _UNEVEN * usual or min(gaps) * _UNEVEN < usual:
-        logger.warning(
-            "%s: frames were taken %.4g to %.4g min apart, so no interval is known; leave out "
-            "frames beyond a gap, or give the interval where the command takes one",
-            source,
-            min(gaps),
-            max(gaps),
-        )
-        return None
-    if said is None or abs(said - usual) > 0.1 * usual:
-        usual = (times[-1] - times[0]) / len(gaps)
-        if said is not None:
-            logger.warning(
-                "%s: says that frames are %.4g min apart, and they were taken %.4g min apart, "
-                "which is believed",
-                source,
-                said,
-                usual,
-            )
-        return usual
-    return said
 
 
 def _ome_times(pixels: ElementTree.Element) -> list[float]:
@@ -123,6 +92,18 @@ def _ome_times(pixels: ElementTree.Element) -> list[float]:
         return []
     frames = sorted(taken)
     return [taken[frame] for frame in frames] if frames == list(range(len(frames))) else []
+
+
+def _ome_exposures(pixels: ElementTree.Element, channels: int) -> tuple[float | None, ...] | None:
+    """Milliseconds of each channel's first plane that says them; None where none does."""
+    found: dict[int, float] = {}
+    for plane in pixels.findall("{*}Plane"):
+        unit = plane.get("ExposureTimeUnit", "s")
+        minutes = scaled(plane.get("ExposureTime"), unit, MINUTES)
+        number = plane.get("TheC", "")
+        if minutes is not None and number.isdecimal():
+            found.setdefault(int(number), minutes * 60000)
+    return tuple(map(found.get, range(channels))) if found else None
 
 
 def channels_in_ome(xml: str) -> tuple[int, int] | None:
@@ -188,6 +169,40 @@ def from_micromanager(metadata: Any, said: Calibration) -> Calibration:
         edge = scaled(metadata.get("PixelSizeUm"), "um", MICROMETRES)
         size = pixel_size(edge, edge, None)
     return dataclasses.replace(said, stage=stage, pixel_size=size)
+
+
+def with_micromanager_planes(
+    said: Calibration,
+    first_of_times: Sequence[Any],
+    first_of_channels: Sequence[Any],
+    source: object,
+) -> Calibration:
+    """Adds times and exposures that Micro-Manager notes with each plane, where nothing else says.
+
+    Args:
+        said: What is known already.
+        first_of_times: Its notes on the first plane of each time point.
+        first_of_channels: Its notes on the first plane of each channel.
+        source: The file, for warnings.
+    """
+    elapsed = [_noted(notes, "ElapsedTime-ms") for notes in first_of_times]
+    if said.times is None and len(elapsed) > 1 and None not in elapsed:
+        times = believed_times([time / 60000 for time in elapsed if time is not None], source)
+        interval = believed_interval(said.interval, times, source)
+        said = dataclasses.replace(said, times=times, interval=interval)
+    exposures = tuple(length(_noted(notes, "Exposure-ms")) for notes in first_of_channels)
+    if said.exposures is None and any(exposures):
+        said = dataclasses.replace(said, exposures=exposures)
+    return said
+
+
+def _noted(notes: Any, name: str) -> float | None:
+    """A finite number in Micro-Manager's notes on a plane, or None."""
+    try:
+        value = float(notes.get(name))
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
 
 
 def from_resolution(resolution: tuple[float, float] | None, unit: str) -> Calibration:

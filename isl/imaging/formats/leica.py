@@ -15,6 +15,7 @@ from isl.imaging.formats import microscope_file as common
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.readable import check_size
+from isl.imaging.times import believed_interval, believed_times
 
 _KIND = "Leica lif"
 # Axes that become channels: stored channels, and the bands of a wavelength scan.
@@ -85,6 +86,7 @@ def _picture(
     check_size(path, shape[-2:], dtype)
     _check_stored(image, shape, source)
     names = _channel_names(image, bands)
+    times = _times(image, shape[0], path)
     return LazyPicture(
         name=name,
         shape=shape,
@@ -94,7 +96,8 @@ def _picture(
         source=path,
         channel_names=names,
         pixel_size=_pixel_size(image, shape[2]),
-        interval=units.length(_step(image, "T"), 1 / 60),
+        interval=believed_interval(units.length(_step(image, "T"), 1 / 60), times, path),
+        times=times,
         modality=common.common_modality(names),
         stage=_stage(image, tile),
     )
@@ -191,6 +194,19 @@ def _step(image: Any, axis: str) -> float | None:
     if coordinates is None or len(coordinates) < 2:
         return None
     return abs(float(coordinates[-1] - coordinates[0])) / (len(coordinates) - 1)
+
+
+def _times(image: Any, frames: int, path: Path) -> tuple[float, ...] | None:
+    """Minutes of each time point since the first, by the stamps of its planes."""
+    outer = [axis for axis in image.sizes if axis not in image.frames.frame_dims]
+    if frames < 2 or outer[:1] != ["T"]:
+        return None
+    try:
+        stamps = np.asarray(image.timestamps, "datetime64[ms]").astype(np.int64)
+        first = stamps.reshape(frames, -1).min(axis=1)
+    except (ValueError, TypeError, OverflowError, AttributeError):
+        return None
+    return believed_times([float(stamp) / 60000 for stamp in first - first[0]], path)
 
 
 def _stage(image: Any, tile: int) -> tuple[float, float] | None:

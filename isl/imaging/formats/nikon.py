@@ -2,7 +2,8 @@
 
 import functools
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from isl.imaging.formats import microscope_file as common
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.readable import check_size
+from isl.imaging.times import believed_interval, believed_times
 
 _KIND = "Nikon nd2"
 # What the loops of an experiment step through: time, stage positions, planes.
@@ -22,6 +24,8 @@ _MAGIC = bytes.fromhex("dacebe0a")
 _MAP_SIGNATURE, _TAIL = b"ND2 CHUNK MAP SIGNATURE 0000001!", 40
 # A file's map takes at least this many bytes for each frame.
 _ENTRY = 16
+_EXPOSURE = re.compile(r"\bExposure: ([\d.,]+) (ms|s|µs|us)\b")
+_MILLISECONDS = {"s": 1000.0, "ms": 1.0, "µs": 0.001, "us": 0.001}
 _CONTRAST_FLAGS = {"brightfield": "Brightfield", "phaseContrast": "Phase", "diContrast": "DIC"}
 
 
@@ -80,7 +84,7 @@ def _pictures(opened: Any, source: common.GuardedFile) -> tuple[LazyPicture, ...
     names = names if names is not None and len(names) == channels else None
     shared = common.SharedFile(opened.close, source.close)
     frame = _frame_reader(opened, source, shared, (channels, shape[3], shape[4]))
-    points = _points(opened)
+    points, taken = _points(opened), _taken(opened)
     positions = counts.get("P", 1)
     own = [points[p].name if p < len(points) else None for p in range(positions)]
     return tuple(
@@ -93,9 +97,11 @@ def _pictures(opened: Any, source: common.GuardedFile) -> tuple[LazyPicture, ...
             source=path,
             channel_names=names,
             pixel_size=_pixel_size(opened, shape[2]),
-            interval=_interval(opened),
+            interval=(timing := _times(opened, loops, position, taken, path))[0],
+            times=timing[1],
             modality=common.common_modality(names),
             stage=_stage(opened, points, position),
+            exposures=_exposures(opened, channels),
         )
         for position, name in enumerate(common.image_names(path.stem, own))
     )
@@ -153,14 +159,19 @@ def _plane_reader(
     path: Path,
 ) -> Callable[[int, int, int, slice, slice], np.ndarray]:
     def read(t: int, c: int, z: int, rows: slice, columns: slice) -> np.ndarray:
-        place = {"T": t, "P": position, "Z": z}
-        index = 0
-        for axis, count in loops:
-            index = index * count + place.get(axis, 0)
+        index = _index(loops, {"T": t, "P": position, "Z": z})
         with common.refusals(path, _KIND):
             return common.as_pixels(frame(index)[c, rows, columns], dtype)
 
     return read
+
+
+def _index(loops: tuple[tuple[str, int], ...], place: Mapping[str, int]) -> int:
+    """A frame's number in the file."""
+    index = 0
+    for axis, count in loops:
+        index = index * count + place.get(axis, 0)
+    return index
 
 
 def _channel_names(opened: Any) -> list[str | None]:
@@ -180,6 +191,20 @@ def _channel_names(opened: Any) -> list[str | None]:
     return names
 
 
+def _exposures(opened: Any, channels: int) -> tuple[float | None, ...] | None:
+    """Milliseconds of each channel, of the notes for people; None where they are silent."""
+    notes = str((opened.text_info or {}).get("description", ""))
+    planes = re.split(r"^Plane #\d+:", notes, flags=re.MULTILINE)
+    planes = planes[1:] if len(planes) > 1 else planes
+    found = [_EXPOSURE.search(plane) for plane in planes]
+    if len(found) != channels or not any(found):
+        return None
+    return tuple(
+        None if each is None else units.scaled(each[1].replace(",", "."), each[2], _MILLISECONDS)
+        for each in found
+    )
+
+
 def _pixel_size(opened: Any, planes: int) -> PixelSize | None:
     channels = opened.metadata.channels or ()
     if not channels:
@@ -194,15 +219,46 @@ def _pixel_size(opened: Any, planes: int) -> PixelSize | None:
     return units.pixel_size(y, x, z, planes)
 
 
-def _interval(opened: Any) -> float | None:
-    """Minutes between frames as they were taken, else as they were planned."""
+def _times(
+    opened: Any,
+    loops: tuple[tuple[str, int], ...],
+    position: int,
+    taken: Mapping[int, float],
+    path: Path,
+) -> tuple[float | None, tuple[float, ...] | None]:
+    """Minutes between frames as they were taken, else planned, and of each since the first.
+
+    Args:
+        opened: The file.
+        loops: What its frames are stored by.
+        position: Whose frames are meant.
+        taken: Minutes of frames by their number, as `_taken` finds them.
+        path: For warnings.
+    """
+    said = None
     for loop in opened.experiment:
         if loop.type == "TimeLoop":
-            taken = loop.parameters.periodDiff.avg if loop.parameters.periodDiff else None
-            return units.length(taken, 1 / 60000) or units.length(
-                loop.parameters.periodMs, 1 / 60000
-            )
-    return None
+            found = loop.parameters.periodDiff.avg if loop.parameters.periodDiff else None
+            planned = units.length(loop.parameters.periodMs, 1 / 60000)
+            said = units.length(found, 1 / 60000) or planned
+    frames = [
+        _index(loops, {"T": t, "P": position})
+        for t in range(dict(loops).get("T", 1) if taken else 0)
+    ]
+    known = all(frame in taken for frame in frames)
+    times = believed_times([taken[frame] for frame in frames], path) if known else None
+    return believed_interval(said, times, path), times
+
+
+def _taken(opened: Any) -> dict[int, float]:
+    """Minutes at which frames were taken, by their number; empty where nothing can be read."""
+    try:
+        events = opened.events(orient="list")
+        rows = zip(events["Index"], events["Time [s]"], strict=True)
+        found = {int(frame): float(time) / 60 for frame, time in rows if frame is not None}
+    except Exception:  # The library raises whatever it meets in damaged notes.
+        return {}
+    return found if all(map(math.isfinite, found.values())) else {}
 
 
 def _points(opened: Any) -> list[Any]:

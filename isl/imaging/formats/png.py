@@ -1,5 +1,6 @@
-"""Single-channel PNG files, 8 or 16 bits a pixel."""
+"""PNG files that are gray, 8 or 16 bits a pixel, or of 8 bits and stored in color."""
 
+import logging
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -9,18 +10,24 @@ from PIL import PngImagePlugin
 
 from isl.errors import InputError
 from isl.imaging.formats.axes import parse_axes
+from isl.imaging.formats.gray import gray_of
 from isl.imaging.lazy import LazyPicture, window
 from isl.imaging.names import field_name
 from isl.imaging.readable import check_claim, check_readable_file, check_size
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GRAY = 0
-# Pillow's modes of grayscale images.
+# Types of PNG that are no plain gray: RGB, palette, gray and RGB with opacity.
+_COLORS = (2, 3, 4, 6)
+# Pillow's modes of grayscale images, and of those whose colors may be gray.
 _TYPES = {"1": np.uint8, "L": np.uint8, "I;16": np.uint16, "I;16B": np.uint16, "I": np.uint16}
+_COLORED = ("RGB", "RGBA", "P", "PA", "LA")
+
+logger = logging.getLogger(__name__)
 
 
 def open_png(path: Path | str, *, axes: str | None = None) -> LazyPicture:
-    """Opens a grayscale PNG.
+    """Opens a PNG that is gray; one that is stored in color is decoded to see whether it is.
 
     PNG has no parts that can be decoded alone: each read, of however few rows, decodes the plane.
 
@@ -38,9 +45,12 @@ def open_png(path: Path | str, *, axes: str | None = None) -> LazyPicture:
     size = check_readable_file(path)
     try:
         with path.open("rb") as file:
-            stored, dtype = _walked(file, size, path)
+            stored, dtype, colored = _walked(file, size, path)
     except (OSError, struct.error) as error:
         raise _damaged(path, error) from error
+    if colored:
+        read_png(path)
+        logger.warning("%s: is stored in color, and gray; its gray is read", path)
     height, width = stored if order == "YX" else stored[::-1]
 
     def read_plane(t: int, c: int, z: int, rows: slice, columns: slice) -> np.ndarray:
@@ -62,7 +72,7 @@ def open_png(path: Path | str, *, axes: str | None = None) -> LazyPicture:
 
 
 def read_png(path: Path) -> np.ndarray:
-    """Reads one grayscale PNG.
+    """Reads one PNG that is gray, whether or not it is stored in color.
 
     Returns:
         uint8 or uint16 [Y, X]; a 1-bit image as 0 and 255.
@@ -76,10 +86,12 @@ def read_png(path: Path) -> np.ndarray:
         # Opened by its own class: PIL.Image.open refuses or warns about images that are merely
         # large, and its limit is a global. What is claimed is compared with what is there instead.
         with path.open("rb") as file, PngImagePlugin.PngImageFile(file) as image:
-            if image.mode not in _TYPES:
+            if image.mode not in (*_TYPES, *_COLORED):
                 raise _color(path, f"mode {image.mode}")
-            dtype = np.dtype(_TYPES[image.mode])
+            dtype = np.dtype(_TYPES.get(image.mode, np.uint8))
             check_size(path, (image.height, image.width), dtype, stored)
+            if image.mode in _COLORED:
+                return gray_of(np.asarray(image.convert("RGBA")), path)
             pixels = np.asarray(image)
     except InputError:
         raise
@@ -88,17 +100,18 @@ def read_png(path: Path) -> np.ndarray:
     return pixels.astype(np.uint8) * np.uint8(255) if pixels.dtype == bool else pixels.astype(dtype)
 
 
-def _walked(file: BinaryIO, size: int, path: Path) -> tuple[tuple[int, int], np.dtype]:
-    """Y, X and type of the pixels, after a walk from chunk to chunk to the end.
+def _walked(file: BinaryIO, size: int, path: Path) -> tuple[tuple[int, int], np.dtype, bool]:
+    """Y, X, type of the pixels, whether in color, after a walk from chunk to chunk to the end.
 
     Pillow looks at the first chunks only; a truncated file would be refused when it is read.
 
     Raises:
-        InputError: This is no PNG, has color, ends before its end, or claims too many pixels.
+        InputError: This is no PNG, has color of 16 bits, ends before its end, or claims too many
+            pixels.
     """
     if file.read(len(_SIGNATURE)) != _SIGNATURE:
         raise _damaged(path, "it does not begin like one")
-    shape, dtype = None, np.dtype(np.uint8)
+    shape, dtype, colored = None, np.dtype(np.uint8), False
     held, position, kind = 0, len(_SIGNATURE), b""
     while kind != b"IEND":
         file.seek(position)
@@ -107,8 +120,10 @@ def _walked(file: BinaryIO, size: int, path: Path) -> tuple[tuple[int, int], np.
             raise _damaged(path, f"it is truncated after {size} bytes")
         if kind == b"IHDR":
             width, height, depth, color = struct.unpack(">IIBB", file.read(10))
-            if color != _GRAY:
-                raise _color(path, f"PNG color type {color}")
+            colored = color != _GRAY
+            # Pillow would halve the bits of 16-bit colors.
+            if colored and (color not in _COLORS or depth == 16):
+                raise _color(path, f"PNG color type {color} of {depth} bits")
             shape, dtype = (height, width), np.dtype(np.uint16 if depth == 16 else np.uint8)
         elif kind == b"IDAT":
             held += length
@@ -116,7 +131,7 @@ def _walked(file: BinaryIO, size: int, path: Path) -> tuple[tuple[int, int], np.
     if shape is None or not held:
         raise _damaged(path, "it holds no pixels")
     check_claim(path, shape, dtype, held)
-    return shape, dtype
+    return shape, dtype, colored
 
 
 def _color(path: Path, what: str) -> InputError:

@@ -6,6 +6,7 @@ threads can read one.
 
 import dataclasses
 import functools
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,13 @@ import numpy as np
 import tifffile
 
 from isl.errors import InputError
+from isl.imaging.formats.gray import gray_of
 from isl.imaging.formats.tiff_header import TiffHeader, opened_tiff, refusal
 from isl.imaging.lazy import LazyPicture, window
 from isl.imaging.names import field_name
 from isl.imaging.readable import check_size
+
+logger = logging.getLogger(__name__)
 
 # (index of each stored axis but Y and X, rows, columns) to pixels [Y, X] of the stored type.
 _Reader = Callable[[tuple[int, ...], slice, slice], np.ndarray]
@@ -46,6 +50,7 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
         shape, order = header.shape, header.order
         kept = np.dtype(header.series.dtype)
         calibration, shown, told_by = header.calibration, header.shown, header.told_by
+        colored = header.colored
     dtype = np.dtype(np.float32) if kept.kind == "f" else kept.newbyteorder("=")
     leading = [letter for letter in order if letter not in "YX"]
 
@@ -68,7 +73,12 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(pixels, dtype)
 
-    names = calibration.channel_names
+    if colored:
+        # Of all planes one is looked at now: pictures that have color are refused when opened.
+        read_plane(0, 0, 0, slice(0, shape[3]), slice(0, shape[4]))
+        logger.warning("%s: is stored in color, and gray; its gray is read", path)
+    names, times = calibration.channel_names, calibration.times
+    exposures = calibration.exposures
     return LazyPicture(
         name=field_name(path),
         shape=shape,
@@ -78,13 +88,18 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
         channel_names=names if names is not None and len(names) == shape[1] else None,
         pixel_size=calibration.pixel_size,
         interval=calibration.interval,
+        # A recording that was stopped may say when frames were to be taken that are not there.
+        times=None if times is None or not 1 < shape[0] <= len(times) else times[: shape[0]],
         stage=calibration.stage,
+        exposures=exposures if exposures is not None and len(exposures) == shape[1] else None,
         told_by=told_by,
     )
 
 
 def _reader(header: TiffHeader, path: Path, axes: str | None) -> _Reader:
     series, order = header.series, header.order
+    if header.colored:
+        return _gray_reader(header, path, axes)
     if header.pages is None:
         return _mapped(series, order, header.lengths)
     page_shape, planes = header.lengths[-2:], header.lengths[:-2]
@@ -102,6 +117,31 @@ def _reader(header: TiffHeader, path: Path, axes: str | None) -> _Reader:
     whole = functools.cache(functools.partial(_whole, path, axes))
     to_planes = [*_leading(order), order.index("Y"), order.index("X")]
     return lambda index, rows, columns: whole().transpose(to_planes)[index][rows, columns]
+
+
+def _gray_reader(header: TiffHeader, path: Path, axes: str | None) -> _Reader:
+    """Planes stored in color that must be gray; the file is decoded anew for each."""
+    planes = header.lengths[:-2]
+    planar = header.series.axes.find("S") < header.series.axes.find("Y")
+    or_else = "give `axes` if these are planes, or " if planar else ""
+    single = len(header.series.pages) == math.prod(planes)
+
+    @functools.lru_cache(maxsize=2)
+    def gray(number: int) -> np.ndarray:
+        with opened_tiff(path, axes=axes) as again:
+            series, page = again.series, again.series.keyframe
+            stored_axes, shape = (page.axes, page.shape) if single else (series.axes, series.shape)
+            check_size(path, shape, np.dtype(series.dtype))
+            stored = series.asarray(key=number) if single else series.asarray()
+            stored = np.moveaxis(stored, stored_axes.index("S"), -1)
+        return gray_of(stored, path, or_else=or_else)
+
+    def read(index: tuple[int, ...], rows: slice, columns: slice) -> np.ndarray:
+        if not single:
+            return gray(0)[index][rows, columns]
+        return gray(int(np.ravel_multi_index(index, planes)) if index else 0)[rows, columns]
+
+    return read
 
 
 def _whole(path: Path, axes: str | None) -> np.ndarray:

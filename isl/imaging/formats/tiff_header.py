@@ -21,6 +21,7 @@ from isl.imaging.formats.calibration import (
     from_micromanager,
     from_ome,
     from_resolution,
+    with_micromanager_planes,
 )
 from isl.imaging.formats.ome_set import missing_files, read_ome_set
 from isl.imaging.formats.tifffile_log import messages_of_tifffile
@@ -62,6 +63,7 @@ class TiffHeader:
         series: The image, as tifffile sees it.
         order: One letter of T, C, Z, Y, X for each stored dimension.
         lengths: Of the stored dimensions.
+        colored: Whether every pixel is stored as red, green and blue, beside these dimensions.
         says_axes: Whether the file, or who opened it, says what the dimensions are.
         pages: Its pages; None in place of every one where the pixels lie in one piece.
         shown: uint8 or uint16 [2 ** bits], the gray shown for every number stored; None: the same.
@@ -71,6 +73,7 @@ class TiffHeader:
     series: tifffile.TiffPageSeries
     order: str
     lengths: tuple[int, ...]
+    colored: bool
     says_axes: bool
     pages: tuple[Any, ...] | None
     shown: np.ndarray | None
@@ -117,10 +120,15 @@ def opened_tiff(path: Path, *, axes: str | None = None) -> Iterator[TiffHeader]:
                 order, lengths = counted
             _check_pixels(series, path)
             lengths, pages = _complete_pages(tiff, series, order, lengths, path, complaints)
+            colored = len(order) < len(lengths)
+            if colored:
+                sample = series.axes.index("S")
+                lengths = (*lengths[:sample], *lengths[sample + 1 :])
             yield TiffHeader(
                 series=series,
                 order=order,
                 lengths=lengths,
+                colored=colored,
                 says_axes=wanted is not None or not set(series.axes) & set(PAGES),
                 pages=pages,
                 shown=_shown(series.keyframe, path),
@@ -171,32 +179,45 @@ def only_series(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
 
 
 def _axes_of(series: tifffile.TiffPageSeries, wanted: str | None, path: Path) -> str:
-    """One letter of TCZYX for each dimension of the series."""
+    """One letter of TCZYX for each dimension of the series but that of red, green and blue."""
     shape = " x ".join(map(str, series.shape))
+    axes, stored = series.axes, len(series.shape)
     # Three or four planes are sometimes stored as one color image, plane after plane; if `axes`
     # says so, they are planes. Interleaved colors never are.
     planar = series.axes.find("S") < series.axes.find("Y")
-    if "S" in series.axes and not (planar and wanted is not None):
+    if _has_colors(series) and (wanted is None or len(wanted) < stored):
+        axes, stored = axes.replace("S", ""), stored - 1
+    if "S" in axes and not (planar and wanted is not None):
         remedy = "give `axes` if these are planes, or save" if planar else "save"
         raise InputError(
             f"{path}: is a color image (axes {series.axes}, {shape}); {remedy} its channels as "
             "grayscale"
         )
     if wanted is not None:
-        if len(wanted) != len(series.shape):
+        if len(wanted) != stored:
             raise InputError(
                 f"{path}: `axes={wanted}` names {len(wanted)} axes, but the file stores "
-                f"{len(series.shape)}: {shape}"
+                f"{stored}: {shape}"
             )
         return wanted
-    pages = [letter for letter in series.axes if letter not in ORDER]
+    pages = [letter for letter in axes if letter not in ORDER]
     if not pages:
-        return series.axes
-    if len(pages) == 1 and pages[0] in PAGES and "Z" not in series.axes:
-        return series.axes.replace(pages[0], "Z")
+        return axes
+    if len(pages) == 1 and pages[0] in PAGES and "Z" not in axes:
+        return axes.replace(pages[0], "Z")
     raise InputError(
         f"{path}: does not say what its {len(series.shape)} dimensions are ({shape}); give `axes`, "
         "e.g. `axes=TZYX`"
+    )
+
+
+def _has_colors(series: tifffile.TiffPageSeries) -> bool:
+    """Whether a series is of red, green and blue, with or without opacity."""
+    return (
+        "S" in series.axes
+        and series.keyframe.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+        and series.shape[series.axes.index("S")] in (3, 4)
+        and series.axes.replace("S", "").endswith("YX")
     )
 
 
@@ -339,6 +360,8 @@ def _complete_pages(
         return lengths, None
     pages: tuple[Any, ...] = tuple(series.pages)
     if None in pages:
+        if len(order) < len(lengths):
+            raise truncated
         lengths = _begun(pages, order, lengths, path)
     if order.endswith("YX") and len(pages) > math.prod(lengths[:-2]):
         pages = pages[: math.prod(lengths[:-2])]
@@ -393,7 +416,37 @@ def _calibration(
         size = found.pixel_size if "unit" in tiff.imagej_metadata else said.pixel_size
         said = dataclasses.replace(found, pixel_size=size)
     tag = page.tags.get(_MICROMANAGER_TAG)
-    return said if tag is None else from_micromanager(tag.value, said)
+    if tag is None:
+        return said
+    said = from_micromanager(tag.value, said)
+    times, channels = (_first_pages(series, order, lengths, axis) for axis in "TC")
+    return with_micromanager_planes(
+        said,
+        [_micromanager_notes(page) for page in times] if said.times is None else [],
+        [_micromanager_notes(page) for page in channels] if said.exposures is None else [],
+        tiff.filehandle.path,
+    )
+
+
+def _first_pages(
+    series: tifffile.TiffPageSeries, order: str, lengths: tuple[int, ...], axis: str
+) -> list[Any]:
+    """The first page of each index of T or C; empty where pages are not one plane each."""
+    planes, pages = lengths[:-2], series.pages
+    if not order.endswith("YX") or len(pages) < math.prod(planes):
+        return []
+    count = planes[order.index(axis)] if axis in order else 1
+    places = [[index if letter == axis else 0 for letter in order[:-2]] for index in range(count)]
+    return [pages[int(np.ravel_multi_index(at, planes)) if at else 0] for at in places]
+
+
+def _micromanager_notes(page: Any) -> Any:
+    """What Micro-Manager notes of one plane; None where it does not."""
+    if page is None:
+        return None
+    own = page if isinstance(page, tifffile.TiffPage) else page.aspage()
+    tag = own.tags.get(_MICROMANAGER_TAG)
+    return None if tag is None else tag.value
 
 
 def _resolution(page: Any) -> tuple[float, float] | None:

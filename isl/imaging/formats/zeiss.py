@@ -12,10 +12,10 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging import units
 from isl.imaging.formats import microscope_file as common
-from isl.imaging.formats.calibration import believed_interval
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.readable import check_size
+from isl.imaging.times import believed_interval, believed_times
 
 _KIND = "Zeiss czi"
 _AXES = "TCZYX"
@@ -106,9 +106,11 @@ def _pictures(source: common.GuardedFile) -> tuple[LazyPicture, ...]:
             source=path,
             channel_names=(names := _channel_names(notes, scene)),
             pixel_size=_pixel_size(notes, scene.shape[2]),
-            interval=_interval(notes, path) if scene.shape[0] > 1 else None,
+            interval=(timing := _times(notes, scene.shape[0], path))[0],
+            times=timing[1],
             modality=common.common_modality(names),
             stage=_stage(described, scene.number),
+            exposures=_exposures(notes, scene),
         )
         for scene, name in zip(scenes, common.image_names(path.stem, own), strict=True)
     )
@@ -328,6 +330,15 @@ def _channel_names(notes: ElementTree.Element, scene: _Scene) -> tuple[str, ...]
     return common.known_names(names[first:last]) if 0 <= first and last <= len(names) else None
 
 
+def _exposures(notes: ElementTree.Element, scene: _Scene) -> tuple[float | None, ...] | None:
+    """Milliseconds of each channel; the notes have nanoseconds."""
+    channels = notes.findall("./Metadata/Information/Image/Dimensions/Channels/Channel")
+    found = [units.length(channel.findtext("ExposureTime"), 1e-6) for channel in channels]
+    first, last = scene.starts["C"], scene.starts["C"] + scene.shape[1]
+    own = tuple(found[first:last]) if 0 <= first and last <= len(found) else ()
+    return own if any(own) else None
+
+
 def _pixel_size(notes: ElementTree.Element, planes: int) -> PixelSize | None:
     found = {
         distance.get("Id"): units.length(distance.findtext("Value"), 1e6)
@@ -336,19 +347,20 @@ def _pixel_size(notes: ElementTree.Element, planes: int) -> PixelSize | None:
     return units.pixel_size(found.get("Y"), found.get("X"), found.get("Z"), planes)
 
 
-def _interval(notes: ElementTree.Element, path: Path) -> float | None:
-    """Minutes between frames, as they were taken or planned."""
+def _times(
+    notes: ElementTree.Element, frames: int, path: Path
+) -> tuple[float | None, tuple[float, ...] | None]:
+    """Minutes between frames, as they were taken or planned, and of each frame since the first."""
     time = notes.find("./Metadata/Information/Image/Dimensions/T/Positions")
-    if time is None:
-        return None
+    if time is None or frames < 2:
+        return None, None
     planned = units.length(time.findtext("Interval/Increment"), 1 / 60)
     try:
-        taken = [float(value) for value in time.findtext("List/Offsets", "").split()]
+        taken = [float(value) / 60 for value in time.findtext("List/Offsets", "").split()]
     except ValueError:
         taken = []
-    if len(taken) < 2 or taken[-1] <= taken[0]:
-        return planned
-    return believed_interval(None, [seconds / 60 for seconds in taken], path)
+    times = believed_times(taken, path) if len(taken) == frames else None
+    return believed_interval(planned if times is None else None, times, path), times
 
 
 def _scene_name(described: Iterable[ElementTree.Element], number: int | None) -> str | None:

@@ -65,9 +65,48 @@ def test_numbers_that_are_no_intensities_are_refused(tmp_path, dtype):
         read_picture(path)
 
 
-def test_colors_are_refused_also_where_they_are_gray(tmp_path):
-    path = put(tmp_path / "a.tif", [np.stack([SMALL[0]] * 3, -1)], photometric="rgb")
-    with pytest.raises(InputError, match=r"a.tif: is a color image"):
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(
+    ("opacity", "planar"), [(False, "contig"), (True, "contig"), (False, "separate")]
+)
+def test_gray_that_is_stored_in_color_is_read_as_gray(
+    tmp_path, caplog, compression, opacity, planar
+):
+    samples = [SMALL[0]] * 3 + [np.full_like(SMALL[0], 255)] * opacity
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path,
+        np.stack(samples, 0 if planar == "separate" else -1),
+        photometric="rgb",
+        planarconfig=planar,
+        extrasamples=["unassalpha"] * opacity,
+        compression=compression,
+    )
+    read = read_picture(path)
+    assert read.array.shape == (1, 1, 1, *SMALL[0].shape)
+    np.testing.assert_array_equal(read.array[0, 0, 0], SMALL[0])
+    assert "is stored in color, and gray" in caplog.text
+
+
+def test_a_movie_of_gray_in_color_is_read_frame_by_frame(tmp_path):
+    frames = RNG.integers(0, 256, (3, 8, 9)).astype(np.uint8)
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, np.stack([frames] * 3, -1), photometric="rgb", metadata={"axes": "TYXS"})
+    np.testing.assert_array_equal(read_picture(path).array[:, 0, 0], frames)
+    frames = np.stack([frames] * 3, -1)
+    frames[2, 3, 4] = (9, 9, 8)
+    tifffile.imwrite(path, frames, photometric="rgb", metadata={"axes": "TYXS"})
+    with pytest.raises(InputError, match=r"a.ome.tif: is a color image, whose red, green and blue"):
+        read_picture(path)
+
+
+def test_color_that_is_not_opaque_is_refused(tmp_path):
+    samples = [SMALL[0]] * 3 + [np.full_like(SMALL[0], 128)]
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.stack(samples, -1), photometric="rgb", extrasamples=["unassalpha"])
+    with pytest.raises(
+        InputError, match=r"a.tif: is a color image with pixels that are not opaque"
+    ):
         read_picture(path)
 
 

@@ -52,10 +52,31 @@ def test_one_bit_is_black_and_white(path):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
+def test_gray_that_is_stored_in_color_is_read_as_gray(path, caplog, mode):
+    gray = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    Image.fromarray(gray).convert(mode).save(path)
+    np.testing.assert_array_equal(open_png(path).read(), gray)
+    assert "plane.png: is stored in color, and gray" in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
 def test_color_is_refused(path, mode):
-    Image.new(mode, (4, 4)).save(path)
-    with pytest.raises(InputError, match=r"plane.png: is a color image \(mode"):
+    Image.new("RGB", (4, 4), (9, 9, 8)).convert(mode).save(path)
+    with pytest.raises(InputError, match=r"plane.png: is a color image, whose red, green and blue"):
         read_png(path)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_pixels_that_are_not_opaque_are_refused(path, mode):
+    Image.new("RGBA", (4, 4), (9, 9, 9, 128)).convert(mode).save(path)
+    with pytest.raises(InputError, match=r"plane.png: is a color image with pixels that are not"):
+        read_png(path)
+
+
+def test_colors_of_16_bits_are_refused(path):
+    path.write_bytes(png_of(1, 1, 16, b"\x00" + b"\x12\x34" * 3, color=2))
+    with pytest.raises(InputError, match=r"plane.png: is a color image \(PNG color type 2 of 16"):
+        open_png(path)
 
 
 def test_damaged_files_are_refused(path):
@@ -111,9 +132,9 @@ def test_a_plane_and_its_windows(path, dtype):
             picture.read(columns=slice(None, None, -1))
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
 def test_color_is_refused_at_opening(path, mode):
-    Image.new(mode, (4, 4)).save(path)
+    Image.new("RGB", (4, 4), (250, 20, 30)).convert(mode).save(path)
     with pytest.raises(InputError, match=r"plane.png: is a color image"):
         open_png(path)
 

@@ -16,6 +16,11 @@ from isl.imaging.stated import Stated
 
 Facts = list[tuple[str, str]]
 UNKNOWN = "not known"
+_DONE = {
+    "kept": "kept as they are",
+    "scaled": "kept, with the largest number of the bits in use as full scale",
+    "mapped": "mapped to mean 0.5 and deviation 0.125",
+}
 
 
 def describe_image(path: Path, stated: Stated) -> Facts:
@@ -113,8 +118,7 @@ def _describe_planes(frames: np.ndarray) -> Facts:
     known = chosen(record for record in records if record is not None)
     facts = []
     if known:
-        done = "kept as they are" if known[0].kept else "mapped to mean 0.5 and deviation 0.125"
-        facts.append(("normalization", f"all planes are {done}"))
+        facts.append(("normalization", f"all planes are {_DONE[known[0].done]}"))
     for index, (plane, record) in enumerate(zip(frames[0], records[: len(frames[0])], strict=True)):
         said = (
             "constant or not finite: nothing to predict from"

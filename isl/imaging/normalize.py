@@ -2,8 +2,10 @@
 
 Integers are divided by their type's maximum. Under "auto" each plane is then mapped to mean 0.5 and
 standard deviation 0.125, unless all planes of the file or recording are there already; those of the
-paper's data, which its own pipeline normalized, therefore pass unchanged. One choice holds for all
-of them: planes would differ in contrast otherwise, and with them what a network sees.
+paper's data, which its own pipeline normalized, therefore pass unchanged; and so do copies of them
+in the usual other types, such as 12 bits in 16 or floats up to 65535, at their own full scale. One
+choice holds for all planes: they would differ in contrast otherwise, and with them what a network
+sees.
 """
 
 import dataclasses
@@ -39,7 +41,9 @@ class PlaneNormalization:
         mean: Of the plane's intensities (integers divided by their type's maximum).
         standard_deviation: Of the same.
         scale: 1 where the plane was left as it was.
-        offset: 0 where the plane was left as it was.
+        offset: 0 where the plane was left as it was, or brought to its own full scale.
+        span: Largest number of the fewest bits (8, 10, 12, 14 or 16) that hold the plane, as a
+            share of the full scale of its type; 1 for floats up to 1.
     """
 
     plane: float
@@ -47,11 +51,17 @@ class PlaneNormalization:
     standard_deviation: float
     scale: float = 1.0
     offset: float = 0.0
+    span: float = 1.0
 
     @property
     def kept(self) -> bool:
         """Whether the plane was left as it was."""
         return self.scale == 1.0 and self.offset == 0.0
+
+    @property
+    def done(self) -> str:
+        """What was done to the plane: kept, scaled (to the full scale of its bits) or mapped."""
+        return "kept" if self.kept else "mapped" if self.offset else "scaled"
 
 
 def normalize(
@@ -66,7 +76,8 @@ def normalize(
     Args:
         planes: Integers or floats [Z, Y, X], as stored.
         mode: "auto": map each plane to mean 0.5 and deviation 0.125 and clip to [0, 1], unless the
-            mean of every plane is within 0.05 and its deviation within 0.03 of that. "off": divide
+            mean of every plane is within 0.05 and its deviation within 0.03 of that, at full scale
+            or at that of the fewest bits (8, 10, 12, 14, 16) that hold all planes. "off": divide
             integers by their type's maximum, nothing more; floats must lie in [0, 1].
         source: The file or folder, named in messages.
         unit: "plane": a choice for each plane by itself, as older models were trained with.
@@ -137,25 +148,44 @@ def measure_plane(
             f"{where} is constant (every pixel is {first.lowest:g}), so there is nothing to see in "
             f"it; {remedy}"
         )
-    record = PlaneNormalization(plane=plane, mean=mean, standard_deviation=deviation)
-    return record if is_normal(mean, deviation) else _mapped(record)
+    record = PlaneNormalization(
+        plane=plane,
+        mean=mean,
+        standard_deviation=deviation,
+        span=_span(first.lowest, first.highest, full_scale),
+    )
+    return _chosen_together((record,))[0]
 
 
 def chosen(
     records: Iterable[PlaneNormalization], unit: Unit = "recording"
 ) -> tuple[PlaneNormalization, ...]:
-    """All planes of a file or recording mapped if one of them has to be, as they are otherwise.
+    """One choice for all planes of a file or recording: as they are, at their scale, or mapped.
 
     Args:
         records: What `measure_plane` said of each plane of each time point, by one mode.
         unit: "plane": each as it is by itself.
     """
     found = tuple(records)
-    return (
-        found
-        if unit == "plane" or all(record.kept for record in found)
-        else tuple(map(_mapped, found))
-    )
+    if unit == "plane" or all(record.kept for record in found):
+        return found
+    return _chosen_together(found)
+
+
+def _chosen_together(records: tuple[PlaneNormalization, ...]) -> tuple[PlaneNormalization, ...]:
+    """Planes as they are, brought to the full scale of their fewest bits, or all of them mapped."""
+    for span in (1.0, max(record.span for record in records)):
+        if all(is_normal(r.mean / span, r.standard_deviation / span) for r in records):
+            return tuple(dataclasses.replace(r, scale=1 / span, offset=0.0) for r in records)
+    return tuple(map(_mapped, records))
+
+
+def _span(lowest: float, highest: float, full_scale: float) -> float:
+    """See `PlaneNormalization.span`."""
+    if lowest < 0 or highest <= 1 == full_scale:
+        return 1.0
+    tops = (float(2**bits - 1) / full_scale for bits in (8, 10, 12, 14, 16))
+    return next((top for top in tops if highest <= top * full_scale), 1.0)
 
 
 def _mapped(record: PlaneNormalization) -> PlaneNormalization:
@@ -286,8 +316,8 @@ def _apply(
     plane: np.ndarray, record: PlaneNormalization, full_scale: float, out: np.ndarray
 ) -> None:
     """Writes the record's mapping of `plane`, clipped to [0, 1], to `out` (float32 [Y, X])."""
-    if record.kept:
-        np.divide(plane, np.float32(full_scale), out=out, casting="unsafe")
+    if not record.offset:
+        np.divide(plane, np.float32(full_scale / record.scale), out=out, casting="unsafe")
     else:
         # Centered before it is scaled: float32 keeps a small contrast on a large background.
         center = record.mean * full_scale

@@ -42,6 +42,7 @@ def compare_fields(
         *_lengths(fields, "z step", lambda f: f.transmitted.pixel_size, "z", source),
         *_words(fields, source),
         *_channels(fields, source),
+        *_exposures(fields, source),
         *_splits(fields, source),
         *_levels(fields, source, scales or {}),
         *_twins(fields, source),
@@ -93,6 +94,35 @@ def _channels(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
         yield (
             f"{source}: transmitted light is read from channels of different names: {said}; state "
             "'channel' where another one is meant"
+        )
+
+
+def _exposures(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
+    """Labels that were exposed longer in some fields: their counts mean something else there."""
+    for index, label in enumerate(fields[0].labels.labels):
+        known: dict[str, float] = {}
+        for field in fields:
+            exposures = field.labels.exposures
+            exposure = None if exposures is None else exposures[index]
+            if exposure is not None and field.measured_for("train")[index].any():
+                known[field.name] = exposure
+        yield from _longer(f"label '{label}'", known, source)
+    light = {f.name: f.transmitted.exposure for f in fields}
+    known = {name: exposure for name, exposure in light.items() if exposure is not None}
+    yield from _longer("transmitted light", known, source)
+
+
+def _longer(what: str, exposures: Mapping[str, float], source: object) -> Iterator[str]:
+    """One line where exposures, in milliseconds by field, differ."""
+    if not exposures:
+        return
+    least = min(exposures, key=exposures.__getitem__)
+    most = max(exposures, key=exposures.__getitem__)
+    if exposures[most] > WARNED_RATIO * exposures[least]:
+        yield (
+            f"{source}: {what} was exposed {exposures[least]:g} ms in field '{least}' and "
+            f"{exposures[most]:g} ms in field '{most}'; bring the images to one exposure, or train "
+            "on fields of one"
         )
 
 

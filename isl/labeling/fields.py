@@ -62,10 +62,10 @@ def load_field(field: Field, labels: Sequence[str] | None = None) -> LoadedField
     """
     if field.folder is not None:
         transmitted, measured_labels = read_published(field.folder)
-        images = _channels_of(measured_labels)
+        images, exposures = _channels_of(measured_labels), {}
     else:
         transmitted = _read_planes(field)
-        images = _read_labels(field)
+        images, exposures = _read_labels(field)
     transmitted = _as_stated(transmitted, field)
     wanted = tuple(labels) if labels is not None else labels_of(field)
     held = {label: images[label] for label in wanted if label in labels_of(field)}
@@ -79,7 +79,7 @@ def load_field(field: Field, labels: Sequence[str] | None = None) -> LoadedField
         group=field.group or field.name,
         split=field.split,
         transmitted=transmitted,
-        labels=_stacked(field, wanted, held, transmitted),
+        labels=_stacked(field, wanted, held, exposures, transmitted),
         validation_region=field.validation_region,
     )
 
@@ -126,34 +126,47 @@ def _read_planes(field: Field) -> ZStack:
     return dataclasses.replace(first, planes=np.concatenate([stack.planes for stack in stacks]))
 
 
-def _read_labels(field: Field) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Intensities and measured ground of each label; a file of several labels is read once."""
+def _read_labels(
+    field: Field,
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, float | None]]:
+    """Intensities and measured ground of each label, and its exposure, ms.
+
+    A file of several labels is read once.
+    """
     opened: dict[tuple[Path, str | None], FluorescenceImage] = {}
-    images = {}
+    images, exposures = {}, {}
     for label in labels_of(field):
         place = field.labels[label]
         key = (place.file, place.axes)
         if key not in opened:
             opened[key] = read_fluorescence(place.file, axes=place.axes)
-        image = _one_channel(opened[key], place, label)
+        channel = _channel_index(opened[key], place, label)
+        image = opened[key].channels[channel]
+        if (said := opened[key].exposures) is not None:
+            exposures[label] = said[channel]
         measured = np.ones(image.shape, bool)
         if label in field.masks:
             mask = LabelFile(file=field.masks[label])
             measured = _as_mask(_one_channel(read_fluorescence(mask.file), mask, label), mask.file)
         images[label] = (image, measured)
-    return images
+    return images, exposures
 
 
 def _one_channel(image: FluorescenceImage, place: LabelFile, label: str) -> np.ndarray:
-    """The channel that was asked for, or the only one, or the one named like the label, [Y, X]."""
+    """The channel that `_channel_index` says, [Y, X]."""
+    return image.channels[_channel_index(image, place, label)]
+
+
+def _channel_index(image: FluorescenceImage, place: LabelFile, label: str) -> int:
+    """Of the channel that was asked for, or the only one, or the one named like the label."""
     file = place.file
     if image.channels.ndim != 3:
         raise InputError(f"{file}: is a movie; a field of a dataset has one image per label")
     if place.channel is None and len(image.labels) == 1:
-        return image.channels[0]
+        return 0
     name = place.channel or label
     if name in image.labels:
-        return image.channels[image.labels.index(name)]
+        return image.labels.index(name)
     if place.channel is None:
         raise InputError(
             f"{file}: holds {', '.join(image.labels)}; say which is {label}: "
@@ -225,6 +238,7 @@ def _stacked(
     field: Field,
     wanted: tuple[str, ...],
     held: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    exposures: Mapping[str, float | None],
     transmitted: ZStack,
 ) -> FluorescenceImage:
     """The wanted labels as channels of one image; those not held are measured nowhere."""
@@ -247,6 +261,7 @@ def _stacked(
         labels=wanted,
         measured=measured,
         pixel_size=transmitted.pixel_size,
+        exposures=tuple(map(exposures.get, wanted)) if any(exposures.values()) else None,
         source=field.folder or (field.transmitted[0] if field.transmitted else None),
     )
 

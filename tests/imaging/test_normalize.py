@@ -75,6 +75,40 @@ def test_one_plane_that_has_to_be_mapped_has_all_of_them_mapped():
     np.testing.assert_array_equal(kept[0], normal.astype(np.float32))
 
 
+@pytest.mark.parametrize("mean", [0.47, 0.5, 0.7])
+def test_a_picture_in_another_type_is_seen_alike(mean):
+    """8 bits, 12 and 14 in 16, 16 and floats of several ranges: kept or mapped, all of them."""
+    picture = np.clip(stack_of(mean, 0.11), 0, 1)
+    seen, records = normalize(np.rint(picture * 65535).astype(np.uint16))
+    assert records[0].done == ("mapped" if mean == 0.7 else "kept")
+    for copy, grain in (
+        (np.rint(picture * 255).astype(np.uint8), 1 / 255),
+        (np.rint(picture * 255).astype(np.uint16), 1 / 255),
+        (np.rint(picture * 1023).astype(np.uint16), 1 / 1023),
+        (np.rint(picture * 4095).astype(np.uint16), 1 / 4095),
+        (np.rint(picture * 16383).astype(np.uint16), 1 / 16383),
+        (picture.astype(np.float32), 1e-5),
+        ((picture * 255).astype(np.float32), 1e-5),
+        ((picture * 4095).astype(np.float32), 1e-5),
+        ((picture * 65535).astype(np.float32), 1e-5),
+    ):
+        own, (record,) = normalize(copy)
+        assert (record.done == "mapped") == (mean == 0.7)
+        np.testing.assert_allclose(own, seen, atol=1.2 * grain * max(1, 0.125 / 0.11))
+        full = 1 if copy.dtype.kind == "f" else np.iinfo(copy.dtype).max
+        expected = copy / full
+        np.testing.assert_allclose(
+            own, np.clip(expected * record.scale + record.offset, 0, 1), atol=1e-5
+        )
+
+
+def test_the_bits_of_a_recording_are_those_of_its_brightest_plane():
+    """A plane of 10 bits beside one of 12 is dark, and not normal at a scale of its own."""
+    planes = np.stack([stack_of(0.5, 0.12)[0] * 1023, stack_of(0.5, 0.12)[0] * 4095])
+    _, records = normalize(np.rint(planes).astype(np.uint16))
+    assert [record.done for record in records] == ["mapped", "mapped"]
+
+
 def test_a_recording_is_kept_or_mapped_as_a_whole():
     """The second time point is dim: a choice of each would make the recording flicker."""
     frames = np.stack([stack_of(0.5, 0.12), stack_of(0.3, 0.12)]).astype(np.float32)

@@ -21,6 +21,8 @@ def field(
     planes=None,
     label=None,
     measured=True,
+    exposure=None,
+    light=None,
 ):
     rng = np.random.default_rng(sum(map(ord, name)) if seed is None else seed)
     if planes is None:
@@ -33,13 +35,19 @@ def field(
         group=name,
         split=split,
         transmitted=ZStack(
-            name=name, planes=planes, pixel_size=pixel_size, modality=modality, channel=channel
+            name=name,
+            planes=planes,
+            pixel_size=pixel_size,
+            modality=modality,
+            channel=channel,
+            exposure=light,
         ),
         labels=FluorescenceImage(
             name=name,
             channels=label[None],
             labels=("DAPI",),
             measured=np.full((1, *label.shape), measured),
+            exposures=None if exposure is None else (exposure,),
         ),
     )
 
@@ -50,6 +58,14 @@ def said(*fields):
 
 def test_fields_that_agree_need_no_word():
     assert said(field("a"), field("b"), field("c", split="validation")) == ()
+
+
+def test_exposures_that_differ_are_told():
+    assert said(field("a", exposure=100.0), field("b", exposure=105.0), field("c")) == ()
+    (line,) = said(field("a", exposure=100.0), field("b", exposure=300.0))
+    assert "label 'DAPI' was exposed 100 ms in field 'a' and 300 ms in field 'b'" in line
+    (line,) = said(field("a", light=10.0), field("b", light=20.0))
+    assert "transmitted light was exposed 10 ms in field 'a' and 20 ms in field 'b'" in line
 
 
 def test_channels_of_other_names_are_told():

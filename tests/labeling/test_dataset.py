@@ -465,3 +465,32 @@ def test_a_manifest_of_time_lapses_is_written_and_read_back(folder):
     assert again.time_lapses == read.time_lapses
     assert again.fields == read.fields
     assert str(folder) not in path.read_text()
+
+
+def test_exposures_come_with_labels_and_planes(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 8, 9)).astype(np.uint8)
+    tifffile.imwrite(
+        tmp_path / "both.ome.tif",
+        pixels,
+        ome=True,
+        photometric="minisblack",
+        metadata={
+            "axes": "CYX",
+            "Channel": {"Name": ["DAPI", "NFH"]},
+            "Plane": {"ExposureTime": [0.1, 0.25], "ExposureTimeUnit": ["s", "s"]},
+        },
+    )
+    tifffile.imwrite(
+        tmp_path / "light.ome.tif",
+        pixels[:1],
+        ome=True,
+        photometric="minisblack",
+        metadata={"axes": "ZYX", "Plane": {"ExposureTime": [20], "ExposureTimeUnit": ["ms"]}},
+    )
+    (tmp_path / "set.toml").write_text(
+        '[[field]]\nname = "a"\ntransmitted = "light.ome.tif"\n'
+        '[field.labels]\nNFH = "both.ome.tif"\nDAPI = "both.ome.tif"\n'
+    )
+    loaded = load_field(load_manifest(tmp_path / "set.toml").fields[0])
+    assert loaded.transmitted.exposure == pytest.approx(20)
+    assert loaded.labels.exposures == pytest.approx((250, 100))

@@ -193,7 +193,10 @@ def _channel_names(opened: Any) -> list[str | None]:
 
 def _exposures(opened: Any, channels: int) -> tuple[float | None, ...] | None:
     """Milliseconds of each channel, of the notes for people; None where they are silent."""
-    notes = str((opened.text_info or {}).get("description", ""))
+    try:
+        notes = str((opened.text_info or {}).get("description", ""))
+    except Exception:  # The library raises whatever it meets in damaged notes.
+        return None
     planes = re.split(r"^Plane #\d+:", notes, flags=re.MULTILINE)
     planes = planes[1:] if len(planes) > 1 else planes
     found = [_EXPOSURE.search(plane) for plane in planes]

@@ -147,5 +147,5 @@ def _choice(prediction: Outcome) -> str:
     """What normalization did to all planes of all time points."""
     if prediction.options.normalize == "off":
         return "off"
-    kept = {plane.kept for planes in prediction.normalization for plane in planes}
-    return "plane by plane" if len(kept) > 1 else "kept" if kept.pop() else "mapped"
+    done = {plane.done for planes in prediction.normalization for plane in planes}
+    return done.pop() if len(done) == 1 else "plane by plane"

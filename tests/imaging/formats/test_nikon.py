@@ -56,12 +56,17 @@ class Library:
             }
             | attributes
         )
+        self.text_info = {}
+        self.taken = {}
         self.is_legacy = self.is_rgb = self.closed = False
         self.dtype = np.dtype(np.uint16)
 
     def ND2File(self, source):
         self.source = source
         return self
+
+    def events(self, orient):
+        return {"Index": [*self.taken], "Time [s]": [*self.taken.values()]}
 
     def frame_metadata(self, index):
         return self.metadata
@@ -123,6 +128,26 @@ def test_what_it_says_of_itself(opened):
     (alone,) = opened(Library())
     assert (alone.name, alone.stage, alone.interval) == ("a", (3.0, 4.0), None)
     assert alone.pixel_size == PixelSize(y=0.3, x=0.25)
+
+
+def test_frames_have_the_times_when_they_were_taken(opened, caplog):
+    stands_for = Library([TIMES, PLACES, HEIGHTS])
+    # Time point, position, plane: a second position is reached a minute later.
+    stands_for.taken = {n: 100.0 + 30 * n + (6000 if n >= 6 else 0) for n in range(12)}
+    first, second = opened(stands_for)
+    assert first.times == second.times == pytest.approx((0.0, (180 + 6000) / 60))
+    assert first.interval == pytest.approx(103)
+    assert "says that frames are 1.5 min apart, and they were taken 103 min apart" in caplog.text
+
+
+def test_exposures_are_those_of_the_notes(opened):
+    stands_for = Library()
+    stands_for.text_info["description"] = (
+        "Metadata:\r\nPlane #1:\r\n Name: DAPI\r\n Camera Settings:   Exposure: 20 ms\r\n"
+        "Plane #2:\r\n Name: Dia\r\n Camera Settings:   Exposure: 1.5 s\r\n"
+    )
+    (picture,) = opened(stands_for)
+    assert picture.exposures == (20.0, 1500.0)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from isl.imaging.formats.calibration import believed_interval
 from isl.imaging.read import read_picture
+from isl.imaging.times import believed_interval, believed_times
 
 PLANES = np.random.default_rng(0).integers(0, 60000, (6, 20, 24)).astype(np.uint16)
 
@@ -106,13 +106,12 @@ def test_times_go_before_an_interval_that_contradicts_them(tmp_path, caplog):
 def test_uneven_times_are_no_interval(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert ome(tmp_path, 'TimeIncrement="1200"', [0, 1200, 2400, 9600, 10800, 12000]) is None
-    assert "frames were taken 20 to 120 min apart, so no interval is known" in caplog.text
+    assert "frames were taken 20 to 120 min apart, so there is no interval" in caplog.text
 
 
 def test_times_that_are_none_say_nothing():
-    assert believed_interval(5.0, [], "a.tif") == 5.0
-    assert believed_interval(5.0, [0.0, 0.0, 0.0], "a.tif") == 5.0
-    assert believed_interval(None, [3.0], "a.tif") is None
+    for times in ([], [0.0, 0.0, 0.0], [3.0]):
+        assert believed_interval(5.0, believed_times(times, "a.tif"), "a.tif") == 5.0
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def main() -> None:
         image = read_frames(example.image).images
         assert example.mask is not None
         truth = read_mask(example.mask, example.image, image.shape[1:])
-        labels = model.predict(image)[0].labels
+        labels = model.look(image)[0].labels
         embryo = overlap_of(labels > 0, truth > 0)[0]
         fragments = overlap_of(labels == 2, truth == 2)[0]
         found.append((embryo, fragments))

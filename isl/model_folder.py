@@ -17,6 +17,7 @@ import safetensors
 import safetensors.numpy
 from flax import nnx
 
+from isl import registry
 from isl.config import Config, parse, read_toml, to_toml
 from isl.errors import InputError, unknown
 from isl.files.folders import emptied, folder_written_whole
@@ -70,6 +71,21 @@ class LoadedModel(Generic[Folder]):
     def hash(self) -> str:
         """sha256 of its weights."""
         return self.config.sha256[WEIGHTS_FILE]
+
+    def predict(self, image: Any, /, **said: Any) -> Any:
+        """What the command of this kind of model finds in an image that is in memory.
+
+        Every kind takes an array of uint8, uint16 or floats, or what `isl.read_transmitted` reads,
+        and by name `axes` ("TYX"), `pixel_size` (micrometres) and what else its own function says:
+        `isl.labeling.predict`, `isl.polarity.predict`, and so on.
+
+        Raises:
+            InputError: The image does not fit, or nothing is predicted by this kind.
+        """
+        kind = registry.load(registry.MODELS, self.config.kind, what="kind of model")
+        if kind.predict is None:
+            raise InputError(f"model '{self.name}' ({self.config.kind}) predicts nothing of itself")
+        return kind.predict(self, image, **said)
 
 
 # Kernels hold nearly all of a network's numbers, none of them large; biases and batch statistics

@@ -24,6 +24,8 @@ class ModelKind:
         load: Reads a model folder, or a bundled model by name.
         summary: One line on a folder: what the model says, from what.
         describe: Facts from a folder; no weights are read.
+        predict: (model, array or what was read, and what is said of it by name) to what the kind's
+            command finds; None: its models have a method of their own, or do nothing of the sort.
         fits: Whether the image at a path, with what was said of it, fits the model in a folder, in
             one line; None: that is not for this kind to say.
         bundled: A folder of model folders that come with the kind's package; None: those of isl.
@@ -32,6 +34,7 @@ class ModelKind:
     load: Callable[[str | Path], Any]
     summary: Callable[[Path], str]
     describe: Callable[[Path], Facts]
+    predict: Callable[..., Any] | None = None
     fits: Callable[[Path, Path, Stated], str] | None = None
     bundled: Path | None = None
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.colony.model import ColonyConfig, load_colony_model
+from isl.colony.predict import predict
 from isl.model_folder import read_folder_config, stored_shapes
 from isl.model_kinds import ModelKind
 
@@ -51,4 +52,4 @@ def _kind(config: ColonyConfig) -> str:
     return config.network.backbone.kind
 
 
-KIND = ModelKind(load=load_colony_model, summary=summary, describe=describe)
+KIND = ModelKind(load=load_colony_model, summary=summary, describe=describe, predict=predict)

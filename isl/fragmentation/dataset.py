@@ -21,6 +21,7 @@ is refused.
 
 import csv
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +44,8 @@ from isl.fragmentation.polygons import (
 from isl.fragmentation.separation import close_up
 from isl.fragmentation.view import seen, seen_labels
 from isl.imaging.read import read_picture
+
+logger = logging.getLogger(__name__)
 
 UNKNOWN = 255
 """Label of places of which nothing is known."""
@@ -241,6 +244,10 @@ def read_mask(
     """
     if path.suffix.lower() == ".json":
         outlines = labels_from(path, image.name, meanings)
+        if outlines.image.casefold() != image.name.casefold():
+            logger.warning(
+                "%s: was drawn on '%s', and is used for '%s'", path, outlines.image, image.name
+            )
         mask = painted(outlines)
     else:
         planes = read_picture(path).array

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.fragmentation.model import FragmentationConfig, load_fragmentation_model
+from isl.fragmentation.predict import predict
 from isl.model_folder import read_folder_config, stored_shapes
 from isl.model_kinds import ModelKind
 
@@ -36,4 +37,6 @@ def describe_model(directory: Path) -> list[tuple[str, str]]:
     ]
 
 
-KIND = ModelKind(load=load_fragmentation_model, summary=summary, describe=describe_model)
+KIND = ModelKind(
+    load=load_fragmentation_model, summary=summary, describe=describe_model, predict=predict
+)

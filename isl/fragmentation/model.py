@@ -148,7 +148,7 @@ class FragmentationModel(LoadedModel[FragmentationConfig]):
             parts.append(jax.tree.map(functools.partial(_first, count=len(part)), said))
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
-    def predict(self, images: np.ndarray) -> list[Prediction]:
+    def look(self, images: np.ndarray) -> list[Prediction]:
         """What it says of frames, at the second look where it looks twice.
 
         Args:
@@ -169,7 +169,7 @@ class FragmentationModel(LoadedModel[FragmentationConfig]):
 
     def judged(self, images: np.ndarray) -> Seen:
         """The same as arrays [T, ...] of one `Seen`, whose logits are the log odds."""
-        said = self.predict(images)
+        said = self.look(images)
         odds = np.clip(np.stack([each.probabilities for each in said]), 1e-6, 1 - 1e-6)
         shares = [each.regressed for each in said if each.regressed is not None]
         return Seen(

@@ -8,6 +8,7 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.imaging.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
+from isl.imaging.image import Movie
 from isl.imaging.movie import read_movie
 from isl.imaging.photo import PHOTOS, as_grey, photos_in, read_photo
 from isl.imaging.times import minutes_at
@@ -73,7 +74,20 @@ def read_frames(path: Path) -> Frames:
         return Frames(
             name=path.stem, source=path, images=read_photo(path)[None], names=(path.name,)
         )
-    movie = read_movie(path)
+    return frames_of(read_movie(path), path)
+
+
+def frames_of(movie: Movie, path: Path | None = None) -> Frames:
+    """A movie's frames; of those with several planes the mean.
+
+    Args:
+        movie: Integers or floats; floats beyond [0, 1] are brought there together.
+        path: The file it comes from, or None.
+
+    Raises:
+        InputError: Some pixels are NaN or infinite.
+    """
+    path = path or movie.source or Path(movie.name)
     stored = movie.frames
     if stored.shape[1] > 1:
         logger.warning(

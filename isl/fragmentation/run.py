@@ -248,7 +248,7 @@ def _seen(
     assessed, labels, drawn, attended = [], [], [], []
     for first in range(0, len(frames.images), _AT_ONCE):
         images = frames.images[first : first + _AT_ONCE]
-        for offset, said in enumerate(model.predict(images)):
+        for offset, said in enumerate(model.look(images)):
             image = images[offset]
             found, mask = assess_frame(image, said, model.config, frame=first + offset, scale=scale)
             assessed += found

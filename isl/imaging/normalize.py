@@ -42,7 +42,7 @@ class PlaneNormalization:
         standard_deviation: Of the same.
         scale: 1 where the plane was left as it was.
         offset: 0 where the plane was left as it was, or brought to its own full scale.
-        span: Largest number of the fewest bits (8, 10, 12, 14 or 16) that hold the plane, as a
+        span: Largest number of the fewest bits (8 to 16) that hold the plane, as a
             share of the full scale of its type; 1 for floats up to 1.
     """
 
@@ -77,7 +77,7 @@ def normalize(
         planes: Integers or floats [Z, Y, X], as stored.
         mode: "auto": map each plane to mean 0.5 and deviation 0.125 and clip to [0, 1], unless the
             mean of every plane is within 0.05 and its deviation within 0.03 of that, at full scale
-            or at that of the fewest bits (8, 10, 12, 14, 16) that hold all planes. "off": divide
+            or at that of the fewest bits (8 to 16) that hold all planes. "off": divide
             integers by their type's maximum, nothing more; floats must lie in [0, 1].
         source: The file or folder, named in messages.
         unit: "plane": a choice for each plane by itself, as older models were trained with.
@@ -184,7 +184,7 @@ def _span(lowest: float, highest: float, full_scale: float) -> float:
     """See `PlaneNormalization.span`."""
     if lowest < 0 or highest <= 1 == full_scale:
         return 1.0
-    tops = (float(2**bits - 1) / full_scale for bits in (8, 10, 12, 14, 16))
+    tops = (float(2**bits - 1) / full_scale for bits in range(8, 17))
     return next((top for top in tops if highest <= top * full_scale), 1.0)
 
 

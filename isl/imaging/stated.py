@@ -1,6 +1,8 @@
 """What a person says of an image, in place of what its file says; arrays in place of files."""
 
 import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -11,9 +13,11 @@ from isl.imaging.image import Movie, PixelSize, ZStack
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.names import modality_of
 from isl.imaging.published import TRANSMITTED
+from isl.imaging.times import stated_interval
 
 _Image = TypeVar("_Image", ZStack, Movie, LazyPicture)
 _USUAL = {2: "YX", 3: "ZYX", 4: "TZYX"}
+_USUAL_MOVIE = {2: "YX", 3: "TYX", 4: "TZYX"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,9 +103,9 @@ def as_stack(
         InputError: An array has no pixels or pixels of another type, or `axes` does not fit it.
     """
     if not isinstance(stack, ZStack | Movie):
-        stack = _of_array(stack, axes)
-    elif axes is not None:
-        raise InputError(f"`axes={axes}` is for arrays; a {type(stack).__name__} says its own")
+        stack = _of_array(stack, axes, _USUAL)
+    else:
+        _check_own_axes(stack, axes)
     said = Stated(
         pixel_size=pixel_size,
         z_step=z_step,
@@ -110,13 +114,79 @@ def as_stack(
     return said.of_stack(stack)
 
 
-def _of_array(array: np.ndarray, axes: str | None) -> ZStack | Movie:
+def as_movie(
+    movie: ZStack | Movie | np.ndarray,
+    *,
+    axes: str | None = None,
+    pixel_size: float | None = None,
+    interval: float | None = None,
+    modality: str | None = None,
+) -> Movie:
+    """As `as_stack`, where time points are expected: an array of three dimensions is TYX.
+
+    Args:
+        movie: A movie, a z-stack (which becomes one time point), or an array.
+        axes: As there; None: YX, TYX or TZYX.
+        pixel_size: Micrometres.
+        interval: Minutes between frames; what the movie says otherwise gives a warning.
+        modality: PHASE_CONTRAST, BRIGHTFIELD or DIC.
+
+    Raises:
+        InputError: As there.
+    """
+    if not isinstance(movie, ZStack | Movie):
+        movie = _of_array(movie, axes, _USUAL_MOVIE)
+    else:
+        _check_own_axes(movie, axes)
+    if isinstance(movie, ZStack):
+        movie = Movie(
+            name=movie.name,
+            frames=movie.planes[None],
+            pixel_size=movie.pixel_size,
+            modality=movie.modality,
+            source=movie.source,
+        )
+    said = Stated(
+        pixel_size=pixel_size, modality=None if modality is None else parse_modality(modality)
+    )
+    used, times = stated_interval(interval, movie.interval, movie.times, movie.source or movie.name)
+    return dataclasses.replace(said.of(movie), interval=used, times=times)
+
+
+def as_picture(movie: Movie) -> LazyPicture:
+    """A movie in memory as what is read plane by plane: T, one channel, Z, Y, X."""
+    frames, planes, height, width = movie.frames.shape
+
+    def read(t: int, c: int, z: int, rows: slice, columns: slice) -> np.ndarray:
+        range(1)[c]
+        return movie.frames[t, z, rows, columns]
+
+    return LazyPicture(
+        name=movie.name,
+        shape=(frames, 1, planes, height, width),
+        dtype=movie.frames.dtype,
+        read_plane=read,
+        source=movie.source or Path(movie.name),
+        channel_names=None if movie.channel is None else (movie.channel,),
+        pixel_size=movie.pixel_size,
+        interval=movie.interval,
+        times=movie.times,
+        modality=movie.modality,
+    )
+
+
+def _check_own_axes(image: ZStack | Movie, axes: str | None) -> None:
+    if axes is not None:
+        raise InputError(f"`axes={axes}` is for arrays; a {type(image).__name__} says its own")
+
+
+def _of_array(array: np.ndarray, axes: str | None, usual: Mapping[int, str]) -> ZStack | Movie:
     if not isinstance(array, np.ndarray):
         raise InputError(
             f"a {type(array).__name__} is no image; give an array, or what read_transmitted reads"
         )
     shape = " x ".join(map(str, array.shape))
-    order = _USUAL.get(array.ndim) if axes is None else parse_axes(axes)
+    order = usual.get(array.ndim) if axes is None else parse_axes(axes)
     if order is None:
         raise InputError(f"array: has shape {shape}; give 2 to 4 dimensions, or say `axes=TCZYX`")
     if len(order) != array.ndim:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from isl.data.twins import find_twins
 from isl.errors import InputError
 from isl.imaging.normalize import normalize_label
 from isl.labeling.bins import BINS
@@ -16,9 +17,6 @@ FEW_BINS = 32
 # What a label's brightest pixels may differ from field to field: beyond it lies another exposure.
 _BRIGHTNESS_RATIO = 4.0
 _BRIGHTEST = 99.9
-# Pictures whose pixels agree so well are one picture, perhaps stored in another type.
-_SAME = 0.999
-_SMALL = 32
 
 
 def compare_fields(
@@ -192,12 +190,8 @@ def _brightness(label: str, brightest: Mapping[str, float], source: object) -> I
 
 def _twins(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
     """Fields that are one picture."""
-    small = [_thumbnail(field) for field in fields]
-    seen = np.stack([np.zeros(_SMALL**2) if each is None else each for each in small])
-    for i, j in np.argwhere(np.triu(seen @ seen.T, 1) >= _SAME):
+    for i, j in find_twins([_middle(field) for field in fields]):
         first, second = fields[i], fields[j]
-        if not _same(first, second):
-            continue
         text = f"{source}: fields '{first.name}' and '{second.name}' are the same picture"
         if first.split != second.split:
             raise InputError(
@@ -210,29 +204,3 @@ def _twins(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
 def _middle(field: LoadedField) -> np.ndarray:
     planes = field.transmitted.planes
     return planes[len(planes) // 2]
-
-
-def _thumbnail(field: LoadedField) -> np.ndarray | None:
-    """The middle plane in few pixels, of mean 0 and length 1; None where it is constant."""
-    plane = _middle(field).astype(np.float64)
-    for axis in (0, 1):
-        length = min(_SMALL, plane.shape[axis])
-        starts = np.arange(length) * plane.shape[axis] // length
-        counts = np.diff([*starts, plane.shape[axis]])
-        counts = counts[:, None] if axis == 0 else counts
-        plane = np.add.reduceat(plane, starts, axis) / counts
-    return _unit(np.pad(plane, [(0, _SMALL - n) for n in plane.shape]))
-
-
-def _unit(plane: np.ndarray) -> np.ndarray | None:
-    centered = (plane - plane.mean()).ravel()
-    length = np.linalg.norm(centered)
-    return centered / length if length else None
-
-
-def _same(first: LoadedField, second: LoadedField) -> bool:
-    a, b = _middle(first), _middle(second)
-    if a.shape != b.shape:
-        return False
-    unit = _unit(a.astype(np.float64)), _unit(b.astype(np.float64))
-    return unit[0] is not None and unit[1] is not None and float(unit[0] @ unit[1]) > _SAME

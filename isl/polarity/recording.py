@@ -124,8 +124,25 @@ def _read_folder(
     )
 
 
+def recording_of(movie: Movie) -> Recording:
+    """A movie in memory as a recording, all of whose frames are used.
+
+    Raises:
+        InputError: It has one frame, or a frame is empty or not finite.
+    """
+    source = movie.source or Path(movie.name)
+    recording = _of_movie(movie, EVERY_FRAME, source)
+    if len(recording) < 2:
+        raise InputError(_one_frame(recording, None))
+    _check_pixels(recording)
+    return recording
+
+
 def _read_file(path: Path, chosen: FrameRange, axes: str | None, channel: str | None) -> Recording:
-    movie = read_movie(path, axes=axes, channel=channel)
+    return _of_movie(read_movie(path, axes=axes, channel=channel), chosen, path)
+
+
+def _of_movie(movie: Movie, chosen: FrameRange, path: Path) -> Recording:
     used = chosen.within(movie.frames.shape[0], path)
     return Recording(
         name=movie.name,

@@ -14,6 +14,7 @@ from isl.files.provenance import results_in
 from isl.imaging.containers import fields_in, is_container, open_picture
 from isl.imaging.formats.table import image_ending
 from isl.imaging.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
+from isl.imaging.image import Movie
 from isl.imaging.names import field_name
 from isl.imaging.open_image import open_images
 from isl.imaging.read import natural_order
@@ -132,6 +133,44 @@ def open_recording(place: Place, memory: int | None = None) -> Recording:
     return Recording(place=place, frame_names=opened.names, hours=hours, read=opened.read)
 
 
+def recording_of(
+    movie: Movie,
+    *,
+    start: float | None = None,
+    hours: Sequence[float] | None = None,
+    embryo: int | None = None,
+) -> Recording:
+    """A movie in memory as a recording; of several planes the middle one.
+
+    Args:
+        movie: Integers or floats.
+        start: Hours after insemination of the first frame.
+        hours: Of every frame, whatever else says.
+        embryo: As in `Place`.
+
+    Raises:
+        InputError: It has one frame, pixels are not finite, or nobody says when frames were taken.
+    """
+    path = movie.source or Path(movie.name)
+    frames = movie.frames[:, movie.frames.shape[1] // 2]
+    place = Place(name=movie.name, path=path, start=start, embryo=embryo)
+    names = _numbered(len(frames))
+    if len(names) < 2:
+        raise InputError(f"{path}: holds one frame; a viability needs a recording of many")
+    if hours is None:
+        known = hours_of(place, names, movie.interval, times=movie.times)
+    elif len(hours) == len(names):
+        known = np.asarray(hours, float)
+        _check_order(known, names, path)
+    else:
+        raise InputError(f"{path}: has {len(names)} frames, and `hours` has {len(hours)}")
+    if frames.dtype != np.uint8:
+        spread = np.unique(np.linspace(0, len(frames) - 1, _SAMPLED, dtype=int))
+        bounds = _bounds(frames[spread], path)
+        frames = np.stack([_scaled(frame, bounds) for frame in frames])
+    return Recording(place=place, frame_names=names, hours=known, read=frames.__getitem__)
+
+
 def hours_of(
     place: Place,
     names: Sequence[str],
@@ -168,17 +207,21 @@ def hours_of(
         if own is None:
             own = [step * (interval or 0) for step in steps or range(len(names))]
         hours = place.start + np.asarray(own, float) / 60
+    _check_order(hours, names, place.path)
+    if not np.isfinite(hours).any():
+        raise InputError(f"{place.times}: says of no frame of {place.path} when it was taken")
+    return hours
+
+
+def _check_order(hours: np.ndarray, names: Sequence[str], path: Path) -> None:
     known = np.flatnonzero(np.isfinite(hours))
     back = np.flatnonzero(np.diff(hours[known]) < 0)
     if len(back):
         first, second = int(known[back[0]]), int(known[back[0] + 1])
         raise InputError(
-            f"{place.path}: time runs back from {names[first]} ({hours[first]:g} h) to "
+            f"{path}: time runs back from {names[first]} ({hours[first]:g} h) to "
             f"{names[second]} ({hours[second]:g} h); put the frames or their times in order"
         )
-    if not len(known):
-        raise InputError(f"{place.times}: says of no frame of {place.path} when it was taken")
-    return hours
 
 
 def find_places(

@@ -27,7 +27,7 @@ def test_it_finds_simulated_embryos_at_another_size(model: FragmentationModel) -
     frames = [frames_of(number, plan, 2)[0] for number in range(4)]
     images = np.stack([picture for picture, _ in frames]).astype(np.float32) / 255
     dice, errors = [], []
-    for t, said in enumerate(model.predict(images)):
+    for t, said in enumerate(model.look(images)):
         made, labels = assess_frame(images[t], said, model.config, frame=t)
         truth = frames[t][1]
         dice.append(
@@ -47,7 +47,7 @@ def test_text_burnt_into_the_corners_is_no_fragment(model: FragmentationModel) -
         written[:, 280:296, columns] = 1
         written[:, 284:292, columns][..., ::3] = 0
     plain, burnt = (
-        assess_frame(image[0], model.predict(image)[0], model.config, frame=0)
+        assess_frame(image[0], model.look(image)[0], model.config, frame=0)
         for image in (frame, written)
     )
     assert not (burnt[1][:, 276:] > 0).any() or (plain[1][:, 276:] > 0).any()
@@ -57,6 +57,6 @@ def test_text_burnt_into_the_corners_is_no_fragment(model: FragmentationModel) -
 def test_what_is_no_embryo_gets_no_share(model: FragmentationModel) -> None:
     rng = np.random.default_rng(0)
     frame = np.clip(rng.normal(0.5, 0.02, (1, 200, 200)), 0, 1).astype(np.float32)
-    (said,) = model.predict(frame)
+    (said,) = model.look(frame)
     made, _ = assess_frame(frame[0], said, model.config, frame=0)
     assert all(each.share is None for each in made)

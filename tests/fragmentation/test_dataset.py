@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from simulated import experiment
 
 from isl.errors import InputError
 from isl.fragmentation.dataset import UNKNOWN, load_dataset, load_ground
 from isl.fragmentation.view import as_stored, seen, seen_labels, view_of
+from isl_train.fragmentation.ground import load_training_ground
 
 
 @pytest.fixture
@@ -114,3 +116,31 @@ def test_a_laboratorys_words_and_close_views(folder: Path) -> None:
     assert shares[0] == pytest.approx(1 / 1.44, abs=0.1)
     assert shares[1] == pytest.approx(400 / 2400, abs=0.05)
     assert len(load_ground(named.examples, 32, closer=1.2)) == 1
+
+
+def test_outlines_drawn_on_another_picture_are_told(folder: Path, caplog) -> None:
+    shape = {"label": "cell", "points": [[10, 5], [30, 5], [30, 25], [10, 25]]}
+    tables = {"imagePath": "D:\\old\\b.png", "imageHeight": 40, "imageWidth": 60}
+    (folder / "a.json").write_text(json.dumps({**tables, "shapes": [shape]}))
+    path = write(folder, '[[example]]\nimage = "a.png"\nmask = "a.json"\n')
+    load_ground(load_dataset(path).examples, 16)
+    assert "a.json: was drawn on 'b.png', and is used for 'a.png'" in caplog.text
+
+
+def test_one_picture_on_two_sides_is_refused_by_its_content(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        coarse = Image.fromarray(rng.integers(0, 255, (8, 12)).astype(np.uint8))
+        coarse.resize((60, 40), Image.Resampling.BICUBIC).save(folder / f"{name}.png")
+    with Image.open(folder / "a.png") as same:
+        same.resize((90, 60), Image.Resampling.BICUBIC).save(folder / "c.png")
+    text = (
+        '[[example]]\nimage = "a.png"\nshare = 0.1\n[[example]]\nimage = "b.png"\nshare = 0.2\n'
+        '[[example]]\nimage = "c.png"\nshare = 0.1\n'
+    )
+    ground = load_training_ground(experiment(write(folder, text), size=32), Path())
+    assert len(ground.train) == 3
+    with pytest.raises(InputError, match=r"'a.png' and 'c.png' are the same picture, in training"):
+        load_training_ground(
+            experiment(write(folder, text + 'split = "validation"\n'), size=32), Path()
+        )

@@ -173,8 +173,8 @@ def test_model_folder_is_of_its_kind_and_predicts_alike(model: Path, inputs: Pat
     loaded = load_model(model)
     assert loaded.name == "tiny"
     frames = read_frames(inputs / "film")
-    together = loaded.predict(frames.images)
-    alone = load_fragmentation_model(model).predict(frames.images[1:2])
+    together = loaded.look(frames.images)
+    alone = load_fragmentation_model(model).look(frames.images[1:2])
     np.testing.assert_allclose(together[1].probabilities, alone[0].probabilities, atol=1e-5)
     assert together[0].probabilities.shape == (50, 70, 2)
 

@@ -87,6 +87,7 @@ def test_a_picture_in_another_type_is_seen_alike(mean):
         (np.rint(picture * 1023).astype(np.uint16), 1 / 1023),
         (np.rint(picture * 4095).astype(np.uint16), 1 / 4095),
         (np.rint(picture * 16383).astype(np.uint16), 1 / 16383),
+        (np.rint(picture * 32767).astype(np.uint16), 1 / 32767),
         (picture.astype(np.float32), 1e-5),
         ((picture * 255).astype(np.float32), 1e-5),
         ((picture * 4095).astype(np.float32), 1e-5),

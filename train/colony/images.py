@@ -88,10 +88,7 @@ def load_images(
         images = _from_arrays(source, folder, experiment.patch)
     else:
         images = _from_phantoms(source, experiment)
-    twins = _twins(images)
-    if twins:
-        say(f"{len(twins)} images occur twice, such as {twins[0][0]} and {twins[0][1]}")
-    return images
+    return _without_twins(images, say)
 
 
 def _from_folder(source: FolderSource, folder: Path, patch: int) -> Images:
@@ -316,12 +313,28 @@ def _group(path: Path, pattern: re.Pattern[str] | None) -> str | None:
     return found.group(1)
 
 
-def _twins(images: Images) -> list[tuple[str, str]]:
-    """Pairs of images with the same pixels."""
-    seen: dict[bytes, str] = {}
-    found = []
-    for image, name in zip(images.images, images.names, strict=True):
-        other = seen.setdefault(image.pixels.tobytes(), name)
-        if other != name:
-            found.append((other, name))
-    return found
+def _without_twins(images: Images, say: Callable[[str], None]) -> Images:
+    """Images of which none has the pixels of another, so that no split parts such twins.
+
+    Of those with one class the first is kept, and a labelled one before others; where twins have
+    different classes nobody knows which is right, and none is kept.
+    """
+    same: dict[bytes, list[int]] = {}
+    for index, image in enumerate(images.images):
+        same.setdefault(image.pixels.tobytes(), []).append(index)
+    kept, contradicting = [], []
+    twins = [indices for indices in same.values() if len(indices) > 1]
+    for indices in same.values():
+        labelled = [index for index in indices if images.labels[index] != NONE]
+        if len({int(images.labels[index]) for index in labelled}) > 1:
+            contradicting.append(labelled)
+        else:
+            kept.append((labelled or indices)[0])
+    if not twins:
+        return images
+    first, second = (images.names[index] for index in twins[0][:2])
+    say(f"{len(twins)} images occur twice, such as {first} and {second}; one of each is used")
+    if contradicting:
+        pair = " and ".join(images.names[index] for index in contradicting[0][:2])
+        say(f"{len(contradicting)} of them are of several classes, such as {pair}; none is used")
+    return images.some(np.sort(np.array(kept, int)))

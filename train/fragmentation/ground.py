@@ -1,16 +1,20 @@
 """What a run learns from: its datasets, with as many masks and ranges as it may use."""
 
 import dataclasses
+import logging
 from pathlib import Path
 
 import numpy as np
 
 from isl.config import folder_named
+from isl.data.twins import find_twins
 from isl.errors import InputError
 from isl.fragmentation.dataset import UNKNOWN, Ground, load_dataset, load_ground
 from isl.fragmentation.grades import GradeScale
 
 from .config import FragmentationExperiment
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +58,7 @@ def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> T
     if not parts:
         raise InputError(f"{paths[0]}: no example has split 'train'")
     train = joined(parts)
+    _check_twins(train, joined(held) if held else None, paths[0])
     kept = with_fewer_masks(
         train, experiment.keep_masks, scale=sets[0].scale, use_ranges=experiment.use_ranges
     )
@@ -76,6 +81,24 @@ def _familiar(experiment: FragmentationExperiment, folder: Path) -> Ground | Non
         for path in experiment.familiar
     ]
     return joined([load_ground(each.examples, size) for each in sets]) if sets else None
+
+
+def _check_twins(train: Ground, held: Ground | None, source: object) -> None:
+    """Refuses a picture that is in training and validation, and tells of one in two embryos.
+
+    Raises:
+        InputError: There is one.
+    """
+    both = train if held is None else joined([train, held])
+    for i, j in find_twins(tuple(both.images)):
+        if both.groups[i] == both.groups[j] and (i < len(train)) == (j < len(train)):
+            continue
+        text = f"{source}: '{both.names[i]}' and '{both.names[j]}' are the same picture"
+        if i < len(train) <= j:
+            raise InputError(
+                f"{text}, in training and in validation; leave one out, or put both in one group"
+            )
+        logger.warning("%s, of two embryos ('%s', '%s')", text, both.groups[i], both.groups[j])
 
 
 def _named(ground: Ground, prefix: str) -> Ground:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from isl.data.twins import find_twins
 from isl.errors import InputError
 from isl.viability.films import FilmConfig, KeyFilm, load_key_film, make_key_film, save_key_film
 from isl.viability.frame_features import frame_encoder
@@ -146,11 +147,30 @@ def load_cases(
                 row=each.row,
             )
         )
+    check_twins(cases, table, say)
     say(
         f"{len(cases)} recordings of {before / 2**20:.1f} MiB are kept as key frames of "
         f"{after / 2**20:.1f} MiB in {store}"
     )
     return tuple(cases)
+
+
+def check_twins(cases: Sequence[Case], table: Path, say: Callable[[str], None]) -> None:
+    """Refuses one film under two names on two sides of the splits; says so where on one side.
+
+    Raises:
+        InputError: There is one.
+    """
+    middles = [case.film.pictures[len(case.film.pictures) // 2] for case in cases]
+    for i, j in find_twins(middles):
+        first, second = cases[i], cases[j]
+        text = f"{table}: '{first.film.name}' and '{second.film.name}' are the same film"
+        if first.split != second.split:
+            raise InputError(
+                f"{text}, in {first.split} and {second.split}; leave one out, or put both on one "
+                "side"
+            )
+        say(f"{text}, under two names")
 
 
 def keep_features(cases: Sequence[Case], network: NetworkConfig, store: Path) -> None:

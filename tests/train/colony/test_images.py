@@ -188,3 +188,21 @@ def test_blur_is_that_of_scipy() -> None:
     expected = gaussian_filter(x[0, ..., 0], 0.9, radius=3, mode="mirror")
     np.testing.assert_allclose(found[0, ..., 0], expected, atol=1e-5)
     np.testing.assert_allclose(blurred(jnp.asarray(x), jnp.zeros((1, 1, 1, 1))), x, atol=1e-6)
+
+
+def test_one_picture_twice_is_used_once(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "dense", 3)
+    write_pictures(tmp_path / "Spread", 2, seed=1)
+    pictures = {name: sorted((tmp_path / name).iterdir()) for name in ("dense", "Spread")}
+    (tmp_path / "dense" / "z_copy.tif").write_bytes(pictures["dense"][0].read_bytes())
+    said: list[str] = []
+    data = with_data(tmp_path, kind="folder", path=".")
+    images = load_images(data, tmp_path, said.append)
+    assert len(images.names) == 5
+    assert "1 images occur twice" in said[-1]
+    assert "z_copy" in said[-1]
+    # A copy of another class contradicts the first: neither is learned.
+    (tmp_path / "dense" / "z_copy.tif").write_bytes(pictures["Spread"][0].read_bytes())
+    images = load_images(data, tmp_path, said.append)
+    assert len(images.names) == 4
+    assert "1 of them are of several classes" in said[-1]

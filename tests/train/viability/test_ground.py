@@ -1,5 +1,6 @@
 """Outcomes from tables, patients on one side, films changed in training."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from simulated_development import FILM, film
 
 from isl.calibration import fit_temperature
+from isl.data.splits import Split
 from isl.errors import InputError
 from isl.viability.films import network_input
 from isl_train.viability.augment import (
@@ -19,7 +21,7 @@ from isl_train.viability.augment import (
 )
 from isl_train.viability.config import AugmentConfig
 from isl_train.viability.ensemble import with_temperature
-from isl_train.viability.ground import check_learnable, read_outcomes
+from isl_train.viability.ground import Case, check_learnable, check_twins, read_outcomes
 
 HEADER = "recording,file,patient,split,heartbeat,euploid\n"
 NOTHING = AugmentConfig(rotation=0, contrast=0, brightness=0, hours=0, dropped=0, cut=0)
@@ -155,3 +157,21 @@ def test_temperature_of_a_few_is_refused_where_it_does_not_carry_over() -> None:
     pairs = np.stack([np.zeros(7), scores], axis=1)
     assert fit_temperature(pairs, truth) > 1.2
     assert with_temperature(TargetConfig(name="a"), scores, truth, patients).temperature == 1
+
+
+def test_one_film_under_two_names_is_found_by_its_content(tmp_path: Path) -> None:
+    def case(name: str, split: Split, seed: int) -> Case:
+        rng = np.random.default_rng(seed)
+        own = dataclasses.replace(
+            film(), name=name, pictures=rng.integers(0, 255, film().pictures.shape, np.uint8)
+        )
+        return Case(film=own, patient=name, split=split, outcomes=np.zeros(1), row={})
+
+    said: list[str] = []
+    path = tmp_path / "recordings.csv"
+    check_twins([case("a", "train", 0), case("b", "validation", 1)], path, said.append)
+    assert not said
+    check_twins([case("a", "train", 0), case("b", "train", 0)], path, said.append)
+    assert said == [f"{path}: 'a' and 'b' are the same film, under two names"]
+    with pytest.raises(InputError, match="'a' and 'b' are the same film, in train and test"):
+        check_twins([case("a", "train", 0), case("b", "test", 0)], path, said.append)

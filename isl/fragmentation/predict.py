@@ -1,0 +1,66 @@
+"""Frames in memory to embryos, with shares, grades and masks."""
+
+import dataclasses
+
+import numpy as np
+
+from isl.fragmentation.assess import Assessed, assess_frame
+from isl.fragmentation.grades import GradeScale
+from isl.fragmentation.model import FragmentationModel
+from isl.fragmentation.pictures import frames_of
+from isl.imaging.image import Movie, ZStack
+from isl.imaging.stated import as_movie
+
+# Frames that are looked at together.
+AT_ONCE = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Graded:
+    """What was found in a recording of T frames.
+
+    Attributes:
+        embryos: In the order of the frames, from left to right; one with a reason where there is
+            none.
+        labels: uint8 [T, Y, X]: 0 background, 1 embryo, 2 fragment.
+        minutes: T minutes since the first frame, None for those that nobody knows.
+    """
+
+    embryos: tuple[Assessed, ...]
+    labels: np.ndarray
+    minutes: tuple[float | None, ...]
+
+
+def predict(
+    model: FragmentationModel,
+    movie: Movie | ZStack | np.ndarray,
+    *,
+    axes: str | None = None,
+    interval: float | None = None,
+    scale: GradeScale | None = None,
+) -> Graded:
+    """Finds the fragments of cleavage-stage embryos and their share; for research only.
+
+    Args:
+        model: A loaded model.
+        movie: Frames, or one; an array of three dimensions is [T, Y, X] unless `axes` says more.
+        axes: As in `isl.imaging.stated.as_movie`, as what follows.
+        interval: Minutes between frames.
+        scale: Grades to use; None: the model's.
+
+    Raises:
+        InputError: The array is no image.
+    """
+    frames = frames_of(as_movie(movie, axes=axes, interval=interval))
+    embryos, labels = [], []
+    for first in range(0, len(frames.images), AT_ONCE):
+        images = frames.images[first : first + AT_ONCE]
+        for t, said in enumerate(model.look(images), start=first):
+            found, mask = assess_frame(frames.images[t], said, model.config, frame=t, scale=scale)
+            embryos += found
+            labels.append(mask)
+    return Graded(
+        embryos=tuple(embryos),
+        labels=np.stack(labels),
+        minutes=tuple(map(frames.minutes, range(len(labels)))),
+    )

@@ -9,7 +9,8 @@ nothing may stay in the folder. Run it (Linux) as
     ISL_DATA=... python benchmarks/fuzz_readers.py [COUNT [KIND...]]
 
 COUNT is the number of damaged files of each format, 2,000 by default; KIND names formats to try.
-What it printed, and on which machine, stands in fuzz_readers.txt.
+Files that isl writes beside images, and reads again, are tried as well: manifests, outlines, key
+frames, weights, tables and model folders. What it printed, and on which machine, stands in fuzz_readers.txt.
 """
 
 import os
@@ -63,6 +64,102 @@ def written(folder: Path) -> Iterator[Path]:
     Image.fromarray(planes[0]).save(folder / "plane.png")
     yield folder / "plane.png"
     yield zarr_image(folder, image)
+    yield from written_beside(folder, planes)
+
+
+def written_beside(folder: Path, planes: np.ndarray) -> Iterator[Path]:
+    """What isl writes beside images, and reads again."""
+    import safetensors.numpy
+
+    from isl.fragmentation.polygons import outlines_of, write_labelme
+    from isl.labeling.dataset import Field, LabelFile, Manifest, write_manifest
+    from isl.model_folder import BUNDLED
+    from isl.viability.films import KeyFilm, save_key_film
+
+    field = Field(
+        name="A4",
+        transmitted=(folder / "stack.tif",),
+        labels={"DAPI": LabelFile(file=folder / "labels.ome.tif", channel="DAPI")},
+        pixel_size=0.3,
+    )
+    write_manifest(folder / "dataset.toml", Manifest(fields=(field,), root=str(folder)))
+    yield folder / "dataset.toml"
+    labels = np.zeros((40, 48), np.uint8)
+    labels[5:30, 5:30], labels[10:15, 10:15] = 1, 2
+    write_labelme(folder / "outlines.json", outlines_of(labels, "plane.png"))
+    yield folder / "outlines.json"
+    film = KeyFilm(
+        name="film",
+        pictures=(planes >> 8).astype(np.uint8),
+        hours=np.float32([2, 50, 99]),
+        indices=np.arange(3),
+        why=("sharpest",) * 3,
+    )
+    save_key_film(folder / "film.npz", film)
+    yield folder / "film.npz"
+    arrays = {name: np.ones((4, 5), np.float32) for name in ("stem.kernel", "stem.bias")}
+    safetensors.numpy.save_file(arrays, folder / "weights.safetensors")
+    yield folder / "weights.safetensors"
+    (folder / "times.csv").write_text(
+        "frame,hours\n" + "".join(f"{t},{t / 2}\n" for t in range(40))
+    )
+    yield folder / "times.csv"
+    shutil.copytree(BUNDLED / "phantom", folder / "model")
+    yield folder / "model"
+
+
+def read_manifest(path: Path) -> None:
+    """A dataset's file."""
+    from isl.labeling.dataset import load_manifest
+
+    load_manifest(path)
+
+
+def read_outlines(path: Path) -> None:
+    """LabelMe's JSON, as a mask of its picture."""
+    from isl.fragmentation.dataset import read_mask
+
+    read_mask(path, Path("plane.png"), (40, 48))
+
+
+def read_film(path: Path) -> None:
+    """Key frames."""
+    from isl.viability.films import load_key_film
+
+    load_key_film(path)
+
+
+def read_arrays(path: Path) -> None:
+    """Weights, whose hash nobody looks at."""
+    from isl.model_folder import read_weights
+
+    read_weights(path)
+
+
+def read_times(path: Path) -> None:
+    """A table of frames and hours."""
+    from isl.viability.recording import Place, hours_of
+
+    names = [f"frame {t}" for t in range(40)]
+    hours_of(Place(name="e", path=path, times=path), names, None)
+
+
+def read_model(path: Path) -> None:
+    """A model folder: what it says of itself, and its hashes."""
+    from isl.model_kinds import kind_of, load_model
+
+    kind_of(path).describe(path)
+    load_model(path)
+
+
+READ_BESIDE: dict[str, Callable[[Path], None]] = {
+    "dataset.toml": read_manifest,
+    "outlines.json": read_outlines,
+    "film.npz": read_film,
+    "weights.safetensors": read_arrays,
+    "times.csv": read_times,
+    "model": read_model,
+}
 
 
 def zarr_image(folder: Path, image: FluorescenceImage) -> Path:
@@ -161,7 +258,13 @@ def put_damaged(source: Path, target: Path, rng: np.random.Generator) -> int:
 
 
 def read(path: Path) -> int:
-    """Opens every image and reads its first and last plane; returns the bytes of one plane."""
+    """Opens every image and reads its first and last plane; returns the bytes of one plane.
+
+    What is no image is read as isl reads it; its pixels count as none.
+    """
+    if path.name in READ_BESIDE:
+        READ_BESIDE[path.name](path)
+        return 0
     largest = 0
     for picture in open_images(path):
         with picture:

@@ -19,7 +19,6 @@ Splits are by group. What contradicts itself (a grade outside the scale, a share
 is refused.
 """
 
-import csv
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,7 @@ import numpy as np
 import pydantic
 
 from isl.config import Config, folder_named, parse, read_toml
+from isl.data.tables import read_table
 from isl.errors import InputError
 from isl.fragmentation.grades import GradeScale, read_scale
 from isl.fragmentation.pictures import read_frames
@@ -243,7 +243,7 @@ def read_mask(
         InputError: It cannot be read, holds other numbers, or is not of the picture's size.
     """
     if path.suffix.lower() == ".json":
-        outlines = labels_from(path, image.name, meanings)
+        outlines = labels_from(path, image.name, meanings, size=shape)
         if outlines.image.casefold() != image.name.casefold():
             logger.warning(
                 "%s: was drawn on '%s', and is used for '%s'", path, outlines.image, image.name
@@ -281,14 +281,9 @@ def _only_frame(path: Path) -> np.ndarray:
 
 def _table_entries(path: Path) -> list[ExampleEntry]:
     """Examples from a CSV whose columns are the keys of an example, and `low` and `high`."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     entries = []
-    for number, row in enumerate(rows, start=2):
-        given: dict[str, Any] = {k: v.strip() for k, v in row.items() if k and v and v.strip()}
+    for number, row in enumerate(read_table(path), start=2):
+        given: dict[str, Any] = {key: value for key, value in row.items() if key and value}
         bounds = [given.pop(key, None) for key in ("low", "high")]
         if bounds != [None, None]:
             given["range"] = bounds

@@ -71,20 +71,27 @@ def painted(outlines: Outlines) -> np.ndarray:
     return labels
 
 
-def read_labelme(path: Path, meanings: Mapping[str, int] = SPELLINGS) -> Outlines:
+def read_labelme(
+    path: Path,
+    meanings: Mapping[str, int] = SPELLINGS,
+    *,
+    size: tuple[int, ...] | None = None,
+) -> Outlines:
     """Reads LabelMe's JSON: polygons, rectangles, circles and masks.
 
     Args:
         path: The file.
         meanings: Labels, in lower case, and what they are; BACKGROUND: left out.
+        size: Y and X that it must be of; None: any.
 
     Raises:
-        InputError: It cannot be read, a label is not known, or a shape crosses itself or lies
+        InputError: It cannot be read, is of another size, a label is not known, or a shape crosses itself or lies
             outside the image.
     """
     tables = _read_json(path)
     try:
         height, width = int(tables["imageHeight"]), int(tables["imageWidth"])
+        check_size((height, width), size, path)
         image = re.split(r"[\\/]", str(tables.get("imagePath") or path.stem))[-1]
         drawn = [s for s in tables["shapes"] if s.get("shape_type") != "mask"]
         shapes = [_labelme_shape(shape, path, meanings) for shape in drawn]
@@ -96,7 +103,7 @@ def read_labelme(path: Path, meanings: Mapping[str, int] = SPELLINGS) -> Outline
             for shape in tables["shapes"]
             if shape.get("shape_type") == "mask"
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: is not LabelMe's JSON ({error!r})") from error
     kept = tuple(shape for shape in shapes if shape is not None and shape[0] != BACKGROUND)
     for number, (_, points) in enumerate(kept, start=1):
@@ -111,7 +118,11 @@ def read_labelme(path: Path, meanings: Mapping[str, int] = SPELLINGS) -> Outline
 
 
 def read_coco(
-    path: Path, image: str | None = None, meanings: Mapping[str, int] = SPELLINGS
+    path: Path,
+    image: str | None = None,
+    meanings: Mapping[str, int] = SPELLINGS,
+    *,
+    size: tuple[int, ...] | None = None,
 ) -> Outlines:
     """Reads the polygons and run-length masks of one image from COCO's JSON.
 
@@ -119,6 +130,7 @@ def read_coco(
         path: The file.
         image: The image's file name; None: the file is about one image only.
         meanings: Category names, in lower case, and what they are; BACKGROUND: left out.
+        size: Y and X that the image must be of; None: any.
 
     Raises:
         InputError: It cannot be read, is about other images, or a polygon is damaged.
@@ -138,6 +150,7 @@ def read_coco(
         entry = entries[0]
         names = {category["id"]: str(category["name"]) for category in tables["categories"]}
         height, width = int(entry["height"]), int(entry["width"])
+        check_size((height, width), size, path)
         shapes: list[tuple[int, np.ndarray]] = []
         masks: list[tuple[int, np.ndarray]] = []
         for annotation in tables["annotations"]:
@@ -151,13 +164,26 @@ def read_coco(
             else:
                 shapes += [(what, part) for part in _coco_parts(annotation, path)]
         image = Path(str(entry["file_name"])).name
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: is not COCO's JSON ({error!r})") from error
     for number, (_, points) in enumerate(shapes, start=1):
         _check_polygon(points, (height, width), f"{path}: polygon {number}")
     return Outlines(
         image=image, height=height, width=width, shapes=tuple(shapes), masks=tuple(masks)
     )
+
+
+def check_size(own: tuple[int, int], size: tuple[int, ...] | None, path: Path) -> None:
+    """Refuses outlines of another size than their picture, before anything is drawn.
+
+    Raises:
+        InputError: They are.
+    """
+    if size is not None and own != size:
+        raise InputError(
+            f"{path}: is {own[1]} x {own[0]}, but its picture is {size[1]} x {size[0]} (turned as "
+            "its EXIF says)"
+        )
 
 
 def outlines_of(labels: np.ndarray, image: str) -> Outlines:
@@ -318,12 +344,18 @@ def _turn(contour: np.ndarray) -> int:
     return 1 if float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) > 0 else -1
 
 
-def labels_from(path: Path, image: str, meanings: Mapping[str, int] = SPELLINGS) -> Outlines:
+def labels_from(
+    path: Path,
+    image: str,
+    meanings: Mapping[str, int] = SPELLINGS,
+    *,
+    size: tuple[int, ...] | None = None,
+) -> Outlines:
     """Outlines from a JSON file of either kind; `image` picks among COCO's."""
     tables = _read_json(path)
     if "shapes" in tables:
-        return read_labelme(path, meanings)
+        return read_labelme(path, meanings, size=size)
     if "annotations" in tables:
         several = len(tables.get("images", ())) > 1
-        return read_coco(path, image if several else None, meanings)
+        return read_coco(path, image if several else None, meanings, size=size)
     raise InputError(f"{path}: is neither LabelMe's nor COCO's JSON")

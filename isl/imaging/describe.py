@@ -80,7 +80,15 @@ def _describe_picture(picture: LazyPicture) -> Facts:
         ("axes", picture.told_by),
         ("pixels", str(picture.dtype)),
         ("channels", ", ".join(names)),
+        ("exposure", _exposures(picture.exposures)),
     ]
+
+
+def _exposures(exposures: Sequence[float | None] | None) -> str:
+    """Milliseconds, channel by channel."""
+    if exposures is None:
+        return UNKNOWN
+    return ", ".join(UNKNOWN if each is None else f"{each:g} ms" for each in exposures)
 
 
 def _describe_stack(stack: ZStack | Movie) -> Facts:
@@ -96,7 +104,17 @@ def _describe_stack(stack: ZStack | Movie) -> Facts:
     ]
     if isinstance(stack, Movie):
         facts.append(("interval", f"{stack.interval:g} min" if stack.interval else UNKNOWN))
+        facts.append(("times", _times(stack.times)))
     return [*facts, *_describe_planes(pixels if movie else pixels[None])]
+
+
+def _times(times: Sequence[float] | None) -> str:
+    """Minutes of frames that have times of their own."""
+    if times is None:
+        return "frames have none of their own"
+    gaps = np.diff(times)
+    apart = f"{gaps.min():.4g} to {gaps.max():.4g} min apart"
+    return f"each frame's own, 0 to {times[-1]:.4g} min, {apart}"
 
 
 def _in_use(pixels: np.ndarray) -> str:

@@ -251,15 +251,21 @@ def load_key_film(path: Path) -> KeyFilm:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             about = json.loads(arrays["about"].tobytes())
-            return KeyFilm(
-                name=about["name"],
+            film = KeyFilm(
+                name=str(about["name"]),
                 pictures=arrays["pictures"],
                 hours=arrays["hours"],
                 indices=arrays["indices"],
-                why=tuple(about["why"]),
-                source=about["source"],
+                why=tuple(map(str, about["why"])),
+                source=str(about["source"]),
             )
-    except (OSError, ValueError, KeyError) as error:
+        count = len(film.why)
+        if not count == len(film.pictures) == len(film.hours) == len(film.indices):
+            raise ValueError("its parts are not of one length")
+        if film.pictures.dtype != np.uint8 or film.pictures.ndim != 3:
+            raise ValueError(f"pictures are {film.pictures.dtype} {film.pictures.shape}")
+        return film
+    except Exception as error:  # Zip and NumPy raise whatever they meet in damaged bytes.
         raise InputError(f"{path}: cannot be read as key frames ({error})") from error
 
 

@@ -14,7 +14,9 @@ from small_models import CLASSES, saved_model
 
 from isl import cli
 from isl.colony.record import composition_rows
+from isl.errors import InputError
 from isl.files.locks import alone_in
+from isl.model_kinds import load_model
 from isl.phantom.colonies.dataset import write_colonies
 from isl.phantom.colonies.well import ColonyWellConfig
 
@@ -237,3 +239,23 @@ def test_cannot_tell(ground: Path, tmp_path: Path) -> None:
     composition = rows_of(tmp_path / "composition.csv")
     assert composition[-1]["class"] == "cannot tell"
     assert int(composition[-1]["colonies"]) == len(rows)
+
+
+def test_arrays_are_assessed_as_files_are(ground: Path, tmp_path: Path) -> None:
+    film = ground / "film" / "well-000.tif"
+    assert colony(ground, film, "--out", tmp_path, "--interval-minutes", 60).exit_code == 0
+    frames = tifffile.imread(film)
+    model = load_model(ground / "small")
+    size = json.loads((tmp_path / "well-000.json").read_text())["pixel_size"]
+    found = model.predict(frames, pixel_size=size, interval=60)
+    np.testing.assert_array_equal(found.labels, tifffile.imread(tmp_path / "well-000.ome.tif"))
+    assert found.minutes == (0, 60, 120)
+    turned = model.predict(np.moveaxis(frames, 0, -1), axes="YXT", pixel_size=size)
+    np.testing.assert_array_equal(turned.labels, found.labels)
+    assert turned.minutes == (None, None, None)
+    given = model.predict(frames[0], axes="YX", pixel_size=size, mask=found.labels[0])
+    np.testing.assert_array_equal(given.labels, found.labels[:1])
+    with pytest.raises(InputError, match="has pixels of type int64; give uint8, uint16 or floats"):
+        model.predict(frames.astype(np.int64))
+    with pytest.raises(InputError, match="classes cell pictures"):
+        load_model(ground / "cells").predict(frames)

@@ -26,6 +26,7 @@ from isl.fragmentation.network import NetworkConfig, build_network
 from isl.fragmentation.pictures import read_frames
 from isl.fragmentation.record import Record
 from isl.fragmentation.run import Request, find_recordings, grade_recordings
+from isl.imaging.photo import photos_in
 from isl.model_kinds import load_model
 
 
@@ -211,3 +212,34 @@ def test_command_line_says_what_is_wrong(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [str(tmp_path / "none.png"), "--out", str(tmp_path / "o")])
     assert isinstance(result.exception, InputError)
     assert "none.png" in str(result.exception)
+
+
+def test_arrays_are_graded_as_files_are(model: Path, inputs: Path, tmp_path: Path) -> None:
+    request = Request(inputs=(inputs / "film",), out=tmp_path / "out", model=str(model))
+    grade_recordings(request)
+    record = Record.model_validate_json((tmp_path / "out" / "film.json").read_text())
+    loaded = load_model(model)
+    frames = read_frames(inputs / "film").images
+    found = loaded.predict(frames, interval=10)
+    assert found.minutes == (0, 10, 20)
+    stored = tifffile.imread(tmp_path / "out" / "film.mask.ome.tif")
+    np.testing.assert_array_equal(found.labels, stored)
+    assert [each.share for each in found.embryos] == [each.share for each in record.embryos]
+    # The same picture in another type and range, with its axes in another order.
+    counts = np.rint(np.moveaxis(frames, 0, -1) * 4095).astype(np.uint16)
+    again = loaded.predict(counts, axes="YXT")
+    assert (again.labels == found.labels).mean() > 0.99
+    scaled = loaded.predict(frames * 4095.0 + 100)
+    assert (scaled.labels == found.labels).mean() > 0.99
+    with pytest.raises(InputError, match="holds pixels that are NaN or infinite"):
+        loaded.predict(np.full((2, 20, 20), np.nan))
+
+
+def test_results_are_no_inputs_the_next_time(model: Path, inputs: Path) -> None:
+    request = Request(inputs=(inputs / "film",), out=inputs / "film", model=str(model))
+    grade_recordings(dataclasses.replace(request, correct=True))
+    again = dataclasses.replace(request, out=inputs / "again")
+    assert grade_recordings(again) == 0
+    names = [path.name for path in photos_in(inputs / "film")]
+    assert names == ["RUN9.jpeg", "RUN10.jpeg", "RUN11.jpeg"]
+    assert [name for name, _ in find_recordings([inputs / "film"])] == ["film"]

@@ -30,19 +30,25 @@ def own(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "name", ["stack.tif", "movie.ome.tif", "labels.ome.tif", "plane.png", "image.ome.zarr"]
+    "name",
+    [
+        *("stack.tif", "movie.ome.tif", "labels.ome.tif", "plane.png", "image.ome.zarr"),
+        *(name for name in fuzz_readers.READ_BESIDE if name != "model"),
+    ],
 )
 def test_damaged_files_are_read_or_refused(own, tmp_path, name):
     # Files of a Zarr are many, and each try is as dear as several of another format.
     count = COUNT if name != "image.ome.zarr" else COUNT // 2
     found = fuzz_readers.fuzz(own[name], count, tmp_path)
     assert set(found) <= {"read", "refused"}, found
-    assert found["refused"] > count / 3
+    # Numbers in a table or a film may be others and still be numbers.
+    assert found["refused"] > count / (3 if name not in fuzz_readers.READ_BESIDE else 10)
 
 
 def test_what_is_read_of_an_undamaged_file_is_no_refusal(own):
-    for path in own.values():
-        assert fuzz_readers.read(path) == 40 * 48 * 2
+    for name, path in own.items():
+        beside = name in fuzz_readers.READ_BESIDE
+        assert fuzz_readers.read(path) == (0 if beside else 40 * 48 * 2)
 
 
 def test_the_fuzz_tells_a_hang_and_a_crash(own, tmp_path, monkeypatch):

@@ -1,10 +1,14 @@
+from typing import cast
+
 import numpy as np
 import pytest
 from simulated_recordings import PatchEnsemble, make_frames, tiny_ezrin_model
 
 from isl.errors import InputError
 from isl.polarity import assess as module
+from isl.polarity import predict as module_of_arrays
 from isl.polarity.assess import SHOWN, all_in_focus, assess, frames_to_show
+from isl.polarity.model import PolarityModel
 from isl.polarity.recording import Recording
 
 
@@ -176,3 +180,25 @@ def test_an_embryo_of_training_is_named(ezrin_model, quick_ezrin):
     assert any("patches learned from" in warning for warning in known.warnings)
     new = assess(recording_of(frames), PatchEnsemble(), ezrin_model)
     assert not any("learned from" in warning for warning in new.warnings)
+
+
+@pytest.mark.usefixtures("quick_ezrin")
+def test_an_array_is_assessed_as_a_recording_is(ezrin_model):
+    class Whole(PatchEnsemble):
+        def ezrin_model(self):
+            return ezrin_model
+
+    def predict(model, movie, **said):
+        return module_of_arrays.predict(cast("PolarityModel", model), movie, **said)
+
+    frames = make_frames(8, onset=5)
+    found = predict(Whole(), frames, interval=20)
+    assert found.onset.frame == 5
+    assert found.recording.minutes(5) == 100
+    turned = predict(Whole(), np.moveaxis(frames, 0, -1), axes="YXT", rule="change_point")
+    assert turned.onset.frame == 5
+    assert turned.recording.minutes(5) is None
+    with pytest.raises(InputError, match="holds one frame to use"):
+        predict(Whole(), frames[:1])
+    with pytest.raises(InputError, match="frame 2 is empty"):
+        predict(Whole(), np.concatenate([frames[:2], 0 * frames[2:]]))

@@ -9,8 +9,10 @@ import pytest
 from simulated_development import embryo_frames, write_model
 
 from isl.errors import InputError
+from isl.files.provenance import results_in
 from isl.imaging.formats.ome_tiff import write_movie
 from isl.imaging.image import Movie
+from isl.model_kinds import load_model
 from isl.viability.assess import ranks
 from isl.viability.model import PURPOSE, SIMULATED
 from isl.viability.run import Request, assess_recordings
@@ -143,3 +145,24 @@ def test_nothing_could_be_judged(folder: Path, tmp_path: Path) -> None:
 
 def test_ranks() -> None:
     assert ranks(["a", "a", "", "b", "a"], [0.2, 0.9, 0.5, 0.1, 0.2]) == [2, 1, None, 1, 2]
+
+
+def test_arrays_are_judged_as_files_are(folder: Path, judged: Path) -> None:
+    made = json.loads((judged / "e0.json").read_text())
+    model = load_model(folder / "model")
+    frames = embryo_frames(HOURS, seed=0)
+    found = model.predict(frames, interval=INTERVAL, start=2)
+    assert found.main.probability == pytest.approx(made["targets"][0]["probability"], abs=1e-4)
+    timed = model.predict(np.moveaxis(frames, 0, -1), axes="YXT", hours=HOURS)
+    assert timed.main.probability == pytest.approx(found.main.probability)
+    with pytest.raises(InputError, match="does not say the minutes between frames"):
+        model.predict(frames, start=2)
+    with pytest.raises(InputError, match="has 16 frames, and `hours` has 3"):
+        model.predict(frames, hours=[1, 2, 3])
+    with pytest.raises(InputError, match="has pixels of type int16"):
+        model.predict(frames.astype(np.int16), interval=INTERVAL, start=2)
+
+
+def test_results_are_no_inputs_the_next_time(folder: Path, judged: Path) -> None:
+    assert json.loads((judged / "e0.json").read_text())["outputs"] == ["e0.film_strip.png"]
+    assert "e0.film_strip.png" in results_in(judged)

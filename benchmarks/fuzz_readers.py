@@ -10,7 +10,8 @@ nothing may stay in the folder. Run it (Linux) as
 
 COUNT is the number of damaged files of each format, 2,000 by default; KIND names formats to try.
 Files that isl writes beside images, and reads again, are tried as well: manifests, outlines, key
-frames, weights, tables and model folders. What it printed, and on which machine, stands in fuzz_readers.txt.
+frames, weights, tables and model folders. What it printed, and on which machine, stands in
+fuzz_readers.txt.
 """
 
 import os

@@ -85,8 +85,8 @@ def read_labelme(
         size: Y and X that it must be of; None: any.
 
     Raises:
-        InputError: It cannot be read, is of another size, a label is not known, or a shape crosses itself or lies
-            outside the image.
+        InputError: It cannot be read, is of another size, a label is not known, or a shape crosses
+            itself or lies outside the image.
     """
     tables = _read_json(path)
     try:

@@ -249,7 +249,8 @@ def load_key_film(path: Path) -> KeyFilm:
         InputError: The file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here: the library leaves a file open that is no zip.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             about = json.loads(arrays["about"].tobytes())
             film = KeyFilm(
                 name=str(about["name"]),

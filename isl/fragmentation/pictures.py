@@ -10,7 +10,8 @@ from isl.errors import InputError
 from isl.imaging.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
 from isl.imaging.image import Movie
 from isl.imaging.movie import read_movie
-from isl.imaging.photo import PHOTOS, as_grey, photos_in, read_photo
+from isl.imaging.normalize import largest_in_use
+from isl.imaging.photo import PHOTOS, photos_in, read_photo, read_photos
 from isl.imaging.times import minutes_at
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def read_frames(path: Path) -> Frames:
         if not files:
             raise InputError(f"{path}: holds no {', '.join(PHOTOS)} file")
         check_named_alike([file.name for file in files], path)
-        images = [read_photo(file) for file in files]
+        images = read_photos(files)
         for file, image in zip(files, images, strict=True):
             if image.shape != images[0].shape:
                 raise InputError(
@@ -95,7 +96,10 @@ def frames_of(movie: Movie, path: Path | None = None) -> Frames:
         )
     if stored.dtype.kind == "f":
         stored = _within_one(stored, path)
-    images = np.stack([as_grey(frame.mean(axis=0), stored.dtype) for frame in stored])
+    top = largest_in_use(float(stored.max(initial=0)), stored.dtype)
+    images = np.stack(
+        [np.clip(frame.mean(axis=0, dtype=np.float64) / top, 0, 1) for frame in stored]
+    ).astype(np.float32)
     names = tuple(f"frame {t}" for t in range(len(images)))
     return Frames(
         name=path.name.split(".")[0],

@@ -180,6 +180,17 @@ def _chosen_together(records: tuple[PlaneNormalization, ...]) -> tuple[PlaneNorm
     return tuple(map(_mapped, records))
 
 
+def largest_in_use(highest: float, dtype: np.dtype) -> float:
+    """The largest number of the fewest bits (8 to 16) that hold pixels up to `highest`.
+
+    Args:
+        highest: The brightest pixel, of all planes of a recording.
+        dtype: Of the pixels; 1 for floats up to 1.
+    """
+    full = _full_scale(dtype, "picture")
+    return full * _span(0.0, highest, full)
+
+
 def _span(lowest: float, highest: float, full_scale: float) -> float:
     """See `PlaneNormalization.span`."""
     if lowest < 0 or highest <= 1 == full_scale:

@@ -1,5 +1,6 @@
 """Pictures as cameras and incubators export them, JPEG, PNG and BMP, in colour or grey, as grey."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,35 +8,64 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from isl.errors import InputError
 from isl.files.provenance import results_in
+from isl.imaging.normalize import largest_in_use
 from isl.imaging.read import natural_order
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".bmp")
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def read_photo(path: Path) -> np.ndarray:
-    """A JPEG, PNG or BMP as grey, float32 [Y, X] in [0, 1], turned as its EXIF says.
+def read_photos(paths: Sequence[Path]) -> list[np.ndarray]:
+    """JPEG, PNG or BMP files as grey, float32 [Y, X] in [0, 1], turned as their EXIF says.
+
+    Args:
+        paths: Of one recording: of 16-bit pictures the largest number of the fewest bits that hold
+            all of them becomes 1.
 
     Raises:
-        InputError: It cannot be read.
+        InputError: One cannot be read, or they are of different types.
     """
+    stored = [_read_stored(path) for path in paths]
+    for path, pixels in zip(paths, stored, strict=True):
+        if pixels.dtype != stored[0].dtype:
+            raise InputError(
+                f"{path}: has pixels of type {pixels.dtype}, and {paths[0].name} of "
+                f"{stored[0].dtype}; save the frames of one recording alike"
+            )
+    return _as_grey(stored)
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """As `read_photos`, of one file."""
+    return read_photos([path])[0]
+
+
+def _read_stored(path: Path) -> np.ndarray:
+    """uint8 [Y, X, 3], or uint16 [Y, X]."""
     try:
         with Image.open(path) as stored:
             turned = ImageOps.exif_transpose(stored)
             if turned.mode.startswith(("I", "F")):
-                return as_grey(np.asarray(turned), np.dtype(np.uint16))
-            return as_grey(np.asarray(turned.convert("RGB")), np.dtype(np.uint8))
+                return np.clip(np.asarray(turned), 0, 65535).astype(np.uint16)
+            return np.asarray(turned.convert("RGB"))
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: cannot be read as a picture ({error})") from error
 
 
-def as_grey(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """float32 [Y, X] in [0, 1] from [Y, X] or [Y, X, 3] of a stored type."""
-    values = values.astype(np.float32)
-    grey = values @ _LUMA if values.ndim == 3 else values
-    if np.issubdtype(dtype, np.integer):
-        return np.clip(grey / np.iinfo(dtype).max, 0, 1)
-    return np.clip(grey, 0, 1)
+def _as_grey(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Pictures of one recording as grey, float32 [Y, X] in [0, 1].
+
+    Args:
+        pictures: uint8 or uint16 [Y, X] or [Y, X, 3].
+    """
+    highest = max((float(picture.max(initial=0)) for picture in pictures), default=0.0)
+    top = largest_in_use(highest, pictures[0].dtype) if len(pictures) else 1.0
+    found = []
+    for picture in pictures:
+        values = picture.astype(np.float32)
+        grey = values @ _LUMA if values.ndim == 3 else values
+        found.append(np.clip(grey / np.float32(top), 0, 1))
+    return found
 
 
 def photos_in(folder: Path) -> list[Path]:

@@ -202,6 +202,16 @@ def test_pictures_are_turned_as_their_exif_says(tmp_path: Path) -> None:
     assert turned[2, 2] < 0.1
 
 
+def test_twelve_bits_in_sixteen_are_no_dark_picture(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, (3, 20, 30)).astype(np.uint16)
+    for t, picture in enumerate(values):
+        Image.fromarray(picture).save(tmp_path / f"t{t}.png")
+    images = read_frames(tmp_path).images
+    np.testing.assert_allclose(images, values / 4095, atol=1e-6)
+    tifffile.imwrite(tmp_path / "a.ome.tif", values, metadata={"axes": "TYX"})
+    np.testing.assert_allclose(read_frames(tmp_path / "a.ome.tif").images, images, atol=1e-6)
+
+
 def test_command_line_says_what_is_wrong(tmp_path: Path) -> None:
     import typer
 

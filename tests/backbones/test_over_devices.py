@@ -53,9 +53,13 @@ np.testing.assert_allclose(tiled, np.moveaxis(np.asarray(whole)[0, :50, :41], -1
 
 
 def test_four_devices_share_the_tiles_and_give_the_same_image() -> None:
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
     command = [sys.executable, "-W", "error", "-c", PROGRAM]
     done = subprocess.run(
-        command, env=os.environ | flags, capture_output=True, text=True, check=False
+        command,
+        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr

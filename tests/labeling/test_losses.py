@@ -8,7 +8,12 @@ from scipy import ndimage
 
 from isl.labeling import losses
 
-LOSSES = [losses.cross_entropy, losses.ranked_probability_score, losses.squared_error]
+# As training runs them, in one program each: operation by operation, each would be compiled alone.
+cross_entropy = jax.jit(losses.cross_entropy, static_argnames="softening")
+ranked_probability_score = jax.jit(losses.ranked_probability_score)
+local_error = jax.jit(losses.local_error, static_argnames="width")
+correlation = jax.jit(losses.correlation, static_argnames="width")
+LOSSES = [cross_entropy, ranked_probability_score, jax.jit(losses.squared_error)]
 
 
 def _example(seed: int = 0) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -20,7 +25,7 @@ def _example(seed: int = 0) -> tuple[jax.Array, jax.Array, jax.Array]:
 
 
 def test_a_uniform_prediction_scores_one() -> None:
-    sums, counts = losses.cross_entropy(
+    sums, counts = cross_entropy(
         jnp.zeros((4, 2, 256)), jnp.full((4, 2), 0.3), jnp.ones((4, 2), bool)
     )
     assert losses.ratio(sums, counts).tolist() == pytest.approx([1.0, 1.0], abs=1e-6)
@@ -28,7 +33,7 @@ def test_a_uniform_prediction_scores_one() -> None:
 
 def test_ranked_probability_score_is_that_of_a_slow_loop() -> None:
     logits, intensity, _ = _example()
-    sums, _ = losses.ranked_probability_score(logits, intensity, jnp.ones(intensity.shape, bool))
+    sums, _ = ranked_probability_score(logits, intensity, jnp.ones(intensity.shape, bool))
     expected = np.zeros(3)
     for index in np.ndindex(*intensity.shape):
         row = np.asarray(logits[index], np.float64)
@@ -46,17 +51,16 @@ def test_neighbouring_bins_count_for_the_ranked_score_and_not_for_cross_entropy(
     def score(loss, logits: jax.Array) -> float:
         return float(loss(logits, truth[:, 0], measured)[0][0])
 
-    assert score(losses.ranked_probability_score, near) == pytest.approx(1 / 256, rel=1e-3)
-    assert score(losses.ranked_probability_score, far) == pytest.approx(100 / 256, rel=1e-3)
-    assert score(losses.cross_entropy, near) == pytest.approx(score(losses.cross_entropy, far))
+    assert score(ranked_probability_score, near) == pytest.approx(1 / 256, rel=1e-3)
+    assert score(ranked_probability_score, far) == pytest.approx(100 / 256, rel=1e-3)
+    assert score(cross_entropy, near) == pytest.approx(score(cross_entropy, far))
 
 
 def test_softening_prefers_near_misses() -> None:
     near, far = (5 * jax.nn.one_hot(jnp.array([[k]]), 256) for k in (101, 200))
     truth, measured = jnp.full((1, 1), 100 / 255), jnp.ones((1, 1), bool)
     softened = [
-        float(losses.cross_entropy(logits, truth, measured, softening=2.0)[0][0])
-        for logits in (near, far)
+        float(cross_entropy(logits, truth, measured, softening=2.0)[0][0]) for logits in (near, far)
     ]
     assert softened[0] < softened[1]
 
@@ -85,7 +89,7 @@ def test_an_unmeasured_label_has_gradients_of_exactly_zero(loss) -> None:
         return losses.weighted_mean(loss(logits, intensity, measured), jnp.ones(3))
 
     # What was not measured may hold anything.
-    gradients = jax.grad(total)(logits, intensity.at[..., 1].set(jnp.nan))
+    gradients = jax.jit(jax.grad(total))(logits, intensity.at[..., 1].set(jnp.nan))
     assert jnp.all(jnp.isfinite(gradients))
     assert jnp.all(gradients[..., 1, :] == 0)
     assert jnp.any(gradients[..., 0, :] != 0)
@@ -99,7 +103,7 @@ def test_an_empty_batch_scores_zero_with_gradients_of_zero(loss) -> None:
         nothing = jnp.zeros_like(measured)
         return losses.weighted_mean(loss(logits, intensity, nothing), jnp.ones(3))
 
-    value, gradients = jax.value_and_grad(total)(logits)
+    value, gradients = jax.jit(jax.value_and_grad(total))(logits)
     assert value == 0
     assert jnp.all(gradients == 0)
 
@@ -120,8 +124,8 @@ def test_parts_add_up_to_the_whole_and_so_do_their_gradients(
     weights = jnp.asarray([1.0, -2.0, 0.5])
 
     def objective(*arrays: jax.Array) -> tuple[jax.Array, losses.Sums]:
-        plain = losses.cross_entropy(*arrays)
-        return plain[0] + 20 * losses.ranked_probability_score(*arrays)[0], plain
+        plain = cross_entropy(*arrays)
+        return plain[0] + 20 * ranked_probability_score(*arrays)[0], plain
 
     def weighted(logits: jax.Array, take) -> tuple[jax.Array, losses.Sums]:
         sums, others = take(logits, intensity, measured)
@@ -130,10 +134,11 @@ def test_parts_add_up_to_the_whole_and_so_do_their_gradients(
     def by_parts(*arrays: jax.Array) -> tuple[jax.Array, losses.Sums]:
         return losses.by_parts(objective, *arrays)
 
-    (_, expected), gradient = jax.value_and_grad(weighted, has_aux=True)(logits, objective)
+    evaluated = jax.jit(jax.value_and_grad(weighted, has_aux=True), static_argnums=1)
+    (_, expected), gradient = evaluated(logits, objective)
     for found in (weighted(logits, by_parts)[1], jax.jit(by_parts)(logits, intensity, measured)):
         np.testing.assert_allclose(jax.tree.leaves(found), expected, rtol=1e-5)
-    (_, found), of_parts = jax.value_and_grad(weighted, has_aux=True)(logits, by_parts)
+    (_, found), of_parts = evaluated(logits, by_parts)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     np.testing.assert_allclose(of_parts, gradient, atol=1e-6)
 
@@ -143,7 +148,7 @@ def test_local_error_is_that_of_a_slow_loop() -> None:
     logits = 2 * jax.random.normal(keys[0], (2, 7, 6, 1, 256))
     intensity = jax.random.uniform(keys[1], (2, 7, 6, 1))
     measured = jnp.ones(intensity.shape, bool).at[0, 6, 5].set(False)
-    sums, counts = losses.local_error(logits, intensity, measured, width=3)
+    sums, counts = local_error(logits, intensity, measured, width=3)
     p = np.asarray(jax.nn.softmax(logits), np.float64)[:, :, :, 0]
     error = p @ (np.arange(256) / 255) - np.asarray(intensity, np.float64)[..., 0]
     total, count = 0.0, 0
@@ -162,7 +167,7 @@ def test_shade_is_no_local_error() -> None:
     bins = jnp.arange(256).reshape(1, 1, 1, 1, 256)
     logits = -0.5 * ((bins - 255 * (0.3 + ramp[..., None])) / 3.0) ** 2
     intensity = jnp.full((1, 9, 9, 1), 0.25)
-    sums, counts = losses.local_error(logits, intensity, jnp.ones((1, 9, 9, 1), bool), width=5)
+    sums, counts = local_error(logits, intensity, jnp.ones((1, 9, 9, 1), bool), width=5)
     assert float(losses.ratio(sums, counts)[0]) < 1e-6
 
 
@@ -172,9 +177,9 @@ def test_local_error_of_nothing_measured_is_zero_with_zero_gradients() -> None:
     nothing = jnp.zeros(intensity.shape, bool)
 
     def loss(logits: jax.Array) -> jax.Array:
-        return losses.ratio(*losses.local_error(logits, intensity, nothing, width=3)).sum()
+        return losses.ratio(*local_error(logits, intensity, nothing, width=3)).sum()
 
-    value, gradient = jax.value_and_grad(loss)(logits)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(logits)
     assert float(value) == 0
     np.testing.assert_array_equal(gradient, np.zeros(logits.shape))
 
@@ -184,7 +189,7 @@ def test_correlation_is_pearsons_of_intensities_and_of_detail_where_it_is_bright
     logits = 2 * jax.random.normal(keys[0], (2, 9, 8, 1, 256))
     intensity = jax.random.uniform(keys[1], (2, 9, 8, 1)).at[:, :, 5:].multiply(0.02)
     measured = jnp.ones(intensity.shape, bool).at[1, 0, 0].set(False)
-    sums, counts = losses.correlation(logits, intensity, measured, width=3)
+    sums, counts = correlation(logits, intensity, measured, width=3)
     p = np.asarray(jax.nn.softmax(logits), np.float64)[:, :, :, 0]
     seen, true = p @ (np.arange(256) / 255), np.asarray(intensity, np.float64)[..., 0]
     known = np.asarray(measured)[..., 0]
@@ -204,9 +209,9 @@ def test_correlation_where_nothing_is_bright_is_zero_with_zero_gradients() -> No
     dark = jnp.zeros((1, 5, 5, 1))
 
     def loss(logits: jax.Array) -> jax.Array:
-        sums = losses.correlation(logits, dark, jnp.ones(dark.shape, bool), width=3)
+        sums = correlation(logits, dark, jnp.ones(dark.shape, bool), width=3)
         return losses.ratio(*sums).sum()
 
-    value, gradient = jax.value_and_grad(loss)(logits)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(logits)
     assert float(value) == 0
     np.testing.assert_array_equal(gradient, np.zeros(logits.shape))

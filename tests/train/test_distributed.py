@@ -1,6 +1,7 @@
 """One training on several devices or processes equals the same training on one device."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,8 @@ def _assert_equal(model: dict, alone: dict) -> None:
 
 
 def test_four_devices_equal_one(tmp_path: Path, start_python, alone: dict) -> None:
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
-    process = start_python(tmp_path, environment=flags)
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+    process = start_python(tmp_path, environment={"XLA_FLAGS": flags})
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     _assert_equal(_model(tmp_path), alone)

@@ -109,7 +109,8 @@ def test_two_devices_equal_one(tmp_path: Path) -> None:
     for devices in (1, 2):
         folder = tmp_path / str(devices)
         folder.mkdir()
-        flags = f"--xla_force_host_platform_device_count={devices}"
+        flags = os.environ.get("XLA_FLAGS", "")
+        flags += f" --xla_force_host_platform_device_count={devices}"
         done = subprocess.run(
             [sys.executable, "-c", script, str(folder), str(path)],
             env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},

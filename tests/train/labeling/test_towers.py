@@ -1,12 +1,16 @@
 """The published network trains, and is judged and kept as one that learned single patches."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 from simulated_fields import write_dataset
 
 from isl.config import parse
+from isl.labeling import towers
 from isl.labeling.model import load_model
+from isl.labeling.towers import TowersConfig
 from isl.model_folder import arrays_of
 from isl_train.labeling.config import LabelingConfig
 from isl_train.labeling.task import LabelingTask
@@ -52,10 +56,23 @@ def test_what_learns_single_patches_is_judged_as_patches(tmp_path: Path) -> None
         assert all((width - smallest) % 16 == 0 for size in seen for width in size)
 
 
+@pytest.fixture
+def _small_towers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two towers of a few modules: the published five take minutes to compile with gradients."""
+    for name, value in (("SCALES", 2), ("LOWER_MODULES", 5), ("UPPER_MODULES", 2)):
+        monkeypatch.setattr(towers, name, value)
+    for plan in (towers.plan_tower, towers.plan_final_tower):
+        plan.cache_clear()
+    yield
+    for plan in (towers.plan_tower, towers.plan_final_tower):
+        plan.cache_clear()
+
+
+@pytest.mark.usefixtures("_small_towers")
 def test_towers_train_as_the_paper_does(tmp_path: Path) -> None:
     """Smallest patches, autoencoding, plain cross-entropy: a few steps lower the loss."""
     write_dataset(tmp_path, {"a": ["DAPI"]}, size=40)
-    config = experiment(crop=250)
+    config = experiment(crop=TowersConfig().geometry.smallest)
     task = LabelingTask(config, tmp_path)
     fit(task, config, tmp_path / "run")
     table = np.genfromtxt(tmp_path / "run" / "training.csv", delimiter=",", names=True)

@@ -49,15 +49,15 @@ def calibrate(
         Path | None, typer.Option(metavar="MANIFEST", help="The data set, a TOML file.")
     ] = None,
     split: Annotated[
-        str, typer.Option(help="Which of its ground: validation, test or train.")
+        str, typer.Option(help="Which of its splits: validation, test or train.")
     ] = "validation",
     allow_seen: Annotated[
         bool,
-        typer.Option("--allow-seen", help="Take ground of groups that the model learned from."),
+        typer.Option("--allow-seen", help="Take groups that the model learned from."),
     ] = False,
     device: Device = "auto",
 ) -> None:
-    """Fits how sure a model is: copies it with a temperature for every label, and says what for."""
+    """Calibrates a model: copies it with a temperature for every label, fitted on held-out data."""
     from isl.data.splits import SPLITS
     from isl.devices import use_device
     from isl.model_folder import model_kind

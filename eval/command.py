@@ -13,7 +13,7 @@ from isl.files.whole import check_output_folder
 
 
 def evaluate(
-    config: Annotated[Path, typer.Argument(help="What to judge, and how: a TOML file.")],
+    config: Annotated[Path, typer.Argument(help="What to evaluate, and how: a TOML file.")],
     out: Annotated[
         Path, typer.Option(help="Folder for the results; resumed if it was begun before.")
     ],
@@ -23,7 +23,7 @@ def evaluate(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Judges models on ground they never saw, as a TOML file says, and leaves a report in OUT."""
+    """Evaluates models on held-out data, as a TOML file says, and leaves a report in OUT."""
     overrides = list(set_ or ())
     check_output_folder(out, "--out")
     judge = registry.load(registry.EVAL, task_name(config, overrides), what=f"task in {config}:")

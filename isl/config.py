@@ -116,7 +116,7 @@ def task_name(path: Path, overrides: Sequence[str]) -> str:
 def _apply_override(tables: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
-        raise InputError(f"--set {override}: expected key=value")
+        raise InputError(f"`set={override}`: expected key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -125,7 +125,7 @@ def _apply_override(tables: dict[str, Any], override: str) -> None:
     for parent in parents:
         tables = tables.setdefault(parent, {})
         if not isinstance(tables, dict):
-            raise InputError(f"--set {override}: '{parent}' is not a table")
+            raise InputError(f"`set={override}`: '{parent}' is not a table")
     tables[leaf] = value
 
 

@@ -227,6 +227,34 @@ def test_starting_the_command_loads_neither_jax_nor_training():
     assert loaded & (heavy | {"isl_train", "isl_eval"}) == set()
 
 
+def test_messages_of_the_core_name_arguments_and_no_options() -> None:
+    """`isl.errors.as_options` spells them for the command line; who calls from Python has none."""
+    edge = {"commands", "cli.py", "demo.py"}
+    wrong = []
+    for path in (ROOT / "isl").rglob("*.py"):
+        if path.relative_to(ROOT / "isl").parts[0] in edge or path.name == "__main__.py":
+            continue
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(call, ast.Call):
+                continue
+            name = (
+                call.func.attr
+                if isinstance(call.func, ast.Attribute)
+                else call.func.id
+                if isinstance(call.func, ast.Name)
+                else ""
+            )
+            if name not in ("InputError", "warning"):
+                continue
+            texts = [part.value for part in ast.walk(call) if isinstance(part, ast.Constant)]
+            wrong += [
+                f"{path}:{call.lineno}: {text}"
+                for text in texts
+                if isinstance(text, str) and re.search(r"(?<![\w-])--[a-z]", text)
+            ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_importing_every_module_changes_no_environment():
     # What other packages do when they are imported is theirs to answer for.
     others = ["flax.nnx", "optax", "orbax.checkpoint", "grain", "tensorboardX", "matplotlib"]

@@ -240,7 +240,7 @@ def interrupt():
     os.killpg(0, signal.SIGINT)
 
 if __name__ == "__main__":
-    # A shell's background jobs are started deaf to it, and so are their children.
+    # A shell's background jobs ignore SIGINT, and so are their children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt, daemon=True).start()
     sys.exit(main(sys.argv[2:]))

@@ -1,6 +1,8 @@
 """`isl eval` for colonies: arms trained at shares of labels over folds, and what came of them."""
 
 import dataclasses
+import hashlib
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -169,32 +171,45 @@ def _run(
             for name, group, label in zip(images.names, images.groups, images.labels, strict=True)
         ]
     )
+    single = (images.labels != NONE).sum()
+    # The share counts all single-class images; those that are held out lend nothing.
+    share = min(1.0, job.share * single / (single - judged.sum()))
+    own = experiment.model_copy(
+        update={
+            "seed": job.seed,
+            "split": experiment.split.model_copy(
+                update={"labelled": share, "leave_out": tuple(sorted(held))}
+            ),
+        }
+    )
+    most = max(evaluation.patches)
+    key = _key(own, images, judged, most)
     if not kept.is_file():
-        single = (images.labels != NONE).sum()
-        # The share counts all single-class images; those that are held out lend nothing.
-        share = min(1.0, job.share * single / (single - judged.sum()))
-        own = experiment.model_copy(
-            update={
-                "seed": job.seed,
-                "split": experiment.split.model_copy(
-                    update={"labelled": share, "leave_out": tuple(sorted(held))}
-                ),
-            }
-        )
         where.mkdir(parents=True, exist_ok=True)
         model = train_colony(
             own,
             TrainingRun(folder=folder, workdir=where, name=job.arm.name, say=lambda text: None),
             images=images,
         )
-        most = max(evaluation.patches)
-        save(kept, predict(model, images, np.flatnonzero(judged), most))
+        save(kept, predict(model, images, np.flatnonzero(judged), most), key)
         if not evaluation.keep_models:
             for part in ("main", "before"):
                 for name in ("checkpoints", "model"):
                     shutil.rmtree(where / part / name, ignore_errors=True)
             shutil.rmtree(model)
-    return Run(fold=job.fold, seed=job.seed, predictions=load(kept))
+    return Run(fold=job.fold, seed=job.seed, predictions=load(kept, key))
+
+
+def _key(experiment: ColonyExperiment, images: Images, judged: np.ndarray, patches: int) -> str:
+    """sha256 of all that a run's predictions follow from."""
+    facts = {
+        "experiment": experiment.model_dump(mode="json"),
+        "classes": list(images.classes),
+        "images": list(zip(images.names, images.groups, images.labels.tolist(), strict=True)),
+        "judged": np.flatnonzero(judged).tolist(),
+        "patches": patches,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _result(

@@ -2,18 +2,21 @@
 
 import dataclasses
 from pathlib import Path
+from zipfile import BadZipFile
 
 import jax.numpy as jnp
 import numpy as np
 
 from isl.colony.model import ColonyModel, load_colony_model, softmax
 from isl.colony.network import without_backbone
+from isl.errors import InputError
 from isl.files.whole import written_whole
 from isl_train.colony.ground import Ground
 from isl_train.colony.images import Images
 from isl_train.colony.split import Split
 
 FILE = "predictions.npz"
+_KEY = "made_from"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,14 +81,31 @@ def predict(model_folder: Path, images: Images, which: np.ndarray, patches: int)
     )
 
 
-def save(path: Path, predictions: Predictions) -> None:
-    """Writes predictions, whole or not at all."""
+def save(path: Path, predictions: Predictions, key: str) -> None:
+    """Writes predictions, whole or not at all.
+
+    Args:
+        path: The file.
+        predictions: What is written.
+        key: Hash of all that they follow from.
+    """
     with written_whole(path, overwrite=True) as temporary, temporary.open("wb") as file:
-        np.savez(file, **dataclasses.asdict(predictions))
+        np.savez(file, **dataclasses.asdict(predictions), **{_KEY: np.array(key)})
 
 
-def load(path: Path) -> Predictions:
-    """Reads what `save` wrote."""
-    with np.load(path) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+def load(path: Path, key: str) -> Predictions:
+    """Reads what `save` wrote.
+
+    Raises:
+        InputError: It is damaged, or follows from something else than `key` is the hash of.
+    """
+    try:
+        with np.load(path) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise InputError(f"{path}: cannot be read ({error}); remove it") from error
+    if str(arrays.pop(_KEY, "")) != key:
+        raise InputError(
+            f"{path}: was made from other settings or images; remove it, or name another `out`"
+        )
     return Predictions(**{**arrays, "temperature": float(arrays["temperature"])})

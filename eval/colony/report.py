@@ -221,7 +221,7 @@ def _training(results: Sequence[Result]) -> list[Block]:
 
 
 def _mistakes(result: Result, patches: int) -> list[Block]:
-    """The surest mistake of every pair of classes."""
+    """The most confident error of every pair of classes."""
     best: dict[tuple[int, int], tuple[float, str]] = {}
     for run in result.runs:
         said = run.predictions.probabilities(patches)
@@ -238,7 +238,7 @@ def _mistakes(result: Result, patches: int) -> list[Block]:
         small = cut_out(image.pixels, image.mask, _SIDE)
         shown_patches[pair] = small.pixels[:_SIDE, :_SIDE, 0]
     drawn = draw_mistakes(shown_patches, result.images.classes)
-    caption = f"The surest mistakes of {result.arm.name} at {result.share:.0%}."
+    caption = f"The most confident errors of {result.arm.name} at {result.share:.0%}."
     return [heading("Mistakes"), figure(drawn, alt="Mistakes by pair of classes", caption=caption)]
 
 

@@ -15,13 +15,10 @@ from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
 from isl.fragmentation.dataset import Dataset, Ground, load_dataset, load_ground
 from isl.fragmentation.model import FragmentationModel, load_fragmentation_model
-from isl_train.fragmentation.config import (  # pyright: ignore[reportMissingImports]
-    FragmentationExperiment,
-)
-from isl_train.fragmentation.recipe import (  # pyright: ignore[reportMissingImports]
-    train_fragmentation,
-)
-from isl_train.recipe import Run  # pyright: ignore[reportMissingImports]
+from isl_train.experiment import check_same_run
+from isl_train.fragmentation.config import FragmentationExperiment
+from isl_train.fragmentation.recipe import train_fragmentation
+from isl_train.recipe import Run
 
 from .config import FragmentationEvaluation, Variant
 from .judge import (
@@ -56,7 +53,7 @@ def evaluate_fragmentation(
 
     Raises:
         InputError: Something in the configuration, or the data, does not fit.
-        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+        KeyboardInterrupt: It was stopped; it resumes there the next time.
     """
     config = load_toml(path, FragmentationEvaluation, overrides)
     console = Console(stderr=True)
@@ -113,6 +110,7 @@ def _models(
         changes = [*variant.changes, f"seed={seed}"]
         experiment = load_toml(file, FragmentationExperiment, changes)
         workdir = out / "runs" / f"{variant.name.replace('/', '_')}_{seed}"
+        check_same_run(workdir, experiment)
         run = Run(folder=file.parent, workdir=workdir, name=variant.name, say=say, console=console)
         models.append(load_fragmentation_model(train(experiment, run)))
     return models
@@ -196,7 +194,7 @@ def _differences(
 
 
 def _mean_share(dataset: Dataset, rows: Rows, config: FragmentationEvaluation) -> float | None:
-    """Error of the dullest guess: the training embryos' mean share."""
+    """Error of the trivial baseline: the training embryos' mean share."""
     train = load_ground(dataset.of("train"), 32) if dataset.of("train") else None
     if train is None or not np.isfinite(train.shares).any():
         return None

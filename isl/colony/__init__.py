@@ -1,1 +1,1 @@
-"""Colonies of stem cells in phase contrast: found, numbered, followed over time, and classed."""
+"""Colonies of stem cells in phase contrast: found, numbered, followed over time, and classified."""

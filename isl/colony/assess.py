@@ -1,4 +1,4 @@
-"""One well: its colonies found or given, followed over time, and classed."""
+"""One well: its colonies found or given, followed over time, and classified."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -127,7 +127,7 @@ def assess(
     if min(height, width) < model.config.patch // 8:
         raise InputError(
             f"{picture.source}: the picture is {width} x {height} pixels, far less than the "
-            f"{model.config.patch} of a patch; give whole wells, or --cells where each picture is "
+            f"{model.config.patch} of a patch; give whole wells, or `cells` where each picture is "
             "one cell"
         )
     pixel_size, scale, warnings = sizes(picture, model, settings)
@@ -145,7 +145,7 @@ def assess(
             numbered = follower.follow(found.labels)
             check_numbers(int(numbered.max(initial=0)), picture.source)
             labels[t] = numbered
-        colonies += _classed(labels[t], planes, t, model, settings, scale)
+        colonies += _classified(labels[t], planes, t, model, settings, scale)
         progress(t + 1, frames)
     if mask is not None:
         warnings += mask.remarks
@@ -176,7 +176,7 @@ def check_numbers(highest: int, source: object) -> None:
     if highest > MOST_NUMBERS:
         raise InputError(
             f"{source}: has colonies numbered up to {highest}, and a label image holds numbers up "
-            f"to {MOST_NUMBERS}; take fewer frames, or a larger --least-area"
+            f"to {MOST_NUMBERS}; take fewer frames, or a larger `least_area`"
         )
 
 
@@ -194,14 +194,14 @@ def sizes(
     known = model.config.pixel_size
     if own is None:
         at = "" if known is None else f"; pixels are taken for {known:g} um"
-        return None, 1.0, [f"the file does not say how large a pixel is{at} (--pixel-size)"]
+        return None, 1.0, [f"the file does not say how large a pixel is{at} (`pixel_size`)"]
     if known is None:
         return own, 1.0, []
     scale = own / known
     if not _SCALES[0] <= scale <= _SCALES[1]:
         raise InputError(
-            f"{picture.source}: a pixel is {own:g} um and model '{model.name}' knows pixels of "
-            f"{known:g} um; give the right size with --pixel-size, or another model"
+            f"{picture.source}: a pixel is {own:g} um and model '{model.name}' was trained at "
+            f"{known:g} um; give the right size with `pixel_size`, or another model"
         )
     return own, scale, []
 
@@ -222,7 +222,7 @@ def named(probabilities: np.ndarray, model: ColonyModel) -> str:
     return model.config.classes[best] if likely else CANNOT_TELL
 
 
-def _classed(
+def _classified(
     labels: np.ndarray,
     planes: Sequence[Plane],
     t: int,

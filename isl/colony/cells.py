@@ -1,4 +1,4 @@
-"""Pictures of single cells, as imaging flow cytometry takes them: each classed as a whole."""
+"""Pictures of single cells, as imaging flow cytometry takes them: each classified as a whole."""
 
 import dataclasses
 import sys
@@ -51,12 +51,14 @@ def assess_cells(request: Request) -> int:
     """
     if request.mask is not None:
         raise InputError(
-            f"--mask {request.mask}: with --cells each picture is one cell; leave it out"
+            f"`mask={request.mask}`: with `cells` each picture is one cell; leave it out"
         )
     if request.time_lapse:
-        raise InputError("--time-lapse: with --cells each picture is one cell; leave one of them")
+        raise InputError("`time_lapse`: with `cells` each picture is one cell; leave one of them")
     if request.resume:
-        raise InputError("--resume: cells are classed in one go; leave it out, or give --overwrite")
+        raise InputError(
+            "`resume`: cells are classified in a single pass; leave it out, or give `overwrite`"
+        )
     found = find_inputs(request.inputs)
     check_files(
         request.out,
@@ -68,7 +70,7 @@ def assess_cells(request: Request) -> int:
     use_device(request.device)
     model = load_colony_model(request.model or DEFAULT_CELL_MODEL)
     if model.config.subject != "cell":
-        raise InputError(f"model '{model.name}' classes colonies in wells; leave --cells out")
+        raise InputError(f"model '{model.name}' classifies colonies in wells; leave `cells` out")
     failed: dict[str, str] = {}
     cells: list[_Cell] = []
     said: list[np.ndarray] = []
@@ -115,7 +117,7 @@ def _whole(picture: LazyPicture, t: int, channels: Sequence[int], model: ColonyM
     if max(height, width) > 8 * patch:
         raise InputError(
             f"{picture.source}: is {width} x {height} pixels, far more than a cell's "
-            f"{patch} x {patch}; give pictures of single cells, or leave --cells out"
+            f"{patch} x {patch}; give pictures of single cells, or leave `cells` out"
         )
     planes = []
     for channel in channels:
@@ -170,7 +172,7 @@ def _write(
     report = results_page(
         "Cells",
         [
-            paragraph(f"{len(cells)} cells, classed by model '{model.name}'."),
+            paragraph(f"{len(cells)} cells, classified by model '{model.name}'."),
             records(
                 composition,
                 {

@@ -47,9 +47,8 @@ class DetectionConfig(Config):
             empty.
         least_entropy: The same where the upper part's mean entropy is less than so many bits, as
             it is where smooth light passes from one grey value to the next.
-        split: Colonies that touch are parted at necks: where what lies on both sides of a neck is
-            wider than it by more than this share of the widest. 0, the paper's way, leaves them
-            one.
+        split: Touching colonies are split at constrictions: where what lies on both sides is wider
+            by more than this share of the widest. 0, the paper's way, leaves them one.
         full: One kind of ground of at least so much entropy (bits) is one colony that fills the
             picture; below, the well is empty.
     """
@@ -178,7 +177,7 @@ def binarized(bits: np.ndarray, config: DetectionConfig) -> Found:
     kept = remove_small_objects(filled, max_size=max(0, int(np.ceil(config.least_area)) - 1))
     labels = connected_regions(kept)
     if config.split:
-        labels = _parted(labels, config)
+        labels = _split_at_constrictions(labels, config)
     return Found(
         labels=labels.astype(np.int32),
         ground="both" if labels.any() else "empty",
@@ -203,8 +202,8 @@ def _ground(
     return "full" if float(np.median(bits)) >= config.full else "empty"
 
 
-def _parted(labels: np.ndarray, config: DetectionConfig) -> np.ndarray:
-    """Labels int32 [Y, X] in which objects are parted at their necks, numbered anew."""
+def _split_at_constrictions(labels: np.ndarray, config: DetectionConfig) -> np.ndarray:
+    """Labels int32 [Y, X] in which objects are split at constrictions, numbered anew."""
     result = np.zeros(labels.shape, np.int32)
     count = 0
     for number, box in enumerate(ndimage.find_objects(labels), start=1):

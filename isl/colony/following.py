@@ -35,8 +35,8 @@ class Follower:
     def follow(self, labels: np.ndarray) -> np.ndarray:
         """The next frame, int32 [Y, X], with numbers that are identities over time.
 
-        A colony that parts goes on as the part that overlaps it most, the other is new. Where two
-        merge, the one that overlaps more goes on.
+        When a colony splits, the part with the larger overlap keeps its number and the other is
+        new. When two merge, the one with the larger overlap keeps its number.
         """
         own = _pixels(labels)
         alive = {

@@ -12,6 +12,7 @@ import numpy as np
 
 from isl.colony.assess import CANNOT_TELL, Assessment
 from isl.colony.model import ColonyModel, corrected_composition
+from isl.errors import as_options
 from isl.files.provenance import made_by
 from isl.imaging.results import ResultFiles
 from isl.imaging.times import minutes_at
@@ -72,7 +73,7 @@ def record(
             "calibration_error": list(config.calibration_error),
         },
         "outputs": [path.name for path in files.all[:-1]],
-        "warnings": list(assessment.warnings),
+        "warnings": [as_options(warning) for warning in assessment.warnings],
         "device": device,
         "seconds": round(seconds, 3),
     }

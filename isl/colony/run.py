@@ -95,7 +95,7 @@ def assess_wells(request: Request) -> int:
     model, _ = _loaded(_named(request), request.device)
     if model.config.subject == "cell":
         raise InputError(
-            f"model '{model.name}' classes single cells; give --cells where each picture is one "
+            f"model '{model.name}' classifies single cells; give `cells` where each picture is one "
             "cell, or another model"
         )
     with alone_in(request.out, "isl colony"):
@@ -114,7 +114,7 @@ def _time_lapses(request: Request) -> list[tuple[str, Path]]:
     for path in request.inputs:
         if not path.is_dir():
             raise InputError(
-                f"{path}: is no folder; with --time-lapse give folders with one picture a frame"
+                f"{path}: is no folder; with `time_lapse` give folders with one picture a frame"
             )
         name = path.resolve().name
         if name in found:
@@ -242,14 +242,14 @@ def _masks(mask: Path | None, names: Sequence[str]) -> dict[str, Path]:
     if not mask.is_dir():
         if len(names) > 1:
             raise InputError(
-                f"--mask {mask}: is one label image, and there are {len(names)} wells; give a "
+                f"`mask={mask}`: is one label image, and there are {len(names)} wells; give a "
                 "folder that holds one of each well's name"
             )
         return {names[0]: mask}
     stored = {name: path for name, path in find_inputs([mask])}
     lacking = [name for name in names if name not in stored]
     if lacking:
-        raise InputError(f"--mask {mask}: holds no label image called '{lacking[0]}'")
+        raise InputError(f"`mask={mask}`: holds no label image called '{lacking[0]}'")
     return stored
 
 

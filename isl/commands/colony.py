@@ -51,7 +51,8 @@ def colony(
         ),
     ] = None,
     cells: Annotated[
-        bool, typer.Option("--cells", help="Each picture is one cell, and is classed as a whole.")
+        bool,
+        typer.Option("--cells", help="Each picture is one cell, and is classified as a whole."),
     ] = False,
     time_lapse: Annotated[
         bool,
@@ -66,7 +67,9 @@ def colony(
     split: Annotated[
         float,
         typer.Option(
-            min=0, max=0.99, help="Part colonies that touch at necks; 0.1 is a good start, 0 off."
+            min=0,
+            max=0.99,
+            help="Split touching colonies at constrictions; 0.1 is a good start, 0 off.",
         ),
     ] = 0.0,
     order: Annotated[

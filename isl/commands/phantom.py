@@ -14,7 +14,7 @@ def phantom(
     kind: Annotated[
         str,
         typer.Option(
-            help="What is simulated: cells, embryos, wells, ...; a wrong word names them all."
+            help="What is simulated: cells, embryos, wells, ...; an unknown name lists them."
         ),
     ] = "cells",
     count: Annotated[int, typer.Option(help="Number of fields, embryos, wells, ...")] = 1,

@@ -64,7 +64,7 @@ def viability(
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
-    """Gives the chance of an outcome from embryos' films; research only, never to choose one."""
+    """Estimates the probability of an outcome from time-lapses; research only, decides nothing."""
     from isl.viability.run import Request, assess_recordings
 
     if start_hours is not None and not 0 <= start_hours < float("inf"):

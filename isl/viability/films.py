@@ -97,6 +97,7 @@ class KeyFilm:
         indices: int [K], in the recording.
         why: K reasons.
         source: The sha256 of what they come from; "" where nobody asked.
+        key: Hash of all that they follow from but the pixels; "" where nobody asked.
     """
 
     name: str
@@ -105,6 +106,7 @@ class KeyFilm:
     indices: np.ndarray
     why: tuple[str, ...]
     source: str = ""
+    key: str = ""
 
 
 def survey(recording: Recording, config: FilmConfig) -> Survey:
@@ -229,7 +231,7 @@ def save_key_film(path: Path, film: KeyFilm, *, overwrite: bool = False) -> None
     Raises:
         InputError: The file exists or cannot be written.
     """
-    about = {"name": film.name, "why": film.why, "source": film.source}
+    about = {"name": film.name, "why": film.why, "source": film.source, "key": film.key}
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -259,6 +261,7 @@ def load_key_film(path: Path) -> KeyFilm:
                 indices=arrays["indices"],
                 why=tuple(map(str, about["why"])),
                 source=str(about["source"]),
+                key=str(about.get("key", "")),
             )
         count = len(film.why)
         if not count == len(film.pictures) == len(film.hours) == len(film.indices):

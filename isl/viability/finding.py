@@ -104,8 +104,8 @@ def one_embryo(frames: np.ndarray, *, which: int | None = None, source: object =
     found = find_embryos(frames)
     if not found:
         raise InputError(
-            f"{source}: no embryo is to be seen; the well is empty, or out of focus (where "
-            "the embryo fills the picture, give --embryo 0)"
+            f"{source}: no embryo found; the well is empty, or out of focus (where "
+            "the embryo fills the picture, give `embryo=0`)"
         )
     places = "; ".join(
         f"{number}: row {disc.y:.0f}, column {disc.x:.0f}, {disc.diameter:.0f} pixels wide"
@@ -113,10 +113,10 @@ def one_embryo(frames: np.ndarray, *, which: int | None = None, source: object =
     )
     if which is None and len(found) > 1:
         raise InputError(
-            f"{source}: {len(found)} embryos are to be seen ({places}); say which with --embryo"
+            f"{source}: {len(found)} embryos found ({places}); say which with `embryo`"
         )
     if which is not None and not 1 <= which <= len(found):
-        raise InputError(f"{source}: there is no embryo {which} (seen are {places})")
+        raise InputError(f"{source}: there is no embryo {which} (found: {places})")
     return found[(which or 1) - 1]
 
 

@@ -66,7 +66,7 @@ def read_movie_file(path: Path, memory: int | None = None) -> MovieFile:
     if not seconds:
         raise InputError(f"{path}: holds no frame")
     if len(sizes) > 1:
-        raise InputError(f"{path}: frames change their size on the way; cut it in two")
+        raise InputError(f"{path}: the frame size changes within the file; split it in two")
     times = np.array(seconds, float)
     shape = (len(seconds), *sizes.pop())
     if isinstance(frames, bytearray):

@@ -199,8 +199,9 @@ def hours_of(
             unknown = interval is None and own is None
             lacking = "the minutes between frames" if unknown else "the first frame's hour"
             raise InputError(
-                f"{place.path}: does not say {lacking}; give --interval-minutes and --start-hours "
-                "(hours after insemination), or a table of times"
+                f"{place.path}: does not say {lacking}; a table of recordings says it in "
+                "the columns start_hours (after insemination) and interval_minutes, or times; "
+                "without one give `start_hours` and `interval_minutes`, or `times`"
             )
         if steps is not None:
             warn_of_gaps(names, steps, place.path)
@@ -209,7 +210,7 @@ def hours_of(
         hours = place.start + np.asarray(own, float) / 60
     _check_order(hours, names, place.path)
     if not np.isfinite(hours).any():
-        raise InputError(f"{place.times}: says of no frame of {place.path} when it was taken")
+        raise InputError(f"{place.times}: gives no time for any frame of {place.path}")
     return hours
 
 
@@ -255,7 +256,7 @@ def find_places(
         if path.suffix.lower() == ".csv":
             places = read_recordings(path, cohort)
         elif cohort is not None:
-            raise InputError(f"{path}: --cohort {cohort} names a column; give a table (.csv)")
+            raise InputError(f"{path}: `cohort={cohort}` names a column; give a table (.csv)")
         else:
             places = [Place(name=name, path=each) for name, each in _at(path)]
         found += [dataclasses.replace(place, **stated) for place in places]

@@ -191,7 +191,7 @@ def test_one_bad_well_among_good_ones(ground: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--pixel-size", "20"), "a pixel is 20 um and model 'small' knows pixels of 0.8 um"),
+        (("--pixel-size", "20"), "a pixel is 20 um and model 'small' was trained at 0.8 um"),
         (("--order", "other"), "unknown order 'other'"),
         (("--interval-minutes", "-1"), "expected minutes above 0"),
         (("--model", "neurons-phase"), "is a model of kind 'labeling', not 'colony'"),

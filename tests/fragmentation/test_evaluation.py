@@ -119,6 +119,9 @@ def test_comparison_trains_every_variant_and_seed_and_reports(data: Path, tmp_pa
     assert "never of one model" in page
     assert "Differences to plain" in page
     assert "50% of the points below 0" in page
+    # These stand-ins wrote down no settings, so nobody knows what they were trained with.
+    with pytest.raises(InputError, match="holds a run of other settings"):
+        evaluate_fragmentation(tmp_path / "compare.toml", [], out, train=train)
 
 
 def test_an_evaluation_of_what_is_not_there_is_refused(data: Path, tmp_path: Path) -> None:

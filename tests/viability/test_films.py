@@ -68,14 +68,14 @@ def test_an_embryo_that_fills_the_picture_is_not_looked_for() -> None:
 def test_empty_well() -> None:
     rng = np.random.default_rng(0)
     empty = 128 + rng.normal(0, 4, (4, 64, 64))
-    with pytest.raises(InputError, match="no embryo is to be seen"):
+    with pytest.raises(InputError, match="no embryo found"):
         one_embryo(empty, source="a.mp4")
 
 
 def test_two_embryos_are_asked_about() -> None:
     one, other = (embryo_frames(HOURS[::4], seed=seed) for seed in (0, 1))
     both = np.concatenate([one, other], axis=2)
-    with pytest.raises(InputError, match=r"2 embryos are to be seen \(1: row .* --embryo"):
+    with pytest.raises(InputError, match=r"2 embryos found \(1: row .* `embryo`"):
         one_embryo(both)
     places = sorted(one_embryo(both, which=which).x for which in (1, 2))
     assert places == pytest.approx([31.5, 95.5], abs=5)

@@ -101,7 +101,7 @@ def test_tiff_knows_its_interval_but_not_its_start(tmp_path: Path) -> None:
     movie = Movie(name="c", frames=pictures()[:, None], interval=30.0)
     write_movie(tmp_path / "c.ome.tif", movie)
     place = Place(name="c", path=tmp_path / "c.ome.tif")
-    with pytest.raises(InputError, match="the first frame's hour; give --interval-minutes and"):
+    with pytest.raises(InputError, match="the first frame's hour; a table of recordings says it"):
         open_recording(place)
     known = Place(name="c", path=tmp_path / "c.ome.tif", start=1.0)
     assert open_recording(known).hours[-1] == 2.5
@@ -159,7 +159,7 @@ def test_doubled_times_are_taken(tmp_path: Path) -> None:
         ("0,1\n0,2\n", "says 1 and 2 hours of frame '0'"),
         ("9,1\n", r"names frame '9', but the recording has 4 frames, t00\.png to t03\.png"),
         ("0,soon\n", "column 'hours' says 'soon', which is no number"),
-        ("0,\n", "says of no frame"),
+        ("0,\n", "gives no time for any frame"),
     ],
 )
 def test_times_that_are_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -20,7 +20,7 @@ def train_colony(experiment: ColonyExperiment, run: Run, *, images: "Images | No
 
     Raises:
         InputError: Something in the configuration does not fit the data.
-        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+        KeyboardInterrupt: It was stopped; it resumes there the next time.
     """
     from flax import nnx
 

@@ -143,7 +143,7 @@ class SupervisedTask:
         return value, (model_state, {"accuracy": (right.sum(), _count(right))})
 
     def evaluate(self, params: Tree, model_state: Tree, *, pictures: bool) -> Evaluation:
-        """How validation images are classed."""
+        """How validation images are classified."""
         params, model_state = self._finished(params, model_state)
         split, images = self.ground.split, self.ground.images
         if not len(split.validation):

@@ -15,7 +15,7 @@ def train_fragmentation(experiment: FragmentationExperiment, run: Run) -> Path:
 
     Raises:
         InputError: Something in the configuration does not fit the data.
-        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+        KeyboardInterrupt: It was stopped; it resumes there the next time.
     """
     from ..loop import fit
     from .ground import load_training_ground

@@ -56,7 +56,7 @@ def train_viability(
 
     Raises:
         InputError: The dataset cannot be used, or the folder holds members of other settings.
-        KeyboardInterrupt: It was stopped; it goes on from there the next time.
+        KeyboardInterrupt: It was stopped; it resumes there the next time.
     """
     table = folder / experiment.dataset
     stated = read_outcomes(table, experiment.targets, patient=experiment.patient)

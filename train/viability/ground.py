@@ -2,6 +2,8 @@
 
 import collections
 import dataclasses
+import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ from isl.errors import InputError
 from isl.viability.films import FilmConfig, KeyFilm, load_key_film, make_key_film, save_key_film
 from isl.viability.frame_features import frame_encoder
 from isl.viability.network import FrameSequenceConfig, NetworkConfig
-from isl.viability.recording import open_recording, read_recordings, read_rows
+from isl.viability.recording import Place, open_recording, read_recordings, read_rows
 
 SPLITS = ("train", "validation", "test")
 UNKNOWN = -1
@@ -113,8 +115,8 @@ def load_cases(
         table: As in `read_outcomes`.
         targets: As there.
         config: What becomes of a recording.
-        store: Folder of key frames, made if missing; recordings whose key frames lie there are not
-            opened again.
+        store: Folder of key frames, made if missing; recordings whose key frames lie there, chosen
+            in the same way, are not opened again.
         patient: As in `read_outcomes`.
         leave_out: Patients that are not looked at.
         sides: Splits that are looked at; None: all.
@@ -128,19 +130,23 @@ def load_cases(
         if name not in {each.patient for each in stated}:
             raise InputError(f"{table}: has no patient '{name}' to leave out")
     places = {place.name: place for place in read_recordings(table)}
-    cases, before, after = [], 0, 0
+    cases, before, after, otherwise = [], 0, 0, 0
     for each in stated:
         if each.patient in leave_out or (sides is not None and each.split not in sides):
             continue
         path = store / f"{each.name}.npz"
-        if not path.is_file():
+        key = film_key(places[each.name], config)
+        film = load_key_film(path) if path.is_file() else None
+        if film is None or film.key != key:
+            otherwise += film is not None
             film = make_key_film(open_recording(places[each.name]), config)
-            save_key_film(path, film)
+            film = dataclasses.replace(film, key=key)
+            save_key_film(path, film, overwrite=True)
         before += _bytes(places[each.name].path)
         after += path.stat().st_size
         cases.append(
             Case(
-                film=load_key_film(path),
+                film=film,
                 patient=each.patient,
                 split=each.split,
                 outcomes=np.array(each.outcomes),
@@ -148,6 +154,8 @@ def load_cases(
             )
         )
     check_twins(cases, table, say)
+    if otherwise:
+        say(f"{otherwise} recordings' key frames in {store} were chosen otherwise, and made anew")
     say(
         f"{len(cases)} recordings of {before / 2**20:.1f} MiB are kept as key frames of "
         f"{after / 2**20:.1f} MiB in {store}"
@@ -171,6 +179,22 @@ def check_twins(cases: Sequence[Case], table: Path, say: Callable[[str], None]) 
                 "side"
             )
         say(f"{text}, under two names")
+
+
+def film_key(place: Place, config: FilmConfig) -> str:
+    """Hash of all that a recording's key frames follow from, but its pixels.
+
+    Args:
+        place: The recording; it need not be readable.
+        config: What becomes of it.
+    """
+    facts = {
+        "film": config.model_dump(mode="json"),
+        "recording": {**dataclasses.asdict(place), "cohort": None, "path": place.path.name},
+        "times": place.times.read_text(encoding="utf-8") if place.times else None,
+        "bytes": _bytes(place.path),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def keep_features(cases: Sequence[Case], network: NetworkConfig, store: Path) -> None:

@@ -219,7 +219,7 @@ def zarr_image(
         chunk: Rows and columns of what is compressed and read at once.
         shard: Rows and columns of a file, a multiple of `chunk`; smaller for small images.
         overwrite: Whether an OME-Zarr image already there may be replaced.
-        resume: Whether to go on with an image that a failed or killed run left unfinished, if all
+        resume: Whether to resume an image that a failed or killed run left unfinished, if all
             of the above are the same (else it is begun anew), and to leave it if this one fails.
 
     Yields:

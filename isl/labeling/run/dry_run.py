@@ -115,7 +115,8 @@ def _sum_up(totals: _Totals, call: Call, *, out: Path, processes: int) -> None:
         f"{_amount(free)} are free"
     )
     if totals.stored > free:
-        print(f"  warning: {out} may become full; what is done by then stays (--resume continues)")
+        full = f"{out} may become full; what is done by then stays (`resume` continues)"
+        print(f"  warning: {as_options(full)}")
 
 
 def _stored_bytes(field: Field, pixels: int, call: Call) -> int:

@@ -280,7 +280,7 @@ def _budget(request: Request, begun: Mapping[str, Any] | None, client: "Client |
     if begun is not None:
         if request.scheduler is None and processes * begun["memory"] > 2 * memory_budget(None):
             logger.warning(
-                "going on with %.2g GiB in each process, as the run began, which is more than is "
+                "continuing with %.2g GiB in each process, as the run began, which is more than is "
                 "free now; if it fails, give `memory` (results may then differ by rounding)",
                 begun["memory"] / GIB,
             )

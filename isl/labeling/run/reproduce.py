@@ -70,8 +70,9 @@ def _check_given(request: Request) -> None:
         if field.name in _GIVEN or field.name == "batch":
             continue
         if getattr(request, field.name) != field.default:
-            option = field.name.replace("_", "-")
-            raise InputError(f"--reproduce takes everything from the record; leave out --{option}")
+            raise InputError(
+                f"`reproduce` takes everything from the record; leave out `{field.name}`"
+            )
 
 
 def _read(record: Path) -> Mapping[str, Any]:
@@ -95,10 +96,10 @@ def _request(made: Mapping[str, Any], request: Request) -> Request:
     }
     into = settings.pop("into", False)
     if into and request.into is None:
-        raise InputError("the record is of channels added to a copy; name one with --into")
+        raise InputError("the record is of channels added to a copy; name one with `into`")
     if request.into is not None and not into:
         raise InputError(
-            "the record is of images of predicted channels alone; give --out, not --into"
+            "the record is of images of predicted channels alone; give `out`, not `into`"
         )
     unknown = sorted(settings.keys() - known)
     if unknown:
@@ -129,7 +130,7 @@ def _check_same(made: Mapping[str, Any], request: Request, path: Path) -> None:
     if model.hash != made["model"]["sha256"]:
         raise InputError(
             f"{request.model}: is not the record's model '{made['model']['name']}' (sha256 "
-            f"{model.hash[:12]}, not {made['model']['sha256'][:12]}); name that one with --model"
+            f"{model.hash[:12]}, not {made['model']['sha256'][:12]}); name that one with `model`"
         )
     sha256 = content_hash(path)
     if sha256 != made["input"]["sha256"]:

@@ -10,7 +10,7 @@ import scipy.ndimage
 
 from isl.errors import InputError
 
-# Rows (an even number) and columns filtered in one go: the network needs 22 arrays of half that
+# Rows (an even number) and columns filtered at once: the network needs 22 arrays of half that
 # size, which fit a core's own cache.
 _BLOCK = (128, 256)
 

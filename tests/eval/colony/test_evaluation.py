@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tomli_w
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "train" / "colony"))
@@ -13,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "train" / "colony"))
 from stripes import experiment, write_stripes
 
 from isl.config import to_toml
+from isl.errors import InputError
 from isl_eval.colony import evaluation as module
 from isl_eval.colony.evaluation import evaluate_colony
 
@@ -58,3 +60,10 @@ def test_an_evaluation_from_files_to_files(tmp_path: Path, monkeypatch) -> None:
     evaluate_colony(tmp_path / "eval.toml", [], tmp_path / "out")
     again = list(csv.DictReader((tmp_path / "out" / "figures.csv").read_text().splitlines()))
     assert again == rows
+    with pytest.raises(InputError, match="was made from other settings or images"):
+        evaluate_colony(
+            tmp_path / "eval.toml", ['changes=["optimizer.learning_rate=0.01"]'], tmp_path / "out"
+        )
+    write_stripes(path, (25, 12))
+    with pytest.raises(InputError, match="was made from other settings or images"):
+        evaluate_colony(tmp_path / "eval.toml", [], tmp_path / "out")

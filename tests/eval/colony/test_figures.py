@@ -124,11 +124,13 @@ def test_a_difference_is_paired() -> None:
 
 def test_kept_predictions(tmp_path) -> None:
     own = predictions()
-    save(tmp_path / "p.npz", own)
-    again = load(tmp_path / "p.npz")
+    save(tmp_path / "p.npz", own, "key")
+    again = load(tmp_path / "p.npz", "key")
     np.testing.assert_array_equal(again.logits, own.logits)
     assert again.temperature == own.temperature
     assert again.names.tolist() == own.names.tolist()
+    with pytest.raises(InputError, match="was made from other settings or images"):
+        load(tmp_path / "p.npz", "another")
 
 
 def images(labels: list[int], groups: list[str] | None = None) -> Images:

@@ -189,7 +189,7 @@ def test_a_field_without_nuclei_or_without_marks_is_said_in_words(nuclei, run):
         ),
     ],
 )
-def test_what_cannot_be_parted_is_refused_in_one_line(nuclei, run, live_dead, message):
+def test_what_cannot_be_separated_is_refused_in_one_line(nuclei, run, live_dead, message):
     write_points(nuclei / "f0-outside.csv", [(700, 5)])
     code, err, out = run(live_dead)
     assert (code, len(err.splitlines())) == (2, 1)

@@ -1,5 +1,6 @@
 """`isl eval` of a viability model, from a table to a report; what is refused."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -9,15 +10,16 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "viability"))
 
-from simulated_development import film, write_model
+from simulated_development import FILM, film, write_model
 
 from isl.errors import InputError
 from isl.viability.films import save_key_film
 from isl.viability.model import PURPOSE, load_viability_model
+from isl.viability.recording import read_recordings
 from isl_eval.viability.evaluation import chance_error, evaluate_viability, without_pictures
 from isl_eval.viability.predictions import last_frame, logits_of, seen_until
 from isl_eval.viability.transfers import SELECTION
-from isl_train.viability.ground import Case
+from isl_train.viability.ground import Case, film_key
 
 CONFIG = """
 task = "viability"
@@ -41,9 +43,11 @@ def folder(tmp_path: Path) -> Path:
             f"{name},{number}.mp4,q{number // 3},test,c{number // 12},{number},{number % 2},"
         )
         truth.append(f"{name},{0.2 + 0.5 * (number % 2) + number / 1000}")
-        save_key_film(tmp_path / "out" / "key_frames" / f"{name}.npz", film(number))
         (tmp_path / f"{number}.mp4").write_bytes(b"never opened")
     (tmp_path / "recordings.csv").write_text("\n".join(rows) + "\n")
+    for number, place in enumerate(read_recordings(tmp_path / "recordings.csv")):
+        kept = dataclasses.replace(film(number), key=film_key(place, FILM))
+        save_key_film(tmp_path / "out" / "key_frames" / f"{place.name}.npz", kept)
     (tmp_path / "truth.csv").write_text("\n".join(truth) + "\n")
     (tmp_path / "eval.toml").write_text(CONFIG)
     write_model(tmp_path / "model")

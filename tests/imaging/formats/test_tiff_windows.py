@@ -28,7 +28,7 @@ def path(tmp_path):
 
 
 def whole(path, axes="ZYX"):
-    """[T, C, Z, Y, X] as tifffile reads it in one go."""
+    """[T, C, Z, Y, X] as tifffile reads it at once."""
     stored = tifffile.imread(path)
     stored = stored.transpose([axes.index(letter) for letter in "TCZYX" if letter in axes])
     lengths = dict(zip([letter for letter in "TCZYX" if letter in axes], stored.shape, strict=True))

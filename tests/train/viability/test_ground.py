@@ -21,7 +21,13 @@ from isl_train.viability.augment import (
 )
 from isl_train.viability.config import AugmentConfig
 from isl_train.viability.ensemble import with_temperature
-from isl_train.viability.ground import Case, check_learnable, check_twins, read_outcomes
+from isl_train.viability.ground import (
+    Case,
+    check_learnable,
+    check_twins,
+    load_cases,
+    read_outcomes,
+)
 
 HEADER = "recording,file,patient,split,heartbeat,euploid\n"
 NOTHING = AugmentConfig(rotation=0, contrast=0, brightness=0, hours=0, dropped=0, cut=0)
@@ -77,6 +83,37 @@ def test_nothing_to_tell_apart(tmp_path: Path, rows: str, message: str) -> None:
     path = table(tmp_path, rows)
     with pytest.raises(InputError, match=message):
         check_learnable(read_outcomes(path, ("heartbeat",)), ("heartbeat",), path)
+
+
+def test_key_frames_chosen_otherwise_are_made_anew(tmp_path: Path, monkeypatch) -> None:
+    path = table(tmp_path, "a,a.mp4,p1,train,1,\nb,b.mp4,p2,test,0,\n")
+    for name in "ab":
+        (tmp_path / f"{name}.mp4").write_bytes(b"1234")
+    opened: list[str] = []
+
+    def made(place, config):
+        opened.append(place.name)
+        return dataclasses.replace(film(), name=place.name)
+
+    monkeypatch.setattr("isl_train.viability.ground.open_recording", lambda place: place)
+    monkeypatch.setattr("isl_train.viability.ground.make_key_film", made)
+
+    def load(config):
+        lines: list[str] = []
+        cases = load_cases(path, ("heartbeat",), config, tmp_path / "kept", say=lines.append)
+        assert [case.film.name for case in cases] == ["a", "b"]
+        return lines
+
+    assert len(load(FILM)) == 1
+    load(FILM)
+    assert opened == ["a", "b"]
+    lines = load(FILM.model_copy(update={"key_frames": "uniform"}))
+    assert opened == ["a", "b"] * 2
+    assert "2 recordings' key frames" in lines[0]
+    assert "made anew" in lines[0]
+    (tmp_path / "a.mp4").write_bytes(b"another recording")
+    load(FILM.model_copy(update={"key_frames": "uniform"}))
+    assert opened == ["a", "b"] * 2 + ["a"]
 
 
 def test_without_changes_a_film_is_what_the_network_takes() -> None:

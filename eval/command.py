@@ -9,6 +9,7 @@ from isl import registry
 from isl.commands.parameters import Device
 from isl.config import task_name
 from isl.devices import use_device
+from isl.files.locks import alone_in
 from isl.files.whole import check_output_folder
 
 
@@ -28,5 +29,6 @@ def evaluate(
     check_output_folder(out, "--out")
     judge = registry.load(registry.EVAL, task_name(config, overrides), what=f"task in {config}:")
     use_device(device)
-    judge(config, overrides, out)
+    with alone_in(out, "isl eval"):
+        judge(config, overrides, out)
     typer.echo(out / "report.html")

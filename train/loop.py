@@ -17,6 +17,7 @@ from rich.console import Console
 from isl.config import to_toml
 from isl.errors import InputError
 from isl.files.folders import emptied, folder_written_whole
+from isl.files.locks import alone_in
 
 from . import data
 from .checkpoint import Checkpoints, Progress, last_update
@@ -68,12 +69,15 @@ def fit(
         How far the run is; less than `training.steps` updates if it was stopped.
 
     Raises:
-        InputError: The loss is no longer finite, or the folder holds another network's run.
+        InputError: The loss is no longer finite, the folder holds another network's run, or
+            another process trains there.
     """
     training = experiment.training
     start = last_update(workdir / "checkpoints")
     is_first = jax.process_index() == 0
     with (
+        # Two runs in one folder would write each other's checkpoints.
+        alone_in(workdir, "isl train") if is_first else contextlib.nullcontext(),
         Writers(workdir, enabled=is_first) as writers,
         ProgressDisplay(
             start=start,

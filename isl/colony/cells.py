@@ -22,6 +22,7 @@ from isl.colony.run import COMPOSITION, REPORT, Request, model_channels
 from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
+from isl.files.locks import alone_in
 from isl.files.records import as_csv
 from isl.files.whole import write_texts
 from isl.imaging.lazy import LazyPicture
@@ -72,6 +73,15 @@ def assess_cells(request: Request) -> int:
     if model.config.subject != "cell":
         raise InputError(f"model '{model.name}' classifies colonies in wells; leave `cells` out")
     failed: dict[str, str] = {}
+    with alone_in(request.out, "isl colony"):
+        _assess(found, model, request, failed)
+    return report_failures(list(failed.items()), len(found), what="pictures")
+
+
+def _assess(
+    found: Sequence[tuple[str, Path]], model: ColonyModel, request: Request, failed: dict[str, str]
+) -> None:
+    """Classifies every picture and writes the tables; what fails goes into `failed`."""
     cells: list[_Cell] = []
     said: list[np.ndarray] = []
     shown: list[_Cell] = []
@@ -88,7 +98,6 @@ def assess_cells(request: Request) -> int:
         raise InputError(next(iter(failed.values())))
     if shown:
         _write(shown, np.concatenate(said), model, failed, request.out)
-    return report_failures(list(failed.items()), len(found), what="pictures")
 
 
 def _cells(

@@ -10,6 +10,7 @@ import pytest
 from line_task import SLOPES, Line, line_experiment
 
 from isl.errors import InputError
+from isl.files.locks import alone_in
 from isl_train.checkpoint import Checkpoints
 from isl_train.loop import fit
 
@@ -161,3 +162,11 @@ def test_another_network_is_refused_by_name(tmp_path: Path) -> None:
 def test_parts_that_are_not_whole_are_refused() -> None:
     with pytest.raises(InputError, match="batch_size 8 cannot be cut into accumulate = 3"):
         line_experiment("training.accumulate=3")
+
+
+def test_a_folder_is_trained_in_by_one_run_at_a_time(tmp_path: Path) -> None:
+    with (
+        alone_in(tmp_path, "isl train"),
+        pytest.raises(InputError, match="another isl train is writing there"),
+    ):
+        fit(Line(), line_experiment(), tmp_path)

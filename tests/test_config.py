@@ -63,8 +63,8 @@ def test_overrides_are_toml_or_bare_words(file):
 @pytest.mark.parametrize(
     ("override", "complaint"),
     [
-        ("name", "--set name: expected key=value"),
-        ("=3", "--set =3: expected key=value"),
+        ("name", "`set=name`: expected key=value"),
+        ("=3", "`set==3`: expected key=value"),
         ("name.first=3", "'name' is not a table"),
         ("optimizer.step=3", "unknown key 'optimizer.step'; did you mean 'optimizer.steps'?"),
         ("optimizer.steps=many", "optimizer.steps:"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import jax.numpy as jnp
@@ -89,8 +90,9 @@ def save(path: Path, predictions: Predictions, key: str) -> None:
         predictions: What is written.
         key: Hash of all that they follow from.
     """
+    arrays: dict[str, Any] = {**dataclasses.asdict(predictions), _KEY: np.array(key)}
     with written_whole(path, overwrite=True) as temporary, temporary.open("wb") as file:
-        np.savez(file, **dataclasses.asdict(predictions), **{_KEY: np.array(key)})
+        np.savez(file, **arrays)
 
 
 def load(path: Path, key: str) -> Predictions:

@@ -38,27 +38,25 @@ class FrameEncoder:
 
     Attributes:
         side: Rows and columns that frames are enlarged to.
-        identity: Of its weights, its side and its statistics: equal ones give equal features.
+        identity: Of its weights and its side: equal ones give equal features.
     """
 
-    def __init__(self, name: str, side: int, film_statistics: bool = False) -> None:
+    def __init__(self, name: str, side: int) -> None:
         """Loads a bundled encoder by its name, or an encoder's folder.
 
         Args:
             name: Of either.
             side: As above.
-            film_statistics: See `isl.viability.network.FrameSequenceConfig`.
 
         Raises:
             InputError: There is none, or it is damaged.
         """
         self.side = side
         config = read_folder_config(model_directory(name), EncoderFolderConfig)
-        self.identity = f"{config.sha256[WEIGHTS_FILE]} {side}"
+        # "alone": each frame is seen by itself; before that, features depended on the whole film.
+        self.identity = f"{config.sha256[WEIGHTS_FILE]} {side} alone"
         network = load_encoder(name)
-        if not film_statistics:
-            self.identity += " alone"
-            network.eval()
+        network.eval()
         graph, self._state = nnx.split(network)
         self._maps = jax.jit(functools.partial(_maps, graph, side))
         self._known: dict[bytes, np.ndarray] = {}
@@ -152,9 +150,9 @@ def sequence_input(features: np.ndarray, hours: np.ndarray, count: int) -> np.nd
 
 
 @functools.cache
-def frame_encoder(name: str, side: int, film_statistics: bool = False) -> FrameEncoder:
-    """The encoder of a name, a side and a way of taking statistics, loaded once."""
-    return FrameEncoder(name, side, film_statistics)
+def frame_encoder(name: str, side: int) -> FrameEncoder:
+    """The encoder of a name and a side, loaded once."""
+    return FrameEncoder(name, side)
 
 
 def relit(pictures: np.ndarray) -> np.ndarray:

@@ -169,7 +169,7 @@ class ViabilityModel(LoadedModel[ViabilityConfig]):
         usual = np.asarray(first.mean[...])
         total = np.zeros(film.pictures.shape, np.float32)
         channel = 0
-        encoder = frame_encoder(network.encoder, network.side, network.film_statistics)
+        encoder = frame_encoder(network.encoder, network.side)
         for level in encoder.maps(film.pictures):
             own = slice(channel, channel + level.shape[-1])
             channel = own.stop
@@ -186,7 +186,7 @@ class ViabilityModel(LoadedModel[ViabilityConfig]):
 def shown(film: KeyFilm, config: FilmConfig, network: NetworkConfig) -> np.ndarray:
     """What a network takes of a film: pictures float32 [T, Y, X, C], or features [T, D + 1]."""
     if isinstance(network, FrameSequenceConfig):
-        encoder = frame_encoder(network.encoder, network.side, network.film_statistics)
+        encoder = frame_encoder(network.encoder, network.side)
         features = encoder.features(film.pictures)
         return sequence_input(features, film.hours, config.count)
     return network_input(film, config)

@@ -60,9 +60,6 @@ class FrameSequenceConfig(Config):
         last_only: Whether nothing but the last frame that is seen is looked at.
         noise: Deviation of what training adds to features, in deviations of theirs.
         dropout: Of the channels, in training.
-        film_statistics: Whether the encoder's batch norm takes its mean and deviation from the
-            frames that are shown together, so that what it sees in one depends on the others. Only
-            for models that were trained so, viability-phantom among them.
     """
 
     kind: Literal["frames"] = "frames"
@@ -74,7 +71,6 @@ class FrameSequenceConfig(Config):
     last_only: bool = False
     noise: float = pydantic.Field(default=0.3, ge=0)
     dropout: float = pydantic.Field(default=0.3, ge=0, lt=1)
-    film_statistics: bool = False
 
 
 NetworkConfig = Annotated[

@@ -196,7 +196,7 @@ def test_one_bad_well_among_good_ones(ground: Path, tmp_path: Path) -> None:
         (("--interval-minutes", "-1"), "expected minutes above 0"),
         (("--model", "neurons-phase"), "is a model of kind 'labeling', not 'colony'"),
         (("--mask", "nowhere.tif"), "nowhere.tif"),
-        (("--cells",), "classes colonies in wells; leave --cells out"),
+        (("--cells",), "classifies colonies in wells; leave --cells out"),
     ],
 )
 def test_one_line_for_what_is_wrong(

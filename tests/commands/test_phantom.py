@@ -8,6 +8,7 @@ from isl import cli, registry
 from isl.phantom.kinds import PhantomKind
 
 SMALL = {
+    "cleavage": ["frames=1", "size=64"],
     "colonies": ["size=200", "diameter=50", "frames=2"],
     "development": ["interval=2400", "size=32", "fewest=1", "most=1"],
 }
@@ -24,7 +25,7 @@ def test_a_kind_is_written_by_its_name(tmp_path: Path, kind: str, capsys) -> Non
 
 def test_kinds_are_found_by_their_entry_points() -> None:
     kinds = registry.load_all(registry.PHANTOMS)
-    assert {"cells", "colonies", "development", "embryos", "wells"} <= kinds.keys()
+    assert {"cells", "cleavage", "colonies", "development", "embryos", "wells"} <= kinds.keys()
     assert all(isinstance(kind, PhantomKind) for kind in kinds.values())
 
 

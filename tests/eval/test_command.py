@@ -187,7 +187,7 @@ def test_help_tells_what_to_give(capsys):
     assert cli.main(["eval", "--help"]) == 0
     printed = capsys.readouterr().out
     assert "--out" in printed
-    assert "never saw" in printed
+    assert "held-out data" in printed
 
 
 def test_compaction_is_told_where_the_table_has_it(tmp_path, config, run):

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from isl.config import parse
-from isl.phantom.cleavage.dataset import CleavagePlan, write_dataset
+from isl.phantom.cleavage.dataset import CleavageConfig, write_cleavage
 from isl_train.fragmentation.config import FragmentationExperiment
 
 NETWORK: dict[str, Any] = {
@@ -17,10 +17,12 @@ NETWORK: dict[str, Any] = {
 }
 
 
-def dataset(folder: Path, **plan: Any) -> Path:
-    """The manifest of a few embryos at 64 pixels."""
-    settings = {"embryos": (3, 1, 2), "frames": 1, "size": 64, **plan}
-    return write_dataset(folder, CleavagePlan(**settings))
+def dataset(
+    folder: Path, *, embryos: tuple[int, int, int] = (3, 1, 2), seed: int = 0, **settings: Any
+) -> Path:
+    """The manifest of a few embryos (for training, validation and test) at 64 pixels."""
+    config = CleavageConfig(**{"frames": 1, "size": 64, "test": embryos[2], **settings})
+    return write_cleavage(folder, sum(embryos), config, seed, validation=embryos[1])
 
 
 def experiment(data: Path, **changes: Any) -> FragmentationExperiment:

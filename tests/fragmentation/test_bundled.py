@@ -6,7 +6,7 @@ import pytest
 from isl.fragmentation.assess import assess_frame
 from isl.fragmentation.model import FragmentationModel, load_fragmentation_model
 from isl.model_folder import WEIGHTS_FILE
-from isl.phantom.cleavage.dataset import CleavagePlan, frames_of
+from isl.phantom.cleavage.dataset import CleavageConfig, frames_of
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def test_it_is_small_and_its_card_says_what_it_saw(model: FragmentationModel) ->
 
 
 def test_it_finds_simulated_embryos_at_another_size(model: FragmentationModel) -> None:
-    plan = CleavagePlan(frames=1, size=300, seed=77)
-    frames = [frames_of(number, plan, 2)[0] for number in range(4)]
+    config = CleavageConfig(frames=1, size=300)
+    frames = [frames_of(number, config, 77, 2)[0] for number in range(4)]
     images = np.stack([picture for picture, _ in frames]).astype(np.float32) / 255
     dice, errors = [], []
     for t, said in enumerate(model.look(images)):
@@ -40,8 +40,8 @@ def test_it_finds_simulated_embryos_at_another_size(model: FragmentationModel) -
 
 
 def test_text_burnt_into_the_corners_is_no_fragment(model: FragmentationModel) -> None:
-    plan = CleavagePlan(frames=1, size=300, seed=77)
-    frame = np.stack([frames_of(3, plan, 2)[0][0]]).astype(np.float32) / 255
+    config = CleavageConfig(frames=1, size=300)
+    frame = np.stack([frames_of(3, config, 77, 2)[0][0]]).astype(np.float32) / 255
     written = frame.copy()
     for columns in (slice(4, 34), slice(266, 296)):
         written[:, 280:296, columns] = 1

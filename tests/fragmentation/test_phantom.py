@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from isl.phantom.cleavage.anatomy import Body, Embryo, make_embryo
-from isl.phantom.cleavage.dataset import CleavagePlan, frames_of
+from isl.phantom.cleavage.dataset import CleavageConfig, frames_of
 from isl.phantom.cleavage.scene import labels_of, make_scene, show
 
 
@@ -46,12 +46,12 @@ def test_labels_of_two_discs_are_their_areas() -> None:
 
 
 def test_fragments_can_be_seen_and_frames_follow_from_the_seed() -> None:
-    plan = CleavagePlan(frames=2, size=128)
-    once, again = frames_of(4, plan, 0), frames_of(4, plan, 0)
+    config = CleavageConfig(frames=2, size=128)
+    once, again = frames_of(4, config, 0, 0), frames_of(4, config, 0, 0)
     for (picture, labels), (same, same_labels) in zip(once, again, strict=True):
         np.testing.assert_array_equal(picture, same)
         np.testing.assert_array_equal(labels, same_labels)
-    other = frames_of(5, plan, 0)
+    other = frames_of(5, config, 0, 0)
     assert not np.array_equal(once[0][0], other[0][0])
     rng = np.random.default_rng(3)
     embryo = make_embryo(2, 0.3, rng)

@@ -208,7 +208,7 @@ def keep_features(cases: Sequence[Case], network: NetworkConfig, store: Path) ->
     if not isinstance(network, FrameSequenceConfig):
         return
     path = store / f"features_{network.encoder}_{network.side}.npz"
-    encoder = frame_encoder(network.encoder, network.side, network.film_statistics)
+    encoder = frame_encoder(network.encoder, network.side)
     encoder.remember(path)
     known = len(encoder)
     for case in cases:

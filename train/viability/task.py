@@ -75,7 +75,7 @@ class ViabilityTask:
         self._features: list[np.ndarray] = []
         if isinstance(experiment.network, FrameSequenceConfig):
             network = experiment.network
-            encoder = frame_encoder(network.encoder, network.side, network.film_statistics)
+            encoder = frame_encoder(network.encoder, network.side)
             self._features = [encoder.features(case.film.pictures) for case in self._train]
         training = experiment.training
         self._compute = Compute(precision=training.precision)

@@ -18,6 +18,17 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 TOY = Path(__file__).parent / "toy"
+MANIFEST = """
+[targets]
+brightness = { kind = "number" }
+
+[[table]]
+file = "images.csv"
+name = "image"
+split = "side"
+inputs = { image = "image" }
+targets = { brightness = "brightness" }
+"""
 FOLDERS = {"isl": "isl", "train": "isl_train", "eval": "isl_eval"}
 
 
@@ -119,12 +130,14 @@ def folder(installed, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("images")
     shutil.copy(TOY / "brightness.toml", folder)
     rng = np.random.default_rng(0)
-    rows = ["image,brightness"]
+    rows = ["image,side,brightness"]
     for index in range(8):
         image = rng.integers(0, 32 * (index + 1), (6, 5)).astype(np.uint8)
         Image.fromarray(image).save(folder / f"{index}.png")
-        rows.append(f"{index}.png,{3 + 2 * image.mean() / 255}")
+        side = "test" if index in (1, 6) else "train"
+        rows.append(f"{index}.png,{side},{3 + 2 * image.mean() / 255}")
     (folder / "images.csv").write_text("\n".join(rows) + "\n")
+    (folder / "images.toml").write_text(MANIFEST)
     return folder
 
 
@@ -142,7 +155,7 @@ def test_a_new_task_is_one_package(installed, folder):
     expected = {name: truth[name] for name in ("1.png", "7.png")}
     assert predicted == pytest.approx(expected, abs=0.02)
 
-    judge = 'task = "brightness"\nmodel = "run/model"\ntable = "images.csv"\n'
+    judge = 'task = "brightness"\nmodel = "run/model"\ndataset = "images.toml"\n'
     (folder / "judge.toml").write_text(judge)
     isl("eval", "judge.toml", "--out", "judged", "--device", "cpu")
     assert "mean absolute error 0.0" in (folder / "judged" / "report.html").read_text()

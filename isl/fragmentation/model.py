@@ -66,6 +66,7 @@ class FragmentationConfig(FolderConfig):
         trained_on: What it has seen.
     """
 
+    # Narrowed, as a frozen value may be.
     kind: Literal["fragmentation"] = "fragmentation"  # pyright: ignore[reportIncompatibleVariableOverride]
     network: NetworkConfig
     size: int = pydantic.Field(ge=32, multiple_of=16)

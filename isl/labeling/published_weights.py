@@ -142,6 +142,7 @@ def _read_npz(file: Path) -> dict[str, np.ndarray]:
 
 def _read_checkpoint(prefix: Path) -> dict[str, np.ndarray]:
     try:
+        # Not a dependency: only who reads its checkpoints needs it.
         import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
     except ImportError as error:
         raise InputError(

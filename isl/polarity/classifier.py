@@ -94,8 +94,11 @@ class Classifier(nnx.Module):
     ) -> None:
         """A classifier for `channels` input channels, with weights of 0; see `build_classifier`."""
         compute = compute or Compute()
-        body = ResNet if isinstance(config, ResNetConfig) else Encoder
-        self.backbone = body(config, channels, compute)  # pyright: ignore[reportArgumentType]
+        self.backbone = (
+            ResNet(config, channels, compute)
+            if isinstance(config, ResNetConfig)
+            else Encoder(config, channels, compute)
+        )
         self.dense = Dense(self.backbone.depth, len(CLASSES))
         self.auxiliary = Dense(self.backbone.depth, 1) if auxiliary else None
 

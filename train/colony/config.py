@@ -252,6 +252,7 @@ class ColonyExperiment(ExperimentConfig):
     patches: int = pydantic.Field(default=1, ge=1)
     undecided: float = pydantic.Field(default=0.5, ge=0, lt=1)
     kernels: KernelType = "float32"
+    # Narrowed, as a frozen value may be.
     training: ColonyTraining  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @pydantic.model_validator(mode="after")

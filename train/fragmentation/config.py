@@ -99,6 +99,7 @@ class FragmentationExperiment(ExperimentConfig):
     repeat: tuple[pydantic.PositiveInt, ...] = ()
     mode: Mode = "decoupled"
     lengths: LengthsConfig = LengthsConfig()
+    # Narrowed, as a frozen value may be.
     training: FragmentationTraining  # pyright: ignore[reportIncompatibleVariableOverride]
     network: NetworkConfig = NetworkConfig()
     start: str = ""

@@ -114,6 +114,7 @@ class ViabilityExperiment(ExperimentConfig):
     shuffle_outcomes: bool = False
     simulated: bool = False
     kernels: KernelType = "float32"
+    # Narrowed, as a frozen value may be.
     training: ViabilityTraining  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @pydantic.model_validator(mode="after")

@@ -9,7 +9,7 @@ from isl.config import Config, load_toml
 from isl.files.whole import written_whole
 from isl.model_kinds import load_model
 
-from .data import read_table
+from .data import load_images
 
 
 class BrightnessEvaluation(Config):
@@ -17,13 +17,13 @@ class BrightnessEvaluation(Config):
 
     task: str
     model: str
-    table: Path
+    dataset: Path
 
 
 def evaluate(path: Path, overrides: list[str], out: Path) -> None:
     config = load_toml(path, BrightnessEvaluation, overrides)
     model = load_model(path.parent / config.model)
-    images, brightness = read_table(path.parent / config.table)
+    images, brightness = load_images(path.parent / config.dataset, "test")
     error = np.mean([abs(model.predict(i) - b) for i, b in zip(images, brightness, strict=True)])
     shown = report.section("Error", [report.paragraph(f"mean absolute error {error:.3f}")])
     with written_whole(out / "report.html", overwrite=True) as unfinished:

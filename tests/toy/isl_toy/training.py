@@ -16,7 +16,7 @@ from isl_train.parameters import Functional
 from isl_train.recipe import Recipe, Run
 from isl_train.task import Batch, Evaluation, Selection, Sums, Tree
 
-from .data import read_table
+from .data import load_images
 from .model import BrightnessConfig, BrightnessNetwork
 
 
@@ -24,11 +24,11 @@ class BrightnessExperiment(ExperimentConfig):
     """The TOML of an experiment.
 
     Attributes:
-        table: The CSV of images, relative to the configuration.
+        dataset: The manifest, relative to the configuration.
         unit: What brightness is measured in.
     """
 
-    table: Path
+    dataset: Path
     unit: str = "candela"
 
 
@@ -38,7 +38,7 @@ class BrightnessTask:
     selection = Selection(metric="squared_error", higher_is_better=False)
 
     def __init__(self, experiment: BrightnessExperiment, folder: Path, name: str) -> None:
-        self._images, self._brightness = read_table(folder / experiment.table)
+        self._images, self._brightness = load_images(folder / experiment.dataset, "train")
         self._config = BrightnessConfig(name=name, unit=experiment.unit)
         self._functional = Functional(BrightnessNetwork(nnx.Rngs(0)))
 

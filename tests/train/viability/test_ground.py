@@ -93,7 +93,7 @@ def test_key_frames_chosen_otherwise_are_made_anew(tmp_path: Path, monkeypatch) 
 
     def made(place, config):
         opened.append(place.name)
-        return dataclasses.replace(film(), name=place.name)
+        return dataclasses.replace(film(ord(place.name)), name=place.name)
 
     monkeypatch.setattr("isl_train.viability.ground.open_recording", lambda place: place)
     monkeypatch.setattr("isl_train.viability.ground.make_key_film", made)

@@ -58,6 +58,16 @@ def polarity(
             "(a frame that repeats the one before). They are warned about by default.",
         ),
     ] = None,
+    embryo_diameter: Annotated[
+        float | None,
+        typer.Option(
+            metavar="UM",
+            min=0,
+            help="Micrometres across an embryo, 75 by default. A field over three of them wide "
+            "is searched for embryos where its pixel size is known, and each is assessed on its "
+            "own; 0: every recording is of one embryo.",
+        ),
+    ] = None,
     axes: Axes = None,
     channel: Channel = None,
     device: Device = "auto",
@@ -69,6 +79,7 @@ def polarity(
     from isl.polarity.defects import DEFECTS
     from isl.polarity.frame_range import parse_frames, read_frame_table
     from isl.polarity.run import Request, assess_recordings
+    from isl.polarity.several import DIAMETER
 
     if onset is not None and onset not in RULES:
         raise unknown("onset rule", onset, RULES)
@@ -87,6 +98,7 @@ def polarity(
         rule=next((rule for rule in RULES if rule == onset), None),
         activation=ACTIVATIONS[ACTIVATIONS.index(activation)],
         leave_out=tuple(kind for kind in DEFECTS if kind in kinds),
+        diameter=DIAMETER if embryo_diameter is None else embryo_diameter,
         axes=axes,
         channel=channel,
         device=device,

@@ -70,7 +70,11 @@ class EmbryoPictures:
 
 
 def embryo_page(
-    embryos: Sequence[EmbryoPictures], failed: Mapping[str, str], *, card: str = ""
+    embryos: Sequence[EmbryoPictures],
+    failed: Mapping[str, str],
+    *,
+    card: str = "",
+    fields: Mapping[str, bytes] | None = None,
 ) -> str:
     """The report as HTML.
 
@@ -78,13 +82,23 @@ def embryo_page(
         embryos: At least one, in order.
         failed: What was wrong with recordings that could not be assessed, by name.
         card: What the model says of itself.
+        fields: Pictures (PNG) of the fields that hold several embryos, by name.
     """
+    shown = [
+        figure(
+            png,
+            alt=f"The embryos of {name}, numbered",
+            caption=f"{name}: its first frame, and the square that moves along with each embryo.",
+        )
+        for name, png in (fields or {}).items()
+    ]
     made = [embryo.made for embryo in embryos]
     model, ezrin = (made[0][name] for name in ("model", "ezrin_model"))
     return results_page(
         f"Polarization onset of {counted(len(made), 'embryo')}",
         [
             records(made, _COLUMNS, caption="Onset of polarization"),
+            *shown,
             paragraph(_HOW_TO_READ),
             paragraph(f"Model: {model['name']} ({_reads(model)}; EZRIN by {ezrin['name']})."),
         ],

@@ -89,6 +89,12 @@ def record(
         "last_frame": recording.numbers[-1],
         "interval_minutes": recording.interval,
     }
+    if (window := recording.window) is not None:
+        facts["window"] = {
+            "embryo": window.number,
+            "side": window.side,
+            "corners": window.corners[list(recording.numbers)].tolist(),
+        }
     made = made_by("isl polarity", source=recording.source, facts=facts, settings=settings)
     return made | {
         "purpose": PURPOSE,

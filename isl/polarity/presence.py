@@ -106,17 +106,18 @@ def watch_embryo(frames: np.ndarray) -> Presence:
     )
 
 
-def granularity(frame: np.ndarray) -> np.ndarray:
+def granularity(frame: np.ndarray, side: int = _SIDE) -> np.ndarray:
     """How much brightness changes in every direction at once.
 
     Args:
-        frame: float32 [Y, X] in [0, 1].
+        frame: float32 [Y, X].
+        side: Pixels along the longer side while looking; an embryo is some 128 wide.
 
     Returns:
-        float32 [y, x], the root of the smaller eigenvalue of the structure tensor, at 256 pixels
+        float32 [y, x], the root of the smaller eigenvalue of the structure tensor, `side` pixels
         along the longer side.
     """
-    size = [max(1, round(length * _SIDE / max(frame.shape))) for length in frame.shape[::-1]]
+    size = [max(1, round(length * side / max(frame.shape))) for length in frame.shape[::-1]]
     image = Image.fromarray(np.ascontiguousarray(frame, np.float32))
     small = np.asarray(image.resize(size, Image.Resampling.BOX))
     along_y, along_x = np.gradient(ndimage.gaussian_filter(small, _DERIVATIVE))
@@ -139,13 +140,30 @@ def _between_classes(values: np.ndarray) -> float:
     return float(centers[np.argmax(below * above * means_apart**2)])
 
 
-def _largest(mask: np.ndarray) -> np.ndarray:
-    """The largest piece of a mask, without thin parts and holes; bool [y, x]."""
+def granular_pieces(grain: np.ndarray) -> np.ndarray:
+    """What is granular in a frame, piece by piece.
+
+    Args:
+        grain: As `granularity` gives it.
+
+    Returns:
+        int32 [y, x], numbered from 1; 0 is the rest.
+    """
+    return _pieces(grain > _between_classes(grain))
+
+
+def _pieces(mask: np.ndarray) -> np.ndarray:
+    """The pieces of a mask without thin parts, numbered from 1; int32 [y, x]."""
     # Continued beyond the border, lest the opening round off what the border cuts.
     padded = np.pad(mask, 2 * _OPENING, mode="edge")
     opened = _grown(_shrunk(padded, _OPENING), _OPENING)
     inside = slice(2 * _OPENING, -2 * _OPENING)
-    pieces = connected_regions(opened[inside, inside])
+    return connected_regions(opened[inside, inside])
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    """The largest piece of a mask, without thin parts and holes; bool [y, x]."""
+    pieces = _pieces(mask)
     if not pieces.any():
         return np.zeros_like(mask)
     sizes = np.bincount(pieces.ravel())[1:]

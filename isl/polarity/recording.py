@@ -13,9 +13,11 @@ from isl.imaging.frame_numbers import check_named_alike, frame_steps
 from isl.imaging.image import Movie, PixelSize
 from isl.imaging.movie import read_movie
 from isl.imaging.names import field_name
+from isl.imaging.read import open_transmitted
 from isl.imaging.times import stated_interval
 from isl.polarity.finding import frames_in
 from isl.polarity.frame_range import EVERY_FRAME, FrameRange
+from isl.polarity.several import Window
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,6 +36,7 @@ class Recording:
         pixel_size: Micrometres, or None.
         modality: As in `isl.imaging.image.Movie`.
         source: The file or folder.
+        window: What it was cut out of a field by, or None.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Recording:
     pixel_size: PixelSize | None = None
     modality: str | None = None
     source: Path
+    window: Window | None = None
 
     def __len__(self) -> int:
         """How many frames there are."""
@@ -70,6 +74,7 @@ def read_recording(
     interval: float | None = None,
     axes: str | None = None,
     channel: str | None = None,
+    window: Window | None = None,
 ) -> Recording:
     """Reads a recording, or some of its frames.
 
@@ -79,6 +84,8 @@ def read_recording(
         interval: Minutes between frames, whatever the file says.
         axes: What a TIFF's dimensions are, where it does not say.
         channel: The transmitted-light channel, where a file has several.
+        window: The square around one of several embryos; no more is read of a file. The embryo's
+            number is added to the name.
 
     Raises:
         InputError: There is one frame only, frames differ in size or are missing from the sequence,
@@ -86,9 +93,14 @@ def read_recording(
     """
     path = Path(path)
     if path.is_dir() and not is_container(path):
-        recording = _read_folder(path, frames, axes, channel)
-    else:
+        recording = _read_folder(path, frames, axes, channel, window)
+    elif window is None:
         recording = _read_file(path, frames, axes, channel)
+    else:
+        recording = _read_window(path, frames, axes, channel, window)
+    if window is not None:
+        name = name_in_field(recording.name, window)
+        recording = dataclasses.replace(recording, name=name, window=window)
     used, times = stated_interval(interval, recording.interval, recording.times, path)
     recording = dataclasses.replace(recording, interval=used, times=times)
     if len(recording) < 2:
@@ -97,8 +109,17 @@ def read_recording(
     return recording
 
 
+def name_in_field(field: str, window: Window) -> str:
+    """What an embryo of a field is called, such as well_3-embryo_2."""
+    return f"{field}-embryo_{window.number}"
+
+
 def _read_folder(
-    folder: Path, chosen: FrameRange, axes: str | None, channel: str | None
+    folder: Path,
+    chosen: FrameRange,
+    axes: str | None,
+    channel: str | None,
+    window: Window | None,
 ) -> Recording:
     files = frames_in(folder)
     if not files:
@@ -112,9 +133,12 @@ def _read_folder(
         if picture.frames.shape[0] > 1:
             raise InputError(f"{file}: is a movie among single frames; keep it in another folder")
         _check_same(picture, pictures[0], file, files[used[0]])
+    stacks = [picture.frames for picture in pictures]
+    if window is not None:
+        stacks = [own[..., *window.place(t)] for own, t in zip(stacks, used, strict=True)]
     return Recording(
         name=field_name(folder),
-        frames=np.concatenate([picture.frames for picture in pictures]),
+        frames=np.concatenate(stacks),
         numbers=tuple(used),
         frame_names=tuple(names[number] for number in used),
         steps=steps,
@@ -156,6 +180,32 @@ def _of_movie(movie: Movie, chosen: FrameRange, path: Path) -> Recording:
         modality=movie.modality,
         source=path,
     )
+
+
+def _read_window(
+    path: Path, chosen: FrameRange, axes: str | None, channel: str | None, window: Window
+) -> Recording:
+    picture, index = open_transmitted(path, axes=axes, channel=channel)
+    with picture:
+        times, _, planes = picture.shape[:3]
+        used = chosen.within(times, path)
+        frames = np.empty((len(used), planes, window.side, window.side), picture.dtype)
+        for own, t in zip(frames, used, strict=True):
+            rows, columns = window.place(t)
+            for z in range(planes):
+                own[z] = picture.read(t=t, c=index, z=z, rows=rows, columns=columns)
+        return Recording(
+            name=picture.name,
+            frames=frames,
+            numbers=tuple(used),
+            frame_names=tuple(f"frame {number}" for number in used),
+            steps=tuple(used),
+            interval=picture.interval,
+            times=None if picture.times is None else picture.times[used.start : used.stop],
+            pixel_size=picture.pixel_size,
+            modality=picture.modality,
+            source=path,
+        )
 
 
 def _check_same(picture: Movie, first: Movie, file: Path, first_file: Path) -> None:

@@ -17,6 +17,7 @@ from isl.files.locks import alone_in
 from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
 from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.imaging.names import field_name
 from isl.imaging.result_checks import check_files
 from isl.imaging.results import Input, written_together
 from isl.imaging.steady import content_hash
@@ -41,7 +42,8 @@ from isl.polarity.outputs import (
     sentence,
 )
 from isl.polarity.overlays import draw_overlays
-from isl.polarity.recording import read_recording
+from isl.polarity.recording import name_in_field, read_recording
+from isl.polarity.several import DIAMETER, Window, draw_field, find_windows
 from isl.progress import FieldProgress, one_by_one
 
 MEASURED = "measured"
@@ -56,6 +58,7 @@ class Request:
         frames: Frames to use of every embryo, or by embryo; None: all.
         rule: None: as the model says.
         leave_out: Kinds of defects for which a recording is not assessed.
+        diameter: Of an embryo, micrometres; 0: every recording is of one embryo.
     """
 
     inputs: tuple[Path, ...]
@@ -66,11 +69,25 @@ class Request:
     rule: Rule | None = None
     activation: Activation = "class"
     leave_out: tuple[DefectKind, ...] = ()
+    diameter: float = DIAMETER
     axes: str | None = None
     channel: str | None = None
     device: str = "auto"
     overwrite: bool = False
     resume: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EmbryoInput(Input):
+    """One embryo: a recording, or its place in a recording of several.
+
+    Attributes:
+        window: Its square, where there are several.
+        wrong: Why the recording cannot be assessed, where that is known before.
+    """
+
+    window: Window | None = None
+    wrong: InputError | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,9 +112,7 @@ def assess_recordings(request: Request) -> int:
         InputError: The request is wrong, or its only recording failed; nothing was written.
     """
     found = find_recordings(request.inputs, axes=request.axes, leave_out=request.out)
-    embryos = [
-        Input(name=name, path=path, files=files_of(request.out, name)) for name, path in found
-    ]
+    embryos = [embryo for name, path in found for embryo in _embryos_of(name, path, request)]
     check_files(
         request.out,
         [(embryo.path, embryo.files) for embryo in embryos],
@@ -113,7 +128,9 @@ def assess_recordings(request: Request) -> int:
         )
     chain = Chain(model=model, ezrin_model=model.ezrin_model(), device=device)
 
-    def assess_one(embryo: Input, progress: FieldProgress) -> str:
+    def assess_one(embryo: EmbryoInput, progress: FieldProgress) -> str:
+        if embryo.wrong is not None:
+            raise embryo.wrong
         outcome = _assess(embryo, chain, request, progress)
         print(f"{embryo.name}: {sentence(_read(embryo))}", flush=True)
         return outcome
@@ -127,12 +144,30 @@ def assess_recordings(request: Request) -> int:
     return report_failures(list(failed.items()), len(embryos), what="embryos")
 
 
-def _assess(embryo: Input, chain: Chain, request: Request, progress: FieldProgress) -> str:
+def _embryos_of(name: str, path: Path, request: Request) -> list[EmbryoInput]:
+    """Every embryo of a recording."""
+    whole = EmbryoInput(name=name, path=path, files=files_of(request.out, name))
+    if request.diameter == 0:
+        return [whole]
+    try:
+        windows = find_windows(
+            path, diameter=request.diameter, axes=request.axes, channel=request.channel
+        )
+    except InputError as error:
+        return [dataclasses.replace(whole, wrong=error)]
+    named = [(name_in_field(name, window), window) for window in windows]
+    return [
+        EmbryoInput(name=own, path=path, files=files_of(request.out, own), window=window)
+        for own, window in named
+    ] or [whole]
+
+
+def _assess(embryo: EmbryoInput, chain: Chain, request: Request, progress: FieldProgress) -> str:
     """Assesses one embryo and writes its files, unless that was done before."""
     started = time.monotonic()
     limit = limit_of(embryo.name, embryo.path, request.frames)
     source_hash = content_hash(embryo.path)
-    settings = _settings(limit, chain, request)
+    settings = _settings(limit, chain, request, embryo.window)
     if request.resume:
         if embryo.files.made_from(
             "isl polarity",
@@ -149,6 +184,7 @@ def _assess(embryo: Input, chain: Chain, request: Request, progress: FieldProgre
         interval=request.interval,
         axes=request.axes,
         channel=request.channel,
+        window=embryo.window,
     )
     assessment = _within_memory(
         lambda: assess(
@@ -187,9 +223,13 @@ def _assess(embryo: Input, chain: Chain, request: Request, progress: FieldProgre
     return "done"
 
 
-def _settings(limit: FrameRange, chain: Chain, request: Request) -> dict[str, Any]:
+def _settings(
+    limit: FrameRange, chain: Chain, request: Request, window: Window | None
+) -> dict[str, Any]:
     """Everything but the model and the input that changes a result."""
-    return {
+    # Records of recordings of one embryo are as they were before there were windows.
+    place = {} if window is None else {"embryo": window.number, "diameter": request.diameter}
+    return place | {
         "onset": request.rule or chain.model.config.rule,
         "activation": request.activation,
         "leave_out": sorted(request.leave_out),
@@ -221,7 +261,7 @@ def _read(embryo: Input) -> dict[str, Any]:
 
 
 def _write_tables(
-    done: Sequence[Input], failed: Mapping[str, str], chain: Chain, request: Request
+    done: Sequence[EmbryoInput], failed: Mapping[str, str], chain: Chain, request: Request
 ) -> None:
     """The two tables and the report, from the records and pictures of all that are done."""
     records = [_read(embryo) for embryo in done]
@@ -239,7 +279,21 @@ def _write_tables(
         {
             ONSETS: as_csv(ONSET_COLUMNS, [onset_row(made) for made in records]),
             FRAMES: as_csv(FRAME_COLUMNS, rows),
-            REPORT: embryo_page(shown, failed, card=chain.model.card),
+            REPORT: embryo_page(
+                shown, failed, card=chain.model.card, fields=_fields(done, request)
+            ),
         },
     )
     print(f"look at {request.out / REPORT}", file=sys.stderr)
+
+
+def _fields(done: Sequence[EmbryoInput], request: Request) -> dict[str, bytes]:
+    """Pictures of the fields that hold several embryos, by the fields' names; PNGs."""
+    windows: dict[Path, list[Window]] = {}
+    for embryo in done:
+        if embryo.window is not None:
+            windows.setdefault(embryo.path, []).append(embryo.window)
+    return {
+        field_name(path): draw_field(path, own, axes=request.axes, channel=request.channel)
+        for path, own in windows.items()
+    }

@@ -20,7 +20,8 @@ from simulated_recordings import (
 )
 
 from isl.backbones.resnet import ResNetConfig
-from isl.imaging.image import Movie
+from isl.imaging.formats.ome_tiff import write_movie as write_ome_movie
+from isl.imaging.image import Movie, PixelSize
 from isl.imaging.read import read_fluorescence
 from isl.phantom import EmbryoConfig
 from isl.phantom import write_embryos as write_phantom
@@ -472,3 +473,41 @@ def test_a_movie_of_real_stacks_by_a_real_ensemble_and_a_model_that_reads_them_w
     after = 1 / (1 + np.exp(logits[..., 0] - logits[..., 1]))
     found = [float(row["probability"]) for row in table(tmp_path / "out" / "frames.csv")]
     np.testing.assert_allclose(found, after.mean(axis=0), atol=1e-4)
+
+
+def test_every_embryo_of_a_field_is_assessed(run, tmp_path):
+    """Four recordings side by side are told as each alone is; a tile is two diameters wide."""
+    width, onsets = 96, (2, 3, 4, None)
+    tiles = [
+        make_frames(COUNT, onset=onset, seed=seed, size=(width, width))
+        for seed, onset in enumerate(onsets)
+    ]
+    rows = [np.concatenate(tiles[first : first + 2], axis=2) for first in (0, 2)]
+    size = PixelSize(y=150 / width, x=150 / width)
+    field = Movie(name="w", frames=np.concatenate(rows, axis=1)[:, None], pixel_size=size)
+    write_ome_movie(tmp_path / "well.ome.tif", field)
+    code, out, err = run(tmp_path / "well.ome.tif")
+    assert code == 0, err
+    found = table(tmp_path / "out" / "onsets.csv")
+    assert [row["embryo"] for row in found] == [f"well-embryo_{n}" for n in (1, 2, 3, 4)]
+    assert [row["onset_frame"] for row in found] == ["2", "3", "4", ""]
+    made = json.loads((tmp_path / "out" / "well-embryo_2.json").read_text())
+    assert made["input"]["window"]["embryo"] == 2
+    assert made["input"]["window"]["side"] == width
+    assert np.array(made["input"]["window"]["corners"]).shape == (COUNT, 2)
+    assert "The embryos of well, numbered" in (tmp_path / "out" / "report.html").read_text()
+    before = files_in(tmp_path / "out")
+    code, _, err = run(tmp_path / "well.ome.tif", "--resume")
+    assert code == 0, err
+    assert err.count("done before") == 4
+    assert files_in(tmp_path / "out").keys() == before.keys()
+    code, out, err = run(tmp_path / "well.ome.tif", "--embryo-diameter", 0, "--resume")
+    assert code == 0, err
+    assert out.startswith("well: ")
+
+
+def test_a_wide_field_without_an_embryo(refused, tmp_path):
+    empty = np.random.default_rng(0).normal(120, 1, (3, 1, 200, 200)).astype(np.uint8)
+    size = PixelSize(y=1.5, x=1.5)
+    write_ome_movie(tmp_path / "well.ome.tif", Movie(name="w", frames=empty, pixel_size=size))
+    assert "no embryo is to be seen" in refused(tmp_path / "well.ome.tif")

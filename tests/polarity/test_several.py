@@ -1,0 +1,92 @@
+"""Several embryos in a field: each is found, followed where it is not seen, and cut out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from simulated_recordings import write_frames
+
+from isl.errors import InputError
+from isl.imaging.formats.ome_tiff import write_movie
+from isl.imaging.image import Movie, PixelSize
+from isl.polarity.frame_range import FrameRange
+from isl.polarity.recording import read_recording
+from isl.polarity.several import find_windows
+
+ACROSS = 48
+MICROMETRES = 75 / ACROSS
+SIZE = (180, 240)
+
+
+def field(places: dict[tuple[float, float], tuple[float, float]], count: int = 4) -> np.ndarray:
+    """uint8 [T, Y, X]: granular discs that begin at a place and move so far a frame."""
+    rng = np.random.default_rng(0)
+    frames = rng.normal(120, 1, (count, *SIZE))
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    grain = rng.normal(0, 30, SIZE)
+    for (row, column), (down, right) in places.items():
+        for t, frame in enumerate(frames):
+            inside = np.hypot(y - row - t * down, x - column - t * right) < ACROSS / 2
+            frame[inside] += np.roll(grain, (round(t * down), round(t * right)), (0, 1))[inside]
+    return np.clip(frames, 0, 255).astype(np.uint8)
+
+
+def stored(folder: Path, frames: np.ndarray, size: float | None = MICROMETRES) -> Path:
+    """A movie of stacks of two planes, the second of which is darker."""
+    stacks = np.stack([frames, frames // 2], axis=1)
+    pixel_size = None if size is None else PixelSize(y=size, x=size)
+    path = folder / "well_3.ome.tif"
+    movie = Movie(name="well_3", frames=stacks, pixel_size=pixel_size, interval=20.0)
+    write_movie(path, movie, overwrite=True)
+    return path
+
+
+def test_each_is_found_and_followed(tmp_path: Path) -> None:
+    """One moves down, one to the right; of what the border cuts off there is too little."""
+    frames = field({(50, 50): (4, 0), (60, 150): (0, 5), (140, 246): (0, 0)})
+    frames[2, 20:110, 100:220] = 120
+    first, second = find_windows(stored(tmp_path, frames))
+    assert [window.number for window in (first, second)] == [1, 2]
+    assert first.side == second.side == 2 * ACROSS
+    for window, start, step in ((first, (50, 50), (4, 0)), (second, (60, 150), (0, 5))):
+        expected = np.array(start) + np.arange(4)[:, None] * np.array(step) - ACROSS
+        # The median over frames is still at either end.
+        np.testing.assert_allclose(window.corners, np.maximum(expected, 0), atol=8)
+        np.testing.assert_allclose(window.corners[2], np.maximum(expected[2], 0), atol=4)
+
+
+def test_a_window_is_read_as_it_is_cut_by_hand(tmp_path: Path) -> None:
+    frames = field({(50, 50): (4, 0), (60, 150): (0, 5)})
+    path = stored(tmp_path, frames)
+    window = find_windows(path)[1]
+    recording = read_recording(path, window=window, frames=FrameRange(start=1))
+    assert recording.name == "well_3-embryo_2"
+    assert recording.numbers == (1, 2, 3)
+    assert recording.interval == 20
+    for own, t in zip(recording.frames, (1, 2, 3), strict=True):
+        (row, column), side = window.corners[t], window.side
+        cut = frames[t, row : row + side, column : column + side]
+        np.testing.assert_array_equal(own, [cut, cut // 2])
+
+
+def test_frames_in_a_folder_are_cut_alike(tmp_path: Path) -> None:
+    frames = field({(50, 50): (4, 0), (60, 150): (0, 5)})
+    window = find_windows(stored(tmp_path, frames))[0]
+    folder = write_frames(tmp_path / "frames", frames)
+    # PNGs do not say how large pixels are, so such a folder is taken as of one embryo.
+    assert find_windows(folder) == ()
+    recording = read_recording(folder, window=window)
+    for t, own in enumerate(recording.frames):
+        np.testing.assert_array_equal(own[0], frames[t][window.place(t)])
+
+
+def test_a_field_of_one_embryo_or_of_unknown_size_is_left_as_it_is(tmp_path: Path) -> None:
+    frames = field({(90, 120): (0, 0)})
+    assert find_windows(stored(tmp_path, frames, size=None)) == ()
+    assert find_windows(stored(tmp_path, frames, size=0.9)) == ()
+    assert len(find_windows(stored(tmp_path, frames))) == 1
+
+
+def test_a_field_without_an_embryo_says_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"well_3.*no embryo .* 48 pixels \(75 um\) wide"):
+        find_windows(stored(tmp_path, field({})))

@@ -139,10 +139,16 @@ def draw_field(
         row, column = window.corners[0]
         edge = color(window.number - 1)
         axis.add_patch(
-            Rectangle((column, row), window.side, window.side, fill=False, edgecolor=edge)
+            Rectangle(
+                (column, row), window.side, window.side, fill=False, edgecolor=edge, linewidth=2
+            )
         )
-        axis.text(
-            column + 0.03 * window.side, row + 0.1 * window.side, str(window.number), color=edge
+        axis.annotate(
+            str(window.number),
+            (column + 0.05 * window.side, row + 0.1 * window.side),
+            color=edge,
+            weight="bold",
+            bbox={"facecolor": "white", "edgecolor": "none", "boxstyle": "circle"},
         )
     return png(figure)
 

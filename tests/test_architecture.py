@@ -26,10 +26,10 @@ STANDS_ON = {"polarity": "labeling"}
 # top one, with the commands.
 FLOORS = (
     ("errors",),
-    ("calibration", "config", "registry", "progress"),
+    ("calibration", "config", "packages", "registry", "progress"),
     ("files", "tiling", "devices", "workers"),
     ("imaging", "model_folder"),
-    ("backbones", "data", "model_kinds", "report"),
+    ("backbones", "data", "export", "model_kinds", "report"),
     TASKS,
 )
 SHARED = frozenset(room for floor in FLOORS[:-1] for room in floor)

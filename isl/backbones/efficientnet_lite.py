@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from isl.backbones.networks import NO_RANDOMNESS, Compute
+from isl.backbones.portable import is_portable
 
 BATCH_NORM_EPSILON = 1e-3
 STEM = 32
@@ -102,6 +103,16 @@ class DepthwiseConv(nnx.Module):
         size = kernel.shape[0]
         rows, columns = (-(-n // self.stride) for n in x.shape[1:3])
         borders = [same_border(n, size, self.stride, self.rate) for n in x.shape[1:3]]
+        if is_portable():
+            return jax.lax.conv_general_dilated(
+                x,
+                kernel,
+                (self.stride, self.stride),
+                borders,
+                rhs_dilation=(self.rate, self.rate),
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                feature_group_count=x.shape[-1],
+            )
         x = jnp.pad(x, [(0, 0), *borders, (0, 0)])
         total = None
         for row in range(size):

@@ -10,6 +10,7 @@ from jax import lax
 
 from isl.backbones.convolution import blocked_convolution, native_convolution
 from isl.backbones.networks import Compute
+from isl.backbones.portable import is_portable
 
 BATCH_NORM_EPSILON = 1e-3
 Activation = Literal["relu", "tanh", "mirror_relu"]
@@ -69,7 +70,9 @@ class ValidConv(nnx.Module):
         x, kernel = x.astype(self.dtype), self.kernel[...].astype(self.dtype)
         if self.padded:
             x = repeat_border(x, kernel.shape[0] // 2, kernel.shape[0] // 2)
-        if kernel.shape[0] == 1:
+        if is_portable():
+            result = native_convolution(x, kernel, self.stride)
+        elif kernel.shape[0] == 1:
             # As one matrix: on a CPU the gradient of anything else costs five times as much.
             result = (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], -1)
         elif self.blocked:
@@ -108,6 +111,8 @@ def by_bands(
     Returns:
         [B, y, x, depth].
     """
+    if is_portable():
+        return function(x)
     batch = x.shape[0]
     steps, columns = ((n - overlap) // stride for n in x.shape[1:3])
     pixels = max(1, _BAND_NUMBERS // numbers)
@@ -137,7 +142,8 @@ def activated(x: jax.Array, activations: Sequence[Activation]) -> jax.Array:
 
 def crop(x: jax.Array, border: int) -> jax.Array:
     """Takes `border` pixels off every side of [B, Y, X, C]."""
-    return x[:, border : x.shape[1] - border, border : x.shape[2] - border, :]
+    batch, rows, columns, depth = x.shape
+    return lax.slice(x, (0, border, border, 0), (batch, rows - border, columns - border, depth))
 
 
 def repeat_border(x: jax.Array, before: int, after: int) -> jax.Array:
@@ -171,6 +177,9 @@ def max_pool(x: jax.Array, kernel: int, stride: int) -> jax.Array:
 
     On a CPU `reduce_window` costs three times as much forward and six times backward.
     """
+    if is_portable():
+        window, strides = (1, kernel, kernel, 1), (1, stride, stride, 1)
+        return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, "VALID")
     rows = (x.shape[1] - kernel) // stride + 1
     columns = (x.shape[2] - kernel) // stride + 1
     highest = _shifted(x, 0, rows, stride, axis=1)

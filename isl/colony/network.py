@@ -141,7 +141,7 @@ class EncoderVector(nnx.Module):
             parts += [jnp.sqrt(each.var(axis=(1, 2)) + 1e-6) for each in maps]
         for each in maps if self.config.rings else ():
             weights = jnp.asarray(_rings(each.shape[1], each.shape[2], self.config.rings))
-            parts.append(jnp.einsum("byxd,yxr->brd", each, weights).reshape(len(each), -1))
+            parts.append(jnp.einsum("byxd,yxr->brd", each, weights).reshape(each.shape[0], -1))
         return jnp.concatenate(parts, axis=-1)
 
 

@@ -6,7 +6,9 @@ import numpy as np
 from skimage.transform import resize
 
 # Brightest and darkest percents that may saturate.
-_CUT = 0.5
+CUT = 0.5
+# Below it a frame is not stretched further, in [0, 1].
+LEAST_CONTRAST = 1e-3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,8 +58,8 @@ def seen(image: np.ndarray, size: int) -> np.ndarray:
     small = image
     if image.shape != (view.height, view.width):
         small = np.asarray(resize(image, (view.height, view.width), order=1, anti_aliasing=True))
-    low, high = np.percentile(small, [_CUT, 100 - _CUT])
-    stretched = np.clip((small - low) / max(high - low, 1e-3), 0, 1)
+    low, high = np.percentile(small, [CUT, 100 - CUT])
+    stretched = np.clip((small - low) / max(high - low, LEAST_CONTRAST), 0, 1)
     beyond = ((0, size - view.height), (0, size - view.width))
     return np.pad(stretched, beyond, mode="edge").astype(np.float32)
 

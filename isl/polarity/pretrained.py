@@ -139,6 +139,10 @@ class FrozenFeatures:
         ]
         return [np.concatenate(parts, axis=-1) for parts in zip(*of_channels, strict=True)]
 
+    def of_images(self, images: jax.Array) -> list[jax.Array]:
+        """The same within a program: float32 [T, Y, X] in [0, 1] to [T, depth], look by look."""
+        return _pooled(self._graph, self._state, images, self.config.looks)
+
     def _remembered(self, images: np.ndarray) -> list[np.ndarray]:
         """Of images float32 [T, Y, X]; arms and folds of an evaluation look at the same ones."""
         named = hashlib.sha256(repr((self.config.model_dump(), images.shape)).encode())
@@ -207,10 +211,10 @@ def _pooled(
     images: jax.Array,
     looks: tuple[Look, ...],
 ) -> list[jax.Array]:
-    maps = _maps(graph, state, jnp.concatenate([images, images[:, ::-1, ::-1]]))
+    maps = _maps(graph, state, jnp.concatenate([images, jnp.flip(images, (1, 2))]))
     pool = {"mean": jnp.mean, "deviation": jnp.std}
     found = [pool[look.pool](maps[look.stride], axis=(1, 2)) for look in looks]
-    return [each.reshape(2, len(images), -1).mean(axis=0) for each in found]
+    return [each.reshape(2, images.shape[0], -1).mean(axis=0) for each in found]
 
 
 def _by_portions(

@@ -1,0 +1,56 @@
+"""The command `isl export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isl.commands.parameters import LabelNames, Overwrite
+
+
+def export(
+    model: Annotated[
+        str, typer.Argument(help="A bundled model's name (isl models) or a model folder.")
+    ],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="onnx; stablehlo, for JAX and XLA; bioimageio, a package for bioimage.io; web, a "
+            "page that predicts in a browser."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    labels: LabelNames = None,
+    statistics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Of labeling models: as for isl predict, or distribution, all 256 probabilities "
+            "of each pixel; median by default.",
+        ),
+    ] = None,
+    node_modules: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="For web: where npm installed onnxruntime-web and utif2; node_modules by default.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Writes a model as a program for other software, checked against isl's own results."""
+    from isl.export.formats import write_export
+    from isl.export.program import Wanted, program_of
+
+    wanted = Wanted(labels=_names(labels), statistics=_names(statistics))
+    written = write_export(
+        program_of(model, wanted), out, to, node_modules=node_modules, overwrite=overwrite
+    )
+    agrees = (
+        "" if written.difference is None else f" (onnxruntime: within {written.difference:.1g})"
+    )
+    print(f"{written.folder}: {to}{agrees}")
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())

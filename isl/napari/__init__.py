@@ -1,0 +1,1 @@
+"""isl in napari: predict on the open layer, open isl's results, simulated samples."""

@@ -11,7 +11,8 @@ PYTHON ?=
 PYTEST_OPTIONS ?= -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-data test-imagej test-torch test-torchvision lint lock clean
+.PHONY: help demo test test-data test-imagej test-torch test-torchvision test-export test-napari docs \
+	lint lock clean
 
 help:
 	@echo "make demo       simulated cells, a bundled model and its prediction, in demo/"
@@ -20,6 +21,9 @@ help:
 	@echo "make test-imagej  what ImageJ 1.x sees in our files (Debian: apt install imagej xvfb xauth)"
 	@echo "make test-torch ImageNet weights against PyTorch, which it installs (CPU build if pip finds one)"
 	@echo "make test-torchvision  Video Swin against torchvision, where that is installed"
+	@echo "make test-export  exported models in onnxruntime, bioimageio.core and Chromium; installs the first two"
+	@echo "make test-napari  the napari plugin without a screen; installs napari (Debian: apt install xvfb)"
+	@echo "make docs       the documentation as a site, in site/"
 	@echo "make lint       ruff (rules and format) and pyright"
 	@echo "make lock       requirements.lock anew from pyproject.toml (UPGRADE=1: newest versions)"
 	@echo "make clean      removes what these targets made, .venv too"
@@ -29,7 +33,8 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS) --ignore=tests/real --ignore=tests/torch \
-		--ignore=tests/torchvision --ignore=tests/imagej
+		--ignore=tests/torchvision --ignore=tests/imagej --ignore=tests/export_runtimes \
+		--ignore=tests/napari_plugin
 
 DATA_FOLDERS := condition_b_A4 sephace ai4embryo readers
 test-data: $(STAMP)
@@ -60,6 +65,31 @@ test-torch: $(STAMP)
 test-torchvision: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/torchvision
 
+# Warnings of other packages are theirs to mend. Extras that ask for other versions than the lock's, each in an environment of its own that shares
+# nothing with .venv: .venv-export, .venv-napari, .venv-docs.
+.venv-%/.stamp: pyproject.toml $(STAMP)
+	@$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-$*
+	@$(BIN)/uv pip install -q --python .venv-$*/bin/python $(EXTRA_PACKAGES_$*) --editable ".[$*]"
+	@touch $@
+
+EXTRA_PACKAGES_export := pytest pytest-xdist hypothesis playwright
+EXTRA_PACKAGES_napari := pytest pytest-xdist hypothesis
+# What the page in a browser is made of, which npm has.
+WEB_PACKAGES := onnxruntime-web@1.30.0 utif2@4.1.0
+test-export: .venv-export/.stamp
+	@if command -v npm >/dev/null && [ ! -d .venv-export/node_modules/utif2 ]; then \
+		npm install --silent --no-save --prefix .venv-export $(WEB_PACKAGES) >/dev/null; fi
+	ISL_NODE_MODULES=.venv-export/node_modules .venv-export/bin/python -m pytest -q -W default tests/export_runtimes
+
+test-napari: .venv-napari/.stamp
+	@command -v xvfb-run >/dev/null || { \
+		echo "test-napari: no xvfb-run here; Debian: apt install xvfb libegl1 libxcb-cursor0" >&2; exit 2; }
+	xvfb-run -a -s "-screen 0 1600x1000x24" .venv-napari/bin/python -m pytest -q -W default tests/napari_plugin
+
+docs: .venv-docs/.stamp
+	.venv-docs/bin/python docs/site/make.py build/docs
+	.venv-docs/bin/mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml --site-dir ../../site
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -77,7 +107,7 @@ lock: $(STAMP)
 	@rm $(VENV)/requirements.lock.new
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-export .venv-napari .venv-docs site demo build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find isl train eval tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamp is written last, so an environment whose making was cut short is never taken as current.

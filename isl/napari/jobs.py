@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -195,11 +195,6 @@ def commanding(
             raise InputError(why[0].replace(str(given), f"layer '{image.name}'"))
         results = sorted(path for path in out.glob("*.ome.tif") if reader_of(str(path)))
         layers = [layer for path in results for layer in read(str(path))]
-        for data, attributes, _ in layers:
-            if image.pixel_size is None:
-                attributes.pop("scale", None)
-                attributes.pop("units", None)
-            assert isinstance(data, np.ndarray)
         yield Result(layers=layers, said=told)
 
 
@@ -212,7 +207,6 @@ def _in_a_thread(
     compute: Callable[[], Result], told: "queue.Queue[Progress]", stop: threading.Event
 ) -> Job:
     """Yields what is told until the thread that computes is done."""
-    outcome: Mapping[str, Any]
     found: dict[str, Any] = {}
 
     def run() -> None:
@@ -228,12 +222,11 @@ def _in_a_thread(
             yield told.get(timeout=_POLL)
         except queue.Empty:
             yield Progress()
-    outcome = found
-    if "error" in outcome:
-        raise outcome["error"]
+    if "error" in found:
+        raise found["error"]
     if stop.is_set():
         raise Stopped
-    yield outcome["result"]
+    yield found["result"]
 
 
 def _interrupt(process: "subprocess.Popen[bytes]") -> None:

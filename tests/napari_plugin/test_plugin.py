@@ -1,0 +1,80 @@
+"""The plugin in napari itself, on a screen that nobody sees."""
+
+import time
+
+import numpy as np
+import pytest
+
+napari = pytest.importorskip("napari")
+npe2 = pytest.importorskip("npe2")
+from isl.napari import widgets  # noqa: E402
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer(show=False)
+
+
+def panel_of(viewer, title):
+    _, widget = viewer.window.add_plugin_dock_widget("isl", title)
+    return getattr(widget, "_magic_widget", widget).isl_panel
+
+
+def finished(panel, seconds=240):
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + seconds
+    while panel.worker is not None and time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.05)
+    assert panel.worker is None, panel.said.value
+
+
+def test_the_manifest_is_valid_and_found():
+    manifest = npe2.PluginManifest.from_distribution("isl")
+    assert manifest.name == "isl"
+    assert len(manifest.contributions.widgets) == 4
+
+
+def test_a_sample_is_predicted_with_its_uncertainty_beside(viewer, tmp_path):
+    viewer.open_sample("isl", "cells")
+    cells = viewer.layers["cells"]
+    cells.data = cells.data[:, :96, :96]
+    panel = panel_of(viewer, "Predict fluorescence")
+    panel.model.value, panel.layer.value = "phantom", cells
+    assert widgets.pixel_size_of(cells).x == pytest.approx(0.3)
+    panel.run()
+    finished(panel)
+    shown = viewer.layers["NUCLEI median"]
+    assert np.allclose(shown.scale, 0.3)
+    assert shown.visible
+    assert not viewer.layers["NUCLEI standard_deviation"].visible
+    picture = viewer.screenshot(path=str(tmp_path / "napari.png"), canvas_only=False, flash=False)
+    assert picture[..., :3].std() > 10
+
+
+def test_a_job_is_cancelled(viewer):
+    viewer.add_image(np.random.default_rng(0).random((13, 200, 200), np.float32), name="noise")
+    panel = panel_of(viewer, "Predict fluorescence")
+    panel.model.value, panel.layer.value = "phantom", viewer.layers["noise"]
+    panel.run()
+    panel.cancel()
+    finished(panel)
+    assert panel.said.value == "cancelled"
+    assert len(viewer.layers) == 1
+
+
+def test_without_an_image_a_panel_says_so(viewer):
+    panel = panel_of(viewer, "Onset of polarity")
+    panel.run()
+    assert "open an image first" in panel.said.value
+
+
+def test_fragmentation_of_the_sample_gives_regions(viewer):
+    viewer.open_sample("isl", "embryo")
+    panel = panel_of(viewer, "Fragmentation of embryos")
+    panel.layer.value = viewer.layers["embryo"]
+    panel.run()
+    finished(panel)
+    assert isinstance(viewer.layers[-1], napari.layers.Labels), panel.said.value
+    assert "fragments" in panel.said.value or "cannot tell" in panel.said.value

@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +109,12 @@ class Panel:
         self.bar.visible, self.bar.max, self.bar.value = True, 0, 0
         self._say("starting ...")
 
-        def work() -> Job:
-            yield from job
+        def work() -> Iterator[Progress | Result | Exception]:
+            # What is the person's to mend is no error of the worker, which napari would show as one.
+            try:
+                yield from job
+            except (Stopped, InputError) as refusal:
+                yield refusal
 
         worker: Any = create_worker(work, _start_thread=False)
         worker.yielded.connect(self._tell)
@@ -141,7 +145,10 @@ class Panel:
         self._stop = threading.Event()
         return self._start(self, given, self._stop)
 
-    def _tell(self, found: Progress | Result) -> None:
+    def _tell(self, found: Progress | Result | Exception) -> None:
+        if isinstance(found, Exception):
+            self._say("cancelled" if isinstance(found, Stopped) else str(found))
+            return
         if isinstance(found, Progress):
             if found.total:
                 self.bar.max, self.bar.value = found.total, found.done
@@ -155,10 +162,7 @@ class Panel:
         self._say("\n".join(found.said) or "done")
 
     def _fail(self, error: Exception) -> None:
-        if isinstance(error, Stopped):
-            self._say("cancelled")
-        else:
-            self._say(str(error) if isinstance(error, InputError) else f"failed: {error!r}")
+        self._say(f"failed: {error!r}")
 
     def _end(self) -> None:
         self.run_button.enabled, self.cancel_button.enabled = True, False

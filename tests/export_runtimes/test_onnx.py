@@ -32,7 +32,7 @@ def saved(folder, architecture):
     network = build_network(architecture, planes=2, labels=("A", "B"), rngs=nnx.Rngs(0))
     rng = np.random.default_rng(0)
     state = nnx.state(network)
-    drawn = jax.tree.map(lambda a: a + 0.05 * rng.random(a.shape, np.float32), state)
+    drawn = jax.tree.map(lambda a: a + 0.05 * rng.standard_normal(a.shape, np.float32), state)
     nnx.update(network, drawn)
     config = ModelConfig(
         name="tiny", architecture=architecture, labels=("A", "B"), input=InputContract(planes=2)

@@ -110,7 +110,7 @@ class Panel:
         self._say("starting ...")
 
         def work() -> Iterator[Progress | Result | Exception]:
-            # What is the person's to mend is no error of the worker, which napari would show as one.
+            # What a person mends is no error of the worker, which napari would show as one.
             try:
                 yield from job
             except (Stopped, InputError) as refusal:

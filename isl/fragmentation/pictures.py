@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
+from isl.imaging.containers import is_container
+from isl.imaging.formats.table import format_of
 from isl.imaging.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
 from isl.imaging.image import Movie
 from isl.imaging.movie import read_movie
+from isl.imaging.names import field_name
 from isl.imaging.normalize import largest_in_use
 from isl.imaging.photo import PHOTOS, photos_in, read_photo, read_photos
 from isl.imaging.times import minutes_at
 
 logger = logging.getLogger(__name__)
-
-_STORED = (".tif", ".tiff", ".nd2", ".czi", ".lif", ".zarr")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,7 +54,7 @@ def read_frames(path: Path) -> Frames:
     Raises:
         InputError: It cannot be read, or frames differ in size.
     """
-    if path.is_dir() and path.suffix != ".zarr":
+    if path.is_dir() and not is_container(path):
         files = photos_in(path)
         if not files:
             raise InputError(f"{path}: holds no {', '.join(PHOTOS)} file")
@@ -73,7 +74,7 @@ def read_frames(path: Path) -> Frames:
         )
     if path.suffix.lower() in PHOTOS:
         return Frames(
-            name=path.stem, source=path, images=read_photo(path)[None], names=(path.name,)
+            name=name_of(path), source=path, images=read_photo(path)[None], names=(path.name,)
         )
     return frames_of(read_movie(path), path)
 
@@ -102,7 +103,7 @@ def frames_of(movie: Movie, path: Path | None = None) -> Frames:
     ).astype(np.float32)
     names = tuple(f"frame {t}" for t in range(len(images)))
     return Frames(
-        name=path.name.split(".")[0],
+        name=movie.name,
         source=path,
         images=images,
         names=names,
@@ -127,4 +128,10 @@ def _within_one(frames: np.ndarray, path: Path) -> np.ndarray:
 
 def is_readable(path: Path) -> bool:
     """Whether a name looks like something `read_frames` reads."""
-    return path.suffix.lower() in (*PHOTOS, *_STORED)
+    return path.suffix.lower() in PHOTOS or format_of(path) is not None
+
+
+def name_of(path: Path) -> str:
+    """What a still, a movie or a folder of stills is called."""
+    is_photo = path.suffix.lower() in PHOTOS and not path.is_dir()
+    return path.stem if is_photo else field_name(path)

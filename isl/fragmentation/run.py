@@ -31,7 +31,7 @@ from isl.fragmentation.model import (
     load_fragmentation_model,
 )
 from isl.fragmentation.page import RecordingPictures, fragmentation_page
-from isl.fragmentation.pictures import Frames, is_readable, read_frames
+from isl.fragmentation.pictures import Frames, is_readable, name_of, read_frames
 from isl.fragmentation.record import (
     COLUMNS,
     SCHEMA_FILE,
@@ -40,7 +40,9 @@ from isl.fragmentation.record import (
     record_schema,
     rows_of,
 )
+from isl.imaging.containers import fields_in, is_container
 from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.imaging.formats.table import image_ending
 from isl.imaging.image import FluorescenceImage
 from isl.imaging.read import natural_order
 from isl.imaging.result_checks import check_files
@@ -112,25 +114,27 @@ def find_recordings(
     """Stills, movies and folders of one embryo's frames, as (name, path); none is read.
 
     A folder of pictures is one recording; a folder of folders or movies is searched one level deep.
+    Each image of a microscope's own file, and each field of a plate, is a recording.
 
     Raises:
         InputError: A path is missing or nothing that can be read, or two have one name.
     """
-    paths: list[Path] = []
+    found: list[tuple[str, Path]] = []
     for path in inputs:
+        if is_container(path):
+            found += fields_in(path)
+            continue
         if not path.exists():
             raise InputError(f"{path}: there is no such file or folder")
-        if not path.is_dir() or path.suffix == ".zarr":
-            if not is_readable(path):
-                raise InputError(f"{path}: is no picture or movie that can be read")
-            paths.append(path)
-            continue
-        paths += _recordings_in(path, leave_out) or [path]
-    if not paths:
+        if not path.is_dir() and not is_readable(path):
+            raise InputError(f"{path}: is not a picture or movie that can be read")
+        inside = _recordings_in(path, leave_out) if path.is_dir() else []
+        for each in inside or [path]:
+            found += fields_in(each) if is_container(each) else [(name_of(each), each)]
+    if not found:
         raise InputError("no input: name pictures, movies, or folders of frames")
     names: dict[str, Path] = {}
-    for path in paths:
-        name = path.name if path.is_dir() else path.name.split(".")[0]
+    for name, path in found:
         if name in names:
             raise InputError(
                 f"{path}: has the same name '{name}' as {names[name]}, and their results would "
@@ -151,7 +155,7 @@ def _recordings_in(folder: Path, leave_out: Path | None) -> list[Path]:
         and entry.name not in results
         and entry.resolve() != avoided
         and not (entry.name == FOLDER and (entry / DATASET).is_file())
-        and (entry.is_dir() or entry.suffix.lower() in (".tif", ".tiff"))
+        and (entry.is_dir() or is_container(entry) or image_ending(entry) not in (None, ".png"))
     ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from flax import nnx
 from PIL import Image
 from simulated import NETWORK
@@ -186,7 +187,7 @@ def test_names_that_collide_and_inputs_that_are_none(inputs: Path) -> None:
         find_recordings([inputs / "missing"])
     with pytest.raises(InputError, match="same name"):
         find_recordings([inputs / "film", inputs / "film"])
-    with pytest.raises(InputError, match="no picture"):
+    with pytest.raises(InputError, match="not a picture"):
         find_recordings([Path(__file__)])
 
 
@@ -253,3 +254,32 @@ def test_results_are_no_inputs_the_next_time(model: Path, inputs: Path) -> None:
     names = [path.name for path in photos_in(inputs / "film")]
     assert names == ["RUN9.jpeg", "RUN10.jpeg", "RUN11.jpeg"]
     assert [name for name, _ in find_recordings([inputs / "film"])] == ["film"]
+
+
+def test_each_field_of_a_plate_is_a_recording_and_names_keep_their_points(
+    model: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "in" / "screen.ome.zarr"
+    root = zarr.open_group(path, mode="w")
+    root.attrs["ome"] = {"version": "0.5", "plate": {"wells": [{"path": "A/01"}]}}
+    well = root.create_group("A/01")
+    well.attrs["ome"] = {"version": "0.5", "well": {"images": [{"path": "0"}, {"path": "1"}]}}
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    scale = [{"type": "scale", "scale": [1, 1]}]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    for field in "01":
+        image = well.create_group(field)
+        image.create_array("0", data=rng.integers(0, 255, (50, 60)).astype(np.uint8))
+        image.attrs["ome"] = {
+            "version": "0.5",
+            "multiscales": [{"axes": axes, "datasets": datasets}],
+        }
+    for day in (3, 4):
+        pixels = rng.integers(0, 255, (50, 60)).astype(np.uint8)
+        tifffile.imwrite(tmp_path / "in" / f"P1.day{day}.tif", pixels)
+    out = tmp_path / "out"
+    assert grade_recordings(Request(inputs=(tmp_path / "in",), out=out, model=str(model))) == 0
+    with (out / "fragmentation.csv").open() as file:
+        names = [row["name"] for row in csv.DictReader(file)]
+    assert names == ["P1.day3", "P1.day4", "screen_A01_0", "screen_A01_1"]

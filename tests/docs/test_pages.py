@@ -1,0 +1,81 @@
+"""Pages of the documentation: every command in them is one that isl has, as its options are."""
+
+import importlib.util
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from isl import cli, registry
+from isl.model_folder import bundled_models
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+SITE = DOCS / "site"
+PAGES = sorted({*DOCS.glob("*.md"), *(SITE / "tutorials").glob("*.md"), ROOT / "README.md"})
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+NAV = (SITE / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+
+
+def commands_of(text):
+    """Lines that call isl, continued lines joined."""
+    for language, block in BLOCK.findall(text):
+        if language in ("", "console", "bash", "sh"):
+            for line in block.replace("\\\n", " ").splitlines():
+                line = line.removeprefix("$ ").partition("  #")[0].strip()
+                if line.startswith("isl "):
+                    yield line
+
+
+def options_of(name):
+    command = typer.main.get_command(cli._app(cli._commands(name)))
+    (own,) = command.commands.values()
+    return {option for parameter in own.params for option in (*parameter.opts, "--help", "-h")}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_on_a_page_are_there_with_their_options(page):
+    known = registry.registered(registry.COMMANDS)
+    for line in commands_of(page.read_text(encoding="utf-8")):
+        words = shlex.split(line.replace("[", " ").replace("]", " ").replace("...", ""))[1:]
+        if words[0].startswith("-"):
+            assert words[0] in ("--help", "--version", "--install-completion"), line
+            continue
+        assert words[0] in known, line
+        given = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert given <= options_of(words[0]), line
+
+
+def test_every_page_and_every_model_is_on_the_site():
+    for page in DOCS.glob("*.md"):
+        assert f": {page.name}\n" in NAV, page
+    for page in (SITE / "tutorials").glob("*.md"):
+        assert f": tutorials/{page.name}\n" in NAV, page
+    for model in bundled_models():
+        assert f": models/{model}.md\n" in NAV, model
+
+
+def test_a_tutorial_is_what_its_commands_print(tmp_path):
+    spec = importlib.util.spec_from_file_location("make", SITE / "make.py")
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    text = "```console\n$ isl phantom --out a --set width=16 --set height=16 --set planes=1\n```\n"
+    printed = make.carried_out(text + "![b](a/../a/dataset.toml)", tmp_path)
+    assert "$ isl phantom" in printed
+    assert "a/dataset.toml" in printed
+    with pytest.raises(SystemExit, match="runs isl and nothing else"):
+        make.carried_out("```console\n$ rm -r x\n```", tmp_path)
+    with pytest.raises(SystemExit, match="exit code 2"):
+        make.carried_out("```console\n$ isl phantom --kind x --out y\n```", tmp_path)
+
+
+def test_extras_of_the_installation_page_are_there():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    named = set(re.findall(r"isl\[(\w+)\]", (DOCS / "install.md").read_text()))
+    assert named
+    assert named <= extras.keys()

@@ -377,8 +377,10 @@ def _clamp(graph: _Graph, equation: Any) -> str:
 
 
 def _cast(graph: _Graph, equation: Any) -> str:
-    to = graph.type_of(equation.params["new_dtype"])
-    return graph.add("Cast", [graph.of(equation.invars[0])], to=to)
+    name, dtype = graph.of(equation.invars[0]), equation.params["new_dtype"]
+    if name in graph.constants:
+        return graph.store(graph.constants[name].astype(dtype))
+    return graph.add("Cast", [name], to=graph.type_of(dtype))
 
 
 def _identity(graph: _Graph, equation: Any) -> str:
@@ -476,6 +478,8 @@ def _split(graph: _Graph, equation: Any) -> str:
 
 def _reverse(graph: _Graph, equation: Any) -> str:
     name = graph.of(equation.invars[0])
+    if name in graph.constants:
+        return graph.store(np.flip(graph.constants[name], equation.params["dimensions"]))
     for axis in equation.params["dimensions"]:
         numbers = [np.array([n], np.int64) for n in (-1, np.iinfo(np.int64).min, axis, -1)]
         name = graph.add("Slice", [name, *map(graph.store, numbers)])
@@ -642,6 +646,8 @@ def _convolution(graph: _Graph, equation: Any) -> str:
         # Zeros between pixels: a transposed convolution with the kernel turned.
         if set(params["window_strides"]) != {1} or params["feature_group_count"] != 1:
             raise InputError("a transposed convolution with strides cannot be exported to ONNX")
+        if weights not in graph.constants:
+            raise InputError("a transposed convolution of computed weights cannot be exported")
         array = graph.constants[weights][:, :, ::-1, ::-1].swapaxes(0, 1)
         beyond = [k - 1 - p for k, p in zip(size * 2, pads, strict=True)]
         found = graph.add(

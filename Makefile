@@ -73,7 +73,7 @@ test-torchvision: $(STAMP)
 	@touch $@
 
 EXTRA_PACKAGES_export := pytest pytest-xdist hypothesis playwright
-EXTRA_PACKAGES_napari := pytest pytest-xdist hypothesis
+EXTRA_PACKAGES_napari := pytest pytest-qt pytest-xdist hypothesis
 # What the page in a browser is made of, which npm has.
 WEB_PACKAGES := onnxruntime-web@1.30.0 utif2@4.1.0
 test-export: .venv-export/.stamp

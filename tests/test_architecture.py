@@ -171,6 +171,22 @@ def test_every_package_is_listed():
     assert sorted(PYPROJECT["tool"]["setuptools"]["packages"]) == sorted(folders)
 
 
+def test_every_file_that_is_no_module_is_in_the_wheel():
+    listed = PYPROJECT["tool"]["setuptools"]["package-data"]
+    packed = set()
+    for package, patterns in listed.items():
+        name, *rest = package.split(".")
+        folder = (ROOT / FOLDERS[name]).joinpath(*rest)
+        packed |= {path for pattern in patterns for path in folder.glob(pattern)}
+    files = {
+        path
+        for folder in FOLDERS.values()
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+    }
+    assert files - packed == set()
+
+
 def test_every_source_file_lies_in_a_package():
     assert [path for path in SOURCES if not (path.parent / "__init__.py").exists()] == []
 

@@ -480,8 +480,9 @@ def _read_times(table: Path, names: Sequence[str]) -> np.ndarray:
             )
         value = _number(table, row, "hours")
         if np.isfinite(hours[t]) and value != hours[t]:
+            other = "none" if value is None else f"{value:g}"
             raise InputError(
-                f"{table}: says {hours[t]:g} and {value:g} hours of frame '{row['frame']}'"
+                f"{table}: says {hours[t]:g} and {other} hours of frame '{row['frame']}'"
             )
         hours[t] = np.nan if value is None else value
     return hours

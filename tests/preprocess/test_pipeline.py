@@ -11,8 +11,9 @@ import time
 
 import numpy as np
 import pytest
+import tifffile
 
-from isl.config import to_toml
+from isl.config import parse, to_toml
 from isl.errors import InputError
 from isl.imaging.open_image import open_images
 from isl.imaging.read import read_picture
@@ -20,7 +21,7 @@ from isl.labeling.dataset import load_manifest
 from isl.labeling.fields import load_field
 from isl.phantom.wells.wells import LABEL_NAMES
 from isl.preprocess import pipeline, run_folder
-from isl.preprocess.config import STAGES
+from isl.preprocess.config import STAGES, PreprocessConfig
 from isl.preprocess.record import read_record
 from isl.preprocess.stages.normalization import to_raw
 
@@ -496,3 +497,43 @@ def test_every_file_can_be_read_as_an_image(whole):
         for image in open_images(file):
             with image:
                 assert image.read(t=0, c=0, z=0).ndim == 2
+
+
+def test_odd_sides_lose_their_last_row_and_column_and_nothing_else(run, tmp_path):
+    """Tiles of 61 x 67 halved are 30 x 33: blocks of four pixels, in their own counts."""
+    rng = np.random.default_rng(0)
+    scene = {"phase": rng.integers(9000, 50000, (95, 67)), "DAPI": rng.integers(0, 900, (95, 67))}
+    for channel, pixels in scene.items():
+        for row in range(2):
+            tile = pixels[row * 34 : row * 34 + 61].astype(np.uint16)
+            tifffile.imwrite(tmp_path / f"A1_r{row}_c0_{channel}.tif", tile)
+    config = parse(
+        {
+            "layout": {"root": str(tmp_path), "pattern": "{well}_r{row}_c{col}_{channel}.tif"}
+            | {"overlap": 27},
+            "transmitted": "phase",
+            "pixel_size": 0.3,
+            "stages": ["downscale", "normalization"],
+        },
+        PreprocessConfig,
+        source="test",
+    )
+    out = tmp_path / "out"
+    run(config, tmp_path, out)
+    fields = list(map(load_field, load_manifest(out / "dataset.toml").fields))
+    assert len(fields) == 2
+    for row, field in enumerate(fields):
+        assert field.transmitted.planes.shape == field.labels.channels.shape == (1, 30, 33)
+        assert field.transmitted.pixel_size is not None
+        assert field.transmitted.pixel_size.y == pytest.approx(0.6)
+        done = record_of(out, field.name).normalization
+        for channel, stored in (
+            ("phase", field.transmitted.planes[0]),
+            ("DAPI", field.labels.channels[0]),
+        ):
+            counts = to_raw(stored / FULL, done[channel][0])
+            expected = halved(scene[channel][row * 34 : row * 34 + 61])
+            # Clipping aside, what is stored is rounded to one part in 65535.
+            kept = (stored > 0) & (stored < 65535)
+            assert kept.mean() > 0.5
+            np.testing.assert_allclose(counts[kept], expected[kept], atol=3)

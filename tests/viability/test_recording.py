@@ -157,6 +157,7 @@ def test_doubled_times_are_taken(tmp_path: Path) -> None:
     [
         ("0,1\n1,3\n2,2\n", r"time runs back from t01\.png \(3 h\) to t02\.png \(2 h\)"),
         ("0,1\n0,2\n", "says 1 and 2 hours of frame '0'"),
+        ("0,1\n0,\n", "says 1 and none hours of frame '0'"),
         ("9,1\n", r"names frame '9', but the recording has 4 frames, t00\.png to t03\.png"),
         ("0,soon\n", "column 'hours' says 'soon', which is no number"),
         ("0,\n", "gives no time for any frame"),

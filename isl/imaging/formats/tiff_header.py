@@ -142,14 +142,20 @@ def opened_tiff(path: Path, *, axes: str | None = None) -> Iterator[TiffHeader]:
         raise refusal(path, error) from error
 
 
-def _opened(path: Path, *, plain: bool) -> tifffile.TiffFile:
+@contextlib.contextmanager
+def _opened(path: Path, *, plain: bool) -> Iterator[tifffile.TiffFile]:
     """A TIFF with the description that is meant for it; `plain`: with none, only its pages."""
-    if plain:
-        return tifffile.TiffFile(path, **dict.fromkeys(_DESCRIBED, False))
-    described = read_ome_set(path)
-    if described is not None and described.missing:
-        raise missing_files(path, described.missing)
-    return tifffile.TiffFile(path, omexml=None if described is None else described.xml)
+    given: dict[str, Any] = dict.fromkeys(_DESCRIBED, False)
+    if not plain:
+        described = read_ome_set(path)
+        if described is not None and described.missing:
+            raise missing_files(path, described.missing)
+        given = {"omexml": None if described is None else described.xml}
+    with tifffile.TiffFile(path, **given) as tiff:
+        # Pages that follow each other in a circle are noticed where they are counted, and would be
+        # read without end where they are not.
+        len(tiff.pages)
+        yield tiff
 
 
 def _holds(path: Path) -> bool:

@@ -1,9 +1,12 @@
+import base64
 import contextlib
 import dataclasses
 import io
+import signal
 import subprocess
 import sys
 import warnings
+import zlib
 
 import numpy as np
 import ome_types
@@ -491,3 +494,31 @@ def test_images_that_cannot_be_written(tmp_path, image):
     with pytest.raises(ValueError, match="channels"):
         write_ome_tiff(tmp_path / "A4.ome.tif", image)
     assert not list(tmp_path.iterdir())
+
+
+# A damaged OME-TIFF whose second page leads back to the first, found by
+# benchmarks/fuzz_readers.py; compressed, without its pixels.
+IN_A_CIRCLE = (
+    "eNrz9NRi4GBgYBBgYGBkYWAEsgyAmBHK1gBiJkZmMBuogoEZygbpYIOyQZiPkYnhLRMDwywVBgZRJHEpRlYwfQ6Ipa"
+    "HsayBzkdQYAvWyAOnM4hwGW6g40CgGJ6gbQIQzEtsFyn4AxK5QdqUgA0OUEMS8UTAKRsEoGAWjYBSMglEwCkbBKBgF"
+    "o2AUjIJRQFvA/4896W/9bAY+kkaUqAEa/pNnN/poFuoI1siKPQC5TxQl"
+)
+
+
+class Endless(BaseException):
+    """It was read for longer than it may."""
+
+
+def test_pages_in_a_circle_come_to_an_end(path):
+    def late(*_):
+        raise Endless
+
+    path.write_bytes(zlib.decompress(base64.b64decode(IN_A_CIRCLE)))
+    before = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, 5)
+    try:
+        with pytest.raises(InputError, match=r"field.tif: "):
+            open_tiff(path)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

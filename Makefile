@@ -88,7 +88,7 @@ test-napari: .venv-napari/.stamp
 
 docs: .venv-docs/.stamp
 	.venv-docs/bin/python docs/site/make.py build/docs
-	.venv-docs/bin/mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml --site-dir ../../site
+	.venv-docs/bin/mkdocs build --strict --quiet --config-file build/mkdocs.yml --site-dir ../site
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

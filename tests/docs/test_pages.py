@@ -49,9 +49,21 @@ def test_commands_on_a_page_are_there_with_their_options(page):
         assert given <= options_of(words[0]), line
 
 
-def test_every_page_and_every_model_is_on_the_site():
-    for page in DOCS.glob("*.md"):
-        assert f": {page.name}\n" in NAV, page
+def make_module():
+    spec = importlib.util.spec_from_file_location("make", SITE / "make.py")
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    return make
+
+
+def test_the_navigation_has_every_page_and_no_other():
+    settings = (SITE / "mkdocs.yml").read_text()
+    pages = {"index.md", "guide.md", "models/mine.md"}
+    nav = make_module().with_navigation(settings, pages).partition("\nnav:\n")[2]
+    assert set(re.findall(r"(\S+\.md)", nav)) == pages
+
+
+def test_every_tutorial_and_every_bundled_model_has_its_title_on_the_site():
     for page in (SITE / "tutorials").glob("*.md"):
         assert f": tutorials/{page.name}\n" in NAV, page
     for model in bundled_models():
@@ -59,9 +71,7 @@ def test_every_page_and_every_model_is_on_the_site():
 
 
 def test_a_tutorial_is_what_its_commands_print(tmp_path):
-    spec = importlib.util.spec_from_file_location("make", SITE / "make.py")
-    make = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make)
+    make = make_module()
     text = "```console\n$ isl phantom --out a --set width=16 --set height=16 --set planes=1\n```\n"
     printed = make.carried_out(text + "![b](a/../a/dataset.toml)", tmp_path)
     assert "$ isl phantom" in printed

@@ -98,6 +98,7 @@ def write_report(
     judged = list(zip(records, decisions, strict=True))
     blocks = [
         paragraph(config.description),
+        paragraph(resolution_of(config)),
         *_summary(config, judged, failed, estimates, split, manifest),
         *_left_out(judged, failed),
         _overview(judged, split, folder),
@@ -111,6 +112,17 @@ def write_report(
         footer=f"Made by isl preprocess (isl {version('isl')}).",
     )
     write_text(path, text, overwrite=True)
+
+
+def resolution_of(config: PreprocessConfig) -> str:
+    """Whether results are coarser than the images, in words."""
+    if config.factor == 1:
+        return "Results have every pixel of the images."
+    return (
+        f"Results are coarser than the images: {config.factor} x {config.factor} pixels became "
+        f"one, and a pixel is {config.factor} times as wide. Unless told otherwise, resolution is "
+        "halved; set downscale = 1 in the configuration to keep every pixel."
+    )
 
 
 _Judged = Sequence[tuple[FieldRecord, Decision]]

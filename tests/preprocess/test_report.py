@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from isl.config import parse
 from isl.errors import InputError
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.image import ZStack
@@ -19,7 +20,7 @@ from isl.preprocess.field import files_of
 from isl.preprocess.layout.config import LayoutConfig
 from isl.preprocess.quality import Decision, Measures
 from isl.preprocess.record import FieldRecord, MeasuredLink, PlacedTile
-from isl.preprocess.report import write_report
+from isl.preprocess.report import resolution_of, write_report
 from isl.preprocess.stages.additive_dust import AdditiveDust
 from isl.preprocess.stages.normalization import Normalization, to_raw
 from isl.preprocess.stages.registration import Shift
@@ -379,3 +380,17 @@ def test_a_report_that_cannot_be_written(tmp_path):
     (tmp_path / "plate7").write_text("a file")
     with pytest.raises(InputError, match=r"report\.html cannot be written"):
         written(tmp_path, [record_of("B2-1")])
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({}, "2 x 2 pixels became one, and a pixel is 2 times as wide. Unless told otherwise,"),
+        ({"downscale": 3}, "3 x 3 pixels became one"),
+        ({"downscale": 1}, "every pixel of the images"),
+        ({"stages": ["normalization"]}, "every pixel of the images"),
+    ],
+)
+def test_it_says_how_coarse_results_are(given, line):
+    tables = {"transmitted": "phase", "layout": {"pattern": "{well}_{channel}.tif"}}
+    assert line in resolution_of(parse({**tables, **given}, PreprocessConfig, source="test"))

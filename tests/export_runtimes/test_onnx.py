@@ -29,6 +29,8 @@ def session_of(program):
 
 def saved(folder, architecture):
     """A model with weights that are not zero."""
+    # Nothing holds what a hundred fresh modules of the towers make in range.
+    heads = 0.0005 if architecture.kind == "towers" else 0.02
     network = build_network(architecture, planes=2, labels=("A", "B"), rngs=nnx.Rngs(0))
     rng = np.random.default_rng(0)
 
@@ -36,7 +38,7 @@ def saved(folder, architecture):
         # Heads are drawn as zeros, norms as ones; convolutions keep what keeps signals in range. Of
         # logits in the hundreds, as larger heads would give, the last digits of float32 show.
         noise = rng.standard_normal(array.shape, np.float32)
-        return array + {1: 0.05, 2: 0.02}.get(array.ndim, 0.0) * noise
+        return array + {1: 0.05, 2: heads}.get(array.ndim, 0.0) * noise
 
     drawn = jax.tree.map(moved, nnx.state(network))
     nnx.update(network, drawn)

@@ -16,9 +16,11 @@ from isl.backbones.unet import UNetConfig
 from isl.files.run_manifest import MANIFEST
 from isl.imaging.read import read_fluorescence, read_transmitted
 from isl.imaging.steady import content_hash
+from isl.labeling.dataset import Field, Manifest, write_manifest
 from isl.labeling.model import load_model, save_model
 from isl.labeling.model_config import InputContract, LabelStatistics, ModelConfig
 from isl.labeling.network import build_network
+from isl.phantom.wells.wells import WellConfig, write_wells
 
 LABELS = ("DAPI", "MAP2")
 
@@ -215,6 +217,73 @@ def test_a_folder_of_fields(run, tmp_path):
     assert len(out.splitlines()) == 2
     assert "[2/2] b: done" in err
     assert {"a.ome.tif", "b.ome.tif", "a.json", "b.json"} <= set(names(tmp_path / "out"))
+
+
+def preprocessed(folder, names=("A1", "A2"), kept=("A1",)):
+    """What `isl preprocess` leaves: stacks, measured labels and pictures in fields/, a manifest."""
+    fields = folder / "fields"
+    fields.mkdir(parents=True)
+    for seed, name in enumerate(names):
+        write_stack(fields / f"{name}.tif", seed=seed)
+        write_stack(fields / f"{name}.labels.ome.tif", planes=1)
+        Image.new("L", (24, 20)).save(fields / f"{name}.preview.png")
+        beside = [f"{name}.labels.ome.tif", f"{name}.preview.png"]
+        record = {"made_by": "isl preprocess", "outputs": beside}
+        (fields / f"{name}.json").write_text(json.dumps(record))
+    (folder / "settings.toml").write_text("")
+    entries = (Field(name=name, transmitted=(f"fields/{name}.tif",)) for name in kept)
+    if kept:
+        write_manifest(folder / "dataset.toml", Manifest(fields=tuple(entries)))
+    return folder
+
+
+def test_a_preprocessed_folder_offers_its_fields_alone(run, refused, tmp_path):
+    folder = preprocessed(tmp_path / "RUN")
+    assert run(folder)[0] == 0
+    assert names(tmp_path / "out") == ["A1.json", "A1.ome.tif", "A1.preview.png"]
+    code, _, _ = run(folder / "fields", "--overwrite")
+    assert code == 0
+    images = [name for name in names(tmp_path / "out") if name.endswith(".tif")]
+    assert images == ["A1.ome.tif", "A2.ome.tif"]
+
+
+def test_what_datasets_say_of_their_fields_is_heeded(run, tmp_path):
+    folder = preprocessed(tmp_path / "RUN")
+    stack = write_stack(tmp_path / "RUN" / "fields" / "deep.tif", planes=5)
+    field = Field(name="deep", transmitted=(stack,), planes=(1, 2, 3), pixel_size=0.7)
+    write_manifest(folder / "dataset.toml", Manifest(fields=(field,)), overwrite=True)
+    assert run(folder / "dataset.toml")[0] == 0
+    made = json.loads((tmp_path / "out" / "deep.json").read_text())
+    assert made["input"]["planes"] == [1, 2, 3]
+    assert made["settings"]["pixel_size"] == 0.7
+    other = write_stack(tmp_path / "other.tif")
+    code, _, error = run(folder / "dataset.toml", other)
+    assert (code, "predict them in calls of their own" in error) == (2, True)
+
+
+def test_a_run_that_kept_nothing_is_named(refused, tmp_path):
+    assert "no field of this run is kept" in refused(preprocessed(tmp_path / "RUN", kept=()))
+
+
+def test_raw_tiles_are_preprocessed_first(run, tmp_path):
+    config = WellConfig(rows=1, columns=2, tile=64, overlap=32, jitter=0, planes=3, exposures=1)
+    raw = write_wells(tmp_path / "raw", 1, config, 0).folder
+    toml = tmp_path / "plate.toml"
+    toml.write_text(
+        'transmitted = "phase"\nlabels = ["nuclei"]\n'
+        'stages = ["downscale", "stitching", "projection", "normalization"]\n'
+        "[stitching]\nsearch = 8\n"
+        '[layout]\npattern = "{well}_r{row}_c{col}_z{z}_{channel}.tif"\noverlap = 32\n'
+    )
+    code, _, error = run(raw, "--preprocess", toml)
+    assert code == 0, error
+    assert "A1.ome.tif" in names(tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "A1.json").read_text())
+    assert record["input"]["path"].endswith("out/preprocessed/fields/A1.tif")
+    # The same call resumes: nothing is preprocessed anew.
+    before = (tmp_path / "out" / "preprocessed" / "fields" / "A1.tif").stat().st_mtime_ns
+    assert run(raw, "--preprocess", toml, "--resume")[0] == 0
+    assert (tmp_path / "out" / "preprocessed" / "fields" / "A1.tif").stat().st_mtime_ns == before
 
 
 def test_one_bad_field_of_several_leaves_the_others_done(run, stack, tmp_path):

@@ -25,7 +25,8 @@ def predict(
         list[Path] | None,
         typer.Argument(
             metavar="INPUT...",
-            help="Image files, folders of published PNGs, or folders of such things.",
+            help="Image files, folders of published PNGs, folders of such things, datasets "
+            "(dataset.toml) or what isl preprocess wrote; with --preprocess folders of raw tiles.",
         ),
     ] = None,
     out: Annotated[
@@ -167,6 +168,14 @@ def predict(
         str | None,
         typer.Option(metavar="ADDRESS", help="A running Dask scheduler whose workers predict."),
     ] = None,
+    preprocess: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CONFIG.toml",
+            help="Preprocess raw tiles first, into OUT/preprocessed; INPUT is then the folder of "
+            "tiles, in place of the configuration's.",
+        ),
+    ] = None,
     reproduce: Annotated[
         Path | None,
         typer.Option(
@@ -180,11 +189,16 @@ def predict(
     from isl.labeling.contract import parse_planes
     from isl.labeling.run.fields import Request, predict_fields
 
-    if not inputs and reproduce is None:
+    if not inputs and reproduce is None and preprocess is None:
         raise InputError("no INPUT: name image files, or folders of them")
+    folder = _folder(out, into)
+    if preprocess is not None:
+        from isl.commands.preprocess import preprocess_first
+
+        inputs = preprocess_first(preprocess, inputs or (), folder / "preprocessed")
     request = Request(
         inputs=tuple(inputs or ()),
-        out=_folder(out, into),
+        out=folder,
         model=model,
         labels=None if labels is None else _names(labels, "labels"),
         statistics=STATISTICS if statistics == "all" else _names(statistics, "statistics"),

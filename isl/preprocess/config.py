@@ -183,6 +183,8 @@ class PreprocessConfig(Config):
         full_pixel: Counts of a full pixel in one exposure, where the camera has fewer bits than its
             files (4095 for 12); None: the most that the files can hold.
         stages: Which of the paper's stages run; their order is always the paper's.
+        estimates: Folder of an earlier run whose flat fields and dust are taken, relative to the
+            configuration's file; see `isl.preprocess.borrowed`. None: made of this set.
         sample: Which images set-wide estimates are made from.
         salt_and_pepper: Stage 1.
         additive_dust: Stage 2.
@@ -208,6 +210,7 @@ class PreprocessConfig(Config):
     sensor_offset: float | None = pydantic.Field(default=None, ge=0)
     full_pixel: pydantic.PositiveFloat | None = None
     stages: tuple[Stage, ...] = STAGES
+    estimates: Path | None = pydantic.Field(default=None, exclude_if=lambda run: run is None)
     sample: SampleConfig = SampleConfig()
     salt_and_pepper: SaltAndPepperConfig = SaltAndPepperConfig()
     additive_dust: AdditiveDustConfig = AdditiveDustConfig()

@@ -158,7 +158,8 @@ def process_field(
         ),
     )
     write_previews(files.preview, files.offsets, field, record, stack, fluorescence, config)
-    write_record(files.record, record)
+    beside = (files.labels, files.measured, files.preview, files.offsets)
+    write_record(files.record, record, beside)
     scratch.remove(folder)
     return record
 

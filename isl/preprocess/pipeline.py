@@ -9,6 +9,7 @@ from isl.config import load_toml
 from isl.errors import InputError
 from isl.files.stopped import StoppedError, stopped_by_full_disk
 from isl.preprocess import estimate_files, scratch
+from isl.preprocess.borrowed import borrow
 from isl.preprocess.conclusion import Outcome, conclude, split_of
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.estimates import ChannelOfSet, estimate, sample_of_set
@@ -46,9 +47,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PreprocessConfig:
         InputError: It is missing, no TOML, or has wrong keys or values.
     """
     config = load_toml(path, PreprocessConfig, overrides)
-    if config.decisions is not None:
-        config = config.model_copy(update={"decisions": path.parent / config.decisions})
-    return config
+    named = {"decisions": config.decisions, "estimates": config.estimates}
+    found = {key: path.parent / file for key, file in named.items() if file is not None}
+    return config.model_copy(update=found)
 
 
 def preprocess(
@@ -115,11 +116,16 @@ def _estimate(
                 f"were made; they are kept (remove {folder} to make them, and all fields, anew)"
             )
         return
-    name = f"estimates-{scratch.file_name_of(channel.name)}-{inputs[:12]}"
-    unfinished = out / scratch.FOLDER / name
-    found = estimate(channel, config, unfinished, workers, progress.tiles)
+    if config.estimates is not None:
+        found = borrow(channel, config, workers, progress.tiles)
+        done = f"those of {config.estimates}"
+    else:
+        name = f"estimates-{scratch.file_name_of(channel.name)}-{inputs[:12]}"
+        unfinished = out / scratch.FOLDER / name
+        found = estimate(channel, config, unfinished, workers, progress.tiles)
+        done = f"from {found.images} of {found.of} images"
     estimate_files.save_estimates(folder, channel.name, found, inputs)
-    progress.end(f"from {found.images} of {found.of} images")
+    progress.end(done)
     for note in found.notes:
         say(f"warning: {channel.name}: {note}")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from isl.errors import InputError, unknown
+from isl.preprocess.borrowed import check_borrowed
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.estimates import ChannelOfSet, check_estimable, needs_estimates
 from isl.preprocess.layout.fields import RawField, find_fields
@@ -67,8 +68,10 @@ def plan_run(config: PreprocessConfig, folder: Path) -> Plan:
         more = f" (and {len(failed) - 1} more like it fail)" if len(failed) > 1 else ""
         raise InputError(f"{failed[0][1]}{more}")
     channels = _channels(fields, config)
-    for channel in channels:
-        check_estimable(channel, config)
+    check_borrowed(config, channels)
+    if config.estimates is None:
+        for channel in channels:
+            check_estimable(channel, config)
     return Plan(fields=tuple(fields), failed=tuple(failed), channels=channels)
 
 
@@ -127,6 +130,9 @@ def described(plan: Plan, config: PreprocessConfig) -> list[str]:
         lines.append(f"{field.name} (group {field.group}): {tiles} of {size}; planes: {depths}")
         lines += [f"  warning: {warning}" for warning in field.warnings]
     for channel in plan.channels:
+        if config.estimates is not None:
+            lines.append(f"estimates of {channel.name}: those of {config.estimates}")
+            continue
         sample = min(config.sample.images, channel.count)
         lines.append(f"estimates of {channel.name}: from {sample} of {channel.count} images")
     return lines

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pydantic
@@ -100,13 +101,24 @@ class FieldRecord:
         return [link.residual for link in self.links if link.trusted]
 
 
-def write_record(path: Path, record: FieldRecord) -> None:
+def write_record(path: Path, record: FieldRecord, beside: Sequence[Path] = ()) -> None:
     """Writes a record as JSON.
+
+    Args:
+        path: The file.
+        record: What is written.
+        beside: Images of the field that are no transmitted light: nobody who looks for inputs takes
+            them for any (see `isl.files.provenance.results_in`).
 
     Raises:
         InputError: It cannot be written.
     """
-    write_text(path, json.dumps(dataclasses.asdict(record), indent=1) + "\n", overwrite=True)
+    said = {
+        "made_by": "isl preprocess",
+        "outputs": [file.name for file in beside],
+        **dataclasses.asdict(record),
+    }
+    write_text(path, json.dumps(said, indent=1) + "\n", overwrite=True)
 
 
 def read_record(path: Path) -> FieldRecord:

@@ -62,6 +62,11 @@ def check_settings(config: PreprocessConfig, out: Path) -> None:
         )
     if not kept.exists() and (done or (out / MANIFEST).exists()):
         raise InputError(f"{out}: holds other fields; name another folder")
+    if not kept.exists() and any((out / estimate_files.FOLDER).glob("*.json")):
+        raise InputError(
+            f"{out / estimate_files.FOLDER}: holds estimates of another run, which would be made "
+            "anew; remove them, and name that run as 'estimates' in the configuration"
+        )
     # No field is done: what else is there was made for other settings, and soon again.
     for folder in (scratch.FOLDER, estimate_files.FOLDER):
         scratch.remove(out / folder)

@@ -281,12 +281,12 @@ class Quiet:
 written = []
 write = field.write_record
 
-def write_or_die(path, record):
+def write_or_die(path, record, beside):
     if written:
         (path.parent / ".0.partial").write_text("half")
         os.kill(os.getpid(), signal.SIGKILL)
     written.append(path)
-    write(path, record)
+    write(path, record, beside)
 
 if __name__ == "__main__":
     field.write_record = write_or_die

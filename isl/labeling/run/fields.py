@@ -27,6 +27,7 @@ from isl.labeling.run.cluster import (
     predict_there,
     workers_of,
 )
+from isl.labeling.run.datasets import STATED, without_datasets
 from isl.labeling.run.dry_run import dry_run
 from isl.labeling.run.one_field import Field, predict_one
 from isl.labeling.run.outputs import FORMATS, PIXEL_TYPES, check_copy, files_of
@@ -95,6 +96,7 @@ def predict_fields(request: Request) -> int:
         InputError: The request is wrong, or its only field failed; nothing was written.
     """
     _check_workers(request)
+    request = _without_datasets(request)
     config = read_models_config(request.model or DEFAULT_MODEL)
     options = _options(request, config)
     fields = _fields(request, options)
@@ -127,6 +129,13 @@ def predict_fields(request: Request) -> int:
                 file=sys.stderr,
             )
     return report_failures(failures, len(fields), what="fields")
+
+
+def _without_datasets(request: Request) -> Request:
+    """The request with the fields of datasets among its inputs, and what these say of them."""
+    given = [key for key in STATED if getattr(request, key) is not None]
+    found = without_datasets(request.inputs, given)
+    return dataclasses.replace(request, inputs=found.paths, **found.stated)
 
 
 def _fields(request: Request, options: Options) -> list[Field]:

@@ -70,6 +70,13 @@ def common_scale(contenders: Sequence[Contender]) -> Mapping[str, LabelScale]:
     Raises:
         InputError: They predict in several units, which no one truth can judge.
     """
+    for each in contenders:
+        if each.model and any(member.label_scales for member in each.members):
+            raise InputError(
+                f"'{each.name}' learned from several experiments, each brought to one unit "
+                "(label_scales in model.toml); judge it on images of that unit that were predicted "
+                "elsewhere (predictions = ...), or train without label_moments and label_scale"
+            )
     units = [each.model.config.label_scale if each.model else {} for each in contenders]
     for contender, unit in zip(contenders, units, strict=True):
         if unit != units[0]:
@@ -144,7 +151,16 @@ def check_unseen(
 
 def seen_groups(contender: Contender, ground: Ground) -> tuple[str, ...]:
     """Groups of the ground that a contender was trained on."""
-    return tuple(group for group in ground.groups if group in contender.trained_on)
+    return tuple(
+        group
+        for group in ground.groups
+        if any(same_group(group, own) for own in contender.trained_on)
+    )
+
+
+def same_group(one: str, other: str) -> bool:
+    """Whether two groups may be one: named alike, or alike but for their experiment."""
+    return one == other or one.endswith(f"/{other}") or other.endswith(f"/{one}")
 
 
 def read_prediction(contender: Contender, field: GroundField) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """Whether the fields of a dataset agree, said before anything is learned from them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -45,6 +45,48 @@ def compare_fields(
         *_levels(fields, source, scales or {}),
         *_twins(fields, source),
     )
+
+
+def describe_experiments(fields: Sequence[LoadedField]) -> tuple[str, ...]:
+    """A line for each experiment: how many fields, lengths, planes, light, and labels' levels."""
+    lines = []
+    for name in dict.fromkeys(field.experiment for field in fields):
+        own = [field for field in fields if field.experiment == name]
+        stacks = [field.transmitted for field in own]
+        sizes = [stack.pixel_size for stack in stacks]
+        light = [float(normalize_label(stack.planes, source=stack.name).mean()) for stack in stacks]
+        parts = [
+            f"{len(own)} field{'s' if len(own) > 1 else ''}",
+            f"pixel size {_listed(_micrometres(size and size.y) for size in sizes)}",
+            f"{_listed(str(len(stack.planes)) for stack in stacks)} planes",
+            f"z step {_listed(_micrometres(size and size.z) for size in sizes)}",
+            f"{_listed(stack.modality for stack in stacks)}",
+            f"transmitted light {np.mean(light):.3f} of full scale",
+        ]
+        for index, label in enumerate(own[0].labels.labels):
+            pixels = [
+                normalize_label(field.labels.channels[index][measured], source=field.name)
+                for field in own
+                if (measured := _measured(field)[index]).any()
+            ]
+            if pixels:
+                values = np.concatenate(pixels)
+                parts.append(f"{label} {values.mean():.3f} +- {values.std():.3f}")
+        lines.append(f"{name or 'of its own'}: {', '.join(parts)}")
+    return tuple(lines)
+
+
+def _measured(field: LoadedField) -> np.ndarray:
+    measured = field.labels.measured
+    return np.ones(field.labels.channels.shape, bool) if measured is None else measured
+
+
+def _micrometres(length: float | None) -> str | None:
+    return None if length is None else f"{length:g} um"
+
+
+def _listed(values: Iterable[str | None]) -> str:
+    return " or ".join(dict.fromkeys(value or "not known" for value in values))
 
 
 def _lengths(

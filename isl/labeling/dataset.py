@@ -89,6 +89,8 @@ class Field(config.Config):
         pixel_size: Micrometres, instead of what the file says.
         z_step: Micrometres between planes, instead of what the file says.
         modality: "PHASE_CONTRAST", "BRIGHTFIELD" or "DIC", instead of what the file says.
+        weight: How likely training draws a crop of it, relative to its ground.
+        experiment: Which included manifest it comes from, filled in by `load_manifest`.
     """
 
     name: str = pydantic.Field(min_length=1)
@@ -108,9 +110,35 @@ class Field(config.Config):
     pixel_size: pydantic.PositiveFloat | None = None
     z_step: pydantic.PositiveFloat | None = None
     modality: str | None = None
+    weight: pydantic.PositiveFloat = 1.0
+    experiment: str = ""
+
+
+class Include(config.Config):
+    """Another manifest whose fields belong to this one; its names and groups are kept apart.
+
+    Attributes:
+        manifest: The file, relative to the one that includes it.
+        name: Of the experiment, which stands before the names and groups of its fields; the name
+            of the manifest's folder unless given.
+        weight: Multiplies the weights of its fields.
+        planes: Which planes its fields have, instead of what it says of them.
+        split: Where all of its fields are, instead of where it puts them.
+    """
+
+    manifest: Path
+    name: str = pydantic.Field(default="", pattern=r"^[^/]*$")
+    weight: pydantic.PositiveFloat = 1.0
+    planes: tuple[pydantic.NonNegativeInt, ...] | None = None
+    split: Split | None = None
+
+
+def _include_table(given: Any) -> Any:
+    return {"manifest": given} if isinstance(given, str) else given
 
 
 class _ManifestFile(config.Config):
+    include: tuple[Annotated[Include, pydantic.BeforeValidator(_include_table)], ...] = ()
     root: str = "."
     field: tuple[Field, ...] = ()
     time_lapse: tuple[TimeLapse, ...] = ()
@@ -180,15 +208,23 @@ def load_manifest(path: Path) -> Manifest:
         InputError: Unknown or missing keys, files that are missing, names used twice, masks
             without their label, or a group on two sides of the splits.
     """
-    path = Path(path)
+    return _loaded(Path(path), ())
+
+
+def _loaded(path: Path, including: tuple[Path, ...]) -> Manifest:
+    """A manifest, included by others that are not to be included again."""
+    if path.resolve() in including:
+        raise InputError(f"{path}: includes itself, by way of {including[-1].name}; take one out")
     stated = config.load_toml(path, _ManifestFile)
+    included = _included(path, stated.include, (*including, path.resolve()))
     root = config.folder_named(stated.root, path.parent, source=f"{path}: root")
-    if not stated.field and not stated.time_lapse:
+    if not stated.field and not stated.time_lapse and not included:
         raise InputError(f"{path}: has no field; a dataset needs at least one [[field]]")
     for field in stated.field:
         _check_keys(path, field)
     time_lapses = tuple(time_lapse.rooted(root) for time_lapse in stated.time_lapse)
     fields = (
+        *included,
         *(_resolved(field, root) for field in stated.field),
         *(Field(**table) for time_lapse in time_lapses for table in frame_fields(time_lapse)),
     )
@@ -198,6 +234,44 @@ def load_manifest(path: Path) -> Manifest:
     for field in fields:
         _check_files(path, field)
     return Manifest(fields=fields, time_lapses=time_lapses, root=stated.root, path=path)
+
+
+def _included(
+    path: Path, includes: Sequence[Include], including: tuple[Path, ...]
+) -> tuple[Field, ...]:
+    """The fields of other manifests, each named and grouped by its experiment."""
+    fields: list[Field] = []
+    names: set[str] = set()
+    for include in includes:
+        file = path.parent / include.manifest
+        name = include.name or file.resolve().parent.name
+        if name in names:
+            raise InputError(
+                f"{path}: includes two experiments called '{name}'; give them names: "
+                f'include = [{{ manifest = "{include.manifest}", name = "..." }}]'
+            )
+        names.add(name)
+        fields += [
+            _of_experiment(field, name, include) for field in _loaded(file, including).fields
+        ]
+    return tuple(fields)
+
+
+def _of_experiment(field: Field, name: str, include: Include) -> Field:
+    beside = f"/{field.experiment}" if field.experiment else ""
+    changed: dict[str, Any] = {
+        "name": f"{name}/{field.name}",
+        "group": f"{name}/{field.group}",
+        "experiment": f"{name}{beside}",
+        "weight": field.weight * include.weight,
+    }
+    if include.planes is not None:
+        changed["planes"] = include.planes
+    if include.split is not None:
+        changed["split"] = include.split
+        if include.split != "train":
+            changed["validation_region"] = None
+    return field.model_copy(update=changed)
 
 
 def write_manifest(path: Path, manifest: Manifest, *, overwrite: bool = False) -> None:
@@ -337,7 +411,7 @@ def _all_labels_of(field: Field) -> tuple[str, ...]:
 
 def _field_table(field: Field, root: Path) -> dict[str, Any]:
     """What TOML says of one field: only what differs from the defaults."""
-    stated = field.model_dump(exclude_defaults=True)
+    stated = field.model_dump(exclude_defaults=True, exclude={"experiment"})
     if stated.get("group") == field.name:
         del stated["group"]
     if field.folder is not None:

@@ -26,6 +26,8 @@ class LoadedField:
         transmitted: uint8, uint16 or float32 [Z, Y, X], as stored.
         labels: uint8, uint16 or float32 [C, Y, X]; its `measured` is always filled.
         validation_region: (y0, y1, x0, x1) that belongs to validation, or None.
+        weight: As the manifest has it.
+        experiment: Likewise.
     """
 
     name: str
@@ -34,6 +36,8 @@ class LoadedField:
     transmitted: ZStack
     labels: FluorescenceImage
     validation_region: tuple[int, int, int, int] | None = None
+    weight: float = 1.0
+    experiment: str = ""
 
     def measured_for(self, split: Split) -> np.ndarray:
         """Where a label was measured and `split` may look at it, as bool [C, Y, X]."""
@@ -81,6 +85,8 @@ def load_field(field: Field, labels: Sequence[str] | None = None) -> LoadedField
         transmitted=transmitted,
         labels=_stacked(field, wanted, held, exposures, transmitted),
         validation_region=field.validation_region,
+        weight=field.weight,
+        experiment=field.experiment,
     )
 
 

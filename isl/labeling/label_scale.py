@@ -52,6 +52,30 @@ class LabelScale(Config):
         return values * np.float32(self.high - self.low) + np.float32(self.low)
 
 
+def scale_of_moments(
+    label: str, intensities: np.ndarray, moments: tuple[float, float], source: object
+) -> LabelScale:
+    """The scale that brings intensities to a mean and deviation, before they are clipped.
+
+    Args:
+        label: Their label.
+        intensities: Shares of full scale, any shape.
+        moments: Mean and deviation, such as the paper's 0.25 and 0.125.
+        source: Named in messages.
+
+    Raises:
+        InputError: They are all alike.
+    """
+    mean, deviation = float(intensities.mean(dtype=np.float64)), float(intensities.std())
+    if not deviation > 0:
+        raise InputError(
+            f"{source}: label '{label}' is {mean:g} of full scale everywhere, so nothing brings it "
+            "to a deviation; leave it out"
+        )
+    width = deviation / moments[1]
+    return LabelScale(low=mean - moments[0] * width, high=mean + (1 - moments[0]) * width)
+
+
 def stretch(
     targets: np.ndarray, labels: Sequence[str], scales: Mapping[str, LabelScale]
 ) -> np.ndarray:
@@ -69,8 +93,10 @@ def stretch(
 def fit_label_scales(
     fields: Sequence[tuple[str, np.ndarray, np.ndarray]],
     labels: Sequence[str],
-    percentiles: tuple[float, float],
+    percentiles: tuple[float, float] | None,
     source: object,
+    *,
+    moments: tuple[float, float] | None = None,
 ) -> dict[str, LabelScale]:
     """The scale of every label that is measured on the training ground.
 
@@ -78,11 +104,12 @@ def fit_label_scales(
         fields: Of every training field its name, stored labels [L, Y, X], and bool [L, Y, X] where
             training may look at them.
         labels: L names.
-        percentiles: Lower and upper, 0 to 100, of all fields' pixels together.
+        percentiles: Lower and upper, 0 to 100, of all fields' pixels together; None: by moments.
         source: The manifest, named in messages.
+        moments: Mean and deviation that all fields' pixels together are brought to.
 
     Raises:
-        InputError: A label has one value at both percentiles.
+        InputError: A label has one value at both percentiles, or everywhere.
     """
     scales = {}
     for index, label in enumerate(labels):
@@ -92,6 +119,10 @@ def fit_label_scales(
             if where[index].any()
         ]
         if not parts:
+            continue
+        if percentiles is None:
+            assert moments is not None
+            scales[label] = scale_of_moments(label, np.concatenate(parts), moments, source)
             continue
         low, high = np.percentile(np.concatenate(parts), percentiles)
         if not low < high:

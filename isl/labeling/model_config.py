@@ -63,6 +63,8 @@ class ModelConfig(FolderConfig):
         label_statistics: By label, for re-normalization; may be empty.
         label_scale: By label, what its intensities 0 and 1 were in the training images; labels not
             named were divided by their type's full scale.
+        label_scales: By experiment and label, the same of a model that learned from several, each
+            brought to one unit; {}: it learned from one, or from images as they were.
         temperature: By label, what its logits are divided by; labels not named have 1. Above 1,
             distributions are wider than the network gives them (`isl calibrate` fits it).
         familiarity: What its training ground looks like; None: it does not say.
@@ -80,6 +82,9 @@ class ModelConfig(FolderConfig):
     stitch: Stitch | None = "dense"
     label_statistics: Mapping[str, LabelStatistics] = pydantic.Field(default_factory=dict)
     label_scale: Mapping[str, LabelScale] = pydantic.Field(
+        default_factory=dict, exclude_if=operator.not_
+    )
+    label_scales: Mapping[str, Mapping[str, LabelScale]] = pydantic.Field(
         default_factory=dict, exclude_if=operator.not_
     )
     temperature: Mapping[str, Temperature] = pydantic.Field(default_factory=dict)

@@ -494,3 +494,56 @@ def test_exposures_come_with_labels_and_planes(tmp_path):
     loaded = load_field(load_manifest(tmp_path / "set.toml").fields[0])
     assert loaded.transmitted.exposure == pytest.approx(20)
     assert loaded.labels.exposures == pytest.approx((250, 100))
+
+
+@pytest.fixture
+def plates(tmp_path) -> Path:
+    """Two experiments with fields of one name, and a manifest that includes both."""
+    for number, name in enumerate(("plate1", "plate2")):
+        (tmp_path / name).mkdir()
+        save(tmp_path / name / "stack.tif", draw(number, 3 + 2 * number, *SIZE))
+        save(tmp_path / name / "dapi.tif", draw(5 + number, *SIZE))
+        (tmp_path / name / "dataset.toml").write_text(
+            '[[field]]\nname = "A1"\ntransmitted = "stack.tif"\nlabels = { DAPI = "dapi.tif" }\n'
+            f"weight = {1.5 + number}\n"
+        )
+    return tmp_path
+
+
+def including(folder: Path, *includes: str, more: str = "") -> Path:
+    path = folder / "both.toml"
+    path.write_text(f"include = [{', '.join(includes)}]\n{more}")
+    return path
+
+
+def test_experiments_are_joined_with_names_and_groups_of_their_own(plates):
+    second = '{ manifest = "plate2/dataset.toml", name = "new", weight = 4, planes = [1, 2, 3] }'
+    manifest = load_manifest(including(plates, '"plate1/dataset.toml"', second))
+    one, other = manifest.fields
+    assert (one.name, one.group, one.experiment) == ("plate1/A1", "plate1/A1", "plate1")
+    assert (other.name, other.group, other.weight) == ("new/A1", "new/A1", 10.0)
+    assert other.transmitted == (plates / "plate2" / "stack.tif",)
+    loaded = [load_field(field) for field in manifest.fields]
+    assert [len(field.transmitted.planes) for field in loaded] == [3, 3]
+    assert [field.weight for field in loaded] == [1.5, 10.0]
+
+
+def test_an_included_set_may_be_held_out_whole(plates):
+    held = '{ manifest = "plate2/dataset.toml", split = "validation" }'
+    manifest = load_manifest(including(plates, '"plate1/dataset.toml"', held))
+    assert [field.split for field in manifest.fields] == ["train", "validation"]
+
+
+@pytest.mark.parametrize(
+    ("includes", "message"),
+    [
+        (('"plate1/dataset.toml"', '"plate1/dataset.toml"'), "two experiments called 'plate1'"),
+        (('"nowhere.toml"',), "nowhere.toml"),
+        (('"both.toml"',), "includes itself"),
+        (('{ manifest = "plate1/dataset.toml", weight = 0 }',), "weight"),
+        (('{ manifest = "plate1/dataset.toml", name = "a/b" }',), "name"),
+    ],
+)
+def test_what_cannot_be_included(plates, includes, message):
+    with pytest.raises(InputError, match=message):
+        load_manifest(including(plates, *includes))

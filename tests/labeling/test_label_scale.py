@@ -126,3 +126,57 @@ def test_models_of_other_units_are_not_averaged_or_asked_back(model):
         joined([model.config, plain])
     with pytest.raises(InputError, match="did not stretch its labels"):
         dataclasses.replace(model, config=plain).predict(STACK, original_unit=True)
+
+
+def write_experiment(folder, seed, level):
+    """A field whose label has a mean and deviation of its own."""
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    light = rng.integers(0, 60_000, (3, 32, 32), dtype=np.uint16)
+    tifffile.imwrite(folder / "light.tif", light, photometric="minisblack")
+    label = rng.normal(level, level / 10, (32, 32)).round().astype(np.uint16)
+    tifffile.imwrite(folder / "dapi.tif", label, photometric="minisblack")
+    (folder / "dataset.toml").write_text(
+        '[[field]]\nname = "A1"\ntransmitted = "light.tif"\nlabels = { DAPI = "dapi.tif" }\n'
+    )
+
+
+def test_every_experiment_is_brought_to_the_same_mean_and_deviation(tmp_path):
+    for number, (name, level) in enumerate((("dim", 400), ("bright", 9000))):
+        write_experiment(tmp_path / name, number, level)
+    both = tmp_path / "both.toml"
+    both.write_text('include = ["dim/dataset.toml", "bright/dataset.toml"]\n')
+    moments = (0.25, 0.125)
+    ground = load_ground(load_manifest(both), label_moments=moments)
+    for field in ground.training:
+        assert field.targets.mean() == pytest.approx(0.25, abs=0.005)
+        assert field.targets.std() == pytest.approx(0.125, abs=0.01)
+    assert ground.label_scale == {}
+    assert set(ground.label_scales) == {"dim", "bright"}
+    scale = ground.label_scales["bright"]["DAPI"]
+    # A tenth of the level is the deviation: the mean lies two deviations of the unit above 0.
+    assert scale.low * 65535 == pytest.approx(9000 - 2 * 900, rel=0.05)
+    assert [line.split(":")[0] for line in ground.experiments] == ["dim", "bright"]
+    assert "DAPI 0.006 +- 0.001" in ground.experiments[0]
+    assert "DAPI 0.138 +- 0.014" in ground.experiments[1]
+    stretched = load_ground(load_manifest(both), label_scale=(1, 99))
+    for field in stretched.training:
+        assert np.mean(field.targets == 1) == pytest.approx(0.01, abs=0.004)
+
+
+def test_moments_of_one_set_are_the_models_unit(tmp_path):
+    write_experiment(tmp_path / "one", 0, 400)
+    manifest = load_manifest(tmp_path / "one" / "dataset.toml")
+    ground = load_ground(manifest, label_moments=(0.25, 0.125))
+    scale = ground.label_scale["DAPI"]
+    stored = tifffile.imread(tmp_path / "one" / "dapi.tif") / np.float32(65535)
+    inside = (ground.training[0].targets[..., 0] > 0) & (ground.training[0].targets[..., 0] < 1)
+    back = scale.original(ground.training[0].targets[..., 0], "mean")
+    np.testing.assert_allclose(back[inside], stored[inside], rtol=1e-4)
+    assert (ground.label_scales, ground.experiments) == ({}, ())
+
+
+def test_a_label_of_one_value_has_no_moments():
+    flat = np.full((1, 4, 4), 7, np.uint16)
+    with pytest.raises(InputError, match="everywhere, so nothing brings it to a deviation"):
+        fit_label_scales([("a", flat, flat > 0)], ["DAPI"], None, "s", moments=(0.25, 0.125))

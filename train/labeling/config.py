@@ -2,7 +2,7 @@
 
 import operator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -144,7 +144,10 @@ class LabelingConfig(ExperimentConfig):
         normalization: The rule for transmitted planes, stored with the model.
         label_scale: Percentiles of every label's training pixels, all fields together, that become
             0 and 1, such as [0.1, 99.9]; for labels that fill few of the 256 bins. Stored with the
-            model. None: labels are divided by their type's full scale.
+            model. None: labels are divided by their type's full scale. Of a dataset that includes
+            others, every experiment has percentiles of its own.
+        label_moments: Instead, the mean and deviation that every label's training pixels are
+            brought to, experiment by experiment; the paper's are [0.25, 0.125].
         network: Towers, unet, deeplab or encoder_unet.
     """
 
@@ -160,6 +163,13 @@ class LabelingConfig(ExperimentConfig):
     label_scale: tuple[Percentile, Percentile] | None = pydantic.Field(
         default=None, exclude_if=lambda percentiles: percentiles is None
     )
+    label_moments: (
+        tuple[
+            Annotated[float, pydantic.Field(gt=0, lt=1)],
+            Annotated[float, pydantic.Field(gt=0, lt=1)],
+        ]
+        | None
+    ) = pydantic.Field(default=None, exclude_if=lambda moments: moments is None)
     network: ArchitectureConfig
     training: LabelingTraining  # pyright: ignore[reportIncompatibleVariableOverride]
     loss: LossConfig = LossConfig()
@@ -195,6 +205,12 @@ class LabelingConfig(ExperimentConfig):
         """Pixels of a batch of crops that the loss is taken over."""
         output = self.training_geometry.output_size(self.training.crop) ** 2
         return self.training.batch_size * min(output, self.loss.pixels_per_crop or output)
+
+    @pydantic.model_validator(mode="after")
+    def _one_unit(self) -> "LabelingConfig":
+        if self.label_scale is not None and self.label_moments is not None:
+            raise ValueError("label_scale and label_moments both choose labels' unit; keep one")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _percentiles_are_a_range(self) -> "LabelingConfig":

@@ -27,6 +27,7 @@ class TrainingField:
         targets: float32 [Y, X, L] in [0, 1].
         measured: bool [Y, X, L], where a label was measured and training may look.
         visible: bool [Y, X], where training may look.
+        weight: How likely a crop of it is drawn, relative to its ground.
     """
 
     name: str
@@ -35,6 +36,7 @@ class TrainingField:
     targets: np.ndarray
     measured: np.ndarray
     visible: np.ndarray
+    weight: float = 1.0
 
     @property
     def nbytes(self) -> int:
@@ -47,9 +49,10 @@ class Cropper:
     """Draws crops from fields; picklable, so that worker processes can have it.
 
     A window is one output area of the network. All windows of all fields that touch measured ground
-    are drawn alike, so that large fields give more crops than small ones. One that hangs over the
-    bounding box of measured ground is then moved inside, so that pixels near the box's edge are
-    drawn no less often than those in the middle. Of what was drawn, a window is the likelier taken
+    are drawn alike, or as their fields weigh, so that large fields give more crops than small ones.
+    One that hangs over the bounding box of measured ground is then moved inside, so that pixels
+    near the box's edge are drawn no less often than those in the middle. Of what was drawn, a
+    window is the likelier taken
     the more of it was measured: little is computed for pixels that do not count.
     """
 
@@ -77,7 +80,8 @@ class Cropper:
         windows = [0.0 if box is None else self._windows(box) for box in self._boxes]
         if not sum(windows):
             raise ValueError("no field has measured ground")
-        self._chances = np.array(windows) / sum(windows)
+        weighed = np.array(windows) * [field.weight for field in fields]
+        self._chances = weighed / weighed.sum()
         self._most = max(
             _most(counts, box, self._size)
             for counts, box in zip(self._counts, self._boxes, strict=True)

@@ -47,6 +47,7 @@ class Fields:
             config.labels,
             config.normalization,
             config.label_scale,
+            config.label_moments,
         ).part(config.ground_share, config.seed)
         labels, weights = self.ground.labels, config.loss.label_weights
         for label in weights:
@@ -62,7 +63,10 @@ class Fields:
         )
 
     def summary(self) -> str:
-        """How many there are, in words."""
+        """How many there are, in words; of several experiments, how they differ."""
+        return "\n".join((*self.ground.experiments, self._sizes()))
+
+    def _sizes(self) -> str:
         return (
             f"{len(self.ground.training)} training and {len(self.ground.validation)} validation "
             f"fields, {self.ground.nbytes / 2**30:.2f} GiB in memory (each worker process holds "

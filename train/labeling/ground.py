@@ -11,7 +11,7 @@ from isl.data.splits import Split
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
 from isl.imaging.normalize import normalize, normalize_label
-from isl.labeling.agreement import compare_fields
+from isl.labeling.agreement import compare_fields, describe_experiments
 from isl.labeling.dataset import Manifest
 from isl.labeling.fields import LoadedField, load_field
 from isl.labeling.label_scale import LabelScale, fit_label_scales, stretch
@@ -54,7 +54,9 @@ class Ground:
         pixel_size: Micrometres, what all fields have, or None.
         training_groups: Whom the training fields belong to.
         validation_groups: Whom the validation fields belong to.
-        label_scale: By label, what its targets 0 and 1 are; {}: the types' full scale.
+        label_scale: By label, what its targets 0 and 1 are; {}: the types' full scale, or
+        label_scales: By experiment and label, the same, where there are several experiments.
+        experiments: Of several experiments, a line each: what they are like.
     """
 
     labels: tuple[str, ...]
@@ -66,6 +68,8 @@ class Ground:
     training_groups: tuple[str, ...] = ()
     validation_groups: tuple[str, ...] = ()
     label_scale: Mapping[str, LabelScale] = dataclasses.field(default_factory=dict)
+    label_scales: Mapping[str, Mapping[str, LabelScale]] = dataclasses.field(default_factory=dict)
+    experiments: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -94,6 +98,7 @@ def load_ground(
     labels: Sequence[str] | None = None,
     normalization: str = "auto",
     label_scale: tuple[float, float] | None = None,
+    label_moments: tuple[float, float] | None = None,
 ) -> Ground:
     """Reads and normalizes every field that training or validation looks at.
 
@@ -102,6 +107,7 @@ def load_ground(
         labels: Labels to learn; None: every label some training or validation field holds.
         normalization: The rule for transmitted planes, "auto" or "off".
         label_scale: Percentiles that become 0 and 1; None: the types' full scale.
+        label_moments: Mean and deviation that labels are brought to; None: likewise.
 
     Raises:
         InputError: A file cannot be read, a label is unknown, fields differ in their number of
@@ -115,18 +121,20 @@ def load_ground(
     if not manifest.fields_for("train"):
         raise InputError(f"{source}: no field has split 'train'; training needs one")
     loaded_fields = [load_field(field, wanted) for field in used.values()]
-    scales = {} if label_scale is None else _scales(loaded_fields, label_scale, source)
+    scales = _scales(loaded_fields, label_scale, label_moments, source)
     training, validation = [], []
     for loaded in loaded_fields:
         _check_planes(loaded_fields[0], loaded, source)
         planes, targets = _intensities(loaded, normalization)
-        targets = stretch(targets, wanted, scales)
+        targets = stretch(targets, wanted, scales[loaded.experiment])
         if loaded.split == "train":
             training.append(_training_field(loaded, planes, targets))
         held_out = _validation_field(loaded, planes, targets)
         if held_out is not None:
             validation.append(held_out)
-    for warning in compare_fields(loaded_fields, source, scales):
+    several = len(scales) > 1
+    one = {} if several else next(iter(scales.values()))
+    for warning in compare_fields(loaded_fields, source, one):
         logger.warning("%s", warning)
     if not any(field.measured.any() for field in training):
         raise InputError(f"{source}: no label is measured anywhere on the training ground")
@@ -139,7 +147,9 @@ def load_ground(
         pixel_size=_common([field.transmitted.pixel_size for field in loaded_fields]),
         training_groups=_groups(loaded_fields, training),
         validation_groups=_groups(loaded_fields, validation),
-        label_scale=scales,
+        label_scale=one,
+        label_scales=scales if several and any(scales.values()) else {},
+        experiments=describe_experiments(loaded_fields) if several else (),
     )
 
 
@@ -154,10 +164,25 @@ def _intensities(field: LoadedField, normalization: str) -> tuple[np.ndarray, np
 
 
 def _scales(
-    fields: Sequence[LoadedField], percentiles: tuple[float, float], source: object
-) -> dict[str, LabelScale]:
-    ground = [(field.name, field.labels.channels, field.measured_for("train")) for field in fields]
-    return fit_label_scales(ground, fields[0].labels.labels, percentiles, source)
+    fields: Sequence[LoadedField],
+    percentiles: tuple[float, float] | None,
+    moments: tuple[float, float] | None,
+    source: object,
+) -> dict[str, dict[str, LabelScale]]:
+    """By experiment, the scales of its labels, from its training ground; {} where none is asked."""
+    found: dict[str, dict[str, LabelScale]] = {}
+    for experiment in dict.fromkeys(field.experiment for field in fields):
+        own = [field for field in fields if field.experiment == experiment]
+        found[experiment] = {}
+        if percentiles is None and moments is None:
+            continue
+        # An experiment that is all held out has no training ground, and is taken as it is.
+        split: Split = "train" if any(f.split == "train" for f in own) else "validation"
+        ground = [(field.name, field.labels.channels, field.measured_for(split)) for field in own]
+        found[experiment] = fit_label_scales(
+            ground, own[0].labels.labels, percentiles, source, moments=moments
+        )
+    return found
 
 
 def _training_field(field: LoadedField, planes: np.ndarray, targets: np.ndarray) -> TrainingField:
@@ -172,6 +197,7 @@ def _training_field(field: LoadedField, planes: np.ndarray, targets: np.ndarray)
         targets=np.ascontiguousarray(np.moveaxis(targets, 0, -1)),
         measured=np.ascontiguousarray(np.moveaxis(field.measured_for("train"), 0, -1)),
         visible=visible,
+        weight=field.weight,
     )
 
 

@@ -65,6 +65,7 @@ def write_model(
         stitch=config.stitch,
         label_statistics=label_statistics(ground),
         label_scale=ground.label_scale,
+        label_scales=ground.label_scales,
         familiarity=familiarity_of(
             ground.training, plane_loss(network), normalization=config.normalization
         ),

@@ -154,3 +154,13 @@ def test_a_field_without_light_is_drawn_all_the_same() -> None:
         _field("a", np.ones((12, 12), bool)), targets=np.zeros((12, 12, 1), np.float32)
     )
     assert Cropper([field], GEOMETRY, WIDTH, 2.0).draw(np.random.default_rng(0))["measured"].all()
+
+
+def test_fields_that_weigh_more_are_drawn_more_often() -> None:
+    fields = [_field("a", np.ones((20, 20), bool)), _field("b", np.ones((20, 20), bool))]
+    fields[1] = dataclasses.replace(fields[1], weight=3.0)
+    cropper = Cropper(fields, GEOMETRY, WIDTH)
+    rng = np.random.default_rng(0)
+    drawn = [int(cropper.draw(rng)["field"]) for _ in range(1200)]
+    # Three of four; the deviation of the mean is 0.0125.
+    assert np.mean(drawn) == pytest.approx(0.75, abs=0.05)

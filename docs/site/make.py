@@ -1,8 +1,8 @@
 """Gathers the pages of the site: from docs/, from --help, from docstrings, cards and tutorials.
 
-A tutorial is a page whose ```console blocks are run, each line that begins with $, in a folder of its
-own. What they print is put below them, and pictures that they made are copied beside the page. So no
-command stands on the site that was not run, and no output that was not printed.
+A tutorial is a page whose ```console blocks are run, each line that begins with $, in a folder of
+its own. What they print is put below them, and pictures that they made are copied beside the page.
+So no command stands on the site that was not run, and no output that was not printed.
 """
 
 import argparse
@@ -98,7 +98,9 @@ def write_reference(folder: Path) -> None:
     commands = [name for name in commands if name != "toy"]
     parts = ["# Commands\n"]
     for name in commands:
-        parts.append(f"## isl {name}\n\n```text\n{said([sys.executable, '-c', ISL, name, '--help'])}```\n")
+        parts.append(
+            f"## isl {name}\n\n```text\n{said([sys.executable, '-c', ISL, name, '--help'])}```\n"
+        )
     (folder / "commands.md").write_text("\n".join(parts))
     import isl
 

@@ -11,8 +11,8 @@ PYTHON ?=
 PYTEST_OPTIONS ?= -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-data test-imagej test-torch test-torchvision test-export test-napari docs \
-	lint lock clean
+.PHONY: help demo test test-data test-imagej test-torch test-torchvision test-measure test-export \
+	test-napari docs lint lock clean
 
 help:
 	@echo "make demo       simulated cells, a bundled model and its prediction, in demo/"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-imagej  what ImageJ 1.x sees in our files (Debian: apt install imagej xvfb xauth)"
 	@echo "make test-torch ImageNet weights against PyTorch, which it installs (CPU build if pip finds one)"
 	@echo "make test-torchvision  Video Swin against torchvision, where that is installed"
+	@echo "make test-measure  isl measure with laptrack and pyarrow, which it installs"
 	@echo "make test-export  exported models in onnxruntime, bioimageio.core and Chromium; installs the first two"
 	@echo "make test-napari  the napari plugin without a screen; installs napari (Debian: apt install xvfb)"
 	@echo "make docs       the documentation as a site, in site/"
@@ -34,7 +35,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS) --ignore=tests/real --ignore=tests/torch \
 		--ignore=tests/torchvision --ignore=tests/imagej --ignore=tests/export_runtimes \
-		--ignore=tests/napari_plugin
+		--ignore=tests/napari_plugin --ignore=tests/measure_extras
 
 DATA_FOLDERS := condition_b_A4 sephace ai4embryo readers
 test-data: $(STAMP)
@@ -65,19 +66,25 @@ test-torch: $(STAMP)
 test-torchvision: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/torchvision
 
-# Warnings of other packages are theirs to mend. Extras that ask for other versions than the lock's, each in an environment of its own that shares
-# nothing with .venv: .venv-export, .venv-napari, .venv-docs.
+# Extras that are not in the lock or ask for other versions than it has, each in an environment of its
+# own that shares nothing with .venv. Warnings of other packages are theirs to mend.
 .venv-%/.stamp: pyproject.toml $(STAMP)
 	@$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-$*
 	@$(BIN)/uv pip install -q --python .venv-$*/bin/python $(EXTRA_PACKAGES_$*) --editable ".[$*]"
 	@touch $@
 
 EXTRA_PACKAGES_export := pytest pytest-xdist hypothesis playwright
+EXTRA_PACKAGES_measure := pytest hypothesis
 EXTRA_PACKAGES_napari := pytest pytest-qt pytest-xdist hypothesis
 # What the page in a browser is made of, which npm has.
 WEB_PACKAGES := onnxruntime-web@1.30.0 utif2@4.1.0
+test-measure: .venv-measure/.stamp
+	.venv-measure/bin/python -m pytest -q -W default tests/measure_extras
+
 test-export: .venv-export/.stamp
-	@if command -v npm >/dev/null && [ ! -d .venv-export/node_modules/utif2 ]; then \
+	@command -v npm >/dev/null && { command -v chromium || command -v google-chrome; } >/dev/null || { \
+		echo "test-export: no npm or no Chromium here; Debian: apt install npm chromium" >&2; exit 2; }
+	@if [ ! -d .venv-export/node_modules/utif2 ]; then \
 		npm install --silent --no-save --prefix .venv-export $(WEB_PACKAGES) >/dev/null; fi
 	ISL_NODE_MODULES=.venv-export/node_modules .venv-export/bin/python -m pytest -q -W default tests/export_runtimes
 
@@ -107,7 +114,7 @@ lock: $(STAMP)
 	@rm $(VENV)/requirements.lock.new
 
 clean:
-	rm -rf $(VENV) .venv-export .venv-napari .venv-docs site demo build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-measure .venv-export .venv-napari .venv-docs site demo build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find isl train eval tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamp is written last, so an environment whose making was cut short is never taken as current.

@@ -1,8 +1,10 @@
 """ONNX as onnxruntime computes it, against JAX: every network, odd sizes, several images."""
 
+import bioimageio.core as core
 import jax
 import jax.export
 import numpy as np
+import onnxruntime
 import pytest
 from flax import nnx
 
@@ -18,7 +20,6 @@ from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
 from isl.labeling.towers import TowersConfig
 
-onnxruntime = pytest.importorskip("onnxruntime")
 TOLERANCE = 1e-4
 
 
@@ -116,7 +117,6 @@ def test_polarity_calls_frames_as_its_members_do():
 
 
 def test_bioimageio_core_passes_the_package(tmp_path):
-    core = pytest.importorskip("bioimageio.core")
     program = program_of("phantom", Wanted(statistics=("mean", "standard_deviation")))
     write_export(program, tmp_path / "out", "bioimageio")
     summary = core.test_model(tmp_path / "out" / "phantom.bioimageio.zip", weight_format="onnx")

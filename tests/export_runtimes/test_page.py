@@ -8,18 +8,14 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from playwright import sync_api
 
 import isl
 from isl.export.formats import write_export
 from isl.export.program import Wanted, program_of
 
-playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 NODE_MODULES = Path(os.environ.get("ISL_NODE_MODULES", "node_modules"))
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-    pytest.mark.skipif(not NODE_MODULES.is_dir(), reason="needs ISL_NODE_MODULES"),
-]
 SIZE = (43, 58)
 
 
@@ -33,7 +29,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(folder):
-    with playwright.sync_playwright() as runs:
+    with sync_api.sync_playwright() as runs:
         browser = runs.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         opened = browser.new_page(viewport={"width": 1100, "height": 800})
         opened.goto((folder / "index.html").as_uri())

@@ -1,94 +1,20 @@
 """`isl measure`: what is measured, of predictions and label images, by wells, over time."""
 
-import contextlib
-import csv
-import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from simulated_cells import DISCS, PIXEL, SIZE, isl, nuclei, predicted, rows_of, write_plate
 
-from isl import cli
-from isl.imaging.formats.ome_tiff import write_ome_tiff
-from isl.imaging.image import FluorescenceImage, PixelSize
 from isl.measure.objects import Frame, measure_objects
 from isl.measure.wells import condition_rows
-
-SIZE = (110, 140)
-# Center and radius; the last two touch, the first touches the image's edge.
-DISCS = [((5, 60), 8), ((30, 30), 9), ((60, 110), 9), ((85, 40), 9), ((85, 57), 9)]
-PIXEL = 0.5
-
-
-def disc(center, radius):
-    y, x = np.indices(SIZE)
-    return 1 / (1 + np.exp(2 * (np.hypot(y - center[0], x - center[1]) - radius)))
-
-
-def nuclei(shift=0, discs=DISCS):
-    image = np.full(SIZE, 0.1)
-    for (y, x), radius in discs:
-        image = np.maximum(image, 0.1 + 0.5 * disc((y + shift, x + shift), radius))
-    rng = np.random.default_rng(0)
-    return (image + 0.002 * rng.standard_normal(SIZE)).astype(np.float32)
-
-
-def dead():
-    """Only the disc at (60, 110) is."""
-    return (0.05 + 0.6 * disc((60, 110), 8)).astype(np.float32)
-
-
-def predicted(folder: Path, name: str, images: dict[str, np.ndarray], labels=("DAPI", "DEAD")):
-    """What `isl predict` leaves: images [C, Y, X] by statistic, and the record that names them."""
-    folder.mkdir(exist_ok=True, parents=True)
-    outputs = {}
-    for statistic, channels in images.items():
-        ending = "" if statistic == next(iter(images)) else f".{statistic}"
-        outputs[statistic] = f"{name}{ending}.ome.tif"
-        image = FluorescenceImage(
-            name=name,
-            channels=channels.astype(np.float32),
-            labels=labels,
-            pixel_size=PixelSize(y=PIXEL, x=PIXEL),
-            interval=10.0 if channels.ndim == 4 else None,
-        )
-        write_ome_tiff(folder / outputs[statistic], image)
-    record = {
-        "made_by": "isl predict",
-        "input": {"path": f"/data/{name}.tif"},
-        "settings": {"into": False, "dtype": "float32"},
-        "labels": list(labels),
-        "statistics": list(images),
-        "model": {"name": "small", "sha256": "0" * 64},
-        "outputs": {"images": outputs},
-        "warnings": [],
-    }
-    (folder / f"{name}.json").write_text(json.dumps(record))
 
 
 @pytest.fixture(scope="module")
 def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("plate") / "predicted"
-    deviation = np.full((2, *SIZE), 0.05)
-    # One nucleus is as doubtful as can be.
-    deviation[0, 20:42, 20:42] = 0.9
-    for name in ("A1", "A2"):
-        images = {"mean": np.stack([nuclei(), dead()]), "standard_deviation": deviation}
-        predicted(folder, name, images)
-    return folder
-
-
-def isl(*words: object) -> tuple[int, str]:
-    printed = io.StringIO()
-    with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
-        code = cli.main([str(word) for word in words])
-    return code, printed.getvalue()
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(path.read_text().splitlines()))
+    return write_plate(tmp_path_factory.mktemp("plate") / "predicted")
 
 
 def nearest(rows: list[dict[str, str]], place: tuple[int, int]) -> dict[str, str]:
@@ -272,28 +198,6 @@ def test_intensities_are_means_over_each_object() -> None:
         assert columns["DAPI_spread"][index] == pytest.approx(own.std(), abs=1e-6)
 
 
-def test_cells_of_a_movie_keep_their_numbers(tmp_path: Path) -> None:
-    pytest.importorskip("laptrack", reason="pip install 'isl[tracking]'")
-    frames = [nuclei(shift=4 * t) for t in range(3)]
-    # The cell that stands alone is missed once, and one jumps further than it is wide.
-    frames[1] = nuclei(shift=4, discs=[each for each in DISCS if each[0] != (60, 110)])
-    predicted(tmp_path / "in", "film", {"mean": np.stack(frames)[:, None]}, labels=("DAPI",))
-    code, output = isl("measure", tmp_path / "in", "--out", tmp_path / "out")
-    assert code == 0, output
-    rows = rows_of(tmp_path / "out" / "cells.csv")
-    labels = tifffile.imread(tmp_path / "out" / "film.ome.tif")
-    for (y, x), _ in DISCS:
-        numbers = [int(labels[t, y + 4 * t, x + 4 * t]) for t in range(3)]
-        seen = {number for number in numbers if number}
-        assert len(seen) == 1, (y, x, numbers)
-    assert {row["minutes"] for row in rows} == {"0", "10", "20"}
-    tracks = rows_of(tmp_path / "out" / "tracks.csv")
-    assert len(tracks) == len(DISCS)
-    assert sorted(row["frames"] for row in tracks) == ["2", "3", "3", "3", "3"]
-    row = next(row for row in tracks if row["frames"] == "3" and float(row["path_pixels"]) > 10)
-    assert float(row["net_um"]) == pytest.approx(2 * 4 * np.sqrt(2) * PIXEL, rel=0.1)
-
-
 def test_without_the_linker_a_movie_is_refused_in_one_line(tmp_path: Path, monkeypatch) -> None:
     import importlib.util
 
@@ -309,15 +213,3 @@ def test_without_the_linker_a_movie_is_refused_in_one_line(tmp_path: Path, monke
     assert code == 0, output
     assert len(rows_of(tmp_path / "out" / "cells.csv")) == 2 * len(DISCS)
     assert not (tmp_path / "out" / "tracks.csv").exists()
-
-
-def test_parquet(plate: Path, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet", reason="pip install 'isl[parquet]'")
-    code, output = isl("measure", plate, "--out", tmp_path, "--parquet")
-    assert code == 0, output
-    table = parquet.read_table(tmp_path / "cells.parquet")
-    rows = rows_of(tmp_path / "cells.csv")
-    assert table.num_rows == len(rows)
-    assert table.column_names == list(rows[0])
-    assert table.schema.field("cell").type == "int64"
-    assert table.schema.field("area_um2").type == "double"

@@ -2,12 +2,12 @@
 
 import time
 
+import napari
+import npe2
 import numpy as np
 import pytest
 
-napari = pytest.importorskip("napari")
-npe2 = pytest.importorskip("npe2")
-from isl.napari import widgets  # noqa: E402
+from isl.napari import widgets
 
 
 @pytest.fixture

@@ -1,0 +1,6 @@
+"""Makes tests/measure's own modules importable."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

@@ -284,6 +284,13 @@ def test_raw_tiles_are_preprocessed_first(run, tmp_path):
     before = (tmp_path / "out" / "preprocessed" / "fields" / "A1.tif").stat().st_mtime_ns
     assert run(raw, "--preprocess", toml, "--resume")[0] == 0
     assert (tmp_path / "out" / "preprocessed" / "fields" / "A1.tif").stat().st_mtime_ns == before
+    for words, said in (
+        (("--labels", "NONE"), "unknown label 'NONE'"),
+        (("--dry-run",), "isl preprocess"),
+    ):
+        code, _, error = run(raw, "--preprocess", toml, "--out", tmp_path / "other", *words)
+        assert (code, said in error) == (2, True), error
+        assert not (tmp_path / "other").exists()
 
 
 def test_one_bad_field_of_several_leaves_the_others_done(run, stack, tmp_path):

@@ -79,7 +79,6 @@ def polarity(
     from isl.polarity.defects import DEFECTS
     from isl.polarity.frame_range import parse_frames, read_frame_table
     from isl.polarity.run import Request, assess_recordings
-    from isl.polarity.several import DIAMETER
 
     if onset is not None and onset not in RULES:
         raise unknown("onset rule", onset, RULES)
@@ -98,7 +97,7 @@ def polarity(
         rule=next((rule for rule in RULES if rule == onset), None),
         activation=ACTIVATIONS[ACTIVATIONS.index(activation)],
         leave_out=tuple(kind for kind in DEFECTS if kind in kinds),
-        diameter=DIAMETER if embryo_diameter is None else embryo_diameter,
+        diameter=embryo_diameter,
         axes=axes,
         channel=channel,
         device=device,

@@ -1,5 +1,6 @@
 """The command `isl predict`."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -187,18 +188,18 @@ def predict(
     from isl.imaging.stated import parse_modality
     from isl.labeling.bins import STATISTICS
     from isl.labeling.contract import parse_planes
-    from isl.labeling.run.fields import Request, predict_fields
+    from isl.labeling.run.fields import Request, check_request, predict_fields
 
     if not inputs and reproduce is None and preprocess is None:
         raise InputError("no INPUT: name image files, or folders of them")
-    folder = _folder(out, into)
-    if preprocess is not None:
-        from isl.commands.preprocess import preprocess_first
-
-        inputs = preprocess_first(preprocess, inputs or (), folder / "preprocessed")
+    if preprocess is not None and (dry_run or reproduce is not None):
+        raise InputError(
+            "--preprocess makes the fields first, which --dry-run and --reproduce do not; give isl "
+            f"preprocess {preprocess} --dry-run, or leave one out"
+        )
     request = Request(
         inputs=tuple(inputs or ()),
-        out=folder,
+        out=_folder(out, into),
         model=model,
         labels=None if labels is None else _names(labels, "labels"),
         statistics=STATISTICS if statistics == "all" else _names(statistics, "statistics"),
@@ -230,6 +231,13 @@ def predict(
         workers=workers,
         scheduler=scheduler,
     )
+    if preprocess is not None:
+        from isl.commands.preprocess import preprocess_first
+
+        # What is wrong with the request is said before hours of preprocessing.
+        check_request(request)
+        fields = preprocess_first(preprocess, request.inputs, request.out / "preprocessed")
+        request = dataclasses.replace(request, inputs=tuple(fields))
     if reproduce is not None:
         from isl.labeling.run import reproduce as again
 

@@ -29,6 +29,8 @@ class Port:
         shape: Sizes; a name such as "h" for one that is not fixed, of inputs only.
         channels: Names along c.
         says: One sentence on what it holds.
+        stepped: Whether its numbers jump where what they follow from barely changes, as the
+            likeliest of 256 intensities does.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Port:
     shape: tuple[Size, ...] = ()
     channels: tuple[str, ...] = ()
     says: str = ""
+    stepped: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

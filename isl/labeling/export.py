@@ -59,7 +59,11 @@ def export(directory: Path, wanted: Wanted) -> Program:
             raise unknown("statistic", name, known)
     geometry, planes = model.geometry, model.config.input.planes
     smallest = max(2, geometry.output_size(geometry.smallest))
-    left_out = ["It takes the planes as they are given, and does not choose or resample them."]
+    left_out = [
+        "It takes the planes as they are given, and does not choose or resample them.",
+        "isl predict divides integers that use fewer bits than their type (12 of 16) by the "
+        "largest number of those bits; who calls this does that first.",
+    ]
     if geometry.whole:
         left_out.append(
             f"It sees an image whole; isl predict cuts one wider than {geometry.whole} pixels into "
@@ -101,7 +105,8 @@ def _planes(expected: InputContract) -> str:
 
 def _port(name: str, labels: Sequence[str]) -> Port:
     axes = "bckyx" if name == DISTRIBUTION else "bcyx"
-    return Port(name=name, axes=axes, channels=tuple(labels), says=_SAYS[name])
+    stepped = name == "mode"
+    return Port(name=name, axes=axes, channels=tuple(labels), says=_SAYS[name], stepped=stepped)
 
 
 def _trial(planes: int, size: int) -> np.ndarray:

@@ -6,30 +6,27 @@ others are linked by laptrack, which solves the assignment over whole frames and
 """
 
 import importlib
-import importlib.util
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from skimage.metrics import contingency_table
 
-from isl.errors import InputError
+from isl.packages import needed
 
 # Of the union; an object has at most one such partner.
 _SAME = 0.5
 
 
-def check_following() -> None:
-    """Refuses to follow where laptrack is not installed.
+def linker() -> Any:
+    """The package laptrack.
 
     Raises:
-        InputError: It is not.
+        InputError: It is not installed.
     """
-    if importlib.util.find_spec("laptrack") is None:
-        raise InputError(
-            "cells of movies are followed by laptrack: pip install 'isl[tracking]', or give "
-            "`no_follow` to measure frames one by one"
-        )
+    what = "following the cells of movies (`no_follow` measures frames one by one)"
+    return needed("laptrack", extra="tracking", what=what)
 
 
 def overlapping(before: np.ndarray, after: np.ndarray) -> dict[int, int]:
@@ -80,12 +77,13 @@ def follow(
         for t, pairs in enumerate(same)
         for one, other in pairs
     ]
-    tracker = importlib.import_module("laptrack").LapTrack(
+    tracker = linker().LapTrack(
         cutoff=reach**2,
         gap_closing_cutoff=(reach * (gap + 1)) ** 2 if gap else False,
         # Counted from frame to frame: 1 is no gap.
         gap_closing_max_frame_count=gap + 1,
     )
+    # Laptrack's own.
     pandas = importlib.import_module("pandas")
     table = pandas.DataFrame({"frame": frames, "y": places[:, 0], "x": places[:, 1]})
     table["row"] = np.arange(len(table))

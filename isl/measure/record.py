@@ -9,6 +9,7 @@ import numpy as np
 
 from isl.files.provenance import made_by
 from isl.imaging.results import ResultFiles
+from isl.imaging.times import minutes_at
 from isl.measure.objects import Columns
 from isl.measure.sources import OpenedSource, Source
 from isl.measure.wells import Row, Well
@@ -81,6 +82,7 @@ def record(
         "size": list(opened.size),
         "pixel_size": None if size is None else [size.y, size.x],
         "interval_minutes": opened.interval,
+        "minutes": [minutes_at(t, opened.interval, opened.times) for t in range(opened.frames)],
         "labels": list(opened.labels),
         "nuclei": nuclei,
         "dead": dead,
@@ -175,8 +177,8 @@ def track_rows(made: Mapping[str, Any]) -> list[Row]:
 
 
 def _minutes(made: Mapping[str, Any], time: int) -> float | None:
-    interval = made["interval_minutes"]
-    return None if interval is None else round(time * interval, 6)
+    minutes = made["minutes"][time]
+    return None if minutes is None else round(minutes, 6)
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:

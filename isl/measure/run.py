@@ -26,8 +26,8 @@ from isl.imaging.result_checks import check_files
 from isl.imaging.results import Input, ResultFiles, written_together
 from isl.imaging.steady import content_hash
 from isl.measure.drawing import draw_distributions, outlined, shown_pixel, write_outlines
-from isl.measure.following import check_following, follow, overlapping
-from isl.measure.objects import Columns, Frame, measure_objects
+from isl.measure.following import follow, linker, overlapping
+from isl.measure.objects import Columns, measure_objects
 from isl.measure.page import FieldPictures, measure_page
 from isl.measure.record import (
     cell_rows,
@@ -47,7 +47,7 @@ from isl.measure.sources import (
     nuclear_label,
     stated,
 )
-from isl.measure.tables import check_parquet, write_parquet, write_table
+from isl.measure.tables import arrow, write_parquet, write_table
 from isl.measure.wells import Row, Well, condition_rows, read_wells, well_of, well_rows
 from isl.workers import side_by_side
 
@@ -116,7 +116,7 @@ def measure_predictions(request: Request) -> int:
         InputError: The request is wrong, or its only field failed; nothing was written.
     """
     if request.parquet:
-        check_parquet()
+        arrow()
     sources = find_sources(request.inputs)
     names = [source.name for source in sources]
     wells = {} if request.wells is None else read_wells(request.wells, names)
@@ -204,7 +204,7 @@ def _measure(field: Field, *, request: Request) -> str:
     with OpenedSource(field.source) as opened:
         stated(opened, request.pixel_size, request.interval)
         if opened.frames > 1 and request.follow:
-            check_following()
+            linker()
         with written_together(field.files) as staged:
             made = _written(field, opened, request, staged, settings, source_hash, began)
     return sentence(made)
@@ -224,11 +224,17 @@ def _written(
     lengths = _Lengths(request, opened, field.path)
     warnings = _warnings(field, opened, nuclei)
     shape = (opened.frames, *opened.size)
+    given = None
+    if field.objects is not None and field.objects.suffix != ".csv":
+        given = read_label_image(field.objects, shape)
     with PlaneFile(staged.record.parent, shape, "int32") as kept:
         columns: list[Columns] = []
         for t in range(opened.frames):
             frame = opened.frame(t)
-            labels = _labels(field, opened, frame, nuclei, lengths, t, warnings)
+            if given is not None:
+                labels = given[t]
+            else:
+                labels = _found(field, opened, frame.intensities[nuclei], nuclei, lengths, warnings)
             _keep(kept, t, labels)
             columns.append(
                 measure_objects(
@@ -296,22 +302,17 @@ class _Lengths:
         return micrometres / (self.pixel or 1.0)
 
 
-def _labels(
+def _found(
     field: Field,
     opened: OpenedSource,
-    frame: Frame,
+    image: np.ndarray,
     nuclei: str,
     lengths: _Lengths,
-    t: int,
     warnings: list[str],
 ) -> np.ndarray:
-    """The objects of one frame, int32 [Y, X]."""
-    image = frame.intensities[nuclei]
-    size = lengths.size
+    """The objects of one frame in its image of nuclei, int32 [Y, X]."""
     if field.objects is None:
-        return segment_nuclei(image, pixel_size=size, diameter=lengths.diameter)
-    if field.objects.suffix != ".csv":
-        return read_label_image(field.objects, (opened.frames, *opened.size))[t]
+        return segment_nuclei(image, pixel_size=lengths.size, diameter=lengths.diameter)
     if opened.frames > 1:
         raise InputError(f"{field.objects}: is a table of one image, and {field.path} is a movie")
     points = read_points(field.objects, size=opened.size)

@@ -14,6 +14,7 @@ from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.normalize import normalize_label
 from isl.imaging.read import find_inputs
+from isl.imaging.times import stated_interval
 from isl.measure.objects import Frame
 
 DEVIATION = "standard_deviation"
@@ -132,6 +133,7 @@ class OpenedSource:
         size: Y, X.
         pixel_size: Micrometres, or None.
         interval: Minutes between frames, or None.
+        times: Minutes of each frame since the first, or None where none has its own.
     """
 
     def __init__(self, source: Source) -> None:
@@ -156,7 +158,7 @@ class OpenedSource:
         self.frames = main.shape[0]
         self.size = main.shape[3], main.shape[4]
         self.pixel_size: PixelSize | None = main.pixel_size
-        self.interval = main.interval
+        self.interval, self.times = main.interval, main.times
         self._names = names
         for statistic, path in source.images.items():
             if self._pictures[path].shape[3:] != self.size:
@@ -252,8 +254,9 @@ def stated(opened: OpenedSource, pixel_size: float | None, interval: float | Non
     """Puts what was said in place of what the files say."""
     if pixel_size is not None:
         opened.pixel_size = PixelSize(y=pixel_size, x=pixel_size)
-    if interval is not None:
-        opened.interval = interval
+    opened.interval, opened.times = stated_interval(
+        interval, opened.interval, opened.times, opened.source.path
+    )
 
 
 def as_picture(source: Source, opened: OpenedSource, read: Any, dtype: np.dtype) -> LazyPicture:

@@ -1,26 +1,23 @@
 """Tables of cells as files: CSV always, Parquet where it is asked for."""
 
-import importlib
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from isl.errors import InputError
 from isl.files.records import as_csv
 from isl.files.whole import write_text, written_whole
 from isl.measure.record import columns_of
 from isl.measure.wells import Row
+from isl.packages import needed
 
 
-def check_parquet() -> None:
-    """Refuses Parquet where pyarrow is not installed.
+def arrow(part: str = "") -> Any:
+    """The package pyarrow, or a module of it.
 
     Raises:
-        InputError: It is not.
+        InputError: It is not installed.
     """
-    if importlib.util.find_spec("pyarrow") is None:
-        raise InputError("Parquet is written by pyarrow: pip install 'isl[parquet]'")
+    return needed(f"pyarrow{part}", extra="parquet", what="Parquet")
 
 
 def write_table(path: Path, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
@@ -39,10 +36,9 @@ def write_table(path: Path, rows: Sequence[Row], columns: Sequence[str] = ()) ->
 def write_parquet(path: Path, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
     """The same as a Parquet file, with the columns' own types."""
     names = columns_of(rows) or list(columns)
-    pyarrow = importlib.import_module("pyarrow")
-    table = pyarrow.table({name: [row.get(name) for row in rows] for name in names})
+    table = arrow().table({name: [row.get(name) for row in rows] for name in names})
     with written_whole(path, overwrite=True) as temporary:
-        importlib.import_module("pyarrow.parquet").write_table(table, temporary)
+        arrow(".parquet").write_table(table, temporary)
 
 
 def _text(value: Any) -> Any:

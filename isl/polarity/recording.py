@@ -11,13 +11,14 @@ from isl.errors import InputError
 from isl.imaging.containers import is_container
 from isl.imaging.frame_numbers import check_named_alike, frame_steps
 from isl.imaging.image import Movie, PixelSize
+from isl.imaging.lazy import LazyPicture
 from isl.imaging.movie import read_movie
-from isl.imaging.names import field_name
+from isl.imaging.names import field_name, modality_of
 from isl.imaging.read import open_transmitted
 from isl.imaging.times import stated_interval
+from isl.polarity.embryos_in_field import Window
 from isl.polarity.finding import frames_in
 from isl.polarity.frame_range import EVERY_FRAME, FrameRange
-from isl.polarity.several import Window
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -168,18 +169,7 @@ def _read_file(path: Path, chosen: FrameRange, axes: str | None, channel: str | 
 
 def _of_movie(movie: Movie, chosen: FrameRange, path: Path) -> Recording:
     used = chosen.within(movie.frames.shape[0], path)
-    return Recording(
-        name=movie.name,
-        frames=movie.frames[used.start : used.stop],
-        numbers=tuple(used),
-        frame_names=tuple(f"frame {number}" for number in used),
-        steps=tuple(used),
-        interval=movie.interval,
-        times=None if movie.times is None else movie.times[used.start : used.stop],
-        pixel_size=movie.pixel_size,
-        modality=movie.modality,
-        source=path,
-    )
+    return _numbered(movie, movie.frames[used.start : used.stop], used, path)
 
 
 def _read_window(
@@ -194,18 +184,26 @@ def _read_window(
             rows, columns = window.place(t)
             for z in range(planes):
                 own[z] = picture.read(t=t, c=index, z=z, rows=rows, columns=columns)
-        return Recording(
-            name=picture.name,
-            frames=frames,
-            numbers=tuple(used),
-            frame_names=tuple(f"frame {number}" for number in used),
-            steps=tuple(used),
-            interval=picture.interval,
-            times=None if picture.times is None else picture.times[used.start : used.stop],
-            pixel_size=picture.pixel_size,
-            modality=picture.modality,
-            source=path,
-        )
+        recording = _numbered(picture, frames, used, path)
+    if picture.channel_names is None:
+        return recording
+    return dataclasses.replace(recording, modality=modality_of(picture.channel_names[index]))
+
+
+def _numbered(told: Movie | LazyPicture, frames: np.ndarray, used: range, path: Path) -> Recording:
+    """Frames of a file, [T, Z, Y, X], with what it tells of them."""
+    return Recording(
+        name=told.name,
+        frames=frames,
+        numbers=tuple(used),
+        frame_names=tuple(f"frame {number}" for number in used),
+        steps=tuple(used),
+        interval=told.interval,
+        times=None if told.times is None else told.times[used.start : used.stop],
+        pixel_size=told.pixel_size,
+        modality=told.modality,
+        source=path,
+    )
 
 
 def _check_same(picture: Movie, first: Movie, file: Path, first_file: Path) -> None:

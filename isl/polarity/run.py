@@ -25,6 +25,7 @@ from isl.labeling.model import Model
 from isl.polarity.assess import EZRIN_STATISTICS, Activation, Assessment, OnsetModel, assess
 from isl.polarity.defects import DefectKind
 from isl.polarity.embryo_page import EmbryoPictures, embryo_page
+from isl.polarity.embryos_in_field import Window, draw_field, find_windows
 from isl.polarity.film_strip import draw_film_strip
 from isl.polarity.finding import find_recordings
 from isl.polarity.frame_range import FrameRange, limit_of
@@ -43,7 +44,6 @@ from isl.polarity.outputs import (
 )
 from isl.polarity.overlays import draw_overlays
 from isl.polarity.recording import name_in_field, read_recording
-from isl.polarity.several import DIAMETER, Window, draw_field, find_windows
 from isl.progress import FieldProgress, one_by_one
 
 MEASURED = "measured"
@@ -58,7 +58,7 @@ class Request:
         frames: Frames to use of every embryo, or by embryo; None: all.
         rule: None: as the model says.
         leave_out: Kinds of defects for which a recording is not assessed.
-        diameter: Of an embryo, micrometres; 0: every recording is of one embryo.
+        diameter: Of an embryo, micrometres; None: the usual one; 0: all recordings are of one.
     """
 
     inputs: tuple[Path, ...]
@@ -69,7 +69,7 @@ class Request:
     rule: Rule | None = None
     activation: Activation = "class"
     leave_out: tuple[DefectKind, ...] = ()
-    diameter: float = DIAMETER
+    diameter: float | None = None
     axes: str | None = None
     channel: str | None = None
     device: str = "auto"

@@ -184,7 +184,7 @@ class PreprocessConfig(Config):
             files (4095 for 12); None: the most that the files can hold.
         stages: Which of the paper's stages run; their order is always the paper's.
         estimates: Folder of an earlier run whose flat fields and dust are taken, relative to the
-            configuration's file; see `isl.preprocess.borrowed`. None: made of this set.
+            configuration's file; see `isl.preprocess.earlier_estimates`. None: made of this set.
         sample: Which images set-wide estimates are made from.
         salt_and_pepper: Stage 1.
         additive_dust: Stage 2.

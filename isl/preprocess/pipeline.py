@@ -9,9 +9,9 @@ from isl.config import load_toml
 from isl.errors import InputError
 from isl.files.stopped import StoppedError, stopped_by_full_disk
 from isl.preprocess import estimate_files, scratch
-from isl.preprocess.borrowed import borrow
 from isl.preprocess.conclusion import Outcome, conclude, split_of
 from isl.preprocess.config import PreprocessConfig
+from isl.preprocess.earlier_estimates import taken_from_earlier
 from isl.preprocess.estimates import ChannelOfSet, estimate, sample_of_set
 from isl.preprocess.field import FIELDS, files_of, process_field
 from isl.preprocess.layout.fields import RawField
@@ -117,7 +117,7 @@ def _estimate(
             )
         return
     if config.estimates is not None:
-        found = borrow(channel, config, workers, progress.tiles)
+        found = taken_from_earlier(channel, config, workers, progress.tiles)
         done = f"those of {config.estimates}"
     else:
         name = f"estimates-{scratch.file_name_of(channel.name)}-{inputs[:12]}"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from isl.errors import InputError, unknown
-from isl.preprocess.borrowed import check_borrowed
 from isl.preprocess.config import PreprocessConfig
+from isl.preprocess.earlier_estimates import check_earlier_estimates
 from isl.preprocess.estimates import ChannelOfSet, check_estimable, needs_estimates
 from isl.preprocess.layout.fields import RawField, find_fields
 from isl.preprocess.placement import check_placing, scaled_size
@@ -68,7 +68,7 @@ def plan_run(config: PreprocessConfig, folder: Path) -> Plan:
         more = f" (and {len(failed) - 1} more like it fail)" if len(failed) > 1 else ""
         raise InputError(f"{failed[0][1]}{more}")
     channels = _channels(fields, config)
-    check_borrowed(config, channels)
+    check_earlier_estimates(config, channels)
     if config.estimates is None:
         for channel in channels:
             check_estimable(channel, config)

@@ -12,9 +12,11 @@ import isl
 from isl.backbones.deeplab import DeepLabConfig
 from isl.backbones.encoder_unet import EncoderUNetConfig
 from isl.backbones.unet import UNetConfig
-from isl.export.formats import write_export
+from isl.errors import InputError
+from isl.export.formats import compared, write_export
 from isl.export.onnx_graph import onnx_model
 from isl.export.program import Wanted, program_of
+from isl.labeling import bins
 from isl.labeling.model import save_model
 from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
@@ -85,6 +87,24 @@ def test_bundled_labeling_models_give_what_predict_gives(model):
     )
     np.testing.assert_allclose(mean[0], ours.statistics["mean"], atol=TOLERANCE)
     np.testing.assert_allclose(entropy[0], ours.statistics["entropy"], atol=TOLERANCE)
+
+
+def test_every_statistic_is_exported_within_the_tolerance_and_only_steps_may_jump():
+    names = (*bins.STATISTICS, *bins.FURTHER_STATISTICS)
+    program = program_of("phantom", Wanted(statistics=names))
+    assert [port.name for port in program.outputs if port.stepped] == ["mode"]
+    model = onnx_model(program).SerializeToString()
+    assert compared(program, model) < TOLERANCE
+
+
+def test_one_number_that_differs_is_refused(monkeypatch):
+    program = program_of("phantom", Wanted(statistics=("mean",)))
+    model = onnx_model(program).SerializeToString()
+    moved = {name: array.copy() for name, array in program.call(program.trial).items()}
+    moved["mean"][0, 0, 3, 4] += 0.01
+    monkeypatch.setattr(type(program), "call", lambda self, given: moved)
+    with pytest.raises(InputError, match=r"'mean' differs between .* by up to 0\.01"):
+        compared(program, model)
 
 
 def test_colony_gives_its_own_probabilities():

@@ -1,6 +1,7 @@
 """`isl measure`: what is measured, of predictions and label images, by wells, over time."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tifffile
 from simulated_cells import DISCS, PIXEL, SIZE, isl, nuclei, predicted, rows_of, write_plate
 
+from isl.imaging.nuclei import segment_nuclei
 from isl.measure.objects import Frame, measure_objects
 from isl.measure.wells import condition_rows
 
@@ -199,12 +201,7 @@ def test_intensities_are_means_over_each_object() -> None:
 
 
 def test_without_the_linker_a_movie_is_refused_in_one_line(tmp_path: Path, monkeypatch) -> None:
-    import importlib.util
-
-    real = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "laptrack" else real(name)
-    )
+    monkeypatch.setitem(sys.modules, "laptrack", None)
     film = np.stack([nuclei(), nuclei()])[:, None]
     predicted(tmp_path / "in", "film", {"mean": film}, labels=("DAPI",))
     code, output = isl("measure", tmp_path / "in", "--out", tmp_path / "out")
@@ -213,3 +210,32 @@ def test_without_the_linker_a_movie_is_refused_in_one_line(tmp_path: Path, monke
     assert code == 0, output
     assert len(rows_of(tmp_path / "out" / "cells.csv")) == 2 * len(DISCS)
     assert not (tmp_path / "out" / "tracks.csv").exists()
+
+
+def test_label_images_of_a_movie_and_its_frames_own_times(tmp_path: Path, caplog) -> None:
+    """Frames are 0, 10 and 40 min in: no interval can say that."""
+    frames = np.stack([nuclei(shift=4 * t) for t in range(3)])
+    ids = np.stack([segment_nuclei(frame) for frame in frames]).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "ids.tif", ids, photometric="minisblack")
+    tifffile.imwrite(
+        tmp_path / "film.ome.tif",
+        np.rint(65535 * frames).astype(np.uint16),
+        ome=True,
+        photometric="minisblack",
+        metadata={
+            "axes": "TYX",
+            "Channel": {"Name": ["DAPI"]},
+            "Plane": {"DeltaT": [0, 10, 40], "DeltaTUnit": ["min"] * 3},
+        },
+    )
+    words = ("measure", tmp_path / "film.ome.tif", "--objects", tmp_path / "ids.tif", "--no-follow")
+    code, output = isl(*words, "--out", tmp_path / "out")
+    assert code == 0, output
+    rows = rows_of(tmp_path / "out" / "cells.csv")
+    assert {row["minutes"] for row in rows} == {"0", "10", "40"}
+    for t in range(3):
+        assert sum(row["time"] == str(t) for row in rows) == len(np.unique(ids[t])) - 1
+    code, output = isl(*words, "--out", tmp_path / "said", "--interval-minutes", 5)
+    assert code == 0, output
+    assert {row["minutes"] for row in rows_of(tmp_path / "said" / "cells.csv")} == {"0", "5", "10"}
+    assert "5 min that are given are used" in caplog.text + output

@@ -325,13 +325,18 @@ def _call(request: Request, name: str, sha256: str, options: Options) -> Call:
     )
 
 
+def check_request(request: Request) -> None:
+    """Refuses what can be known to be wrong before there are fields to look at.
+
+    Raises:
+        InputError: There is no such model, label, statistic or format, or options contradict.
+    """
+    _check_workers(request)
+    _checked_options(request, read_models_config(request.model or DEFAULT_MODEL))
+
+
 def _options(request: Request, config: ModelConfig) -> Options:
-    if request.dtype not in PIXEL_TYPES:
-        raise unknown("dtype", request.dtype, PIXEL_TYPES)
-    if request.format not in FORMATS:
-        raise unknown("format", request.format, FORMATS)
-    asked = {name: getattr(request, name) for name in Asked.__annotations__}
-    options = check_options(config, **cast(Asked, asked))
+    options = _checked_options(request, config)
     if request.stitch is None and options.stitch == "exact":
         logger.warning(
             "model '%s' learned from single patches and is predicted as these are, by "
@@ -339,6 +344,15 @@ def _options(request: Request, config: ModelConfig) -> Options:
             config.name,
         )
     return options
+
+
+def _checked_options(request: Request, config: ModelConfig) -> Options:
+    if request.dtype not in PIXEL_TYPES:
+        raise unknown("dtype", request.dtype, PIXEL_TYPES)
+    if request.format not in FORMATS:
+        raise unknown("format", request.format, FORMATS)
+    asked = {name: getattr(request, name) for name in Asked.__annotations__}
+    return check_options(config, **cast(Asked, asked))
 
 
 def _left_to_do(

@@ -8,7 +8,7 @@ import tifffile
 
 from isl.errors import InputError
 from isl.preprocess import estimate_files, pipeline
-from isl.preprocess.borrowed import light_share, speck_share
+from isl.preprocess.earlier_estimates import light_share, speck_share
 
 SIZE = (96, 80)
 

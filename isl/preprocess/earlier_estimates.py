@@ -38,7 +38,7 @@ _SPECK, _LEAST_SPECKS = 5.0, 30
 _SLOW = 8
 
 
-def check_borrowed(config: PreprocessConfig, channels: tuple[ChannelOfSet, ...]) -> None:
+def check_earlier_estimates(config: PreprocessConfig, channels: tuple[ChannelOfSet, ...]) -> None:
     """Refuses an earlier run that has no estimates for a channel, or made them otherwise.
 
     Raises:
@@ -67,7 +67,7 @@ def check_borrowed(config: PreprocessConfig, channels: tuple[ChannelOfSet, ...])
             raise InputError(f"estimates: {run}: {unknown('channel', channel.name, known)}")
 
 
-def borrow(
+def taken_from_earlier(
     channel: ChannelOfSet,
     config: PreprocessConfig,
     workers: Workers,
@@ -76,7 +76,7 @@ def borrow(
     """The earlier run's estimates of a channel, once new tiles have shown that they fit.
 
     Args:
-        channel: Of the new set, for which `check_borrowed` passed.
+        channel: Of the new set, for which `check_earlier_estimates` passed.
         config: Names the run in `estimates`.
         workers: Who does it.
         progress: Called with images done and to do.

@@ -1,17 +1,22 @@
 """Several embryos in a field: each is found, followed where it is not seen, and cut out."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from simulated_recordings import write_frames
 
 from isl.errors import InputError
+from isl.imaging.containers import open_picture
+from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.formats.ome_tiff import write_movie
 from isl.imaging.image import Movie, PixelSize
+from isl.imaging.zarr.picture import write_ome_zarr
+from isl.polarity.embryos_in_field import draw_field, find_windows
 from isl.polarity.frame_range import FrameRange
 from isl.polarity.recording import read_recording
-from isl.polarity.several import find_windows
 
 ACROSS = 48
 MICROMETRES = 75 / ACROSS
@@ -78,6 +83,54 @@ def test_frames_in_a_folder_are_cut_alike(tmp_path: Path) -> None:
     recording = read_recording(folder, window=window)
     for t, own in enumerate(recording.frames):
         np.testing.assert_array_equal(own[0], frames[t][window.place(t)])
+
+
+def test_a_movie_that_is_a_folder_is_searched_too(tmp_path: Path) -> None:
+    """An OME-Zarr, and frames of a folder that say how large their pixels are."""
+    frames = field({(50, 50): (4, 0), (60, 150): (0, 5)})
+    path = stored(tmp_path, frames)
+    expected = [window.corners for window in find_windows(path)]
+    with open_picture(path) as picture:
+        named = dataclasses.replace(picture, channel_names=("DIC",))
+        write_ome_zarr(tmp_path / "well.ome.zarr", named)
+    size = PixelSize(y=MICROMETRES, x=MICROMETRES)
+    for t, frame in enumerate(frames):
+        single = Movie(name="t", frames=np.stack([frame, frame // 2])[None], pixel_size=size)
+        write_stack(tmp_path / "frames" / f"t{t:03d}.tif", single.stack(0))
+    for folder in (tmp_path / "well.ome.zarr", tmp_path / "frames"):
+        found = find_windows(folder)
+        np.testing.assert_array_equal([window.corners for window in found], expected)
+        assert draw_field(folder, found).startswith(b"\x89PNG")
+        recording = read_recording(folder, window=found[1])
+        np.testing.assert_array_equal(recording.frames[3, 0], frames[3][found[1].place(3)])
+
+
+def test_of_two_channels_the_windows_are_of_transmitted_light(tmp_path: Path) -> None:
+    frames = field({(50, 50): (4, 0), (60, 150): (0, 5)})
+    channels = np.stack([np.zeros_like(frames), frames], axis=1)
+    tifffile.imwrite(
+        tmp_path / "two.ome.tif",
+        channels,
+        ome=True,
+        photometric="minisblack",
+        metadata={
+            "axes": "TCYX",
+            "Channel": {"Name": ["EZRIN", "DIC"]},
+            "PhysicalSizeX": MICROMETRES,
+            "PhysicalSizeY": MICROMETRES,
+        },
+    )
+    window = find_windows(tmp_path / "two.ome.tif")[0]
+    recording = read_recording(tmp_path / "two.ome.tif", window=window)
+    assert recording.modality == "DIC"
+    assert read_recording(tmp_path / "two.ome.tif").modality == "DIC"
+    np.testing.assert_array_equal(recording.frames[1, 0], frames[1][window.place(1)])
+
+
+def test_a_diameter_in_micrometres_needs_the_size_of_a_pixel(tmp_path: Path) -> None:
+    path = stored(tmp_path, field({(90, 120): (0, 0)}), size=None)
+    with pytest.raises(InputError, match=r"well_3.*how large a pixel is.*embryo_diameter=80"):
+        find_windows(path, diameter=80)
 
 
 def test_a_field_of_one_embryo_or_of_unknown_size_is_left_as_it_is(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 from scipy import ndimage
 
 from isl.errors import InputError
+from isl.imaging.containers import is_container
 from isl.imaging.read import open_transmitted
 from isl.polarity.finding import frames_in
 from isl.polarity.presence import granular_pieces, granularity
@@ -66,7 +67,7 @@ class Window:
 def find_windows(
     path: Path,
     *,
-    diameter: float = DIAMETER,
+    diameter: float | None = None,
     axes: str | None = None,
     channel: str | None = None,
 ) -> tuple[Window, ...]:
@@ -74,7 +75,7 @@ def find_windows(
 
     Args:
         path: A movie, or a folder of frames.
-        diameter: Of an embryo, micrometres.
+        diameter: Of an embryo, micrometres; None: the usual one, where a pixel's size is known.
         axes: What a TIFF's dimensions are, where it does not say.
         channel: The transmitted-light channel, where a file has several.
 
@@ -82,11 +83,18 @@ def find_windows(
         None where the field shows one embryo, or nobody says how large its pixels are.
 
     Raises:
-        InputError: A file cannot be read, or a wide field shows no embryo.
+        InputError: A file cannot be read, a wide field shows no embryo, or a diameter is given
+            where nobody knows how large pixels are.
     """
     field = _open_field(path, axes, channel)
+    if field is None and diameter is not None:
+        raise InputError(
+            f"{path}: does not say how large a pixel is, which `embryo_diameter={diameter:g}` "
+            "needs; save it with its pixel size, or leave the diameter out"
+        )
     if field is None:
         return ()
+    diameter = DIAMETER if diameter is None else diameter
     pixels = diameter / field.micrometres
     if max(field.size) <= _WIDEST * pixels:
         return ()
@@ -127,8 +135,7 @@ def draw_field(
         axes: As there.
         channel: As there.
     """
-    file = frames_in(path)[0] if path.is_dir() else path
-    picture, index = open_transmitted(file, axes=axes, channel=channel)
+    picture, index = open_transmitted(_files_of(path)[0], axes=axes, channel=channel)
     with picture:
         frame = picture.read(c=index, z=picture.shape[2] // 2).astype(np.float32)
     low, high = np.percentile(frame, _SHOWN_RANGE)
@@ -179,9 +186,14 @@ class _Field:
                     yield picture.read(t=t, c=index, z=planes // 2).astype(np.float32)
 
 
+def _files_of(path: Path) -> tuple[Path, ...]:
+    """A movie, which may be a folder as an OME-Zarr is, or the frames of a folder."""
+    return tuple(frames_in(path)) if path.is_dir() and not is_container(path) else (path,)
+
+
 def _open_field(path: Path, axes: str | None, channel: str | None) -> _Field | None:
     """None where nobody says how large pixels are."""
-    files = tuple(frames_in(path)) if path.is_dir() else (path,)
+    files = _files_of(path)
     if not files:
         return None
     picture, _ = open_transmitted(files[0], axes=axes, channel=channel)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,19 @@ def test_every_file_that_is_no_module_is_in_the_wheel():
 
 def test_every_source_file_lies_in_a_package():
     assert [path for path in SOURCES if not (path.parent / "__init__.py").exists()] == []
+
+
+def test_what_tests_share_has_a_name_of_its_own():
+    """All their folders are on one path, so that of two files of one name only one is found."""
+    files = [path for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    shared = [path.name for path in files if not path.name.startswith("test_")]
+    assert [name for name, count in Counter(shared).items() if count > 1] == []
+    assert [
+        (path.name, name)
+        for path in files
+        for name in re.findall(r"^(?:from|import) (\w+)", path.read_text("utf-8"), re.MULTILINE)
+        if name.startswith("test_") and name != path.stem
+    ] == []
 
 
 def distribution(name: str) -> str:

@@ -6,8 +6,7 @@ from typing import Literal
 import pydantic
 
 from isl.config import Config
-
-Split = Literal["train", "validation", "test"]
+from isl.data.splits import Split
 
 
 class Variant(Config):

@@ -22,6 +22,7 @@ class Example:
         split: Which side of the splits the group is on.
         inputs: Files or folders by what they are, such as "image".
         targets: What is known of it, as its `Target` reads it; what is not known is not there.
+        row: Its row of a table, by column, where it comes from one.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Example:
     split: Split
     inputs: Mapping[str, Path]
     targets: Mapping[str, Value] = dataclasses.field(default_factory=dict)
+    row: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

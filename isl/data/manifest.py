@@ -162,11 +162,7 @@ def class_examples(root: Path, stated: ClassFolders, target: ClassTarget) -> lis
             raise InputError(f"{folder}: {unknown('class', entry.name, target.classes)}")
     examples = []
     for label in target.classes:
-        images = [
-            file
-            for file in (_seen(folder / label) if (folder / label).is_dir() else ())
-            if image_ending(file) is not None
-        ]
+        images = images_in(folder / label) if (folder / label).is_dir() else []
         if not images:
             raise InputError(
                 f"{folder / label}: holds no image; add some, or leave class '{label}' out of "
@@ -196,6 +192,11 @@ def _group_in(file: Path, pattern: str | None) -> str | None:
     if found is None:
         raise InputError(f"{file}: its name holds no group '{pattern}'")
     return found[1] if found.groups() else found[0]
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images in a folder, in the order of the numbers in their names."""
+    return [file for file in _seen(folder) if image_ending(file) is not None]
 
 
 def _seen(folder: Path) -> list[Path]:

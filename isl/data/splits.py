@@ -60,15 +60,23 @@ def check_groups(source: Path, kind: str, examples: Iterable[Grouped]) -> None:
     Raises:
         InputError: The group, and two of its examples.
     """
-    first_of: dict[str, Grouped] = {}
+    if (divided := divided_group(examples)) is not None:
+        first, example = divided
+        raise InputError(
+            f"{source}: group '{example.group}' is on two sides: {kind} '{first.name}' in "
+            f"'{first.split}', {kind} '{example.name}' in '{example.split}'; a group belongs "
+            "to one"
+        )
+
+
+def divided_group(examples: Iterable[AnyGrouped]) -> tuple[AnyGrouped, AnyGrouped] | None:
+    """Two examples of one group on two sides of the splits; None where there are none."""
+    first_of: dict[str, AnyGrouped] = {}
     for example in examples:
         first = first_of.setdefault(example.group, example)
         if first.split != example.split:
-            raise InputError(
-                f"{source}: group '{example.group}' is on two sides: {kind} '{first.name}' in "
-                f"'{first.split}', {kind} '{example.name}' in '{example.split}'; a group belongs "
-                "to one"
-            )
+            return first, example
+    return None
 
 
 def without_groups(

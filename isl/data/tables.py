@@ -7,12 +7,16 @@ from pathlib import Path
 from isl.errors import InputError, unknown
 
 
-def read_table(path: Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:
+def read_table(
+    path: Path, columns: Iterable[str] = (), *, ragged: bool = False
+) -> list[dict[str, str]]:
     """The rows of a CSV, by column; spaces around cells are left out.
 
     Args:
         path: The table, UTF-8 with or without a byte order mark.
         columns: Those that must be there.
+        ragged: Whether rows may differ in length; cells that a row lacks are empty then, and those
+            without a column are left out.
 
     Raises:
         InputError: It is not there, is no table, lacks a column, or has rows of different lengths.
@@ -24,7 +28,9 @@ def read_table(path: Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:
         raise InputError(f"{path}: there is no such file") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a CSV table ({error})") from error
-    if any(None in row or None in row.values() for row in rows):
+    if ragged:
+        rows = [{name: cell or "" for name, cell in row.items() if name} for row in rows]
+    elif any(None in row or None in row.values() for row in rows):
         raise InputError(f"{path}: a row is longer or shorter than the first, which names columns")
     rows = [{name.strip(): cell.strip() for name, cell in row.items()} for row in rows]
     for column in columns:

@@ -29,6 +29,7 @@ import numpy as np
 import pydantic
 
 from isl.config import Config, folder_named, parse, read_toml
+from isl.data.splits import Split, divided_group
 from isl.data.tables import read_table
 from isl.errors import InputError
 from isl.fragmentation.grades import GradeScale, read_scale
@@ -51,7 +52,6 @@ UNKNOWN = 255
 """Label of places of which nothing is known."""
 
 _MEANINGS = {"ignore": BACKGROUND, "embryo": EMBRYO, "fragment": FRAGMENT}
-Split = Literal["train", "validation", "test"]
 
 
 class ExampleEntry(Config):
@@ -82,6 +82,7 @@ class Example:
     """One picture, with paths that can be opened.
 
     Attributes:
+        name: Of the picture's file.
         image: The picture.
         group: Its embryo.
         split: Which side the embryo is on.
@@ -93,6 +94,7 @@ class Example:
         meanings: Labels of outlines, in lower case, and what they are.
     """
 
+    name: str
     image: Path
     group: str
     split: Split
@@ -187,7 +189,12 @@ def load_dataset(path: Path) -> Dataset:
         dataclasses.replace(_example(entry, root, scale, path), meanings=meanings)
         for entry in entries
     )
-    _check_splits(examples, path)
+    if (divided := divided_group(examples)) is not None:
+        splits = sorted(each.split for each in divided)
+        raise InputError(
+            f"{path}: group '{divided[0].group}' stands in {' and '.join(splits)}; frames of one "
+            "embryo belong on one side"
+        )
     return Dataset(path=path, scale=scale, examples=examples)
 
 
@@ -229,7 +236,7 @@ def load_ground(examples: Sequence[Example], size: int, *, closer: float | None 
         low=np.asarray([e.low for e in of], np.float32),
         high=np.asarray([e.high for e in of], np.float32),
         groups=tuple(e.group for e in of),
-        names=tuple(e.image.name for e in of),
+        names=tuple(e.name for e in of),
         sites=tuple(e.site for e in of),
     )
 
@@ -300,6 +307,7 @@ def _example(entry: ExampleEntry, root: Path, scale: GradeScale, path: Path) -> 
         if file is not None and not (root / file).exists():
             raise InputError(f"{where}: {root / file} does not exist")
     return Example(
+        name=entry.image.name,
         image=root / entry.image,
         group=entry.group or entry.image.stem,
         split=entry.split,
@@ -325,18 +333,6 @@ def _bounds(entry: ExampleEntry, scale: GradeScale, where: str) -> tuple[float, 
     if not 0 <= low <= high <= 1:
         raise InputError(f"{where}: a range of {low:g} to {high:g} is none of shares in [0, 1]")
     return low, high
-
-
-def _check_splits(examples: Sequence[Example], path: Path) -> None:
-    sides: dict[str, set[str]] = {}
-    for example in examples:
-        sides.setdefault(example.group, set()).add(example.split)
-    for group, splits in sides.items():
-        if len(splits) > 1:
-            raise InputError(
-                f"{path}: group '{group}' stands in {' and '.join(sorted(splits))}; frames of one "
-                "embryo belong on one side"
-            )
 
 
 def group_maxima(groups: Sequence[str], values: np.ndarray) -> Mapping[str, float]:

@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from isl.data.splits import Split
+from isl.data.splits import SPLITS, Split
 from isl.errors import InputError, unknown
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def split_groups(

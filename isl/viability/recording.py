@@ -279,10 +279,7 @@ def read_recordings(table: Path, cohort: str | None = None) -> list[Place]:
     Raises:
         InputError: It cannot be read, lacks a column, or holds a number that is none.
     """
-    rows = read_rows(table)
-    for column in ("recording", "file", *([cohort] if cohort else [])):
-        if column not in rows[0]:
-            raise InputError(f"{table}: has no column '{column}' (it has {', '.join(rows[0])})")
+    rows = read_rows(table, ("recording", "file", *([cohort] if cohort else [])))
     return [
         Place(
             name=row["recording"],
@@ -297,15 +294,18 @@ def read_recordings(table: Path, cohort: str | None = None) -> list[Place]:
     ]
 
 
-def read_rows(table: Path) -> list[dict[str, str]]:
+def read_rows(table: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
     """As `isl.data.tables.read_table`, of a table that holds something.
 
     Raises:
-        InputError: It cannot be read, holds no row, or rows differ in length.
+        InputError: It cannot be read, holds no row, lacks a column, or rows differ in length.
     """
     rows = read_table(table)
     if not rows:
         raise InputError(f"{table}: holds no row")
+    for column in columns:
+        if column not in rows[0]:
+            raise InputError(f"{table}: has no column '{column}' (it has {', '.join(rows[0])})")
     return rows
 
 
@@ -463,10 +463,7 @@ def _scaled(plane: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
 
 def _read_times(table: Path, names: Sequence[str]) -> np.ndarray:
     """Hours by frame: rows in any order; a frame that no row names has no time."""
-    rows = read_rows(table)
-    for column in ("frame", "hours"):
-        if column not in rows[0]:
-            raise InputError(f"{table}: has no column '{column}' (it has {', '.join(rows[0])})")
+    rows = read_rows(table, ("frame", "hours"))
     index = {name: t for t, name in enumerate(names)}
     index |= {field_name(Path(name)): t for t, name in enumerate(names)}
     index |= {str(t): t for t in range(len(names))}

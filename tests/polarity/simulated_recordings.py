@@ -20,9 +20,23 @@ from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
 from isl.labeling.options import check_options
 from isl.labeling.predict import Prediction
+from isl.polarity.recording import Recording
 
 SIZE = (96, 112)
 _PATCH = 6
+
+
+def recording_of(frames: np.ndarray, **others) -> Recording:
+    """Frames [T, Y, X] or [T, Z, Y, X] of an embryo E1, in order and without gaps."""
+    count = len(frames)
+    given = {
+        "name": "E1",
+        "numbers": tuple(range(count)),
+        "frame_names": tuple(f"t{t}.png" for t in range(count)),
+        "steps": tuple(range(count)),
+        "source": "E1",
+    }
+    return Recording(frames=frames if frames.ndim == 4 else frames[:, None], **given | others)
 
 
 def make_frames(

@@ -2,26 +2,13 @@ from typing import cast
 
 import numpy as np
 import pytest
-from simulated_recordings import PatchEnsemble, make_frames, tiny_ezrin_model
+from simulated_recordings import PatchEnsemble, make_frames, recording_of, tiny_ezrin_model
 
 from isl.errors import InputError
 from isl.polarity import assess as module
 from isl.polarity import predict as module_of_arrays
 from isl.polarity.assess import SHOWN, all_in_focus, assess, frames_to_show
 from isl.polarity.model import PolarityModel
-from isl.polarity.recording import Recording
-
-
-def recording_of(frames, **others):
-    count = len(frames)
-    given = {
-        "name": "E1",
-        "numbers": tuple(range(count)),
-        "frame_names": tuple(f"t{t}.png" for t in range(count)),
-        "steps": tuple(range(count)),
-        "source": "E1",
-    }
-    return Recording(frames=frames if frames.ndim == 4 else frames[:, None], **given | others)
 
 
 @pytest.mark.usefixtures("quick_ezrin")

@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from simulated_recordings import PatchEnsemble, make_frames
-from test_assess import recording_of
+from simulated_recordings import PatchEnsemble, make_frames, recording_of
 
 from isl.files.records import as_csv, as_json
 from isl.polarity.assess import assess

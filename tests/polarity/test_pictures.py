@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
-from simulated_recordings import PatchEnsemble, make_frames, predict_quickly
-from test_assess import recording_of
+from simulated_recordings import PatchEnsemble, make_frames, predict_quickly, recording_of
 
 from isl.polarity.assess import assess
 from isl.polarity.film_strip import AFTER, BEFORE, cut_out, draw_film_strip, new_figure

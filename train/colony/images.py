@@ -1,6 +1,5 @@
 """Images of colonies and cells to learn from, whatever they come from."""
 
-import csv
 import dataclasses
 import itertools
 import re
@@ -15,9 +14,10 @@ from isl.colony.cells import whole_cell
 from isl.colony.detection import as_bytes, detect, full_scale
 from isl.colony.patches import ColonyImage, cut_out
 from isl.config import folder_named
+from isl.data.manifest import images_in
+from isl.data.tables import read_table
 from isl.errors import InputError, unknown
-from isl.imaging.names import image_ending
-from isl.imaging.read import natural_order, read_picture
+from isl.imaging.read import read_picture
 from isl.phantom.colonies.well import MIXED, make_well
 
 from .config import ArraysSource, ColonyExperiment, FolderSource, PhantomSource, TableSource
@@ -109,7 +109,7 @@ def _from_folder(source: FolderSource, folder: Path, patch: int) -> Images:
         (path, classes.index(name) if name in classes else NONE)
         for name in inside
         if name in classes or name in source.unlabelled
-        for path in _pictures(root / name)
+        for path in images_in(root / name)
     ]
     empty = [
         name for name in classes if not any(label == classes.index(name) for _, label in files)
@@ -140,16 +140,11 @@ def _from_table(
     source: TableSource, folder: Path, patch: int, say: Callable[[str], None]
 ) -> Images:
     path = folder_named(source.path, folder, source="data.path")
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a CSV table ({error})") from error
+    named = (source.image, *source.labels, source.mask, source.group)
+    rows = read_table(path, filter(None, named), ragged=True)
     if not rows:
         raise InputError(f"{path}: holds no row; give a table with one picture a row")
-    for column in filter(None, (source.image, *source.labels, source.mask, source.group)):
-        if column not in rows[0]:
-            raise InputError(f"{path}: {unknown('column', column, rows[0])}")
-    votes = [[(row[column] or "").strip() for column in source.labels] for row in rows]
+    votes = [[row[column] for column in source.labels] for row in rows]
     classes = source.classes or tuple(sorted({vote for own in votes for vote in own if vote}))
     _check_classes(classes, path)
     for own in votes:
@@ -273,17 +268,6 @@ def _read_colony(path: Path, mask: Path | None, patch: int) -> ColonyImage:
                 f"{grey.shape[1]} x {grey.shape[0]}"
             )
     return cut_out(grey[..., None], inside, patch)
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(
-        (
-            entry
-            for entry in folder.iterdir()
-            if not entry.name.startswith(".") and image_ending(entry) is not None
-        ),
-        key=lambda path: natural_order(path.name),
-    )
 
 
 def _check_classes(classes: Sequence[str], source: Path) -> None:

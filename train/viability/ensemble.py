@@ -59,8 +59,7 @@ def train_viability(
         KeyboardInterrupt: It was stopped; it resumes there the next time.
     """
     table = folder / experiment.dataset
-    stated = read_outcomes(table, experiment.targets, patient=experiment.patient)
-    check_learnable(stated, experiment.targets, table)
+    check_learnable(read_outcomes(table, experiment.targets, patient=experiment.patient))
     runs = {
         workdir / f"member_{member}": experiment.of_member(member)
         for member in range(experiment.members)

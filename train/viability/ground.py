@@ -5,11 +5,14 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from isl.data.examples import Dataset, Example
+from isl.data.splits import SPLITS, divided_group
+from isl.data.targets import BinaryTarget
 from isl.data.twins import find_twins
 from isl.errors import InputError
 from isl.viability.films import FilmConfig, KeyFilm, load_key_film, make_key_film, save_key_film
@@ -17,7 +20,6 @@ from isl.viability.frame_features import frame_encoder
 from isl.viability.network import FrameSequenceConfig, NetworkConfig
 from isl.viability.recording import Place, open_recording, read_recordings, read_rows
 
-SPLITS = ("train", "validation", "test")
 UNKNOWN = -1
 
 
@@ -37,24 +39,11 @@ class Case:
     patient: str
     split: str
     outcomes: np.ndarray
-    row: dict[str, str]
+    row: Mapping[str, str]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Stated:
-    """A row of the table, checked, before any recording is opened."""
-
-    name: str
-    patient: str
-    split: str
-    outcomes: tuple[int, ...]
-    row: dict[str, str]
-
-
-def read_outcomes(
-    table: Path, targets: Sequence[str], *, patient: str = "patient"
-) -> tuple[Stated, ...]:
-    """Reads a table of recordings.
+def read_outcomes(table: Path, targets: Sequence[str], *, patient: str = "patient") -> Dataset:
+    """Reads a table of recordings; groups are patients.
 
     Args:
         table: A CSV with the columns `recording`, `file`, the patient's, `split` (train unless
@@ -66,34 +55,32 @@ def read_outcomes(
         InputError: A column is missing, an outcome is something else, or a patient stands on two
             sides of the splits.
     """
-    rows = read_rows(table)
-    for column in ("recording", "file", patient, *targets):
-        if column not in rows[0]:
-            raise InputError(f"{table}: has no column '{column}' (it has {', '.join(rows[0])})")
-    stated = tuple(_stated(table, row, targets, patient) for row in rows)
-    sides: dict[str, Stated] = {}
-    for each in stated:
-        other = sides.setdefault(each.patient, each)
-        if other.split != each.split:
-            raise InputError(
-                f"{table}: patient '{each.patient}' stands on two sides of the splits "
-                f"({other.name}: {other.split}, {each.name}: {each.split}); embryos of one patient "
-                "resemble each other, keep them on one side"
-            )
-    return stated
+    rows = read_rows(table, ("recording", "file", patient, *targets))
+    outcomes = {name: BinaryTarget() for name in targets}
+    examples = tuple(_example(table, row, outcomes, patient) for row in rows)
+    if (divided := divided_group(examples)) is not None:
+        other, each = divided
+        raise InputError(
+            f"{table}: patient '{each.group}' stands on two sides of the splits "
+            f"({other.name}: {other.split}, {each.name}: {each.split}); embryos of one patient "
+            "resemble each other, keep them on one side"
+        )
+    return Dataset(examples=examples, targets=outcomes, path=table)
 
 
-def check_learnable(stated: Sequence[Stated], targets: Sequence[str], table: Path) -> None:
-    """Refuses a main target of which training knows one outcome only.
+def check_learnable(dataset: Dataset) -> None:
+    """Refuses a dataset of whose first target training knows one outcome only.
 
     Raises:
         InputError: All known outcomes are alike, or none is known.
     """
-    known = {each.outcomes[0] for each in stated if each.split == "train"} - {UNKNOWN}
-    if len(known) < 2:
-        what = "no outcome" if not known else f"all outcomes {known.pop()}"
+    target = next(iter(dataset.targets))
+    values, known = dataset.array(target, dataset.examples_for("train"))
+    outcomes = set(values[known].tolist())
+    if len(outcomes) < 2:
+        what = "no outcome" if not outcomes else f"all outcomes {outcomes.pop()}"
         raise InputError(
-            f"{table}: column '{targets[0]}' has {what} for training; there is nothing to tell "
+            f"{dataset.path}: column '{target}' has {what} for training; there is nothing to tell "
             "apart"
         )
 
@@ -125,14 +112,14 @@ def load_cases(
     Raises:
         InputError: As `read_outcomes`, or a recording cannot be used.
     """
-    stated = read_outcomes(table, targets, patient=patient)
+    examples = read_outcomes(table, targets, patient=patient).examples
     for name in leave_out:
-        if name not in {each.patient for each in stated}:
+        if name not in {each.group for each in examples}:
             raise InputError(f"{table}: has no patient '{name}' to leave out")
     places = {place.name: place for place in read_recordings(table)}
     cases, before, after, otherwise = [], 0, 0, 0
-    for each in stated:
-        if each.patient in leave_out or (sides is not None and each.split not in sides):
+    for each in examples:
+        if each.group in leave_out or (sides is not None and each.split not in sides):
             continue
         path = store / f"{each.name}.npz"
         key = film_key(places[each.name], config)
@@ -147,9 +134,9 @@ def load_cases(
         cases.append(
             Case(
                 film=film,
-                patient=each.patient,
+                patient=each.group,
                 split=each.split,
-                outcomes=np.array(each.outcomes),
+                outcomes=np.array([each.targets.get(target, UNKNOWN) for target in targets]),
                 row=each.row,
             )
         )
@@ -236,29 +223,30 @@ def counted(cases: Sequence[Case], targets: Sequence[str]) -> str:
     return "; ".join(lines)
 
 
-def _stated(table: Path, row: dict[str, str], targets: Sequence[str], patient: str) -> Stated:
-    outcomes = []
-    for target in targets:
-        text = row[target]
-        if text not in ("", "0", "1"):
+def _example(
+    table: Path, row: dict[str, str], targets: Mapping[str, BinaryTarget], patient: str
+) -> Example:
+    where = f"{table}: recording '{row['recording']}'"
+    outcomes = {}
+    for name, target in targets.items():
+        try:
+            outcomes |= {name: target.read(row[name], table.parent)} if row[name] else {}
+        except ValueError as error:
             raise InputError(
-                f"{table}: recording '{row['recording']}' has '{text}' for '{target}'; give 0, 1, "
-                "or nothing where it is not known"
-            )
-        outcomes.append(int(text) if text else UNKNOWN)
+                f"{where} has '{row[name]}' for '{name}'; give 0, 1, or nothing where it is not "
+                "known"
+            ) from error
     split = row.get("split") or "train"
     if split not in SPLITS:
-        raise InputError(
-            f"{table}: recording '{row['recording']}' is of split '{split}'; give "
-            f"{', '.join(SPLITS)}"
-        )
+        raise InputError(f"{where} is of split '{split}'; give {', '.join(SPLITS)}")
     if not row[patient]:
-        raise InputError(f"{table}: recording '{row['recording']}' has no '{patient}'")
-    return Stated(
+        raise InputError(f"{where} has no '{patient}'")
+    return Example(
         name=row["recording"],
-        patient=row[patient],
+        group=row[patient],
         split=split,
-        outcomes=tuple(outcomes),
+        inputs={"recording": table.parent / row["file"]},
+        targets=outcomes,
         row=row,
     )
 

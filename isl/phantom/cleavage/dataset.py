@@ -8,6 +8,7 @@ import tomli_w
 from PIL import Image
 
 from isl.config import Config
+from isl.data.splits import SPLITS
 from isl.errors import InputError
 from isl.files.whole import write_text, written_whole
 from isl.phantom.cleavage.anatomy import MOST_SHARE, make_embryo, moved_on
@@ -104,7 +105,7 @@ def write_cleavage(
         )
     examples = []
     for split, embryos in enumerate((train, validation, config.test)):
-        name_of_split = ("train", "validation", "test")[split]
+        name_of_split = SPLITS[split]
         for number in range(embryos):
             name = f"{name_of_split}_{number:04d}"
             with_mask = split > 0 or number < round(config.masks * embryos)

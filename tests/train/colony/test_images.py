@@ -87,6 +87,15 @@ def test_a_table_with_annotators(tmp_path: Path) -> None:
     assert said[0] == "annotators agree on 57.1% of pairs; 1 images are ties"
 
 
+def test_rows_without_their_last_empty_cells_are_read(tmp_path: Path) -> None:
+    """As spreadsheet programs may write them."""
+    write_pictures(tmp_path / "p", 3)
+    rows = "image,class,note\np/well0_0.tif,a,blurred\np/well1_1.tif,b\np/well0_2.tif\n"
+    (tmp_path / "table.csv").write_text(rows)
+    images = load_images(with_data(tmp_path, kind="table", path="table.csv"), tmp_path)
+    assert images.labels.tolist() == [0, 1, -1]
+
+
 def test_votes() -> None:
     assert majority(["a", "b", "a"]) == "a"
     assert majority(["a", "b", ""]) is None

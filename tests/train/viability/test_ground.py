@@ -41,9 +41,10 @@ def table(folder: Path, rows: str) -> Path:
 
 def test_outcomes_are_0_1_or_not_known(tmp_path: Path) -> None:
     rows = "a,a.mp4,p1,train,1,\nb,b.mp4,p2,test,0,1\n"
-    stated = read_outcomes(table(tmp_path, rows), ("heartbeat", "euploid"))
-    assert [each.outcomes for each in stated] == [(1, -1), (0, 1)]
-    assert [each.split for each in stated] == ["train", "test"]
+    dataset = read_outcomes(table(tmp_path, rows), ("heartbeat", "euploid"))
+    known = [each.targets for each in dataset.examples]
+    assert known == [{"heartbeat": 1}, {"heartbeat": 0, "euploid": 1}]
+    assert [each.split for each in dataset.examples] == ["train", "test"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_columns_that_are_missing(tmp_path: Path) -> None:
 def test_nothing_to_tell_apart(tmp_path: Path, rows: str, message: str) -> None:
     path = table(tmp_path, rows)
     with pytest.raises(InputError, match=message):
-        check_learnable(read_outcomes(path, ("heartbeat",)), ("heartbeat",), path)
+        check_learnable(read_outcomes(path, ("heartbeat",)))
 
 
 def test_key_frames_chosen_otherwise_are_made_anew(tmp_path: Path, monkeypatch) -> None:

@@ -10,19 +10,24 @@ nothing may stay in the folder. Run it (Linux) as
 
 COUNT is the number of damaged files of each format, 2,000 by default; KIND names formats to try.
 Files that isl writes beside images, and reads again, are tried as well: manifests, outlines, key
-frames, weights, tables and model folders. What it printed, and on which machine, stands in
-fuzz_readers.txt.
+frames, weights, tables, model folders, ledgers of runs, estimates and checkpoints. What it printed,
+and on which machine, stands in fuzz_readers.txt.
 """
 
+from __future__ import annotations
+
+import json
 import os
 import shutil
 import signal
+import struct
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,6 +36,10 @@ from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.formats.ome_tiff import write_movie, write_ome_tiff
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
 from isl.imaging.open_image import open_images
+
+if TYPE_CHECKING:
+    from isl_train.checkpoint import Checkpoints
+    from isl_train.state import TrainState
 
 SECONDS = 5
 # Other work on the machine may keep a process from its core; beyond this it hangs.
@@ -65,6 +74,8 @@ def written(folder: Path) -> Iterator[Path]:
     Image.fromarray(planes[0]).save(folder / "plane.png")
     yield folder / "plane.png"
     yield zarr_image(folder, image)
+    yield plate(folder)
+    yield from micromanager_folders(folder, planes)
     yield from written_beside(folder, planes)
 
 
@@ -107,6 +118,142 @@ def written_beside(folder: Path, planes: np.ndarray) -> Iterator[Path]:
     yield folder / "times.csv"
     shutil.copytree(BUNDLED / "phantom", folder / "model")
     yield folder / "model"
+    yield ledger(folder / "run")
+    yield estimates(folder / "estimates", planes)
+    yield checkpoint(folder / "checkpoints")
+
+
+def plate(folder: Path) -> Path:
+    """An OME-Zarr plate of two wells, and of one that was not imaged."""
+    wells = [{"path": f"A/{n}", "rowIndex": 0, "columnIndex": n - 1} for n in (1, 2, 3)]
+    layout = {"rows": [{"name": "A"}], "columns": [{"name": str(n)} for n in (1, 2, 3)]}
+    group = {"zarr_format": 3, "node_type": "group"}
+    root = folder / "plate.ome.zarr"
+    for place in ("A/1", "A/2"):
+        shutil.copytree(folder / "image.ome.zarr", root / place / "0")
+        well = {"ome": {"version": "0.5", "well": {"images": [{"path": "0"}]}}}
+        (root / place / "zarr.json").write_text(json.dumps({**group, "attributes": well}))
+    (root / "A" / "zarr.json").write_text(json.dumps(group))
+    whole = {"ome": {"version": "0.5", "plate": {**layout, "wells": wells}}}
+    (root / "zarr.json").write_text(json.dumps({**group, "attributes": whole}))
+    return root
+
+
+def micromanager_folders(folder: Path, planes: np.ndarray) -> Iterator[Path]:
+    """An NDTiff data set of three planes, and the same as separate image files."""
+    import tifffile
+
+    ndtiff, files = folder / "ndtiff", folder / "Pos0"
+    ndtiff.mkdir()
+    files.mkdir()
+    summary, notes = (
+        b'{"z-step_um": 1.5, "Slices": 3}',
+        b'{"PixelSizeUm": 0.3, "ElapsedTime-ms": 5}',
+    )
+    stored = struct.pack("<2sHI5I", b"II", 42, 0, 483729, 3, 3, 2355492, len(summary)) + summary
+    index, described = b"", {"Summary": json.loads(summary)}
+    for z, plane in enumerate(planes):
+        axes, name, start = json.dumps({"z": z}).encode(), b"run_NDTiffStack.tif", len(stored)
+        stored += plane.tobytes() + notes
+        index += struct.pack("<I", len(axes)) + axes + struct.pack("<I", len(name)) + name
+        index += struct.pack("<8I", start, 48, 40, 1, 0, start + plane.nbytes, len(notes), 0)
+        tifffile.imwrite(files / f"img_000000000_DIC_{z:03d}.tif", plane)
+        described[f"FrameKey-0-0-{z}"] = json.loads(notes)
+    (ndtiff / "NDTiff.index").write_bytes(index)
+    (ndtiff / "run_NDTiffStack.tif").write_bytes(stored)
+    (files / "metadata.txt").write_text(json.dumps(described))
+    yield ndtiff
+    yield files
+
+
+def ledger(folder: Path) -> Path:
+    """What a run that was stopped leaves, with the record of a field that was done."""
+    from isl.files.provenance import made_by
+    from isl.files.run_manifest import held_folder
+
+    folder.mkdir()
+    facts = {"sha256": "1" * 64}
+    record = made_by("isl predict", source=folder / "A1.tif", facts=facts, settings={"seed": 1})
+    record |= {"model": {"sha256": "0" * 64}, "outputs": {"image": "A1.ome.tif"}}
+    (folder / "A1.json").write_text(json.dumps(record))
+    with held_folder(folder, "isl predict") as manifest:
+        manifest.begin({"model": {"sha256": "0" * 64}, "settings": {"seed": 1}})
+        manifest.finished("A1", facts)
+    return folder
+
+
+def estimates(folder: Path, planes: np.ndarray) -> Path:
+    """A channel's estimates, as `isl preprocess` keeps them."""
+    from isl.preprocess.correction import Estimates
+    from isl.preprocess.estimate_files import save_estimates
+    from isl.preprocess.stages.additive_dust import AdditiveDust
+
+    picture = planes[0].astype(np.float32)
+    dust = AdditiveDust(
+        artifact=picture,
+        background=picture,
+        mask=picture > 9,
+        sensor_offset=100.0,
+        images=24,
+        noise=0.5,
+    )
+    made = Estimates(additive_dust=dust, flat_field=picture, dust=picture, images=24, of=48)
+    folder.mkdir()
+    save_estimates(folder, "DIC", made, "0" * 64)
+    return folder
+
+
+def _state() -> TrainState:
+    import jax
+    import optax
+
+    from isl_train.state import initial_state
+
+    params = {"kernel": jax.numpy.ones((4, 5))}
+    state = initial_state(params, {}, optax.adam(1.0).init(params), jax.random.key(7), average=True)
+    return jax.device_put(state, jax.devices()[0])
+
+
+def _checkpoints(folder: Path) -> Checkpoints:
+    from isl_train.checkpoint import Checkpoints
+
+    return Checkpoints(folder, identity="a network", optimizer="adam", selection=None)
+
+
+def checkpoint(folder: Path) -> Path:
+    """A training that was stopped."""
+    from isl_train.checkpoint import Progress
+
+    with _checkpoints(folder) as checkpoints:
+        checkpoints.save(_state(), Progress(update=5, batches_drawn=10), value=None)
+    return folder
+
+
+def read_ledger(path: Path) -> None:
+    """A folder that a run goes on in: its ledger, and its results."""
+    from isl.files.provenance import made_from, results_in
+    from isl.files.run_manifest import held_folder
+
+    results_in(path)
+    settings = {"seed": 1}
+    made_from(path / "A1.json", "isl predict", model_hash="0", settings=settings, source_hash="1")
+    with held_folder(path, "isl predict") as manifest:
+        manifest.begun("0" * 64, settings, {})
+
+
+def read_estimates(path: Path) -> None:
+    """Estimates of an earlier run."""
+    from isl.preprocess import estimate_files
+
+    estimate_files.digest_of_estimates(path, "DIC")
+    estimate_files.load_estimates(path, "DIC")
+
+
+def read_checkpoint(path: Path) -> None:
+    """A training that goes on."""
+    with _checkpoints(path) as checkpoints:
+        if checkpoints.updates:
+            checkpoints.restore(_state())
 
 
 def read_manifest(path: Path) -> None:
@@ -160,6 +307,9 @@ READ_BESIDE: dict[str, Callable[[Path], None]] = {
     "weights.safetensors": read_arrays,
     "times.csv": read_times,
     "model": read_model,
+    "run": read_ledger,
+    "estimates": read_estimates,
+    "checkpoints": read_checkpoint,
 }
 
 
@@ -280,7 +430,7 @@ def outcome(source: Path, folder: Path, rng: np.random.Generator) -> str:
     """What became of one damaged file."""
     target = folder / source.name
     size = put_damaged(source, target, rng)
-    before = sorted(folder.rglob("*"))
+    before = set(folder.rglob("*"))
     largest, before_reading = 0, _resident(anew=True)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     signal.setitimer(signal.ITIMER_REAL, SECONDS_OF_WAITING)
@@ -299,7 +449,7 @@ def outcome(source: Path, folder: Path, rng: np.random.Generator) -> str:
         peak = _resident() - before_reading
     if peak > 2 * max(size, largest) + SPARED:
         found += f", {peak / 2**20:.0f} MiB for {size / 2**20:.1f}"
-    if sorted(folder.rglob("*")) != before:
+    if set(folder.rglob("*")) - before:
         found += ", left something"
     shutil.rmtree(target) if target.is_dir() else target.unlink()
     return found

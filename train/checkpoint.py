@@ -4,9 +4,11 @@ Orbax writes them beside the training, into folders that appear under their fina
 they are complete: whatever moment a process is killed at, the last complete one can be resumed.
 """
 
+import contextlib
 import dataclasses
 import logging
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,7 +65,8 @@ class Checkpoints:
             stage: The best is that of this stage of the run.
         """
         self._value = f"value {stage}".strip()
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        # What it logs of damaged files is said once, by the error.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._identity = {"network": identity, "optimizer": optimizer}
         self._directory = directory
         keep: list[Any] = [_policies.LatestN(1)]
@@ -123,24 +126,34 @@ class Checkpoints:
         Raises:
             InputError: The checkpoint is damaged, or of another network or optimizer.
         """
-        found = self._checkpointer.metadata(update)
-        metadata: Any = found.custom_metadata or {}
+        with self._damage_named(update):
+            found = self._checkpointer.metadata(update)
+            metadata: Any = found.custom_metadata or {}
+            progress = Progress(**metadata["progress"])
+            identity = {what: metadata[what] for what in self._identity}
         for what, expected in self._identity.items():
-            if metadata.get(what) != expected:
+            if identity[what] != expected:
                 raise InputError(
-                    f"{self._directory}: holds a checkpoint of the {what} {metadata.get(what)}, "
-                    f"but the configuration says {expected} (choose another `workdir`, or restore "
+                    f"{self._directory}: holds a checkpoint of the {what} {identity[what]}, but "
+                    f"the configuration says {expected} (choose another `workdir`, or restore "
                     "the configuration)"
                 )
-        progress = Progress(**metadata["progress"])
-        try:
+        with self._damage_named(found.step):
             plain = self._checkpointer.load(found.step, jax.tree.map(_abstract, to_plain(like)))
-        except Exception as error:  # Orbax's own kinds of error are not public.
-            raise InputError(
-                f"{self._directory / str(found.step)}: the checkpoint cannot be read "
-                f"({str(error)[:200]}); remove that folder to resume from an earlier one"
-            ) from error
         return from_plain(plain), progress
+
+    @contextlib.contextmanager
+    def _damage_named(self, update: int | None) -> Iterator[None]:
+        """Whatever Orbax raises at damaged files, as one line; its own kinds are not public."""
+        try:
+            yield
+        except Exception as error:
+            step = last_update(self._directory) if update is None else update
+            said = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{self._directory / str(step)}: the checkpoint cannot be read ({said}); remove "
+                "that folder to resume from an earlier one"
+            ) from error
 
 
 def last_update(directory: Path) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from isl.errors import InputError, unknown
-from isl.imaging.formats.table import format_of, is_zarr
+from isl.imaging.formats.table import folder_format, format_of, is_zarr
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.open_image import open_images
 
@@ -20,7 +20,7 @@ _PLATE_DEPTH = 3
 def is_container(path: Path) -> bool:
     """Whether a path is, or leads into, a microscope's own format or an OME-Zarr."""
     if path.is_dir():
-        return is_zarr(path)
+        return folder_format(path) is not None
     if path.exists():
         return _is_microscope_file(path)
     return _is_microscope_file(path.parent) or _zarr_above(path)
@@ -58,7 +58,7 @@ def fields_in(path: Path) -> list[tuple[str, Path]]:
     Raises:
         InputError: A pattern names no field.
     """
-    if path.is_dir() or (not path.exists() and _zarr_above(path)):
+    if is_zarr(path) or (not path.exists() and _zarr_above(path)):
         return _zarr_fields(path)
     if stored_path(path) != path:
         with open_picture(path) as picture:
@@ -99,6 +99,8 @@ def open_picture(path: Path, *, axes: str | None = None) -> LazyPicture:
 
 
 def _is_microscope_file(path: Path) -> bool:
+    if path.is_dir():
+        return not is_zarr(path) and folder_format(path) is not None
     found = format_of(path)
     return found is not None and found.container and path.is_file()
 

@@ -3,11 +3,14 @@
 import dataclasses
 import functools
 import hashlib
-import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pydantic
 
+from isl.errors import InputError
 from isl.files.whole import write_text
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage
@@ -18,6 +21,18 @@ from isl.preprocess.stages.additive_dust import AdditiveDust
 
 FOLDER = "estimates"
 _DUST_IMAGES = ("artifact", "background", "mask")
+
+
+class _Said(pydantic.BaseModel):
+    """CHANNEL.json: what `save_estimates` says of a channel's pictures."""
+
+    inputs: str
+    error: float
+    images: int
+    of: int
+    notes: tuple[str, ...]
+    pictures: tuple[str, ...]
+    additive_dust: Mapping[str, Any] | None
 
 
 def save_estimates(folder: Path, channel: str, estimates: Estimates, inputs: str) -> None:
@@ -50,22 +65,22 @@ def save_estimates(folder: Path, channel: str, estimates: Estimates, inputs: str
             overwrite=True,
         )
     dust = estimates.additive_dust
-    said = {
-        "inputs": inputs,
-        "error": estimates.error,
-        "images": estimates.images,
-        "of": estimates.of,
-        "notes": estimates.notes,
-        "pictures": list(pictures),
-        "additive_dust": None
+    said = _Said(
+        inputs=inputs,
+        error=estimates.error,
+        images=estimates.images,
+        of=estimates.of,
+        notes=estimates.notes,
+        pictures=tuple(pictures),
+        additive_dust=None
         if dust is None
         else {
             field.name: getattr(dust, field.name)
             for field in dataclasses.fields(dust)
             if field.name not in _DUST_IMAGES
         },
-    }
-    write_text(_said_in(folder, channel), json.dumps(said, indent=2) + "\n", overwrite=True)
+    )
+    write_text(_said_in(folder, channel), said.model_dump_json(indent=2) + "\n", overwrite=True)
 
 
 def has_estimates(folder: Path, channel: str) -> bool:
@@ -75,15 +90,15 @@ def has_estimates(folder: Path, channel: str) -> bool:
 
 def inputs_of_estimates(folder: Path, channel: str) -> str:
     """Digest of what they were made from, as given to `save_estimates`."""
-    return json.loads(_said_in(folder, channel).read_text(encoding="utf-8"))["inputs"]
+    return _said(folder, channel).inputs
 
 
 def digest_of_estimates(folder: Path, channel: str) -> str:
     """Digest of a channel's files; the same estimates have the same."""
     digest = hashlib.sha256()
-    said = _said_in(folder, channel)
-    pictures = json.loads(said.read_text(encoding="utf-8"))["pictures"]
-    for file in (said, *(_picture_in(folder, channel, name) for name in pictures)):
+    pictures = _said(folder, channel).pictures
+    files = (_picture_in(folder, channel, name) for name in pictures)
+    for file in (_said_in(folder, channel), *files):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
@@ -106,23 +121,39 @@ def _picture_in(folder: Path, channel: str, name: str) -> Path:
 @functools.lru_cache(maxsize=8)
 def _load(folder: Path, channel: str, written: int) -> Estimates:
     """As `load_estimates`, of what was written at that time."""
-    said = json.loads(_said_in(folder, channel).read_text(encoding="utf-8"))
-    pictures = {
-        name: read_picture(_picture_in(folder, channel, name)).array[0, :, 0]
-        for name in said["pictures"]
-    }
-    dust = None
-    if said["additive_dust"] is not None:
-        artifact, background, mask = pictures["additive_dust"]
-        dust = AdditiveDust(
-            artifact=artifact, background=background, mask=mask > 0, **said["additive_dust"]
-        )
+    said = _said(folder, channel)
+    try:
+        pictures = {
+            name: read_picture(_picture_in(folder, channel, name)).array[0, :, 0]
+            for name in said.pictures
+        }
+        dust = None
+        if said.additive_dust is not None:
+            artifact, background, mask = pictures["additive_dust"]
+            dust = AdditiveDust(
+                artifact=artifact, background=background, mask=mask > 0, **said.additive_dust
+            )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder, channel) from error
     return Estimates(
         additive_dust=dust,
         flat_field=pictures["flat_field"][0] if "flat_field" in pictures else None,
         dust=pictures["dust"][0] if "dust" in pictures else None,
-        error=said["error"],
-        images=said["images"],
-        of=said["of"],
-        notes=tuple(said["notes"]),
+        error=said.error,
+        images=said.images,
+        of=said.of,
+        notes=said.notes,
+    )
+
+
+def _said(folder: Path, channel: str) -> _Said:
+    try:
+        return _Said.model_validate_json(_said_in(folder, channel).read_bytes())
+    except ValueError as error:
+        raise _damaged(folder, channel) from error
+
+
+def _damaged(folder: Path, channel: str) -> InputError:
+    return InputError(
+        f"{_said_in(folder, channel)}: is damaged; remove it, and what it says is estimated anew"
     )

@@ -33,16 +33,23 @@ def own(tmp_path_factory):
     "name",
     [
         *("stack.tif", "movie.ome.tif", "labels.ome.tif", "plane.png", "image.ome.zarr"),
-        *(name for name in fuzz_readers.READ_BESIDE if name != "model"),
+        *("plate.ome.zarr", "ndtiff", "Pos0"),
+        # Orbax leaves tasks behind at damaged checkpoints: tests/train/test_checkpoint.py.
+        *(name for name in fuzz_readers.READ_BESIDE if name not in ("model", "checkpoints")),
     ],
 )
 def test_damaged_files_are_read_or_refused(own, tmp_path, name):
     # Files of a Zarr are many, and each try is as dear as several of another format.
-    count = COUNT if name != "image.ome.zarr" else COUNT // 2
+    count = COUNT if not name.endswith(".zarr") else COUNT // 2
     found = fuzz_readers.fuzz(own[name], count, tmp_path)
     assert set(found) <= {"read", "refused"}, found
-    # Numbers in a table or a film may be others and still be numbers.
-    assert found["refused"] > count / (3 if name not in fuzz_readers.READ_BESIDE else 10)
+    if name == "run":
+        # What a damaged ledger does not say is not done, and is done again.
+        assert found["read"] > count / 2
+        return
+    # Numbers in a table, in notes or in a film may be others and still be numbers.
+    image = name not in fuzz_readers.READ_BESIDE and name != "Pos0"
+    assert found["refused"] > count / (3 if image else 10)
 
 
 def test_what_is_read_of_an_undamaged_file_is_no_refusal(own):

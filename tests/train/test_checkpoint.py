@@ -62,10 +62,12 @@ def test_the_best_and_the_last_are_kept(tmp_path: Path, higher_is_better: bool, 
     assert restored.params["kernel"][0, 0] == best
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["state/_METADATA", "_CHECKPOINT_METADATA"])
+@pytest.mark.parametrize("content", ["", "\0", '{"custom_metadata": {"network": "a network"}}'])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, file: str, content: str) -> None:
     with _open(tmp_path) as checkpoints:
         checkpoints.save(_state(1.0), Progress(update=1), value=None)
-    (tmp_path / "1" / "state" / "_METADATA").write_text("", encoding="utf-8")
+    (tmp_path / "1" / file).write_text(content, encoding="utf-8")
     with _open(tmp_path) as checkpoints, pytest.raises(InputError, match="1: the checkpoint"):
         checkpoints.restore(_state(0.0))
 

@@ -190,10 +190,22 @@ def with_micromanager_planes(
         times = believed_times([time / 60000 for time in elapsed if time is not None], source)
         interval = believed_interval(said.interval, times, source)
         said = dataclasses.replace(said, times=times, interval=interval)
-    exposures = tuple(length(_noted(notes, "Exposure-ms")) for notes in first_of_channels)
+    exposures = tuple(
+        length(_noted(notes, "Exposure-ms") or _noted(notes, "Exposure"))
+        for notes in first_of_channels
+    )
     if said.exposures is None and any(exposures):
         said = dataclasses.replace(said, exposures=exposures)
     return said
+
+
+def with_z_step(said: Calibration, step: Any) -> Calibration:
+    """Adds micrometres between planes to a known pixel size that lacks them."""
+    size = said.pixel_size
+    z = scaled(str(step).removeprefix("-"), "um", MICROMETRES)
+    if size is None or size.z is not None or z is None:
+        return said
+    return dataclasses.replace(said, pixel_size=dataclasses.replace(size, z=z))
 
 
 def _noted(notes: Any, name: str) -> float | None:

@@ -21,20 +21,28 @@ class Format:
         opener: "module:function", imported when a file of it is opened, for some need packages that
             not everyone has. Of a container (path) to images, else (path, axes) to one image.
         container: Whether a file may hold several images, so that a path may lead into it.
-        folder: Whether it is a folder.
+        folder: "module:function" that says whether a folder is one; None where it is a file.
         last_resort: Whether it is opened by bioio, with a plugin that the person chooses.
     """
 
     endings: tuple[str, ...]
     opener: str
     container: bool = True
-    folder: bool = False
+    folder: str | None = None
     last_resort: bool = False
 
     def load(self) -> Callable[..., Any]:
         """The function that opens its files."""
-        module, _, function = self.opener.partition(":")
-        return getattr(importlib.import_module(module), function)
+        return _function(self.opener)
+
+    def is_folder(self, path: Path) -> bool:
+        """Whether a folder is one of this format."""
+        return self.folder is not None and _function(self.folder)(path)
+
+
+def _function(place: str) -> Callable[..., Any]:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 FORMATS = (
@@ -50,7 +58,17 @@ FORMATS = (
     Format(
         endings=(".ome.zarr", ".zarr"),
         opener="isl.imaging.zarr.reader:open_ome_zarr",
-        folder=True,
+        folder="isl.imaging.formats.table:is_zarr",
+    ),
+    Format(
+        endings=(),
+        opener="isl.imaging.formats.micromanager:open_ndtiff",
+        folder="isl.imaging.formats.micromanager:is_ndtiff",
+    ),
+    Format(
+        endings=(),
+        opener="isl.imaging.formats.micromanager:open_image_files",
+        folder="isl.imaging.formats.micromanager:is_image_files",
     ),
     Format(
         endings=(".dv", ".ims", ".lsm", ".oib", ".oif", ".oir", ".r3d", ".sldy", ".stk", ".vsi"),
@@ -61,7 +79,10 @@ FORMATS = (
 *_FIRST, _LAST = [
     ending for each in FORMATS if not (each.folder or each.last_resort) for ending in each.endings
 ]
-ACCEPTED = f"a {', '.join(_FIRST)} or {_LAST} file, an OME-Zarr, or a folder of published PNGs"
+ACCEPTED = (
+    f"a {', '.join(_FIRST)} or {_LAST} file, an OME-Zarr, a folder of Micro-Manager, or a folder "
+    "of published PNGs"
+)
 
 
 def format_of(path: Path) -> Format | None:
@@ -73,7 +94,12 @@ def format_of(path: Path) -> Format | None:
     if found is not None:
         usable = not found.last_resort or importlib.util.find_spec("bioio") is not None
         return found if usable else None
-    return next(each for each in FORMATS if each.folder) if is_zarr(path) else None
+    return folder_format(path) if path.is_dir() else None
+
+
+def folder_format(path: Path) -> Format | None:
+    """The format that a folder is by what it holds, whatever its name; None if it is of none."""
+    return next((each for each in FORMATS if each.is_folder(path)), None)
 
 
 def ending_of(path: Path) -> str | None:

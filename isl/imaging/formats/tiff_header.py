@@ -209,6 +209,11 @@ def _axes_of(series: tifffile.TiffPageSeries, wanted: str | None, path: Path) ->
     pages = [letter for letter in axes if letter not in ORDER]
     if not pages:
         return axes
+    if series.kind == "ndtiff":
+        raise InputError(
+            f"{path}: is part of a data set of Micro-Manager with several positions; name its "
+            f"folder, {path.parent}"
+        )
     if len(pages) == 1 and pages[0] in PAGES and "Z" not in axes:
         return axes.replace(pages[0], "Z")
     raise InputError(

@@ -35,7 +35,7 @@ from isl.errors import InputError
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.formats.ome_tiff import write_movie, write_ome_tiff
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
-from isl.imaging.open_image import open_images
+from isl.imaging.inputs.open_image import open_images
 
 if TYPE_CHECKING:
     from isl_train.checkpoint import Checkpoints

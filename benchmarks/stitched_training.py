@@ -20,9 +20,9 @@ import numpy as np
 from isl.config import parse
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.imaging.formats.published import read_published
 from isl.imaging.image import FluorescenceImage, ZStack
-from isl.imaging.published import read_published
-from isl.imaging.read import read_picture
+from isl.imaging.inputs.read import read_picture
 from isl.labeling.dataset import Field, LabelFile, Manifest, write_manifest
 from isl.phantom.wells.damage import draw_flat_field
 from isl.preprocess import pipeline

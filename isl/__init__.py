@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from isl.errors import InputError
     from isl.imaging.formats.ome_tiff import write_ome_tiff
     from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
-    from isl.imaging.read import find_inputs, read_fluorescence, read_transmitted
+    from isl.imaging.inputs.read import find_inputs, read_fluorescence, read_transmitted
     from isl.labeling.model import Ensemble, Model, load_models
     from isl.labeling.predict import Prediction, predict
     from isl.model_folder import bundled_models
@@ -44,7 +44,7 @@ __all__ = [
 _MODULES = {
     "isl.errors": ("InputError",),
     "isl.imaging.image": ("FluorescenceImage", "Movie", "PixelSize", "ZStack"),
-    "isl.imaging.read": ("find_inputs", "read_fluorescence", "read_transmitted"),
+    "isl.imaging.inputs.read": ("find_inputs", "read_fluorescence", "read_transmitted"),
     "isl.imaging.formats.ome_tiff": ("write_ome_tiff",),
     "isl.labeling.model": ("Ensemble", "Model", "load_models"),
     "isl.model_folder": ("bundled_models",),

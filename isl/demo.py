@@ -18,10 +18,10 @@ from isl.imaging.colors import label_color
 from isl.imaging.display import LIGHT_BRIGHTEST, LIGHT_DARKEST, shown_range, stretched
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.imaging.formats.published import is_published_folder, read_published
 from isl.imaging.image import FluorescenceImage, ZStack
+from isl.imaging.inputs.read import read_fluorescence
 from isl.imaging.normalize import normalize_label
-from isl.imaging.published import is_published_folder, read_published
-from isl.imaging.read import read_fluorescence
 from isl.labeling.run.fields import Request, predict_fields
 from isl.labeling.run.one_field import UNCERTAINTY
 from isl.phantom import PhantomConfig, make_phantom

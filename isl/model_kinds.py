@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isl import registry
-from isl.imaging.stated import Stated
+from isl.imaging.inputs.stated import Stated
 from isl.model_folder import bundled_models, folders_in, model_directory, model_kind
 
 Facts = list[tuple[str, str]]

@@ -10,7 +10,7 @@ import tifffile
 from flax import nnx
 
 from isl.backbones.unet import UNetConfig
-from isl.imaging.read import read_fluorescence
+from isl.imaging.inputs.read import read_fluorescence
 from isl.labeling.model import save_model
 from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network

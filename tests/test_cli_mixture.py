@@ -10,7 +10,7 @@ from flax import nnx
 import isl
 from isl import cli
 from isl.backbones.unet import UNetConfig
-from isl.imaging.read import read_fluorescence, read_transmitted
+from isl.imaging.inputs.read import read_fluorescence, read_transmitted
 from isl.labeling.model import save_model
 from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network

@@ -14,8 +14,8 @@ from PIL import Image
 from isl import cli
 from isl.backbones.unet import UNetConfig
 from isl.files.run_manifest import MANIFEST
-from isl.imaging.read import read_fluorescence, read_transmitted
-from isl.imaging.steady import content_hash
+from isl.imaging.inputs.read import read_fluorescence, read_transmitted
+from isl.imaging.inputs.steady import content_hash
 from isl.labeling.dataset import Field, Manifest, write_manifest
 from isl.labeling.model import load_model, save_model
 from isl.labeling.model_config import InputContract, LabelStatistics, ModelConfig
@@ -393,7 +393,9 @@ def test_a_result_never_replaces_an_input(refused, tmp_path):
 def test_a_folder_that_cannot_be_written_is_refused(refused, stack, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     assert "is a file, not a folder" in refused(stack, "--out", tmp_path / "file" / "below")
-    monkeypatch.setattr("isl.imaging.result_checks.os.access", lambda _, mode: not mode & os.W_OK)
+    monkeypatch.setattr(
+        "isl.imaging.outputs.result_checks.os.access", lambda _, mode: not mode & os.W_OK
+    )
     assert "may not be written to" in refused(stack)
 
 
@@ -579,7 +581,7 @@ def test_an_input_that_changes_during_the_run(run, stack, tmp_path, monkeypatch)
             file.write(b"more planes")
         return content_hash(path)
 
-    monkeypatch.setattr("isl.imaging.steady.content_hash", written_on)
+    monkeypatch.setattr("isl.imaging.inputs.steady.content_hash", written_on)
     code, out, err = run(stack)
     assert (code, out) == (2, "")
     assert err == f"{stack}: changed while it was read; predict it again when it is written\n"

@@ -13,8 +13,8 @@ from flax import nnx
 from isl import cli
 from isl.backbones.unet import UNetConfig
 from isl.imaging.image import PixelSize
-from isl.imaging.open_image import open_images
-from isl.imaging.read import read_fluorescence
+from isl.imaging.inputs.open_image import open_images
+from isl.imaging.inputs.read import read_fluorescence
 from isl.imaging.zarr.plates import read_plate
 from isl.imaging.zarr.reader import open_ome_zarr
 from isl.imaging.zarr.writer import zarr_image

@@ -6,7 +6,7 @@ import pytest
 
 from isl import cli, demo
 from isl.errors import InputError
-from isl.imaging.read import read_fluorescence
+from isl.imaging.inputs.read import read_fluorescence
 from isl.labeling.dataset import load_manifest
 from isl.labeling.fields import load_field
 from isl.phantom import PhantomConfig

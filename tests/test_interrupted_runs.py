@@ -85,7 +85,7 @@ def running(program, *words):
 # Kills itself, as kill -9 and a power cut do, when something happens for the n-th time.
 KILLED = """
 import os, signal, sys
-import isl.imaging.results, isl.labeling.run.one_field
+import isl.imaging.outputs.results, isl.labeling.run.one_field
 from isl.cli import main
 where, count, *words = sys.argv[1:]
 module, name = where.rsplit(".", 1)
@@ -107,7 +107,7 @@ main(words)
         # While the third field is written.
         ("isl.labeling.run.one_field.write_ome_tiff", 3, 2),
         # Between its image and its record getting their names: both are replaced by os.replace.
-        ("isl.imaging.results.sync_folder", 5, 2),
+        ("isl.imaging.outputs.results.sync_folder", 5, 2),
     ],
 )
 def test_a_killed_run_is_gone_on_with(words, uninterrupted, tmp_path, capsys, where, count, whole):

@@ -10,9 +10,9 @@ import numpy as np
 
 from isl.data.splits import Split
 from isl.errors import InputError
+from isl.imaging.inputs.read import read_fluorescence
 from isl.imaging.masks import size_text
 from isl.imaging.normalize import normalize_label
-from isl.imaging.read import read_fluorescence
 from isl.labeling.label_scale import LabelScale
 from isl.labeling.mixture import AnyModel
 from isl.labeling.model import load_models

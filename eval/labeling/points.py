@@ -8,8 +8,8 @@ import numpy as np
 
 from isl.data.points import Points, read_points
 from isl.errors import InputError
+from isl.imaging.inputs.read import read_fluorescence
 from isl.imaging.masks import size_text
-from isl.imaging.read import read_fluorescence
 
 from ..metrics.object_matching import ERRORS, ObjectFigures
 from ..metrics.points import (

@@ -25,9 +25,9 @@ from isl.files.failures import report_failures
 from isl.files.locks import alone_in
 from isl.files.records import as_csv
 from isl.files.whole import write_texts
+from isl.imaging.inputs.read import find_inputs, open_transmitted
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.read import find_inputs, open_transmitted
-from isl.imaging.result_checks import check_files
+from isl.imaging.outputs.result_checks import check_files
 from isl.report import figure, heading, paragraph, records, results_page
 
 CELLS = "cells.csv"

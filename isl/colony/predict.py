@@ -7,7 +7,7 @@ from isl.colony.masks import read_mask
 from isl.colony.model import ColonyModel
 from isl.errors import InputError
 from isl.imaging.image import Movie, ZStack
-from isl.imaging.stated import as_movie, as_picture
+from isl.imaging.inputs.stated import as_movie, as_picture
 
 
 def predict(
@@ -25,7 +25,7 @@ def predict(
     Args:
         model: A loaded model of colonies that looks at one channel.
         movie: Frames, or one; an array of three dimensions is [T, Y, X] unless `axes` says more.
-        axes: As in `isl.imaging.stated.as_movie`, as what follows.
+        axes: As in `isl.imaging.inputs.stated.as_movie`, as what follows.
         pixel_size: Micrometres.
         interval: Minutes between frames.
         mask: Integers [T, Y, X] or [Y, X], one number a colony, in place of detection.

@@ -14,7 +14,7 @@ from isl.colony.assess import CANNOT_TELL, Assessment
 from isl.colony.model import ColonyModel, corrected_composition
 from isl.errors import as_options
 from isl.files.provenance import made_by
-from isl.imaging.results import ResultFiles
+from isl.imaging.outputs.results import ResultFiles
 from isl.imaging.times import minutes_at
 
 PURPOSE = "For research only."

@@ -33,14 +33,14 @@ from isl.files.locks import alone_in
 from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
 from isl.imaging.formats.ome_tiff import write_ome_tiff
-from isl.imaging.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
-from isl.imaging.frames import frames_in, open_transmitted_frames
 from isl.imaging.image import FluorescenceImage, PixelSize
+from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
+from isl.imaging.inputs.frames import frames_in, open_transmitted_frames
+from isl.imaging.inputs.read import find_inputs, open_transmitted, read_picture
+from isl.imaging.inputs.steady import content_hash
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.read import find_inputs, open_transmitted, read_picture
-from isl.imaging.result_checks import check_files
-from isl.imaging.results import Input, written_together
-from isl.imaging.steady import content_hash
+from isl.imaging.outputs.result_checks import check_files
+from isl.imaging.outputs.results import Input, written_together
 from isl.model_folder import model_or_default
 from isl.workers import side_by_side
 

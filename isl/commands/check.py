@@ -58,7 +58,7 @@ def check(
 
     Exit code 3: predictions in other tiles differ by more than rounding.
     """
-    from isl.imaging.stated import Stated, parse_modality
+    from isl.imaging.inputs.stated import Stated, parse_modality
     from isl.labeling.contract import parse_planes
     from isl.labeling.run.check_image import Request, check_image
 

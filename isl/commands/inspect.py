@@ -9,7 +9,7 @@ from isl.commands.parameters import Axes, Channel, Modality, PixelSize, ZStep
 from isl.errors import InputError, as_options
 
 if TYPE_CHECKING:
-    from isl.imaging.stated import Stated
+    from isl.imaging.inputs.stated import Stated
 
 Facts = list[tuple[str, str]]
 
@@ -29,7 +29,7 @@ def inspect(
     modality: Modality = None,
 ) -> None:
     """Says what a model expects, or what an image holds and which models it fits."""
-    from isl.imaging.stated import Stated, parse_modality
+    from isl.imaging.inputs.stated import Stated, parse_modality
 
     stated = Stated(
         axes=axes,
@@ -54,10 +54,10 @@ def describe(thing: str, stated: "Stated | None" = None) -> Facts:
     Raises:
         InputError: It is neither, or cannot be read.
     """
-    from isl.imaging.containers import is_container
-    from isl.imaging.describe import describe_folder, describe_image
-    from isl.imaging.read import find_inputs
-    from isl.imaging.stated import UNSTATED
+    from isl.imaging.inputs.containers import is_container
+    from isl.imaging.inputs.describe import describe_folder, describe_image
+    from isl.imaging.inputs.read import find_inputs
+    from isl.imaging.inputs.stated import UNSTATED
     from isl.model_folder import CONFIG_FILE
     from isl.model_kinds import find_model, installed_models, kind_of
 

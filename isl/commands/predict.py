@@ -185,7 +185,7 @@ def predict(
     ] = None,
 ) -> None:
     """Predicts fluorescence from transmitted-light z-stacks and movies."""
-    from isl.imaging.stated import parse_modality
+    from isl.imaging.inputs.stated import parse_modality
     from isl.labeling.bins import STATISTICS
     from isl.labeling.contract import parse_planes
     from isl.labeling.run.fields import Request, check_request, predict_fields

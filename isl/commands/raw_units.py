@@ -27,7 +27,7 @@ def raw_units(
 ) -> int:
     """Writes predicted intensities in the raw images' own counts, as 32-bit OME-TIFF."""
     from isl.imaging.formats.ome_tiff import write_ome_tiff
-    from isl.imaging.read import read_fluorescence
+    from isl.imaging.inputs.read import read_fluorescence
     from isl.preprocess.raw_units import SPREADS, UNITLESS, in_counts, read_normalization
 
     normalization = read_normalization(like)

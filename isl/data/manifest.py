@@ -47,8 +47,8 @@ from isl.data.splits import SPLITS, Split, check_groups, check_names
 from isl.data.tables import read_table
 from isl.data.targets import ClassTarget, Target, Value
 from isl.errors import InputError, unknown
-from isl.imaging.names import image_ending
-from isl.imaging.read import natural_order
+from isl.imaging.formats.table import image_ending
+from isl.imaging.inputs.read import natural_order
 
 # What operating systems and notebooks leave in folders, besides names that begin with a dot.
 _LEFT = ("__macosx", "thumbs.db", "desktop.ini", "$recycle.bin")

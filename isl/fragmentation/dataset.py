@@ -44,7 +44,7 @@ from isl.fragmentation.polygons import (
 )
 from isl.fragmentation.separation import close_up
 from isl.fragmentation.view import seen, seen_labels
-from isl.imaging.read import read_picture
+from isl.imaging.inputs.read import read_picture
 
 logger = logging.getLogger(__name__)
 

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.containers import is_container
-from isl.imaging.formats.table import format_of
-from isl.imaging.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
+from isl.imaging.formats.table import field_name, format_of
 from isl.imaging.image import Movie
-from isl.imaging.movie import read_movie
-from isl.imaging.names import field_name
+from isl.imaging.inputs.containers import is_container
+from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
+from isl.imaging.inputs.movie import read_movie
+from isl.imaging.inputs.photo import PHOTOS, photos_in, read_photo, read_photos
 from isl.imaging.normalize import largest_in_use
-from isl.imaging.photo import PHOTOS, photos_in, read_photo, read_photos
 from isl.imaging.times import minutes_at
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from isl.fragmentation.grades import GradeScale
 from isl.fragmentation.model import FragmentationModel
 from isl.fragmentation.pictures import frames_of
 from isl.imaging.image import Movie, ZStack
-from isl.imaging.stated import as_movie
+from isl.imaging.inputs.stated import as_movie
 
 # Frames that are looked at together.
 AT_ONCE = 8
@@ -44,7 +44,7 @@ def predict(
     Args:
         model: A loaded model.
         movie: Frames, or one; an array of three dimensions is [T, Y, X] unless `axes` says more.
-        axes: As in `isl.imaging.stated.as_movie`, as what follows.
+        axes: As in `isl.imaging.inputs.stated.as_movie`, as what follows.
         interval: Minutes between frames.
         scale: Grades to use; None: the model's.
 

@@ -40,14 +40,14 @@ from isl.fragmentation.record import (
     record_schema,
     rows_of,
 )
-from isl.imaging.containers import fields_in, is_container
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.formats.table import image_ending
 from isl.imaging.image import FluorescenceImage
-from isl.imaging.read import natural_order
-from isl.imaging.result_checks import check_files
-from isl.imaging.results import Input, ResultFiles, written_together
-from isl.imaging.steady import content_hash
+from isl.imaging.inputs.containers import fields_in, is_container
+from isl.imaging.inputs.read import natural_order
+from isl.imaging.inputs.steady import content_hash
+from isl.imaging.outputs.result_checks import check_files
+from isl.imaging.outputs.results import Input, ResultFiles, written_together
 from isl.imaging.times import stated_interval
 from isl.model_folder import model_or_default
 from isl.workers import side_by_side

@@ -1,10 +1,7 @@
-"""Names: of a field, from its file; of a channel, and whether it is transmitted light."""
+"""Names of channels: whether one is transmitted light, and of which modality."""
 
 import itertools
 import re
-from pathlib import Path
-
-from isl.imaging.formats.table import image_ending
 
 # Words in a channel's name that mean transmitted light, and the modality they tell, if any.
 _TRANSMITTED = {
@@ -39,13 +36,6 @@ _NEUTRAL = {
     "raw", "aif", "focus", "all", "in", "and", "of", "the", "slow", "fast", "short", "long",
     "exposure", "ex", "em", "main", "aux", "new", "nofilter", "intensity", "condenser", "na",
 }  # fmt: skip
-
-
-def field_name(path: Path) -> str:
-    """The file's name without its ending (.ome.tif, .tif, .png, in any case), or the folder's."""
-    ending = None if path.is_dir() else image_ending(path)
-    name = path.name or path.resolve().name
-    return name[: -len(ending)] if ending else name
 
 
 def is_transmitted(channel: str) -> bool:

@@ -41,7 +41,7 @@ from isl import config
 from isl.data.splits import Split, check_groups, check_names, without_groups
 from isl.errors import InputError, unknown
 from isl.files.whole import write_text
-from isl.imaging.published import TRANSMITTED, is_published_folder, parse_name
+from isl.imaging.formats.published import TRANSMITTED, is_published_folder, parse_name
 from isl.labeling.timelapse import TimeLapse, frame_fields
 
 

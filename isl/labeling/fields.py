@@ -8,10 +8,10 @@ import numpy as np
 
 from isl.data.splits import Split
 from isl.errors import InputError, unknown
+from isl.imaging.formats.published import read_published
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
+from isl.imaging.inputs.read import read_fluorescence, read_transmitted
 from isl.imaging.normalize import normalize_label
-from isl.imaging.published import read_published
-from isl.imaging.read import read_fluorescence, read_transmitted
 from isl.labeling.dataset import Field, LabelFile, labels_of
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.describe import UNKNOWN, Facts, length
-from isl.imaging.read import open_transmitted
-from isl.imaging.stated import Stated
+from isl.imaging.inputs.describe import UNKNOWN, Facts, length
+from isl.imaging.inputs.read import open_transmitted
+from isl.imaging.inputs.stated import Stated
 from isl.labeling.contract import fit_to_model
 from isl.labeling.model_config import read_model_config
 from isl.labeling.source import field_of_picture

@@ -9,9 +9,9 @@ import numpy as np
 
 from isl.errors import unknown
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
+from isl.imaging.inputs.stated import as_stack
 from isl.imaging.normalize import PlaneNormalization
 from isl.imaging.resample import resample
-from isl.imaging.stated import as_stack
 from isl.labeling.abstention import abstaining
 from isl.labeling.contract import compare_intensity
 from isl.labeling.familiarity import Unfamiliarity, look_at
@@ -108,7 +108,7 @@ def predict(
         model: A loaded model, or several (`isl.labeling.model.Ensemble`).
         stack: As stored; it is normalized here. An array of uint8, uint16 or floats is a z-stack
             [Z, Y, X], a plane [Y, X] or a movie [T, Z, Y, X], unless `axes` says what it is.
-        axes: As in `isl.imaging.stated.as_stack`, as what follows.
+        axes: As in `isl.imaging.inputs.stated.as_stack`, as what follows.
         pixel_size: Micrometres.
         z_step: Micrometres between planes.
         modality: PHASE_CONTRAST, BRIGHTFIELD or DIC.

@@ -96,7 +96,7 @@ def field_of(stack: ZStack | Movie) -> TransmittedField:
 
 
 def field_of_picture(picture: LazyPicture, channel: int) -> TransmittedField:
-    """One channel of an opened file; as `isl.imaging.read.read_transmitted`, but not read."""
+    """One channel of an opened file, as `read_transmitted` has it, but not read."""
     times, _, planes, rows, columns = picture.shape
     names = picture.channel_names
 

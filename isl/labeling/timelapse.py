@@ -24,10 +24,9 @@ from isl.config import Config
 from isl.data.splits import Split
 from isl.data.tables import read_table
 from isl.errors import InputError, unknown
-from isl.imaging.formats.table import image_ending
-from isl.imaging.frame_numbers import frame_numbers
-from isl.imaging.names import field_name
-from isl.imaging.read import natural_order
+from isl.imaging.formats.table import field_name, image_ending
+from isl.imaging.inputs.frame_numbers import frame_numbers
+from isl.imaging.inputs.read import natural_order
 
 
 class Annotation(Config):
@@ -180,7 +179,7 @@ def read_event(time_lapse: TimeLapse, event: str) -> np.ndarray | None:
 
 
 def numbers_of_frames(time_lapse: TimeLapse) -> list[int] | None:
-    """What counts each frame of `frame_files`, by `isl.imaging.frame_numbers`; None: nothing does.
+    """The number of each of `frame_files`, by `isl.imaging.inputs.frame_numbers`, or None.
 
     Raises:
         InputError: As in `frame_files`, or names count more than time points.

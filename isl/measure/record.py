@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from isl.files.provenance import made_by
-from isl.imaging.results import ResultFiles
+from isl.imaging.outputs.results import ResultFiles
 from isl.imaging.times import minutes_at
 from isl.measure.objects import Columns
 from isl.measure.sources import OpenedSource, Source

@@ -19,12 +19,12 @@ from isl.files.locks import alone_in
 from isl.files.records import as_json
 from isl.files.whole import write_text
 from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.imaging.inputs.steady import content_hash
 from isl.imaging.label_image import ENDINGS, read_label_image
 from isl.imaging.nuclei import segment_at, segment_nuclei
+from isl.imaging.outputs.result_checks import check_files
+from isl.imaging.outputs.results import Input, ResultFiles, written_together
 from isl.imaging.plane_file import PlaneFile
-from isl.imaging.result_checks import check_files
-from isl.imaging.results import Input, ResultFiles, written_together
-from isl.imaging.steady import content_hash
 from isl.measure.drawing import draw_distributions, outlined, shown_pixel, write_outlines
 from isl.measure.following import follow, linker, overlapping
 from isl.measure.objects import Columns, measure_objects

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from isl.errors import InputError, unknown
-from isl.imaging.containers import open_picture, place_in_plate
 from isl.imaging.image import PixelSize
+from isl.imaging.inputs.containers import open_picture, place_in_plate
+from isl.imaging.inputs.read import find_inputs
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.normalize import normalize_label
-from isl.imaging.read import find_inputs
 from isl.imaging.times import stated_interval
 from isl.measure.objects import Frame
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.read import read_fluorescence
+from isl.imaging.inputs.read import read_fluorescence
 from isl.napari.layers import LayerData, image_layers, labels_layer
 
 _ENDINGS = (".ome.tif", ".ome.zarr")

@@ -17,8 +17,8 @@ from matplotlib.patches import Rectangle
 from scipy import ndimage
 
 from isl.errors import InputError
-from isl.imaging.containers import is_container
-from isl.imaging.read import open_transmitted
+from isl.imaging.inputs.containers import is_container
+from isl.imaging.inputs.read import open_transmitted
 from isl.polarity.finding import frames_in
 from isl.polarity.presence import granular_pieces, granularity
 from isl.report.plots import bare, color, panel, png

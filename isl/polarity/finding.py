@@ -9,12 +9,11 @@ from pathlib import Path
 
 from isl.errors import InputError
 from isl.files.provenance import results_in
-from isl.imaging.containers import fields_in, is_container
-from isl.imaging.formats.table import image_ending
-from isl.imaging.movie import time_points
-from isl.imaging.names import field_name
-from isl.imaging.published import is_published_folder
-from isl.imaging.read import natural_order, sets_once
+from isl.imaging.formats.published import is_published_folder
+from isl.imaging.formats.table import field_name, image_ending
+from isl.imaging.inputs.containers import fields_in, is_container
+from isl.imaging.inputs.movie import time_points
+from isl.imaging.inputs.read import natural_order, sets_once
 
 _ACCEPTED = "a movie, a folder of frames, or a folder of such things"
 

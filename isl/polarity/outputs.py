@@ -14,7 +14,7 @@ import numpy as np
 from isl.errors import as_options
 from isl.files.provenance import made_by
 from isl.imaging.image import FluorescenceImage
-from isl.imaging.results import ResultFiles
+from isl.imaging.outputs.results import ResultFiles
 from isl.labeling.run.outputs import as_stored
 from isl.polarity.assess import EZRIN_STATISTICS, Assessment, OnsetModel
 from isl.polarity.onset import Onset
@@ -74,7 +74,7 @@ def record(
         model: By which ensemble.
         ezrin_model: Name and sha256 of the labeling model.
         settings: What was asked for.
-        source_hash: `isl.imaging.steady.content_hash` of the input.
+        source_hash: `isl.imaging.inputs.steady.content_hash` of the input.
         files: Where the images are written.
         device: What computed it.
         seconds: Wall time from opening the input to the onset.

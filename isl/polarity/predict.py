@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from isl.imaging.image import Movie, ZStack
-from isl.imaging.stated import as_movie
+from isl.imaging.inputs.stated import as_movie
 from isl.polarity.assess import Assessment, assess
 from isl.polarity.model import PolarityModel
 from isl.polarity.recording import recording_of
@@ -27,7 +27,7 @@ def predict(
         model: A loaded ensemble.
         movie: Frames, all in focus or stacks; an array of three dimensions is [T, Y, X] unless
             `axes` says more.
-        axes: As in `isl.imaging.stated.as_movie`, as what follows.
+        axes: As in `isl.imaging.inputs.stated.as_movie`, as what follows.
         pixel_size: Micrometres.
         interval: Minutes between frames.
         modality: PHASE_CONTRAST, BRIGHTFIELD or DIC.

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.containers import is_container
-from isl.imaging.frame_numbers import check_named_alike, frame_steps
+from isl.imaging.formats.table import field_name
 from isl.imaging.image import Movie, PixelSize
+from isl.imaging.inputs.containers import is_container
+from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps
+from isl.imaging.inputs.movie import read_movie
+from isl.imaging.inputs.read import open_transmitted
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.movie import read_movie
-from isl.imaging.names import field_name, modality_of
-from isl.imaging.read import open_transmitted
+from isl.imaging.names import modality_of
 from isl.imaging.times import stated_interval
 from isl.polarity.embryos_in_field import Window
 from isl.polarity.finding import frames_in

@@ -17,10 +17,10 @@ from isl.files.locks import alone_in
 from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
 from isl.imaging.formats.ome_tiff import write_ome_tiff
-from isl.imaging.names import field_name
-from isl.imaging.result_checks import check_files
-from isl.imaging.results import Input, written_together
-from isl.imaging.steady import content_hash
+from isl.imaging.formats.table import field_name
+from isl.imaging.inputs.steady import content_hash
+from isl.imaging.outputs.result_checks import check_files
+from isl.imaging.outputs.results import Input, written_together
 from isl.labeling.model import Model
 from isl.polarity.assess import EZRIN_STATISTICS, Activation, Assessment, OnsetModel, assess
 from isl.polarity.defects import DefectKind

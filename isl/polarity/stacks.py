@@ -18,10 +18,10 @@ from isl.files.provenance import made_by
 from isl.files.records import as_json
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, Movie, ZStack
-from isl.imaging.read import find_inputs, read_transmitted
-from isl.imaging.result_checks import check_files
-from isl.imaging.results import Input, ResultFiles, written_together
-from isl.imaging.steady import content_hash
+from isl.imaging.inputs.read import find_inputs, read_transmitted
+from isl.imaging.inputs.steady import content_hash
+from isl.imaging.outputs.result_checks import check_files
+from isl.imaging.outputs.results import Input, ResultFiles, written_together
 from isl.polarity.focus import fuse_movie
 from isl.polarity.wavelet import LEVELS
 from isl.progress import FieldProgress, one_by_one

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from isl.imaging.open_image import open_images
+from isl.imaging.inputs.open_image import open_images
 from isl.report.pictures import font, png_of, shortened
 
 # Distinguishable for those who do not see red and green, too.

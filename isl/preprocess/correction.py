@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.open_image import open_images
+from isl.imaging.inputs.open_image import open_images
 from isl.imaging.sharpness import Noise, estimate_noise
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.layout.fields import PlaneSource

@@ -14,7 +14,7 @@ from isl.errors import InputError
 from isl.files.whole import write_text
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage
-from isl.imaging.read import read_picture
+from isl.imaging.inputs.read import read_picture
 from isl.preprocess import scratch
 from isl.preprocess.correction import Estimates
 from isl.preprocess.stages.additive_dust import AdditiveDust

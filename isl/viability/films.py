@@ -15,7 +15,7 @@ import pydantic
 from isl.config import Config
 from isl.errors import InputError
 from isl.files.whole import written_whole
-from isl.imaging.steady import content_hash
+from isl.imaging.inputs.steady import content_hash
 from isl.viability.finding import (
     Disc,
     cut_out,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from isl.files.provenance import made_by
-from isl.imaging.results import ResultFiles
+from isl.imaging.outputs.results import ResultFiles
 from isl.viability.assess import Assessment
 from isl.viability.model import PURPOSE, SIMULATED, ViabilityModel, Word
 from isl.viability.recording import Recording

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from isl.imaging.image import Movie, ZStack
-from isl.imaging.stated import as_movie
+from isl.imaging.inputs.stated import as_movie
 from isl.viability.assess import Assessment, assess
 from isl.viability.model import ViabilityModel
 from isl.viability.recording import recording_of
@@ -26,7 +26,7 @@ def predict(
     Args:
         model: A loaded ensemble.
         movie: Frames; an array of three dimensions is [T, Y, X] unless `axes` says more.
-        axes: As in `isl.imaging.stated.as_movie`.
+        axes: As in `isl.imaging.inputs.stated.as_movie`.
         interval: Minutes between frames.
         start: Hours after insemination of the first frame.
         hours: Of every frame, in place of `interval` and `start`.

@@ -11,13 +11,12 @@ from PIL import Image, ImageOps
 from isl.data.tables import read_table
 from isl.errors import InputError
 from isl.files.provenance import results_in
-from isl.imaging.containers import fields_in, is_container, open_picture
-from isl.imaging.formats.table import image_ending
-from isl.imaging.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
+from isl.imaging.formats.table import field_name, image_ending
 from isl.imaging.image import Movie
-from isl.imaging.names import field_name
-from isl.imaging.open_image import open_images
-from isl.imaging.read import natural_order
+from isl.imaging.inputs.containers import fields_in, is_container, open_picture
+from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
+from isl.imaging.inputs.open_image import open_images
+from isl.imaging.inputs.read import natural_order
 from isl.imaging.readable import check_readable_file
 from isl.imaging.times import stated_interval
 from isl.viability.movie_file import is_movie_file, read_movie_file

@@ -15,9 +15,9 @@ from isl.files.failures import report_failures
 from isl.files.locks import alone_in
 from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
-from isl.imaging.result_checks import check_files
-from isl.imaging.results import ResultFiles, written_together
-from isl.imaging.steady import content_hash
+from isl.imaging.inputs.steady import content_hash
+from isl.imaging.outputs.result_checks import check_files
+from isl.imaging.outputs.results import ResultFiles, written_together
 from isl.progress import FieldProgress
 from isl.tiling.memory import memory_budget
 from isl.viability.films import FilmConfig, Survey, survey

@@ -9,7 +9,7 @@ from command_line import caller, refusal
 from PIL import Image
 
 from isl.files.locks import alone_in
-from isl.imaging.read import read_picture, read_transmitted
+from isl.imaging.inputs.read import read_picture, read_transmitted
 from isl.polarity.focus import fuse
 
 SIZE = (33, 40)

@@ -22,7 +22,7 @@ from simulated_recordings import (
 from isl.backbones.resnet import ResNetConfig
 from isl.imaging.formats.ome_tiff import write_movie as write_ome_movie
 from isl.imaging.image import Movie, PixelSize
-from isl.imaging.read import read_fluorescence
+from isl.imaging.inputs.read import read_fluorescence
 from isl.phantom import EmbryoConfig
 from isl.phantom import write_embryos as write_phantom
 from isl.polarity.assess import all_in_focus

@@ -27,7 +27,7 @@ from isl.fragmentation.network import NetworkConfig, build_network
 from isl.fragmentation.pictures import read_frames
 from isl.fragmentation.record import Record
 from isl.fragmentation.run import Request, find_recordings, grade_recordings
-from isl.imaging.photo import photos_in
+from isl.imaging.inputs.photo import photos_in
 from isl.model_kinds import load_model
 
 

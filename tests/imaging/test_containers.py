@@ -10,9 +10,9 @@ import zarr
 from isl.commands.inspect import describe
 from isl.errors import InputError
 from isl.imaging.image import Movie, PixelSize, ZStack
+from isl.imaging.inputs.read import find_inputs, read_fluorescence, read_picture, read_transmitted
+from isl.imaging.inputs.steady import content_hash
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.read import find_inputs, read_fluorescence, read_picture, read_transmitted
-from isl.imaging.steady import content_hash
 
 
 def picture(name, path, shape=(1, 1, 2, 6, 5), value=0, **more):

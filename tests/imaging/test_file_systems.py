@@ -14,9 +14,9 @@ from isl.errors import InputError
 from isl.files.locks import alone_in
 from isl.files.provenance import results_in
 from isl.imaging.formats.ome_tiff import write_ome_tiff
-from isl.imaging.frames import frames_in
 from isl.imaging.image import FluorescenceImage
-from isl.imaging.read import find_inputs, read_transmitted
+from isl.imaging.inputs.frames import frames_in
+from isl.imaging.inputs.read import find_inputs, read_transmitted
 
 PLANE = np.random.default_rng(0).integers(0, 60_000, (24, 20)).astype(np.uint16)
 

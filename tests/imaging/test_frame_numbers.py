@@ -1,7 +1,7 @@
 import pytest
 
 from isl.errors import InputError
-from isl.imaging.frame_numbers import frame_numbers
+from isl.imaging.inputs.frame_numbers import frame_numbers
 
 
 @pytest.mark.parametrize(

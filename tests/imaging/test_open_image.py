@@ -9,7 +9,7 @@ from PIL import Image
 
 from isl.errors import InputError
 from isl.imaging.formats.table import ending_of
-from isl.imaging.open_image import open_images
+from isl.imaging.inputs.open_image import open_images
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.TIFF", "a.ome.tif", "a.b.ome.tiff"])

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from isl.errors import InputError
-from isl.imaging.published import is_published_folder, parse_name, read_published
+from isl.imaging.formats.published import is_published_folder, parse_name, read_published
 
 OLD = (
     "lab-FINKBEINER,condition-KEVAN_0_8,acquisition_date,year-2015,month-10,day-5,minute-0,"

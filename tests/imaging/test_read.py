@@ -8,9 +8,15 @@ from PIL import Image
 
 from isl.errors import InputError
 from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.imaging.formats.table import field_name
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
-from isl.imaging.names import field_name, is_transmitted, modality_of
-from isl.imaging.read import find_inputs, open_transmitted, read_fluorescence, read_transmitted
+from isl.imaging.inputs.read import (
+    find_inputs,
+    open_transmitted,
+    read_fluorescence,
+    read_transmitted,
+)
+from isl.imaging.names import is_transmitted, modality_of
 
 PUBLISHED = "lab-X,well-A4,z_depth-{z},channel-PHASE_CONTRAST,is_mask-false.png"
 

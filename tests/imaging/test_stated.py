@@ -5,7 +5,7 @@ import pytest
 
 from isl.errors import InputError
 from isl.imaging.image import Movie, PixelSize, ZStack
-from isl.imaging.stated import Stated, as_stack, parse_modality
+from isl.imaging.inputs.stated import Stated, as_stack, parse_modality
 
 RNG = np.random.default_rng(0)
 

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from isl.errors import InputError
-from isl.imaging import steady
-from isl.imaging.steady import SteadyInput, content_hash
+from isl.imaging.inputs import steady
+from isl.imaging.inputs.steady import SteadyInput, content_hash
 
 
 def test_a_file_that_stays_has_its_hash(tmp_path):

@@ -8,8 +8,8 @@ import tifffile
 
 from isl.colony.record import colony_rows
 from isl.fragmentation.pictures import read_frames
-from isl.imaging.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
-from isl.imaging.open_image import open_images
+from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
+from isl.imaging.inputs.open_image import open_images
 from isl.imaging.times import believed_interval, believed_times, minutes_at, stated_interval
 from isl.polarity.recording import read_recording
 from isl.viability.recording import Place, open_recording

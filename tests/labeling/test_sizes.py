@@ -8,7 +8,7 @@ from flax import nnx
 from isl.backbones.unet import UNetConfig
 from isl.errors import InputError
 from isl.imaging.image import Movie, PixelSize, ZStack
-from isl.imaging.open_image import open_images
+from isl.imaging.inputs.open_image import open_images
 from isl.labeling.model import load_model, save_model
 from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network

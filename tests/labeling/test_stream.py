@@ -13,7 +13,7 @@ from flax import nnx
 from isl.backbones.unet import UNetConfig
 from isl.errors import InputError
 from isl.imaging.image import Movie, PixelSize, ZStack
-from isl.imaging.read import open_transmitted, read_transmitted
+from isl.imaging.inputs.read import open_transmitted, read_transmitted
 from isl.labeling.exact import exact_geometry
 from isl.labeling.model import Model
 from isl.labeling.model_config import InputContract, LabelStatistics, ModelConfig

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from isl.errors import InputError
-from isl.imaging.movie import read_movie
+from isl.imaging.inputs.movie import read_movie
 from isl.phantom.development.biology import (
     EVENTS,
     Development,

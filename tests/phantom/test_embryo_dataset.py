@@ -6,7 +6,7 @@ import pytest
 from isl import cli
 from isl.errors import InputError
 from isl.imaging.image import Movie
-from isl.imaging.read import read_fluorescence, read_transmitted
+from isl.imaging.inputs.read import read_fluorescence, read_transmitted
 from isl.labeling.dataset import load_manifest
 from isl.labeling.fields import load_field
 from isl.phantom import EmbryoConfig, make_embryo, write_embryos

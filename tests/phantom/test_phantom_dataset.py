@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
-from isl.imaging.read import read_fluorescence, read_transmitted
+from isl.imaging.inputs.read import read_fluorescence, read_transmitted
 from isl.labeling.dataset import load_manifest
 from isl.labeling.fields import load_field
 from isl.phantom import LABELS, PhantomConfig, make_phantom, write_phantoms

@@ -6,7 +6,7 @@ import pytest
 from isl import cli
 from isl.config import parse
 from isl.errors import InputError
-from isl.imaging.read import read_picture
+from isl.imaging.inputs.read import read_picture
 from isl.phantom import WellConfig, write_wells
 from isl.phantom.wells.damage import (
     Damage,

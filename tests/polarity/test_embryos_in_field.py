@@ -9,10 +9,10 @@ import tifffile
 from simulated_recordings import write_frames
 
 from isl.errors import InputError
-from isl.imaging.containers import open_picture
 from isl.imaging.formats.imagej_tiff import write_stack
 from isl.imaging.formats.ome_tiff import write_movie
 from isl.imaging.image import Movie, PixelSize
+from isl.imaging.inputs.containers import open_picture
 from isl.imaging.zarr.picture import write_ome_zarr
 from isl.polarity.embryos_in_field import draw_field, find_windows
 from isl.polarity.frame_range import FrameRange

@@ -15,8 +15,8 @@ from PIL import Image
 from isl import config
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
+from isl.imaging.inputs.open_image import open_images
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.open_image import open_images
 from isl.preprocess.layout import files as layout_files
 from isl.preprocess.layout.fields import Found, LayoutConfig, PlaneSource, find_fields
 from isl.preprocess.layout.pattern import parse_pattern

@@ -15,8 +15,8 @@ import tifffile
 
 from isl.config import parse, to_toml
 from isl.errors import InputError
-from isl.imaging.open_image import open_images
-from isl.imaging.read import read_picture
+from isl.imaging.inputs.open_image import open_images
+from isl.imaging.inputs.read import read_picture
 from isl.labeling.dataset import load_manifest
 from isl.labeling.fields import load_field
 from isl.phantom.wells.wells import LABEL_NAMES

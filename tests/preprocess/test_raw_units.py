@@ -7,7 +7,7 @@ from isl import cli
 from isl.errors import InputError
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage
-from isl.imaging.read import read_fluorescence
+from isl.imaging.inputs.read import read_fluorescence
 from isl.labeling import bins
 from isl.labeling.abstention import ABSTAINED
 from isl.labeling.renormalize import INTENSITIES

@@ -7,7 +7,7 @@ import scipy.ndimage
 from isl.config import parse
 from isl.errors import InputError
 from isl.imaging.image import FluorescenceImage, PixelSize, ZStack
-from isl.imaging.read import read_picture
+from isl.imaging.inputs.read import read_picture
 from isl.preprocess import scratch
 from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.stages.canvas import plan_canvas

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isl.imaging.formats.published import read_published
 from isl.imaging.image import PixelSize, ZStack
+from isl.imaging.inputs.read import find_inputs, read_fluorescence, read_transmitted
 from isl.imaging.normalize import normalize, normalize_label
-from isl.imaging.published import read_published
-from isl.imaging.read import find_inputs, read_fluorescence, read_transmitted
 
 
 @pytest.fixture(scope="module")

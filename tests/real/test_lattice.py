@@ -10,8 +10,8 @@ from PIL import Image
 
 from isl.fragmentation.model import load_fragmentation_model
 from isl.imaging.image import ZStack
+from isl.imaging.inputs.read import read_transmitted
 from isl.imaging.normalize import normalize
-from isl.imaging.read import read_transmitted
 from isl.labeling.model import load_model
 from isl.model_folder import bundled_models, model_kind
 from isl_eval.metrics.lattice import STRIDES, has_lattice, lattice_amplitude

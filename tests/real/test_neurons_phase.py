@@ -13,8 +13,8 @@ import pytest
 
 from isl import cli, demo
 from isl.imaging.agreement import pearson
+from isl.imaging.inputs.read import read_fluorescence
 from isl.imaging.normalize import normalize_label
-from isl.imaging.read import read_fluorescence
 from isl.labeling.dataset import load_manifest
 from isl.labeling.fields import load_field
 

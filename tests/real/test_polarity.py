@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from isl import cli
-from isl.imaging.read import read_fluorescence
+from isl.imaging.inputs.read import read_fluorescence
 from isl.labeling.dataset import load_manifest
 from isl.labeling.timelapse import frame_files, read_event
 from isl.polarity.outputs import FRAME_COLUMNS, ONSET_COLUMNS

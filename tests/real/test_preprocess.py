@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from isl import cli
-from isl.imaging.published import read_published
+from isl.imaging.formats.published import read_published
 from isl.labeling.dataset import load_manifest
 from isl.labeling.fields import load_field
 from isl.preprocess.record import read_record

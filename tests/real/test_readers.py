@@ -10,8 +10,8 @@ import pytest
 
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
-from isl.imaging.open_image import open_images
-from isl.imaging.read import find_inputs, read_transmitted
+from isl.imaging.inputs.open_image import open_images
+from isl.imaging.inputs.read import find_inputs, read_transmitted
 
 OBJECTIVE_20X = 0.32339
 # name, T C Z Y X, type, (smallest, largest pixel) of the last plane, micrometres along y, x, z

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isl.imaging.published import read_published
+from isl.imaging.formats.published import read_published
 from isl.preprocess.stages.canvas import blend_rows, plan_canvas
 from isl.preprocess.stages.neighbours import neighbouring
 from isl.preprocess.stages.offsets import measure_offset

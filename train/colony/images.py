@@ -17,7 +17,7 @@ from isl.config import folder_named
 from isl.data.manifest import images_in
 from isl.data.tables import read_table
 from isl.errors import InputError, unknown
-from isl.imaging.read import read_picture
+from isl.imaging.inputs.read import read_picture
 from isl.phantom.colonies.well import MIXED, make_well
 
 from .config import ArraysSource, ColonyExperiment, FolderSource, PhantomSource, TableSource

@@ -11,8 +11,8 @@ from PIL import PngImagePlugin
 from isl.errors import InputError
 from isl.imaging.formats.axes import parse_axes
 from isl.imaging.formats.gray import gray_of
+from isl.imaging.formats.table import field_name
 from isl.imaging.lazy import LazyPicture, window
-from isl.imaging.names import field_name
 from isl.imaging.readable import check_claim, check_readable_file, check_size
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

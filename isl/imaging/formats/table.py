@@ -115,6 +115,13 @@ def image_ending(path: Path) -> str | None:
     return None if found is None or found.container else ending_of(path)
 
 
+def field_name(path: Path) -> str:
+    """The file's name without its ending (.ome.tif, .tif, .png, in any case), or the folder's."""
+    ending = None if path.is_dir() else image_ending(path)
+    name = path.name or path.resolve().name
+    return name[: -len(ending)] if ending else name
+
+
 def not_an_image(path: Path) -> InputError:
     """The refusal of what no reader opens."""
     if not path.exists():

@@ -17,9 +17,9 @@ import tifffile
 
 from isl.errors import InputError
 from isl.imaging.formats.gray import gray_of
+from isl.imaging.formats.table import field_name
 from isl.imaging.formats.tiff_header import TiffHeader, opened_tiff, refusal
 from isl.imaging.lazy import LazyPicture, window
-from isl.imaging.names import field_name
 from isl.imaging.readable import check_size
 
 logger = logging.getLogger(__name__)

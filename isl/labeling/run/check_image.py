@@ -12,9 +12,9 @@ from isl.errors import InputError
 from isl.files.provenance import made_by
 from isl.files.records import as_json
 from isl.files.whole import write_text
-from isl.imaging.names import field_name
-from isl.imaging.stated import UNSTATED, Stated
-from isl.imaging.steady import content_hash
+from isl.imaging.formats.table import field_name
+from isl.imaging.inputs.stated import UNSTATED, Stated
+from isl.imaging.inputs.steady import content_hash
 from isl.labeling.check import Agreement, Check, check, memory_to_check, part_to_check
 from isl.labeling.contract import Planes
 from isl.labeling.mixture import AnyModel

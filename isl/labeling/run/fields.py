@@ -12,10 +12,10 @@ from isl.devices import use_device
 from isl.errors import InputError, unknown
 from isl.files.failures import report_failures
 from isl.files.run_manifest import RunManifest, held_folder
-from isl.imaging.read import find_inputs
-from isl.imaging.result_checks import check_files
-from isl.imaging.stated import Stated
-from isl.imaging.steady import content_hash
+from isl.imaging.inputs.read import find_inputs
+from isl.imaging.inputs.stated import Stated
+from isl.imaging.inputs.steady import content_hash
+from isl.imaging.outputs.result_checks import check_files
 from isl.labeling.contract import Planes
 from isl.labeling.mixture import AnyModel
 from isl.labeling.model import load_models, model_names, read_models_config

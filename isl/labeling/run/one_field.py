@@ -12,11 +12,11 @@ from isl.files.records import as_json
 from isl.imaging.formats.imagej_tiff import check_fits_imagej, write_imagej
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import PixelSize
+from isl.imaging.inputs.read import open_transmitted
+from isl.imaging.inputs.stated import Stated
+from isl.imaging.inputs.steady import SteadyInput, content_hash
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.read import open_transmitted
-from isl.imaging.results import Input, ResultFiles, written_together
-from isl.imaging.stated import Stated
-from isl.imaging.steady import SteadyInput, content_hash
+from isl.imaging.outputs.results import Input, ResultFiles, written_together
 from isl.labeling.abstention import ABSTAINED
 from isl.labeling.flicker import Flicker, flicker_of_input
 from isl.labeling.label_scale import LabelScale

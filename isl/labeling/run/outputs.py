@@ -8,9 +8,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.containers import place_in_plate
 from isl.imaging.image import FluorescenceImage
-from isl.imaging.results import ResultFiles
+from isl.imaging.inputs.containers import place_in_plate
+from isl.imaging.outputs.results import ResultFiles
 
 PixelType = Literal["uint16", "float32", "uint8"]
 PIXEL_TYPES: tuple[str, ...] = get_args(PixelType)

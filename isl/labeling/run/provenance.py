@@ -8,8 +8,8 @@ from typing import Any
 
 from isl.errors import as_options
 from isl.files.provenance import made_by
-from isl.imaging.results import ResultFiles
-from isl.imaging.stated import UNSTATED, Stated
+from isl.imaging.inputs.stated import UNSTATED, Stated
+from isl.imaging.outputs.results import ResultFiles
 from isl.labeling.abstention import ABSTAINED
 from isl.labeling.flicker import DEFINITION, Flicker
 from isl.labeling.options import Options

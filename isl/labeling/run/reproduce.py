@@ -10,8 +10,8 @@ from typing import Any
 from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.provenance import versions
-from isl.imaging.read import find_inputs
-from isl.imaging.steady import content_hash
+from isl.imaging.inputs.read import find_inputs
+from isl.imaging.inputs.steady import content_hash
 from isl.labeling.model import load_models
 from isl.labeling.run.fields import Request, predict_fields
 from isl.labeling.run.outputs import files_of

@@ -11,7 +11,7 @@ import numpy as np
 
 from isl.config import folder_named
 from isl.errors import InputError
-from isl.imaging.read import natural_order
+from isl.imaging.inputs.read import natural_order
 from isl.preprocess.layout.config import LayoutConfig
 from isl.preprocess.layout.files import FieldKey, FoundPlane, axes_for, find_planes
 from isl.preprocess.layout.pattern import find_matches

@@ -10,8 +10,8 @@ import numpy as np
 
 from isl.errors import InputError, unknown
 from isl.imaging.image import PixelSize
+from isl.imaging.inputs.open_image import open_images
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.open_image import open_images
 from isl.preprocess.layout.config import LayoutConfig
 from isl.preprocess.layout.pattern import Match
 from isl.preprocess.layout.tiles import TileKey, tile_key

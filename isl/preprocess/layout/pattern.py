@@ -16,7 +16,7 @@ from pathlib import Path
 
 from isl.errors import InputError
 from isl.imaging.formats.table import ending_of
-from isl.imaging.read import natural_order
+from isl.imaging.inputs.read import natural_order
 
 _TOKEN = re.compile(r"\{(?P<part>[^{}]*)\}|(?P<any>\*+)|(?P<one>\?)|(?P<literal>[^{}*?]+|[{}])")
 # So many names are looked at to say what a folder holds instead of what was expected.

@@ -7,8 +7,8 @@ import pytest
 import tifffile
 
 from isl.errors import InputError
-from isl.imaging.movie import time_points
-from isl.imaging.read import read_picture
+from isl.imaging.inputs.movie import time_points
+from isl.imaging.inputs.read import read_picture
 
 PLANES = np.random.default_rng(0).integers(0, 60000, (13, 20, 24)).astype(np.uint16)
 TURNED = PLANES[:, ::-1]

@@ -8,8 +8,8 @@ from isl.imaging.formats import imagej_tiff
 from isl.imaging.formats.imagej_tiff import write_imagej, write_stack
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, PixelSize, ZStack
+from isl.imaging.inputs.read import read_picture, read_transmitted
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.read import read_picture, read_transmitted
 
 RNG = np.random.default_rng(0)
 

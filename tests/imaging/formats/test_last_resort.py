@@ -10,7 +10,7 @@ import pytest
 from isl.errors import InputError
 from isl.imaging.formats.table import format_of
 from isl.imaging.image import PixelSize
-from isl.imaging.read import find_inputs, read_transmitted
+from isl.imaging.inputs.read import find_inputs, read_transmitted
 
 PIXELS = np.arange(2 * 2 * 3 * 6 * 5, dtype=np.uint16).reshape(2, 1, 2, 3, 6, 5)
 

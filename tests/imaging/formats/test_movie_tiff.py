@@ -4,7 +4,7 @@ import pytest
 from isl.errors import InputError
 from isl.imaging.formats.ome_tiff import write_movie
 from isl.imaging.image import Movie, PixelSize
-from isl.imaging.read import read_transmitted
+from isl.imaging.inputs.read import read_transmitted
 
 
 def movie(dtype=np.uint16, shape=(3, 2, 5, 7), **said):

@@ -8,7 +8,7 @@ import tifffile
 
 from isl.errors import InputError
 from isl.imaging.formats.tiff import open_tiff
-from isl.imaging.read import read_picture
+from isl.imaging.inputs.read import read_picture
 
 PIXELS = np.arange(2 * 3 * 20 * 24, dtype=np.uint16).reshape(2, 3, 20, 24)
 

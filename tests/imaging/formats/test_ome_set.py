@@ -11,7 +11,7 @@ import tifffile
 from isl.errors import InputError
 from isl.imaging.formats.ome_set import read_ome_set
 from isl.imaging.formats.tiff import open_tiff
-from isl.imaging.read import find_inputs, read_picture
+from isl.imaging.inputs.read import find_inputs, read_picture
 
 RNG = np.random.default_rng(0)
 FIELDS = RNG.integers(0, 60000, (2, 5, 20, 24)).astype(np.uint16)

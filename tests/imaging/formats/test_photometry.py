@@ -7,8 +7,8 @@ import pytest
 import tifffile
 
 from isl.errors import InputError
+from isl.imaging.inputs.read import read_picture
 from isl.imaging.normalize import normalize
-from isl.imaging.read import read_picture
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(2**9, 2**15, (3, 20, 24)).astype(np.uint16)

@@ -22,8 +22,8 @@ from isl.imaging.formats.axes import parse_axes
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.formats.tiff import open_tiff
 from isl.imaging.image import FluorescenceImage, PixelSize
+from isl.imaging.inputs.read import read_picture
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.read import read_picture
 
 RNG = np.random.default_rng(0)
 
@@ -323,7 +323,7 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging.image import FluorescenceImage, PixelSize
 from isl.imaging.formats.ome_tiff import write_ome_tiff
-from isl.imaging.read import read_picture
+from isl.imaging.inputs.read import read_picture
 folder = sys.argv[1]
 for dtype in (np.uint8, np.uint16, np.float32):
     channels = np.random.default_rng(3).integers(0, 255, (2, 300, 270)).astype(dtype)

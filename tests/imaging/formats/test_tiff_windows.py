@@ -13,7 +13,7 @@ from isl.errors import InputError
 from isl.imaging import readable
 from isl.imaging.formats.tiff import open_tiff
 from isl.imaging.image import PixelSize
-from isl.imaging.read import read_picture
+from isl.imaging.inputs.read import read_picture
 
 RNG = np.random.default_rng(0)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from isl.imaging.read import read_picture
+from isl.imaging.inputs.read import read_picture
 from isl.imaging.times import believed_interval, believed_times
 
 PLANES = np.random.default_rng(0).integers(0, 60000, (6, 20, 24)).astype(np.uint16)

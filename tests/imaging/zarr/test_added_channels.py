@@ -6,8 +6,8 @@ import pytest
 from isl.errors import InputError
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, PixelSize
+from isl.imaging.inputs.open_image import open_images
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.open_image import open_images
 from isl.imaging.zarr.added_channels import add_channels
 from isl.imaging.zarr.reader import open_ome_zarr
 

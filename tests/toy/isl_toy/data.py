@@ -6,7 +6,7 @@ import numpy as np
 
 from isl.data.manifest import load_dataset
 from isl.data.splits import Split
-from isl.imaging.read import read_picture
+from isl.imaging.inputs.read import read_picture
 
 BRIGHTNESS = "brightness"
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.containers import is_container, open_picture
-from isl.imaging.frame_numbers import frame_numbers
 from isl.imaging.image import Movie, PixelSize, ZStack
+from isl.imaging.inputs.containers import is_container, open_picture
+from isl.imaging.inputs.frame_numbers import frame_numbers
+from isl.imaging.inputs.read import read_transmitted
+from isl.imaging.inputs.stated import Stated
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.normalize import PlaneNormalization, chosen, normalize
-from isl.imaging.read import read_transmitted
-from isl.imaging.stated import Stated
 
 Facts = list[tuple[str, str]]
 UNKNOWN = "not known"

@@ -9,10 +9,10 @@ import numpy as np
 
 from isl.errors import InputError, unknown
 from isl.imaging.formats.axes import ORDER, parse_axes
+from isl.imaging.formats.published import TRANSMITTED
 from isl.imaging.image import Movie, PixelSize, ZStack
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.names import modality_of
-from isl.imaging.published import TRANSMITTED
 from isl.imaging.times import stated_interval
 
 _Image = TypeVar("_Image", ZStack, Movie, LazyPicture)

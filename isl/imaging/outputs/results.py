@@ -77,7 +77,7 @@ class ResultFiles:
             command: What must have made them, such as "isl predict".
             model_hash: sha256 of the model.
             settings: Everything else that changes results.
-            source_hash: `isl.imaging.steady.content_hash` of the input.
+            source_hash: `isl.imaging.inputs.steady.content_hash` of the input.
             formerly: The values of settings that did not exist yet when older records were written.
         """
         return self.complete and provenance.made_from(

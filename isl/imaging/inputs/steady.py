@@ -9,7 +9,7 @@ from pathlib import Path
 
 from isl.errors import InputError
 from isl.files.provenance import sha256_of
-from isl.imaging.containers import is_container, stored_path
+from isl.imaging.inputs.containers import is_container, stored_path
 
 # Name, size and time of change of every file.
 _Fingerprint = tuple[tuple[str, int, int], ...]

@@ -7,10 +7,10 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.files.provenance import results_in
-from isl.imaging.containers import open_picture
 from isl.imaging.formats.table import image_ending
+from isl.imaging.inputs.containers import open_picture
+from isl.imaging.inputs.read import natural_order, transmitted_channel
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.read import natural_order, transmitted_channel
 
 
 def frames_in(folder: Path) -> list[Path]:
@@ -82,7 +82,7 @@ def open_frames(folder: Path, *, axes: str | None = None) -> LazyPicture:
 def open_transmitted_frames(
     folder: Path, *, axes: str | None = None, channel: str | None = None
 ) -> tuple[LazyPicture, int]:
-    """`open_frames`, and which channel is the transmitted one; see `isl.imaging.read`."""
+    """`open_frames`, and which channel is the transmitted one; see `isl.imaging.inputs.read`."""
     picture = open_frames(folder, axes=axes)
     names, shape = picture.channel_names, picture.shape
     return picture, transmitted_channel(names, shape, folder, channel)

@@ -6,7 +6,7 @@ from isl.errors import InputError
 from isl.imaging.formats.table import image_ending
 from isl.imaging.formats.tiff_header import TiffHeader, opened_tiff
 from isl.imaging.image import Movie
-from isl.imaging.read import read_transmitted
+from isl.imaging.inputs.read import read_transmitted
 
 
 def time_points(path: Path, *, axes: str | None = None) -> int | None:
@@ -34,7 +34,7 @@ def read_movie(path: Path, *, axes: str | None = None, channel: str | None = Non
 
     Args:
         path: The file.
-        axes: As in `isl.imaging.read.read_transmitted`.
+        axes: As in `isl.imaging.inputs.read.read_transmitted`.
         channel: As there.
 
     Raises:

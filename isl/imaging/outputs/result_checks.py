@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from isl.errors import InputError
-from isl.imaging.containers import zarr_root
-from isl.imaging.results import ResultFiles
+from isl.imaging.inputs.containers import zarr_root
+from isl.imaging.outputs.results import ResultFiles
 
 
 def check_files(

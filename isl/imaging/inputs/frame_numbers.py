@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.names import field_name
+from isl.imaging.formats.table import field_name
 
 logger = logging.getLogger(__name__)
 

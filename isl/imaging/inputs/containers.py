@@ -1,7 +1,7 @@
 """Files that may hold several images, and OME-Zarr with its plates: fields by name.
 
 A path may lead into such a file as if it were a folder: mice.lif/mice_Series3 is the image that
-`isl.imaging.open_image.open_images` names so, and screen.zarr/B/02/0 is a field of a plate.
+`isl.imaging.inputs.open_image.open_images` names so, and screen.zarr/B/02/0 is a field of a plate.
 """
 
 import itertools
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from isl.errors import InputError, unknown
 from isl.imaging.formats.table import folder_format, format_of, is_zarr
+from isl.imaging.inputs.open_image import open_images
 from isl.imaging.lazy import LazyPicture
-from isl.imaging.open_image import open_images
 
 # A field lies this many folders below its plate: row, column, field.
 _PLATE_DEPTH = 3

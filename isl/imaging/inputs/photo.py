@@ -8,8 +8,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from isl.errors import InputError
 from isl.files.provenance import results_in
+from isl.imaging.inputs.read import natural_order
 from isl.imaging.normalize import largest_in_use
-from isl.imaging.read import natural_order
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".bmp")
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)

@@ -9,13 +9,17 @@ from pathlib import Path
 
 from isl.errors import InputError, unknown
 from isl.files.provenance import results_in
-from isl.imaging.containers import fields_in, is_container, open_picture
 from isl.imaging.formats.ome_set import read_ome_set
-from isl.imaging.formats.table import ACCEPTED, image_ending, not_an_image
+from isl.imaging.formats.published import (
+    is_published_folder,
+    open_published_stack,
+    read_published_labels,
+)
+from isl.imaging.formats.table import ACCEPTED, field_name, image_ending, not_an_image
 from isl.imaging.image import FluorescenceImage, Movie, Picture, ZStack
+from isl.imaging.inputs.containers import fields_in, is_container, open_picture
 from isl.imaging.lazy import LazyPicture, read_whole
-from isl.imaging.names import field_name, is_transmitted, modality_of
-from isl.imaging.published import is_published_folder, open_published_stack, read_published_labels
+from isl.imaging.names import is_transmitted, modality_of
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +28,7 @@ def read_picture(path: Path | str, *, axes: str | None = None) -> Picture:
     """One image: a TIFF, a PNG (which is one plane), a microscope's own format or an OME-Zarr.
 
     Args:
-        path: The file; an image within it (see `isl.imaging.containers`) where it holds several.
+        path: The file; of several images, one within it (see `isl.imaging.inputs.containers`).
         axes: What the dimensions of a TIFF are, e.g. "ZYX", where the file does not say.
 
     Raises:

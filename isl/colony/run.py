@@ -14,7 +14,7 @@ from isl.colony.assess import Settings, assess
 from isl.colony.detection import as_bytes, full_scale
 from isl.colony.drawing import draw_composition, draw_overlay, reduced, shown_frames
 from isl.colony.following import Follower
-from isl.colony.masks import GivenMask, is_binary, read_mask
+from isl.colony.masks import GivenMask, read_mask
 from isl.colony.model import DEFAULT_MODEL, ColonyModel, load_colony_model
 from isl.colony.page import WellPictures, colony_page
 from isl.colony.record import (
@@ -36,7 +36,8 @@ from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, PixelSize
 from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
 from isl.imaging.inputs.frames import frames_in, open_transmitted_frames
-from isl.imaging.inputs.read import find_inputs, open_transmitted, read_picture
+from isl.imaging.inputs.label_image import read_label_image
+from isl.imaging.inputs.read import find_inputs, open_transmitted
 from isl.imaging.inputs.steady import content_hash
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.outputs.result_checks import check_files
@@ -254,16 +255,10 @@ def _masks(mask: Path | None, names: Sequence[str]) -> dict[str, Path]:
 
 
 def _read_mask(path: Path, picture: LazyPicture, request: Request) -> GivenMask:
-    stored = read_picture(path)
-    if stored.array.shape[1] * stored.array.shape[2] > 1:
-        raise InputError(
-            f"{path}: a label image has one channel and one plane; this one has "
-            f"{stored.array.shape[1]} and {stored.array.shape[2]}"
-        )
-    frames = stored.array[:, 0, 0]
+    stored = read_label_image(path)
     frames_of, _, _, height, width = picture.shape
-    given = read_mask(frames, (frames_of, height, width), source=path)
-    if len(frames) > 1 and is_binary(frames):
+    given = read_mask(stored, (frames_of, height, width), source=path)
+    if len(stored) > 1 and given.numbered:
         # Numbers of one frame's parts say nothing of the next one's.
         follower = Follower(gap=request.settings.gap)
         followed = [follower.follow(labels) for labels in given.labels]

@@ -44,7 +44,7 @@ from isl.fragmentation.polygons import (
 )
 from isl.fragmentation.separation import close_up
 from isl.fragmentation.view import seen, seen_labels
-from isl.imaging.inputs.read import read_picture
+from isl.imaging.inputs.label_image import read_label_image
 
 logger = logging.getLogger(__name__)
 
@@ -257,9 +257,8 @@ def read_mask(
             )
         mask = painted(outlines)
     else:
-        planes = read_picture(path).array
-        mask = np.asarray(planes)
-        mask = mask.reshape(-1, mask.shape[-1])
+        frames = read_label_image(path)
+        mask = frames.reshape(-1, frames.shape[-1])
         if not np.isin(mask, (0, EMBRYO, FRAGMENT)).all():
             raise InputError(
                 f"{path}: holds {sorted(map(int, np.unique(mask)))[:6]}; a mask is 0 (background), "

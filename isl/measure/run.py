@@ -19,8 +19,8 @@ from isl.files.locks import alone_in
 from isl.files.records import as_json
 from isl.files.whole import write_text
 from isl.imaging.formats.ome_tiff import write_ome_tiff
+from isl.imaging.inputs.label_image import ENDINGS, checked_labels, read_label_image
 from isl.imaging.inputs.steady import content_hash
-from isl.imaging.label_image import ENDINGS, read_label_image
 from isl.imaging.nuclei import segment_at, segment_nuclei
 from isl.imaging.outputs.result_checks import check_files
 from isl.imaging.outputs.results import Input, ResultFiles, written_together
@@ -226,7 +226,8 @@ def _written(
     shape = (opened.frames, *opened.size)
     given = None
     if field.objects is not None and field.objects.suffix != ".csv":
-        given = read_label_image(field.objects, shape)
+        stored = read_label_image(field.objects)
+        given, _ = checked_labels(stored, shape, source=field.objects)
     with PlaneFile(staged.record.parent, shape, "int32") as kept:
         columns: list[Columns] = []
         for t in range(opened.frames):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from isl.colony.following import Follower
-from isl.colony.masks import is_binary, read_mask
+from isl.colony.masks import read_mask
 from isl.errors import InputError
 
 
@@ -63,10 +63,10 @@ def test_mask_numbers_are_identities() -> None:
 
 def test_binary_masks_are_numbered_by_connectedness() -> None:
     binary = (frame((2, 2, 8, 8), (20, 20, 30, 30)) > 0).astype(np.uint8)[None] * 255
-    assert is_binary(binary)
     given = read_mask(binary, (3, 40, 40), source="m.tif")
     assert given.labels.shape == (3, 40, 40)
     assert given.labels.max() == 2
+    assert given.numbered
     assert "parts that do not touch" in given.remarks[0]
 
 

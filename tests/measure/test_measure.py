@@ -180,7 +180,7 @@ def test_label_images_that_do_not_fit(plate: Path, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "halves.tif", np.full(SIZE, 0.5, np.float32))
     np.save(tmp_path / "seg.npy", np.array({"masks": 1}, object), allow_pickle=True)
     for name, message in (
-        ("small.tif", "shape 10 x 10 and the image is 110 x 140"),
+        ("small.tif", "10 x 10 pixels and the picture 140 x 110"),
         ("halves.tif", "holds whole numbers; this one does not"),
         ("seg.npy", "cannot be read as a label image"),
     ):

@@ -1,0 +1,71 @@
+"""Label images as other programs write them, of all types of numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from isl.errors import InputError
+from isl.imaging.inputs.label_image import checked_labels, read_label_image
+
+LABELS = np.zeros((20, 30), np.uint8)
+LABELS[2:8, 3:9], LABELS[10:18, 12:25] = 3, 7
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "int32", "uint32", "float32", "float64"])
+def test_numbers_of_any_type(tmp_path: Path, kind: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", LABELS.astype(kind))
+    np.save(tmp_path / "a.npy", LABELS.astype(kind))
+    for name in ("a.tif", "a.npy"):
+        stored = read_label_image(tmp_path / name)
+        labels, numbered = checked_labels(stored, (1, 20, 30), source=name)
+        np.testing.assert_array_equal(labels, LABELS[None])
+        assert (labels.dtype, numbered) == (np.int32, False)
+
+
+def test_colors_of_a_palette_are_names_of_numbers(tmp_path: Path) -> None:
+    image = Image.fromarray(LABELS, mode="P")
+    image.putpalette(np.random.default_rng(0).integers(0, 255, 768, np.uint8).tobytes())
+    image.save(tmp_path / "palette.png")
+    np.testing.assert_array_equal(read_label_image(tmp_path / "palette.png"), LABELS[None])
+    Image.fromarray(np.stack([LABELS] * 3, -1)).save(tmp_path / "gray.png")
+    np.testing.assert_array_equal(read_label_image(tmp_path / "gray.png"), LABELS[None])
+
+
+@pytest.mark.parametrize("kind", ["uint16", "int32"])
+def test_frames_whether_or_not_the_file_names_its_axis(tmp_path: Path, kind: str) -> None:
+    movie = np.stack([LABELS, 2 * LABELS]).astype(kind)
+    for number, metadata in enumerate((None, {"axes": "TYX"}, {"axes": "ZYX"})):
+        path = tmp_path / f"{number}.tif"
+        tifffile.imwrite(path, movie, photometric="minisblack", metadata=metadata)
+        np.testing.assert_array_equal(read_label_image(path), movie)
+
+
+def test_parts_of_a_binary_mask_are_numbered_frame_by_frame() -> None:
+    masks = np.stack([LABELS > 0, LABELS == 7])
+    labels, numbered = checked_labels(masks, (2, 20, 30), source="m.tif")
+    assert numbered
+    assert [np.unique(frame).tolist() for frame in labels] == [[0, 1, 2], [0, 1]]
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "two.ome.tif",
+        np.stack([LABELS, LABELS]),
+        photometric="minisblack",
+        metadata={"axes": "CYX"},
+    )
+    with pytest.raises(InputError, match="has one channel and one plane; this one has 2 and 1"):
+        read_label_image(tmp_path / "two.ome.tif")
+    with pytest.raises(InputError, match="30 x 20 pixels and the picture 30 x 20 pixels and 2 fr"):
+        checked_labels(LABELS[None], (2, 20, 30), source="m.tif")
+    for wrong, message in (
+        (LABELS[None] + 0.5, "whole numbers"),
+        (-LABELS[None].astype(int), "goes below"),
+        (LABELS[None].astype(complex), "goes below"),
+        (LABELS[None] * 10000.0, "up to 70000; give one whose numbers go up to 65535"),
+    ):
+        with pytest.raises(InputError, match=message):
+            checked_labels(wrong, (1, 20, 30), source="m.tif", highest=2**16 - 1)

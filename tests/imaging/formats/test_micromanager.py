@@ -10,8 +10,8 @@ import pytest
 import tifffile
 
 from isl.errors import InputError
-from isl.imaging.open_image import open_images
-from isl.imaging.read import find_inputs, open_transmitted, read_transmitted
+from isl.imaging.inputs.open_image import open_images
+from isl.imaging.inputs.read import find_inputs, open_transmitted, read_transmitted
 
 SHAPE = (10, 12)
 

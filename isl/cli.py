@@ -41,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     warnings = _WarningLines()
-    logger = logging.getLogger("isl")
+    # At the root, for training and evaluation are packages of their own, and so that no library
+    # that logs without a handler installs one for all.
+    logger = logging.getLogger()
     logger.addHandler(warnings)
     try:
         with _no_interrupt_lost():
@@ -157,4 +159,6 @@ class _WarningLines(logging.Handler):
         message = record.getMessage()
         if message not in self._said:
             self._said.add(message)
-            print(f"warning: {as_options(message)}", file=sys.stderr)
+            own = record.name.partition(".")[0].partition("_")[0] == "isl"
+            line = f"warning: {as_options(message)}" if own else message
+            print(line, file=sys.stderr)

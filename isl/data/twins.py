@@ -1,8 +1,10 @@
 """Pictures that stand in a dataset twice, under two names, in another type, contrast or size."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+
+from isl.errors import InputError
 
 # Pictures whose pixels agree so well are one picture; of two sizes, with what scaling costs.
 _SAME, _SAME_SCALED = 0.999, 0.99
@@ -10,6 +12,8 @@ _SAME, _SAME_SCALED = 0.999, 0.99
 _SMALL, _LARGER = 32, 128
 # Sides of one picture in two sizes are in the same proportion to this share.
 _PROPORTION = 0.02
+# Pictures compared with all others in one product.
+_AT_ONCE = 512
 
 
 def find_twins(pictures: Sequence[np.ndarray]) -> list[tuple[int, int]]:
@@ -25,8 +29,47 @@ def find_twins(pictures: Sequence[np.ndarray]) -> list[tuple[int, int]]:
         return []
     small = [_thumbnail(picture, _SMALL) for picture in pictures]
     seen = np.stack([np.zeros(_SMALL**2) if each is None else each for each in small])
-    likely = np.argwhere(np.triu(seen @ seen.T, 1) >= _SAME)
-    return [(int(i), int(j)) for i, j in likely if _same(pictures[i], pictures[j])]
+    found = []
+    for first in range(0, len(seen), _AT_ONCE):
+        agreement = seen[first : first + _AT_ONCE] @ seen[first:].T
+        for i, j in np.argwhere(np.triu(agreement, 1) >= _SAME) + first:
+            if _same(pictures[i], pictures[j]):
+                found.append((int(i), int(j)))
+    return found
+
+
+def twins_told(
+    pictures: Sequence[np.ndarray],
+    names: Sequence[str],
+    sides: Sequence[str],
+    source: object,
+    *,
+    what: str = "picture",
+    groups: Sequence[str] | None = None,
+) -> Iterator[str]:
+    """A line for every picture that a dataset has under two names.
+
+    Args:
+        pictures: As `find_twins` takes them.
+        names: Of the examples that they stand for.
+        sides: On which side of the splits each example is.
+        source: The dataset, named in messages.
+        what: What they are, e.g. "film".
+        groups: Of the examples, where twins within a group are no news (frames of one embryo).
+
+    Raises:
+        InputError: Twins stand on two sides.
+    """
+    for i, j in find_twins(pictures):
+        text = f"{source}: '{names[i]}' and '{names[j]}' are the same {what}"
+        if sides[i] != sides[j]:
+            raise InputError(
+                f"{text}, in {sides[i]} and {sides[j]}; leave one out, or put both in one group"
+            )
+        if groups is None:
+            yield f"{text} under two names"
+        elif groups[i] != groups[j]:
+            yield f"{text}, in the groups '{groups[i]}' and '{groups[j]}'"
 
 
 def _same(first: np.ndarray, second: np.ndarray) -> bool:

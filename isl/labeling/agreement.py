@@ -1,14 +1,14 @@
 """Whether the fields of a dataset agree, said before anything is learned from them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from isl.data.twins import find_twins
+from isl.data.differences import differing_lengths, differing_times, differing_words
+from isl.data.twins import twins_told
 from isl.errors import InputError
 from isl.imaging.normalize import normalize_label
 from isl.labeling.bins import BINS
-from isl.labeling.contract import REFUSED_RATIO, WARNED_RATIO
 from isl.labeling.fields import LoadedField
 from isl.labeling.label_scale import LabelScale
 
@@ -36,14 +36,15 @@ def compare_fields(
             in validation, or a label has one value everywhere.
     """
     return (
-        *_lengths(fields, "pixel size", lambda f: f.transmitted.pixel_size, "y", source),
-        *_lengths(fields, "z step", lambda f: f.transmitted.pixel_size, "z", source),
-        *_words(fields, source),
-        *_channels(fields, source),
-        *_exposures(fields, source),
+        *compare_acquisitions(fields, source),
         *_splits(fields, source),
         *_levels(fields, source, scales or {}),
-        *_twins(fields, source),
+        *twins_told(
+            [_middle(field) for field in fields],
+            [field.name for field in fields],
+            [field.split for field in fields],
+            source,
+        ),
     )
 
 
@@ -89,38 +90,21 @@ def _listed(values: Iterable[str | None]) -> str:
     return " or ".join(dict.fromkeys(value or "not known" for value in values))
 
 
-def _lengths(
-    fields: Sequence[LoadedField], what: str, of: Callable, axis: str, source: object
-) -> Iterator[str]:
-    sizes = {f.name: getattr(of(f), axis) for f in fields if of(f) is not None}
-    known = {name: size for name, size in sizes.items() if size is not None}
-    if not known:
-        return
-    if len(known) < len(fields):
-        silent = next(field.name for field in fields if field.name not in known)
-        yield f"{source}: field '{silent}' does not say its {what}, others do"
-    least, most = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
-    ratio = known[most] / known[least]
-    text = (
-        f"{source}: {what} is {known[least]:g} um in field '{least}' and {known[most]:g} um in "
-        f"field '{most}'"
-    )
-    if ratio > REFUSED_RATIO:
-        key = "pixel_size" if axis == "y" else "z_step"
-        raise InputError(
-            f"{text}; train on fields of one {what}, or state '{key}' where a file is wrong"
-        )
-    if ratio > WARNED_RATIO:
-        yield f"{text}; the model will not know which it sees"
+def compare_acquisitions(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
+    """One line for everything in which the fields were acquired differently.
 
-
-def _words(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
-    by: dict[str | None, str] = {}
-    for field in fields:
-        by.setdefault(field.transmitted.modality, field.name)
-    if len(by) > 1:
-        said = ", ".join(f"{modality or 'unknown'} in '{name}'" for modality, name in by.items())
-        yield f"{source}: fields differ in modality: {said}; state 'modality' where a file is wrong"
+    Raises:
+        InputError: Pixel sizes or z steps differ more than twofold.
+    """
+    sizes = {field.name: field.transmitted.pixel_size for field in fields}
+    pixel_sizes = {name: size and size.y for name, size in sizes.items()}
+    z_steps = {name: size and size.z for name, size in sizes.items()}
+    modalities = {field.name: field.transmitted.modality for field in fields}
+    yield from differing_lengths("pixel size", pixel_sizes, source, key="pixel_size")
+    yield from differing_lengths("z step", z_steps, source, key="z_step")
+    yield from differing_words("modality", modalities, source, key="modality")
+    yield from _channels(fields, source)
+    yield from _exposures(fields, source)
 
 
 def _channels(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
@@ -147,23 +131,13 @@ def _exposures(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
             if exposure is not None and field.measured_for("train")[index].any():
                 known[field.name] = exposure
         yield from _longer(f"label '{label}'", known, source)
-    light = {f.name: f.transmitted.exposure for f in fields}
-    known = {name: exposure for name, exposure in light.items() if exposure is not None}
-    yield from _longer("transmitted light", known, source)
+    light = {field.name: field.transmitted.exposure for field in fields}
+    yield from _longer("transmitted light", light, source)
 
 
-def _longer(what: str, exposures: Mapping[str, float], source: object) -> Iterator[str]:
-    """One line where exposures, in milliseconds by field, differ."""
-    if not exposures:
-        return
-    least = min(exposures, key=exposures.__getitem__)
-    most = max(exposures, key=exposures.__getitem__)
-    if exposures[most] > WARNED_RATIO * exposures[least]:
-        yield (
-            f"{source}: {what} was exposed {exposures[least]:g} ms in field '{least}' and "
-            f"{exposures[most]:g} ms in field '{most}'; bring the images to one exposure, or train "
-            "on fields of one"
-        )
+def _longer(what: str, exposures: Mapping[str, float | None], source: object) -> Iterator[str]:
+    remedy = "bring the images to one exposure, or train on images of one"
+    yield from differing_times(f"{what} was exposed", exposures, "ms", source, remedy=remedy)
 
 
 def _splits(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
@@ -228,19 +202,6 @@ def _brightness(label: str, brightest: Mapping[str, float], source: object) -> I
             f"{source}: label '{label}' reaches {brightest[most]:.3g} of full scale in field "
             f"'{most}', {brightest[least]:.3g} in '{least}'; do bit depth or exposure differ?"
         )
-
-
-def _twins(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
-    """Fields that are one picture."""
-    for i, j in find_twins([_middle(field) for field in fields]):
-        first, second = fields[i], fields[j]
-        text = f"{source}: fields '{first.name}' and '{second.name}' are the same picture"
-        if first.split != second.split:
-            raise InputError(
-                f"{text}, in {first.split} and {second.split}; leave one out, or put both in one "
-                "group"
-            )
-        yield f"{text} under two names"
 
 
 def _middle(field: LoadedField) -> np.ndarray:

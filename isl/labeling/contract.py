@@ -21,14 +21,13 @@ from typing import Literal, cast
 
 import numpy as np
 
+from isl.data.differences import REFUSED_RATIO, WARNED_RATIO
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
 from isl.imaging.normalize import DEVIATION, MEAN, PlaneNormalization, is_normal
 from isl.labeling.model_config import InputContract
 from isl.labeling.source import TransmittedField
 
-WARNED_RATIO = 1.1
-REFUSED_RATIO = 2.0
 INTERPOLATE = "interpolate"
 # Planes counted from 0; or that they are to be blended where the model's lie.
 Planes = tuple[int, ...] | Literal["interpolate"]

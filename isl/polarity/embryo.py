@@ -1,19 +1,25 @@
 """Embryos whose onset of polarization is known: frames, measured Ezrin, and when it happened."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from isl.data.differences import differing_times
 from isl.data.splits import Split
+from isl.data.twins import twins_told
 from isl.errors import InputError
 from isl.imaging.normalize import normalize_label
+from isl.labeling.agreement import compare_acquisitions
 from isl.labeling.dataset import Manifest
 from isl.labeling.fields import LoadedField, load_field
 from isl.labeling.timelapse import TimeLapse, numbers_of_frames, read_event
 from isl.polarity.defects import DefectKind, find_defects, words_of
 from isl.polarity.focus import fuse, stretched
 from isl.polarity.onset import onset_of_labels
+
+logger = logging.getLogger(__name__)
 
 EZRIN = "EZRIN"
 
@@ -59,7 +65,31 @@ def load_embryos(manifest: Manifest) -> tuple[Embryo, ...]:
     source = manifest.path or "the dataset"
     if not manifest.time_lapses:
         raise InputError(f"{source}: has no [[time_lapse]]; onsets are learned from time-lapses")
-    return tuple(_load(manifest, time_lapse) for time_lapse in manifest.time_lapses)
+    embryos, fields = zip(*(_load(manifest, each) for each in manifest.time_lapses), strict=True)
+    for line in _differences(embryos, fields, source):
+        logger.warning(line)
+    return embryos
+
+
+def _differences(
+    embryos: Sequence[Embryo], fields: Sequence[LoadedField], source: object
+) -> Iterator[str]:
+    """In what recordings differ: acquisition (by their first frames), intervals, and twins."""
+    yield from compare_acquisitions(fields, source)
+    yield from differing_times(
+        "frames were taken every",
+        {embryo.name: embryo.interval for embryo in embryos},
+        "min",
+        source,
+        remedy="onsets are smoothed over frames, so train on recordings of one interval",
+    )
+    yield from twins_told(
+        [embryo.dic[len(embryo.dic) // 2] for embryo in embryos],
+        [embryo.name for embryo in embryos],
+        [embryo.split for embryo in embryos],
+        source,
+        what="recording",
+    )
 
 
 def without_defects(
@@ -84,7 +114,8 @@ def without_defects(
     return tuple(kept)
 
 
-def _load(manifest: Manifest, time_lapse: TimeLapse) -> Embryo:
+def _load(manifest: Manifest, time_lapse: TimeLapse) -> tuple[Embryo, LoadedField]:
+    """An embryo, and its first frame as it was read."""
     after = read_event(time_lapse, "polarized")
     if after is None:
         raise InputError(
@@ -110,7 +141,7 @@ def _load(manifest: Manifest, time_lapse: TimeLapse) -> Embryo:
     measured = None
     if has_ezrin:
         measured = np.stack([normalize_label(field.labels.channels[0]) for field in fields])
-    return Embryo(
+    embryo = Embryo(
         name=time_lapse.name,
         group=time_lapse.group,
         split=time_lapse.split,
@@ -122,6 +153,7 @@ def _load(manifest: Manifest, time_lapse: TimeLapse) -> Embryo:
         interval=time_lapse.interval,
         stacks=stacks if stacks.shape[1] > 1 else None,
     )
+    return embryo, fields[0]
 
 
 def _first_or_after(happened: np.ndarray) -> int:

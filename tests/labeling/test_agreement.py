@@ -63,9 +63,9 @@ def test_fields_that_agree_need_no_word():
 def test_exposures_that_differ_are_told():
     assert said(field("a", exposure=100.0), field("b", exposure=105.0), field("c")) == ()
     (line,) = said(field("a", exposure=100.0), field("b", exposure=300.0))
-    assert "label 'DAPI' was exposed 100 ms in field 'a' and 300 ms in field 'b'" in line
+    assert "label 'DAPI' was exposed 100 ms in 'a' and 300 ms in 'b'" in line
     (line,) = said(field("a", light=10.0), field("b", light=20.0))
-    assert "transmitted light was exposed 10 ms in field 'a' and 20 ms in field 'b'" in line
+    assert "transmitted light was exposed 10 ms in 'a' and 20 ms in 'b'" in line
 
 
 def test_channels_of_other_names_are_told():
@@ -77,9 +77,9 @@ def test_channels_of_other_names_are_told():
 @pytest.mark.parametrize(
     ("other", "line"),
     [
-        ({"size": 0.4}, "pixel size is 0.3 um in field 'a' and 0.4 um in field 'b'"),
-        ({"size": None}, "field 'b' does not say its pixel size, others do"),
-        ({"z": 1.5}, "z step is 1 um in field 'a' and 1.5 um in field 'b'"),
+        ({"size": 0.4}, "pixel size is 0.3 um in 'a' and 0.4 um in 'b'"),
+        ({"size": None}, "'b' does not say its pixel size, others do"),
+        ({"z": 1.5}, "z step is 1 um in 'a' and 1.5 um in 'b'"),
         ({"modality": "BRIGHTFIELD"}, "differ in modality: DIC in 'a', BRIGHTFIELD in 'b'"),
         ({"modality": None}, "differ in modality: DIC in 'a', unknown in 'b'"),
         ({"split": "validation", "measured": False}, None),
@@ -98,8 +98,8 @@ def test_what_differs_is_said(other, line):
 @pytest.mark.parametrize(
     ("other", "line"),
     [
-        ({"size": 1.3}, "pixel size is 0.3 um in field 'a' and 1.3 um in field 'b'; train on"),
-        ({"z": 4.0}, "z step is 1 um in field 'a' and 4 um in field 'b'; .*state 'z_step'"),
+        ({"size": 1.3}, "pixel size is 0.3 um in 'a' and 1.3 um in 'b'; train on"),
+        ({"z": 4.0}, "z step is 1 um in 'a' and 4 um in 'b'; .*state 'z_step'"),
     ],
 )
 def test_what_differs_twofold_is_refused(other, line):
@@ -152,7 +152,7 @@ def test_bit_depths_that_differ_are_said():
 def test_one_picture_twice_is_found_by_its_content(same):
     planes = np.random.default_rng(2).integers(0, 60000, (3, 40, 48)).astype(np.uint16)
     twice = field("a", planes=planes), field("b", planes=same(planes))
-    assert "fields 'a' and 'b' are the same picture under two names" in said(*twice)[0]
+    assert "'a' and 'b' are the same picture under two names" in said(*twice)[0]
     with pytest.raises(InputError, match="same picture, in train and validation; leave one out"):
         said(twice[0], field("b", planes=same(planes), split="validation"))
 

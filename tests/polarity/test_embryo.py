@@ -137,3 +137,31 @@ def test_a_dataset_of_fields_holds_no_onsets(tmp_path):
         load_embryos(load_manifest(path))
     with pytest.raises(InputError, match="the dataset: has no"):
         load_embryos(Manifest(fields=()))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"A": "interval = 20", "B": "interval = 20"}, None),
+        ({"A": "interval = 20", "B": "interval = 30"}, "every 20 min in 'A' and 30 min in 'B'"),
+        ({"A": "pixel_size = 0.5", "B": "pixel_size = 0.7"}, "pixel size is 0.5 um in 'A/t5'"),
+        ({"A": "pixel_size = 0.5"}, "'B/t5' does not say its pixel size"),
+    ],
+)
+def test_recordings_that_were_made_otherwise_are_named(tmp_path, caplog, more, said):
+    write_embryos(tmp_path, LABELS, more=more)
+    (tmp_path / "manifest.toml").write_text(
+        (tmp_path / "manifest.toml").read_text().partition('[[time_lapse]]\nname = "C"')[0]
+    )
+    load(tmp_path)
+    assert caplog.text == "" if said is None else said in caplog.text
+
+
+def test_a_recording_under_two_names_is_named_or_refused(tmp_path, caplog):
+    write_embryos(tmp_path, LABELS)
+    for file in (tmp_path / "dic" / "A").iterdir():
+        (tmp_path / "dic" / "B" / file.name).write_bytes(file.read_bytes())
+    load(tmp_path)
+    assert "'A' and 'B' are the same recording under two names" in caplog.text
+    rewrite(tmp_path / "manifest.toml", 'dic/B"\n', 'dic/B"\nsplit = "validation"\n')
+    assert "are the same recording, in train and validation; leave one out" in refusal(tmp_path)

@@ -14,8 +14,10 @@ from isl.colony.cells import whole_cell
 from isl.colony.detection import as_bytes, detect, full_scale
 from isl.colony.patches import ColonyImage, cut_out
 from isl.config import folder_named
+from isl.data.differences import WARNED_RATIO, differing_lengths
 from isl.data.manifest import images_in
 from isl.data.tables import read_table
+from isl.data.twins import twins_told
 from isl.errors import InputError, unknown
 from isl.imaging.inputs.read import read_picture
 from isl.phantom.colonies.well import MIXED, make_well
@@ -38,6 +40,7 @@ class Images:
         grouped: Whether groups are known.
         classes: Names of the classes.
         channels: Names of the channels.
+        pixel_sizes: Micrometres of a pixel, one an image that was read from a file of its own.
         vectors: float32 [N, places, 1 + views, D] where the backbone is frozen: of each patch as it
             is, and of its augmented views; see `isl_train.colony.frozen`.
         backbone: What made them.
@@ -50,6 +53,7 @@ class Images:
     grouped: bool
     classes: tuple[str, ...]
     channels: tuple[str, ...]
+    pixel_sizes: tuple[float | None, ...] = ()
     vectors: np.ndarray | None = None
     backbone: Any = None
 
@@ -62,6 +66,7 @@ class Images:
             labels=self.labels[index],
             names=tuple(self.names[i] for i in index),
             groups=tuple(self.groups[i] for i in index),
+            pixel_sizes=tuple(self.pixel_sizes[i] for i in index if self.pixel_sizes),
             vectors=None if self.vectors is None else self.vectors[index],
         )
 
@@ -82,13 +87,43 @@ def load_images(
     source = experiment.data
     if isinstance(source, FolderSource):
         images = _from_folder(source, folder, experiment.patch)
+        _compare(images, experiment, say)
     elif isinstance(source, TableSource):
         images = _from_table(source, folder, experiment.patch, say)
+        _compare(images, experiment, say)
     elif isinstance(source, ArraysSource):
         images = _from_arrays(source, folder, experiment.patch)
     else:
         images = _from_phantoms(source, experiment)
     return _without_twins(images, say)
+
+
+def _compare(images: Images, experiment: ColonyExperiment, say: Callable[[str], None]) -> None:
+    """Says where pictures differ in the size of a pixel, or are one picture in other dress.
+
+    Raises:
+        InputError: Sizes of pixels differ more than twofold, and none is stated.
+    """
+    source, stated = getattr(experiment.data, "path", ""), experiment.pixel_size
+    sizes = dict(zip(images.names, images.pixel_sizes, strict=True))
+    if stated is None:
+        for line in differing_lengths("pixel size", sizes, source, key="pixel_size"):
+            say(line)
+    else:
+        other = [
+            name
+            for name, size in sizes.items()
+            if size is not None and max(size / stated, stated / size) > WARNED_RATIO
+        ]
+        if other:
+            say(
+                f"{source}: pixel_size is {stated:g} um, but {len(other)} pictures say otherwise, "
+                f"such as {other[0]} ({sizes[other[0]]:g} um)"
+            )
+    pictures = [image.pixels[..., 0] for image in images.images]
+    one_side = ["the pictures"] * len(pictures)
+    for line in twins_told(pictures, images.names, one_side, source, groups=images.groups):
+        say(f"{line}; put them in one group, or leave one out")
 
 
 def _from_folder(source: FolderSource, folder: Path, patch: int) -> Images:
@@ -118,15 +153,16 @@ def _from_folder(source: FolderSource, folder: Path, patch: int) -> Images:
         raise InputError(f"{root / empty[0]}: holds no picture; add some, or leave the class out")
     masks = folder_named(source.masks, folder, source="data.masks") if source.masks else None
     pattern = _pattern(source.group)
-    images, names, groups = [], [], []
+    read, names, groups = [], [], []
     for path, _ in files:
         name = f"{path.parent.name}/{path.name}"
         mask = None if masks is None else masks / path.parent.name / path.name
-        images.append(_read_colony(path, mask, patch))
+        read.append(_read_colony(path, mask, patch))
         names.append(name)
         groups.append(_group(path, pattern) or name)
     return Images(
-        images=tuple(images),
+        images=tuple(image for image, _ in read),
+        pixel_sizes=tuple(size for _, size in read),
         labels=np.array([label for _, label in files]),
         names=tuple(names),
         groups=tuple(groups),
@@ -155,7 +191,7 @@ def _from_table(
     if len(source.labels) > 1:
         ties = sum(label is None and any(own) for label, own in zip(labels, votes, strict=True))
         say(f"annotators agree on {agreement(votes):.1%} of pairs; {ties} images are ties")
-    images = [
+    read = [
         _read_colony(
             path.parent / row[source.image],
             path.parent / row[source.mask] if source.mask and row[source.mask] else None,
@@ -168,7 +204,8 @@ def _from_table(
         twin = next(name for name, count in Counter(names).items() if count > 1)
         raise InputError(f"{path}: the picture {twin} stands in two rows")
     return Images(
-        images=tuple(images),
+        images=tuple(image for image, _ in read),
+        pixel_sizes=tuple(size for _, size in read),
         labels=np.array([NONE if label is None else classes.index(label) for label in labels]),
         names=names,
         groups=tuple(row[source.group] for row in rows) if source.group else names,
@@ -251,8 +288,10 @@ def _from_phantoms(source: PhantomSource, experiment: ColonyExperiment) -> Image
     )
 
 
-def _read_colony(path: Path, mask: Path | None, patch: int) -> ColonyImage:
-    picture = read_picture(path).array
+def _read_colony(path: Path, mask: Path | None, patch: int) -> tuple[ColonyImage, float | None]:
+    """A colony, and the micrometres of a pixel where its file says them."""
+    opened = read_picture(path)
+    picture, size = opened.array, opened.pixel_size
     if picture.shape[0] > 1 or picture.shape[2] > 1:
         raise InputError(f"{path}: has several frames or planes; a colony's picture is one plane")
     plane = picture[0, 0, 0]
@@ -267,7 +306,7 @@ def _read_colony(path: Path, mask: Path | None, patch: int) -> ColonyImage:
                 f"{mask}: is {inside.shape[1]} x {inside.shape[0]} pixels, but {path.name} is "
                 f"{grey.shape[1]} x {grey.shape[0]}"
             )
-    return cut_out(grey[..., None], inside, patch)
+    return cut_out(grey[..., None], inside, patch), None if size is None else size.y
 
 
 def _check_classes(classes: Sequence[str], source: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.config import folder_named
-from isl.data.twins import find_twins
+from isl.data.twins import twins_told
 from isl.errors import InputError
 from isl.fragmentation.dataset import UNKNOWN, Ground, load_dataset, load_ground
 from isl.fragmentation.grades import GradeScale
@@ -90,15 +90,9 @@ def _check_twins(train: Ground, held: Ground | None, source: object) -> None:
         InputError: There is one.
     """
     both = train if held is None else joined([train, held])
-    for i, j in find_twins(tuple(both.images)):
-        if both.groups[i] == both.groups[j] and (i < len(train)) == (j < len(train)):
-            continue
-        text = f"{source}: '{both.names[i]}' and '{both.names[j]}' are the same picture"
-        if i < len(train) <= j:
-            raise InputError(
-                f"{text}, in training and in validation; leave one out, or put both in one group"
-            )
-        logger.warning("%s, of two embryos ('%s', '%s')", text, both.groups[i], both.groups[j])
+    sides = ["training"] * len(train) + ["validation"] * (len(both.names) - len(train))
+    for line in twins_told(tuple(both.images), both.names, sides, source, groups=both.groups):
+        logger.warning(line)
 
 
 def _named(ground: Ground, prefix: str) -> Ground:

@@ -13,7 +13,7 @@ import numpy as np
 from isl.data.examples import Dataset, Example
 from isl.data.splits import SPLITS, divided_group
 from isl.data.targets import BinaryTarget
-from isl.data.twins import find_twins
+from isl.data.twins import twins_told
 from isl.errors import InputError
 from isl.viability.films import FilmConfig, KeyFilm, load_key_film, make_key_film, save_key_film
 from isl.viability.frame_features import frame_encoder
@@ -157,15 +157,9 @@ def check_twins(cases: Sequence[Case], table: Path, say: Callable[[str], None]) 
         InputError: There is one.
     """
     middles = [case.film.pictures[len(case.film.pictures) // 2] for case in cases]
-    for i, j in find_twins(middles):
-        first, second = cases[i], cases[j]
-        text = f"{table}: '{first.film.name}' and '{second.film.name}' are the same film"
-        if first.split != second.split:
-            raise InputError(
-                f"{text}, in {first.split} and {second.split}; leave one out, or put both on one "
-                "side"
-            )
-        say(f"{text}, under two names")
+    names, sides = [case.film.name for case in cases], [case.split for case in cases]
+    for line in twins_told(middles, names, sides, table, what="film"):
+        say(line)
 
 
 def film_key(place: Place, config: FilmConfig) -> str:

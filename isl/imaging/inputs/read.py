@@ -212,7 +212,8 @@ def sets_once(found: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
         others = [file for file in _set_of(path) if file.resolve() != path.resolve()]
         of_sets.update(file.resolve() for file in others)
         if others:
-            logger.warning("%s: is read with %d files of its set, as one", path, len(others))
+            files = f"{len(others)} other file{'s' if len(others) > 1 else ''}"
+            logger.warning("%s: is read with %s of its set, as one", path, files)
     return kept
 
 

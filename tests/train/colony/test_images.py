@@ -215,3 +215,49 @@ def test_one_picture_twice_is_used_once(tmp_path: Path) -> None:
     images = load_images(data, tmp_path, said.append)
     assert len(images.names) == 4
     assert "1 of them are of several classes" in said[-1]
+
+
+def write_sized(path: Path, seed: int, size: float | None) -> None:
+    picture = np.random.default_rng(seed).integers(0, 255, (20, 18)).astype(np.uint8)
+    metadata = {"axes": "YX"} | (
+        {} if size is None else {"PhysicalSizeY": size, "PhysicalSizeX": size}
+    )
+    path.parent.mkdir(exist_ok=True)
+    tifffile.imwrite(path, picture, ome=True, metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "stated", "line"),
+    [
+        ((1.0, 1.0), None, None),
+        ((None, None), 1.0, None),
+        ((1.0, 1.4), None, "pixel size is 1 um in 'a/0.ome.tif' and 1.4 um in 'b/1.ome.tif'"),
+        ((1.0, None), None, "'b/1.ome.tif' does not say its pixel size, others do"),
+        ((1.0, 2.0), 2.0, "pixel_size is 2 um, but 1 pictures say otherwise, such as a/0.ome.tif"),
+    ],
+)
+def test_sizes_of_pixels_are_compared(tmp_path: Path, sizes, stated, line) -> None:
+    for seed, (name, size) in enumerate(zip("ab", sizes, strict=True)):
+        write_sized(tmp_path / name / f"{seed}.ome.tif", seed, size)
+    settings = experiment(tmp_path, data={"kind": "folder", "path": "."}, pixel_size=stated)
+    said: list[str] = []
+    load_images(settings, tmp_path, said.append)
+    assert [line in text for text in said] == ([] if line is None else [True])
+
+
+def test_pixels_of_more_than_twice_the_size_are_refused(tmp_path: Path) -> None:
+    for seed, (name, size) in enumerate(zip("ab", (1.0, 2.1), strict=True)):
+        write_sized(tmp_path / name / f"{seed}.ome.tif", seed, size)
+    with pytest.raises(InputError, match=r"train on images of one pixel size"):
+        load_images(with_data(tmp_path, kind="folder", path="."), tmp_path)
+
+
+def test_one_picture_in_other_contrast_is_named(tmp_path: Path) -> None:
+    picture = np.random.default_rng(3).integers(0, 120, (20, 18)).astype(np.uint8)
+    for name, pixels in (("a", picture), ("b", picture * 2), ("a", picture.T)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / name / f"{pixels.shape[0]}{pixels.max()}.tif", pixels)
+    said: list[str] = []
+    load_images(with_data(tmp_path, kind="folder", path="."), tmp_path, said.append)
+    (line,) = said
+    assert "are the same picture, in the groups" in line

@@ -210,6 +210,6 @@ def test_one_film_under_two_names_is_found_by_its_content(tmp_path: Path) -> Non
     check_twins([case("a", "train", 0), case("b", "validation", 1)], path, said.append)
     assert not said
     check_twins([case("a", "train", 0), case("b", "train", 0)], path, said.append)
-    assert said == [f"{path}: 'a' and 'b' are the same film, under two names"]
+    assert said == [f"{path}: 'a' and 'b' are the same film under two names"]
     with pytest.raises(InputError, match="'a' and 'b' are the same film, in train and test"):
         check_twins([case("a", "train", 0), case("b", "test", 0)], path, said.append)

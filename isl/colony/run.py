@@ -42,6 +42,7 @@ from isl.imaging.inputs.steady import content_hash
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.outputs.result_checks import check_files
 from isl.imaging.outputs.results import Input, written_together
+from isl.imaging.times import known_times
 from isl.model_folder import model_or_default
 from isl.workers import side_by_side
 
@@ -169,6 +170,7 @@ def _assess(well: Well, *, request: Request) -> str:
         if found.pixel_size is None
         else PixelSize(y=found.pixel_size, x=found.pixel_size),
         interval=found.interval,
+        times=known_times(found.minutes),
     )
     with written_together(well.files) as staged:
         made = record(

@@ -225,7 +225,11 @@ def _grade(recording: Input, *, request: Request) -> str:
         }
     )
     image = FluorescenceImage(
-        name=name, channels=labels[:, None], labels=("mask",), interval=frames.interval
+        name=name,
+        channels=labels[:, None],
+        labels=("mask",),
+        interval=frames.interval,
+        times=frames.times if len(labels) > 1 else None,
     )
     values = {"0": "background", "1": "embryo", "2": "fragment", "model": model.name}
     with written_together(files) as staged:

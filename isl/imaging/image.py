@@ -81,6 +81,7 @@ class FluorescenceImage:
         measured: bool [C, Y, X], True where a label was measured; None: everywhere.
         pixel_size: Micrometres, or None where nothing says.
         interval: Minutes between frames, or None.
+        times: Minutes of each frame since the first, or None where none has a time of its own.
         exposures: Milliseconds, one a label, None for one of which it is not said; or None.
         source: The file or folder it came from.
     """
@@ -91,6 +92,7 @@ class FluorescenceImage:
     measured: np.ndarray | None = None
     pixel_size: PixelSize | None = None
     interval: float | None = None
+    times: tuple[float, ...] | None = None
     exposures: tuple[float | None, ...] | None = None
     source: Path | None = None
 

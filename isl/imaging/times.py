@@ -116,6 +116,12 @@ def stated_interval(
     return stated, None
 
 
+def known_times(minutes: Sequence[float | None]) -> tuple[float, ...] | None:
+    """Minutes of several frames where each is known; None otherwise."""
+    known = tuple(time for time in minutes if time is not None)
+    return known if 1 < len(known) == len(minutes) else None
+
+
 def minutes_at(
     t: int, interval: float | None, times: Sequence[float] | None = None
 ) -> float | None:

@@ -37,6 +37,7 @@ class Outcome:
         offset: Row and column of the input at which the result's pixel (0, 0) lies.
         pixel_size: Micrometres, the input's; or None.
         interval: Minutes between frames; or None.
+        times: Minutes of each frame since the first, or None where none has a time of its own.
         planes: The planes used; 1.25 is a quarter of the way from plane 1 to plane 2.
         normalization: What was done to each plane, one tuple a time point (a z-stack has one).
         renormalization: What `renormalize` did, empty where it was not asked for.
@@ -54,6 +55,7 @@ class Outcome:
     offset: int
     pixel_size: PixelSize | None
     interval: float | None
+    times: tuple[float, ...] | None
     planes: tuple[float, ...]
     normalization: tuple[tuple[PlaneNormalization, ...], ...]
     renormalization: tuple[Renormalization, ...]
@@ -87,6 +89,7 @@ class Prediction(Outcome):
             labels=self.labels,
             pixel_size=self.pixel_size,
             interval=self.interval,
+            times=self.times,
             source=self.source,
         )
 
@@ -224,6 +227,7 @@ def outcome(
         offset=plan.tiles.offset,
         pixel_size=field.pixel_size,
         interval=field.interval,
+        times=field.times,
         planes=plan.fit.planes,
         normalization=normalization,
         renormalization=renormalization,

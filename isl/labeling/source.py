@@ -33,6 +33,7 @@ class TransmittedField:
         movie: Whether it has a time axis.
         pixel_size: Micrometres, or None where nothing says.
         interval: Minutes between frames, or None.
+        times: Minutes of each frame since the first, or None where none has a time of its own.
         modality: "PHASE_CONTRAST", "BRIGHTFIELD", "DIC", or None where nothing says.
         channel: Name of the channel it is, where the file names its channels.
         stage: Position of the image's middle on the stage (y, x), micrometres, or None.
@@ -46,6 +47,7 @@ class TransmittedField:
     movie: bool
     pixel_size: PixelSize | None = None
     interval: float | None = None
+    times: tuple[float, ...] | None = None
     modality: str | None = None
     channel: str | None = None
     stage: tuple[float, float] | None = None
@@ -90,6 +92,7 @@ def field_of(stack: ZStack | Movie) -> TransmittedField:
         movie=movie,
         pixel_size=stack.pixel_size,
         interval=stack.interval if isinstance(stack, Movie) else None,
+        times=stack.times if isinstance(stack, Movie) else None,
         modality=stack.modality,
         source=stack.source,
     )
@@ -111,6 +114,7 @@ def field_of_picture(picture: LazyPicture, channel: int) -> TransmittedField:
         movie=times > 1,
         pixel_size=picture.pixel_size,
         interval=picture.interval if times > 1 else None,
+        times=picture.times if times > 1 else None,
         modality=picture.modality if names is None else modality_of(names[channel]),
         channel=None if names is None else names[channel],
         stage=picture.stage,

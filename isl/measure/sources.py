@@ -276,5 +276,6 @@ def as_picture(source: Source, opened: OpenedSource, read: Any, dtype: np.dtype)
         channel_names=("cells",),
         pixel_size=opened.pixel_size,
         interval=opened.interval,
+        times=opened.times,
         source=source.path,
     )

@@ -110,5 +110,6 @@ def in_counts(
         labels=image.labels,
         pixel_size=image.pixel_size,
         interval=image.interval,
+        times=image.times,
         source=image.source,
     )

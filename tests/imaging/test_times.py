@@ -1,16 +1,21 @@
 """Times of frames: what is written, what is said, and which is used."""
 
+import dataclasses
 import logging
 
 import numpy as np
 import pytest
 import tifffile
 
+import isl
+from isl.cli import main
 from isl.colony.record import colony_rows
 from isl.fragmentation.pictures import read_frames
+from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
 from isl.imaging.inputs.open_image import open_images
 from isl.imaging.times import believed_interval, believed_times, minutes_at, stated_interval
+from isl.imaging.zarr.picture import write_ome_zarr
 from isl.polarity.recording import read_recording
 from isl.viability.recording import Place, open_recording
 
@@ -53,6 +58,28 @@ def test_every_task_that_reads_times_uses_each_frame_s_own(tmp_path):
     np.testing.assert_allclose(hours, 24 + np.array(UNEVEN) / 60)
     frames = read_frames(path)
     assert [frames.minutes(t) for t in range(5)] == pytest.approx(UNEVEN)
+
+
+@pytest.mark.parametrize("name", ["b.ome.tif", "b.ome.zarr"])
+def test_each_frame_s_time_is_written_beside_what_is_predicted(tmp_path, name):
+    (picture,) = open_images(ome_movie(tmp_path / "a.ome.tif", UNEVEN))
+    named = dataclasses.replace(picture, channel_names=("DIC",))
+    write = write_ome_tiff if name.endswith("tif") else write_ome_zarr
+    write(tmp_path / name, named)
+    (copy,) = open_images(tmp_path / name)
+    assert copy.times == pytest.approx(UNEVEN)
+    assert copy.interval is None
+    assert copy.exposures is None
+
+
+def test_predictions_of_a_movie_have_its_times(tmp_path):
+    path = ome_movie(tmp_path / "a.ome.tif", UNEVEN)
+    model = isl.load_model("ezrin-aif")
+    made = model.predict(isl.read_transmitted(path))
+    assert made.image().times == pytest.approx(UNEVEN)
+    assert main(["predict", str(path), "--model", "ezrin-aif", "--out", str(tmp_path / "o")]) == 0
+    (copy,) = open_images(tmp_path / "o" / "a.ome.tif")
+    assert copy.times == pytest.approx(UNEVEN)
 
 
 def test_what_is_given_counts_and_a_contradiction_is_said(tmp_path, caplog):

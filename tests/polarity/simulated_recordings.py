@@ -165,6 +165,7 @@ def predict_quickly(
         offset=0,
         pixel_size=movie.pixel_size,
         interval=movie.interval,
+        times=movie.times,
         planes=(0,),
         normalization=(),
         renormalization=(),

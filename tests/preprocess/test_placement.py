@@ -119,7 +119,7 @@ def test_what_a_tile_without_content_says_is_not_believed(tmp_path, fill):
     assert (y, x) == pytest.approx((51, 51), abs=3)
     assert covered_by_tiles(canvas)[y : y + SIZE, x : x + SIZE].all()
     (warning,) = _anchored_warnings(field_of(NOMINAL), found)
-    assert warning.startswith("tile t3 fit no neighbour")
+    assert warning.startswith("tile t3 fits no neighbour")
     trusted = {link.tiles for link in found.measured_links() if link.trusted}
     assert trusted == {(0, 1), (0, 2)}
     assert [tile.anchored for tile in found.tiles(field_of(NOMINAL))] == [False] * 3 + [True]

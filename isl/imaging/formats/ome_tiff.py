@@ -70,7 +70,7 @@ def write_ome_tiff(
     planes = _of_picture(image) if isinstance(image, LazyPicture) else _of_image(image)
     _check(planes)
     movie = len(planes.shape) == 4
-    metadata = _described(image, "TCYX" if movie else "CYX", image.interval if movie else None)
+    metadata = _described(image, "TCYX" if movie else "CYX", planes.shape[:-2])
     colors = [_ome_color(label) for label in planes.labels]
     metadata["Channel"] = {"Name": list(planes.labels), "Color": colors}
     if annotations:
@@ -125,7 +125,7 @@ def write_movie(path: Path | str, movie: Movie, *, overwrite: bool = False) -> N
         raise ValueError(
             f"frames are uint8, uint16 or float32 [T, Z, Y, X], not {frames.dtype} {frames.shape}"
         )
-    metadata = _described(movie, "TZYX", movie.interval)
+    metadata = _described(movie, "TZYX", frames.shape[:2])
     if movie.modality is not None:
         metadata["Channel"] = {"Name": movie.modality}
     metadata["UUID"] = _uuid(metadata, frames.dtype, frames.shape, frames)
@@ -154,17 +154,22 @@ def _writer(path: Path | str, temporary: Path, size: int) -> Iterator[tifffile.T
 
 
 def _described(
-    image: FluorescenceImage | LazyPicture | Movie, axes: str, interval: float | None
+    image: FluorescenceImage | LazyPicture | Movie, axes: str, planes: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Name, lengths and times in OME's words."""
+    """Name, lengths and times in OME's words; `planes` are the lengths of all axes but Y and X."""
     metadata: dict[str, Any] = {"axes": axes, "Creator": "isl", "Name": image.name}
     for axis in "xyz" if image.pixel_size is not None else "":
         size = getattr(image.pixel_size, axis)
         if size is not None:
             metadata[f"PhysicalSize{axis.upper()}"] = size
             metadata[f"PhysicalSize{axis.upper()}Unit"] = "µm"
-    if interval is not None:
-        metadata |= {"TimeIncrement": interval * 60, "TimeIncrementUnit": "s"}
+    if not axes.startswith("T"):
+        return metadata
+    if image.interval is not None:
+        metadata |= {"TimeIncrement": image.interval * 60, "TimeIncrementUnit": "s"}
+    if image.times is not None:
+        seconds = [time * 60 for time in image.times for _ in range(planes[1])]
+        metadata["Plane"] = {"DeltaT": seconds, "DeltaTUnit": ["s"] * len(seconds)}
     return metadata
 
 

@@ -146,6 +146,7 @@ def read_fluorescence(path: Path | str, *, axes: str | None = None) -> Fluoresce
         labels=labels,
         pixel_size=picture.pixel_size,
         interval=picture.interval,
+        times=picture.times,
         exposures=picture.exposures,
         source=path,
     )

@@ -23,6 +23,8 @@ from isl.imaging.formats.microscope_file import (
 from isl.imaging.formats.table import is_zarr
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.readable import check_size
+from isl.imaging.times import believed_times
+from isl.imaging.zarr.metadata import MINUTES
 
 KIND = "OME-Zarr"
 _AXES = "TCZYX"
@@ -72,7 +74,8 @@ def open_zarr_image(path: Path, name: str) -> LazyPicture:
         if not isinstance(array, zarr.Array):
             raise InputError(f"{path}: level {dataset['path']} is no array; it is damaged")
         axes = _axes(multiscale, dataset, array.ndim, path)
-        return _picture(array, axes, path, name, attributes.get("omero"))
+        times = _times(multiscale.get("metadata"), path)
+        return _picture(array, axes, path, name, attributes.get("omero"), times)
 
 
 def image_name(path: Path) -> str:
@@ -167,7 +170,12 @@ def _transformed(
 
 
 def _picture(
-    array: zarr.Array, axes: tuple[_Axis, ...], path: Path, name: str, omero: Any
+    array: zarr.Array,
+    axes: tuple[_Axis, ...],
+    path: Path,
+    name: str,
+    omero: Any,
+    times: tuple[float, ...] | None,
 ) -> LazyPicture:
     dtype = pixel_type(array.dtype, path)
     lengths = dict(zip((axis.letter for axis in axes), array.shape, strict=True))
@@ -186,9 +194,17 @@ def _picture(
         channel_names=names,
         pixel_size=units.pixel_size(steps["Y"], steps["X"], steps.get("Z"), z),
         interval=steps.get("T") if t > 1 else None,
+        times=times if times is not None and len(times) == t else None,
         modality=common_modality(names),
         stage=_stage(by_letter, y, x),
     )
+
+
+def _times(metadata: Any, path: Path) -> tuple[float, ...] | None:
+    """Minutes of each time point since the first, as isl writes them."""
+    found = metadata.get(MINUTES) if isinstance(metadata, Mapping) else None
+    numbers = isinstance(found, list) and all(isinstance(time, int | float) for time in found)
+    return believed_times(found, path) if numbers else None
 
 
 def _plane_reader(

@@ -13,6 +13,8 @@ VERSION = "0.5"
 # By the number of an image's dimensions.
 AXES = {3: "cyx", 4: "tcyx", 5: "tczyx"}
 
+MINUTES = "minutes"
+
 
 def put_group(folder: Path, attributes: Mapping[str, Any]) -> None:
     """Makes a folder a Zarr group with these attributes, and no others.
@@ -31,6 +33,7 @@ def multiscale(
     pixel_size: PixelSize | None,
     interval: float | None,
     stage: tuple[float, float] | None,
+    times: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """An image's resolutions, each of half the rows and columns of the one before.
 
@@ -41,6 +44,8 @@ def multiscale(
         pixel_size: Micrometres, or None where nothing says.
         interval: Minutes between time points, or None.
         stage: Position of the image's middle (y, x), micrometres, or None.
+        times: Minutes of each time point since the first. OME-Zarr has no word for uneven times, so
+            they are kept under `MINUTES` in the metadata that it leaves to programs.
     """
     letters = AXES[len(shape)]
     steps: dict[str, float | None] = {"t": interval, "c": None, "z": None, "y": None, "x": None}
@@ -69,6 +74,7 @@ def multiscale(
             for level in range(levels)
         ],
         "type": "mean of 2 x 2 pixels",
+        **({} if times is None else {"metadata": {MINUTES: list(times)}}),
     }
 
 

@@ -49,6 +49,7 @@ def write_ome_zarr(
         labels=picture.channel_names,
         pixel_size=picture.pixel_size,
         interval=picture.interval,
+        times=picture.times,
         stage=picture.stage,
         name=name,
         annotations=annotations,

@@ -191,6 +191,7 @@ def zarr_image(
     labels: Sequence[str],
     pixel_size: PixelSize | None = None,
     interval: float | None = None,
+    times: Sequence[float] | None = None,
     stage: tuple[float, float] | None = None,
     name: str | None = None,
     annotations: Mapping[str, str] | None = None,
@@ -213,6 +214,7 @@ def zarr_image(
         labels: Names of the channels.
         pixel_size: Micrometres, or None where nothing says.
         interval: Minutes between time points, or None.
+        times: Minutes of each time point since the first, or None where none has one of its own.
         stage: Position of the image's middle on the stage (y, x), micrometres, or None.
         name: The image's own name; None: the folder's.
         annotations: Texts kept in the attributes under "isl", e.g. the hash of the model.
@@ -239,6 +241,7 @@ def zarr_image(
         "labels": list(labels),
         "pixel_size": None if pixel_size is None else dataclasses.astuple(pixel_size),
         "interval": interval,
+        "times": None if times is None else list(times),
         "stage": stage,
         "annotations": dict(annotations or {}),
         "chunk": chunk,
@@ -265,7 +268,9 @@ def zarr_image(
             "ome": {
                 "version": VERSION,
                 "multiscales": [
-                    multiscale(description["name"], shape, levels, pixel_size, interval, stage)
+                    multiscale(
+                        description["name"], shape, levels, pixel_size, interval, stage, times
+                    )
                 ],
                 "omero": shown_channels(labels, _ranges(image, levels), planes),
             }

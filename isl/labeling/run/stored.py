@@ -142,6 +142,7 @@ class StoredPrediction(contextlib.ExitStack):
             channel_names=(*labels, *further),
             pixel_size=field.pixel_size,
             interval=field.interval,
+            times=field.times,
             stage=field.stage,
             source=field.source or Path(field.name),
         )

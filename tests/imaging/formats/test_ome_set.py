@@ -97,7 +97,7 @@ def test_a_set_is_one_input(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         found = find_inputs([tmp_path / "set"])
     assert found == [("exp_Z0", files[0]), ("other", tmp_path / "set" / "other.ome.tif")]
-    assert "exp_Z0.ome.tif: is read with 4 files of its set" in caplog.text
+    assert "exp_Z0.ome.tif: is read with 4 other files of its set" in caplog.text
     assert find_inputs(files[3:]) == [("exp_Z3", files[3])]
 
 

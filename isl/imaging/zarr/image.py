@@ -203,8 +203,9 @@ def _picture(
 def _times(metadata: Any, path: Path) -> tuple[float, ...] | None:
     """Minutes of each time point since the first, as isl writes them."""
     found = metadata.get(MINUTES) if isinstance(metadata, Mapping) else None
-    numbers = isinstance(found, list) and all(isinstance(time, int | float) for time in found)
-    return believed_times(found, path) if numbers else None
+    if not isinstance(found, list) or not all(isinstance(time, int | float) for time in found):
+        return None
+    return believed_times(found, path)
 
 
 def _plane_reader(

@@ -194,6 +194,23 @@ def check_folder(directory: Path, config: FolderConfig) -> str:
     return (directory / CARD_FILE).read_text(encoding="utf-8")
 
 
+def fill_from(directory: Path, config: FolderConfig, network: nnx.Module) -> str:
+    """Puts a folder's weights into a network, in place, and returns the card.
+
+    Args:
+        directory: The model folder.
+        config: What its `model.toml` says.
+        network: Of the shapes that it says.
+
+    Raises:
+        InputError: A file is missing, damaged or was changed, or holds arrays of another network.
+    """
+    card = check_folder(directory, config)
+    weights = directory / WEIGHTS_FILE
+    fill(network, read_weights(weights), source=str(weights))
+    return card
+
+
 def read_folder_config(directory: Path, kind: type[Folder]) -> Folder:
     """What a model folder's `model.toml` says; no weights are read.
 

@@ -16,14 +16,12 @@ from isl.backbones.efficientnet_lite import EfficientNetLite, abstract_efficient
 from isl.backbones.torch_pickle import read_torch_pickle
 from isl.errors import InputError
 from isl.model_folder import (
-    WEIGHTS_FILE,
     FolderConfig,
     abstract_arrays,
-    check_folder,
     fill,
+    fill_from,
     model_directory,
     read_folder_config,
-    read_weights,
     save_folder,
 )
 
@@ -100,9 +98,8 @@ def load_encoder(name_or_directory: str | Path = PRETRAINED) -> EfficientNetLite
     """
     directory = model_directory(name_or_directory)
     config = read_folder_config(directory, EncoderFolderConfig)
-    check_folder(directory, config)
     network = abstract_efficientnet_lite(config.channels, with_head=config.with_head)
-    fill(network, read_weights(directory / WEIGHTS_FILE), source=str(directory / WEIGHTS_FILE))
+    fill_from(directory, config, network)
     return network
 
 

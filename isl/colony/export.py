@@ -5,11 +5,9 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from isl.colony.model import ColonyModel, load_colony_model
-from isl.errors import InputError
-from isl.export.program import Port, Program, Wanted
+from isl.export.program import Port, Program, Wanted, random_trial
 
 
 def export(directory: Path, wanted: Wanted) -> Program:
@@ -18,16 +16,12 @@ def export(directory: Path, wanted: Wanted) -> Program:
     Raises:
         InputError: The model is damaged, or something is asked for that it has not.
     """
-    if wanted.labels or wanted.statistics:
-        raise InputError("a colony model gives probabilities; leave `labels` and `statistics` out")
+    wanted.only_probabilities("colony")
     model = load_colony_model(directory)
     config = model.config
     size = f"{config.pixel_size:g} um a pixel" if config.pixel_size else "as they are"
     return Program(
-        name=model.name,
-        kind=config.kind,
-        card=model.card,
-        directory=directory,
+        model=model,
         function=lambda patches: _classified(model, patches),
         input=Port(
             name="patch",
@@ -45,9 +39,7 @@ def export(directory: Path, wanted: Wanted) -> Program:
             ),
         ),
         pixel_size=config.pixel_size,
-        trial=np.random.default_rng(0)
-        .random((1, len(config.channels), config.patch, config.patch))
-        .astype(np.float32),
+        trial=random_trial(1, len(config.channels), config.patch, config.patch),
         left_out=(
             "It says what one patch shows; finding colonies, and drawing patches of them, is left "
             "to who calls it.",

@@ -18,15 +18,12 @@ from flax import nnx
 from isl.colony.network import ColonyNetwork, NetworkConfig, abstract_network
 from isl.colony.patches import standardized
 from isl.model_folder import (
-    WEIGHTS_FILE,
     FolderConfig,
     KernelType,
     LoadedModel,
-    check_folder,
-    fill,
+    fill_from,
     model_directory,
     read_folder_config,
-    read_weights,
     save_folder,
 )
 
@@ -147,10 +144,8 @@ def load_colony_model(name_or_directory: str | Path = DEFAULT_MODEL) -> ColonyMo
     """
     directory = model_directory(name_or_directory)
     config = read_folder_config(directory, ColonyConfig)
-    card = check_folder(directory, config)
     network = abstract_network(config.network, len(config.channels), len(config.classes))
-    path = directory / WEIGHTS_FILE
-    fill(network, read_weights(path), source=str(path))
+    card = fill_from(directory, config, network)
     network.eval()
     return ColonyModel(config=config, card=card, directory=directory, network=network)
 

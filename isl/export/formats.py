@@ -285,7 +285,7 @@ largest number first.{smallest}
 
 ---
 
-{program.card}"""
+{program.model.card}"""
 
 
 _HOW = {

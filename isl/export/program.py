@@ -13,7 +13,7 @@ import numpy as np
 from isl import registry
 from isl.backbones.portable import portably
 from isl.errors import InputError
-from isl.model_folder import model_kind
+from isl.model_folder import LoadedModel, model_kind
 from isl.model_kinds import find_model
 
 Size = int | str
@@ -41,15 +41,17 @@ class Port:
     stepped: bool = False
 
 
+def random_trial(*shape: int) -> np.ndarray:
+    """The same noise whenever it is asked for, float32 of a shape, in [0, 1]."""
+    return np.random.default_rng(0).random(shape).astype(np.float32)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Program:
     """What is exported of one model.
 
     Attributes:
-        name: The model's.
-        kind: The model's.
-        card: Its card, Markdown.
-        directory: Its folder.
+        model: It.
         function: From the input float32 to what comes out, by name.
         input: What goes in.
         outputs: What comes out, in order.
@@ -59,10 +61,7 @@ class Program:
         left_out: What the command does and this does not, a sentence each.
     """
 
-    name: str
-    kind: str
-    card: str
-    directory: Path
+    model: LoadedModel[Any]
     function: Callable[[jax.Array], Mapping[str, jax.Array]]
     input: Port
     outputs: tuple[Port, ...]
@@ -70,6 +69,16 @@ class Program:
     pixel_size: float | None = None
     trial: np.ndarray
     left_out: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+    @property
+    def kind(self) -> str:
+        """The model's kind."""
+        return self.model.config.kind
 
     def call(self, given: np.ndarray) -> dict[str, np.ndarray]:
         """What JAX gives for one input, by name."""
@@ -115,6 +124,17 @@ class Wanted:
 
     labels: tuple[str, ...] | None = None
     statistics: tuple[str, ...] | None = None
+
+    def only_probabilities(self, kind: str) -> None:
+        """Refuses labels and statistics, for a kind of model that has none.
+
+        Raises:
+            InputError: Some are asked for.
+        """
+        if self.labels or self.statistics:
+            raise InputError(
+                f"a {kind} model gives probabilities; leave `labels` and `statistics` out"
+            )
 
 
 def program_of(model: str | Path, wanted: Wanted | None = None) -> Program:

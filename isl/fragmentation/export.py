@@ -23,10 +23,7 @@ def export(directory: Path, wanted: Wanted) -> Program:
         InputError: The model is damaged, finds no embryo, or something is asked for that it has
             not.
     """
-    if wanted.labels or wanted.statistics:
-        raise InputError(
-            "a fragmentation model gives probabilities; leave `labels` and `statistics` out"
-        )
+    wanted.only_probabilities("fragmentation")
     model = load_fragmentation_model(directory)
     if not model.config.segments:
         raise InputError(f"{directory}: finds no embryo, so there is no image to export")
@@ -40,10 +37,7 @@ def export(directory: Path, wanted: Wanted) -> Program:
     if model.config.closer is not None:
         left_out.append("It is the first look; isl fragmentation looks closer a second time.")
     return Program(
-        name=model.name,
-        kind=model.config.kind,
-        card=model.card,
-        directory=directory,
+        model=model,
         function=lambda frames: _seen(model, frames),
         input=Port(
             name="frame",

@@ -29,15 +29,12 @@ from isl.fragmentation.network import (
 from isl.fragmentation.separation import close_up, separate
 from isl.fragmentation.view import as_stored, seen, view_of
 from isl.model_folder import (
-    WEIGHTS_FILE,
     FolderConfig,
     KernelType,
     LoadedModel,
-    check_folder,
-    fill,
+    fill_from,
     model_directory,
     read_folder_config,
-    read_weights,
     save_folder,
 )
 
@@ -220,10 +217,8 @@ def load_fragmentation_model(name_or_directory: str | Path = DEFAULT_MODEL) -> F
     """
     directory = model_directory(name_or_directory)
     config = read_folder_config(directory, FragmentationConfig)
-    card = check_folder(directory, config)
     network = abstract_network(config.network)
-    weights = directory / WEIGHTS_FILE
-    fill(network, read_weights(weights), source=str(weights))
+    card = fill_from(directory, config, network)
     network.eval()
     return FragmentationModel(config=config, network=network, card=card, directory=directory)
 

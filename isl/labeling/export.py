@@ -75,10 +75,7 @@ def export(directory: Path, wanted: Wanted) -> Program:
             "patches (--stitch exact)."
         )
     return Program(
-        name=model.name,
-        kind=model.config.kind,
-        card=model.card,
-        directory=directory,
+        model=model,
         function=lambda given: _predicted(model, given, labels, names),
         input=Port(
             name=INPUT,

@@ -39,10 +39,8 @@ from isl.model_folder import (
     WEIGHTS_FILE,
     LoadedModel,
     bundled_models,
-    check_folder,
-    fill,
+    fill_from,
     model_directory,
-    read_weights,
     save_folder,
 )
 from isl.tiling.geometry import Geometry, joint_geometry
@@ -238,9 +236,8 @@ def load_model(name_or_directory: str | Path) -> Model:
     """
     directory = model_directory(name_or_directory)
     config = read_model_config(directory)
-    card = check_folder(directory, config)
     network = network_of(config)
-    fill(network, read_weights(directory / WEIGHTS_FILE), source=str(directory / WEIGHTS_FILE))
+    card = fill_from(directory, config, network)
     network.eval()
     return Model(config=config, card=card, directory=directory, network=network)
 

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from isl.errors import InputError
-from isl.export.program import Port, Program, Wanted
+from isl.export.program import Port, Program, Wanted, random_trial
 from isl.polarity.classifier import AFTER
 from isl.polarity.model import PolarityModel, load_polarity_model
 
@@ -20,10 +19,7 @@ def export(directory: Path, wanted: Wanted) -> Program:
         InputError: The model is damaged, looks at predicted EZRIN or with networks of its own, or
             something is asked for that it has not.
     """
-    if wanted.labels or wanted.statistics:
-        raise InputError(
-            "a polarity model gives probabilities; leave `labels` and `statistics` out"
-        )
+    wanted.only_probabilities("polarity")
     model = load_polarity_model(directory)
     config = model.config
     if model.frozen is None or config.arm != "dic" or config.combine != "mean":
@@ -33,10 +29,7 @@ def export(directory: Path, wanted: Wanted) -> Program:
         )
     size = config.size
     return Program(
-        name=model.name,
-        kind=config.kind,
-        card=model.card,
-        directory=directory,
+        model=model,
         function=lambda frames: _called(model, frames),
         input=Port(
             name="frame",
@@ -53,7 +46,7 @@ def export(directory: Path, wanted: Wanted) -> Program:
                 says="probability that a frame is after the onset of polarity",
             ),
         ),
-        trial=np.random.default_rng(0).random((1, 1, size, size)).astype(np.float32),
+        trial=random_trial(1, 1, size, size),
         left_out=(
             "For research only; it decides nothing about an embryo.",
             "It calls single frames; the all-in-focus frame, the onset of a recording, its "

@@ -21,15 +21,12 @@ from isl.config import Config
 from isl.errors import InputError
 from isl.labeling.model import Model, load_model
 from isl.model_folder import (
-    WEIGHTS_FILE,
     FolderConfig,
     KernelType,
     LoadedModel,
-    check_folder,
-    fill,
+    fill_from,
     model_directory,
     read_folder_config,
-    read_weights,
     save_folder,
 )
 from isl.polarity.classifier import (
@@ -445,11 +442,9 @@ def load_polarity_model(name_or_directory: str | Path = DEFAULT_MODEL) -> Polari
             f"{directory}: holds no folder '{EZRIN_FOLDER}', the model that predicts EZRIN; copy "
             "the whole folder again"
         )
-    card = check_folder(directory, config)
     channels = len(channels_of(config.arm))
     ensemble = Ensemble(abstract_members(config.backbone, channels, config.members))
-    path = directory / WEIGHTS_FILE
-    fill(ensemble, read_weights(path), source=str(path))
+    card = fill_from(directory, config, ensemble)
     ensemble.eval()
     members = tuple(ensemble.members)
     return PolarityModel(config=config, card=card, directory=directory, members=members)

@@ -20,15 +20,12 @@ from scipy.special import expit, stdtrit
 from isl.config import Config
 from isl.errors import InputError
 from isl.model_folder import (
-    WEIGHTS_FILE,
     FolderConfig,
     KernelType,
     LoadedModel,
-    check_folder,
-    fill,
+    fill_from,
     model_directory,
     read_folder_config,
-    read_weights,
     save_folder,
 )
 from isl.viability.films import CHANNELS, FilmConfig, KeyFilm, network_input
@@ -242,13 +239,11 @@ def load_viability_model(name_or_directory: str | Path = DEFAULT_MODEL) -> Viabi
     """
     directory = model_directory(name_or_directory)
     config = read_folder_config(directory, ViabilityConfig)
-    card = check_folder(directory, config)
     outputs = 2 * len(config.targets)
     ensemble = Ensemble(
         [abstract_network(config.network, len(CHANNELS), outputs) for _ in range(config.members)]
     )
-    path = directory / WEIGHTS_FILE
-    fill(ensemble, read_weights(path), source=str(path))
+    card = fill_from(directory, config, ensemble)
     return ViabilityModel(
         config=config, card=card, directory=directory, members=tuple(ensemble.members)
     )

@@ -138,4 +138,4 @@ def test_every_bundled_model_but_those_of_whole_recordings_can_be_exported():
     for name in installed_models().keys() - kept:
         program = program_of(name)
         assert program.trial.shape[1] == program.input.shape[1]
-        assert Path(program.directory).name == name
+        assert Path(program.model.directory).name == name

@@ -1,5 +1,6 @@
 """TOML files as frozen, typed values: unknown keys and wrong types are refused by name."""
 
+import json
 import os
 import re
 import tomllib
@@ -51,6 +52,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read as a TOML file ({error})") from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: is not valid TOML: {error}") from error
+
+
+def load_as_typed(path: Path, kind: type[ConfigType], overrides: Sequence[str] = ()) -> ConfigType:
+    """`load_toml` with overrides of a command line; see `seen_from_the_shell`."""
+    return load_toml(path, kind, seen_from_the_shell(overrides, kind, path.parent))
 
 
 def folder_named(text: str, relative_to: Path, *, source: str) -> Path:
@@ -113,20 +119,69 @@ def task_name(path: Path, overrides: Sequence[str]) -> str:
     return parse(chosen, _TaskName, source=str(path), overrides=own).task
 
 
+def seen_from_the_shell(overrides: Sequence[str], kind: type[Config], folder: Path) -> list[str]:
+    """Overrides of a command line, whose paths are relative to where it was typed.
+
+    Those of a file are relative to its folder. A path that is found only there is left as it is,
+    and so is a text that may be a name, such as a bundled model's.
+
+    Args:
+        overrides: As in `load_toml`.
+        kind: The configuration they are of.
+        folder: Where the configuration's file lies.
+    """
+    return [_seen_from_the_shell(override, kind, folder) for override in overrides]
+
+
+def _seen_from_the_shell(override: str, kind: type[Config], folder: Path) -> str:
+    key, separator, text = override.partition("=")
+    if not separator:
+        return override
+    value, annotation = _value_of(text), _annotation(kind, key.strip().split("."))
+    types = (annotation, *getattr(annotation, "__args__", ()))
+
+    def place(given: Any) -> Any:
+        if not isinstance(given, str) or not given or "${" in given:
+            return given
+        here = Path(given).absolute()
+        if Path in types and (here.exists() or not (folder / given).exists()):
+            return str(here)
+        return str(here) if str in types and os.sep in given and here.exists() else given
+
+    seen = [place(each) for each in value] if isinstance(value, list) else place(value)
+    return override if seen == value else f"{key}={json.dumps(seen)}"
+
+
+def _annotation(kind: type[Config], keys: Sequence[str]) -> Any:
+    """The type of a dotted key; None where there is no such key."""
+    *tables, last = keys
+    kinds = [kind]
+    for table in tables:
+        fields = [each.model_fields[table] for each in kinds if table in each.model_fields]
+        kinds = [inner for field in fields for inner in _configs_within(field.annotation)]
+    holders = [each.model_fields[last] for each in kinds if last in each.model_fields]
+    return holders[0].annotation if holders else None
+
+
 def _apply_override(tables: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
         raise InputError(f"`set={override}`: expected key=value")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
+    value = _value_of(text)
     *parents, leaf = key.strip().split(".")
     for parent in parents:
         tables = tables.setdefault(parent, {})
         if not isinstance(tables, dict):
             raise InputError(f"`set={override}`: '{parent}' is not a table")
     tables[leaf] = value
+
+
+def _value_of(text: str) -> Any:
+    """What TOML reads in a text, or the text, where it is a bare word."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
 
 
 def _one_line(error: pydantic.ValidationError, kind: type[Config], source: str) -> InputError:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from isl.config import Config, load_toml
+from isl.config import Config, load_toml, seen_from_the_shell
 from isl.errors import InputError
 
 
@@ -108,3 +108,38 @@ def test_missing_and_unreadable_files(tmp_path):
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"\xff\xfe\x00")
     assert "cannot be read" in refusal(binary)
+
+
+class _Source(Config):
+    path: str = ""
+
+
+class _Paths(Config):
+    dataset: Path = Path()
+    more: tuple[Path, ...] = ()
+    source: _Source = _Source()
+    steps: int = 0
+
+
+def test_paths_of_a_command_line_are_relative_to_where_it_was_typed(
+    tmp_path: Path, monkeypatch
+) -> None:
+    here, folder = tmp_path / "here", tmp_path / "configs"
+    for place, name in ((here, "mine.toml"), (folder, "theirs.toml"), (here / "data", "a")):
+        place.mkdir(exist_ok=True)
+        (place / name).touch()
+    monkeypatch.chdir(here)
+
+    def seen(*overrides: str) -> list[str]:
+        return seen_from_the_shell(overrides, _Paths, folder)
+
+    assert seen("dataset=mine.toml") == [f'dataset="{here / "mine.toml"}"']
+    assert seen("dataset='mine.toml'") == [f'dataset="{here / "mine.toml"}"']
+    assert seen("dataset=nowhere.toml") == [f'dataset="{here / "nowhere.toml"}"']
+    assert seen("source.path=data/a") == [f'source.path="{here / "data" / "a"}"']
+    assert seen("more=['mine.toml', 'theirs.toml']") == [
+        f'more=["{here / "mine.toml"}", "theirs.toml"]'
+    ]
+    # Found beside the configuration only, a name, a variable, no path at all, no such key.
+    untouched = ["dataset=theirs.toml", "source.path=data", "dataset=${X}/a", "steps=3", "a.b=c"]
+    assert seen(*untouched) == untouched

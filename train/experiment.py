@@ -1,6 +1,7 @@
 """The part of an experiment's TOML file that every task shares."""
 
 import operator
+import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -125,6 +126,11 @@ EXPERIMENT_FILE = "experiment.toml"
 """What a run's folder calls the settings it was begun with."""
 
 
+def _settings(text: str) -> dict[str, Any]:
+    """What a run follows from; words about it are no part of that."""
+    return {key: value for key, value in tomllib.loads(text).items() if key != "description"}
+
+
 def check_same_run(run: Path, experiment: ExperimentConfig) -> None:
     """Refuses a run of other settings, finished or not, which would be taken for this one's.
 
@@ -137,7 +143,7 @@ def check_same_run(run: Path, experiment: ExperimentConfig) -> None:
     """
     kept = run / EXPERIMENT_FILE
     if kept.is_file():
-        same = kept.read_text(encoding="utf-8") == to_toml(experiment)
+        same = _settings(kept.read_text(encoding="utf-8")) == _settings(to_toml(experiment))
     else:
         same = not (run / "model").exists()
     if not same:

@@ -51,9 +51,10 @@ def fit(
     """Trains a task, resuming from the last checkpoint in `workdir` if there is one.
 
     Leaves `experiment.toml` (all settings), `checkpoints/` (last and best), `training.csv`,
-    `validation.csv`, `clock.csv` (seconds spent on updates by each evaluation), `tensorboard/`,
-    `pictures/` and `model/`: the best model of the last stage where there is validation data, else
-    the last.
+    `validation.csv`, `clock.csv` (by each evaluation, seconds spent on updates, and those that this
+    process spent on judging), `tensorboard/`, `pictures/`, after some time `report.html` (see
+    `isl_train.page`), and `model/`: the best model of the last stage where there is validation
+    data, else the last.
 
     SIGINT or SIGTERM stop a single process after the update under way, with a checkpoint.
 
@@ -138,6 +139,7 @@ class _Run:
         self.display = display
         self.mesh = device_mesh()
         self.evaluations = 0
+        self.judging = 0.0
         self.learning_rates = np.concatenate(
             [learning_rates(stage.optimizer, stage.last - stage.first) for stage in experiment.plan]
         )
@@ -243,7 +245,16 @@ class _Run:
         with self._timed(update):
             self.ledger.settle()
         self.display.pause()
-        self.writers.scalars("clock", update, {"seconds": self.progress.seconds})
+        began = time.monotonic()
+        value = self._evaluated(update)
+        self.judging += time.monotonic() - began
+        clock = {"seconds": self.progress.seconds, "judging": self.judging}
+        self.writers.scalars("clock", update, clock)
+        self.writers.page()
+        self.display.resume()
+        return value
+
+    def _evaluated(self, update: int) -> float | None:
         self.evaluations += 1
         every = self.training.picture_every
         is_last = update == self.stage.last
@@ -258,7 +269,6 @@ class _Run:
         if value is not None and self._is_better(value):
             self.progress = dataclasses.replace(self.progress, best=value, best_update=update)
             self._export(evaluation.metrics)
-        self.display.resume()
         return value
 
     def checkpoint(self, update: int, value: float | None, *, at_once: bool) -> None:

@@ -1,7 +1,7 @@
 """How a task is trained from a configuration: what `isl train` needs to know of it."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from .experiment import ExperimentConfig
+    from .lengths import Resize
     from .task import Task
 
 
@@ -63,6 +64,20 @@ class SingleRun:
             raise KeyboardInterrupt
         return run.workdir / "model"
 
+    def look(self, experiment: Any, run: Run) -> tuple[str, ...]:
+        """Reads all, lays out the network, and draws a batch; see `Recipe.look`."""
+        from .looking import looked_at
+
+        return looked_at(self.task(experiment, run), experiment, self.freeze(experiment))
+
+
+def _alone(experiment: Any, run: Run) -> "Mapping[str, ExperimentConfig]":
+    return {".": experiment}
+
+
+def _as_ever(experiment: Any, folder: Path, resize: "Resize") -> Any:
+    return resize(experiment)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -75,9 +90,23 @@ class Recipe:
         several_processes: Whether several processes may train together.
         single: One run of one task that `isl search` makes many of; None: there is none. Where
             training is nothing else, `train` is its own.
+        look: What `isl train --check` does: reads everything that training would read, refuses what
+            training would refuse, keeps nothing, and says what it found, a line each; None: it
+            cannot be checked.
+        fits: By folder within the run's (as a pattern, such as "member_*"): the experiments that
+            are fitted there, for `isl train --budget`; {}: nothing that takes updates.
+        resized: The experiment with all its lengths changed: (experiment, the folder its paths are
+            relative to, what changes one experiment).
+        data: The key that names the data.
+        purpose: What a model of it does, in a sentence, for cards.
     """
 
     config: "type[ExperimentConfig]"
     train: Callable[[Any, Run], Path]
     several_processes: bool = True
     single: SingleRun | None = None
+    look: Callable[[Any, Run], Sequence[str]] | None = None
+    fits: "Callable[[Any, Run], Mapping[str, ExperimentConfig]]" = _alone
+    resized: "Callable[[Any, Path, Resize], Any]" = _as_ever
+    data: str = "dataset"
+    purpose: str = ""

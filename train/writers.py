@@ -2,6 +2,7 @@
 
 import csv
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from tensorboardX import SummaryWriter
 
 from isl.files.whole import written_whole
 
+_PAGE_SECONDS = 30.0
+
 
 class Writers:
-    """Writes to `WORKDIR/{training,validation,clock}.csv`, `tensorboard/` and `pictures/`."""
+    """Writes `WORKDIR/{training,validation,clock}.csv`, `tensorboard/`, `pictures/`, and a page."""
 
     def __init__(self, workdir: Path, *, enabled: bool = True) -> None:
         """Touches nothing yet.
@@ -26,6 +29,7 @@ class Writers:
         self._workdir = workdir
         self._enabled = enabled
         self._board: SummaryWriter | None = None
+        self._page_at = time.monotonic()
 
     def open(self, start: int) -> None:
         """Opens the files; rows after update `start` are of a run that was cut off, and go."""
@@ -58,6 +62,15 @@ class Writers:
         for name, value in values.items():
             if math.isfinite(value):
                 self._board.add_scalar(f"{kind}/{name}", value, update)
+
+    def page(self) -> None:
+        """Writes the run's page anew, if the last one is not of just now."""
+        if self._board is None or time.monotonic() - self._page_at < _PAGE_SECONDS:
+            return
+        from .page import write_page
+
+        write_page(self._workdir)
+        self._page_at = time.monotonic()
 
     def pictures(self, update: int, pictures: Mapping[str, np.ndarray]) -> None:
         """Writes `pictures/NNNNNNN/NAME.png` and shows them in TensorBoard.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.config import load_toml
+from isl.config import load_as_typed, load_toml
 from isl.errors import InputError
 from isl.files.records import as_csv, as_json, plain
 from isl.files.whole import write_texts
@@ -51,7 +51,7 @@ def evaluate_colony(config: Path, overrides: list[str], out: Path) -> None:
     Raises:
         InputError: The configuration is wrong, or does not fit the data.
     """
-    evaluation = load_toml(config, ColonyEvaluation, overrides)
+    evaluation = load_as_typed(config, ColonyEvaluation, overrides)
     experiments = {
         arm.name: load_toml(
             config.parent / evaluation.experiment,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from isl.config import load_toml
+from isl.config import load_as_typed, load_toml
 from isl.errors import InputError
 from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
@@ -55,7 +55,7 @@ def evaluate_fragmentation(
         InputError: Something in the configuration, or the data, does not fit.
         KeyboardInterrupt: It was stopped; it resumes there the next time.
     """
-    config = load_toml(path, FragmentationEvaluation, overrides)
+    config = load_as_typed(path, FragmentationEvaluation, overrides)
     console = Console(stderr=True)
 
     def say(line: str) -> None:

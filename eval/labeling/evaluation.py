@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from isl.config import load_toml
+from isl.config import load_as_typed
 from isl.data.splits import Split
 from isl.errors import InputError, unknown
 from isl.labeling.dataset import load_manifest
@@ -59,7 +59,7 @@ def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
         InputError: Something in the configuration, or the data, does not fit.
         KeyboardInterrupt: It was stopped; it is resumed the next time.
     """
-    config = load_toml(path, LabelingEvaluation, overrides)
+    config = load_as_typed(path, LabelingEvaluation, overrides)
     say = printer(Console(stderr=True))
     segmenter_of(config)
     contenders = find_contenders(config, path.parent)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from isl.config import load_toml
+from isl.config import load_as_typed, load_toml
 from isl.errors import InputError
 from isl.labeling.dataset import Manifest, load_manifest
 from isl.polarity.embryo import Embryo, load_embryos, without_defects
@@ -102,7 +102,7 @@ def evaluate_polarity(
         InputError: Something in the configuration, or the data, does not fit.
         KeyboardInterrupt: It was stopped; it is resumed the next time.
     """
-    config = load_toml(path, PolarityEvaluation, overrides)
+    config = load_as_typed(path, PolarityEvaluation, overrides)
     console = Console(stderr=True)
     say = printer(console)
     if config.experiment is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from isl import registry
-from isl.config import load_toml, read_toml, task_name
+from isl.config import load_as_typed, read_toml, task_name
 from isl.errors import InputError
 
 from .bench import Bench
@@ -61,4 +61,4 @@ def read_study(path: Path, overrides: Sequence[str]) -> tuple[Subject, StudyConf
     file = path.parent / experiment
     what = f"task that can be compared, in {file}:"
     subject: Subject = registry.load(registry.STUDY, task_name(file, ()), what=what)
-    return subject, load_toml(path, subject.config, overrides)
+    return subject, load_as_typed(path, subject.config, overrides)

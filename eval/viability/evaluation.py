@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import expit
 
 from isl.calibration import calibration
-from isl.config import load_toml
+from isl.config import load_as_typed
 from isl.errors import InputError, unknown
 from isl.files.records import as_csv, as_json, plain
 from isl.files.whole import write_text
@@ -72,7 +72,7 @@ def evaluate_viability(config: Path, overrides: list[str], out: Path) -> None:
     Raises:
         InputError: The model knew some of the patients, has no such target, or there is no outcome.
     """
-    settings = load_toml(config, ViabilityEvaluation, overrides)
+    settings = load_as_typed(config, ViabilityEvaluation, overrides)
     folder = config.parent
     model = load_viability_model(_model(settings.model, folder))
     judged = _judge(settings, model, folder, out)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from isl.config import load_toml
+from isl.config import load_as_typed
 from isl.errors import InputError
 from isl.files.stopped import StoppedError, stopped_by_full_disk
 from isl.preprocess import estimate_files, scratch
@@ -46,7 +46,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PreprocessConfig:
     Raises:
         InputError: It is missing, no TOML, or has wrong keys or values.
     """
-    config = load_toml(path, PreprocessConfig, overrides)
+    config = load_as_typed(path, PreprocessConfig, overrides)
     named = {"decisions": config.decisions, "estimates": config.estimates}
     found = {key: path.parent / file for key, file in named.items() if file is not None}
     return config.model_copy(update=found)

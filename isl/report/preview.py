@@ -59,6 +59,19 @@ def write_preview(
     Raises:
         InputError: A colormap is unknown, the file exists, or cannot be written there.
     """
+    canvas = preview(panels, columns=columns, panel_size=panel_size, pixel_size=pixel_size)
+    with written_whole(path, overwrite) as temporary:
+        canvas.save(temporary, format="PNG")
+
+
+def preview(
+    panels: Sequence[Panel | tuple[str, np.ndarray, str]],
+    *,
+    columns: int | None = None,
+    panel_size: int = 512,
+    pixel_size: PixelSize | None = None,
+) -> Image.Image:
+    """What `write_preview` writes; arguments as there."""
     if not panels:
         raise ValueError("a preview needs a panel")
     shown = [Panel(*panel) for panel in panels]
@@ -66,9 +79,7 @@ def write_preview(
     if pixel_size is not None:
         zoom = pictures[0].width / shown[0].image.shape[1]
         _draw_scale_bar(pictures[0], pixel_size.x / zoom)
-    canvas = _arranged([p.title for p in shown], pictures, columns or min(4, len(shown)))
-    with written_whole(path, overwrite) as temporary:
-        canvas.save(temporary, format="PNG")
+    return _arranged([p.title for p in shown], pictures, columns or min(4, len(shown)))
 
 
 def _arranged(titles: Sequence[str], pictures: Sequence[Image.Image], columns: int) -> Image.Image:

@@ -14,7 +14,7 @@ from isl.fragmentation.model import load_fragmentation_model
 from isl.model_folder import read_weights
 from isl_train.fragmentation.config import FragmentationExperiment
 from isl_train.fragmentation.ground import load_training_ground
-from isl_train.fragmentation.recipe import train_fragmentation
+from isl_train.fragmentation.recipe import RECIPE, train_fragmentation
 from isl_train.fragmentation.task import FragmentationTask, cosine, masks_of
 from isl_train.recipe import Run
 from isl_train.stages import StageConfig
@@ -157,3 +157,17 @@ def test_a_stage_draws_only_what_its_losses_learn_from(data: Path) -> None:
 def test_settings_that_contradict(data: Path, changes: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         experiment(data, **changes)
+
+
+def test_checking_reads_the_pictures_and_trains_nothing(data: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    run = Run(folder=tmp_path, workdir=tmp_path / "run", name="test", say=said.append)
+    settings = experiment(data)
+    assert RECIPE.look is not None
+    network, batch = RECIPE.look(settings, run)
+    assert said == ["3 pictures to learn from: 3 masks, 0 ranges"]
+    assert "resnet" in network
+    assert "a batch of 2 drawn: " in batch
+    assert not run.workdir.exists()
+    with pytest.raises(InputError, match="neck"):
+        RECIPE.look(experiment(data, stages=[{"steps": 2, "free": ["neck"]}]), run)

@@ -89,8 +89,9 @@ def test_the_clock_goes_on_where_it_stood(tmp_path: Path) -> None:
     second = fit(Line(), line_experiment("training.steps=14"), tmp_path)
     assert 0 < first.seconds < second.seconds
     rows = (tmp_path / "clock.csv").read_text(encoding="utf-8").splitlines()
-    assert rows[0] == "update,seconds"
-    updates, seconds = zip(*(map(float, row.split(",")) for row in rows[1:]), strict=True)
+    assert rows[0] == "update,seconds,judging"
+    updates, seconds, judging = zip(*(map(float, row.split(",")) for row in rows[1:]), strict=True)
+    assert min(judging) > 0
     assert updates == (6, 7, 12, 14)
     assert sorted(seconds) == list(seconds)
     assert seconds[1] == pytest.approx(first.seconds)

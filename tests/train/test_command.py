@@ -1,13 +1,21 @@
+import json
+import math
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from simulated_embryos import write_embryos
 from simulated_fields import write_dataset
 
 from isl.cli import main
 from isl.config import load_toml
+from isl.labeling.model import load_model
 from isl.polarity.model import load_polarity_model
 from isl_train.labeling.config import LabelingConfig
+from isl_train.lengths import of_share
+from isl_train.polarity.ensemble import ezrin_experiment
+from isl_train.polarity.recipe import RECIPE
+from isl_train.recipe import Run
 
 CONFIG = """
 task = "labeling"
@@ -77,6 +85,87 @@ def test_no_such_configuration(tmp_path: Path, capsys) -> None:
     assert "no.toml: there is no such file" in capsys.readouterr().err
 
 
+def test_checking_reads_everything_and_leaves_nothing(experiment: Path, capsys) -> None:
+    arguments = ["train", str(experiment), "--workdir", str(experiment.parent / "run"), "--check"]
+    assert main([*arguments, "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    assert "train a: 3 x 64x64, measured DAPI 90%" in printed
+    assert "validation a: 3 x 20x20, measured DAPI 100%" in printed
+    assert "unet (levels 2, width 4" in printed
+    assert "a batch of 2 drawn: " in printed
+    assert "training a model called 'tiny'" in printed
+    assert not (experiment.parent / "run").exists()
+    for refused in (["--set", "start.freeze=['neck']"], ["--budget", "1min"]):
+        assert main([*arguments, *refused]) == 2
+    assert "--check trains nothing; leave --budget out" in capsys.readouterr().err
+    assert not (experiment.parent / "run").exists()
+
+
+def test_a_run_within_a_budget_says_what_to_expect_and_is_resumed(experiment: Path, capsys) -> None:
+    workdir = experiment.parent / "run"
+    arguments = ["train", str(experiment), "--workdir", str(workdir), "--device", "cpu"]
+    # Long runs would be chosen of a tiny network; more than the pace takes is all that is wanted.
+    assert main([*arguments, "--budget", "1s"]) == 2
+    assert "--budget 1s: reading, compiling and judging once take" in capsys.readouterr().err
+    assert not workdir.exists()
+    workdir.mkdir()
+    kept = {"seconds": 60.0, "share": 2.0, "evaluations": 2}
+    (workdir / "budget.json").write_text(json.dumps(kept))
+    assert main([*arguments, "--budget", "1min"]) == 0
+    assert load_toml(workdir / "experiment.toml", LabelingConfig).training.steps == 4
+    assert main([*arguments, "--budget", "2min"]) == 2
+    assert "was begun with --budget 1min; give the same" in capsys.readouterr().err
+
+
+def test_a_run_leaves_one_page_that_shows_all_of_it(experiment: Path, capsys) -> None:
+    workdir = experiment.parent / "run"
+    assert main(["train", str(experiment), "--workdir", str(workdir), "--device", "cpu"]) == 0
+    assert f"how it went: {workdir / 'report.html'}" in capsys.readouterr().err
+    page = (workdir / "report.html").read_text(encoding="utf-8")
+    for part in ("Update 2.", "pearson_median", "validation field a", "The model", "levels = 2"):
+        assert part in page
+    assert page.count("data:image/png;base64,") == 2
+    with Image.open(workdir / "curves.png") as curves:
+        assert curves.width > curves.height > 300
+
+
+def test_a_model_has_the_name_it_is_given_or_that_of_its_data(experiment: Path) -> None:
+    def card_after(*arguments: str) -> tuple[str, str]:
+        workdir = experiment.parent / f"run{len(arguments)}{arguments[-1:]}".replace("/", "_")
+        words = ["train", str(experiment), "--workdir", str(workdir), "--device", "cpu"]
+        assert main([*words, *arguments]) == 0
+        model = load_model(workdir / "model")
+        return model.name, model.card.splitlines()[2]
+
+    settings = "with the settings of tiny.toml."
+    data = experiment.parent.name
+    purpose = "Predicts fluorescence from transmitted light."
+    assert card_after() == ("tiny", f"{purpose} Learned from {data}, {settings}")
+    mine = experiment.parent / "mine.toml"
+    mine.write_text((experiment.parent / "manifest.toml").read_text())
+    found = card_after("--set", f"dataset={mine}")
+    assert found == ("mine", f"{purpose} Learned from mine, {settings}")
+    assert card_after("--name", "cells", "--description", "Of cells.") == ("cells", "Of cells.")
+
+
+def test_paths_that_are_set_are_relative_to_where_they_were_typed(
+    experiment: Path, capsys, monkeypatch
+) -> None:
+    elsewhere = experiment.parent / "elsewhere"
+    elsewhere.mkdir()
+    write_dataset(elsewhere, {"b": ["DAPI"]})
+    (elsewhere / "manifest.toml").rename(elsewhere / "here.toml")
+    monkeypatch.chdir(elsewhere)
+    arguments = ["train", str(experiment), "--workdir", "run", "--check", "--device", "cpu"]
+    assert main([*arguments, "--set", "dataset=here.toml"]) == 0
+    assert "train b: " in capsys.readouterr().out
+    # What is only found beside the configuration is meant so.
+    assert main([*arguments, "--set", "dataset=manifest.toml"]) == 0
+    assert "train a: " in capsys.readouterr().out
+    assert main([*arguments, "--set", "dataset=nowhere.toml"]) == 2
+    assert f"{elsewhere / 'nowhere.toml'}: there is no such file" in capsys.readouterr().err
+
+
 @pytest.fixture
 def ensemble(tmp_path: Path) -> Path:
     """A polarity experiment that goes on from the labeling networks it cross-fits."""
@@ -134,6 +223,29 @@ def test_an_ensemble_that_cannot_be_trained_is_refused_in_one_line(
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert message in line
     assert not workdir.exists()
+
+
+def test_checking_an_ensemble_reads_the_embryos_and_the_fields_of_ezrin(
+    ensemble: Path, capsys
+) -> None:
+    workdir = ensemble.parent / "run"
+    assert main(["train", str(ensemble), "--workdir", str(workdir), "--check"]) == 0
+    printed = capsys.readouterr().out
+    assert "A: 4 frames, onset at frame 2" in printed
+    assert "EZRIN: train A/t5: " in printed
+    assert "C: " not in printed
+    assert not workdir.exists()
+
+
+def test_the_labeling_runs_behind_an_ensemble_are_part_of_its_budget(ensemble: Path) -> None:
+    experiment = load_toml(ensemble, RECIPE.config)
+    run = Run(folder=ensemble.parent, workdir=ensemble.parent, name="", say=print)
+    whole = ezrin_experiment(experiment, ensemble.parent).training.steps
+    assert RECIPE.fits(experiment, run)["ezrin/*"].training.steps == whole
+    longer = RECIPE.resized(experiment, ensemble.parent, of_share(3, 2))
+    assert longer.training.steps == 3 * experiment.training.steps
+    ezrin = ezrin_experiment(longer, ensemble.parent).training
+    assert (ezrin.steps, ezrin.evaluate_every) == (3 * whole, math.ceil(3 * whole / 2))
 
 
 def test_labels_that_go_back_cost_one_line(ensemble: Path, capsys) -> None:

@@ -1,15 +1,21 @@
 """Colonies as `isl train` runs them: what goes before, then the method, then a model folder."""
 
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..experiment import ExperimentConfig
 from ..recipe import Recipe, Run
 from .config import ColonyExperiment
 
 if TYPE_CHECKING:
+    from isl.colony.network import ColonyNetwork
+
+    from ..lengths import Resize
     from .images import Images
+    from .split import Split
 
 
 def train_colony(experiment: ColonyExperiment, run: Run, *, images: "Images | None" = None) -> Path:
@@ -22,48 +28,18 @@ def train_colony(experiment: ColonyExperiment, run: Run, *, images: "Images | No
         InputError: Something in the configuration does not fit the data.
         KeyboardInterrupt: It was stopped; it resumes there the next time.
     """
-    from flax import nnx
-
     from isl.colony.model import load_colony_model
-    from isl.colony.network import ColonyNetwork, with_more_classes
-    from isl.errors import InputError
+    from isl.colony.network import ColonyNetwork
 
     from ..experiment import check_same_run
     from ..loop import fit
     from .frozen import FOLDER, with_vectors
     from .ground import Ground
-    from .images import load_images
-    from .split import split
     from .task import ContrastTask, FixMatchTask, MetaTask, SupervisedTask
 
     experiment = experiment.model_copy(update={"name": experiment.name or run.name})
-    every = images or load_images(experiment, run.folder, run.say)
-    parts = split(every, experiment.split, experiment.split_seed, run.say)
-    needs = experiment.method not in ("supervised", "ceiling")
-    if needs and not len(parts.unlabelled):
-        raise InputError(
-            f"method '{experiment.method}' learns from images without a label, and there is none; "
-            "lower split.labelled, or take method = 'supervised'"
-        )
-    run.say(
-        f"{len(parts.labelled)} labelled images, {len(parts.validation)} for validation, "
-        f"{len(parts.unlabelled)} without a label; classes {', '.join(every.classes)}"
-    )
-
-    def begun() -> ColonyNetwork:
-        """The network of the model to begin with, with the classes that are new."""
-        model = load_colony_model(_model_to_begin_with(experiment, run.folder))
-        known = model.config.classes
-        if every.classes[: len(known)] != known or model.config.network != experiment.network:
-            raise InputError(
-                f"start.model '{model.name}' knows {', '.join(known)}; its classes come first, in "
-                "this order, and its network is that of the configuration"
-            )
-        if len(every.classes) > len(known):
-            with_more_classes(model.network, len(every.classes), nnx.Rngs(experiment.seed))
-        return model.network
-
-    start: Callable[[], ColonyNetwork] | None = begun if experiment.start.model else None
+    every, parts = _read(experiment, run, images)
+    start = _start(experiment, run.folder, every.classes)
     seen = every
     if experiment.frozen is not None and every.vectors is None:
         kept = run.workdir / FOLDER
@@ -116,6 +92,96 @@ def train_colony(experiment: ColonyExperiment, run: Run, *, images: "Images | No
     return finished
 
 
+def look(experiment: ColonyExperiment, run: Run) -> tuple[str, ...]:
+    """Reads and compares the images; see `isl_train.recipe.Recipe`."""
+    from ..looking import looked_at
+    from .ground import Ground
+    from .task import SupervisedTask
+
+    every, parts = _read(experiment, run, None)
+    counts = Counter(every.labels.tolist())
+    lines = tuple(f"{name}: {counts[number]} images" for number, name in enumerate(every.classes))
+    start = _start(experiment, run.folder, every.classes)
+    if experiment.frozen is not None:
+        # What a frozen backbone makes of patches is computed by training itself.
+        return lines
+    ground = Ground(
+        images=every, split=parts, patch=experiment.patch, balance=experiment.balance.labelled
+    )
+    return (*lines, *looked_at(SupervisedTask(experiment, ground, start=start), experiment))
+
+
+def fits(experiment: ColonyExperiment, run: Run) -> Mapping[str, ExperimentConfig]:
+    """What goes before, if anything, and the method."""
+    own: dict[str, ExperimentConfig] = {"main": experiment}
+    alone = experiment.method in ("supervised", "ceiling", "fixmatch")
+    return own if alone else {"before": _before(experiment), **own}
+
+
+def resized(experiment: ColonyExperiment, folder: Path, resize: "Resize") -> ColonyExperiment:
+    """With what goes before."""
+    before = resize(_before(experiment))
+    update: dict[str, Any] = {"steps": before.training.steps}
+    if experiment.pretraining.optimizer is not None:
+        update["optimizer"] = before.optimizer
+    pretraining = experiment.pretraining.model_copy(update=update)
+    return resize(experiment).model_copy(update={"pretraining": pretraining})
+
+
+def _read(
+    experiment: ColonyExperiment, run: Run, images: "Images | None"
+) -> "tuple[Images, Split]":
+    """The images and who lends a label, or is judged by; says how many."""
+    from isl.errors import InputError
+
+    from .images import load_images
+    from .split import split
+
+    every = images or load_images(experiment, run.folder, run.say)
+    parts = split(every, experiment.split, experiment.split_seed, run.say)
+    needs = experiment.method not in ("supervised", "ceiling")
+    if needs and not len(parts.unlabelled):
+        raise InputError(
+            f"method '{experiment.method}' learns from images without a label, and there is none; "
+            "lower split.labelled, or take method = 'supervised'"
+        )
+    run.say(
+        f"{len(parts.labelled)} labelled images, {len(parts.validation)} for validation, "
+        f"{len(parts.unlabelled)} without a label; classes {', '.join(every.classes)}"
+    )
+
+    return every, parts
+
+
+def _start(
+    experiment: ColonyExperiment, folder: Path, classes: Sequence[str]
+) -> "Callable[[], ColonyNetwork] | None":
+    """What makes the network to begin with; None: fresh weights."""
+    if not experiment.start.model:
+        return None
+
+    from flax import nnx
+
+    from isl.colony.model import load_colony_model
+    from isl.colony.network import with_more_classes
+    from isl.errors import InputError
+
+    def begun() -> "ColonyNetwork":
+        """The network of the model to begin with, with the classes that are new."""
+        model = load_colony_model(_model_to_begin_with(experiment, folder))
+        known = model.config.classes
+        if classes[: len(known)] != known or model.config.network != experiment.network:
+            raise InputError(
+                f"start.model '{model.name}' knows {', '.join(known)}; its classes come first, in "
+                "this order, and its network is that of the configuration"
+            )
+        if len(classes) > len(known):
+            with_more_classes(model.network, len(classes), nnx.Rngs(experiment.seed))
+        return model.network
+
+    return begun
+
+
 def _before(experiment: ColonyExperiment) -> ColonyExperiment:
     """What goes before, as an experiment of its own."""
     own = experiment.pretraining
@@ -130,4 +196,13 @@ def _model_to_begin_with(experiment: ColonyExperiment, folder: Path) -> str | Pa
     return named if named.is_dir() else experiment.start.model
 
 
-RECIPE = Recipe(config=ColonyExperiment, train=train_colony, several_processes=False)
+RECIPE = Recipe(
+    config=ColonyExperiment,
+    train=train_colony,
+    several_processes=False,
+    look=look,
+    fits=fits,
+    resized=resized,
+    data="data.path",
+    purpose="Tells the classes of colonies or cells apart.",
+)

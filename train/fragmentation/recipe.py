@@ -1,6 +1,7 @@
 """Fragmentation as `isl train` runs it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,6 +9,16 @@ from isl.errors import InputError
 
 from ..recipe import Recipe, Run
 from .config import FragmentationExperiment
+
+if TYPE_CHECKING:
+    from .task import FragmentationTask
+
+
+def look(experiment: FragmentationExperiment, run: Run) -> tuple[str, ...]:
+    """Reads and compares the pictures; see `isl_train.recipe.Recipe`."""
+    from ..looking import looked_at
+
+    return looked_at(_task(experiment, run, keep=None), experiment)
 
 
 def train_fragmentation(experiment: FragmentationExperiment, run: Run) -> Path:
@@ -18,6 +29,18 @@ def train_fragmentation(experiment: FragmentationExperiment, run: Run) -> Path:
         KeyboardInterrupt: It was stopped; it resumes there the next time.
     """
     from ..loop import fit
+
+    task = _task(experiment, run, keep=run.workdir)
+    progress = fit(task, experiment, run.workdir, console=run.console)
+    if progress.update < experiment.training.steps:
+        raise KeyboardInterrupt
+    return run.workdir / "model"
+
+
+def _task(
+    experiment: FragmentationExperiment, run: Run, *, keep: Path | None
+) -> "FragmentationTask":
+    """The task with its pictures read; `keep` is where features of a frozen encoder are kept."""
     from .ground import load_training_ground
     from .task import FragmentationTask
 
@@ -27,7 +50,7 @@ def train_fragmentation(experiment: FragmentationExperiment, run: Run) -> Path:
     masks = int((ground.train.labels != 255).any(axis=(1, 2)).sum())
     ranges = int(np.isfinite(ground.train.low).sum())
     run.say(f"{len(ground.train)} pictures to learn from: {masks} masks, {ranges} ranges")
-    task = FragmentationTask(
+    return FragmentationTask(
         experiment,
         ground.train,
         ground.validation,
@@ -35,14 +58,16 @@ def train_fragmentation(experiment: FragmentationExperiment, run: Run) -> Path:
         folder=run.folder,
         drawing=ground.drawing,
         name=run.name,
-        keep=run.workdir,
+        keep=keep,
         judging=ground.judging,
         familiar=ground.familiar,
     )
-    progress = fit(task, experiment, run.workdir, console=run.console)
-    if progress.update < experiment.training.steps:
-        raise KeyboardInterrupt
-    return run.workdir / "model"
 
 
-RECIPE = Recipe(config=FragmentationExperiment, train=train_fragmentation, several_processes=False)
+RECIPE = Recipe(
+    config=FragmentationExperiment,
+    train=train_fragmentation,
+    several_processes=False,
+    look=look,
+    purpose="Finds the fragments of cleavage-stage embryos.",
+)

@@ -76,6 +76,23 @@ class Ground:
         """Bytes of the training fields."""
         return sum(field.nbytes for field in self.training)
 
+    def lines(self) -> list[str]:
+        """Every field in words: split, planes, size, and how much of which label is measured."""
+        said = []
+        for field in self.training:
+            size = "x".join(map(str, field.transmitted.shape[:2]))
+            shares = field.measured.mean(axis=(0, 1))
+            said.append(f"train {field.name}: {self.planes} x {size}, {self._measured(shares)}")
+        for held in self.validation:
+            size = "x".join(map(str, held.targets.shape[1:]))
+            shares = held.measured.mean(axis=(1, 2))
+            said.append(f"validation {held.name}: {self.planes} x {size}, {self._measured(shares)}")
+        return said
+
+    def _measured(self, shares: np.ndarray) -> str:
+        known = zip(self.labels, shares, strict=True)
+        return "measured " + ", ".join(f"{label} {share:.0%}" for label, share in known if share)
+
     def part(self, share: float, seed: int) -> "Ground":
         """With labels on a share of every training field only; see `part_of`."""
         fields = (

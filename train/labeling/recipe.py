@@ -43,10 +43,25 @@ def from_anywhere(experiment: LabelingConfig, folder: Path) -> LabelingConfig:
     return experiment.model_copy(update={"dataset": dataset, "start": start})
 
 
+def look(experiment: LabelingConfig, run: Run) -> tuple[str, ...]:
+    """Reads and compares the fields; see `isl_train.recipe.Recipe`."""
+    from ..looking import looked_at
+
+    check(experiment)
+    task = labeling_task(experiment, run)
+    return (*task.ground.lines(), *looked_at(task, experiment, experiment.start.freeze))
+
+
 SINGLE = SingleRun(
     task=labeling_task,
     freeze=lambda experiment: experiment.start.freeze,
     check=check,
     from_anywhere=from_anywhere,
 )
-RECIPE = Recipe(config=LabelingConfig, train=SINGLE.train, single=SINGLE)
+RECIPE = Recipe(
+    config=LabelingConfig,
+    train=SINGLE.train,
+    single=SINGLE,
+    look=look,
+    purpose="Predicts fluorescence from transmitted light.",
+)

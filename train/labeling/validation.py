@@ -9,6 +9,7 @@ import numpy as np
 
 from isl.imaging.agreement import PearsonSums
 from isl.imaging.display import shown_range, stretched
+from isl.report.preview import Panel, preview
 from isl.tiling.geometry import Geometry
 from isl.tiling.plan import plan_tiles, reflected
 
@@ -68,7 +69,7 @@ def validate(
                     predicted.images[image][index], field.targets[index], field.measured[index]
                 )
         if pictures:
-            shown[field.name] = _side_by_side(field, predicted.images["median"])
+            shown[field.name] = _side_by_side(field, labels, predicted.images["median"])
     metrics: dict[str, float] = {}
     for image in IMAGES:
         single = {label: correlations[image, label].pearson for label in labels}
@@ -115,16 +116,23 @@ def _with_mean(name: str, single: Mapping[str, float]) -> dict[str, float]:
     return {name: mean, **{f"{name}/{label}": value for label, value in single.items()}}
 
 
-def _side_by_side(field: ValidationField, predicted: np.ndarray) -> np.ndarray:
-    """float32 [rows, columns]: for each label what was measured and what was predicted.
+def _side_by_side(
+    field: ValidationField, labels: Sequence[str], predicted: np.ndarray
+) -> np.ndarray:
+    """uint8 [rows, columns, 3]: for each label what was measured and what was predicted, titled.
 
     Both are shown on one scale, that of what was measured (`isl.imaging.display`).
     """
-    rows = []
-    for target, measured, image in zip(field.targets, field.measured, predicted, strict=True):
+    panels = []
+    known = zip(labels, field.targets, field.measured, predicted, strict=True)
+    for label, target, measured, image in known:
         if not measured.any():
             continue
         shown = shown_range(target[measured])
-        known = np.where(measured, target, shown[0])
-        rows.append(stretched(np.concatenate([known, image], axis=1), shown))
-    return np.concatenate(rows, axis=0)
+        between = f"{shown[0]:.2f} to {shown[1]:.2f}"
+        truth = np.where(measured, target, shown[0])
+        panels += [
+            Panel(f"{label} measured, {between}", stretched(truth, shown)),
+            Panel(f"{label} predicted, {between}", stretched(image, shown)),
+        ]
+    return np.asarray(preview(panels, columns=2))

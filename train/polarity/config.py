@@ -43,11 +43,16 @@ class EzrinConfig(Config):
         folds: Parts the embryos are cut into.
         model: What predicts EZRIN for the finished model: a bundled model's name; "": the
             experiment is run once more, on all embryos.
+        steps: Updates of that experiment, in place of its own, its schedule with them; None: as
+            its file says.
+        evaluations: How often it is then judged.
     """
 
     experiment: Path
     folds: int = pydantic.Field(default=4, ge=2)
     model: str = ""
+    steps: int | None = pydantic.Field(default=None, ge=1)
+    evaluations: int = pydantic.Field(default=1, ge=1, exclude_if=lambda count: count == 1)
 
 
 class SightConfig(Config):

@@ -76,6 +76,16 @@ class Crossfit:
         self._console = console
         self._models: dict[Path, Model] = {}
 
+    def task_without(self, groups: Iterable[str]) -> LabelingTask:
+        """The labeling task that does not see some groups, with its fields read.
+
+        Raises:
+            InputError: Something in the configuration does not fit the data.
+        """
+        left_out = tuple(sorted(set(groups) | set(self._experiment.leave_out)))
+        experiment = self._experiment.model_copy(update={"leave_out": left_out})
+        return LabelingTask(experiment, self._folder, name="ezrin", say=self._say)
+
     def model_without(self, groups: Iterable[str]) -> Path:
         """The folder of the model that has not seen some groups; trained if it is not there.
 
@@ -90,7 +100,7 @@ class Crossfit:
         if (run / "model").is_dir():
             return run / "model"
         self._say(f"EZRIN without {', '.join(left_out)}" if left_out else "EZRIN of all embryos")
-        task = LabelingTask(experiment, self._folder, name="ezrin", say=self._say)
+        task = self.task_without(left_out)
         progress = fit(task, experiment, run, freeze=experiment.start.freeze, console=self._console)
         if progress.update < experiment.training.steps:
             raise KeyboardInterrupt

@@ -21,9 +21,11 @@ from isl.polarity.pretrained import PretrainedConfig
 
 from ..experiment import check_same_run
 from ..labeling.config import LabelingConfig
+from ..lengths import of_share
+from ..looking import looked_at
 from ..loop import fit
 from .config import PolarityExperiment
-from .crossfit import Crossfit, folds_of, predicted_ezrin
+from .crossfit import Crossfit, folds_of, predicted_ezrin, seen_by_labeling
 from .ground import Ground
 from .logistic import calibrate, features_of, fit_members, held_out, held_out_figures
 from .model_folder import card, polarity_config
@@ -78,6 +80,43 @@ def train_polarity(
     if finished is not None and not (model / EZRIN_FOLDER).exists():
         shutil.copytree(finished, model / EZRIN_FOLDER)
     return model
+
+
+def look_at_polarity(
+    experiment: PolarityExperiment, folder: Path, *, say: Callable[[str], None]
+) -> list[str]:
+    """Reads everything that training would read, and trains nothing; see `isl_train.recipe.Recipe`.
+
+    Args:
+        experiment: The configuration.
+        folder: Where its file lies.
+        say: Called with what a person should know, a line at a time.
+
+    Raises:
+        InputError: Something in the configuration does not fit the data.
+    """
+    embryos, crossfit = _prepared(experiment, folder, Path(), say, None)
+    lines = [_in_words(embryo) for embryo in embryos]
+    if experiment.needs_ezrin or not experiment.ezrin.model:
+        task = crossfit.task_without(())
+        for embryo in embryos:
+            seen_by_labeling(task.ground.planes, embryo)
+        own = looked_at(task, task.config, task.config.start.freeze)
+        lines += [f"EZRIN: {line}" for line in (*task.ground.lines(), *own)]
+    weights_to_come = experiment.backbone.kind == "encoder" and not experiment.ezrin.model
+    if isinstance(experiment.backbone, PretrainedConfig) or weights_to_come:
+        return lines
+    # What is predicted in training only says where to look here.
+    shown = {each.name: each.dic if each.measured is None else each.measured for each in embryos}
+    of_member = experiment.of_member(0)
+    ground = Ground(of_member, embryos, shown)
+    member = PolarityTask(of_member, ground, start=experiment.ezrin.model, folder=folder)
+    return [*lines, *looked_at(member, of_member)]
+
+
+def _in_words(embryo: Embryo) -> str:
+    onset = "not seen" if embryo.onset is None else f"at frame {embryo.onset}"
+    return f"{embryo.name}: {len(embryo.dic)} frames, onset {onset}"
 
 
 def member_on_trial(
@@ -152,7 +191,7 @@ def _prepared(
     if not embryos:
         raise InputError(f"{manifest.path}: no time-lapse has split 'train'; training needs one")
     labeling_file = folder / experiment.ezrin.experiment
-    labeling = load_toml(labeling_file, LabelingConfig)
+    labeling = ezrin_experiment(experiment, folder)
     held_out = {field.group for field in manifest.fields if field.split != "train"}
     defective = {embryo.group for embryo in train} - {embryo.group for embryo in embryos}
     unseen = sorted({*labeling.leave_out, *experiment.leave_out, *held_out, *defective})
@@ -164,6 +203,23 @@ def _prepared(
         say=say,
         console=console,
     )
+
+
+def ezrin_experiment(experiment: PolarityExperiment, folder: Path) -> LabelingConfig:
+    """The labeling experiment that EZRIN is learned by, as long as is asked for.
+
+    Args:
+        experiment: The configuration.
+        folder: Where its file lies.
+
+    Raises:
+        InputError: Its file cannot be read.
+    """
+    labeling = load_toml(folder / experiment.ezrin.experiment, LabelingConfig)
+    if experiment.ezrin.steps is None:
+        return labeling
+    share = experiment.ezrin.steps / labeling.training.steps
+    return of_share(share, experiment.ezrin.evaluations)(labeling)
 
 
 def check_start(experiment: PolarityExperiment, folder: Path) -> None:

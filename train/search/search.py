@@ -22,7 +22,7 @@ import numpy as np
 from rich.console import Console
 
 from isl import registry
-from isl.config import load_toml, task_name, to_toml
+from isl.config import load_as_typed, load_toml, task_name, to_toml
 from isl.errors import InputError
 from isl.files.whole import write_text
 
@@ -79,7 +79,7 @@ def search_hyperparameters(
         KeyboardInterrupt: It was stopped; it resumes from there the next time.
     """
     optuna = _optuna()
-    config = load_toml(path, SearchConfig, overrides)
+    config = load_as_typed(path, SearchConfig, overrides)
     search = _Search(config, path, workdir, optuna, say, console)
     wanted = config.trials if trials is None else trials
     while search.is_wanting(wanted):

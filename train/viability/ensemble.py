@@ -1,5 +1,6 @@
 """Members trained one after the other and joined into one model, with its temperatures."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from isl.viability.model import (
 )
 
 from ..experiment import check_same_run
+from ..looking import looked_at
 from ..loop import fit
 from .card import card
 from .config import ViabilityExperiment
@@ -58,25 +60,14 @@ def train_viability(
         InputError: The dataset cannot be used, or the folder holds members of other settings.
         KeyboardInterrupt: It was stopped; it resumes there the next time.
     """
-    table = folder / experiment.dataset
-    check_learnable(read_outcomes(table, experiment.targets, patient=experiment.patient))
+    check_table(experiment, folder)
     runs = {
         workdir / f"member_{member}": experiment.of_member(member)
         for member in range(experiment.members)
     }
     for run, of_member in runs.items():
         check_same_run(run, of_member)
-    cases = load_cases(
-        table,
-        experiment.targets,
-        experiment.film,
-        workdir / STORE,
-        patient=experiment.patient,
-        leave_out=experiment.leave_out,
-        sides=("train", "validation"),
-        say=say,
-    )
-    say(counted(cases, experiment.targets))
+    cases = _cases(experiment, folder, workdir / STORE, say)
     keep_features(cases, experiment.network, workdir / STORE)
     for run, of_member in runs.items():
         task = ViabilityTask(of_member, cases, folder=folder, say=say)
@@ -85,6 +76,55 @@ def train_viability(
         if progress.update < of_member.training.steps:
             raise KeyboardInterrupt
     return join(experiment, cases, list(runs), workdir / "model", name=name)
+
+
+def look_at_viability(
+    experiment: ViabilityExperiment, folder: Path, *, say: Callable[[str], None]
+) -> tuple[str, ...]:
+    """Reads every recording, and trains and keeps nothing; see `isl_train.recipe.Recipe`.
+
+    Args:
+        experiment: What and how.
+        folder: What paths in it are relative to.
+        say: Told what a person should know, a line at a time.
+
+    Raises:
+        InputError: The dataset cannot be used.
+    """
+    check_table(experiment, folder)
+    with tempfile.TemporaryDirectory(prefix="isl-check-") as store:
+        cases = _cases(experiment, folder, Path(store), say)
+    of_member = experiment.of_member(0)
+    task = ViabilityTask(of_member, cases, folder=folder, say=say)
+    return looked_at(task, of_member, experiment.start.freeze)
+
+
+def check_table(experiment: ViabilityExperiment, folder: Path) -> None:
+    """Refuses a table that nothing can be learned from, before a recording is opened.
+
+    Raises:
+        InputError: See `isl_train.viability.ground`.
+    """
+    table = folder / experiment.dataset
+    check_learnable(read_outcomes(table, experiment.targets, patient=experiment.patient))
+
+
+def _cases(
+    experiment: ViabilityExperiment, folder: Path, store: Path, say: Callable[[str], None]
+) -> tuple[Case, ...]:
+    """The films to learn from and to choose by; says how many."""
+    cases = load_cases(
+        folder / experiment.dataset,
+        experiment.targets,
+        experiment.film,
+        store,
+        patient=experiment.patient,
+        leave_out=experiment.leave_out,
+        sides=("train", "validation"),
+        say=say,
+    )
+    say(counted(cases, experiment.targets))
+    return cases
 
 
 def join(
@@ -155,4 +195,4 @@ def with_temperature(
     return target.model_copy(update={"temperature": round(fit_temperature(pairs, truth), 4)})
 
 
-__all__ = ["join", "train_viability", "with_temperature"]
+__all__ = ["join", "look_at_viability", "train_viability", "with_temperature"]

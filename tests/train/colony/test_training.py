@@ -14,7 +14,8 @@ from stripes import CLASSES, experiment, run_in, write_stripes
 from isl.colony.model import load_colony_model
 from isl.errors import InputError
 from isl_train import loop
-from isl_train.colony.recipe import train_colony
+from isl_train.colony.recipe import RECIPE, train_colony
+from isl_train.lengths import of_share
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
@@ -214,3 +215,29 @@ def test_another_models_classes(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="its classes come first, in this order"):
         train_colony(settings, run_in(tmp_path / "b"))
+
+
+def test_checking_reads_the_images_and_trains_nothing(tmp_path: Path) -> None:
+    arrays = write_stripes(tmp_path / "stripes.npz")
+    lines: list[str] = []
+    run = run_in(tmp_path, lines)
+    assert RECIPE.look is not None
+    across, along, network, batch = RECIPE.look(experiment(arrays), run)
+    assert (across, along) == ("across: 40 images", "along: 20 images")
+    assert "vgg" in network
+    assert "a batch of 8 drawn: " in batch
+    assert "labelled images" in lines[-1]
+    assert not run.workdir.exists()
+
+
+def test_what_goes_before_is_part_of_a_budget(tmp_path: Path) -> None:
+    settings, run = experiment(tmp_path), run_in(tmp_path)
+    assert settings.method == "meta"
+    fits = RECIPE.fits(settings, run)
+    assert {name: fitted.training.steps for name, fitted in fits.items()} == {
+        "before": 6,
+        "main": 12,
+    }
+    half = RECIPE.resized(settings, tmp_path, of_share(0.5, 2))
+    assert (half.pretraining.steps, half.training.steps) == (3, 6)
+    assert set(RECIPE.fits(experiment(tmp_path, method="supervised"), run)) == {"main"}

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from simulated_development import FILM, film
+from PIL import Image
+from simulated_development import FILM, NETWORK, embryo_frames, film
 
 from isl.calibration import fit_temperature
+from isl.config import parse
 from isl.data.splits import Split
 from isl.errors import InputError
 from isl.viability.films import network_input
+from isl_train.recipe import Run
 from isl_train.viability.augment import (
     augmented,
     cut_short,
@@ -19,7 +22,7 @@ from isl_train.viability.augment import (
     turned,
     with_frames_dropped,
 )
-from isl_train.viability.config import AugmentConfig
+from isl_train.viability.config import AugmentConfig, ViabilityExperiment
 from isl_train.viability.ensemble import with_temperature
 from isl_train.viability.ground import (
     Case,
@@ -28,6 +31,7 @@ from isl_train.viability.ground import (
     load_cases,
     read_outcomes,
 )
+from isl_train.viability.recipe import RECIPE
 
 HEADER = "recording,file,patient,split,heartbeat,euploid\n"
 NOTHING = AugmentConfig(rotation=0, contrast=0, brightness=0, hours=0, dropped=0, cut=0)
@@ -213,3 +217,36 @@ def test_one_film_under_two_names_is_found_by_its_content(tmp_path: Path) -> Non
     assert said == [f"{path}: 'a' and 'b' are the same film under two names"]
     with pytest.raises(InputError, match="'a' and 'b' are the same film, in train and test"):
         check_twins([case("a", "train", 0), case("b", "test", 0)], path, said.append)
+
+
+def test_checking_reads_the_recordings_and_keeps_nothing(tmp_path: Path) -> None:
+    rows = ""
+    for number in range(4):
+        folder = tmp_path / f"e{number}"
+        folder.mkdir()
+        for index, frame in enumerate(embryo_frames(np.arange(0, 120, 10.0), seed=number)):
+            Image.fromarray(frame).save(folder / f"{index:03d}.png")
+        side = "train" if number < 3 else "validation"
+        rows += f"e{number},e{number},p{number},{side},{number % 2},0,600\n"
+    header = "recording,file,patient,split,heartbeat,start_hours,interval_minutes\n"
+    (tmp_path / "recordings.csv").write_text(header + rows)
+    tables = {
+        "task": "viability",
+        "dataset": "recordings.csv",
+        "targets": ["heartbeat"],
+        "film": FILM.model_dump(),
+        "network": NETWORK.model_dump(),
+        "training": {"steps": 2, "batch_size": 2},
+    }
+    settings = parse(tables, ViabilityExperiment, source="test")
+    said: list[str] = []
+    run = Run(folder=tmp_path, workdir=tmp_path / "run", name="test", say=said.append)
+    assert RECIPE.look is not None
+    network, batch = RECIPE.look(settings, run)
+    assert "train: 3 embryos of 3 patients (1/0/unknown: heartbeat 1/2/0)" in said[-1]
+    assert "video_swin" in network
+    assert "a batch of 2 drawn: " in batch
+    assert not run.workdir.exists()
+    settings = settings.model_copy(update={"targets": ("absent",)})
+    with pytest.raises(InputError, match="has no column 'absent'"):
+        RECIPE.look(settings, run)

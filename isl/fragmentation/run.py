@@ -41,7 +41,7 @@ from isl.fragmentation.record import (
     rows_of,
 )
 from isl.imaging.formats.ome_tiff import write_ome_tiff
-from isl.imaging.formats.table import image_ending
+from isl.imaging.formats.table import is_stack_file
 from isl.imaging.image import FluorescenceImage
 from isl.imaging.inputs.containers import fields_in, is_container
 from isl.imaging.inputs.read import natural_order
@@ -155,7 +155,7 @@ def _recordings_in(folder: Path, leave_out: Path | None) -> list[Path]:
         and entry.name not in results
         and entry.resolve() != avoided
         and not (entry.name == FOLDER and (entry / DATASET).is_file())
-        and (entry.is_dir() or is_container(entry) or image_ending(entry) not in (None, ".png"))
+        and (entry.is_dir() or is_container(entry) or is_stack_file(entry))
     ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from isl.errors import InputError
 from isl.files.provenance import results_in
 from isl.imaging.formats.published import is_published_folder
-from isl.imaging.formats.table import field_name, image_ending
+from isl.imaging.formats.table import field_name, image_ending, is_stack_file
 from isl.imaging.inputs.containers import fields_in, is_container
 from isl.imaging.inputs.movie import time_points
 from isl.imaging.inputs.read import natural_order, sets_once
@@ -69,7 +69,7 @@ def _recordings_at(path: Path, axes: str | None, leave_out: Path | None) -> list
     frames, movies = _sorted_out(path, axes)
     movies += [entry for entry in _entries(path) if is_container(entry)]
     # A TIFF of one time point beside movies is one of them that went wrong, and to be listed.
-    stills = [file for file in frames if image_ending(file) != ".png"]
+    stills = [file for file in frames if is_stack_file(file)]
     if len(stills) <= len(movies):
         frames = [file for file in frames if file not in stills]
         movies += stills

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from isl.data.tables import read_table
 from isl.errors import InputError
 from isl.files.provenance import results_in
-from isl.imaging.formats.table import field_name, image_ending
+from isl.imaging.formats.table import field_name, image_ending, is_stack_file
 from isl.imaging.image import Movie
 from isl.imaging.inputs.containers import fields_in, is_container, open_picture
 from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
 from isl.imaging.inputs.open_image import open_images
+from isl.imaging.inputs.photo import PHOTOS, stored_photo
 from isl.imaging.inputs.read import natural_order
 from isl.imaging.readable import check_readable_file
 from isl.imaging.times import stated_interval
@@ -23,7 +23,6 @@ from isl.viability.movie_file import is_movie_file, read_movie_file
 
 WHOLE_FRAME = 0
 """The number of an embryo that fills the picture."""
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 _ACCEPTED = "a movie, a folder of frames, or a folder of such things"
 _LEFT_OUT = ("thumbs.db", "desktop.ini")
 # Shares of pixels below black and above white where 16 bits become 8.
@@ -325,7 +324,7 @@ def _at(path: Path) -> list[tuple[str, Path]]:
             found += fields_in(entry)
         elif entry.is_dir() and len(_frames_in(entry)) > 1:
             found.append((entry.name, entry))
-        elif is_movie_file(entry) or image_ending(entry) in (".tif", ".tiff", ".ome.tif"):
+        elif is_movie_file(entry) or is_stack_file(entry):
             found.append((_name(entry), entry))
     if not found:
         raise InputError(f"{path}: holds no recording; expected {_ACCEPTED}")
@@ -334,7 +333,7 @@ def _at(path: Path) -> list[tuple[str, Path]]:
 
 def _is_still(file: Path) -> bool:
     """Whether a file is one picture by its ending, or by what its head says."""
-    if file.suffix.lower() in _PICTURES:
+    if file.suffix.lower() in PHOTOS:
         return True
     with open_images(file)[0] as picture:
         return picture.shape[0] == 1
@@ -347,7 +346,7 @@ def _frames_in(folder: Path) -> list[Path]:
         for entry in _entries(folder)
         if entry.is_file()
         and entry.name not in results
-        and (entry.suffix.lower() in _PICTURES or image_ending(entry) is not None)
+        and (entry.suffix.lower() in PHOTOS or image_ending(entry) is not None)
     ]
 
 
@@ -398,18 +397,12 @@ def _alike(file: Path, first_file: Path, first: np.ndarray) -> np.ndarray:
 
 def _read_still(file: Path) -> np.ndarray:
     """A frame as it is stored, gray, [Y, X]."""
-    if file.suffix.lower() not in _PICTURES:
+    if file.suffix.lower() not in PHOTOS:
         with open_images(file)[0] as picture:
             return picture.read()
     check_readable_file(file)
-    try:
-        with Image.open(file) as image:
-            turned = ImageOps.exif_transpose(image)
-            if turned.mode.startswith("I") or turned.mode == "F":
-                return np.asarray(turned).astype(np.float32)
-            return np.asarray(turned.convert("L"))
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read as a picture ({error})") from error
+    stored = stored_photo(file, "L")
+    return stored if stored.dtype == np.uint8 else stored.astype(np.float32)
 
 
 def _open_image(path: Path) -> _Opened:

@@ -129,6 +129,25 @@ def test_turned_jpeg_is_turned_back(tmp_path: Path) -> None:
     np.testing.assert_allclose(recording.read(1), pictures(2)[1], atol=12)
 
 
+def test_movies_of_a_folder_are_found_whatever_their_tiffs_are_called(tmp_path: Path) -> None:
+    for name in ("a.ome.tif", "b.ome.tiff", "c.TIF"):
+        movie = Movie(name="a", frames=pictures(3)[:, None], interval=30.0)
+        write_movie(tmp_path / "movie.ome.tif", movie)
+        (tmp_path / "movie.ome.tif").rename(tmp_path / name)
+    assert [place.name for place in find_places([tmp_path])] == ["a", "b", "c"]
+
+
+def test_pictures_of_16_bits_span_black_to_white(tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    folder.mkdir()
+    for t, picture in enumerate(pictures(3)):
+        Image.fromarray(picture.astype(np.uint16) * 100).save(folder / f"{t}.png")
+    recording = open_recording(Place(name="b", path=folder, start=0.0, interval=10.0))
+    read = np.stack([recording.read(t) for t in range(3)])
+    assert (read.dtype, read.min(), read.max()) == (np.uint8, 0, 255)
+    assert np.corrcoef(read.ravel(), pictures(3).ravel())[0, 1] > 0.999
+
+
 def times_table(folder: Path, text: str) -> Path:
     path = folder / "times.csv"
     path.write_text("frame,hours\n" + text)

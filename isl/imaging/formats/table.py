@@ -21,6 +21,7 @@ class Format:
         opener: "module:function", imported when a file of it is opened, for some need packages that
             not everyone has. Of a container (path) to images, else (path, axes) to one image.
         container: Whether a file may hold several images, so that a path may lead into it.
+        stack: Whether an image may have several planes or time points.
         folder: "module:function" that says whether a folder is one; None where it is a file.
         last_resort: Whether it is opened by bioio, with a plugin that the person chooses.
     """
@@ -28,6 +29,7 @@ class Format:
     endings: tuple[str, ...]
     opener: str
     container: bool = True
+    stack: bool = True
     folder: str | None = None
     last_resort: bool = False
 
@@ -51,7 +53,12 @@ FORMATS = (
         opener="isl.imaging.formats.tiff:open_tiff",
         container=False,
     ),
-    Format(endings=(".png",), opener="isl.imaging.formats.png:open_png", container=False),
+    Format(
+        endings=(".png",),
+        opener="isl.imaging.formats.png:open_png",
+        container=False,
+        stack=False,
+    ),
     Format(endings=(".nd2",), opener="isl.imaging.formats.nikon:open_nd2"),
     Format(endings=(".czi",), opener="isl.imaging.formats.zeiss:open_czi"),
     Format(endings=(".lif",), opener="isl.imaging.formats.leica:open_lif"),
@@ -113,6 +120,15 @@ def image_ending(path: Path) -> str | None:
     """The ending of a file that is one image; None for containers and files that are no images."""
     found = format_of(path)
     return None if found is None or found.container else ending_of(path)
+
+
+def is_stack_file(path: Path) -> bool:
+    """Whether a file is one image that may have several planes or time points: a TIFF.
+
+    Such a file may not say what its dimensions are.
+    """
+    found = format_of(path)
+    return found is not None and not found.container and found.stack
 
 
 def field_name(path: Path) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from isl.errors import InputError
-from isl.imaging.formats.table import image_ending
+from isl.imaging.formats.table import image_ending, is_stack_file
 from isl.imaging.formats.tiff_header import TiffHeader, opened_tiff
 from isl.imaging.image import Movie
 from isl.imaging.inputs.read import read_transmitted
@@ -20,7 +20,7 @@ def time_points(path: Path, *, axes: str | None = None) -> int | None:
         1 for a picture or a z-stack; None where the file has several pages and does not say what
         they are, or cannot be read.
     """
-    if image_ending(path) == ".png":
+    if image_ending(path) is not None and not is_stack_file(path):
         return 1
     found = _header(path, axes)
     return None if found is None or not found.says_axes else found.shape[0]
@@ -40,7 +40,7 @@ def read_movie(path: Path, *, axes: str | None = None, channel: str | None = Non
     Raises:
         InputError: As there.
     """
-    if axes is None and image_ending(path) != ".png":
+    if axes is None and is_stack_file(path):
         found = _header(path)
         if found is not None and len(found.lengths) == 3 and not found.says_axes:
             axes = "TYX"

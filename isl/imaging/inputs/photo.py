@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -25,7 +26,7 @@ def read_photos(paths: Sequence[Path]) -> list[np.ndarray]:
     Raises:
         InputError: One cannot be read, or they are of different types.
     """
-    stored = [_read_stored(path) for path in paths]
+    stored = [stored_photo(path, "RGB") for path in paths]
     for path, pixels in zip(paths, stored, strict=True):
         if pixels.dtype != stored[0].dtype:
             raise InputError(
@@ -40,14 +41,22 @@ def read_photo(path: Path) -> np.ndarray:
     return read_photos([path])[0]
 
 
-def _read_stored(path: Path) -> np.ndarray:
-    """uint8 [Y, X, 3], or uint16 [Y, X]."""
+def stored_photo(path: Path, mode: Literal["RGB", "L"]) -> np.ndarray:
+    """A JPEG, PNG or BMP turned as its EXIF says; of 16 bits uint16 [Y, X].
+
+    Args:
+        path: The file.
+        mode: Of 8 bits: "RGB", uint8 [Y, X, 3], or "L", Pillow's gray, uint8 [Y, X].
+
+    Raises:
+        InputError: It cannot be read.
+    """
     try:
         with Image.open(path) as stored:
             turned = ImageOps.exif_transpose(stored)
             if turned.mode.startswith(("I", "F")):
                 return np.clip(np.asarray(turned), 0, 65535).astype(np.uint16)
-            return np.asarray(turned.convert("RGB"))
+            return np.asarray(turned.convert(mode))
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: cannot be read as a picture ({error})") from error
 

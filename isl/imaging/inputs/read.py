@@ -15,7 +15,13 @@ from isl.imaging.formats.published import (
     open_published_stack,
     read_published_labels,
 )
-from isl.imaging.formats.table import ACCEPTED, field_name, image_ending, not_an_image
+from isl.imaging.formats.table import (
+    ACCEPTED,
+    field_name,
+    image_ending,
+    is_stack_file,
+    not_an_image,
+)
 from isl.imaging.image import FluorescenceImage, Movie, Picture, ZStack
 from isl.imaging.inputs.containers import fields_in, is_container, open_picture
 from isl.imaging.lazy import LazyPicture, read_whole
@@ -219,7 +225,7 @@ def sets_once(found: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
 
 
 def _set_of(path: Path) -> tuple[Path, ...]:
-    if image_ending(path) in (None, ".png") or not path.is_file():
+    if not is_stack_file(path) or not path.is_file():
         return ()
     try:
         found = read_ome_set(path)

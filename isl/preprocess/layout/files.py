@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError, unknown
+from isl.imaging.formats.table import is_stack_file
 from isl.imaging.image import PixelSize
 from isl.imaging.inputs.open_image import open_images
 from isl.imaging.lazy import LazyPicture
@@ -131,7 +132,7 @@ def find_planes(config: LayoutConfig, matches: Sequence[Match]) -> FoundPlanes:
 
 def axes_for(file: Path, config: LayoutConfig) -> str | None:
     """The axes to open a file with: only a TIFF may need them."""
-    return config.axes if file.suffix.lower() in (".tif", ".tiff") else None
+    return config.axes if is_stack_file(file) else None
 
 
 def height_of(match: Match) -> float | None:

@@ -115,6 +115,8 @@ class LabelingEvaluation(Config):
             model's lie; all unless given.
         symmetries: Whether distributions are the means of those of the eight turned images.
         stitch: "dense" or "exact"; each model's own unless given.
+        renormalize: Whether predicted images are brought to the training labels' mean and deviation
+            before they are judged, the paper's last step; distributions are judged as they are.
         allow_mismatch: Whether ground known not to fit a model is judged, with a warning.
         allow_seen: Whether models may be judged on groups that they say they were trained on; the
             report then says so in large letters.
@@ -144,6 +146,7 @@ class LabelingEvaluation(Config):
     ) = None
     symmetries: bool = False
     stitch: Stitch | None = None
+    renormalize: bool = False
     allow_mismatch: bool = False
     allow_seen: bool = False
     image: Literal["median", "mean"] = "median"

@@ -230,6 +230,7 @@ def _settings(
         "planes": None if config.planes is None else list(config.planes),
         "symmetries": config.symmetries,
         "stitch": config.stitch,
+        **({"renormalize": True} if config.renormalize else {}),
         "seed": config.seed,
     }
 

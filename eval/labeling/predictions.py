@@ -6,7 +6,7 @@ are kept, over blocks of 128 pixels: what is resampled where there are few group
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ from isl.labeling import bins
 from isl.labeling.contract import compare_intensity
 from isl.labeling.familiarity import Unfamiliarity
 from isl.labeling.mixture import AnyModel, predictor
+from isl.labeling.model_config import LabelStatistics
 from isl.labeling.options import Options, check_options
 from isl.labeling.plan import FieldPlan, plan_field
 from isl.labeling.predict import familiarity_of, unlike_warnings
+from isl.labeling.renormalize import plan_renormalization, renormalized
 from isl.labeling.source import field_of, measure, normalized
 
 from ..writing.kept_arrays import KeptArrays
@@ -111,6 +113,7 @@ def options_for(contender: Contender, ground: Ground, config: LabelingEvaluation
         planes=config.planes,
         symmetries=config.symmetries,
         stitch=config.stitch,
+        renormalize=config.renormalize,
         allow_mismatch=config.allow_mismatch,
         tile=_TILE,
         median="published",
@@ -163,7 +166,8 @@ def predict_measured(
         rows, columns = tile
         lands = np.ix_(rows.lands, columns.lands)
         counted = measured[:, *lands]
-        if not counted.any():
+        # What images are brought to one mean by is the mean of all their pixels.
+        if not counted.any() and not options.renormalize:
             continue
         patch = plan.tiles.read(planes, tile)[None]
         logits = source.logits(patch, options.labels)[0]
@@ -173,6 +177,8 @@ def predict_measured(
             for name, values in _statistics(log_p).items():
                 images[name][number][lands] = values
             blocks.add(log_p, truth[number][lands], counted[number], tile)
+    if options.renormalize:
+        _renormalize(images, options.labels, model.config.label_statistics)
     familiarity = familiarity_of(model, stack, plan, records)
     return Predicted(
         labels=options.labels,
@@ -183,6 +189,25 @@ def predict_measured(
         warnings=_warnings(plan, records, model, options) + unlike_warnings(model, familiarity),
         familiarity=familiarity,
     )
+
+
+def _renormalize(
+    images: Mapping[str, np.ndarray],
+    labels: Sequence[str],
+    training: Mapping[str, LabelStatistics],
+) -> None:
+    """Intensities of a field [L, Y, X] as `isl predict --renormalize` has them, in place."""
+    count, height, width = images["median"].shape
+    done = plan_renormalization(
+        lambda statistic, t, label, rows: images[statistic][label][rows],
+        (1, count, height, width),
+        ("median", "mean"),
+        labels,
+        training,
+    )
+    for each in done:
+        label = labels.index(each.label)
+        images[each.statistic][label] = renormalized(images[each.statistic][label], each)
 
 
 def _seed_of(seed: int, *names: str) -> int:

@@ -1,7 +1,7 @@
 """The TOML of `isl preprocess`: where the tiles are, which stages run, and with what parameters."""
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import pydantic
 
@@ -23,6 +23,11 @@ Stage = Literal[
 ]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """The paper's nine stages, in its order."""
+
+
+def _later(default: Any) -> Any:
+    """A key that came after the first runs: not in records where it is not set, so these stay."""
+    return pydantic.Field(default=default, exclude_if=lambda value: value == default)
 
 
 class SampleConfig(Config):
@@ -56,10 +61,16 @@ class AdditiveDustConfig(Config):
     Attributes:
         disk_diameter: Micrometres; needs a pixel size.
         most_share: Of the pixels that dust may cover.
+        fill: What stands where dust was, before the background is blurred: "nearby", the mean of
+            the pixels around it, or "mean", that of all clean pixels, as in the paper.
+        subtract: "disks", so that what chance left in the mean is not taken off every image; or
+            "everywhere", all that the mean differs from its background by.
     """
 
     disk_diameter: float = pydantic.Field(default=50.0, gt=0)
     most_share: float = pydantic.Field(default=0.1, gt=0, lt=1)
+    fill: Literal["nearby", "mean"] = _later("nearby")
+    subtract: Literal["disks", "everywhere"] = _later("disks")
 
 
 class FlatFieldConfig(Config):
@@ -70,11 +81,17 @@ class FlatFieldConfig(Config):
         fluorescence_divisor: The same, for fluorescence.
         places: From so many tiles on; of fewer, blurs are widened by the root of what is missing,
             or else the cells of single tiles would show.
+        method: "surface": a surface of low order is taken off before the blur and put back after
+            it, so that corners are right; or "blur", the paper's blur alone.
+        clip: "below": negative counts become 0; or "full": and what division lifts above a full
+            pixel becomes one, after stage 4 and after stage 5.
     """
 
     transmitted_divisor: float = pydantic.Field(default=32.0, gt=0)
     fluorescence_divisor: float = pydantic.Field(default=16.0, gt=0)
     places: int = pydantic.Field(default=100, ge=1)
+    method: Literal["surface", "blur"] = _later("surface")
+    clip: Literal["below", "full"] = _later("below")
 
 
 class StitchingConfig(Config):

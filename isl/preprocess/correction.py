@@ -124,9 +124,11 @@ def without_additive_dust(
 def correct(acquired: Acquired, estimates: Estimates, config: PreprocessConfig) -> np.ndarray:
     """Stages 2 to 5: an acquired plane to float32 [y, x], in counts above the sensor's offset."""
     image = without_additive_dust(acquired.image, estimates.additive_dust, config)
-    image = image - np.float32((config.sensor_offset or 0.0) * acquired.exposures)
+    dark = (config.sensor_offset or 0.0) * acquired.exposures
+    image = image - np.float32(dark)
+    most = acquired.full - dark if config.flat_field.clip == "full" else None
     if estimates.flat_field is not None:
-        image = correct_flat_field(image, estimates.flat_field)
+        image = correct_flat_field(image, estimates.flat_field, most=most)
     if estimates.dust is not None:
-        image = correct_flat_field(image, estimates.dust, source="dust field")
+        image = correct_flat_field(image, estimates.dust, most=most, source="dust field")
     return image

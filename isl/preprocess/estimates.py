@@ -15,7 +15,7 @@ from isl.preprocess.config import PreprocessConfig
 from isl.preprocess.correction import Estimates, acquire, without_additive_dust
 from isl.preprocess.layout.fields import PlaneSource
 from isl.preprocess.stages.additive_dust import AdditiveDust, estimate_additive_dust
-from isl.preprocess.stages.flat_field import estimate_dust, estimate_flat_field, smooth
+from isl.preprocess.stages.flat_field import DEGREE, estimate_dust, estimate_flat_field, smooth
 from isl.preprocess.stages.image_quality import CONTENT_SCALES
 from isl.preprocess.stages.medians import pixelwise_median, sample_of
 from isl.workers import Workers
@@ -147,7 +147,9 @@ def _flat_field(
     divisor = stage.fluorescence_divisor if channel.fluorescence else stage.transmitted_divisor
     places = min(len(channel.planes), images)
     divisor *= min(1.0, math.sqrt(places / stage.places))
-    return estimate_flat_field(light, divisor=divisor, source=f"flat field of '{channel.name}'")
+    degree = None if stage.method == "blur" else DEGREE
+    source = f"flat field of '{channel.name}'"
+    return estimate_flat_field(light, divisor=divisor, degree=degree, source=source)
 
 
 def check_estimable(channel: ChannelOfSet, config: PreprocessConfig) -> None:
@@ -262,5 +264,7 @@ def _additive_dust(
         disk_diameter=diameter,
         most_share=stage.most_share,
         background_sigma=_BACKGROUND_DIAMETERS * diameter,
+        fill=stage.fill,
+        everywhere=stage.subtract == "everywhere",
         source=f"additive dust of '{channel.name}'",
     )

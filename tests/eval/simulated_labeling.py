@@ -84,7 +84,15 @@ def write_ground(folder: Path, count=2, *, labels=("DAPI",), **options):
 
 
 def write_model(
-    folder, name="tiny", *, seed=0, planes=2, trained_on=("g7",), chosen_on=(), familiarity=None
+    folder,
+    name="tiny",
+    *,
+    seed=0,
+    planes=2,
+    trained_on=("g7",),
+    chosen_on=(),
+    familiarity=None,
+    statistics=None,
 ):
     """A small network of fresh weights, as a model folder."""
     architecture = UNetConfig(levels=2, width=2)
@@ -98,5 +106,6 @@ def write_model(
         trained_on=trained_on,
         chosen_on=chosen_on,
         familiarity=familiarity,
+        label_statistics={} if statistics is None else {"DAPI": statistics},
     )
     save_model(folder, network, config, f"# {name}\n\nA card.\n")

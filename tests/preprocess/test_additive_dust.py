@@ -208,3 +208,14 @@ def test_another_size_is_refused():
     found = estimate([np.zeros((9, 9))] * 3)
     with pytest.raises(InputError, match=r"^tile.tif: .*\(9, 8\), the artifact \(9, 9\)"):
         subtract(np.zeros((9, 8)), found, source="tile.tif")
+
+
+def test_everywhere_is_all_that_the_mean_differs_from_its_background_by():
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    image = 200 + dust(soft=0.01) + 5 * np.sin(x / 3) * np.sin(y / 3)
+    found = estimate([image] * 3, everywhere=True, sensor_offset=0.0)
+    np.testing.assert_allclose(found.artifact, image - found.background, atol=1e-3)
+    assert abs(found.artifact[~found.mask]).max() > 3
+    assert (estimate([image] * 3, sensor_offset=0.0).artifact[~found.mask] == 0).all()
+    # Without dust, nothing is taken off, everywhere or not.
+    assert (estimate([image - dust(soft=0.01)] * 3, everywhere=True).artifact == 0).all()

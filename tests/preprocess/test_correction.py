@@ -128,3 +128,16 @@ def test_the_offset_is_off_before_anything_is_divided(there, tmp_path):
     acquired = acquire([write(tmp_path / "a.tif", raw)], config, fluorescence=False)
     np.testing.assert_allclose(correct(acquired, estimates, config), light, rtol=1e-4)
     assert acquired.image.max() > 500
+
+
+def test_what_division_lifts_above_a_full_pixel_is_cut_where_asked(tmp_path):
+    image = np.full(SHAPE, 60000, np.uint16)
+    dim = np.ones(SHAPE, np.float32)
+    dim[:6], dim[6:] = 0.5, 1.5
+    estimates = Estimates(flat_field=dim)
+    acquired = acquire([write(tmp_path / "a.tif", image)], settings(), fluorescence=False)
+    stages = {"stages": ["flat_field"], "sensor_offset": 100}
+    plain = correct(acquired, estimates, settings(**stages))
+    assert (plain[0, 0], plain[-1, 0]) == (119800, pytest.approx(39933.33))
+    cut = correct(acquired, estimates, settings(**stages, flat_field={"clip": "full"}))
+    assert (cut[0, 0], cut[-1, 0]) == (65535 - 100, pytest.approx(39933.33))

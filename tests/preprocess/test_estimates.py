@@ -72,6 +72,15 @@ def images_of(count, *, seed=0, offset=100):
     ]
 
 
+def dusty_images(count):
+    """A gray disk of 50 um at 2 um a pixel, on uneven light that varies from place to place."""
+    y, x = np.mgrid[:96, :120]
+    disk = 200 * (np.hypot(y - 50, x - 40) < 12.5)
+    light = 500 * (1 - 0.3 * (y / 95) ** 2) + 20 * np.sin(x / 5) * np.sin(y / 5)
+    rng = np.random.default_rng(3)
+    return [rng.poisson(light + disk).astype(np.uint16) for _ in range(count)]
+
+
 def made(channel, config, folder):
     with Workers(1) as workers:
         return estimate(channel, config, folder / "unfinished", workers, lambda done, of: None)
@@ -231,3 +240,25 @@ def test_what_is_written_anew_is_read_anew(tmp_path):
     save_estimates(tmp_path, "phase", Estimates(flat_field=2 * field), "")
     assert load_estimates(tmp_path, "phase").flat_field[0, 0] == 2
     assert digest_of_estimates(tmp_path, "phase") != first
+
+
+def test_the_papers_own_ways_are_keys(tmp_path):
+    """Each reaches the stage that it is for; a record of a run without it has no such key."""
+    stages = ("additive_dust", "flat_field")
+    channel = channel_of(tmp_path / "raw", dusty_images(9), fluorescence=True, pixel_size=2.0)
+
+    def estimated(**changed):
+        return made(channel, settings(stages, sensor_offset=0.0, **changed), tmp_path)
+
+    plain = estimated()
+    assert "method" not in settings(stages).model_dump()["flat_field"]
+    assert not {"fill", "subtract"} & set(settings(stages).model_dump()["additive_dust"])
+
+    blurred = estimated(flat_field={"method": "blur"})
+    assert abs(blurred.flat_field - plain.flat_field).max() > 0.01
+    filled = estimated(additive_dust={"fill": "mean"})
+    assert abs(filled.additive_dust.background - plain.additive_dust.background).max() > 1
+    whole = estimated(additive_dust={"subtract": "everywhere"})
+    outside = ~plain.additive_dust.mask
+    assert (plain.additive_dust.artifact[outside] == 0).all()
+    assert abs(whole.additive_dust.artifact[outside]).max() > 1

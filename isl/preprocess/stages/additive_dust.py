@@ -58,6 +58,7 @@ def estimate_additive_dust(
     most_share: float = 0.1,
     background_sigma: float | None = None,
     fill: Literal["nearby", "mean"] = "nearby",
+    everywhere: bool = False,
     least: int = 3,
     source: object = "additive dust",
 ) -> AdditiveDust:
@@ -90,6 +91,9 @@ def estimate_additive_dust(
             take the blurred mean of those around them, and a surface of low order is fitted
             besides; vignetting, which is corrected only later, would otherwise end up in the
             artifact.
+        everywhere: Whether the artifact is mean less background at every pixel, as the paper's
+            words may be read, and not in the mask alone; where no dust is found it is 0 all the
+            same.
         least: Fewer images than this are refused.
         source: The set, named in messages.
 
@@ -122,7 +126,7 @@ def estimate_additive_dust(
     sigma = disk_diameter / 2 if background_sigma is None else background_sigma
     background = _background(mean, mask, sigma, fill)
     return AdditiveDust(
-        artifact=np.where(mask, mean - background, 0).astype(np.float32),
+        artifact=np.where(mask | (everywhere and note is None), mean - background, 0).astype("f4"),
         mask=mask,
         background=background.astype(np.float32),
         sensor_offset=sensor_offset,

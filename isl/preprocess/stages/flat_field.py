@@ -14,6 +14,8 @@ from isl.errors import InputError
 
 DIVISORS = MappingProxyType({"fluorescence": 16.0, "transmitted": 32.0})
 """Image height over the blur's standard deviation (Christiansen et al. 2018)."""
+DEGREE = 3
+"""Of the surface that is taken off before the blur."""
 LEAST = 0.05
 """Of a field's mean: where it is darker there is no light to correct with."""
 
@@ -23,7 +25,7 @@ def estimate_flat_field(
     *,
     divisor: float,
     sensor_offset: float = 0.0,
-    degree: int | None = 3,
+    degree: int | None = DEGREE,
     source: object = "flat field",
 ) -> np.ndarray:
     """The illumination of a set of images, of mean 1 (Christiansen et al. 2018, Flat field).

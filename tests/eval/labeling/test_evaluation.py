@@ -160,6 +160,37 @@ predictions = { blurred = "blurred" }
     assert {r["contender"] for r in objects} == {"one", "mean of one, two", "blurred"}
 
 
+def test_renormalized_images_are_those_of_predict(run, tmp_path, capsys):
+    """Where nothing of one half was measured, too: the mean is that of the whole image."""
+    mask = np.zeros(SIZE, bool)
+    mask[:, : SIZE[1] // 2] = True
+    write_ground(tmp_path, 1, mask=mask)
+    write_model(tmp_path / "one", "one", statistics={"mean": 0.25, "standard_deviation": 0.125})
+    words = ["--model", tmp_path / "one", "--renormalize", "--median", "published"]
+    words += [
+        "--dtype",
+        "float32",
+        "--axes",
+        "ZYX",
+        "--allow-mismatch",
+        "--out",
+        tmp_path / "there",
+    ]
+    assert cli.main(["predict", str(tmp_path / "f0.tif"), *map(str, words)]) == 0
+    capsys.readouterr()
+    config = 'model = "one"\npredictions = { there = "there" }\n'
+    maes = {}
+    for renormalize in ("true", "false"):
+        code, _, said, out = run(f"{config}renormalize = {renormalize}\n", out=renormalize)
+        assert code == 0, said
+        found = json.loads((out / "metrics.json").read_text(encoding="utf-8"))["labels"]["DAPI"]
+        maes[renormalize] = [found[who]["figures"]["mae"]["estimate"] for who in ("one", "there")]
+    assert maes["true"][0] == pytest.approx(maes["true"][1], rel=1e-4)
+    assert maes["false"][0] != pytest.approx(maes["false"][1], rel=0.05)
+    code, _, said, _ = run(f"{config}renormalize = true\n", out="false")
+    assert code == 2
+
+
 def test_interrupted_and_gone_on_with_gives_the_same(run, tmp_path, monkeypatch):
     write_ground(tmp_path, 3)
     config = 'predictions = { blurred = "blurred" }'

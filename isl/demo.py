@@ -5,6 +5,8 @@ at hand. Everything goes through the same code as `isl predict`.
 """
 
 import dataclasses
+import shutil
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,6 +86,32 @@ def run(*, out: Path, data: Path | None) -> None:
         for path in field.files:
             print(f"  {path}")
     print(f"\nLook at {index}")
+    print("\n".join(("", *_next(data is not None))))
+
+
+def _next(seen_real: bool) -> list[str]:
+    """What to type now, as it can be typed here."""
+    isl = called()
+    real = [] if seen_real else [("published images to try it on", "data get neurons")]
+    lines = (
+        ("what models there are", "models"),
+        *real,
+        ("your own z-stack", f"predict STACK.tif --out predicted --model {REAL_MODEL}"),
+        ("a model from your own images", "train CONFIG.toml --workdir run --budget 20min"),
+    )
+    return ["Next:", *(f"  {isl} {words}  # {what}" for what, words in lines)]
+
+
+def called() -> str:
+    """What to type for `isl` here: that, or the path of the one that runs."""
+    beside = Path(sys.executable).with_name("isl")
+    found = shutil.which("isl")
+    if found is not None and Path(found).resolve() == beside.resolve():
+        return "isl"
+    try:
+        return str(beside.relative_to(Path.cwd()))
+    except ValueError:
+        return str(beside)
 
 
 def _show_phantom(out: Path) -> Shown:

@@ -1,10 +1,11 @@
 """The demonstration and the commands around simulated cells, with small fields."""
 
 import functools
+from pathlib import Path
 
 import pytest
 
-from isl import cli, demo
+from isl import cli, demo, registry
 from isl.errors import InputError
 from isl.imaging.inputs.read import read_fluorescence
 from isl.labeling.dataset import load_manifest
@@ -36,6 +37,14 @@ def test_the_demonstration_writes_images_figures_and_a_page(small, tmp_path, cap
     # The whole-field figures of the model's card are 0.79 and 0.84; this is a tenth of a field.
     assert min(figures) > 0.6
     assert "NUCLEI" in (out / "index.html").read_text()
+    # What can be typed next is there: the commands, and what they are called with here.
+    lines = printed.partition("Next:\n")[2].splitlines()
+    words = [line.strip().partition("  #")[0].split() for line in lines]
+    assert [line[1] for line in words] == ["models", "data", "predict", "train"]
+    known = registry.registered(registry.COMMANDS)
+    for isl, command, *_ in words:
+        assert command in known
+        assert isl == "isl" or Path(isl).is_file()
     # A second demonstration replaces the first.
     assert cli.main(["demo", "--out", str(out)]) == 0
 

@@ -20,6 +20,8 @@ SMALL = {
     "pixel_size": 2.4,
     "fewest_frames": 6,
     "most_frames": 6,
+    "divisions": 0.0,
+    "unfocused": 0.0,
 }
 
 
@@ -28,8 +30,8 @@ def config(**changes):
 
 
 def pictured(development, seed=0, **changes):
-    rngs = [np.random.default_rng([seed, number]) for number in range(2)]
-    return picture_embryo(config(**changes), development, *rngs)
+    looking, exposing = (np.random.default_rng([seed, number]) for number in range(2))
+    return picture_embryo(config(**changes), development, looking, exposing)
 
 
 def polarizing(onset, compaction=2.5):
@@ -51,7 +53,7 @@ def silent(development):
 def pair():
     """The same embryo with caps from frame 3 on, and without any."""
     development = polarizing(3)
-    return pictured(development), pictured(silent(development))
+    return tuple(pictured(each, caps=1.0) for each in (development, silent(development)))
 
 
 def test_an_embryo_is_a_movie_of_stacks_and_its_ezrin():
@@ -81,6 +83,35 @@ def test_transmitted_light_knows_the_caps_from_the_onset_on(pair):
     np.testing.assert_array_equal(with_caps[:3], without[:3])
     for t in range(3, 6):
         assert np.abs(with_caps[t].astype(int) - without[t]).max() > 2000
+
+
+def test_caps_may_be_seen_in_ezrin_alone():
+    development = polarizing(3)
+    with_caps, without = (pictured(each, caps=0.0) for each in (development, silent(development)))
+    np.testing.assert_array_equal(with_caps.movie.frames, without.movie.frames)
+    assert not np.array_equal(with_caps.ezrin.channels, without.ezrin.channels)
+
+
+def test_frames_out_of_focus_are_blurred_and_known():
+    development = silent(polarizing(3))
+    sharp, blurred = (pictured(development, unfocused=chance) for chance in (0.0, 1.0))
+    assert not sharp.focus.any()
+    assert (np.abs(blurred.focus) >= 25).all()
+    fine = [np.abs(np.diff(e.movie.frames.astype(float), axis=-1)).mean() for e in (sharp, blurred)]
+    assert fine[1] < 0.8 * fine[0]
+    np.testing.assert_array_equal(sharp.ezrin.channels, blurred.ezrin.channels)
+
+
+def test_nuclei_are_dyed_in_some_embryos():
+    development = silent(polarizing(30))
+    assert pictured(development, dyed_nuclei=0.0).nuclei is None
+    embryo = pictured(development, dyed_nuclei=1.0)
+    assert embryo.nuclei is not None
+    assert (embryo.nuclei.labels, embryo.nuclei.channels.shape) == (("NUCLEI",), (6, 1, 56, 64))
+    bright = embryo.nuclei.channels[:, 0] > 0.3 * 65535
+    cell = embryo.ezrin.channels[:, 0] > 0.1 * 65535
+    assert 0.05 < bright.sum() / cell.sum() < 0.6
+    assert cell[bright].mean() > 0.99
 
 
 def test_brightness_of_transmitted_light_does_not_tell_the_onset(pair):

@@ -13,7 +13,9 @@ from isl.phantom import EmbryoConfig, make_embryo, write_embryos
 from isl.polarity.embryo import load_embryos
 
 SIZE = {"height": 32, "width": 40, "planes": 2, "z_step": 12.0, "pixel_size": 4.0}
-CONFIG = EmbryoConfig(**SIZE, fewest_frames=2, most_frames=4, never=0.3)
+CONFIG = EmbryoConfig(
+    **SIZE, fewest_frames=2, most_frames=4, never=0.3, unfocused=0.3, dyed_nuclei=0.4
+)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,20 @@ def test_movies_hold_the_same_frames(written, embryos):
         np.testing.assert_array_equal(ezrin.channels, embryo.ezrin.channels)
 
 
+def test_nuclei_are_a_label_of_the_embryos_that_have_them(written, embryos):
+    manifest = load_manifest(written / "dataset.toml")
+    assert {embryo.nuclei is None for embryo in embryos.values()} == {True, False}
+    for lapse in manifest.time_lapses:
+        dyed = embryos[lapse.name].nuclei
+        assert ("NUCLEI" in lapse.labels) == (dyed is not None)
+        field = next(f for f in manifest.fields if f.name == f"{lapse.name}/t001")
+        loaded = load_field(field, ("EZRIN", "NUCLEI"))
+        assert loaded.labels.measured is not None
+        assert loaded.labels.measured[1].all() == (dyed is not None)
+        if dyed is not None:
+            np.testing.assert_array_equal(loaded.labels.channels[1], dyed.channels[1, 0])
+
+
 def test_tables_say_what_truly_happened(written, embryos):
     labels, truth = rows(written / "labels.csv"), rows(written / "truth.csv")
     assert [row["embryo"] for row in truth] == list(embryos)
@@ -83,6 +99,12 @@ def test_tables_say_what_truly_happened(written, embryos):
         compaction = int(row["compaction"]) if row["compaction"] else None
         assert compaction == development.compaction
         assert row["polarized_before"] == str(int(development.polarized_before))
+        assert (int(row["eight_from"]), int(row["eight_to"])) == (
+            development.stage[0],
+            development.stage[-1],
+        )
+        blurred = [int(t) for t in row["unfocused"].split()]
+        assert blurred == np.flatnonzero(embryos[row["embryo"]].focus).tolist()
     assert len({row["polarized"] for row in labels}) == 2
 
 
@@ -139,5 +161,6 @@ def test_its_manifest_trains_polarity(written, embryos):
         assert embryo.compaction == (development.frames if never else development.compaction)
         assert (embryo.interval, embryo.group) == (20, embryo.name)
         assert embryo.dic.shape == (development.frames, SIZE["height"], SIZE["width"])
+        assert embryo.measured is not None
         assert embryo.measured.shape == embryo.dic.shape
     assert [embryo.split for embryo in found] == ["train", "train", "validation"]

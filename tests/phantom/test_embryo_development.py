@@ -12,7 +12,7 @@ from isl.phantom.embryos.development import (
     smallest_angle,
 )
 
-USUAL = {"never": 0.25, "early": 0.33}
+USUAL = {"never": 0.25, "early": 0.33, "divisions": 0.0}
 
 
 def development(seed, frames=16, **chances):
@@ -36,6 +36,7 @@ def antiprism(spacing):
         middle=np.zeros(3),
         centers=spacing * places,
         radii=np.ones(CELLS),
+        lineage=np.arange(CELLS),
         cap_axes=places,
         cap_angles=np.zeros(CELLS),
         compactness=0.0,
@@ -134,3 +135,56 @@ def test_compaction_is_a_hint_and_not_the_answer(many):
         for silent in (True, False)
     )
     assert np.mean(never) == pytest.approx(np.mean(others), abs=1.5)
+
+
+@pytest.fixture(scope="module")
+def dividing():
+    rng = np.random.default_rng(1)
+    chances = USUAL | {"divisions": 1.0}
+    return [draw_development(int(rng.integers(12, 21)), rng, **chances) for _ in range(60)]
+
+
+def test_the_stage_is_the_frames_with_eight_cells(dividing):
+    begun, ended = 0, 0
+    for drawn in dividing:
+        counts = [len(blastomeres_at(drawn, t).radii) for t in range(drawn.frames)]
+        assert counts == sorted(counts)
+        assert [t for t, count in enumerate(counts) if count == CELLS] == list(drawn.stage)
+        assert min(counts) >= CELLS // 2
+        assert max(counts) <= 2 * CELLS
+        begun, ended = begun + (counts[0] < CELLS), ended + (counts[-1] > CELLS)
+        assert drawn.compaction is None or drawn.compaction in drawn.stage
+    assert begun > 20
+    assert ended > 20
+    assert all(development(seed).stage == range(16) for seed in range(20))
+
+
+def test_cells_divide_after_the_first_cap_and_come_to_be_before_it(dividing):
+    for drawn in dividing:
+        if drawn.onset is not None and not drawn.polarized_before:
+            assert drawn.onset in drawn.stage
+
+
+def test_a_mother_has_the_volume_of_her_daughters(dividing):
+    for drawn in dividing:
+        volumes = drawn.sizes**3
+        for t in (0, drawn.stage[0], drawn.frames - 1):
+            cells = blastomeres_at(drawn, t)
+            there = np.bincount(cells.lineage, cells.radii**3, minlength=CELLS)
+            # All of one scale: what mothers have more than their own, their missing sisters lack.
+            scale = there.sum() / volumes.sum()
+            born = drawn.births <= t
+            np.testing.assert_allclose(there[born], scale * volumes[born])
+            assert (there[~born] == 0).sum() * 2 == (~born).sum()
+
+
+def test_one_of_two_daughters_inherits_the_cap(dividing):
+    seen = 0
+    for drawn in dividing:
+        cells = blastomeres_at(drawn, drawn.frames - 1)
+        for blastomere in np.flatnonzero(drawn.divisions < drawn.frames):
+            capped = cells.cap_angles[cells.lineage == blastomere] > 0
+            assert len(capped) == 2
+            assert capped.sum() == (drawn.cap_onsets[blastomere] is not None)
+            seen += capped.sum()
+    assert seen > 20

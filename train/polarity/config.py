@@ -41,6 +41,9 @@ class EzrinConfig(Config):
             frame's EZRIN is predicted by a network that knew its embryo; relative to the
             configuration's file.
         folds: Parts the embryos are cut into.
+        share: Instead of folds, the share of the embryos, the first ones, that one network learns
+            EZRIN from. The onset is learned from the others, whom it never saw, and the finished
+            model has the same network.
         model: What predicts EZRIN for the finished model: a bundled model's name; "": the
             experiment is run once more, on all embryos.
         steps: Updates of that experiment, in place of its own, its schedule with them; None: as
@@ -50,9 +53,21 @@ class EzrinConfig(Config):
 
     experiment: Path
     folds: int = pydantic.Field(default=4, ge=2)
+    share: float | None = pydantic.Field(
+        default=None, gt=0, lt=1, exclude_if=lambda share: share is None
+    )
     model: str = ""
     steps: int | None = pydantic.Field(default=None, ge=1)
     evaluations: int = pydantic.Field(default=1, ge=1, exclude_if=lambda count: count == 1)
+
+    @pydantic.model_validator(mode="after")
+    def _one_network_is_the_finished_one(self) -> "EzrinConfig":
+        if self.share is not None and self.model:
+            raise ValueError(
+                f"model '{self.model}' and share both say what predicts EZRIN for the finished "
+                "model; keep one"
+            )
+        return self
 
 
 class SightConfig(Config):

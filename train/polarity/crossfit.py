@@ -40,6 +40,27 @@ def folds_of(embryos: Sequence[Embryo], count: int) -> tuple[tuple[str, ...], ..
     return tuple(tuple(groups[first::count]) for first in range(count))
 
 
+def set_apart(embryos: Sequence[Embryo], share: float) -> tuple[Embryo, ...]:
+    """The embryos whom the network of EZRIN does not learn from; it learns from the first others.
+
+    Args:
+        embryos: All of them.
+        share: Of their groups, that it learns from.
+
+    Raises:
+        InputError: That leaves nobody on one of the sides.
+    """
+    groups = list(dict.fromkeys(embryo.group for embryo in embryos))
+    count = round(share * len(groups))
+    if not 0 < count < len(groups):
+        raise InputError(
+            f"share {share:g} of {len(groups)} embryos leaves none to learn "
+            f"{'the onset' if count else 'EZRIN'} from; give another share, or more embryos"
+        )
+    learned = set(groups[:count])
+    return tuple(embryo for embryo in embryos if embryo.group not in learned)
+
+
 class Crossfit:
     """Labeling networks, each without some embryos; trained when needed and kept.
 

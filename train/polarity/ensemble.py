@@ -25,7 +25,7 @@ from ..lengths import of_share
 from ..looking import looked_at
 from ..loop import fit
 from .config import PolarityExperiment
-from .crossfit import Crossfit, folds_of, predicted_ezrin, seen_by_labeling
+from .crossfit import Crossfit, folds_of, predicted_ezrin, seen_by_labeling, set_apart
 from .ground import Ground
 from .logistic import calibrate, features_of, fit_members, held_out, held_out_figures
 from .model_folder import card, polarity_config
@@ -65,7 +65,9 @@ def train_polarity(
         else np.zeros_like(embryo.dic)
         for embryo in embryos
     }
-    finished = crossfit.model_without(()) if not experiment.ezrin.model else None
+    finished = (
+        None if experiment.ezrin.model else crossfit.model_without(_apart(experiment, crossfit))
+    )
     start = finished or experiment.ezrin.model
     model = train_ensemble(
         experiment,
@@ -98,7 +100,7 @@ def look_at_polarity(
     embryos, crossfit = _prepared(experiment, folder, Path(), say, None)
     lines = [_in_words(embryo) for embryo in embryos]
     if experiment.needs_ezrin or not experiment.ezrin.model:
-        task = crossfit.task_without(())
+        task = crossfit.task_without(_apart(experiment, crossfit))
         for embryo in embryos:
             seen_by_labeling(task.ground.planes, embryo)
         own = looked_at(task, task.config, task.config.start.freeze)
@@ -117,6 +119,11 @@ def look_at_polarity(
 def _in_words(embryo: Embryo) -> str:
     onset = "not seen" if embryo.onset is None else f"at frame {embryo.onset}"
     return f"{embryo.name}: {len(embryo.dic)} frames, onset {onset}"
+
+
+def _apart(experiment: PolarityExperiment, crossfit: Crossfit) -> tuple[str, ...]:
+    """Whom the network of EZRIN that goes with the finished ensemble has not seen."""
+    return () if experiment.ezrin.share is None else crossfit.folds[0]
 
 
 def member_on_trial(
@@ -158,7 +165,7 @@ def member_on_trial(
         update={"leave_out": tuple(sorted({*experiment.leave_out, *named}))}
     )
     embryos, crossfit = _prepared(others, folder, workdir, say, console)
-    whole = crossfit.model_without(())
+    whole = crossfit.model_without(_apart(experiment, crossfit))
     model = load_model(whole)
     of_member = experiment.of_member(0)
     ezrin = {embryo.name: crossfit.predicted(embryo) for embryo in embryos}
@@ -194,12 +201,18 @@ def _prepared(
     labeling = ezrin_experiment(experiment, folder)
     held_out = {field.group for field in manifest.fields if field.split != "train"}
     defective = {embryo.group for embryo in train} - {embryo.group for embryo in embryos}
+    share = experiment.ezrin.share
+    if share is None:
+        folds = folds_of(embryos, experiment.ezrin.folds)
+    else:
+        embryos = set_apart(embryos, share)
+        folds = (tuple(dict.fromkeys(embryo.group for embryo in embryos)),)
     unseen = sorted({*labeling.leave_out, *experiment.leave_out, *held_out, *defective})
     return embryos, Crossfit(
         labeling.model_copy(update={"leave_out": tuple(unseen)}),
         labeling_file.parent,
         workdir / "ezrin",
-        folds_of(embryos, experiment.ezrin.folds),
+        folds,
         say=say,
         console=console,
     )

@@ -33,11 +33,13 @@ class EmbryoSample:
         index_difference: float32 [K, Y, X], refractive index above the medium's.
         absorbance: float32 [K, Y, X], logarithm of the amplitude lost, per um.
         ezrin: float32 [K, Y, X], dye per volume.
+        nuclei: float32 [K, Y, X], dye per volume.
     """
 
     index_difference: np.ndarray
     absorbance: np.ndarray
     ezrin: np.ndarray
+    nuclei: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,7 +89,9 @@ def draw_look(reach: float, rng: np.random.Generator) -> Look:
     )
 
 
-def build(grid: Grid, cells: Blastomeres, look: Look, rng: np.random.Generator) -> EmbryoSample:
+def build(
+    grid: Grid, cells: Blastomeres, look: Look, rng: np.random.Generator, *, caps: float = 1.0
+) -> EmbryoSample:
     """The matter of one frame.
 
     Args:
@@ -95,11 +99,13 @@ def build(grid: Grid, cells: Blastomeres, look: Look, rng: np.random.Generator) 
         cells: Where the cells are.
         look: What they are like.
         rng: Source of the granules, which are drawn anew in every frame, as cytoplasm streams.
+        caps: How strongly caps bend and absorb light; see `EmbryoConfig`.
     """
     sample = EmbryoSample(
         index_difference=np.zeros(grid.shape, np.float32),
         absorbance=np.zeros(grid.shape, np.float32),
         ezrin=np.zeros(grid.shape, np.float32),
+        nuclei=np.zeros(grid.shape, np.float32),
     )
     _add_zona(sample, grid, cells.middle, look)
     _add_polar_body(sample, grid, cells.middle, look, rng)
@@ -107,9 +113,11 @@ def build(grid: Grid, cells: Blastomeres, look: Look, rng: np.random.Generator) 
         where = ball_window(grid, speck[:3], speck[3])
         depth = speck[3] - distance_to(grid, speck[:3], where)
         sample.index_difference[where] += SPECK * filled(depth, 2.0)
-    _add_cells(sample, grid, cells, look, rng)
+    _add_cells(sample, grid, cells, look, rng, caps)
     fading = np.exp((grid.heights - grid.heights[-1]) / DIMMING).astype(np.float32)
-    return dataclasses.replace(sample, ezrin=sample.ezrin * fading[:, None, None])
+    for dye in (sample.ezrin, sample.nuclei):
+        dye *= fading[:, None, None]
+    return sample
 
 
 def _absolute(grid: Grid, place: np.ndarray) -> tuple[float, float, float]:
@@ -207,7 +215,12 @@ def divide(grid: Grid, cells: Blastomeres, where: Window) -> Territory:
 
 
 def _add_cells(
-    sample: EmbryoSample, grid: Grid, cells: Blastomeres, look: Look, rng: np.random.Generator
+    sample: EmbryoSample,
+    grid: Grid,
+    cells: Blastomeres,
+    look: Look,
+    rng: np.random.Generator,
+    contrast: float,
 ) -> None:
     reach = float((np.linalg.norm(cells.centers - cells.middle, axis=-1) + cells.radii).max())
     where = ball_window(grid, cells.middle, reach)
@@ -221,20 +234,22 @@ def _add_cells(
     granules *= filled(land.outside - 2.5, 2.0)
     skin = shell(land.outside, SKIN)
     contacts = shell(land.contact, SKIN) * inside
-    density = look.densities.astype(np.float32)[land.owner]
+    density = look.densities.astype(np.float32)[cells.lineage][land.owner]
     caps = _caps(grid, cells, land, where, rng)
 
     bent = plasma * CYTOPLASM * (1 + 0.25 * smooth) + GRANULE * granules + NUCLEUS * nuclei * inside
     bent += SURFACE * skin + CONTACT * (1 - 0.75 * cells.compactness) * contacts
-    sample.index_difference[where] += density * bent + CAP * caps
+    sample.index_difference[where] += density * bent + contrast * CAP * caps
     steepness = _steepness(grid, cells, land, where)
     sample.absorbance[where] += RIM_LOSS * skin * steepness + GRANULE_LOSS * granules
-    sample.absorbance[where] += CAP_LOSS * caps
+    sample.absorbance[where] += contrast * CAP_LOSS * caps
 
-    dye = look.expressions.astype(np.float32)[land.owner] * inside * (1 - 0.3 * nuclei)
+    expressions = look.expressions.astype(np.float32)[cells.lineage]
+    dye = expressions[land.owner] * inside * (1 - 0.3 * nuclei)
     dye *= 1 + 0.12 * grain
     dye += SURFACE_DYE * skin + CONTACT_DYE * contacts * filled(land.outside - 3, 4.0)
     sample.ezrin[where] += dye + CAP_DYE * caps
+    sample.nuclei[where] += nuclei * inside * (1 + 0.1 * smooth)
 
 
 def _noise(land: Territory, rng: np.random.Generator) -> np.ndarray:
@@ -244,7 +259,8 @@ def _noise(land: Territory, rng: np.random.Generator) -> np.ndarray:
 def _nuclei(grid: Grid, cells: Blastomeres, look: Look, where: Window) -> np.ndarray:
     """Share of each voxel that is in a nucleus, float32 [k, y, x]."""
     nuclei = np.zeros(tuple(place.stop - place.start for place in where), np.float32)
-    for center, radius, away in zip(cells.centers, cells.radii, look.nuclei, strict=True):
+    own = look.nuclei[cells.lineage]
+    for center, radius, away in zip(cells.centers, cells.radii, own, strict=True):
         # Nuclei keep some way off the middle of the embryo, where the flat faces are.
         place = center + 0.15 * (center - cells.middle) + away * radius
         depth = 0.38 * radius - distance_to(grid, place, where)

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from isl.commands.parameters import Axes, Channel, Device, IntervalMinutes, Out, Overwrite, Resume
+from isl.commands.parameters import (
+    Axes,
+    Channel,
+    Device,
+    IntervalMinutes,
+    Out,
+    Overwrite,
+    Resume,
+    Workers,
+)
 from isl.errors import unknown
 
 
@@ -71,6 +80,15 @@ def polarity(
     axes: Axes = None,
     channel: Channel = None,
     device: Device = "auto",
+    workers: Workers = 1,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GIB",
+            help="What prediction may take; frames of longer recordings are read one by one. Half "
+            "of what is free by default.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
@@ -101,6 +119,8 @@ def polarity(
         axes=axes,
         channel=channel,
         device=device,
+        workers=workers,
+        memory=memory,
         overwrite=overwrite,
         resume=resume,
     )

@@ -129,13 +129,23 @@ def predict(
 
 def predict_field(
     model: AnyModel,
-    stack: ZStack | Movie,
+    stack: ZStack | Movie | TransmittedField,
     options: Options,
     progress: Progress | None = None,
+    *,
+    budget: int | None = None,
 ) -> Prediction:
-    """`predict`, with options that were checked before."""
-    field = field_of(stack)
-    plan = plan_field(model.config, field, options)
+    """`predict`, with options that were checked before.
+
+    Args:
+        model: As in `predict`.
+        stack: What is predicted; pixels of a field need not be in memory, results are.
+        options: What is predicted of it.
+        progress: As in `predict`.
+        budget: Bytes that it may take, but for its results; None: as many as it likes.
+    """
+    field = stack if isinstance(stack, TransmittedField) else field_of(stack)
+    plan = plan_field(model.config, field, options, budget=budget)
     normalization = measure(field, plan.fit.planes, options.normalize, unit=options.normalized_by)
     size = field.size if plan.fit.scale else plan.tiles.output_size
     values, write = _arrays(options.statistics, (field.shape[0], len(options.labels), *size))

@@ -13,11 +13,12 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.image import Movie
 from isl.labeling.model import Model
-from isl.labeling.predict import Prediction, predict
+from isl.labeling.options import check_options
+from isl.labeling.predict import Prediction, predict_field
+from isl.labeling.source import TransmittedField
 from isl.polarity.defects import Defect, DefectKind, find_defects, words_of
-from isl.polarity.focus import fuse_movie, stretched
+from isl.polarity.focus import fuse, stretched
 from isl.polarity.onset import Onset, Rule, find_onset
 from isl.polarity.presence import Presence, watch_embryo
 from isl.polarity.recording import Recording
@@ -127,6 +128,7 @@ def assess(
     activation: Activation = "class",
     leave_out: Sequence[DefectKind] = (),
     progress: Callable[[int, int], None] | None = None,
+    memory: int | None = None,
 ) -> Assessment:
     """Assesses one recording.
 
@@ -139,6 +141,7 @@ def assess(
         activation: Whether maps are of the called class's weights (paper), or of their difference
             from the other's.
         progress: Called with the number of EZRIN tiles done, and of all.
+        memory: Bytes that predicting EZRIN may take, but for the images; None: as many as it likes.
 
     Raises:
         InputError: The embryo leaves the field, stacks do not fit the EZRIN model, or there is a
@@ -150,7 +153,7 @@ def assess(
     presence = watch_embryo(frames)
     _check_presence(recording, presence)
     warnings = _warnings(recording, presence, defects)
-    ezrin = _predict_ezrin(recording, frames, ezrin_model, progress)
+    ezrin = _predict_ezrin(recording, frames, ezrin_model, progress, memory)
     seen = ezrin.statistics[EZRIN_STATISTICS[0]][:, 0]
     logits = np.asarray(model.member_logits(frames, seen))
     probabilities = _softmax(logits)[..., _AFTER]
@@ -200,11 +203,14 @@ def assess(
 
 def all_in_focus(recording: Recording) -> np.ndarray:
     """Every frame all in focus and stretched to the whole range; float32 [T, Y, X]."""
-    if recording.frames.shape[1] == 1:
-        images = recording.frames[:, 0]
-    else:
-        images, _ = fuse_movie(recording.frames, source=recording.source)
-    return stretched(images)
+    return stretched(
+        np.stack(
+            [
+                fuse(planes, source=f"{recording.source}: {recording.frame(t)}").image
+                for t, planes in enumerate(recording.frames)
+            ]
+        )
+    )
 
 
 def frames_to_show(onset: int | None, count: int) -> tuple[int, ...]:
@@ -292,6 +298,7 @@ def _predict_ezrin(
     frames: np.ndarray,
     model: Model,
     progress: Callable[[int, int], None] | None,
+    memory: int | None,
 ) -> Prediction:
     """Mean and deviation of EZRIN, from frames in focus or from the stacks they come from."""
     planes = recording.frames.shape[1]
@@ -301,21 +308,24 @@ def _predict_ezrin(
             f"{recording.source}: has {planes} planes; model '{model.name}' predicts EZRIN from "
             f"{expected} (give `axes` if these are no planes, or another `model`)"
         )
-    movie = Movie(
+    stacks = frames[:, None] if expected == 1 else recording.frames
+    times, depth, rows, columns = stacks.shape
+    field = TransmittedField(
         name=recording.name,
-        frames=frames[:, None] if expected == 1 else recording.frames,
+        shape=(times, depth, rows, columns),
+        dtype=stacks.dtype,
+        # Of one time point after the other, each of which is then read once.
+        read=lambda t, z, rows, columns: stacks[t][z, rows, columns],
+        movie=True,
         pixel_size=recording.pixel_size,
         interval=recording.interval,
         modality=model.config.input.modality,
         source=recording.source,
     )
-    return predict(
-        model,
-        movie,
-        labels=(_ezrin_label(model),),
-        statistics=EZRIN_STATISTICS,
-        progress=progress,
+    options = check_options(
+        model.config, labels=(_ezrin_label(model),), statistics=EZRIN_STATISTICS
     )
+    return predict_field(model, field, options, progress, budget=memory)
 
 
 def _ezrin_label(model: Model) -> str:

@@ -7,7 +7,7 @@ others have not. A frame that is clipped, or that repeats the one before it, nee
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -47,24 +47,27 @@ class Defect:
     words: str
 
 
-def find_defects(frames: np.ndarray, stored: np.ndarray | None = None) -> tuple[Defect, ...]:
+def find_defects(
+    frames: np.ndarray, stored: Iterable[np.ndarray] | None = None
+) -> tuple[Defect, ...]:
     """Looks for defects in every frame of a recording.
 
     Args:
         frames: float32 [T, Y, X], all in focus, of any range.
         stored: [T, Z, Y, X] as the file has them, where frames are stretched or fused; exposure
-            is seen in these. None: `frames` are as they were stored.
+            is seen in these, which are gone through one by one. None: `frames` are as they were
+            stored.
 
     Returns:
         Defects in the order of kinds, then frames.
     """
-    raw = frames[:, None] if stored is None else stored
+    thin, repeated = _survey(frames[:, None] if stored is None else stored)
     small = np.stack([_small(frame) for frame in frames])
     return (
-        *_exposure(raw),
+        *_exposure(thin),
         *_focus(small),
         *_motion(small),
-        *_missing(raw),
+        *repeated,
     )
 
 
@@ -86,11 +89,25 @@ def words_of(
     return lines
 
 
-def _exposure(stored: np.ndarray) -> list[Defect]:
-    """Clipped frames, and frames with far less contrast than the recording has."""
+def _survey(stored: Iterable[np.ndarray]) -> tuple[np.ndarray, list[Defect]]:
+    """Some pixels of every frame [Z, Y, X], float32 [T, N], and frames that repeat the last one.
+
+    Those were never taken.
+    """
+    thin, repeated, before = [], [], None
+    for t, planes in enumerate(stored):
+        # Every fourth pixel tells the exposure as well as all.
+        thin.append(planes[:, ::4, ::4].reshape(-1).astype(np.float32))
+        if before is not None and np.array_equal(planes, before):
+            words = "it repeats the frame before it, pixel by pixel"
+            repeated.append(Defect(kind="missing", frame=t, words=words))
+        before = planes
+    return np.stack(thin), repeated
+
+
+def _exposure(thin: np.ndarray) -> list[Defect]:
+    """Clipped frames, and frames with far less contrast than the recording has, of [T, N]."""
     found = []
-    # A few planes and every fourth pixel tell it as well as all.
-    thin = stored[:, :, ::4, ::4].reshape(len(stored), -1).astype(np.float32)
     ranges = np.diff(np.percentile(thin, (1, 99), axis=1), axis=0)[0]
     usual = float(np.median(ranges))
     for t, (pixels, own) in enumerate(zip(thin, ranges, strict=True)):
@@ -134,15 +151,6 @@ def _motion(small: np.ndarray) -> list[Defect]:
             words = f"everything moved by {moved / _SIDE:.0%} of the frame's width since the last"
             found.append(Defect(kind="motion", frame=t, words=words))
     return found
-
-
-def _missing(stored: np.ndarray) -> list[Defect]:
-    """Frames that repeat the one before, pixel by pixel: none was taken."""
-    return [
-        Defect(kind="missing", frame=t, words="it repeats the frame before it, pixel by pixel")
-        for t in range(1, len(stored))
-        if np.array_equal(stored[t], stored[t - 1])
-    ]
 
 
 def _small(frame: np.ndarray) -> np.ndarray:

@@ -1,8 +1,10 @@
 """One embryo's time-lapse recording, read as a movie; `isl.polarity.finding` finds them."""
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +12,64 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging.formats.table import field_name
 from isl.imaging.image import Movie, PixelSize
-from isl.imaging.inputs.containers import is_container
+from isl.imaging.inputs.containers import is_container, open_picture
 from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps
-from isl.imaging.inputs.movie import read_movie
+from isl.imaging.inputs.movie import movie_axes, read_movie
 from isl.imaging.inputs.read import open_transmitted
-from isl.imaging.lazy import LazyPicture
+from isl.imaging.lazy import EVERYTHING, LazyPicture
 from isl.imaging.names import modality_of
 from isl.imaging.times import stated_interval
 from isl.polarity.embryos_in_field import Window
 from isl.polarity.finding import frames_in
 from isl.polarity.frame_range import EVERY_FRAME, FrameRange
+
+
+class FramesOnDisk:
+    """Frames [T, Z, Y, X] of which the last one read is in memory, and no other.
+
+    Attributes:
+        shape: T, Z, Y, X.
+        dtype: As stored.
+    """
+
+    def __init__(
+        self, read: Callable[[int], np.ndarray], shape: tuple[int, int, int, int], dtype: np.dtype
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            read: Reads frame `t` of those used, [Z, Y, X].
+            shape: T, Z, Y, X.
+            dtype: As stored.
+        """
+        self.shape = shape
+        self.dtype = dtype
+        self._read = functools.lru_cache(maxsize=1)(read)
+
+    def __len__(self) -> int:
+        """T."""
+        return self.shape[0]
+
+    def __getitem__(self, t: int) -> np.ndarray:
+        """Frame `t`, [Z, Y, X]."""
+        if not 0 <= t < len(self):
+            raise IndexError(t)
+        return self._read(t)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """One frame after the other."""
+        return map(self._read, range(len(self)))
+
+    def fit(self, memory: int | None) -> bool:
+        """Whether they take no more than so many bytes."""
+        return memory is None or math.prod(self.shape) * self.dtype.itemsize <= memory
+
+    def held(self) -> np.ndarray:
+        """All of them in memory."""
+        frames = np.empty(self.shape, self.dtype)
+        for own, read in zip(frames, self, strict=True):
+            own[:] = read
+        return frames
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +79,7 @@ class Recording:
     Attributes:
         name: The file's or folder's name.
         frames: uint8, uint16 or float32 [T, Z, Y, X], as stored; Z is 1 for all-in-focus frames.
+            A long recording's stay on disk.
         numbers: T frame numbers, counted from 0 in file order.
         frame_names: T names, of the files the frames come from or "frame 0" and so on.
         steps: T times, in frame intervals since the first file; the same as `numbers` unless the
@@ -42,7 +93,7 @@ class Recording:
     """
 
     name: str
-    frames: np.ndarray
+    frames: np.ndarray | FramesOnDisk
     numbers: tuple[int, ...]
     frame_names: tuple[str, ...]
     steps: tuple[int, ...]
@@ -77,6 +128,7 @@ def read_recording(
     axes: str | None = None,
     channel: str | None = None,
     window: Window | None = None,
+    memory: int | None = None,
 ) -> Recording:
     """Reads a recording, or some of its frames.
 
@@ -88,18 +140,16 @@ def read_recording(
         channel: The transmitted-light channel, where a file has several.
         window: The square around one of several embryos; no more is read of a file. The embryo's
             number is added to the name.
+        memory: Bytes that frames may take; those of a recording that takes more are read one by one
+            when they are wanted. None: they may take any.
 
     Raises:
         InputError: There is one frame only, frames differ in size or are missing from the sequence,
             a frame is empty or not finite, or a file cannot be read.
     """
     path = Path(path)
-    if path.is_dir() and not is_container(path):
-        recording = _read_folder(path, frames, axes, channel, window)
-    elif window is None:
-        recording = _read_file(path, frames, axes, channel)
-    else:
-        recording = _read_window(path, frames, axes, channel, window)
+    read = _read_folder if path.is_dir() and not is_container(path) else _read_file
+    recording = read(path, frames, axes, channel, window, memory)
     if window is not None:
         name = name_in_field(recording.name, window)
         recording = dataclasses.replace(recording, name=name, window=window)
@@ -122,6 +172,7 @@ def _read_folder(
     axes: str | None,
     channel: str | None,
     window: Window | None,
+    memory: int | None,
 ) -> Recording:
     files = frames_in(folder)
     if not files:
@@ -130,22 +181,29 @@ def _read_folder(
     check_named_alike(names, folder)
     used = list(chosen.within(len(files), folder))
     steps = _steps(names, used, folder)
-    pictures = [read_movie(files[number], axes=axes, channel=channel) for number in used]
-    for file, picture in zip((files[number] for number in used), pictures, strict=True):
+    first = read_movie(files[used[0]], axes=axes, channel=channel)
+
+    def read(index: int) -> np.ndarray:
+        file = files[used[index]]
+        picture = first if index == 0 else read_movie(file, axes=axes, channel=channel)
         if picture.frames.shape[0] > 1:
             raise InputError(f"{file}: is a movie among single frames; keep it in another folder")
-        _check_same(picture, pictures[0], file, files[used[0]])
-    stacks = [picture.frames for picture in pictures]
-    if window is not None:
-        stacks = [own[..., *window.place(t)] for own, t in zip(stacks, used, strict=True)]
+        _check_same(picture, first, file, files[used[0]])
+        planes = picture.frames[0]
+        return planes if window is None else planes[:, *window.place(used[index])]
+
+    rows, columns = first.frames.shape[2:] if window is None else (window.side, window.side)
+    frames = FramesOnDisk(
+        read, (len(used), first.frames.shape[1], rows, columns), first.frames.dtype
+    )
     return Recording(
         name=field_name(folder),
-        frames=np.concatenate(stacks),
+        frames=frames.held() if frames.fit(memory) else frames,
         numbers=tuple(used),
         frame_names=tuple(names[number] for number in used),
         steps=steps,
-        pixel_size=pictures[0].pixel_size,
-        modality=pictures[0].modality,
+        pixel_size=first.pixel_size,
+        modality=first.modality,
         source=folder,
     )
 
@@ -164,34 +222,52 @@ def recording_of(movie: Movie) -> Recording:
     return recording
 
 
-def _read_file(path: Path, chosen: FrameRange, axes: str | None, channel: str | None) -> Recording:
-    return _of_movie(read_movie(path, axes=axes, channel=channel), chosen, path)
-
-
 def _of_movie(movie: Movie, chosen: FrameRange, path: Path) -> Recording:
     used = chosen.within(movie.frames.shape[0], path)
     return _numbered(movie, movie.frames[used.start : used.stop], used, path)
 
 
-def _read_window(
-    path: Path, chosen: FrameRange, axes: str | None, channel: str | None, window: Window
+def _read_file(
+    path: Path,
+    chosen: FrameRange,
+    axes: str | None,
+    channel: str | None,
+    window: Window | None,
+    memory: int | None,
 ) -> Recording:
+    axes = movie_axes(path, axes)
     picture, index = open_transmitted(path, axes=axes, channel=channel)
     with picture:
-        times, _, planes = picture.shape[:3]
+        times, _, planes, *size = picture.shape
         used = chosen.within(times, path)
-        frames = np.empty((len(used), planes, window.side, window.side), picture.dtype)
-        for own, t in zip(frames, used, strict=True):
-            rows, columns = window.place(t)
-            for z in range(planes):
-                own[z] = picture.read(t=t, c=index, z=z, rows=rows, columns=columns)
-        recording = _numbered(picture, frames, used, path)
+
+        def of_frame(file: LazyPicture, t: int) -> np.ndarray:
+            rows, columns = (EVERYTHING, EVERYTHING) if window is None else window.place(t)
+            return np.stack(
+                [file.read(t=t, c=index, z=z, rows=rows, columns=columns) for z in range(planes)]
+            )
+
+        def opened(place: int) -> np.ndarray:
+            with open_picture(path, axes=axes) as file:
+                return of_frame(file, used[place])
+
+        rows, columns = size if window is None else (window.side, window.side)
+        shape = (len(used), planes, rows, columns)
+        frames = FramesOnDisk(opened, shape, picture.dtype)
+        if frames.fit(memory):
+            # All from the file that is open.
+            read = FramesOnDisk(lambda place: of_frame(picture, used[place]), shape, picture.dtype)
+            recording = _numbered(picture, read.held(), used, path)
+        else:
+            recording = _numbered(picture, frames, used, path)
     if picture.channel_names is None:
         return recording
     return dataclasses.replace(recording, modality=modality_of(picture.channel_names[index]))
 
 
-def _numbered(told: Movie | LazyPicture, frames: np.ndarray, used: range, path: Path) -> Recording:
+def _numbered(
+    told: Movie | LazyPicture, frames: np.ndarray | FramesOnDisk, used: range, path: Path
+) -> Recording:
     """Frames of a file, [T, Z, Y, X], with what it tells of them."""
     return Recording(
         name=told.name,

@@ -1,6 +1,7 @@
 """Many embryos through one ensemble: what can be checked first, then embryo by embryo, a report."""
 
 import dataclasses
+import functools
 import json
 import sys
 import time
@@ -44,7 +45,10 @@ from isl.polarity.outputs import (
 )
 from isl.polarity.overlays import draw_overlays
 from isl.polarity.recording import name_in_field, read_recording
-from isl.progress import FieldProgress, one_by_one
+from isl.progress import one_by_one
+from isl.tiling.memory import memory_budget
+from isl.tiling.stream import Progress
+from isl.workers import side_by_side
 
 MEASURED = "measured"
 ONSETS, FRAMES, REPORT = "onsets.csv", "frames.csv", "report.html"
@@ -59,6 +63,8 @@ class Request:
         rule: None: as the model says.
         leave_out: Kinds of defects for which a recording is not assessed.
         diameter: Of an embryo, micrometres; None: the usual one; 0: all recordings are of one.
+        workers: Processes that share the embryos.
+        memory: GiB that all of them may take; None: half of what is free.
     """
 
     inputs: tuple[Path, ...]
@@ -73,6 +79,8 @@ class Request:
     axes: str | None = None
     channel: str | None = None
     device: str = "auto"
+    workers: int = 1
+    memory: float | None = None
     overwrite: bool = False
     resume: bool = False
 
@@ -120,28 +128,57 @@ def assess_recordings(request: Request) -> int:
         resume=request.resume,
         tables=[request.out / name for name in (ONSETS, FRAMES, REPORT)],
     )
-    device = use_device(request.device)
-    model = load_polarity_model(request.model or DEFAULT_MODEL)
-    if model.config.arm == MEASURED:
-        raise InputError(
-            f"model '{model.name}' reads measured Ezrin, which is for evaluation only; take another"
-        )
-    chain = Chain(model=model, ezrin_model=model.ezrin_model(), device=device)
-
-    def assess_one(embryo: EmbryoInput, progress: FieldProgress) -> str:
-        if embryo.wrong is not None:
-            raise embryo.wrong
-        outcome = _assess(embryo, chain, request, progress)
-        print(f"{embryo.name}: {sentence(_read(embryo))}", flush=True)
-        return outcome
-
+    chain = _chain(request.model or DEFAULT_MODEL, request.device)
+    memory = memory_budget(request.memory) // request.workers
     with alone_in(request.out, "isl polarity"):
-        failures = one_by_one(embryos, assess_one)
-        failed = {name: str(error) for name, error in failures.items()}
+        if request.workers == 1:
+            failures = one_by_one(
+                embryos,
+                lambda embryo, progress: _assess_one(
+                    embryo, chain, request, memory, progress.tiles
+                ),
+            )
+            failed = {name: str(error) for name, error in failures.items()}
+        else:
+            work = functools.partial(_assess_elsewhere, request=request, memory=memory)
+            failed = side_by_side(embryos, work, workers=request.workers)
         done = [embryo for embryo in embryos if embryo.name not in failed]
         if done:
             _write_tables(done, failed, chain, request)
     return report_failures(list(failed.items()), len(embryos), what="embryos")
+
+
+def _chain(model: str, device: str) -> Chain:
+    """Loads what every recording goes through."""
+    computes = use_device(device)
+    loaded = load_polarity_model(model)
+    if loaded.config.arm == MEASURED:
+        raise InputError(
+            f"model '{loaded.name}' reads measured Ezrin, which is for evaluation only; take "
+            "another"
+        )
+    return Chain(model=loaded, ezrin_model=loaded.ezrin_model(), device=computes)
+
+
+# Of a process that assesses embryos for another.
+_chain_of_process = functools.cache(_chain)
+
+
+def _assess_elsewhere(embryo: EmbryoInput, *, request: Request, memory: int) -> str:
+    """Assesses an embryo in a process of its own."""
+    chain = _chain_of_process(request.model or DEFAULT_MODEL, request.device)
+    return _assess_one(embryo, chain, request, memory, None)
+
+
+def _assess_one(
+    embryo: EmbryoInput, chain: Chain, request: Request, memory: int, progress: Progress | None
+) -> str:
+    """Assesses an embryo and says what was found."""
+    if embryo.wrong is not None:
+        raise embryo.wrong
+    outcome = _assess(embryo, chain, request, memory, progress)
+    print(f"{embryo.name}: {sentence(_read(embryo))}", flush=True)
+    return outcome
 
 
 def _embryos_of(name: str, path: Path, request: Request) -> list[EmbryoInput]:
@@ -162,7 +199,9 @@ def _embryos_of(name: str, path: Path, request: Request) -> list[EmbryoInput]:
     ] or [whole]
 
 
-def _assess(embryo: EmbryoInput, chain: Chain, request: Request, progress: FieldProgress) -> str:
+def _assess(
+    embryo: EmbryoInput, chain: Chain, request: Request, memory: int, progress: Progress | None
+) -> str:
     """Assesses one embryo and writes its files, unless that was done before."""
     started = time.monotonic()
     limit = limit_of(embryo.name, embryo.path, request.frames)
@@ -185,6 +224,7 @@ def _assess(embryo: EmbryoInput, chain: Chain, request: Request, progress: Field
         axes=request.axes,
         channel=request.channel,
         window=embryo.window,
+        memory=memory // 4,
     )
     assessment = _within_memory(
         lambda: assess(
@@ -194,7 +234,8 @@ def _assess(embryo: EmbryoInput, chain: Chain, request: Request, progress: Field
             rule=request.rule,
             activation=request.activation,
             leave_out=request.leave_out,
-            progress=progress.tiles,
+            progress=progress,
+            memory=memory,
         ),
         embryo,
     )

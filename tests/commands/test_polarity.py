@@ -66,7 +66,7 @@ def _quick(monkeypatch):
     """EZRIN and pictures cost nothing."""
     dot = io.BytesIO()
     Image.new("L", (2, 2)).save(dot, "PNG")
-    monkeypatch.setattr("isl.polarity.assess.predict", predict_quickly)
+    monkeypatch.setattr("isl.polarity.assess.predict_field", predict_quickly)
     for drawn in ("draw_film_strip", "draw_overlays"):
         monkeypatch.setattr(f"isl.polarity.run.{drawn}", lambda *_: dot.getvalue())
 
@@ -413,7 +413,7 @@ def test_too_little_memory_is_said_in_one_line(refused, embryo, monkeypatch):
     def exhausted(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("isl.polarity.assess.predict", exhausted)
+    monkeypatch.setattr("isl.polarity.assess.predict_field", exhausted)
     assert "does not fit into memory; give fewer frames with --frames A:B" in refused(embryo)
 
 

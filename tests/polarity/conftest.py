@@ -20,4 +20,4 @@ def quick_ezrin(monkeypatch):
     """EZRIN costs nothing in this test: it is what `predict_quickly` says."""
     from simulated_recordings import predict_quickly
 
-    monkeypatch.setattr("isl.polarity.assess.predict", predict_quickly)
+    monkeypatch.setattr("isl.polarity.assess.predict_field", predict_quickly)

@@ -14,12 +14,12 @@ from flax import nnx
 from PIL import Image
 
 from isl.backbones.unet import UNetConfig
-from isl.imaging.image import Movie
 from isl.labeling.model import Model, load_model, save_model
 from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
-from isl.labeling.options import check_options
+from isl.labeling.options import Options
 from isl.labeling.predict import Prediction
+from isl.labeling.source import TransmittedField
 from isl.polarity.recording import Recording
 
 SIZE = (96, 112)
@@ -147,25 +147,27 @@ class PatchEnsemble:
 
 def predict_quickly(
     model: Model,
-    movie: Movie,
-    *,
-    labels: tuple[str, ...],
-    statistics: tuple[str, ...],
+    field: TransmittedField,
+    options: Options,
     progress: Callable[[int, int], None] | None,
+    *,
+    budget: int | None,
 ) -> Prediction:
-    """Stands in for `predict` where nobody looks at EZRIN: the first planes, and a constant."""
+    """Stands in for `predict_field` where nobody looks at EZRIN: first planes, and a constant."""
+    del model, budget
     if progress is not None:
         progress(1, 1)
-    seen = movie.frames[:, :1].astype(np.float32)
-    options = check_options(model.config, labels=labels, statistics=statistics)
+    planes = [field.read(t, 0, slice(None), slice(None)) for t in range(field.shape[0])]
+    seen = np.stack(planes)[:, None].astype(np.float32)
+    statistics = options.statistics
     return Prediction(
-        name=movie.name,
-        labels=labels,
+        name=field.name,
+        labels=options.labels,
         statistics={statistics[0]: seen, statistics[1]: np.full_like(seen, 0.25)},
         offset=0,
-        pixel_size=movie.pixel_size,
-        interval=movie.interval,
-        times=movie.times,
+        pixel_size=field.pixel_size,
+        interval=field.interval,
+        times=field.times,
         planes=(0,),
         normalization=(),
         renormalization=(),
@@ -173,7 +175,7 @@ def predict_quickly(
         tile_size=SIZE,
         options=options,
         warnings=(),
-        source=movie.source,
+        source=field.source,
     )
 
 

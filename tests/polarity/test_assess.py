@@ -1,14 +1,22 @@
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
 import pytest
-from simulated_recordings import PatchEnsemble, make_frames, recording_of, tiny_ezrin_model
+from simulated_recordings import (
+    PatchEnsemble,
+    make_frames,
+    recording_of,
+    tiny_ezrin_model,
+    write_movie,
+)
 
 from isl.errors import InputError
 from isl.polarity import assess as module
 from isl.polarity import predict as module_of_arrays
 from isl.polarity.assess import SHOWN, all_in_focus, assess, frames_to_show
 from isl.polarity.model import PolarityModel
+from isl.polarity.recording import FramesOnDisk, read_recording
 
 
 @pytest.mark.usefixtures("quick_ezrin")
@@ -56,17 +64,32 @@ def test_frames_are_stretched_one_by_one():
 def test_stacks_are_fused(monkeypatch):
     frames = make_frames(3, size=(40, 48))
     stacks = np.stack([frames // 2, frames], axis=1)
-    monkeypatch.setattr(module, "fuse_movie", lambda given, source: (given[:, 1], None))
+    monkeypatch.setattr(module, "fuse", lambda planes, source: SimpleNamespace(image=planes[-1]))
     expected = all_in_focus(recording_of(frames))
     np.testing.assert_array_equal(all_in_focus(recording_of(stacks)), expected)
 
 
-def test_a_stack_of_one_plane_is_used_as_it_is(monkeypatch):
-    def never(*_, **__):
-        raise AssertionError("there is nothing to fuse")
+def test_a_stack_of_one_plane_is_used_as_it_is():
+    frames = make_frames(2)
+    expected = (frames - frames.min(axis=(1, 2), keepdims=True)).astype(np.float32)
+    expected /= expected.max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(all_in_focus(recording_of(frames[:, None])), expected, atol=1e-6)
 
-    monkeypatch.setattr(module, "fuse_movie", never)
-    assert all_in_focus(recording_of(make_frames(2)[:, None])).shape[0] == 2
+
+def test_frames_that_stay_on_disk_are_assessed_as_those_in_memory(tmp_path):
+    model = tiny_ezrin_model(tmp_path / "stacks", planes=2)
+    frames = make_frames(3, size=(40, 48))
+    stacks = np.stack([frames, frames // 2], axis=1)
+    path = write_movie(tmp_path / "E1.ome.tif", stacks, "TZYX")
+    in_memory, on_disk = (read_recording(path, memory=memory) for memory in (None, 1))
+    assert isinstance(in_memory.frames, np.ndarray)
+    assert isinstance(on_disk.frames, FramesOnDisk)
+    one, other = (assess(each, PatchEnsemble(), model) for each in (in_memory, on_disk))
+    np.testing.assert_array_equal(one.frames, other.frames)
+    np.testing.assert_array_equal(one.member_probabilities, other.member_probabilities)
+    for name, statistic in one.ezrin.statistics.items():
+        np.testing.assert_array_equal(statistic, other.ezrin.statistics[name])
+    assert (one.defects, one.onset.frame) == (other.defects, other.onset.frame)
 
 
 def test_stacks_that_fit_the_ezrin_model_are_given_to_it_whole(tmp_path):

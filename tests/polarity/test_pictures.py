@@ -16,7 +16,7 @@ from isl.report.plots import png
 def found(ezrin_model):
     recording = recording_of(make_frames(12, onset=6), interval=40.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("isl.polarity.assess.predict", predict_quickly)
+        patch.setattr("isl.polarity.assess.predict_field", predict_quickly)
         return assess(recording, PatchEnsemble(), ezrin_model)
 
 

@@ -5,9 +5,10 @@ from PIL import Image
 from simulated_recordings import make_frames, write_frames, write_movie
 
 from isl.errors import InputError
+from isl.polarity.embryos_in_field import Window
 from isl.polarity.finding import find_recordings
 from isl.polarity.frame_range import FrameRange, parse_frames
-from isl.polarity.recording import read_recording
+from isl.polarity.recording import FramesOnDisk, read_recording
 
 FRAMES = make_frames(6, onset=3, size=(20, 24))
 
@@ -15,6 +16,10 @@ FRAMES = make_frames(6, onset=3, size=(20, 24))
 @pytest.fixture
 def folder(tmp_path):
     return write_frames(tmp_path / "E016", FRAMES, first=8)
+
+
+def pixels(recording):
+    return np.stack(list(recording.frames))
 
 
 def refusal(function, *arguments, **options):
@@ -34,9 +39,26 @@ def test_a_folder_of_frames_is_read_in_natural_order(folder):
     assert recording.frame(2) == "frame 2 (t010.png)"
 
 
+def test_frames_of_a_recording_that_takes_too_much_are_read_when_wanted(folder, tmp_path):
+    movie = write_movie(tmp_path / "movie.ome.tif", FRAMES[:, None], "TZYX")
+    window = Window(number=2, corners=np.arange(12).reshape(6, 2), side=8)
+    for path in (folder, movie):
+        chosen = {"frames": FrameRange(start=2), "window": window}
+        held = read_recording(path, **chosen, memory=4 * 8 * 8)
+        lazy = read_recording(path, **chosen, memory=4 * 8 * 8 - 1)
+        assert isinstance(held.frames, np.ndarray)
+        assert isinstance(lazy.frames, FramesOnDisk)
+        assert (lazy.frames.shape, lazy.frames.dtype) == ((4, 1, 8, 8), np.uint8)
+        np.testing.assert_array_equal(held.frames[1, 0], FRAMES[3, 6:14, 7:15])
+        np.testing.assert_array_equal(list(lazy.frames), held.frames)
+        np.testing.assert_array_equal(lazy.frames[3], held.frames[3])
+        with pytest.raises(IndexError):
+            lazy.frames[4]
+
+
 def test_numbers_without_leading_zeros_are_ordered_by_value(tmp_path):
     folder = write_frames(tmp_path / "a", FRAMES, first=8, pattern="Embryo16t{}.png")
-    np.testing.assert_array_equal(read_recording(folder).frames[:, 0], FRAMES)
+    np.testing.assert_array_equal(pixels(read_recording(folder))[:, 0], FRAMES)
 
 
 @pytest.mark.parametrize("axes", ["TZYX", "TYX", "TCYX"])
@@ -76,13 +98,13 @@ def test_a_folder_may_hold_a_stack_a_time_point(tmp_path):
 
 def test_frames_are_limited_and_keep_their_numbers(folder, tmp_path):
     recording = read_recording(folder, frames=FrameRange(start=2, stop=5), interval=20)
-    np.testing.assert_array_equal(recording.frames[:, 0], FRAMES[2:5])
+    np.testing.assert_array_equal(pixels(recording)[:, 0], FRAMES[2:5])
     assert recording.numbers == (2, 3, 4)
     assert recording.frame_names[0] == "t010.png"
     assert recording.minutes(0) == 40
     path = write_movie(tmp_path / "m.ome.tif", FRAMES, "TYX")
     recording = read_recording(path, frames=FrameRange(start=4))
-    np.testing.assert_array_equal(recording.frames[:, 0], FRAMES[4:])
+    np.testing.assert_array_equal(pixels(recording)[:, 0], FRAMES[4:])
     assert recording.numbers == (4, 5)
 
 
@@ -138,7 +160,7 @@ def test_frames_without_numbers_are_taken_in_order(tmp_path):
     folder.mkdir()
     for letter, frame in zip("abcdef", FRAMES, strict=True):
         Image.fromarray(frame).save(folder / f"{letter}.png")
-    np.testing.assert_array_equal(read_recording(folder).frames[:, 0], FRAMES)
+    np.testing.assert_array_equal(pixels(read_recording(folder))[:, 0], FRAMES)
 
 
 def test_a_stray_picture_among_frames_is_refused(folder):

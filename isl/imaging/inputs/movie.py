@@ -40,11 +40,7 @@ def read_movie(path: Path, *, axes: str | None = None, channel: str | None = Non
     Raises:
         InputError: As there.
     """
-    if axes is None and is_stack_file(path):
-        found = _header(path)
-        if found is not None and len(found.lengths) == 3 and not found.says_axes:
-            axes = "TYX"
-    stack = read_transmitted(path, axes=axes, channel=channel)
+    stack = read_transmitted(path, axes=movie_axes(path, axes), channel=channel)
     if isinstance(stack, Movie):
         return stack
     return Movie(
@@ -54,6 +50,20 @@ def read_movie(path: Path, *, axes: str | None = None, channel: str | None = Non
         modality=stack.modality,
         source=stack.source,
     )
+
+
+def movie_axes(path: Path, axes: str | None = None) -> str | None:
+    """What a movie's dimensions are: `axes`, where given; None: as the file says; see `read_movie`.
+
+    Args:
+        path: The file.
+        axes: What a person said.
+    """
+    if axes is not None or not is_stack_file(path):
+        return axes
+    found = _header(path)
+    silent = found is not None and len(found.lengths) == 3 and not found.says_axes
+    return "TYX" if silent else None
 
 
 def _header(path: Path, axes: str | None = None) -> TiffHeader | None:

@@ -1,0 +1,228 @@
+"""What predicted EZRIN is worth on phantom embryos that nothing in the chain has seen.
+
+    python benchmarks/embryo_chain.py WORKDIR arms|uncertainty|projections|picture
+
+WORKDIR is that of `isl train configs/embryo_chain.toml`, which comes first. The onset is learned
+from the embryos that EZRIN's network has not learned from, as there, and judged on those of split
+"validation", which nothing has seen.
+
+`arms`: EZRIN as predicted beside its truth, and the onset from DIC, from predicted EZRIN, from both
+and from the true Ezrin, with intervals over embryos. `uncertainty`: the onset's intervals when
+EZRIN is not only its mean but its distribution. `projections`: DIC all in focus, its median plane
+and its maximum. `picture`: WORKDIR/embryo_chain.png.
+"""
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from ezrin import print_contender, words_of
+from PIL import Image
+
+from isl.config import load_toml
+from isl.imaging.image import Movie
+from isl.labeling.dataset import load_manifest
+from isl.labeling.model import Model, load_model
+from isl.polarity.embryo import EZRIN, Embryo, load_embryos
+from isl.polarity.focus import stretched
+from isl.polarity.model import logits_of_features
+from isl_eval.polarity.ezrin import FIGURES, SEEN, ezrin_figures
+from isl_eval.polarity.judge import Contender, compare, judge_arm, judge_baselines, judge_ezrin
+from isl_eval.polarity.predictions import HeldOut
+from isl_eval.statistics.bootstrap import Resampling
+from isl_train.polarity.config import PolarityExperiment
+from isl_train.polarity.crossfit import set_apart
+from isl_train.polarity.logistic import (
+    Features,
+    HeldOutEmbryo,
+    calibrate,
+    features_of,
+    fit_members,
+    held_out,
+    probabilities,
+)
+
+CONFIG = Path(__file__).parents[1] / "configs" / "embryo_chain.toml"
+RESAMPLING = Resampling(replicates=1000)
+ARMS = ("dic", "ezrin", "dic+ezrin", "measured")
+# Of the pixels' distributions, all of which are moved together: quantiles, in deviations.
+DRAWS = (-1.28, -0.52, 0.0, 0.52, 1.28)
+SHOWN = 4
+Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Ground:
+    """Embryos with their EZRIN: those whom the onset is learned from, and those judged."""
+
+    def __init__(self, workdir: Path) -> None:
+        """Reads and predicts what is not kept in the folder yet."""
+        self.experiment = load_toml(CONFIG, PolarityExperiment)
+        assert self.experiment.ezrin.share is not None
+        self._kept = workdir / "benchmark"
+        self._kept.mkdir(parents=True, exist_ok=True)
+        manifest = load_manifest(CONFIG.parent / self.experiment.dataset)
+        embryos = load_embryos(manifest)
+        train = [embryo for embryo in embryos if embryo.split == "train"]
+        self.learned = set_apart(train, self.experiment.ezrin.share)
+        self.judged = tuple(each for each in embryos if each.split == "validation")
+        model = load_model(workdir / "model" / "ezrin")
+        seen = set(model.config.trained_on or ())
+        assert not seen & {each.group for each in (*self.learned, *self.judged)}
+        self.ezrin = {
+            each.name: self._predicted(model, each) for each in (*self.learned, *self.judged)
+        }
+
+    def _predicted(self, model: Model, embryo: Embryo) -> np.ndarray:
+        """Mean and deviation of the predicted distributions, float32 [2, T, Y, X]."""
+        file = self._kept / f"{model.hash[:12]}-{embryo.name}.npy"
+        if not file.is_file():
+            assert embryo.stacks is not None
+            movie = Movie(name=embryo.name, frames=embryo.stacks, modality="DIC")
+            statistics = model.predict(
+                movie, labels=(EZRIN,), statistics=("mean", "standard_deviation")
+            ).statistics
+            np.save(file, np.stack([statistics[name][:, 0] for name in statistics]))
+        return np.load(file)
+
+    def features(self, arm: str, draw: Draw = lambda mean, deviation: mean) -> Features:
+        """What members of an arm read of everybody."""
+        experiment = self.experiment.model_copy(update={"arm": arm})
+        seen = {name: np.clip(draw(*ezrin), 0, 1) for name, ezrin in self.ezrin.items()}
+        return features_of(experiment, (*self.learned, *self.judged), seen)
+
+
+def judged(name: str, ground: Ground, features: Sequence[Features]) -> Contender:
+    """Members fitted on those learned from, calibrated there, and asked of those judged.
+
+    Args:
+        name: Of the arm.
+        ground: Who.
+        features: Of everybody, once for every draw of EZRIN; what they lead to is mixed. Members
+            are fitted on the middle one.
+    """
+    penalty = ground.experiment.penalty
+    middle = features[len(features) // 2]
+    members = fit_members(ground.learned, middle, penalty)
+
+    def mixed(embryo: Embryo, fitted: Sequence) -> np.ndarray:
+        return np.concatenate(
+            [probabilities(logits_of_features(fitted, each[embryo.name])) for each in features]
+        )
+
+    held: list[HeldOutEmbryo] = []
+    if len(features) == 1:
+        held = list(held_out(ground.learned, middle, penalty).values())
+    else:
+        for embryo in ground.learned:
+            others = [each for each in ground.learned if each.group != embryo.group]
+            fitted = fit_members(others, middle, penalty)
+            held.append(HeldOutEmbryo(embryo=embryo, members=mixed(embryo, fitted), novelty=1.0))
+    known = calibrate(held)
+    logits = {}
+    for embryo in ground.judged:
+        said = mixed(embryo, members)
+        odds = np.log(said) - np.log1p(-said)
+        logits[embryo.name] = np.stack([-odds / 2, odds / 2], axis=-1)
+    made = HeldOut(
+        logits=logits, combine="mean", threshold=0.5, temper=known.temper, spread=known.spread
+    )
+    print(f"{name}: temper {known.temper:.2f}, spread {known.spread:.2f}", flush=True)
+    return judge_arm(name, [made], ground.judged, RESAMPLING)
+
+
+def less(one: Contender, other: Contender) -> None:
+    """Prints the differences."""
+    found = compare(one, other, RESAMPLING)
+    auc = words_of(found.auc) if found.auc else ""
+    print(
+        f"{one.name} less {other.name}: AUC {auc}, accuracy {words_of(found.accuracy)}, onset "
+        f"{words_of(found.onset_error['posterior'])}",
+        flush=True,
+    )
+
+
+def arms(ground: Ground) -> None:
+    """Prints what EZRIN shows, and how well each arm tells the onset."""
+    agreement = {}
+    for embryo in ground.judged:
+        assert embryo.measured is not None
+        agreement[embryo.name] = ezrin_figures(ground.ezrin[embryo.name][0], embryo.measured)
+    scores = judge_ezrin(agreement, ground.judged, RESAMPLING)
+    assert scores is not None
+    for figure, words in FIGURES.items():
+        found = ", ".join(f"{seen} {words_of(scores.means[seen][figure])}" for seen in SEEN)
+        print(f"{words}: {found}")
+    done = {arm: judged(arm, ground, [ground.features(arm)]) for arm in ARMS}
+    for contender in (*done.values(), *judge_baselines(ground.judged, RESAMPLING)):
+        print_contender(contender)
+    for arm in ARMS[1:]:
+        less(done[arm], done["dic"])
+    less(done["measured"], done["ezrin"])
+
+
+def uncertainty(ground: Ground) -> None:
+    """Prints the onset's intervals with EZRIN's mean alone and with its distribution."""
+    draws = [functools.partial(lambda mean, deviation, z: mean + z * deviation, z=z) for z in DRAWS]
+    for arm in ("ezrin", "dic+ezrin"):
+        alone = judged(arm, ground, [ground.features(arm)])
+        drawn = judged(f"{arm}, drawn", ground, [ground.features(arm, draw) for draw in draws])
+        for contender in (alone, drawn):
+            print_contender(contender)
+        less(drawn, alone)
+
+
+def projections(ground: Ground) -> None:
+    """Prints how well DIC tells the onset, by how its stacks become one image."""
+    ways: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "median plane": lambda stacks: stacks[:, stacks.shape[1] // 2],
+        "maximum": lambda stacks: stacks.max(axis=1),
+    }
+    fused = judged("dic, all in focus", ground, [ground.features("dic")])
+    print_contender(fused)
+    for name, project in ways.items():
+        other = object.__new__(Ground)
+        other.experiment, other.ezrin = ground.experiment, ground.ezrin
+        other.learned, other.judged = (
+            tuple(projected(embryo, project) for embryo in side)
+            for side in (ground.learned, ground.judged)
+        )
+        contender = judged(f"dic, {name}", other, [other.features("dic")])
+        print_contender(contender)
+        less(contender, fused)
+
+
+def projected(embryo: Embryo, project: Callable[[np.ndarray], np.ndarray]) -> Embryo:
+    """The embryo with its stacks made one image in another way."""
+    assert embryo.stacks is not None
+    return dataclasses.replace(embryo, dic=stretched(project(embryo.stacks)))
+
+
+def picture(ground: Ground, workdir: Path) -> None:
+    """Draws DIC, true and predicted EZRIN and its deviation around the onset of some embryos."""
+    rows = []
+    for embryo in [each for each in ground.judged if each.onset][:SHOWN]:
+        assert embryo.measured is not None
+        assert embryo.onset is not None
+        last = len(embryo.dic) - 1
+        some = [min(max(embryo.onset + step, 0), last) for step in (-4, -1, 0, 2, 5)]
+        mean, deviation = ground.ezrin[embryo.name]
+        rows += [
+            np.concatenate(list(image[some]), axis=1)
+            for image in (embryo.dic, embryo.measured, mean, deviation * 2)
+        ]
+    whole = (255 * np.clip(np.concatenate(rows), 0, 1)).astype(np.uint8)
+    Image.fromarray(whole).save(workdir / "embryo_chain.png")
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    ways = {
+        "arms": arms,
+        "uncertainty": uncertainty,
+        "projections": projections,
+        "picture": functools.partial(picture, workdir=folder),
+    }
+    ways[sys.argv[2]](Ground(folder))

@@ -61,11 +61,13 @@ class LabelFile(config.Config):
         channel: Which of its channels, by name; channels a file does not name are channel_1,
             channel_2, ... None: the only one, or the one named like the label.
         axes: Its axes, e.g. "CYX", where it does not say them.
+        frame: The time point, from 0, of a movie; None: it is none.
     """
 
     file: Path
     channel: str | None = None
     axes: str | None = None
+    frame: pydantic.NonNegativeInt | None = None
 
 
 class Field(config.Config):
@@ -77,6 +79,8 @@ class Field(config.Config):
         transmitted: One stack, or single-plane files, bottom plane first.
         axes: Axes of the transmitted file, where it does not say them.
         channel: The transmitted channel, by name, where the file holds several.
+        frame: The time point of the transmitted file, from 0, where that is a movie; None: it is
+            none.
         planes: Which planes to take, by index, in this order; None: all.
         labels: The label images.
         masks: Images that say where a label was measured; a label without one: everywhere.
@@ -98,6 +102,7 @@ class Field(config.Config):
     transmitted: Annotated[tuple[Path, ...], pydantic.BeforeValidator(_several)] = ()
     axes: str | None = None
     channel: str | None = None
+    frame: pydantic.NonNegativeInt | None = None
     planes: tuple[pydantic.NonNegativeInt, ...] | None = None
     labels: dict[str, Annotated[LabelFile, pydantic.BeforeValidator(_file_table)]] = pydantic.Field(
         default_factory=dict
@@ -337,7 +342,7 @@ def _check_keys(path: Path, field: Field) -> None:
     if (field.folder is None) == (not field.transmitted):
         raise InputError(f"{where} needs either 'folder' or 'transmitted'")
     if field.folder is not None:
-        beside = ("axes", "channel", "labels", "masks")
+        beside = ("axes", "channel", "frame", "labels", "masks")
         for key in beside:
             if getattr(field, key) not in (None, {}):
                 raise InputError(

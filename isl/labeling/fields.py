@@ -10,6 +10,7 @@ from isl.data.splits import Split
 from isl.errors import InputError, unknown
 from isl.imaging.formats.published import read_published
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
+from isl.imaging.inputs.movie import read_fluorescence_at, read_time_point
 from isl.imaging.inputs.read import read_fluorescence, read_transmitted
 from isl.imaging.normalize import normalize_label
 from isl.labeling.dataset import Field, LabelFile, labels_of
@@ -108,11 +109,14 @@ def _read_planes(field: Field) -> ZStack:
     """The transmitted planes of one file, or of single-plane files one on the other."""
     stacks = []
     for file in field.transmitted:
-        stack = read_transmitted(file, axes=field.axes, channel=field.channel)
+        if field.frame is not None:
+            stack = read_time_point(file, field.frame, axes=field.axes, channel=field.channel)
+        else:
+            stack = read_transmitted(file, axes=field.axes, channel=field.channel)
         if isinstance(stack, Movie):
             raise InputError(
                 f"{file}: is a movie of {len(stack.frames)} time points; a field of a dataset is "
-                "one z-stack, so write each time point to a file"
+                "one of them: say which with `frame`, or make it a [[time_lapse]]"
             )
         stacks.append(stack)
     if len(stacks) == 1:
@@ -139,13 +143,17 @@ def _read_labels(
 
     A file of several labels is read once.
     """
-    opened: dict[tuple[Path, str | None], FluorescenceImage] = {}
+    opened: dict[tuple[Path, str | None, int | None], FluorescenceImage] = {}
     images, exposures = {}, {}
     for label in labels_of(field):
         place = field.labels[label]
-        key = (place.file, place.axes)
+        key = (place.file, place.axes, place.frame)
         if key not in opened:
-            opened[key] = read_fluorescence(place.file, axes=place.axes)
+            opened[key] = (
+                read_fluorescence(place.file, axes=place.axes)
+                if place.frame is None
+                else read_fluorescence_at(place.file, place.frame, axes=place.axes)
+            )
         channel = _channel_index(opened[key], place, label)
         image = opened[key].channels[channel]
         if (said := opened[key].exposures) is not None:

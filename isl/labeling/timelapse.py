@@ -8,12 +8,20 @@
     interval = 20.0                      # minutes between frames, where known
     modality = "DIC"
 
-Every frame becomes a field of its own, named "E016/t013", in the time-lapse's group. The table is a
-CSV with the columns `embryo` and `t` (the number in the frame's file name), and one column of 0 and
-1 for each event, such as `polarized`, or `compacted` where somebody looked for it.
+    [[time_lapse]]
+    name = "E017"
+    frames = "E017.ome.tif"              # or a movie; here with both channels
+    channel = "DIC"
+    labels = { EZRIN = "E017.ome.tif" }
+    channels = { EZRIN = "Ezrin-RFP" }   # where they are not named like the labels
+
+Every frame becomes a field of its own, named "E016/t013", in the time-lapse's group. Of a label in a
+movie that is a z-stack the maximum over its planes is taken. The table is a CSV with the columns
+`embryo` and `t` (the number in the frame's file name; a movie's frames count from 0), and one
+column of 0 and 1 for each event, such as `polarized`, or `compacted` where somebody looked for it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +33,7 @@ from isl.data.splits import Split
 from isl.data.tables import read_table
 from isl.errors import InputError, unknown
 from isl.imaging.formats.table import field_name, image_ending
+from isl.imaging.inputs.containers import is_container, open_picture
 from isl.imaging.inputs.frame_numbers import frame_numbers
 from isl.imaging.inputs.read import natural_order
 
@@ -46,8 +55,11 @@ class TimeLapse(Config):
 
     Attributes:
         name: Name of the recording, once in a manifest.
-        frames: Folder of images, one a time point.
-        labels: For each label, a folder of images that have the frames' names.
+        frames: Folder of images, one a time point; or a movie.
+        channel: The transmitted channel of a movie, by name, where it has several.
+        labels: For each label, a folder of images that have the frames' names; or of a movie, a
+            movie of as many frames, which may be the same.
+        channels: What movies call the labels' channels, where they do not call them as labels are.
         annotation: Where it stands when what happened.
         interval: Minutes between frames, or None where nobody knows.
         group: Embryo or patient; the name unless given.
@@ -59,7 +71,9 @@ class TimeLapse(Config):
 
     name: str = pydantic.Field(min_length=1)
     frames: Path
+    channel: str | None = None
     labels: dict[str, Path] = pydantic.Field(default_factory=dict)
+    channels: dict[str, str] = pydantic.Field(default_factory=dict)
     annotation: Annotation | None = None
     interval: pydantic.PositiveFloat | None = None
     group: str = ""
@@ -83,8 +97,13 @@ class TimeLapse(Config):
         )
 
 
+def is_movie(time_lapse: TimeLapse) -> bool:
+    """Whether its frames are those of one file."""
+    return time_lapse.frames.is_file() or is_container(time_lapse.frames)
+
+
 def frame_files(time_lapse: TimeLapse) -> list[Path]:
-    """The frames of a time-lapse, in the order of the numbers in their names.
+    """The frames of a time-lapse of single files, in the order of the numbers in their names.
 
     Raises:
         InputError: The folder is missing or holds no image.
@@ -108,6 +127,8 @@ def frame_fields(time_lapse: TimeLapse) -> list[dict[str, Any]]:
     shared = {
         key: getattr(time_lapse, key) for key in ("split", "pixel_size", "z_step", "modality")
     }
+    if is_movie(time_lapse):
+        return [{**table, **shared} for table in _fields_of_movie(time_lapse)]
     tables = []
     files = frame_files(time_lapse)
     for file in files:
@@ -132,6 +153,40 @@ def frame_fields(time_lapse: TimeLapse) -> list[dict[str, Any]]:
                     f"{time_lapse.frames} has no frame of that name; add the frame, or remove it"
                 )
     return tables
+
+
+def _fields_of_movie(time_lapse: TimeLapse) -> Iterator[dict[str, Any]]:
+    """As `frame_fields`, of a movie, without what all time-lapses share."""
+    where = f"time-lapse '{time_lapse.name}'"
+    for label in time_lapse.channels:
+        if label not in time_lapse.labels:
+            raise InputError(f"{where}: channels: {unknown('label', label, time_lapse.labels)}")
+    count = _count(time_lapse.frames)
+    for label, file in time_lapse.labels.items():
+        own = _count(file)
+        if own != count:
+            raise InputError(
+                f"{where}: label '{label}' has {own} frames in {file}, but {time_lapse.frames} has "
+                f"{count}"
+            )
+    for t in range(count):
+        yield {
+            "name": f"{time_lapse.name}/t{t:03d}",
+            "transmitted": time_lapse.frames,
+            "channel": time_lapse.channel,
+            "frame": t,
+            "labels": {
+                label: {"file": file, "channel": time_lapse.channels.get(label), "frame": t}
+                for label, file in time_lapse.labels.items()
+            },
+            "group": time_lapse.group or time_lapse.name,
+        }
+
+
+def _count(movie: Path) -> int:
+    """How many time points a file holds."""
+    with open_picture(movie) as picture:
+        return picture.shape[0]
 
 
 def read_event(time_lapse: TimeLapse, event: str) -> np.ndarray | None:
@@ -159,7 +214,12 @@ def read_event(time_lapse: TimeLapse, event: str) -> np.ndarray | None:
     mine = {row["t"]: row[event] for row in rows if row["embryo"] == embryo}
     if not mine:
         raise InputError(f"{where}: {unknown('embryo', embryo, {row['embryo'] for row in rows})}")
-    files, numbers = frame_files(time_lapse), numbers_of_frames(time_lapse)
+    numbers = numbers_of_frames(time_lapse)
+    if is_movie(time_lapse):
+        assert numbers is not None
+        files = [Path(f"frame {number}") for number in numbers]
+    else:
+        files = frame_files(time_lapse)
     if numbers is None:
         raise InputError(
             f"{where}: which number in {files[0].name} is the table's t is not known; number all "
@@ -179,11 +239,15 @@ def read_event(time_lapse: TimeLapse, event: str) -> np.ndarray | None:
 
 
 def numbers_of_frames(time_lapse: TimeLapse) -> list[int] | None:
-    """The number of each of `frame_files`, by `isl.imaging.inputs.frame_numbers`, or None.
+    """The number of each frame, by `isl.imaging.inputs.frame_numbers`, or None.
+
+    Frames of a movie count from 0.
 
     Raises:
         InputError: As in `frame_files`, or names count more than time points.
     """
+    if is_movie(time_lapse):
+        return list(range(_count(time_lapse.frames)))
     files = frame_files(time_lapse)
     return frame_numbers([file.name for file in files], time_lapse.frames)
 

@@ -1,12 +1,17 @@
 """Time-lapses of a manifest: which files are frames, and what the table says of each."""
 
+import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from isl.errors import InputError
+from isl.labeling.dataset import load_manifest, write_manifest
+from isl.labeling.fields import load_field
 from isl.labeling.timelapse import (
     Annotation,
     TimeLapse,
@@ -14,6 +19,7 @@ from isl.labeling.timelapse import (
     frame_files,
     read_event,
 )
+from isl.polarity.embryo import load_embryos
 
 TABLE = "embryo,t,polarized,compacted\n16,8,0,0\n16,9,0,1\n16,10,1,1\n17,8,1,1\n"
 
@@ -217,3 +223,78 @@ def test_a_label_image_without_its_frame_is_refused(time_lapse):
     assert "time-lapse 'E016': label 'EZRIN' has an image" in line
     assert "t10.png, but" in line
     assert "has no frame of that name" in line
+
+
+@pytest.fixture
+def two_channels(tmp_path: Path) -> np.ndarray:
+    """A movie of DIC and Ezrin z-stacks, uint16 [T, Z, C, Y, X], and a manifest that names it."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 65535, (3, 2, 2, 8, 10), dtype=np.uint16)
+    tifffile.imwrite(
+        tmp_path / "E017.ome.tif",
+        pixels,
+        metadata={"axes": "TZCYX", "Channel": {"Name": ["DIC", "Ezrin-RFP"]}},
+    )
+    (tmp_path / "labels.csv").write_text("embryo,t,polarized\nE017,0,0\nE017,1,1\nE017,2,1\n")
+    (tmp_path / "dataset.toml").write_text(MOVIE)
+    return pixels
+
+
+MOVIE = """
+[[time_lapse]]
+name = "E017"
+frames = "E017.ome.tif"
+channel = "DIC"
+labels = { EZRIN = "E017.ome.tif" }
+channels = { EZRIN = "Ezrin-RFP" }
+annotation = { table = "labels.csv" }
+"""
+
+
+def test_a_movie_of_two_channels_is_trained_on_as_it_is(tmp_path, two_channels):
+    manifest = load_manifest(tmp_path / "dataset.toml")
+    assert [field.name for field in manifest.fields] == ["E017/t000", "E017/t001", "E017/t002"]
+    for t, field in enumerate(manifest.fields):
+        loaded = load_field(field, ("EZRIN",))
+        np.testing.assert_array_equal(loaded.transmitted.planes, two_channels[t, :, 0])
+        assert loaded.transmitted.modality == "DIC"
+        np.testing.assert_array_equal(loaded.labels.channels[0], two_channels[t, :, 1].max(axis=0))
+    (embryo,) = load_embryos(manifest)
+    assert embryo.onset == 1
+    assert embryo.measured is not None
+    assert embryo.stacks is not None
+    np.testing.assert_array_equal(embryo.stacks, two_channels[:, :, 0])
+
+
+def test_a_manifest_of_movies_is_written_as_it_was_read(tmp_path, two_channels):
+    manifest = load_manifest(tmp_path / "dataset.toml")
+    fields = manifest.fields
+    shutil.copy(tmp_path / "dataset.toml", tmp_path / "other.toml")
+    only = dataclasses.replace(manifest, fields=())
+    write_manifest(tmp_path / "other.toml", only, overwrite=True)
+    assert load_manifest(tmp_path / "other.toml").fields == fields
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (('"Ezrin-RFP"', '"Ezrin-GFP"'), "unknown channel 'Ezrin-GFP'; did you mean 'Ezrin-RFP'"),
+        (("channels = { EZRIN", "channels = { EZRN"), "channels: unknown label 'EZRN'"),
+        (("labels.csv", "short.csv"), "column 'polarized' says nothing of t = 2"),
+    ],
+)
+def test_a_movie_that_does_not_fit_its_manifest_is_refused(
+    tmp_path, two_channels, change, complaint
+):
+    (tmp_path / "short.csv").write_text("embryo,t,polarized\nE017,0,0\nE017,1,1\n")
+    (tmp_path / "dataset.toml").write_text(MOVIE.replace(*change))
+    with pytest.raises(InputError, match=complaint):
+        load_embryos(load_manifest(tmp_path / "dataset.toml"))
+
+
+def test_a_label_of_other_frames_is_refused(tmp_path, two_channels):
+    tifffile.imwrite(tmp_path / "short.ome.tif", two_channels[:2, 0, 1], metadata={"axes": "TYX"})
+    changed = MOVIE.replace('EZRIN = "E017.ome.tif"', 'EZRIN = "short.ome.tif"')
+    (tmp_path / "dataset.toml").write_text(changed)
+    with pytest.raises(InputError, match=r"label 'EZRIN' has 2 frames in .*, but .* has 3"):
+        load_manifest(tmp_path / "dataset.toml")

@@ -15,8 +15,8 @@
     labels = { EZRIN = "E017.ome.tif" }
     channels = { EZRIN = "Ezrin-RFP" }   # where they are not named like the labels
 
-Every frame becomes a field of its own, named "E016/t013", in the time-lapse's group. Of a label in a
-movie that is a z-stack the maximum over its planes is taken. The table is a CSV with the columns
+Every frame becomes a field of its own, named "E016/t013", in the time-lapse's group. Of a label in
+a movie that is a z-stack the maximum over its planes is taken. The table is a CSV with the columns
 `embryo` and `t` (the number in the frame's file name; a movie's frames count from 0), and one
 column of 0 and 1 for each event, such as `polarized`, or `compacted` where somebody looked for it.
 """

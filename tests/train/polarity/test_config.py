@@ -84,6 +84,8 @@ def parse_text(text: str) -> PolarityExperiment:
         ({"members": 0}, "members"),
         ({"ezrin": {}}, "key 'ezrin.experiment' is missing"),
         ({"ezrin": {"experiment": "a", "folds": 1}}, "ezrin.folds"),
+        ({"ezrin": {"experiment": "a", "share": 1.0}}, "ezrin.share"),
+        ({"ezrin": {"experiment": "a", "share": 0.5, "model": "m"}}, "model 'm' and share both"),
         ({"backbone": {"kind": "vgg"}}, "backbone"),
         ({"backbone": {"kind": "resnet", "depht": 10}}, "did you mean 'backbone.depth'"),
         ({"sight": {"windw": 1}}, "unknown key 'sight.windw'; did you mean 'sight.window'"),

@@ -12,10 +12,13 @@ from isl.errors import InputError
 from isl.labeling.dataset import load_manifest
 from isl.labeling.model import load_model
 from isl.polarity.embryo import load_embryos
+from isl.polarity.model import load_polarity_model
 from isl_train.checkpoint import Progress
 from isl_train.labeling.config import LabelingConfig
 from isl_train.polarity import crossfit as module
-from isl_train.polarity.crossfit import Crossfit, folds_of, predicted_ezrin
+from isl_train.polarity.config import PolarityExperiment
+from isl_train.polarity.crossfit import Crossfit, folds_of, predicted_ezrin, set_apart
+from isl_train.polarity.ensemble import train_polarity
 
 EMBRYOS = [make_embryo(name, 1, frames=2) for name in "ABCDE"]
 
@@ -162,3 +165,33 @@ def test_networks_are_trained_without_the_fold_and_asked(experiment, tmp_path, m
     assert 0 <= exact.min() < exact.max() <= 1
     monkeypatch.setattr(module, "fit", None)
     np.testing.assert_array_equal(fit_of.predicted(embryos[2]), predicted)
+
+
+@pytest.mark.parametrize(("share", "apart"), [(0.4, "CDE"), (0.5, "CDE"), (0.9, "E")])
+def test_some_embryos_are_set_apart_for_the_onset(share, apart):
+    assert [embryo.name for embryo in set_apart(EMBRYOS, share)] == list(apart)
+
+
+@pytest.mark.parametrize(("share", "what"), [(0.05, "EZRIN"), (0.95, "the onset")])
+def test_a_share_that_leaves_nobody_is_refused(share, what):
+    with pytest.raises(InputError, match=f"leaves none to learn {what} from"):
+        set_apart(EMBRYOS, share)
+
+
+def test_one_network_learns_ezrin_from_some_and_predicts_it_for_the_others(tmp_path):
+    """The real thing, two updates long: the network that predicted is the finished model's."""
+    write_embryos(tmp_path, {"A": (0, 1), "B": (0, 1), "C": (0, 1)})
+    experiment = load_toml(
+        tmp_path / "polarity.toml",
+        PolarityExperiment,
+        ["ezrin.share=0.3", "ezrin.model=''", "encoder_start='fresh'"],
+    )
+    said = []
+    folder = train_polarity(experiment, tmp_path, tmp_path / "run", name="whole", say=said.append)
+    assert said[0] == "EZRIN without B, C"
+    model = load_polarity_model(folder)
+    assert model.config.embryos == ("B", "C")
+    assert model.ezrin_model().config.trained_on == ("A",)
+    run = tmp_path / "run" / "ezrin" / "without_B_C"
+    assert model.ezrin_model().hash == load_model(run / "model").hash
+    assert sorted(file.stem for file in (run / "predicted").iterdir()) == ["B", "C"]

@@ -7,7 +7,7 @@ from isl import cli
 from isl.config import parse
 from isl.errors import InputError
 from isl.imaging.image import Movie
-from isl.imaging.read import read_fluorescence, read_transmitted
+from isl.imaging.inputs.read import read_fluorescence, read_transmitted
 from isl.phantom.embryos.fields import EmbryoField, EmbryoFieldConfig, write_fields
 from isl.polarity.embryos_in_field import find_windows
 

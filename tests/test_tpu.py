@@ -18,9 +18,11 @@ from isl.backbones.unet import UNetConfig
 from isl.devices import DEVICES
 from isl.labeling import model as labeling
 from isl.labeling.network import build_network
-from isl.polarity import focus
+from isl.labeling.towers import TowersConfig
+from isl.polarity import focus, pretrained
 from isl.polarity import model as polarity
 from isl.polarity.classifier import EncoderConfig, build_classifier
+from isl.polarity.pretrained import PretrainedConfig
 
 
 def for_tpu(function, *arguments) -> jax.export.Exported:
@@ -55,8 +57,12 @@ def test_calls_and_maps_of_polarity(backbone):
     for_tpu(functools.partial(polarity._activations, graph), state, views)
 
 
-def test_statistics_of_predicted_labels():
-    architecture = UNetConfig(levels=2, width=4)
+@pytest.mark.parametrize(
+    "architecture",
+    [UNetConfig(levels=2, width=4), TowersConfig(base_depth=5, projection=2)],
+    ids=["unet", "towers"],
+)
+def test_statistics_of_predicted_labels(architecture):
     network = build_network(architecture, planes=3, labels=("EZRIN",), rngs=nnx.Rngs(0))
     network.eval()
     graph, state = nnx.split(network)
@@ -69,6 +75,18 @@ def test_statistics_of_predicted_labels():
 
     exported = for_tpu(statistics, state, tiles, jnp.ones(1))
     assert len(exported.out_avals) == 2
+
+
+def test_what_a_frozen_encoder_sees():
+    config = PretrainedConfig()
+    graph, state = pretrained._encoder(config.encoder)
+    images = jnp.zeros((4, 64, 64))
+
+    def seen(state, images):
+        return pretrained._pooled(graph, state, images, config.looks)
+
+    exported = for_tpu(seen, state, images)
+    assert [out.shape for out in exported.out_avals] == [(4, look.depth) for look in config.looks]
 
 
 def test_fusing_stacks():

@@ -25,7 +25,7 @@ from PIL import Image
 from isl.config import load_toml
 from isl.imaging.image import Movie
 from isl.labeling.dataset import load_manifest
-from isl.labeling.model import Model, load_model
+from isl.labeling.model import load_model
 from isl.polarity.embryo import EZRIN, Embryo, load_embryos
 from isl.polarity.focus import stretched
 from isl.polarity.model import logits_of_features
@@ -49,49 +49,93 @@ CONFIG = Path(__file__).parents[1] / "configs" / "embryo_chain.toml"
 RESAMPLING = Resampling(replicates=1000)
 ARMS = ("dic", "ezrin", "dic+ezrin", "measured")
 # Of the pixels' distributions, all of which are moved together: quantiles, in deviations.
-DRAWS = (-1.28, -0.52, 0.0, 0.52, 1.28)
+DRAWS = (-1.28, 0.0, 1.28)
 SHOWN = 4
-Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Ground:
-    """Embryos with their EZRIN: those whom the onset is learned from, and those judged."""
+    """Embryos with their EZRIN: those whom the onset is learned from, and those judged.
+
+    What the frozen encoder sees of them is kept in WORKDIR/benchmark.
+    """
 
     def __init__(self, workdir: Path) -> None:
-        """Reads and predicts what is not kept in the folder yet."""
+        """Reads them, and predicts EZRIN where that is not kept in the folder yet."""
         self.experiment = load_toml(CONFIG, PolarityExperiment)
         assert self.experiment.ezrin.share is not None
         self._kept = workdir / "benchmark"
         self._kept.mkdir(parents=True, exist_ok=True)
-        manifest = load_manifest(CONFIG.parent / self.experiment.dataset)
-        embryos = load_embryos(manifest)
+        embryos = load_embryos(load_manifest(CONFIG.parent / self.experiment.dataset))
         train = [embryo for embryo in embryos if embryo.split == "train"]
         self.learned = set_apart(train, self.experiment.ezrin.share)
         self.judged = tuple(each for each in embryos if each.split == "validation")
-        model = load_model(workdir / "model" / "ezrin")
-        seen = set(model.config.trained_on or ())
-        assert not seen & {each.group for each in (*self.learned, *self.judged)}
-        self.ezrin = {
-            each.name: self._predicted(model, each) for each in (*self.learned, *self.judged)
-        }
+        self._model = load_model(workdir / "model" / "ezrin")
+        assert not set(self._model.config.trained_on or ()) & {each.group for each in self.all}
 
-    def _predicted(self, model: Model, embryo: Embryo) -> np.ndarray:
+    @property
+    def all(self) -> tuple[Embryo, ...]:
+        """Everybody that EZRIN's network has not learned from."""
+        return (*self.learned, *self.judged)
+
+    def ezrin(self, embryo: Embryo) -> np.ndarray:
         """Mean and deviation of the predicted distributions, float32 [2, T, Y, X]."""
-        file = self._kept / f"{model.hash[:12]}-{embryo.name}.npy"
+        file = self._kept / f"{self._model.hash[:12]}-{embryo.name}.npy"
         if not file.is_file():
             assert embryo.stacks is not None
             movie = Movie(name=embryo.name, frames=embryo.stacks, modality="DIC")
-            statistics = model.predict(
+            statistics = self._model.predict(
                 movie, labels=(EZRIN,), statistics=("mean", "standard_deviation")
             ).statistics
             np.save(file, np.stack([statistics[name][:, 0] for name in statistics]))
         return np.load(file)
 
-    def features(self, arm: str, draw: Draw = lambda mean, deviation: mean) -> Features:
-        """What members of an arm read of everybody."""
+    def features(self, arm: str, z: float = 0.0) -> Features:
+        """What members of an arm read of everybody; EZRIN moved by `z` of its deviations."""
+        if arm == "dic+ezrin":
+            return beside(self.features("dic"), self.features("ezrin", z))
+        if arm != "ezrin":
+            return self._seen(arm, arm, lambda embryo: np.zeros_like(embryo.dic))
+
+        def moved(embryo: Embryo) -> np.ndarray:
+            mean, deviation = self.ezrin(embryo)
+            return np.clip(mean + z * deviation, 0, 1)
+
+        return self._seen(arm, f"{self._model.hash[:12]} {z:+.2f}", moved)
+
+    def projected(self, name: str, project: Callable[[np.ndarray], np.ndarray]) -> Features:
+        """What members read of DIC whose stacks become one image in another way."""
+
+        def of(embryo: Embryo) -> Embryo:
+            assert embryo.stacks is not None
+            return dataclasses.replace(embryo, dic=stretched(project(embryo.stacks)))
+
+        return self._seen("dic", name, lambda embryo: np.zeros_like(embryo.dic), of)
+
+    def _seen(
+        self,
+        arm: str,
+        kept_as: str,
+        ezrin: Callable[[Embryo], np.ndarray],
+        of: Callable[[Embryo], Embryo] = lambda embryo: embryo,
+    ) -> Features:
         experiment = self.experiment.model_copy(update={"arm": arm})
-        seen = {name: np.clip(draw(*ezrin), 0, 1) for name, ezrin in self.ezrin.items()}
-        return features_of(experiment, (*self.learned, *self.judged), seen)
+        found = {}
+        for embryo in self.all:
+            file = self._kept / f"{kept_as}-{embryo.name}.npz"
+            if not file.is_file():
+                looks = features_of(experiment, [of(embryo)], {embryo.name: ezrin(embryo)})
+                np.savez(file, *looks[embryo.name])
+            with np.load(file) as stored:
+                found[embryo.name] = [stored[name] for name in stored.files]
+        return found
+
+
+def beside(one: Features, other: Features) -> Features:
+    """Of both, look by look."""
+    return {
+        name: [np.concatenate(pair, axis=-1) for pair in zip(looks, other[name], strict=True)]
+        for name, looks in one.items()
+    }
 
 
 def judged(name: str, ground: Ground, features: Sequence[Features]) -> Contender:
@@ -149,7 +193,7 @@ def arms(ground: Ground) -> None:
     agreement = {}
     for embryo in ground.judged:
         assert embryo.measured is not None
-        agreement[embryo.name] = ezrin_figures(ground.ezrin[embryo.name][0], embryo.measured)
+        agreement[embryo.name] = ezrin_figures(ground.ezrin(embryo)[0], embryo.measured)
     scores = judge_ezrin(agreement, ground.judged, RESAMPLING)
     assert scores is not None
     for figure, words in FIGURES.items():
@@ -165,10 +209,9 @@ def arms(ground: Ground) -> None:
 
 def uncertainty(ground: Ground) -> None:
     """Prints the onset's intervals with EZRIN's mean alone and with its distribution."""
-    draws = [functools.partial(lambda mean, deviation, z: mean + z * deviation, z=z) for z in DRAWS]
     for arm in ("ezrin", "dic+ezrin"):
         alone = judged(arm, ground, [ground.features(arm)])
-        drawn = judged(f"{arm}, drawn", ground, [ground.features(arm, draw) for draw in draws])
+        drawn = judged(f"{arm}, drawn", ground, [ground.features(arm, z) for z in DRAWS])
         for contender in (alone, drawn):
             print_contender(contender)
         less(drawn, alone)
@@ -176,28 +219,16 @@ def uncertainty(ground: Ground) -> None:
 
 def projections(ground: Ground) -> None:
     """Prints how well DIC tells the onset, by how its stacks become one image."""
+    fused = judged("dic, all in focus", ground, [ground.features("dic")])
+    print_contender(fused)
     ways: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "median plane": lambda stacks: stacks[:, stacks.shape[1] // 2],
         "maximum": lambda stacks: stacks.max(axis=1),
     }
-    fused = judged("dic, all in focus", ground, [ground.features("dic")])
-    print_contender(fused)
     for name, project in ways.items():
-        other = object.__new__(Ground)
-        other.experiment, other.ezrin = ground.experiment, ground.ezrin
-        other.learned, other.judged = (
-            tuple(projected(embryo, project) for embryo in side)
-            for side in (ground.learned, ground.judged)
-        )
-        contender = judged(f"dic, {name}", other, [other.features("dic")])
+        contender = judged(f"dic, {name}", ground, [ground.projected(name, project)])
         print_contender(contender)
         less(contender, fused)
-
-
-def projected(embryo: Embryo, project: Callable[[np.ndarray], np.ndarray]) -> Embryo:
-    """The embryo with its stacks made one image in another way."""
-    assert embryo.stacks is not None
-    return dataclasses.replace(embryo, dic=stretched(project(embryo.stacks)))
 
 
 def picture(ground: Ground, workdir: Path) -> None:
@@ -208,7 +239,7 @@ def picture(ground: Ground, workdir: Path) -> None:
         assert embryo.onset is not None
         last = len(embryo.dic) - 1
         some = [min(max(embryo.onset + step, 0), last) for step in (-4, -1, 0, 2, 5)]
-        mean, deviation = ground.ezrin[embryo.name]
+        mean, deviation = ground.ezrin(embryo)
         rows += [
             np.concatenate(list(image[some]), axis=1)
             for image in (embryo.dic, embryo.measured, mean, deviation * 2)

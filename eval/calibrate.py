@@ -3,16 +3,16 @@
 A task joins by an entry point of the group `isl.calibrate`, named as its kind of model.
 """
 
-import os
 from pathlib import Path
 from typing import Annotated, Protocol
 
 import typer
 
 from isl import registry
-from isl.commands.parameters import Device
+from isl.commands.parameters import Device, ModelName
 from isl.data.splits import Split
 from isl.errors import InputError, unknown
+from isl.files.whole import check_output_folder
 
 
 class Calibrate(Protocol):
@@ -37,9 +37,7 @@ class Calibrate(Protocol):
 
 
 def calibrate(
-    model: Annotated[
-        str, typer.Argument(help="A bundled model's name (isl models) or a model folder.")
-    ],
+    model: ModelName,
     out: Annotated[Path, typer.Option(help="A new folder, for the model with temperatures.")],
     config: Annotated[
         Path | None,
@@ -98,8 +96,4 @@ def _check_folder(out: Path) -> None:
     """Refuses a folder that cannot be made, before anything is computed."""
     if out.exists():
         raise InputError(f"--out {out}: already exists; name another folder or remove it")
-    nearest = next(path for path in out.absolute().parents if path.exists())
-    if not nearest.is_dir():
-        raise InputError(f"--out {out}: {nearest} is a file; name a folder")
-    if not os.access(nearest, os.W_OK):
-        raise InputError(f"--out {out}: {nearest} cannot be written; name another folder")
+    check_output_folder(out, "--out")

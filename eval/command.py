@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from isl import registry
-from isl.commands.parameters import Device
+from isl.commands.parameters import Device, Overrides
 from isl.config import task_name
 from isl.devices import use_device
 from isl.files.locks import alone_in
@@ -18,10 +18,7 @@ def evaluate(
     out: Annotated[
         Path, typer.Option(help="Folder for the results; resumed if it was begun before.")
     ],
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the file."),
-    ] = None,
+    set_: Overrides = None,
     device: Device = "auto",
 ) -> None:
     """Evaluates models on held-out data, as a TOML file says, and leaves a report in OUT."""

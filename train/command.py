@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isl import registry
-from isl.commands.parameters import Device
+from isl.commands.parameters import Device, Overrides
 from isl.config import load_as_typed, task_name
 from isl.devices import use_device
 from isl.errors import InputError
@@ -28,10 +28,7 @@ def train(
     workdir: Annotated[
         Path, typer.Option(help="Folder of the run; resumed if it holds a checkpoint.")
     ],
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the experiment."),
-    ] = None,
+    set_: Overrides = None,
     name: Annotated[
         str | None,
         typer.Option(help="Of the model; by default the configuration's, or the data's if set."),

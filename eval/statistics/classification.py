@@ -7,14 +7,16 @@ long, which a bootstrap of 1,000 replicates multiplies. The tests compare the tw
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy.stats import rankdata
 
+from isl.summed import Summed
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Confusion:
+class Confusion(Summed):
     """The four cells of true against called; they merge with `+`.
 
     Attributes:
@@ -28,15 +30,6 @@ class Confusion:
     false_positive: int = 0
     false_negative: int = 0
     true_positive: int = 0
-
-    def __add__(self, other: "Confusion") -> "Confusion":
-        """The cells of both together."""
-        return Confusion(
-            true_negative=self.true_negative + other.true_negative,
-            false_positive=self.false_positive + other.false_positive,
-            false_negative=self.false_negative + other.false_negative,
-            true_positive=self.true_positive + other.true_positive,
-        )
 
     @property
     def total(self) -> int:
@@ -265,26 +258,6 @@ def average_precision(truth: np.ndarray, score: np.ndarray) -> float | None:
         return None
     found, called = _found_and_called(truth, score)
     return float(np.sum(np.diff(found, prepend=0) * found / called) / found[-1])
-
-
-def one_against_rest(
-    statistic: Callable[[np.ndarray, np.ndarray], float | None],
-    truth: np.ndarray,
-    scores: np.ndarray,
-    classes: Sequence[str],
-) -> dict[str, float | None]:
-    """A statistic of each class against all others, such as `auc` or `average_precision`.
-
-    Args:
-        statistic: Of truth (bool [N]) and score (float [N]).
-        truth: int [N], the number of each case's class.
-        scores: float [N, K], higher for the class.
-        classes: K names.
-    """
-    truth, scores = _numbers(truth, len(classes)), np.asarray(scores)
-    if scores.shape != (truth.size, len(classes)):
-        raise ValueError(f"scores have shape {scores.shape}; give [{truth.size}, {len(classes)}]")
-    return {name: statistic(truth == at, scores[:, at]) for at, name in enumerate(classes)}
 
 
 def mean_of_defined(values: Iterable[float | None]) -> float | None:

@@ -27,7 +27,7 @@ PUBLISHED = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Transfers:
-    """What an order costs; they merge with `+`.
+    """What an order costs.
 
     Attributes:
         cohorts: How many cohorts.
@@ -40,25 +40,6 @@ class Transfers:
     transfers: float = 0.0
     pregnancies: float = 0.0
     first: float = 0.0
-
-    def __add__(self, other: "Transfers") -> "Transfers":
-        """Both together."""
-        return Transfers(
-            cohorts=self.cohorts + other.cohorts,
-            transfers=self.transfers + other.transfers,
-            pregnancies=self.pregnancies + other.pregnancies,
-            first=self.first + other.first,
-        )
-
-    @property
-    def per_pregnancy(self) -> float | None:
-        """Transfers per pregnancy; None: there is no pregnancy."""
-        return self.transfers / self.pregnancies if self.pregnancies else None
-
-    @property
-    def first_succeeds(self) -> float | None:
-        """Share of cohorts in which the first transfer succeeds; None: there is no cohort."""
-        return self.first / self.cohorts if self.cohorts else None
 
 
 def in_order(outcomes: np.ndarray, score: np.ndarray) -> Transfers:
@@ -80,18 +61,6 @@ def in_order(outcomes: np.ndarray, score: np.ndarray) -> Transfers:
             return Transfers(cohorts=1, transfers=before + waits + 1, pregnancies=1, first=first)
         before += len(tied)
     return Transfers(cohorts=1, transfers=float(len(outcomes)))
-
-
-def of_cohorts(
-    cohorts: Sequence[str] | np.ndarray, outcomes: np.ndarray, score: np.ndarray
-) -> Transfers:
-    """All cohorts together; rows belong to a cohort each."""
-    cohorts = np.asarray(cohorts)
-    total = Transfers()
-    for name in np.unique(cohorts):
-        mine = cohorts == name
-        total = total + in_order(outcomes[mine], score[mine])
-    return total
 
 
 def orders(

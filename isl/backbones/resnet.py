@@ -116,25 +116,42 @@ class PaddedConv(nnx.Module):
         )
 
 
-class PreactivationBlock(nnx.Module):
-    """Batch norm, relu, convolution, two or three times, added to what came in.
+class _Block(nnx.Module):
+    """Two or three convolutions, each with its batch norm, and a way past them.
 
     Attributes:
         depth: Depth of the result.
     """
 
     def __init__(
-        self, depth_in: int, config: ResNetConfig, width: int, stride: int, compute: Compute
+        self,
+        depth_in: int,
+        config: ResNetConfig,
+        width: int,
+        stride: int,
+        compute: Compute,
+        *,
+        norm_first: bool,
     ) -> None:
         """A block whose 3 x 3 convolutions have the depth `width`."""
         self.depth = width * config.expansion
         self.convs = nnx.List(_block_convs(depth_in, config, width, stride, compute))
-        depths_in = [conv.kernel.shape[2] for conv in self.convs]
-        self.norms = nnx.List(_batch_norm(depth, compute) for depth in depths_in)
+        depths = [conv.kernel.shape[2 if norm_first else 3] for conv in self.convs]
+        self.norms = nnx.List(_batch_norm(depth, compute) for depth in depths)
         changes = stride != 1 or depth_in != self.depth
         self.shortcut = (
             PaddedConv(depth_in, self.depth, 1, compute, stride=stride) if changes else None
         )
+
+
+class PreactivationBlock(_Block):
+    """Batch norm, relu, convolution, two or three times, added to what came in."""
+
+    def __init__(
+        self, depth_in: int, config: ResNetConfig, width: int, stride: int, compute: Compute
+    ) -> None:
+        """See `_Block`."""
+        super().__init__(depth_in, config, width, stride, compute, norm_first=True)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, Y, X, depth_in] to [B, y, x, depth]."""
@@ -146,25 +163,15 @@ class PreactivationBlock(nnx.Module):
         return beside + h
 
 
-class PostactivationBlock(nnx.Module):
-    """Convolution and batch norm, two or three times, relu between; relu after the addition.
-
-    Attributes:
-        depth: Depth of the result.
-    """
+class PostactivationBlock(_Block):
+    """Convolution and batch norm, two or three times, relu between; relu after the addition."""
 
     def __init__(
         self, depth_in: int, config: ResNetConfig, width: int, stride: int, compute: Compute
     ) -> None:
-        """A block whose 3 x 3 convolutions have the depth `width`."""
-        self.depth = width * config.expansion
-        self.convs = nnx.List(_block_convs(depth_in, config, width, stride, compute))
-        depths = [conv.kernel.shape[3] for conv in self.convs]
-        self.norms = nnx.List(_batch_norm(depth, compute) for depth in depths)
-        changes = stride != 1 or depth_in != self.depth
-        self.shortcut = (
-            PaddedConv(depth_in, self.depth, 1, compute, stride=stride) if changes else None
-        )
+        """See `_Block`."""
+        super().__init__(depth_in, config, width, stride, compute, norm_first=False)
+        changes = self.shortcut is not None
         self.shortcut_norm = _batch_norm(self.depth, compute) if changes else None
 
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -28,8 +28,6 @@ from isl.colony.record import (
 )
 from isl.devices import use_device
 from isl.errors import InputError
-from isl.files.failures import report_failures
-from isl.files.locks import alone_in
 from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
 from isl.imaging.formats.ome_tiff import write_ome_tiff
@@ -37,14 +35,14 @@ from isl.imaging.image import FluorescenceImage, PixelSize
 from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
 from isl.imaging.inputs.frames import frames_in, open_transmitted_frames
 from isl.imaging.inputs.label_image import read_label_image
-from isl.imaging.inputs.read import find_inputs, open_transmitted
+from isl.imaging.inputs.read import by_name, find_inputs, open_transmitted
 from isl.imaging.inputs.steady import content_hash
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.outputs.result_checks import check_files
 from isl.imaging.outputs.results import Input, written_together
+from isl.imaging.outputs.run import run_side_by_side
 from isl.imaging.times import known_times
 from isl.model_folder import model_or_default
-from isl.workers import side_by_side
 
 COLONIES, COMPOSITION, REPORT = "colonies.csv", "composition.csv", "report.html"
 
@@ -100,30 +98,25 @@ def assess_wells(request: Request) -> int:
             f"model '{model.name}' classifies single cells; give `cells` where each picture is one "
             "cell, or another model"
         )
-    with alone_in(request.out, "isl colony"):
-        failed = side_by_side(
-            wells, functools.partial(_assess, request=request), workers=request.workers
-        )
-        done = [well for well in wells if well.name not in failed]
-        if done:
-            _write_tables(done, failed, model, request.out)
-    return report_failures(list(failed.items()), len(wells), what="wells")
+    return run_side_by_side(
+        wells,
+        request,
+        "isl colony",
+        functools.partial(_assess, request=request),
+        functools.partial(_write_tables, model=model, out=request.out),
+        what="wells",
+    )
 
 
 def _time_lapses(request: Request) -> list[tuple[str, Path]]:
     """Every folder that was given, as one time-lapse."""
-    found: dict[str, Path] = {}
     for path in request.inputs:
         if not path.is_dir():
             raise InputError(
                 f"{path}: is no folder; with `time_lapse` give folders with one picture a frame"
             )
-        name = path.resolve().name
-        if name in found:
-            raise InputError(f"{path}: has the same name '{name}' as {found[name]}; rename one")
         frames_in(path)
-        found[name] = path
-    return list(found.items())
+    return list(by_name((path.resolve().name, path) for path in request.inputs).items())
 
 
 @functools.cache
@@ -146,13 +139,9 @@ def _assess(well: Well, *, request: Request) -> str:
     model, device = _loaded(_named(request), request.device)
     source_hash = content_hash(well.path)
     settings = _settings(well, request)
-    if request.resume:
-        if well.files.made_from(
-            "isl colony", model_hash=model.hash, settings=settings, source_hash=source_hash
-        ):
-            return "done before"
-        if not request.overwrite:
-            well.files.check_replaceable(well.path)
+    same = {"model_hash": model.hash, "settings": settings, "source_hash": source_hash}
+    if well.files.done_before(well.path, request, "isl colony", **same):
+        return "done before"
     opened = open_transmitted_frames if request.time_lapse else open_transmitted
     picture, index = opened(well.path, axes=request.axes, channel=request.channel)
     with picture:
@@ -269,7 +258,7 @@ def _read_mask(path: Path, picture: LazyPicture, request: Request) -> GivenMask:
 
 
 def _write_tables(
-    done: Sequence[Well], failed: Mapping[str, str], model: ColonyModel, out: Path
+    done: Sequence[Well], failed: Mapping[str, str], *, model: ColonyModel, out: Path
 ) -> None:
     """The tables and the report, from the records and pictures of all that are done."""
     classes = model.config.classes

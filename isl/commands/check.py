@@ -15,6 +15,7 @@ from isl.commands.parameters import (
     Overwrite,
     PixelSize,
     ZStep,
+    names_in,
 )
 
 
@@ -53,7 +54,7 @@ def check(
     allow_mismatch: AllowMismatch = False,
     device: Device = "auto",
     overwrite: Overwrite = False,
-) -> None:
+) -> int:
     """Predicts an image in other tiles, moved and turned, and says what that changes.
 
     Exit code 3: predictions in other tiles differ by more than rounding.
@@ -62,13 +63,13 @@ def check(
     from isl.labeling.contract import parse_planes
     from isl.labeling.run.check_image import Request, check_image
 
-    code = check_image(
+    return check_image(
         Request(
             model=model,
             image=image,
             out=out,
             everything=everything,
-            labels=None if labels is None else tuple(part.strip() for part in labels.split(",")),
+            labels=names_in(labels, "--labels"),
             symmetries=symmetries,
             stated=Stated(
                 axes=axes,
@@ -83,5 +84,3 @@ def check(
             overwrite=overwrite,
         )
     )
-    if code:
-        raise typer.Exit(code)

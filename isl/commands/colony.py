@@ -15,6 +15,7 @@ from isl.commands.parameters import (
     PixelSize,
     Resume,
     Workers,
+    model_option,
 )
 from isl.errors import unknown
 
@@ -32,10 +33,7 @@ def colony(
     out: Out,
     model: Annotated[
         str | None,
-        typer.Option(
-            help="A bundled model's name (isl models) or a model folder; colony by default, "
-            "cell-cycle with --cells."
-        ),
+        model_option("colony by default, cell-cycle with --cells"),
     ] = None,
     mask: Annotated[
         Path | None,
@@ -89,7 +87,7 @@ def colony(
     device: Device = "auto",
     overwrite: Overwrite = False,
     resume: Resume = False,
-) -> None:
+) -> int:
     """Finds colonies in wells, follows them over time and classes them; for research only."""
     from isl.colony.assess import Settings
     from isl.colony.cells import assess_cells
@@ -125,6 +123,4 @@ def colony(
         resume=resume,
         time_lapse=time_lapse,
     )
-    code = assess_cells(request) if cells else assess_wells(request)
-    if code:
-        raise typer.Exit(code)
+    return assess_cells(request) if cells else assess_wells(request)

@@ -5,13 +5,11 @@ from typing import Annotated
 
 import typer
 
-from isl.commands.parameters import LabelNames, Overwrite
+from isl.commands.parameters import LabelNames, ModelName, Overwrite, names_in
 
 
 def export(
-    model: Annotated[
-        str, typer.Argument(help="A bundled model's name (isl models) or a model folder.")
-    ],
+    model: ModelName,
     to: Annotated[
         str,
         typer.Option(
@@ -42,7 +40,9 @@ def export(
     from isl.export.formats import write_export
     from isl.export.program import Wanted, program_of
 
-    wanted = Wanted(labels=_names(labels), statistics=_names(statistics))
+    wanted = Wanted(
+        labels=names_in(labels, "--labels"), statistics=names_in(statistics, "--statistics")
+    )
     written = write_export(
         program_of(model, wanted), out, to, node_modules=node_modules, overwrite=overwrite
     )
@@ -50,7 +50,3 @@ def export(
         "" if written.difference is None else f" (onnxruntime: within {written.difference:.1g})"
     )
     print(f"{written.folder}: {to}{agrees}")
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())

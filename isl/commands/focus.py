@@ -21,7 +21,7 @@ def focus(
     channel: Channel = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
-) -> None:
+) -> int:
     """Fuses z-stacks, and movies frame by frame, to one all-in-focus image and its depth.
 
     NAME.ome.tif keeps the input's pixel type and values, NAME.depth.ome.tif is the index of the
@@ -29,7 +29,7 @@ def focus(
     """
     from isl.polarity.stacks import Request, fuse_stacks
 
-    code = fuse_stacks(
+    return fuse_stacks(
         Request(
             inputs=tuple(inputs),
             out=out,
@@ -39,5 +39,3 @@ def focus(
             overwrite=overwrite,
         )
     )
-    if code:
-        raise typer.Exit(code)

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from isl.commands.parameters import Device, IntervalMinutes, Out, Overwrite, Resume, Workers
+from isl.commands.parameters import (
+    Device,
+    IntervalMinutes,
+    Out,
+    Overwrite,
+    Resume,
+    Workers,
+    model_option,
+)
 
 
 def fragmentation(
@@ -20,9 +28,7 @@ def fragmentation(
     out: Out,
     model: Annotated[
         str | None,
-        typer.Option(
-            help="A bundled model's name (isl models) or a model folder; fragmentation by default."
-        ),
+        model_option("fragmentation by default"),
     ] = None,
     grades: Annotated[
         Path | None,
@@ -44,7 +50,7 @@ def fragmentation(
     overwrite: Overwrite = False,
     resume: Resume = False,
     workers: Workers = 1,
-) -> None:
+) -> int:
     """Finds the fragments of cleavage-stage embryos and their share; for research only."""
     from isl.fragmentation.run import Request, grade_recordings
 
@@ -60,6 +66,4 @@ def fragmentation(
         resume=resume,
         workers=workers,
     )
-    code = grade_recordings(request)
-    if code:
-        raise typer.Exit(code)
+    return grade_recordings(request)

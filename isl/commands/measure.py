@@ -12,7 +12,7 @@ from isl.commands.parameters import (
     PixelSize,
     Resume,
     Workers,
-    above_zero,
+    micrometres,
 )
 
 
@@ -56,33 +56,19 @@ def measure(
     ] = None,
     diameter: Annotated[
         float | None,
-        typer.Option(
-            metavar="UM", callback=above_zero, help="Of a typical nucleus; estimated by default."
-        ),
+        micrometres("Of a typical nucleus; estimated by default."),
     ] = None,
     ring: Annotated[
         float | None,
-        typer.Option(
-            metavar="UM",
-            callback=above_zero,
-            help="Measure labels in a ring of this width around each nucleus, too.",
-        ),
+        micrometres("Measure labels in a ring of this width around each nucleus, too."),
     ] = None,
     reach: Annotated[
         float | None,
-        typer.Option(
-            metavar="UM",
-            callback=above_zero,
-            help="Centres within it are neighbours; 2.5 typical diameters by default.",
-        ),
+        micrometres("Centres within it are neighbours; 2.5 typical diameters by default."),
     ] = None,
     motion: Annotated[
         float | None,
-        typer.Option(
-            metavar="UM",
-            callback=above_zero,
-            help="How far a cell may move between frames; its typical diameter by default.",
-        ),
+        micrometres("How far a cell may move between frames; its typical diameter by default."),
     ] = None,
     gap: Annotated[
         int, typer.Option(min=0, help="Frames a cell may be missing for and keep its number.")
@@ -98,11 +84,11 @@ def measure(
     workers: Workers = 1,
     overwrite: Overwrite = False,
     resume: Resume = False,
-) -> None:
+) -> int:
     """Measures cells in predicted fluorescence: place, shape, intensities, certainty."""
     from isl.measure.run import Request, measure_predictions
 
-    code = measure_predictions(
+    return measure_predictions(
         Request(
             inputs=tuple(inputs),
             out=out,
@@ -124,5 +110,3 @@ def measure(
             resume=resume,
         )
     )
-    if code:
-        raise typer.Exit(code)

@@ -1,7 +1,7 @@
 """Options that several commands share, as typer reads them from annotations."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,32 @@ def above_zero(parameter: typer.CallbackParam, value: float | None) -> float | N
     return value
 
 
+def micrometres(help: str) -> Any:
+    """An option that is a length."""
+    return typer.Option(metavar="UM", callback=above_zero, help=help)
+
+
+def model_option(default: str, **more: Any) -> Any:
+    """An option that names a model; what is said of it ends with what it is by default."""
+    return typer.Option(
+        help=f"A bundled model's name (isl models) or a model folder; {default}.", **more
+    )
+
+
+def names_in(text: str | None, option: str) -> tuple[str, ...] | None:
+    """Names between commas; None where the option was not given.
+
+    Raises:
+        InputError: It was, and names nothing.
+    """
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise InputError(f"{option} '{text}': names nothing")
+    return names
+
+
 Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 Axes = Annotated[
     str | None,
@@ -25,21 +51,9 @@ Channel = Annotated[
     str | None, typer.Option(help="The transmitted-light channel, where there are several.")
 ]
 PixelSize = Annotated[
-    float | None,
-    typer.Option(
-        metavar="UM",
-        callback=above_zero,
-        help="Pixel size in micrometres, whatever the file says.",
-    ),
+    float | None, micrometres("Pixel size in micrometres, whatever the file says.")
 ]
-ZStep = Annotated[
-    float | None,
-    typer.Option(
-        metavar="UM",
-        callback=above_zero,
-        help="Micrometres between planes, whatever the file says.",
-    ),
-]
+ZStep = Annotated[float | None, micrometres("Micrometres between planes, whatever the file says.")]
 Modality = Annotated[
     str | None,
     typer.Option(
@@ -56,6 +70,13 @@ IntervalMinutes = Annotated[
 AllowMismatch = Annotated[
     bool,
     typer.Option("--allow-mismatch", help="Warn where an image is known not to fit, and continue."),
+]
+ModelName = Annotated[
+    str, typer.Argument(help="A bundled model's name (isl models) or a model folder.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the file."),
 ]
 LabelNames = Annotated[
     str | None, typer.Option(metavar="A,B", help="Labels to predict; all by default.")

@@ -30,11 +30,11 @@ def phantom(
 ) -> None:
     """Simulates cells, embryos, wells or colonies with known truth, for training and trials."""
     from isl.config import parse
+    from isl.files.whole import check_output_folder
     from isl.phantom.kinds import PhantomKind
 
     made: PhantomKind = registry.load(registry.PHANTOMS, kind, what="kind of data set")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file; name a folder")
+    check_output_folder(out, "--out")
     if validation and made.undivided:
         raise InputError(f"--validation: {made.undivided}; leave it out")
     nothing: dict[str, Any] = {}

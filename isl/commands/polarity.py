@@ -14,6 +14,7 @@ from isl.commands.parameters import (
     Overwrite,
     Resume,
     Workers,
+    model_option,
 )
 from isl.errors import unknown
 
@@ -30,9 +31,7 @@ def polarity(
     out: Out,
     model: Annotated[
         str | None,
-        typer.Option(
-            help="A bundled model's name (isl models) or a model folder; polarity by default."
-        ),
+        model_option("polarity by default"),
     ] = None,
     interval_minutes: IntervalMinutes = None,
     frames: Annotated[
@@ -91,7 +90,7 @@ def polarity(
     ] = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
-) -> None:
+) -> int:
     """Tells when embryos polarized, with the pictures to judge it by; for research only."""
     from isl.polarity.assess import ACTIVATIONS, RULES
     from isl.polarity.defects import DEFECTS
@@ -124,6 +123,4 @@ def polarity(
         overwrite=overwrite,
         resume=resume,
     )
-    code = assess_recordings(request)
-    if code:
-        raise typer.Exit(code)
+    return assess_recordings(request)

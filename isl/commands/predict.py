@@ -17,6 +17,8 @@ from isl.commands.parameters import (
     PixelSize,
     Resume,
     ZStep,
+    model_option,
+    names_in,
 )
 from isl.errors import InputError
 
@@ -42,10 +44,9 @@ def predict(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
+        model_option(
+            "neurons-phase by default; several have their distributions averaged",
             metavar="NAME[,NAME]",
-            help="A bundled model's name (isl models) or a model folder, neurons-phase by default; "
-            "several have their distributions averaged.",
         ),
     ] = None,
     labels: LabelNames = None,
@@ -183,7 +184,7 @@ def predict(
             metavar="NAME.json", help="Make a result again from its record, instead of INPUT."
         ),
     ] = None,
-) -> None:
+) -> int:
     """Predicts fluorescence from transmitted-light z-stacks and movies."""
     from isl.imaging.inputs.stated import parse_modality
     from isl.labeling.bins import STATISTICS
@@ -197,12 +198,13 @@ def predict(
             "--preprocess makes the fields first, which --dry-run and --reproduce do not; give isl "
             f"preprocess {preprocess} --dry-run, or leave one out"
         )
+    chosen = STATISTICS if statistics == "all" else names_in(statistics, "--statistics")
     request = Request(
         inputs=tuple(inputs or ()),
         out=_folder(out, into),
         model=model,
-        labels=None if labels is None else _names(labels, "labels"),
-        statistics=STATISTICS if statistics == "all" else _names(statistics, "statistics"),
+        labels=names_in(labels, "--labels"),
+        statistics=chosen or (),
         stitch=stitch,
         border=border,
         normalize=normalize,
@@ -241,11 +243,8 @@ def predict(
     if reproduce is not None:
         from isl.labeling.run import reproduce as again
 
-        code = again.reproduce(reproduce, request)
-    else:
-        code = predict_fields(request)
-    if code:
-        raise typer.Exit(code)
+        return again.reproduce(reproduce, request)
+    return predict_fields(request)
 
 
 def _folder(out: Path | None, into: Path | None) -> Path:
@@ -256,10 +255,3 @@ def _folder(out: Path | None, into: Path | None) -> Path:
             "copy of the input that holds them too" + (", not both" if out is not None else "")
         )
     return out if out is not None else Path(into or ".").parent
-
-
-def _names(text: str, option: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise InputError(f"--{option} '{text}': names nothing")
-    return names

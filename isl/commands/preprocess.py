@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isl.commands.parameters import Overrides
 from isl.errors import InputError
 from isl.files.failures import report_failures
+from isl.files.whole import check_output_folder
 from isl.progress import FieldProgress
 
 if TYPE_CHECKING:
@@ -22,10 +24,7 @@ def preprocess(
     workers: Annotated[
         int, typer.Option(help="Processes that work side by side; 0: one for every core.")
     ] = 0,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Overrides a setting of the file."),
-    ] = None,
+    set_: Overrides = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say which tiles are found, and do nothing.")
     ] = False,
@@ -38,8 +37,7 @@ def preprocess(
 
     if workers < 0:
         raise InputError(f"--workers {workers}: give 1 or more, or 0 for every core")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file; name a folder")
+    check_output_folder(out, "--out")
     settings = pipeline.load_config(config, set_ or ())
     plan = pipeline.plan_run(settings, config.parent)
     if dry_run:

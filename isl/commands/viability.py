@@ -63,7 +63,7 @@ def viability(
     ] = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
-) -> None:
+) -> int:
     """Estimates the probability of an outcome from time-lapses; research only, decides nothing."""
     from isl.viability.run import Request, assess_recordings
 
@@ -71,7 +71,7 @@ def viability(
         raise InputError(f"--start-hours {start_hours:g}: expected hours from 0")
     if times is not None and len(inputs) > 1:
         raise InputError("--times is of one recording; name them in the column times of a table")
-    code = assess_recordings(
+    return assess_recordings(
         Request(
             inputs=tuple(inputs),
             out=out,
@@ -88,5 +88,3 @@ def viability(
             resume=resume,
         )
     )
-    if code:
-        raise typer.Exit(code)

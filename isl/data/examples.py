@@ -1,14 +1,13 @@
 """Datasets of any task: examples with their inputs and targets, groups and splits."""
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from isl.data.splits import Split, without_groups
-from isl.data.targets import ClassTarget, Target, Value, as_array
+from isl.data.targets import Target, Value, as_array
 from isl.errors import InputError, unknown
 
 
@@ -74,27 +73,3 @@ class Dataset:
     def array(self, name: str, examples: Sequence[Example]) -> tuple[np.ndarray, np.ndarray]:
         """A target of some examples, and whether it is known; see `isl.data.targets.as_array`."""
         return as_array(self.target(name), [example.targets.get(name) for example in examples])
-
-    def require_classes(self, name: str, groups: int = 2) -> None:
-        """Refuses a class that is in too few groups to be learnt from some and judged on others.
-
-        Args:
-            name: A target of classes.
-            groups: How many there must be.
-
-        Raises:
-            InputError: The first such class, and its examples where there are any.
-        """
-        target = self.target(name)
-        if not isinstance(target, ClassTarget):
-            raise TypeError(f"target '{name}' has no classes")
-        for index, label in enumerate(target.classes):
-            held = [example for example in self.examples if example.targets.get(name) == index]
-            found = Counter(example.group for example in held)
-            if len(found) < groups:
-                where = ", ".join(f"'{group}' ({count})" for group, count in found.items())
-                raise InputError(
-                    f"{self.path or 'the dataset'}: class '{label}' of '{name}' is in "
-                    f"{len(found)} groups{f', {where},' if found else ''} and {groups} are needed; "
-                    "add examples of other groups, or leave the class out"
-                )

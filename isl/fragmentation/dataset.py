@@ -332,12 +332,3 @@ def _bounds(entry: ExampleEntry, scale: GradeScale, where: str) -> tuple[float, 
     if not 0 <= low <= high <= 1:
         raise InputError(f"{where}: a range of {low:g} to {high:g} is none of shares in [0, 1]")
     return low, high
-
-
-def group_maxima(groups: Sequence[str], values: np.ndarray) -> Mapping[str, float]:
-    """The largest value of every group; NaN ones do not count."""
-    found: dict[str, float] = {}
-    for group, value in zip(groups, values, strict=True):
-        if not np.isnan(value):
-            found[group] = max(found.get(group, -np.inf), float(value))
-    return found

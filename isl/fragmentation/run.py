@@ -10,8 +10,6 @@ import numpy as np
 
 from isl.devices import use_device
 from isl.errors import InputError
-from isl.files.failures import report_failures
-from isl.files.locks import alone_in
 from isl.files.provenance import made_by, results_in
 from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
@@ -44,13 +42,13 @@ from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.formats.table import is_stack_file
 from isl.imaging.image import FluorescenceImage
 from isl.imaging.inputs.containers import fields_in, is_container
-from isl.imaging.inputs.read import natural_order
+from isl.imaging.inputs.read import by_name, natural_order
 from isl.imaging.inputs.steady import content_hash
 from isl.imaging.outputs.result_checks import check_files
 from isl.imaging.outputs.results import Input, ResultFiles, written_together
+from isl.imaging.outputs.run import run_side_by_side
 from isl.imaging.times import stated_interval
 from isl.model_folder import model_or_default
-from isl.workers import side_by_side
 
 MADE_BY = "isl fragmentation"
 TABLE, REPORT = "fragmentation.csv", "report.html"
@@ -96,16 +94,20 @@ def grade_recordings(request: Request) -> int:
     model, _ = _loaded(_named(request), request.device)
     if not model.config.segments:
         raise InputError(f"model '{model.name}' gives a share alone and finds no embryo")
-    with alone_in(request.out, "isl fragmentation"):
-        failed = side_by_side(
-            recordings, functools.partial(_grade, request=request), workers=request.workers
-        )
-        done = [recording for recording in recordings if recording.name not in failed]
-        if done:
-            _write_tables(done, failed, model, scale or model.config.scale, request)
-            if request.correct:
-                write_correction_dataset(request.out / FOLDER, [each.name for each in done])
-    return report_failures(list(failed.items()), len(recordings), what="recordings")
+
+    def conclude(done: Sequence[Input], failed: Mapping[str, str]) -> None:
+        _write_tables(done, failed, model, scale or model.config.scale, request)
+        if request.correct:
+            write_correction_dataset(request.out / FOLDER, [each.name for each in done])
+
+    return run_side_by_side(
+        recordings,
+        request,
+        MADE_BY,
+        functools.partial(_grade, request=request),
+        conclude,
+        what="recordings",
+    )
 
 
 def find_recordings(
@@ -133,15 +135,7 @@ def find_recordings(
             found += fields_in(each) if is_container(each) else [(name_of(each), each)]
     if not found:
         raise InputError("no input: name pictures, movies, or folders of frames")
-    names: dict[str, Path] = {}
-    for name, path in found:
-        if name in names:
-            raise InputError(
-                f"{path}: has the same name '{name}' as {names[name]}, and their results would "
-                "collide; rename one"
-            )
-        names[name] = path
-    return list(names.items())
+    return list(by_name(found).items())
 
 
 def _recordings_in(folder: Path, leave_out: Path | None) -> list[Path]:
@@ -195,14 +189,9 @@ def _grade(recording: Input, *, request: Request) -> str:
     source_hash = content_hash(recording.path)
     settings = {"scale": used.model_dump(mode="json"), "interval": request.interval}
     corrected = not request.correct or is_written(request.out / FOLDER, name)
-    if request.resume:
-        same = files.made_from(
-            MADE_BY, model_hash=model.hash, settings=settings, source_hash=source_hash
-        )
-        if same and corrected:
-            return "done before"
-        if not same and not request.overwrite:
-            files.check_replaceable(recording.path)
+    same = {"model_hash": model.hash, "settings": settings, "source_hash": source_hash}
+    if files.done_before(recording.path, request, MADE_BY, **same) and corrected:
+        return "done before"
     frames = read_frames(recording.path)
     interval, times = stated_interval(
         request.interval, frames.interval, frames.times, recording.path

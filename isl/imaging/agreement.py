@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 
+from isl.summed import Summed
+
 # Variance below this part of the mean square is rounding: such an image counts as constant. Where
 # the mean is taken off first, much smaller contrasts can be told from rounding.
 _ROUNDING_OF_SUMS = 1e-13
@@ -37,7 +39,7 @@ def pearson(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> flo
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PearsonSums:
+class PearsonSums(Summed):
     """The sums Pearson's correlation needs; they merge with `+`, so pieces may come in any order.
 
     Meant for intensities in [0, 1]: the sums lose precision when the mean is many thousand
@@ -61,17 +63,6 @@ class PearsonSums:
             sum_xx=float(x @ x),
             sum_yy=float(y @ y),
             sum_xy=float(x @ y),
-        )
-
-    def __add__(self, other: "PearsonSums") -> "PearsonSums":
-        """The sums of both."""
-        return PearsonSums(
-            count=self.count + other.count,
-            sum_x=self.sum_x + other.sum_x,
-            sum_y=self.sum_y + other.sum_y,
-            sum_xx=self.sum_xx + other.sum_xx,
-            sum_yy=self.sum_yy + other.sum_yy,
-            sum_xy=self.sum_xy + other.sum_xy,
         )
 
     @property

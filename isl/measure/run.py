@@ -14,8 +14,6 @@ import numpy as np
 
 from isl.data.points import read_points
 from isl.errors import InputError
-from isl.files.failures import report_failures
-from isl.files.locks import alone_in
 from isl.files.records import as_json
 from isl.files.whole import write_text
 from isl.imaging.formats.ome_tiff import write_ome_tiff
@@ -24,6 +22,7 @@ from isl.imaging.inputs.steady import content_hash
 from isl.imaging.nuclei import segment_at, segment_nuclei
 from isl.imaging.outputs.result_checks import check_files
 from isl.imaging.outputs.results import Input, ResultFiles, written_together
+from isl.imaging.outputs.run import run_side_by_side
 from isl.imaging.plane_file import PlaneFile
 from isl.measure.drawing import draw_distributions, outlined, shown_pixel, write_outlines
 from isl.measure.following import follow, linker, overlapping
@@ -49,7 +48,6 @@ from isl.measure.sources import (
 )
 from isl.measure.tables import arrow, write_parquet, write_table
 from isl.measure.wells import Row, Well, condition_rows, read_wells, well_of, well_rows
-from isl.workers import side_by_side
 
 CELLS, WELLS, CONDITIONS, TRACKS = "cells.csv", "wells.csv", "conditions.csv", "tracks.csv"
 REPORT, PARQUET = "report.html", "cells.parquet"
@@ -142,14 +140,14 @@ def measure_predictions(request: Request) -> int:
         tables=[request.out / name for name in tables],
         also_read=[*read, *objects.values(), *([request.wells] if request.wells else [])],
     )
-    with alone_in(request.out, "isl measure"):
-        failed = side_by_side(
-            fields, functools.partial(_measure, request=request), workers=request.workers
-        )
-        done = [field for field in fields if field.name not in failed]
-        if done:
-            _write_tables(done, failed, request)
-    return report_failures(list(failed.items()), len(fields), what="fields")
+    return run_side_by_side(
+        fields,
+        request,
+        "isl measure",
+        functools.partial(_measure, request=request),
+        functools.partial(_write_tables, request=request),
+        what="fields",
+    )
 
 
 def _objects(given: Path | None, names: Sequence[str]) -> dict[str, Path]:
@@ -194,13 +192,9 @@ def _measure(field: Field, *, request: Request) -> str:
     source_hash = _hash_of(field)
     settings = _settings(field, request)
     model = "" if field.source.record is None else field.source.record["model"]["sha256"]
-    if request.resume:
-        if field.files.made_from(
-            "isl measure", model_hash=model, settings=settings, source_hash=source_hash
-        ):
-            return "done before"
-        if not request.overwrite:
-            field.files.check_replaceable(field.path)
+    same = {"model_hash": model, "settings": settings, "source_hash": source_hash}
+    if field.files.done_before(field.path, request, "isl measure", **same):
+        return "done before"
     with OpenedSource(field.source) as opened:
         stated(opened, request.pixel_size, request.interval)
         if opened.frames > 1 and request.follow:

@@ -13,7 +13,7 @@ from isl.imaging.formats.published import is_published_folder
 from isl.imaging.formats.table import field_name, image_ending, is_stack_file
 from isl.imaging.inputs.containers import fields_in, is_container
 from isl.imaging.inputs.movie import time_points
-from isl.imaging.inputs.read import natural_order, sets_once
+from isl.imaging.inputs.read import by_name, natural_order, sets_once
 
 _ACCEPTED = "a movie, a folder of frames, or a folder of such things"
 
@@ -41,17 +41,7 @@ def find_recordings(
             found += fields_in(each) if is_container(each) else [(field_name(each), each)]
     if not found:
         raise InputError("no input: name movies or folders of frames")
-    seen: dict[str, Path] = {}
-    for name, path in found:
-        other = seen.setdefault(name.casefold(), path)
-        if other is path:
-            continue
-        if other.resolve() == path.resolve():
-            raise InputError(f"{path}: is given twice")
-        raise InputError(
-            f"{path}: has the same name '{name}' as {other}, and their results would collide; "
-            "rename one"
-        )
+    by_name(found, folded=True)
     return found if axes is not None else sets_once(found)
 
 

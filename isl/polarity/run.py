@@ -207,16 +207,9 @@ def _assess(
     limit = limit_of(embryo.name, embryo.path, request.frames)
     source_hash = content_hash(embryo.path)
     settings = _settings(limit, chain, request, embryo.window)
-    if request.resume:
-        if embryo.files.made_from(
-            "isl polarity",
-            model_hash=chain.model.hash,
-            settings=settings,
-            source_hash=source_hash,
-        ):
-            return "done before"
-        if not request.overwrite:
-            embryo.files.check_replaceable(embryo.path)
+    same = {"model_hash": chain.model.hash, "settings": settings, "source_hash": source_hash}
+    if embryo.files.done_before(embryo.path, request, "isl polarity", **same):
+        return "done before"
     recording = read_recording(
         embryo.path,
         frames=limit,

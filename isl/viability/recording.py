@@ -16,7 +16,7 @@ from isl.imaging.inputs.containers import fields_in, is_container, open_picture
 from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
 from isl.imaging.inputs.open_image import open_images
 from isl.imaging.inputs.photo import PHOTOS, stored_photo
-from isl.imaging.inputs.read import natural_order
+from isl.imaging.inputs.read import by_name, natural_order
 from isl.imaging.readable import check_readable_file
 from isl.imaging.times import stated_interval
 from isl.viability.movie_file import is_movie_file, read_movie_file
@@ -260,14 +260,7 @@ def find_places(
         found += [dataclasses.replace(place, **stated) for place in places]
     if not found:
         raise InputError("no input: name movies, folders of frames, or tables of recordings")
-    seen: dict[str, Place] = {}
-    for place in found:
-        other = seen.setdefault(place.name.casefold(), place)
-        if other is not place:
-            raise InputError(
-                f"{place.path}: has the same name '{place.name}' as {other.path}, and their "
-                "results would collide; rename one"
-            )
+    by_name(((place.name, place.path) for place in found), folded=True)
     return found
 
 

@@ -181,20 +181,18 @@ class _Judge:
         """
         if not self.request.resume:
             return places
-        waiting = []
-        for place in places:
-            files = self._files(place.name)
-            if files.made_from(
+        return [
+            place
+            for place in places
+            if not self._files(place.name).done_before(
+                place.path,
+                self.request,
                 "isl viability",
                 model_hash=self.model.hash,
                 settings=self.settings(place),
                 source_hash=content_hash(place.path) if place.path.exists() else "",
-            ):
-                continue
-            if not self.request.overwrite:
-                files.check_replaceable(place.path)
-            waiting.append(place)
-        return waiting
+            )
+        ]
 
     def _files(self, name: str) -> ResultFiles:
         from isl.viability.outputs import files_of

@@ -139,11 +139,8 @@ def test_folders_of_classes_in_the_order_that_is_stated(folder):
     assert names == ["two/P3.png", "four/P2.tif", "eight/P1_t2.png", "eight/P1_t10.png"]
     assert [each.targets["stage"] for each in found.examples] == [0, 1, 2, 2]
     assert [each.group for each in found.examples] == names
-    with pytest.raises(InputError, match=r"'two' of 'stage' is in 1 groups, 'two/P3.png' \(1"):
-        found.require_classes("stage")
     found = load(folder, TARGETS + CLASS_FOLDERS + 'group = "(P[0-9]+)"')
     assert [each.group for each in found.examples] == ["P3", "P2", "P1", "P1"]
-    found.require_classes("stage", groups=1)
 
 
 @pytest.mark.parametrize(

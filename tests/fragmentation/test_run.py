@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -185,8 +186,11 @@ def test_names_that_collide_and_inputs_that_are_none(inputs: Path) -> None:
     assert [n for n, _ in find_recordings([inputs / "film"])] == ["film"]
     with pytest.raises(InputError, match="there is no such"):
         find_recordings([inputs / "missing"])
-    with pytest.raises(InputError, match="same name"):
+    with pytest.raises(InputError, match="is given twice"):
         find_recordings([inputs / "film", inputs / "film"])
+    shutil.copytree(inputs / "film", inputs / "again" / "film")
+    with pytest.raises(InputError, match="same name"):
+        find_recordings([inputs / "film", inputs / "again" / "film"])
     with pytest.raises(InputError, match="not a picture"):
         find_recordings([Path(__file__)])
 

@@ -3,10 +3,9 @@
 It gives no distribution, so it is no model of the product; `isl eval` compares with it.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,20 +15,14 @@ from isl.backbones.networks import NO_RANDOMNESS, Compute, draw_weights
 from isl.errors import InputError
 from isl.labeling import losses
 from isl.labeling.network import ArchitectureConfig, LabelingNetwork
-from isl.model_folder import (
-    WEIGHTS_FILE,
-    FolderConfig,
-    fill,
-    read_folder_config,
-    read_weights,
-    save_folder,
-)
+from isl.model_folder import FolderConfig, fill_from, read_folder_config, save_folder
 from isl.tiling.plan import Stitch
 
-from ..network_task import NetworkTask
-from ..task import Batch, Evaluation, Selection, Sums, Tree
+from ..task import Batch, Selection, Sums
 from .config import LabelingConfig
 from .fields import Fields
+from .fields_task import FieldsTask
+from .ground import Ground
 from .initial import start_encoder
 from .model_folder import label_statistics
 from .task import compute_of, network_in_words
@@ -117,41 +110,25 @@ def load_regressor(directory: Path) -> tuple[RegressorConfig, Regressor]:
     """
     config = read_folder_config(directory, RegressorConfig)
     network = abstract_regressor(config.architecture, planes=config.planes, labels=config.labels)
-    weights = directory / WEIGHTS_FILE
-    fill(network, read_weights(weights), source=str(weights))
+    fill_from(directory, config, network)
     network.eval()
     return config, network.exactly() if config.stitch == "exact" else network
 
 
-class RegressionTask(NetworkTask[Regressor]):
+class RegressionTask(FieldsTask[Regressor]):
     """A labeling experiment whose network gives one number a label.
 
     Of the table `loss` only `labels`, `label_weights` and `pixels_per_crop` are looked at.
-
-    Attributes:
-        fields: What is learned from, as for `LabelingTask`.
-        ground: The fields themselves.
     """
 
     def __init__(self, config: LabelingConfig, folder: Path, *, name: str = "regressor") -> None:
         """Reads the fields and lays out the network; arguments as for `LabelingTask`."""
-        self.config = config
-        self.fields = Fields(config, folder)
-        self.ground = self.fields.ground
         self._name = name
-        super().__init__(
-            self._abstract_network(),
-            config,
-            settling_batches=config.validation.reestimate_batches,
-        )
+        fields = Fields(config, folder)
+        super().__init__(_abstract(config, fields.ground), config, fields)
         if self.ground.validation:
             # There is no distribution to be judged.
             self.selection = Selection(metric="pearson_mean")
-
-    @property
-    def pixels_per_example(self) -> int:
-        """Input pixels of a crop."""
-        return self.config.training.crop**2
 
     def identity(self) -> str:
         """The network in words."""
@@ -171,7 +148,7 @@ class RegressionTask(NetworkTask[Regressor]):
                 f"start.model {self.config.start.model}: a regressor starts from fresh weights; "
                 "leave the table start out"
             )
-        network = self._abstract_network()
+        network = _abstract(self.config, self.ground)
         draw_weights(network, nnx.Rngs(key))
         start_encoder(network, self.config)
         statistics = label_statistics(self.ground)
@@ -181,10 +158,6 @@ class RegressionTask(NetworkTask[Regressor]):
                 deviation = max(statistics[label].standard_deviation, _LEAST_DEVIATION)
                 network.scale[...] = network.scale[...].at[index].set(deviation)
         return network
-
-    def in_training(self, network: Regressor) -> Regressor:
-        """Padded if the experiment says so."""
-        return cast(Regressor, network.padded()) if self.config.training.padded else network
 
     def objective(self, network: Regressor, batch: Batch, key: jax.Array) -> tuple[jax.Array, Sums]:
         """Mean squared error, weighted over labels."""
@@ -203,21 +176,6 @@ class RegressionTask(NetworkTask[Regressor]):
         """Nothing beyond the body keeps statistics."""
         network.embed(jnp.asarray(batch["transmitted"]))
 
-    def examples(self, seed: int) -> Any:
-        """Augmented crops without end."""
-        return self.fields.examples(seed)
-
-    def describe(self, batch: Batch) -> str:
-        """Names of the fields in a batch."""
-        return self.fields.names_in(batch)
-
-    def evaluate(self, params: Tree, model_state: Tree, *, pictures: bool) -> Evaluation:
-        """Predicts held-out ground and compares it label by label."""
-        if self.ground.validation:
-            model_state = self.settled(params, model_state)
-        predict = functools.partial(self._predict_tile, params, model_state)
-        return self.fields.judge(predict, pictures=pictures)
-
     def save(self, network: Regressor, directory: Path, metrics: Mapping[str, float]) -> None:
         """Writes a folder that `load_regressor` reads."""
         config = RegressorConfig(
@@ -230,30 +188,20 @@ class RegressionTask(NetworkTask[Regressor]):
         )
         save_folder(directory, network, config, f"# {config.name}\n\n{self.identity()}.\n")
 
-    def _abstract_network(self) -> Regressor:
-        return abstract_regressor(
-            self.config.network,
-            planes=self.ground.planes,
-            labels=self.ground.labels,
-            compute=compute_of(self.config),
-        )
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def _predict_tile(
-        self,
-        params: Tree,
-        model_state: Tree,
-        transmitted: jax.Array,
-        targets: jax.Array,
-        measured: jax.Array,
+    def said_of(
+        self, network: Regressor, transmitted: jax.Array, targets: jax.Array, measured: jax.Array
     ) -> dict[str, jax.Array]:
-        network = self.predicting(params, model_state)
-        if self.config.stitch == "exact":
-            network = network.exactly()
+        """Intensities alone."""
         found = network.intensities(network.embed(transmitted))
         # There is no distribution: nothing is counted, so that its cross-entropy is unknown.
         none = jnp.zeros(targets.shape[-1])
         return {"mean": found, "median": found, "sums": none, "counts": none}
+
+
+def _abstract(config: LabelingConfig, ground: Ground) -> Regressor:
+    return abstract_regressor(
+        config.network, planes=ground.planes, labels=ground.labels, compute=compute_of(config)
+    )
 
 
 def _squares(

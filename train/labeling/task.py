@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import grain
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -17,11 +16,12 @@ from isl.labeling.model_config import read_model_config
 from isl.labeling.network import LabelingNetwork, abstract_network, build_network
 from isl.model_folder import model_directory
 
-from ..network_task import NetworkTask
 from ..optimizer import frozen_mask
-from ..task import Batch, Evaluation, Selection, Sums, Tree
+from ..task import Batch, Selection, Sums, Tree
 from .config import LabelingConfig, LossConfig
 from .fields import Fields, check_crop
+from .fields_task import FieldsTask
+from .ground import Ground
 from .initial import start_encoder, start_from_model, with_histogram_biases
 from .model_folder import write_model
 from .validation import IMAGES
@@ -31,14 +31,8 @@ def _keep_silent(_: str) -> None:
     """Says nothing to anybody."""
 
 
-class LabelingTask(NetworkTask[LabelingNetwork]):
-    """See `isl_train.network_task.NetworkTask`, whose methods these are.
-
-    Attributes:
-        config: The experiment.
-        fields: What is learned from.
-        ground: The fields themselves.
-    """
+class LabelingTask(FieldsTask[LabelingNetwork]):
+    """See `isl_train.network_task.NetworkTask`, whose methods these are."""
 
     losses = frozenset({"labels", "autoencoding"})
 
@@ -61,17 +55,12 @@ class LabelingTask(NetworkTask[LabelingNetwork]):
         Raises:
             InputError: Something in the configuration does not fit the data or the network.
         """
-        self.config = config
-        self.fields = Fields(config, folder)
-        self.ground = self.fields.ground
         self._folder = folder
         self._name = name
         self._say = say
-        super().__init__(
-            abstract_network(config.network, **self._size),
-            config,
-            settling_batches=config.validation.reestimate_batches,
-        )
+        fields = Fields(config, folder)
+        network = abstract_network(config.network, **_size(config, fields.ground))
+        super().__init__(network, config, fields)
         say(self.fields.summary())
 
     @property
@@ -82,18 +71,15 @@ class LabelingTask(NetworkTask[LabelingNetwork]):
         metric = self.config.validation.select
         return Selection(metric=metric, higher_is_better=metric != "cross_entropy")
 
-    @property
-    def pixels_per_example(self) -> int:
-        """Input pixels of a crop."""
-        return self.config.training.crop**2
-
     def identity(self) -> str:
         """The network, its input and its heads, in words."""
         return network_in_words(self.config, self.fields, self.parameters)
 
     def build(self, key: jax.Array) -> LabelingNetwork:
         """Fresh weights, or those of the model to start from where they fit."""
-        network = build_network(self.config.network, **self._size, rngs=nnx.Rngs(key))
+        network = build_network(
+            self.config.network, **_size(self.config, self.ground), rngs=nnx.Rngs(key)
+        )
         if self.config.loss.initial_bias == "histogram":
             with_histogram_biases(network, self.ground)
         start_encoder(network, self.config)
@@ -104,10 +90,6 @@ class LabelingTask(NetworkTask[LabelingNetwork]):
                 f"{', '.join(fresh) if fresh else 'none'}"
             )
         return network
-
-    def in_training(self, network: LabelingNetwork) -> LabelingNetwork:
-        """Padded if the experiment says so."""
-        return network.padded() if self.config.training.padded else network
 
     def loss(
         self, params: Tree, model_state: Tree, batch: Batch, key: jax.Array
@@ -159,21 +141,6 @@ class LabelingTask(NetworkTask[LabelingNetwork]):
         if self.config.loss.autoencoding:
             network.plane_logits(embedding)
 
-    def examples(self, seed: int) -> grain.MapDataset:
-        """Augmented crops without end."""
-        return self.fields.examples(seed)
-
-    def describe(self, batch: Batch) -> str:
-        """Names of the fields in a batch."""
-        return self.fields.names_in(batch)
-
-    def evaluate(self, params: Tree, model_state: Tree, *, pictures: bool) -> Evaluation:
-        """Predicts held-out ground and compares it label by label."""
-        if self.ground.validation:
-            model_state = self.settled(params, model_state)
-        predict = functools.partial(self._predict_tile, params, model_state)
-        return self.fields.judge(predict, pictures=pictures)
-
     def save(self, network: LabelingNetwork, directory: Path, metrics: Mapping[str, float]) -> None:
         """Writes a model folder that prediction can use."""
         model = self.config.start.model
@@ -196,27 +163,14 @@ class LabelingTask(NetworkTask[LabelingNetwork]):
         beside = self._folder / model
         return beside if beside.is_dir() else model
 
-    @property
-    def _size(self) -> dict[str, Any]:
-        return {
-            "planes": self.ground.planes,
-            "labels": self.ground.labels,
-            "autoencode": self.config.loss.autoencoding > 0,
-            "compute": compute_of(self.config),
-        }
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def _predict_tile(
+    def said_of(
         self,
-        params: Tree,
-        model_state: Tree,
+        network: LabelingNetwork,
         transmitted: jax.Array,
         targets: jax.Array,
         measured: jax.Array,
     ) -> dict[str, jax.Array]:
-        network = self.predicting(params, model_state)
-        if self.config.stitch == "exact":
-            network = network.exactly()
+        """Statistics, and the cross-entropy."""
 
         def of_row(row: tuple[jax.Array, jax.Array, jax.Array]) -> dict[str, jax.Array]:
             embedding, target, is_measured = row
@@ -228,6 +182,15 @@ class LabelingTask(NetworkTask[LabelingNetwork]):
         rows = jax.lax.map(of_row, (network.embed(transmitted)[0], targets[0], measured[0]))
         images = {name: rows[name][None] for name in IMAGES}
         return {**images, "sums": rows["sums"].sum(axis=0), "counts": rows["counts"].sum(axis=0)}
+
+
+def _size(config: LabelingConfig, ground: Ground) -> dict[str, Any]:
+    return {
+        "planes": ground.planes,
+        "labels": ground.labels,
+        "autoencode": config.loss.autoencoding > 0,
+        "compute": compute_of(config),
+    }
 
 
 def compute_of(config: LabelingConfig) -> Compute:

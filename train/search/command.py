@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from isl.commands.parameters import Device
+from isl.commands.parameters import Device, Overrides
 from isl.devices import use_device
-from isl.errors import InputError
+from isl.files.whole import check_output_folder
 
 
 def search(
@@ -19,10 +19,7 @@ def search(
     trials: Annotated[
         int | None, typer.Option(min=1, help="How many trials, over all workers.")
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the file."),
-    ] = None,
+    set_: Overrides = None,
     device: Device = "auto",
 ) -> None:
     """Searches hyperparameters of an experiment, as a TOML file says.
@@ -30,8 +27,7 @@ def search(
     Start it several times with one WORKDIR, on any machines that see it, and the workers share the
     search.
     """
-    if workdir.exists() and not workdir.is_dir():
-        raise InputError(f"--workdir {workdir}: is a file; name a folder")
+    check_output_folder(workdir, "--workdir")
     use_device(device)
 
     from rich.console import Console

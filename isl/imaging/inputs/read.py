@@ -181,18 +181,32 @@ def find_inputs(paths: Iterable[Path | str], *, axes: str | None = None) -> list
             found += fields_in(field) if is_container(field) else [(field_name(field), field)]
     if not found:
         raise InputError("no input: name image files or folders of them")
+    _refuse_case_twins(by_name(found))
+    return found if axes is not None else sets_once(found)
+
+
+def by_name(found: Iterable[tuple[str, Path]], *, folded: bool = False) -> dict[str, Path]:
+    """Where inputs lie, by name.
+
+    Args:
+        found: Names and paths.
+        folded: Whether names that differ in capitals are the same.
+
+    Raises:
+        InputError: Two have one name, and their results would be one file.
+    """
     seen: dict[str, Path] = {}
     for name, path in found:
-        if name in seen:
-            if seen[name].resolve() == path.resolve():
-                raise InputError(f"{path}: is given twice")
-            raise InputError(
-                f"{path}: has the same name '{name}' as {seen[name]}, and their results would "
-                "collide; rename one"
-            )
-        seen[name] = path
-    _refuse_case_twins(seen)
-    return found if axes is not None else sets_once(found)
+        other = seen.setdefault(name.casefold() if folded else name, path)
+        if other is path:
+            continue
+        if other.resolve() == path.resolve():
+            raise InputError(f"{path}: is given twice")
+        raise InputError(
+            f"{path}: has the same name '{name}' as {other}, and their results would collide; "
+            "rename one"
+        )
+    return seen
 
 
 def _refuse_case_twins(fields: Mapping[str, Path]) -> None:

@@ -6,13 +6,27 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from isl.errors import InputError
 from isl.files import provenance
 from isl.files.folders import put_in_place
 from isl.files.staging import staging_folder
 from isl.files.whole import settle, sync_folder
+
+
+class Repeated(Protocol):
+    """What was asked for, where results may be there already."""
+
+    @property
+    def overwrite(self) -> bool:
+        """Whether results are replaced."""
+        ...
+
+    @property
+    def resume(self) -> bool:
+        """Whether results that were made in the same way are kept."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,6 +102,38 @@ class ResultFiles:
             source_hash=source_hash,
             formerly=formerly,
         )
+
+    def done_before(
+        self,
+        source: Path,
+        asked: Repeated,
+        command: str,
+        *,
+        model_hash: str,
+        settings: Mapping[str, Any],
+        source_hash: str,
+    ) -> bool:
+        """Whether a run that resumes may keep what is there; see `made_from`.
+
+        Args:
+            source: The input.
+            asked: Whether it resumes, and may replace.
+            command: As of `made_from`, like the rest.
+            model_hash: As there.
+            settings: As there.
+            source_hash: As there.
+
+        Raises:
+            InputError: What is there was made in another way, and may not be replaced.
+        """
+        if not asked.resume:
+            return False
+        same = self.made_from(
+            command, model_hash=model_hash, settings=settings, source_hash=source_hash
+        )
+        if not same and not asked.overwrite:
+            self.check_replaceable(source)
+        return same
 
     def check_replaceable(self, source: Path) -> None:
         """Refuses results that are there, as those of another origin are never replaced unasked.

@@ -10,10 +10,8 @@ from isl_eval.viability.decision import decision_curve, net_benefit
 from isl_eval.viability.transfers import (
     PUBLISHED,
     SELECTION,
-    Transfers,
     cohort_table,
     in_order,
-    of_cohorts,
     orders,
     top_hit,
 )
@@ -40,16 +38,6 @@ def test_a_cohort_is_a_slow_simulation(outcomes: tuple[int, ...], score: list[fl
     assert found.transfers == pytest.approx(transfers)
     assert found.pregnancies == pregnancies
     assert found.first == pytest.approx(first)
-
-
-def test_cohorts_without_success_count_with_all_their_transfers() -> None:
-    cohorts = np.array(["a", "a", "b", "b", "b"])
-    outcomes = np.array([0, 1, 0, 0, 0])
-    found = of_cohorts(cohorts, outcomes, np.array([2, 1, 3, 2, 1.0]))
-    assert found == Transfers(cohorts=2, transfers=5, pregnancies=1, first=0)
-    assert found.per_pregnancy == 5
-    assert found.first_succeeds == 0
-    assert Transfers().per_pregnancy is None
 
 
 def test_the_best_order_knows_and_random_does_not() -> None:

@@ -3,10 +3,8 @@
 import dataclasses
 
 import numpy as np
-from scipy import ndimage
 
-from isl.imaging.inputs.label_image import checked_labels
-from isl.imaging.regions import connected_regions
+from isl.imaging.inputs.label_image import checked_labels, remarks_on
 
 _MOST_NUMBERS = 2**16 - 1
 
@@ -43,25 +41,7 @@ def read_mask(stored: np.ndarray, shape: tuple[int, int, int], *, source: object
     several = numbered and found.max() > 1
     # A lone colony keeps the number that it was given.
     labels = (stored if numbered and not several else found).astype(np.uint16)
-    remarks: list[str] = []
-    if several:
-        remarks.append(
-            "the label image holds one number only; parts that do not touch were numbered"
-        )
-    elif not numbered and (parted := _in_several_places(labels)):
-        listed = ", ".join(map(str, parted[:8])) + (", ..." if len(parted) > 8 else "")
-        remarks.append(f"in several places, each taken for one colony: {listed}")
+    remarks = remarks_on(found, numbered, what="colony")
     if labels.shape[0] != shape[0]:
         labels = np.broadcast_to(labels[0], shape)
     return GivenMask(labels=labels, numbered=numbered, remarks=tuple(remarks))
-
-
-def _in_several_places(labels: np.ndarray) -> list[int]:
-    """Numbers whose pixels in some frame do not hang together."""
-    parted: set[int] = set()
-    for frame in labels:
-        for number, box in enumerate(ndimage.find_objects(frame), start=1):
-            if box is not None:
-                if connected_regions(frame[box] == number, corners=True).max() > 1:
-                    parted.add(number)
-    return sorted(parted)

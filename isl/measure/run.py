@@ -17,7 +17,7 @@ from isl.errors import InputError
 from isl.files.records import as_json
 from isl.files.whole import write_text
 from isl.imaging.formats.ome_tiff import write_ome_tiff
-from isl.imaging.inputs.label_image import ENDINGS, checked_labels, read_label_image
+from isl.imaging.inputs.label_image import ENDINGS, checked_labels, read_label_image, remarks_on
 from isl.imaging.inputs.steady import content_hash
 from isl.imaging.nuclei import segment_at, segment_nuclei
 from isl.imaging.outputs.result_checks import check_files
@@ -219,9 +219,10 @@ def _written(
     warnings = _warnings(field, opened, nuclei)
     shape = (opened.frames, *opened.size)
     given = None
-    if field.objects is not None and field.objects.suffix != ".csv":
+    if field.objects is not None and field.objects.suffix.lower() != ".csv":
         stored = read_label_image(field.objects)
-        given, _ = checked_labels(stored, shape, source=field.objects)
+        given, numbered = checked_labels(stored, shape, source=field.objects)
+        warnings += remarks_on(given, numbered, what="cell")
     with PlaneFile(staged.record.parent, shape, "int32") as kept:
         columns: list[Columns] = []
         for t in range(opened.frames):
@@ -313,6 +314,11 @@ def _found(
     points = read_points(field.objects, size=opened.size)
     labels = segment_at(image, points.yx)
     lost = len(points.yx) - len(np.unique(labels[labels > 0]))
+    if lost and lost == len(points.yx):
+        raise InputError(
+            f"{field.objects}: none of its {lost} points lies where {nuclei} has foreground; are "
+            "they pixels of this image? Save them in pixels (Fiji: Image > Properties, unit pixel)"
+        )
     if lost:
         warnings.append(
             f"{lost} of {len(points.yx)} points of {field.objects.name} lie where {nuclei} has no "

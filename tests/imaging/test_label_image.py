@@ -1,6 +1,7 @@
 """Label images as other programs write them, of all types of numbers."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from isl.errors import InputError
-from isl.imaging.inputs.label_image import checked_labels, read_label_image
+from isl.imaging.inputs.label_image import checked_labels, read_label_image, remarks_on
 
 LABELS = np.zeros((20, 30), np.uint8)
 LABELS[2:8, 3:9], LABELS[10:18, 12:25] = 3, 7
@@ -69,3 +70,23 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=message):
             checked_labels(wrong, (1, 20, 30), source="m.tif", highest=2**16 - 1)
+
+
+@pytest.mark.parametrize("photometric", ["miniswhite", "palette"])
+def test_numbers_are_those_stored_however_they_are_shown(tmp_path: Path, photometric: str) -> None:
+    colors = np.random.default_rng(0).integers(0, 65536, (3, 256)).astype(np.uint16)
+    shown: dict[str, Any] = {"colormap": colors} if photometric == "palette" else {}
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, LABELS, photometric=photometric, metadata=None, **shown)
+    np.testing.assert_array_equal(read_label_image(path), LABELS[None])
+
+
+def test_parts_are_reported_and_one_number_too() -> None:
+    labels = np.stack([LABELS, LABELS]).astype(np.int32) * 100_000_000
+    assert remarks_on(labels, False, what="cell") == []
+    labels[1, 0, 0] = 700_000_000
+    assert remarks_on(labels, False, what="cell") == [
+        "in several places, each taken for one cell: 700000000"
+    ]
+    (said,) = remarks_on(np.array([[[1, 0, 2]]]), True, what="cell")
+    assert said.endswith("parts that do not touch were numbered")

@@ -129,6 +129,15 @@ def test_centres_of_other_programs(plate: Path, tmp_path: Path) -> None:
     assert any("1 of 3 points" in warning for warning in made["warnings"])
 
 
+def test_points_of_another_scale_are_refused(plate: Path, tmp_path: Path) -> None:
+    """Fiji writes micrometres where the image has a scale."""
+    (tmp_path / "Results.CSV").write_text(" ,X,Y\n1,0.5,0.5\n2,2,1\n")
+    words = ("measure", plate / "A1.ome.tif", "--objects", tmp_path / "Results.CSV")
+    code, output = isl(*words, "--out", tmp_path / "out")
+    assert (code, "none of its 2 points lies where" in output) == (2, True), output
+    assert not list(tmp_path.glob("out/*"))
+
+
 def test_measured_fluorescence_without_a_prediction(tmp_path: Path) -> None:
     counts = np.rint(nuclei() * 4095).astype(np.uint16)
     tifffile.imwrite(tmp_path / "stain.tif", counts)

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from PIL import Image, UnidentifiedImageError
+from skimage.measure import label
+from tifffile import PHOTOMETRIC
 
 from isl.errors import InputError
 from isl.imaging.inputs.read import read_picture
@@ -22,7 +24,8 @@ def read_label_image(path: Path | str) -> np.ndarray:
 
     Args:
         path: A NumPy array that needs no pickle, or any image that isl opens; besides those also
-            TIFFs of integers that no camera writes, and PNGs whose colors stand for numbers.
+            TIFFs of integers that no camera writes. Numbers are those stored, whatever colors a
+            palette gives them, and where 0 is shown as white.
 
     Raises:
         InputError: It cannot be read, or has several channels.
@@ -93,6 +96,30 @@ def checked_labels(
     return labels, False
 
 
+def remarks_on(labels: np.ndarray, numbered: bool, *, what: str) -> list[str]:
+    """What a person should know of how a label image was read.
+
+    Args:
+        labels: Integers [T, Y, X], as `checked_labels` gives them.
+        numbered: Likewise.
+        what: What an object is, such as "colony".
+    """
+    if numbered:
+        several = labels.max(initial=0) > 1
+        said = "the label image holds one number only; parts that do not touch were numbered"
+        return [said] if several else []
+    parted: set[int] = set()
+    for frame in labels:
+        regions = np.asarray(label(frame, background=0, connectivity=2))
+        _, first = np.unique(regions, return_index=True)
+        numbers, places = np.unique(frame.flat[first], return_counts=True)
+        parted.update(numbers[(numbers > 0) & (places > 1)].tolist())
+    if not parted:
+        return []
+    listed = ", ".join(map(str, sorted(parted)[:8])) + (", ..." if len(parted) > 8 else "")
+    return [f"in several places, each taken for one {what}: {listed}"]
+
+
 def _numbers(path: Path) -> np.ndarray | None:
     """What isl's readers of light intensities refuse; None: it is for them."""
     ending = path.suffix.lower()
@@ -109,7 +136,9 @@ def _numbers(path: Path) -> np.ndarray | None:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
             light = series.dtype in ("uint8", "uint16", "float32")
-            return None if light else series.asarray()
+            # Binary masks of ImageJ show 0 as white, and label images have palettes: numbers count.
+            shown = series.keyframe.photometric in (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.PALETTE)
+            return None if light and not shown else series.asarray()
     except (OSError, ValueError, tifffile.TiffFileError, UnidentifiedImageError) as error:
         remedy = "; save its masks as TIFF or PNG" if ending == ".npy" else ""
         raise InputError(f"{path}: cannot be read as a label image ({error}){remedy}") from error

@@ -13,7 +13,12 @@ from isl.files.provenance import results_in
 from isl.imaging.formats.table import field_name, image_ending, is_stack_file
 from isl.imaging.image import Movie
 from isl.imaging.inputs.containers import fields_in, is_container, open_picture
-from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
+from isl.imaging.inputs.frame_numbers import (
+    check_named_alike,
+    frame_numbers,
+    frame_steps,
+    warn_of_gaps,
+)
 from isl.imaging.inputs.open_image import open_images
 from isl.imaging.inputs.photo import PHOTOS, stored_photo
 from isl.imaging.inputs.read import by_name, natural_order
@@ -449,9 +454,7 @@ def _scaled(plane: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
 def _read_times(table: Path, names: Sequence[str]) -> np.ndarray:
     """Hours by frame: rows in any order; a frame that no row names has no time."""
     rows = read_rows(table, ("frame", "hours"))
-    index = {name: t for t, name in enumerate(names)}
-    index |= {field_name(Path(name)): t for t, name in enumerate(names)}
-    index |= {str(t): t for t in range(len(names))}
+    index = _frames_named([row["frame"] for row in rows], names, table)
     hours = np.full(len(names), np.nan)
     for row in rows:
         t = index.get(row["frame"])
@@ -468,6 +471,32 @@ def _read_times(table: Path, names: Sequence[str]) -> np.ndarray:
             )
         hours[t] = np.nan if value is None else value
     return hours
+
+
+def _frames_named(wanted: Sequence[str], names: Sequence[str], table: Path) -> dict[str, int]:
+    """Which frame each name or number in a table can mean.
+
+    A number is that of the frame counted from 0, or the one that counts in the files' names: the
+    one that all rows fit.
+
+    Raises:
+        InputError: All rows fit both, and frames differ.
+    """
+    index = {name: t for t, name in enumerate(names)}
+    index |= {field_name(Path(name)): t for t, name in enumerate(names)}
+    numbers = {text: int(text) for text in wanted if text not in index and text.isdecimal()}
+    counted = {number: t for t, number in enumerate(frame_numbers(names, table) or ())}
+    by_name, by_place = (
+        {text: t for text, number in numbers.items() if (t := frames.get(number)) is not None}
+        for frames in (counted, dict(enumerate(range(len(names)))))
+    )
+    if by_name != by_place and len(by_name) == len(by_place) == len(numbers):
+        text, t = next(iter(by_name.items()))
+        raise InputError(
+            f"{table}: frame '{text}' may be {names[t]}, or {names[by_place[text]]}, which is "
+            f"frame {text} counted from 0; give the files' names"
+        )
+    return index | (by_name if len(by_name) > len(by_place) else by_place)
 
 
 def _number(table: Path, row: dict[str, str], column: str) -> float | None:

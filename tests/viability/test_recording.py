@@ -166,6 +166,26 @@ def test_times_by_name_or_number_in_any_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, [1.0, 1.25, np.nan, 9.5])
 
 
+@pytest.mark.parametrize(
+    ("pattern", "first"), [("{}.png", 1), ("E_{:03d}.png", 1), ("E_{:03d}.png", 17)]
+)
+def test_a_number_is_that_in_the_files_names(tmp_path: Path, pattern: str, first: int) -> None:
+    names = [pattern.format(number) for number in range(first, first + 6)]
+    table = times_table(tmp_path, "".join(f"{first + t},{20 + t}\n" for t in range(6)))
+    place = Place(name="a", path=tmp_path, times=table)
+    np.testing.assert_array_equal(hours_of(place, names, own_interval=None), 20 + np.arange(6))
+
+
+def test_a_number_that_may_be_two_frames_is_refused(tmp_path: Path) -> None:
+    names = [f"E_{number:03d}.png" for number in range(1, 7)]
+    place = Place(name="a", path=tmp_path, times=times_table(tmp_path, "1,20\n2,21\n"))
+    with pytest.raises(InputError, match=r"frame '1' may be E_001\.png, or E_002\.png, which is"):
+        hours_of(place, names, own_interval=None)
+    times_table(tmp_path, "0,20\n1,21\n")
+    found = hours_of(place, names, own_interval=None)
+    np.testing.assert_array_equal(found, [20, 21, *[np.nan] * 4])
+
+
 def test_doubled_times_are_taken(tmp_path: Path) -> None:
     np.testing.assert_array_equal(hours(tmp_path, "0,1\n1,2\n2,2\n3,3\n"), [1, 2, 2, 3])
     np.testing.assert_array_equal(hours(tmp_path, "0,1\n0,1\n1,2\n2,3\n3,4\n"), [1, 2, 3, 4])

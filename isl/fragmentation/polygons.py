@@ -9,7 +9,7 @@ import dataclasses
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def read_labelme(
     try:
         height, width = int(tables["imageHeight"]), int(tables["imageWidth"])
         check_size((height, width), size, path)
-        image = re.split(r"[\\/]", str(tables.get("imagePath") or path.stem))[-1]
+        image = _file_name(tables.get("imagePath") or path.stem)
         drawn = [s for s in tables["shapes"] if s.get("shape_type") != "mask"]
         shapes = [_labelme_shape(shape, path, meanings) for shape in drawn]
         masks = [
@@ -140,7 +140,7 @@ def read_coco(
         entries = [
             entry
             for entry in tables["images"]
-            if image is None or Path(str(entry["file_name"])).name == image
+            if image is None or _file_name(entry["file_name"]) == image
         ]
         if len(entries) != 1:
             raise InputError(
@@ -153,17 +153,19 @@ def read_coco(
         check_size((height, width), size, path)
         shapes: list[tuple[int, np.ndarray]] = []
         masks: list[tuple[int, np.ndarray]] = []
+        images = {each["id"] for each in tables["images"]}
         for annotation in tables["annotations"]:
+            _check_references(annotation, images, names, path)
             if annotation["image_id"] != entry["id"]:
                 continue
             what = _meaning(names[annotation["category_id"]], path, meanings)
             if what == BACKGROUND:
                 continue
-            if isinstance(annotation["segmentation"], dict):
+            if isinstance(annotation.get("segmentation"), dict):
                 masks.append((what, _coco_mask(annotation, (height, width))))
             else:
                 shapes += [(what, part) for part in _coco_parts(annotation, path)]
-        image = Path(str(entry["file_name"])).name
+        image = _file_name(entry["file_name"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: is not COCO's JSON ({error!r})") from error
     for number, (_, points) in enumerate(shapes, start=1):
@@ -171,6 +173,23 @@ def read_coco(
     return Outlines(
         image=image, height=height, width=width, shapes=tuple(shapes), masks=tuple(masks)
     )
+
+
+def _file_name(path: object) -> str:
+    """The last part of a path of any system."""
+    return re.split(r"[\\/]", str(path))[-1]
+
+
+def _check_references(
+    annotation: Mapping[str, Any], images: Collection[Any], names: Mapping[Any, str], path: Path
+) -> None:
+    """Refuses what would be left out or painted as something else without a word."""
+    for key, known in (("image_id", images), ("category_id", names)):
+        if annotation[key] not in known:
+            raise InputError(
+                f"{path}: annotation {annotation.get('id', '?')} has {key} {annotation[key]!r}, "
+                f"which is none of the file's {sorted(known, key=str)[:6]}; export it again"
+            )
 
 
 def check_size(own: tuple[int, int], size: tuple[int, ...] | None, path: Path) -> None:
@@ -268,6 +287,10 @@ def _labelme_shape(
 def _coco_parts(annotation: Mapping[str, Any], path: Path) -> list[np.ndarray]:
     number = annotation.get("id", "?")
     found = []
+    if not annotation.get("segmentation"):
+        raise InputError(
+            f"{path}: annotation {number} is a box without an outline; outline it, or delete it"
+        )
     for part in annotation["segmentation"]:
         if len(part) % 2 or len(part) < 6:
             raise InputError(

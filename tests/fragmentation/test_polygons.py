@@ -125,6 +125,7 @@ def test_coco_polygons_are_of_the_image_asked_for(tmp_path: Path) -> None:
     [
         ([[1, 2, 3, 4, 5]], "annotation 1 .*5 numbers"),
         ([[1, 2, 3, 4]], "annotation 1 .*4 numbers"),
+        ([], "annotation 1 is a box without an outline"),
         ({"counts": "", "size": [30, 30]}, "run lengths of 0 pixels for 30 x 30"),
         ({"counts": [4], "size": [2, 2]}, "annotation 1 .*another size"),
     ],
@@ -192,3 +193,23 @@ def test_masks_survive_the_way_to_labelme_and_back(tmp_path: Path) -> None:
     for what in (EMBRYO, FRAGMENT):
         own, found = labels == what, back == what
         assert 2 * (own & found).sum() / (own.sum() + found.sum()) > 0.96
+
+
+@pytest.mark.parametrize(("key", "value"), [("image_id", "3"), ("category_id", 9)])
+def test_annotations_of_nothing_in_the_file_are_refused(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    path = coco(tmp_path / "c.json", [[2, 2, 6, 2, 6, 6, 2, 6]])
+    tables = json.loads(path.read_text())
+    tables["annotations"][0][key] = value
+    path.write_text(json.dumps(tables))
+    with pytest.raises(InputError, match=f"annotation 1 has {key} {value!r}, which is none of"):
+        labels_from(path, "a.jpg")
+
+
+def test_coco_of_another_system_is_found_by_the_files_name(tmp_path: Path) -> None:
+    path = coco(tmp_path / "c.json", [[2, 2, 6, 2, 6, 6, 2, 6]])
+    path.write_text(path.read_text().replace("x/a.jpg", r"C:\\x\\a.jpg"))
+    outlines = labels_from(path, "a.jpg")
+    assert outlines.image == "a.jpg"
+    assert (painted(outlines) == FRAGMENT).sum() == 16

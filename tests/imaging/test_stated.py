@@ -5,7 +5,7 @@ import pytest
 
 from isl.errors import InputError
 from isl.imaging.image import Movie, PixelSize, ZStack
-from isl.imaging.inputs.stated import Stated, as_stack, parse_modality
+from isl.imaging.inputs.stated import Stated, as_movie, as_stack, parse_modality
 
 RNG = np.random.default_rng(0)
 
@@ -63,6 +63,8 @@ def test_types_become_those_of_files(dtype):
         (pixels(4, 6, 5), "CYX", "has 4 channels"),
         (pixels(4, 6, 5), "ZXQ", "give each of T, Z, C, Y, X at most once"),
         (pixels(4, 0, 5), None, "has no pixels"),
+        (pixels(60, 50, 3), None, "60 x 50 x 3, the last of which are colors; give it in gray"),
+        (np.ma.masked_less(pixels(6, 5), 9), None, "a MaskedArray is no image"),
         ([[1, 2], [3, 4]], None, "a list is no image"),
         (ZStack(name="a", planes=pixels(4, 6, 5)), "ZYX", "is for arrays; a ZStack says its own"),
     ],
@@ -101,3 +103,12 @@ def test_modalities_by_their_words(text, modality):
 def test_a_modality_that_is_none_is_refused():
     with pytest.raises(InputError, match="unknown modality 'confocal'"):
         parse_modality("confocal")
+
+
+@pytest.mark.parametrize("value", [0, -0.3, float("nan"), float("inf")])
+def test_lengths_and_times_are_above_zero(value):
+    for said in ({"pixel_size": value}, {"pixel_size": 0.3, "z_step": value}):
+        with pytest.raises(InputError, match=r"`(pixel_size|z_step)=.*micrometres above 0"):
+            as_stack(pixels(4, 6, 5), **said)
+    with pytest.raises(InputError, match=r"`interval=.*minutes above 0"):
+        as_movie(pixels(4, 6, 5), interval=value)

@@ -1,6 +1,7 @@
 """What a person says of an image, in place of what its file says; arrays in place of files."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +17,8 @@ from isl.imaging.names import modality_of
 from isl.imaging.times import stated_interval
 
 _Image = TypeVar("_Image", ZStack, Movie, LazyPicture)
+# Nobody has pictures so few pixels wide.
+_COLORS = (3, 4)
 _USUAL = {2: "YX", 3: "ZYX", 4: "TZYX"}
 _USUAL_MOVIE = {2: "YX", 3: "TYX", 4: "TZYX"}
 
@@ -37,6 +40,15 @@ class Stated:
     pixel_size: float | None = None
     z_step: float | None = None
     modality: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses lengths that are none.
+
+        Raises:
+            InputError: One is 0 or less, or no number.
+        """
+        _check_above_zero("pixel_size", self.pixel_size, "micrometres")
+        _check_above_zero("z_step", self.z_step, "micrometres")
 
     def of(self, image: _Image) -> _Image:
         """The image with what was said in place of what it says.
@@ -62,6 +74,11 @@ class Stated:
         if isinstance(stack, Movie):
             return self.of(stack)
         return self.of(stack)
+
+
+def _check_above_zero(name: str, value: float | None, unit: str) -> None:
+    if value is not None and not 0 < value < math.inf:
+        raise InputError(f"`{name}={value:g}`: expected {unit} above 0")
 
 
 # Nothing was said.
@@ -100,7 +117,8 @@ def as_stack(
         modality: Likewise.
 
     Raises:
-        InputError: An array has no pixels or pixels of another type, or `axes` does not fit it.
+        InputError: An array has no pixels or pixels of another type, or is masked or of colors;
+            `axes` does not fit it; or a length is not above 0.
     """
     if not isinstance(stack, ZStack | Movie):
         stack = _of_array(stack, axes, _USUAL)
@@ -134,6 +152,7 @@ def as_movie(
     Raises:
         InputError: As there.
     """
+    _check_above_zero("interval", interval, "minutes")
     if not isinstance(movie, ZStack | Movie):
         movie = _of_array(movie, axes, _USUAL_MOVIE)
     else:
@@ -181,11 +200,16 @@ def _check_own_axes(image: ZStack | Movie, axes: str | None) -> None:
 
 
 def _of_array(array: np.ndarray, axes: str | None, usual: Mapping[int, str]) -> ZStack | Movie:
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise InputError(
             f"a {type(array).__name__} is no image; give an array, or what read_transmitted reads"
         )
     shape = " x ".join(map(str, array.shape))
+    if axes is None and array.ndim > 2 and array.shape[-1] in _COLORS:
+        raise InputError(
+            f"array: has shape {shape}, the last of which are colors; give it in gray, such as "
+            "array.mean(axis=-1), or say `axes`"
+        )
     order = usual.get(array.ndim) if axes is None else parse_axes(axes)
     if order is None:
         raise InputError(f"array: has shape {shape}; give 2 to 4 dimensions, or say `axes=TCZYX`")

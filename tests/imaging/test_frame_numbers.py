@@ -1,7 +1,9 @@
+import datetime
+
 import pytest
 
 from isl.errors import InputError
-from isl.imaging.inputs.frame_numbers import frame_numbers
+from isl.imaging.inputs.frame_numbers import frame_numbers, frame_steps
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,13 @@ def test_names_without_numbers_count_nothing():
 def test_doubles_are_named():
     with pytest.raises(InputError, match=r"folder: t1_z0.png, t1_z1.png and others count more"):
         frame_numbers(["t1_z0.png", "t1_z1.png", "t2_z0.png", "t2_z1.png"], "folder")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["E1_{:%Y-%m-%d_%H-%M-%S}.png", "E1_{:%Y%m%d_%H%M%S}.tif", "2x_{:%Y%m%dT%H%M%S}_F0.png"],
+)
+def test_dates_with_times_grow_over_midnight(pattern):
+    first = datetime.datetime(2024, 2, 28, 22, 0, 3)
+    names = [pattern.format(first + datetime.timedelta(hours=hour)) for hour in (0, 1, 2, 4, 26)]
+    assert frame_steps(names, "folder") == (0, 1, 2, 4, 26)

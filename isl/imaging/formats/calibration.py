@@ -60,7 +60,9 @@ def from_ome(xml: str, source: object = "image") -> Calibration:
 
     def size(axis: str) -> float | None:
         unit = pixels.get(f"PhysicalSize{axis}Unit", "µm")
-        return scaled(pixels.get(f"PhysicalSize{axis}"), unit, MICROMETRES)
+        value = pixels.get(f"PhysicalSize{axis}", "")
+        # Stacks taken from the top down have a negative step in files of some microscopes.
+        return scaled(value.removeprefix("-") if axis == "Z" else value, unit, MICROMETRES)
 
     names = [channel.get("Name") for channel in pixels.findall("{*}Channel")]
     times = believed_times(_ome_times(pixels), source)
@@ -121,6 +123,12 @@ def channels_in_ome(xml: str) -> tuple[int, int] | None:
         return (described, int(pixels.get("SizeC", ""))) if channels else None
     except ValueError:
         return None
+
+
+def type_in_ome(xml: str) -> str:
+    """The type of pixels that OME-XML names, such as "uint16"; "" where it names none."""
+    pixels = _ome_pixels(xml)
+    return "" if pixels is None else pixels.get("Type", "")
 
 
 def _ome_pixels(xml: str) -> ElementTree.Element | None:

@@ -21,6 +21,7 @@ from isl.imaging.formats.calibration import (
     from_micromanager,
     from_ome,
     from_resolution,
+    type_in_ome,
     with_micromanager_planes,
 )
 from isl.imaging.formats.ome_set import missing_files, read_ome_set
@@ -44,10 +45,10 @@ _BOUNDED_COMPRESSIONS = (
 _LOST_PAGES = re.compile(r"invalid.*offset|corrupted tag list|failed to reshape")
 _RESOLUTION_UNITS = {2: "inch", 3: "cm"}
 _TELLERS = {
-    "ome": "its OME-XML",
-    "imagej": "its ImageJ description",
-    "shaped": "its description",
-    "mmstack": "Micro-Manager",
+    "ome": "its OME-XML says",
+    "imagej": "its ImageJ description says",
+    "shaped": "its description says",
+    "mmstack": "Micro-Manager says",
 }
 # OME-XML begins within so many letters of a description.
 _OME_WITHIN = 1000
@@ -64,7 +65,7 @@ class TiffHeader:
         order: One letter of T, C, Z, Y, X for each stored dimension.
         lengths: Of the stored dimensions.
         colored: Whether every pixel is stored as red, green and blue, beside these dimensions.
-        says_axes: Whether the file, or who opened it, says what the dimensions are.
+        teller: Who says what the dimensions are, in words; None: nobody does.
         pages: Its pages; None in place of every one where the pixels lie in one piece.
         shown: uint8 or uint16 [2 ** bits], the gray shown for every number stored; None: the same.
         calibration: What the file says of sizes, names and times.
@@ -74,7 +75,7 @@ class TiffHeader:
     order: str
     lengths: tuple[int, ...]
     colored: bool
-    says_axes: bool
+    teller: str | None
     pages: tuple[Any, ...] | None
     shown: np.ndarray | None
     calibration: Calibration
@@ -82,9 +83,9 @@ class TiffHeader:
     @property
     def told_by(self) -> str:
         """Who says what the dimensions are, in words."""
-        if not self.says_axes:
+        if self.teller is None:
             return f"{self.order}: nothing says what its pages are, they are taken for z planes"
-        return f"{self.order}, as {_TELLERS.get(self.series.kind, 'was said')} says"
+        return f"{self.order}, as {self.teller}"
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -116,8 +117,10 @@ def opened_tiff(path: Path, *, axes: str | None = None) -> Iterator[TiffHeader]:
                 _check_description(tiff, series, path)
             order = _axes_of(series, wanted, path)
             lengths = tuple(int(length) for length in series.shape)
+            teller = _teller(series) if wanted is None else "was said"
             if wanted is None and (counted := _counted(tiff, series, path)) is not None:
                 order, lengths = counted
+                teller = _TELLERS["imagej"]
             _check_pixels(series, path)
             lengths, pages = _complete_pages(tiff, series, order, lengths, path, complaints)
             colored = len(order) < len(lengths)
@@ -129,7 +132,7 @@ def opened_tiff(path: Path, *, axes: str | None = None) -> Iterator[TiffHeader]:
                 order=order,
                 lengths=lengths,
                 colored=colored,
-                says_axes=wanted is not None or not set(series.axes) & set(PAGES),
+                teller=teller,
                 pages=pages,
                 shown=_shown(series.keyframe, path),
                 calibration=_calibration(tiff, series, order, lengths),
@@ -222,6 +225,13 @@ def _axes_of(series: tifffile.TiffPageSeries, wanted: str | None, path: Path) ->
     )
 
 
+def _teller(series: tifffile.TiffPageSeries) -> str | None:
+    """Who says what the dimensions are, in words; None where the file does not."""
+    if set(series.axes) & set(PAGES):
+        return None
+    return _TELLERS.get(series.kind, "the file says")
+
+
 def _has_colors(series: tifffile.TiffPageSeries) -> bool:
     """Whether a series is of red, green and blue, with or without opacity."""
     return (
@@ -247,6 +257,10 @@ def _check_description(
         described, size = said
         if described != size:
             problem = f"describes {described} channels, and says that there are {size}"
+    if problem is None and series.kind == "ome" and np.dtype(series.dtype).kind == "u":
+        # Some writers leave the tag out that says so, and -1 would be read as 65535.
+        if (told := type_in_ome(tiff.ome_metadata or "")).startswith("int"):
+            problem = f"says that its pixels are {told}, and they are stored as {series.dtype}"
     if problem is None and series.kind == "ome":
         named = {page.index for page in series.pages if page and page.parent is tiff}
         unnamed = [p for p in range(len(tiff.pages)) if p not in named]

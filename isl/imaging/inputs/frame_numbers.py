@@ -17,6 +17,12 @@ logger = logging.getLogger(__name__)
 # In a name alone, the number behind one of these words counts time.
 _TIME = re.compile(r"(?:^|[^a-z])(?:t|time|frame|timepoint|tp)[ _=-]?(\d+)")
 
+# 2021-03-05_23-50-00, 20210305T235000 and the like are one number, which grows over midnight.
+_DATE_AND_TIME = re.compile(
+    r"(?<!\d)((?:19|20)\d\d)([-_.]?)([01]\d)\2([0-3]\d)[-_T ]+([0-2]\d)([-_.h]?)([0-5]\d)"
+    r"[-_.m]?([0-5]\d)(?!\d)"
+)
+
 # 01:00:00; smaller numbers are counts.
 _AN_HOUR = 10_000
 
@@ -52,6 +58,11 @@ def check_named_alike(names: Sequence[str], folder: object) -> None:
 
 def _pattern(name: str) -> str:
     return re.sub(r"\d+", "#", field_name(Path(name)).casefold())
+
+
+def _numbers(name: str) -> list[str]:
+    """All numbers in a name, a date with its time as one."""
+    return re.findall(r"\d+", _DATE_AND_TIME.sub(r"\1\3\4\5\7\8", field_name(Path(name))))
 
 
 def frame_steps(names: Sequence[str], where: object) -> tuple[int, ...]:
@@ -142,7 +153,7 @@ def frame_numbers(names: Sequence[str], where: object) -> list[int] | None:
     Raises:
         InputError: Numbers differ, and none of them grows from file to file.
     """
-    found = [re.findall(r"\d+", field_name(Path(name))) for name in names]
+    found = [_numbers(name) for name in names]
     if len(found) == 1:
         (numbers,) = found
         told = _TIME.findall(field_name(Path(names[0])).casefold())

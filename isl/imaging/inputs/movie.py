@@ -29,7 +29,7 @@ def time_points(path: Path, *, axes: str | None = None) -> int | None:
     if image_ending(path) is not None and not is_stack_file(path):
         return 1
     found = _header(path, axes)
-    return None if found is None or not found.says_axes else found.shape[0]
+    return None if found is None or found.teller is None else found.shape[0]
 
 
 def read_movie(path: Path, *, axes: str | None = None, channel: str | None = None) -> Movie:
@@ -132,7 +132,7 @@ def movie_axes(path: Path, axes: str | None = None) -> str | None:
     if axes is not None or not is_stack_file(path):
         return axes
     found = _header(path)
-    silent = found is not None and len(found.lengths) == 3 and not found.says_axes
+    silent = found is not None and len(found.lengths) == 3 and found.teller is None
     return "TYX" if silent else None
 
 

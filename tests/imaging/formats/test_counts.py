@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 from isl.errors import InputError
+from isl.imaging.formats.tiff import open_tiff
 from isl.imaging.inputs.movie import time_points
 from isl.imaging.inputs.read import read_picture
 
@@ -59,6 +60,8 @@ def test_what_a_stopped_acquisition_holds_whole_is_read(tmp_path, caplog, planes
     np.testing.assert_array_equal(picture.array, read)
     assert "a.tif: of " in caplog.text
     assert "are there whole, and are read" in caplog.text
+    assert time_points(tmp_path / "a.tif") == len(read)
+    assert open_tiff(tmp_path / "a.tif").told_by.endswith("as its ImageJ description says")
 
 
 @pytest.mark.parametrize(

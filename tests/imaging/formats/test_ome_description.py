@@ -48,6 +48,7 @@ def test_what_is_true_is_read(tmp_path, described):
         ('DimensionOrder="XYZCT"', 'DimensionOrder="XYQ"', "cannot be read as TIFF"),
         ('IFD="0"', 'IFD="77"', "is damaged, or contradicts its pages"),
         ("Pixels", "Voxels", "is damaged, or contradicts its pages"),
+        ('Type="uint16"', 'Type="int16"', "its pixels are int16, and they are stored as uint16"),
         ("</OME>", "", "is damaged, or contradicts its pages"),
     ],
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from isl.imaging.image import PixelSize
 from isl.imaging.inputs.read import read_picture
 from isl.imaging.times import believed_interval, believed_times
 
@@ -129,3 +130,11 @@ def test_times_that_are_none_say_nothing():
 def test_imagej_says_times_in_many_units(tmp_path, said, minutes):
     text = f"ImageJ=1.54f\nimages=6\nframes=6\nhyperstack=true\n{said}\n".encode()
     assert put(tmp_path / "a.tif", text).interval == (minutes and pytest.approx(minutes))
+
+
+def test_a_stack_from_the_top_down_has_the_size_of_its_step(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    sizes = {"PhysicalSizeX": 0.3, "PhysicalSizeY": 0.3, "PhysicalSizeZ": -1.5}
+    pixels = np.zeros((3, 8, 9), np.uint16)
+    tifffile.imwrite(path, pixels, photometric="minisblack", metadata={"axes": "ZYX", **sizes})
+    assert read_picture(path).pixel_size == PixelSize(y=0.3, x=0.3, z=1.5)

@@ -1,11 +1,12 @@
 """Whether the fields of a dataset agree, said before anything is learned from them."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from isl.data.differences import differing_lengths, differing_times, differing_words
-from isl.data.twins import twins_told
+from isl.data.twins import find_twins, twins_told
 from isl.errors import InputError
 from isl.imaging.normalize import normalize_label
 from isl.labeling.bins import BINS
@@ -39,6 +40,7 @@ def compare_fields(
         *compare_acquisitions(fields, source),
         *_splits(fields, source),
         *_levels(fields, source, scales or {}),
+        *_same_labels(fields, source),
         *twins_told(
             [_middle(field) for field in fields],
             [field.name for field in fields],
@@ -128,7 +130,7 @@ def _exposures(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
         for field in fields:
             exposures = field.labels.exposures
             exposure = None if exposures is None else exposures[index]
-            if exposure is not None and field.measured_for("train")[index].any():
+            if exposure is not None and _looked_at(field, index).any():
                 known[field.name] = exposure
         yield from _longer(f"label '{label}'", known, source)
     light = {field.name: field.transmitted.exposure for field in fields}
@@ -166,14 +168,15 @@ def _levels(
         used = np.zeros(BINS, bool)
         brightest: dict[str, float] = {}
         for field in fields:
-            where = field.measured_for("train")[index]
-            if not where.any():
+            looked_at = _looked_at(field, index)
+            if not looked_at.any():
                 continue
-            values = normalize_label(field.labels.channels[index], source=field.name)[where]
-            binned = scales[label].stretched(values) if label in scales else values
+            values = normalize_label(field.labels.channels[index], source=field.name)
+            brightest[field.name] = float(np.percentile(values[looked_at], _BRIGHTEST))
+            learned = values[field.measured_for("train")[index]]
+            binned = scales[label].stretched(learned) if label in scales else learned
             used[np.rint(binned * (BINS - 1)).astype(int)] = True
-            brightest[field.name] = float(np.percentile(values, _BRIGHTEST))
-        if not brightest:
+        if not used.any():
             continue
         if used.sum() == 1 and all(_constant(field, index) for field in fields):
             raise InputError(
@@ -187,6 +190,27 @@ def _levels(
                 f"tell no more levels; {'its images hold no more' if label in scales else remedy}"
             )
         yield from _brightness(label, brightest, source)
+
+
+def _looked_at(field: LoadedField, index: int) -> np.ndarray:
+    """Where training or validation looks at a label, bool [Y, X]."""
+    return field.measured_for("train")[index] | field.measured_for("validation")[index]
+
+
+def _same_labels(fields: Sequence[LoadedField], source: object) -> Iterator[str]:
+    """Label images that different pictures of two groups have in common."""
+    for index, label in enumerate(fields[0].labels.labels):
+        seen: dict[bytes, LoadedField] = {}
+        for field in fields:
+            pixels = field.labels.channels[index]
+            if not _looked_at(field, index).any() or pixels.min() == pixels.max():
+                continue
+            other = seen.setdefault(hashlib.sha256(pixels.tobytes()).digest(), field)
+            if other.group != field.group and not find_twins([_middle(other), _middle(field)]):
+                yield (
+                    f"{source}: '{other.name}' and '{field.name}' are different pictures with the "
+                    f"same image of label '{label}'; is one file named twice?"
+                )
 
 
 def _constant(field: LoadedField, index: int) -> bool:

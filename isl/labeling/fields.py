@@ -1,19 +1,24 @@
 """The pixels of a dataset's fields: planes, labels, and where those were measured."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from isl.data.differences import WARNED_RATIO
 from isl.data.splits import Split
 from isl.errors import InputError, unknown
 from isl.imaging.formats.published import read_published
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
+from isl.imaging.inputs.label_image import stored_numbers
 from isl.imaging.inputs.movie import read_fluorescence_at, read_time_point
 from isl.imaging.inputs.read import read_fluorescence, read_transmitted
 from isl.imaging.normalize import normalize_label
 from isl.labeling.dataset import Field, LabelFile, labels_of
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,7 +75,7 @@ def load_field(field: Field, labels: Sequence[str] | None = None) -> LoadedField
         images, exposures = _channels_of(measured_labels), {}
     else:
         transmitted = _read_planes(field)
-        images, exposures = _read_labels(field)
+        images, exposures = _read_labels(field, transmitted.pixel_size)
     transmitted = _as_stated(transmitted, field)
     wanted = tuple(labels) if labels is not None else labels_of(field)
     held = {label: images[label] for label in wanted if label in labels_of(field)}
@@ -137,11 +142,12 @@ def _read_planes(field: Field) -> ZStack:
 
 
 def _read_labels(
-    field: Field,
+    field: Field, pixel_size: PixelSize | None
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, float | None]]:
     """Intensities and measured ground of each label, and its exposure, ms.
 
-    A file of several labels is read once.
+    A file of several labels is read once. As many pixels of another size than the transmitted
+    light's are other places, which is a warning.
     """
     opened: dict[tuple[Path, str | None, int | None], FluorescenceImage] = {}
     images, exposures = {}, {}
@@ -154,6 +160,7 @@ def _read_labels(
                 if place.frame is None
                 else read_fluorescence_at(place.file, place.frame, axes=place.axes)
             )
+            _compare_size(field, place.file, opened[key].pixel_size, pixel_size)
         channel = _channel_index(opened[key], place, label)
         image = opened[key].channels[channel]
         if (said := opened[key].exposures) is not None:
@@ -161,9 +168,29 @@ def _read_labels(
         measured = np.ones(image.shape, bool)
         if label in field.masks:
             mask = LabelFile(file=field.masks[label])
-            measured = _as_mask(_one_channel(read_fluorescence(mask.file), mask, label), mask.file)
+            # Binary masks of ImageJ may show 0 as white: the numbers stored count.
+            stored = stored_numbers(mask.file)
+            if stored is None:
+                stored = _one_channel(read_fluorescence(mask.file), mask, label)
+            measured = _as_mask(np.squeeze(stored), mask.file)
         images[label] = (image, measured)
     return images, exposures
+
+
+def _compare_size(
+    field: Field, file: Path, own: PixelSize | None, transmitted: PixelSize | None
+) -> None:
+    if own is None or transmitted is None:
+        return
+    if max(own.y / transmitted.y, transmitted.y / own.y) > WARNED_RATIO:
+        logger.warning(
+            "%s: says that a pixel is %.4g um, and field '%s' has transmitted light of %.4g um; "
+            "do both show the same places?",
+            file,
+            own.y,
+            field.name,
+            transmitted.y,
+        )
 
 
 def _one_channel(image: FluorescenceImage, place: LabelFile, label: str) -> np.ndarray:

@@ -164,3 +164,24 @@ def test_shading_alone_makes_no_picture_the_same():
         for seed in (0, 1)
     ]
     assert said(field("a", planes=noisy[0]), field("b", planes=noisy[1], split="validation")) == ()
+
+
+def test_a_label_that_is_brighter_or_exposed_otherwise_in_validation_is_told():
+    dark = np.random.default_rng(1).integers(0, 4000, (40, 48)).astype(np.uint16)
+    (line,) = said(field("a"), field("b", split="validation", label=dark))
+    assert "of full scale in field 'a', 0.061 in 'b'; do bit depth or exposure differ?" in line
+    (line,) = said(field("a", exposure=10.0), field("b", split="validation", exposure=50.0))
+    assert "label 'DAPI' was exposed 10 ms in 'a' and 50 ms in 'b'" in line
+
+
+def test_one_label_image_of_two_pictures_is_told():
+    """A file named twice pairs a picture with another's stain."""
+    first = field("a")
+    (line,) = said(first, field("b", label=first.labels.channels[0]))
+    assert line.startswith("set.toml: 'a' and 'b' are different pictures with the same image of ")
+    pale = np.full((40, 48), 500, np.uint16)
+    assert not any("same image" in text for text in said(first, *_pair(pale)))
+
+
+def _pair(label):
+    return field("b", label=label), field("c", label=label)

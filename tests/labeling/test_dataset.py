@@ -547,3 +547,26 @@ def test_an_included_set_may_be_held_out_whole(plates):
 def test_what_cannot_be_included(plates, includes, message):
     with pytest.raises(InputError, match=message):
         load_manifest(including(plates, *includes))
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_a_binary_mask_is_its_numbers_however_it_is_shown(folder, photometric):
+    mask = np.zeros(SIZE, np.uint8)
+    mask[:6] = 255
+    tifffile.imwrite(folder / "mask.tif", mask, photometric=photometric, metadata=None)
+    text = STACK + 'masks = { DAPI = "mask.tif" }'
+    (path := folder / "dataset.toml").write_text(text)
+    loaded = load_field(load_manifest(path).fields[0])
+    assert loaded.labels.measured is not None
+    np.testing.assert_array_equal(loaded.labels.measured[0], mask > 0)
+
+
+def test_a_label_of_another_pixel_size_is_told(folder, caplog):
+    for name, axes, size in (("stack", "ZYX", 0.3), ("dapi", "YX", 0.6)):
+        metadata = {"axes": axes, "PhysicalSizeX": size, "PhysicalSizeY": size}
+        stored = tifffile.imread(folder / f"{name}.tif")
+        save(folder / f"{name}.tif", stored, metadata=metadata, ome=True)
+    (path := folder / "dataset.toml").write_text(STACK)
+    load_field(load_manifest(path).fields[0])
+    assert "dapi.tif: says that a pixel is 0.6 um, and field " in caplog.text
+    assert "has transmitted light of 0.3 um; do both show the same places?" in caplog.text

@@ -31,7 +31,7 @@ def read_label_image(path: Path | str) -> np.ndarray:
         InputError: It cannot be read, or has several channels.
     """
     path = Path(path)
-    stored = _numbers(path)
+    stored = stored_numbers(path)
     if stored is None:
         array = read_picture(path).array
         if array.shape[1] > 1 or (array.shape[0] > 1 and array.shape[2] > 1):
@@ -120,8 +120,12 @@ def remarks_on(labels: np.ndarray, numbered: bool, *, what: str) -> list[str]:
     return [f"in several places, each taken for one {what}: {listed}"]
 
 
-def _numbers(path: Path) -> np.ndarray | None:
-    """What isl's readers of light intensities refuse; None: it is for them."""
+def stored_numbers(path: Path) -> np.ndarray | None:
+    """Pixels as they are stored where isl's readers of light would refuse or turn them; else None.
+
+    Raises:
+        InputError: The file is missing or damaged.
+    """
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         return None

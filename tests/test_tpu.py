@@ -71,7 +71,7 @@ def test_statistics_of_predicted_labels(architecture):
     names = ("mean", "standard_deviation")
 
     def statistics(state, tiles, temperatures):
-        return labeling._statistics(graph, state, tiles, temperatures, ("EZRIN",), names)
+        return labeling._statistics(graph, state, tiles, temperatures, None, ("EZRIN",), names)
 
     exported = for_tpu(statistics, state, tiles, jnp.ones(1))
     assert len(exported.out_avals) == 2

@@ -17,6 +17,7 @@ from isl.data.splits import Split
 from isl.errors import InputError
 from isl.imaging.normalize import normalize, normalize_label
 from isl.labeling.bins import BINS
+from isl.labeling.coherence import fit_coherence, normal_scores
 from isl.labeling.dataset import Manifest, load_manifest
 from isl.labeling.fields import LoadedField, load_field
 from isl.labeling.label_scale import stretch
@@ -41,12 +42,17 @@ class Sample:
         group: Its group.
         logits: float32 [N, 256], as the model gives them.
         true: float32 [N] in [0, 1], what was measured.
+        scores: float32 [Y, X] over the whole field, `isl.labeling.coherence.normal_scores` where
+            it was measured, and 0 elsewhere.
+        measured: bool [Y, X].
     """
 
     field: str
     group: str
     logits: np.ndarray
     true: np.ndarray
+    scores: np.ndarray
+    measured: np.ndarray
 
     @property
     def true_bins(self) -> np.ndarray:
@@ -66,6 +72,7 @@ class LabelCalibration:
         crossed: What each part of the ground was judged with temperatures of the others of: groups;
             fields, where there is one group; or None, where there is one field.
         groups: What it was fitted on.
+        coherence: How far errors reach; see `isl.labeling.coherence`. None: too little is measured.
     """
 
     label: str
@@ -74,6 +81,7 @@ class LabelCalibration:
     after: DistributionSummary
     crossed: Literal["group", "field"] | None
     groups: tuple[str, ...]
+    coherence: tuple[float, ...] | None
 
     @property
     def helps(self) -> bool:
@@ -131,24 +139,30 @@ def calibrate(
         )
     share = max(1, _PIXELS // len(fields))
     samples: dict[str, list[Sample]] = {label: [] for label in model.labels}
+    scores: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {label: [] for label in model.labels}
     as_predicted = model.exact if model.config.stitch == "exact" else model
     for index, field in enumerate(fields):
         rng = np.random.default_rng(index)
         drawn = draw_samples(as_predicted, load_field(field, model.labels), split, share, rng)
         for label, sample in drawn.items():
             samples[label].append(sample)
+            scores[label].append((sample.scores, sample.measured))
     measured = {label: parts for label, parts in samples.items() if parts}
     if not measured:
         raise InputError(
             f"{source}: none of {', '.join(model.labels)} is measured on the {split} ground"
         )
-    return tuple(_calibrated(label, parts) for label, parts in measured.items())
+    return tuple(
+        _calibrated(label, parts, fit_coherence(scores[label])) for label, parts in measured.items()
+    )
 
 
 def draw_samples(
     model: Model, field: LoadedField, split: Split, pixels: int, rng: np.random.Generator
 ) -> dict[str, Sample]:
-    """Logits and truth at random measured pixels of a field, for the labels measured on it.
+    """What a model says of the labels that are measured on a field.
+
+    Of random pixels logits and truth, and of all of them how far the truth lies from what is said.
 
     Args:
         model: A loaded model.
@@ -175,8 +189,10 @@ def draw_samples(
     truth = normalize_label(field.labels.channels, source=field.name)
     truth = stretch(truth, field.labels.labels, model.config.label_scale)
     chosen = np.zeros(truth.shape, bool)
-    for picked, measured in zip(chosen, field.measured_for(split), strict=True):
-        ground = np.flatnonzero(measured)
+    measured = np.asarray(field.measured_for(split))
+    scores = np.zeros(truth.shape, np.float32)
+    for picked, ground_of in zip(chosen, measured, strict=True):
+        ground = np.flatnonzero(ground_of)
         picked.flat[rng.choice(ground, min(pixels, ground.size), replace=False)] = True
     logits: list[list[np.ndarray]] = [[] for _ in model.labels]
     true: list[list[np.ndarray]] = [[] for _ in model.labels]
@@ -184,19 +200,26 @@ def draw_samples(
     plan = plan_tiles(model.geometry, truth.shape[1:], tile=max(_TILE, narrowest))
     for tile in plan.tiles():
         lands = (slice(None), *np.ix_(tile[0].lands, tile[1].lands))
-        if not chosen[lands].any():
+        if not measured[lands].any():
             continue
         given = np.asarray(model.logits(plan.read(transmitted, tile)[None], model.labels))[0]
         given = given[np.ix_(tile[0].kept, tile[1].kept)]
         for index, (picked, values) in enumerate(zip(chosen[lands], truth[lands], strict=True)):
             logits[index].append(given[picked, index])
             true[index].append(values[picked])
+            scores[index][lands[1:]] = normal_scores(
+                scipy.special.softmax(given[:, :, index], axis=-1),
+                np.rint(values * (BINS - 1)).astype(np.int64),
+                rng,
+            )
     return {
         label: Sample(
             field=field.name,
             group=field.group,
             logits=np.concatenate(logits[index]),
             true=np.concatenate(true[index]),
+            scores=scores[index],
+            measured=measured[index],
         )
         for index, label in enumerate(model.labels)
         if chosen[index].any()
@@ -234,11 +257,19 @@ def write_calibrated(
             if each.helps
         },
     }
+    coherence: Mapping[str, tuple[float, ...]] = {
+        **model.config.coherence,
+        **{each.label: each.coherence for each in calibrations if each.coherence is not None},
+    }
     # This ground has had its say in the model: whoever judges it there must know.
     chosen_on = {group for each in calibrations if each.helps for group in each.groups}
     chosen_on |= {*model.config.chosen_on}
     config = model.config.model_copy(
-        update={"temperature": temperature, "chosen_on": tuple(sorted(chosen_on))}
+        update={
+            "temperature": temperature,
+            "coherence": coherence,
+            "chosen_on": tuple(sorted(chosen_on)),
+        }
     )
     card = model.card.rstrip() + "\n\n" + _card_section(calibrations, temperature, ground)
     save_model(directory, model.network, config, card)
@@ -266,7 +297,9 @@ def _row(each: LabelCalibration) -> tuple[str, ...]:
     )
 
 
-def _calibrated(label: str, samples: Sequence[Sample]) -> LabelCalibration:
+def _calibrated(
+    label: str, samples: Sequence[Sample], coherence: tuple[float, ...] | None = None
+) -> LabelCalibration:
     groups = tuple(dict.fromkeys(sample.group for sample in samples))
     # Fields of one group resemble each other, so they do not judge each other's temperatures where
     # there are other groups to.
@@ -285,6 +318,7 @@ def _calibrated(label: str, samples: Sequence[Sample]) -> LabelCalibration:
         after=figures(samples, [crossed.get(part, temperature) for part in parts]),
         crossed=None if not crossed else "group" if len(groups) > 1 else "field",
         groups=groups,
+        coherence=coherence,
     )
 
 
@@ -311,6 +345,8 @@ def _card_section(
         "",
         "One that does not bring these shares closer to what they should be, or makes the",
         "cross-entropy or the ranked probability score worse, is not taken.",
+        "",
+        "How far errors reach was measured on the same ground, for the statistic `sample`.",
         "",
     ]
     return "\n".join(lines)

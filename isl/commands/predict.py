@@ -55,8 +55,9 @@ def predict(
         typer.Option(
             metavar="A,B|all",
             help="median, mean, mode, standard_deviation, probability_nonzero, entropy, or all of "
-            "these; interval_90, the width of the 90 % interval; the first is NAME.ome.tif, each "
-            "further one NAME.STATISTIC.ome.tif.",
+            "these; interval_90, the width of the 90 % interval; sample, one possible image, whose "
+            "neighbours are drawn together (--seed); the first is NAME.ome.tif, each further one "
+            "NAME.STATISTIC.ome.tif.",
         ),
     ] = "median",
     abstain: Annotated[
@@ -68,6 +69,9 @@ def predict(
             "the error that each width leaves.",
         ),
     ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Another seed, another image for `sample`.")
+    ] = 0,
     median: Annotated[
         str | None,
         typer.Option(
@@ -223,6 +227,7 @@ def predict(
         allow_mismatch=allow_mismatch,
         symmetries=symmetries,
         abstain=abstain,
+        seed=seed,
         median=median,
         renormalize=renormalize,
         original_unit=original_unit,

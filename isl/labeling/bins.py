@@ -14,7 +14,9 @@ import numpy as np
 BINS = 256
 STATISTICS = ("median", "mean", "mode", "standard_deviation", "probability_nonzero", "entropy")
 """The six that `all` means."""
-FURTHER_STATISTICS = ("interval_90",)
+SAMPLE = "sample"
+"""A draw, and no summary; see `isl.labeling.coherence`."""
+FURTHER_STATISTICS = ("interval_90", SAMPLE)
 """Given only when asked for by name."""
 INTERPOLATED_MEDIAN = "interpolated_median"
 """What `median` is unless the published one is asked for; see `isl.labeling.medians`."""
@@ -43,25 +45,31 @@ def mean(probabilities: jax.Array) -> jax.Array:
     return probabilities @ _INTENSITIES
 
 
-def statistics(logits: jax.Array, names: Sequence[str] = STATISTICS) -> dict[str, jax.Array]:
+def statistics(
+    logits: jax.Array, names: Sequence[str] = STATISTICS, shares: jax.Array | None = None
+) -> dict[str, jax.Array]:
     """What a pixel's distribution says, one number each (published code; paper, Figure 2).
 
     Args:
         logits: float32 [..., 256].
         names: Any of STATISTICS and FURTHER_STATISTICS, and INTERPOLATED_MEDIAN.
+        shares: As of `statistics_of`.
 
     Returns:
         As `statistics_of`.
     """
-    return statistics_of(jax.nn.softmax(logits.astype(jnp.float32), axis=-1), names)
+    return statistics_of(jax.nn.softmax(logits.astype(jnp.float32), axis=-1), names, shares)
 
 
-def statistics_of(p: jax.Array, names: Sequence[str] = STATISTICS) -> dict[str, jax.Array]:
+def statistics_of(
+    p: jax.Array, names: Sequence[str] = STATISTICS, shares: jax.Array | None = None
+) -> dict[str, jax.Array]:
     """The same of probabilities.
 
     Args:
         p: float32 [..., 256], of sum 1.
         names: As of `statistics`.
+        shares: float32 [...], which quantile `sample` is; needed for it alone.
 
     Returns:
         A float32 array [...] for every name: `median` = (bins whose cumulative probability is
@@ -69,7 +77,7 @@ def statistics_of(p: jax.Array, names: Sequence[str] = STATISTICS) -> dict[str, 
         = 1 - p[0]; `entropy` = -sum p ln(p + 1e-7) / ln 256, in [0, 1];
         `interval_90` = width of the central interval that holds 90 %, in intensities, with
         probability spread evenly over a bin's width of 1 / 255; `interpolated_median`, what half of
-        the probability, spread so, lies below, within [0, 1].
+        the probability, spread so, lies below, within [0, 1]; `sample`, what a share of it does.
     """
     formulas = {
         "median": lambda: jnp.sum(cumulative(p) < 0.5, axis=-1) / np.float32(BINS - 1),
@@ -79,9 +87,16 @@ def statistics_of(p: jax.Array, names: Sequence[str] = STATISTICS) -> dict[str, 
         "probability_nonzero": lambda: 1.0 - p[..., 0],
         "entropy": lambda: -jnp.sum(p * jnp.log(p + 1e-7), axis=-1) / np.log(BINS),
         INTERPOLATED_MEDIAN: lambda: jnp.clip(_quantile(cumulative(p), 0.5), 0.0, 1.0),
+        SAMPLE: lambda: jnp.clip(_quantile(cumulative(p), _given(shares)), 0.0, 1.0),
         "interval_90": lambda: _quantile(cumulative(p), 0.95) - _quantile(cumulative(p), 0.05),
     }
     return {name: formulas[name]().astype(jnp.float32) for name in names}
+
+
+def _given(shares: jax.Array | None) -> jax.Array:
+    if shares is None:
+        raise ValueError(f"statistic '{SAMPLE}' needs the shares that it is drawn at")
+    return shares
 
 
 def _standard_deviation(p: jax.Array) -> jax.Array:
@@ -90,12 +105,12 @@ def _standard_deviation(p: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.sum(p * jnp.square(deviations), axis=-1))
 
 
-def _quantile(cumulated: jax.Array, share: float) -> jax.Array:
-    """The intensity that a share of probability [..., 256] lies below: [...].
+def _quantile(cumulated: jax.Array, share: float | jax.Array) -> jax.Array:
+    """The intensity that a share (one, or [...]) of probability [..., 256] lies below: [...].
 
     Within the bin that reaches the share, between the sums before and after it.
     """
-    short = cumulated < share
+    short = cumulated < (share if isinstance(share, float) else share[..., None])
     before = jnp.max(jnp.where(short, cumulated, 0.0), axis=-1)
     after = jnp.min(jnp.where(short, 2.0, cumulated), axis=-1)
     within = (share - before) / (after - before)

@@ -52,7 +52,7 @@ def export(directory: Path, wanted: Wanted) -> Program:
     for label in labels:
         if label not in model.labels:
             raise unknown("label", label, model.labels)
-    known = (*bins.STATISTICS, *bins.FURTHER_STATISTICS, DISTRIBUTION)
+    known = tuple(_SAYS)
     names = wanted.statistics or ("median",)
     for name in names:
         if name not in known:

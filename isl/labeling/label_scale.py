@@ -15,7 +15,7 @@ from isl.config import Config
 from isl.errors import InputError
 from isl.imaging.normalize import normalize_label
 
-INTENSITIES = ("median", "mean", "mode")
+INTENSITIES = ("median", "mean", "mode", "sample")
 SPREADS = ("standard_deviation", "interval_90")
 
 Percentile = Annotated[float, pydantic.Field(ge=0, le=100)]

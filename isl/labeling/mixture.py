@@ -81,8 +81,17 @@ class Member(Protocol):
 class Distributions(Protocol):
     """What gives the distributions of tiles: a model, several, or a mixture of views."""
 
+    @property
+    def geometry(self) -> Geometry:
+        """Sizes of the patches that it can see."""
+        ...
+
     def statistics(
-        self, batch: jax.Array | np.ndarray, labels: tuple[str, ...], names: tuple[str, ...]
+        self,
+        batch: jax.Array | np.ndarray,
+        labels: tuple[str, ...],
+        names: tuple[str, ...],
+        shares: np.ndarray | None = None,
     ) -> dict[str, jax.Array]:
         """For every name float32 [B, y, x, L]; see `isl.labeling.model.Model`."""
         ...
@@ -149,10 +158,15 @@ class Mixture:
     size: tuple[int, int] | None = None
 
     def statistics(
-        self, batch: jax.Array | np.ndarray, labels: tuple[str, ...], names: tuple[str, ...]
+        self,
+        batch: jax.Array | np.ndarray,
+        labels: tuple[str, ...],
+        names: tuple[str, ...],
+        shares: np.ndarray | None = None,
     ) -> dict[str, jax.Array]:
         """Of the mean distribution; a tile's output begins at a multiple of the geometry's step."""
-        return _statistics(*self._seen(batch, labels), labels, names)
+        drawn = None if shares is None else jnp.asarray(shares)
+        return _statistics(*self._seen(batch, labels), drawn, labels, names)
 
     def logits(self, batch: jax.Array | np.ndarray, labels: tuple[str, ...]) -> jax.Array:
         """As `isl.labeling.model.Model.logits`: logarithms of the mean distribution."""
@@ -257,13 +271,22 @@ def predictor(model: AnyModel, options: Options, size: tuple[int, int]) -> Distr
     )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2, 3))
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
 def _statistics(
-    views: tuple[_View, ...], seen: tuple[Any, ...], labels: tuple[str, ...], names: tuple[str, ...]
+    views: tuple[_View, ...],
+    seen: tuple[Any, ...],
+    shares: jax.Array | None,
+    labels: tuple[str, ...],
+    names: tuple[str, ...],
 ) -> dict[str, jax.Array]:
     mean = _mean_distribution(views, seen, labels)
     embeddings = tuple(embedding for _, _, embedding in seen)
-    return by_rows(lambda rows: bins.statistics_of(mean(rows), names), embeddings, len(labels))
+
+    def of_rows(given: tuple[tuple[jax.Array, ...], jax.Array | None]) -> dict[str, jax.Array]:
+        rows, drawn = given
+        return bins.statistics_of(mean(rows), names, drawn)
+
+    return by_rows(of_rows, (embeddings, shares), len(labels))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))

@@ -85,7 +85,11 @@ class Model(LoadedModel[ModelConfig]):
         return (self,)
 
     def statistics(
-        self, batch: jax.Array | np.ndarray, labels: tuple[str, ...], names: tuple[str, ...]
+        self,
+        batch: jax.Array | np.ndarray,
+        labels: tuple[str, ...],
+        names: tuple[str, ...],
+        shares: np.ndarray | None = None,
     ) -> dict[str, jax.Array]:
         """Statistics of every pixel's distributions.
 
@@ -93,13 +97,15 @@ class Model(LoadedModel[ModelConfig]):
             batch: float32 [B, Y, X, Z] in [0, 1]; Y and X fit the geometry.
             labels: Which labels, in which order.
             names: Which of those of `isl.labeling.bins`.
+            shares: float32 [B, y, x, L], which quantile of each distribution `sample` shows.
 
         Returns:
             For every name float32 [B, y, x, L].
         """
         graph, state = self.parts
         temperatures = self.temperatures(labels)
-        return _statistics(graph, state, jnp.asarray(batch), temperatures, labels, names)
+        drawn = None if shares is None else jnp.asarray(shares)
+        return _statistics(graph, state, jnp.asarray(batch), temperatures, drawn, labels, names)
 
     def logits(self, batch: jax.Array | np.ndarray, labels: tuple[str, ...]) -> jax.Array:
         """The distributions themselves: float32 [B, Y, X, Z] to logits [B, y, x, L, 256].
@@ -182,10 +188,14 @@ class Ensemble:
         return hashlib.sha256(json.dumps([m.hash for m in self.members]).encode()).hexdigest()
 
     def statistics(
-        self, batch: jax.Array | np.ndarray, labels: tuple[str, ...], names: tuple[str, ...]
+        self,
+        batch: jax.Array | np.ndarray,
+        labels: tuple[str, ...],
+        names: tuple[str, ...],
+        shares: np.ndarray | None = None,
     ) -> dict[str, jax.Array]:
         """As `Model.statistics`, of the mean of the members' distributions."""
-        return self._mixture.statistics(batch, labels, names)
+        return self._mixture.statistics(batch, labels, names, shares)
 
     def logits(self, batch: jax.Array | np.ndarray, labels: tuple[str, ...]) -> jax.Array:
         """As `Model.logits`: logarithms of the mean of the members' distributions."""
@@ -295,25 +305,28 @@ def model_names(names: str | Path | Sequence[str | Path]) -> tuple[str | Path, .
     return found
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+@functools.partial(jax.jit, static_argnums=(0, 5, 6))
 def _statistics(
     graph: nnx.GraphDef[LabelingNetwork],
     state: nnx.State,
     batch: jax.Array,
     temperatures: jax.Array | np.ndarray,
+    shares: jax.Array | None,
     labels: tuple[str, ...],
     names: tuple[str, ...],
 ) -> dict[str, jax.Array]:
     network = nnx.merge(graph, state)
 
-    def of_rows(rows: jax.Array) -> dict[str, jax.Array]:
+    def of_rows(seen: tuple[jax.Array, jax.Array | None]) -> dict[str, jax.Array]:
+        rows, drawn = seen
         logits = network.label_logits(rows, labels)
-        return bins.statistics(at_temperatures(temperatures, logits), names)
+        return bins.statistics(at_temperatures(temperatures, logits), names, drawn)
 
-    def of_tiles(tiles: jax.Array) -> dict[str, jax.Array]:
-        return by_rows(of_rows, network.embed(tiles), len(labels))
+    def of_tiles(given: tuple[jax.Array, jax.Array | None]) -> dict[str, jax.Array]:
+        tiles, drawn = given
+        return by_rows(of_rows, (network.embed(tiles), drawn), len(labels))
 
-    return over_devices(of_tiles, batch)
+    return over_devices(of_tiles, (batch, shares))
 
 
 @functools.partial(jax.jit, static_argnums=0)

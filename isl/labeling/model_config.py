@@ -11,6 +11,7 @@ from isl.backbones.networks import Compute
 from isl.config import Config
 from isl.errors import InputError
 from isl.imaging.normalize import Unit
+from isl.labeling.coherence import SCALES
 from isl.labeling.familiarity import Familiarity, statistic_names
 from isl.labeling.label_scale import LabelScale
 from isl.labeling.network import ArchitectureConfig, LabelingNetwork, abstract_network
@@ -46,6 +47,10 @@ class LabelStatistics(Config):
     standard_deviation: float
 
 
+Coherence = Annotated[
+    tuple[Annotated[float, pydantic.Field(ge=0, le=1, allow_inf_nan=False)], ...],
+    pydantic.Field(min_length=len(SCALES), max_length=len(SCALES)),
+]
 Temperature = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 
 
@@ -67,6 +72,8 @@ class ModelConfig(FolderConfig):
             brought to one unit; {}: it learned from one, or from images as they were.
         temperature: By label, what its logits are divided by; labels not named have 1. Above 1,
             distributions are wider than the network gives them (`isl calibrate` fits it).
+        coherence: By label, how far its errors reach: weights of `isl.labeling.coherence.SCALES`,
+            which the statistic `sample` draws by (`isl calibrate` measures them).
         familiarity: What its training ground looks like; None: it does not say.
         trained_on: Groups (wells, embryos, patients) that it learned from, those of the model it
             started from included; None: it does not say.
@@ -88,6 +95,9 @@ class ModelConfig(FolderConfig):
         default_factory=dict, exclude_if=operator.not_
     )
     temperature: Mapping[str, Temperature] = pydantic.Field(default_factory=dict)
+    coherence: Mapping[str, Coherence] = pydantic.Field(
+        default_factory=dict, exclude_if=operator.not_
+    )
     familiarity: Familiarity | None = None
     trained_on: tuple[str, ...] | None = None
     chosen_on: tuple[str, ...] = ()
@@ -96,6 +106,14 @@ class ModelConfig(FolderConfig):
     def architectures(self) -> tuple[ArchitectureConfig, ...]:
         """Of all networks that predict together: this one's."""
         return (self.architecture,)
+
+    @pydantic.field_validator("coherence")
+    @classmethod
+    def _weights_have_a_sum_of_1(cls, given: Mapping[str, Coherence]) -> Mapping[str, Coherence]:
+        for label, weights in given.items():
+            if abs(sum(weights) - 1) > 0.01:
+                raise ValueError(f"coherence of '{label}' has a sum of {sum(weights):g}, and not 1")
+        return given
 
     @pydantic.model_validator(mode="after")
     def _temperatures_are_of_labels(self) -> "ModelConfig":
@@ -189,6 +207,7 @@ def joined(configs: Sequence[ModelConfig]) -> EnsembleConfig:
         stitch=first.stitch if len({config.stitch for config in configs}) == 1 else None,
         label_statistics=agreed,
         label_scale=first.label_scale,
+        coherence=first.coherence,
         trained_on=None
         if None in trained
         else tuple(sorted({g for t in trained for g in t or ()})),

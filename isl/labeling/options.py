@@ -9,6 +9,7 @@ from isl.errors import InputError, unknown
 from isl.imaging.normalize import Unit
 from isl.labeling.abstention import ABSTAINED, check_width, from_distributions
 from isl.labeling.bins import FURTHER_STATISTICS, STATISTICS
+from isl.labeling.coherence import check_coherence
 from isl.labeling.contract import INTERPOLATE, Planes
 from isl.labeling.medians import MedianKind, median_kind, with_median
 from isl.labeling.model_config import ModelConfig
@@ -41,6 +42,7 @@ class Options:
         symmetries: Whether distributions are the means of those of the eight turned images.
         abstain: The widest 90 % interval that is accepted, in intensities; wider ones are 1 in the
             statistic `abstained`. None: there is no such statistic.
+        seed: Of the statistic `sample`: another seed, another sample.
         median: "interpolated" within a bin, or "published": whole bins, as the published code's.
     """
 
@@ -58,6 +60,7 @@ class Options:
     allow_mismatch: bool = False
     symmetries: bool = False
     abstain: float | None = None
+    seed: int = 0
     median: MedianKind = "interpolated"
 
     @property
@@ -88,6 +91,7 @@ class Asked(TypedDict, total=False):
     allow_mismatch: bool
     symmetries: bool
     abstain: float | None
+    seed: int
     median: str | None
 
 
@@ -129,6 +133,7 @@ def check_options(config: ModelConfig, **asked: Unpack[Asked]) -> Options:
         if label not in config.labels:
             raise unknown("label", label, config.labels)
     names = _statistics(given["statistics"], given["abstain"])
+    check_coherence(names, chosen, config.coherence, config.name)
     if not chosen or not names:
         raise InputError("give at least one label and one statistic")
     normalization = given["normalize"] or config.input.normalization
@@ -185,6 +190,7 @@ def check_options(config: ModelConfig, **asked: Unpack[Asked]) -> Options:
         allow_mismatch=given["allow_mismatch"],
         symmetries=symmetries,
         abstain=given["abstain"],
+        seed=given["seed"],
         median=median_kind(given["median"], chosen_stitch),
     )
 

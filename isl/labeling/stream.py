@@ -1,7 +1,7 @@
 """A field predicted tile by tile; with smaller tiles where a device runs out of memory."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -9,6 +9,8 @@ import numpy as np
 from isl.errors import InputError
 from isl.imaging.normalize import PlaneNormalization
 from isl.imaging.resample import resample
+from isl.labeling.bins import SAMPLE
+from isl.labeling.coherence import sampled_shares, seed_of
 from isl.labeling.mixture import AnyModel, Distributions, predictor
 from isl.labeling.options import Options
 from isl.labeling.plan import FieldPlan, smaller
@@ -48,7 +50,9 @@ def predict_tiles(
     while True:
         try:
             predicting = predictor(model, options, plan.tiles.output_size)
-            _run(predicting, _patches(field, plan, normalization), plan, options, sink, progress)
+            shares = _shares(predicting, model.config.coherence, plan, options)
+            patches = _patches(field, plan, normalization)
+            _run(predicting, patches, plan, options, shares, sink, progress)
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -71,6 +75,7 @@ def _run(
     patches: Iterator[tuple[tuple[int, Tile], np.ndarray]],
     plan: FieldPlan,
     options: Options,
+    shares: Callable[[Batch[tuple[int, Tile]]], np.ndarray] | None,
     sink: Sink,
     progress: Progress | None,
 ) -> None:
@@ -78,7 +83,8 @@ def _run(
     done = 0
 
     def compute(batch: Batch[tuple[int, Tile]]) -> Mapping[str, jax.Array]:
-        return model.statistics(batch.patches, options.labels, options.from_distributions)
+        drawn = None if shares is None else shares(batch)
+        return model.statistics(batch.patches, options.labels, options.from_distributions, drawn)
 
     def write(batch: Batch[tuple[int, Tile]], results: Mapping[str, jax.Array]) -> None:
         for statistic, result in results.items():
@@ -94,6 +100,32 @@ def _run(
 
     shape = (plan.batch, *plan.tiles.tile_size, len(plan.fit.planes))
     stream(in_batches(patches, shape), compute, write, finished)
+
+
+def _shares(
+    model: Distributions,
+    coherence: Mapping[str, Sequence[float]],
+    plan: FieldPlan,
+    options: Options,
+) -> Callable[[Batch[tuple[int, Tile]]], np.ndarray] | None:
+    """For a batch of tiles the shares [B, y, x, L] at which a sample is drawn; None: none is."""
+    if SAMPLE not in options.from_distributions:
+        return None
+    size = tuple(model.geometry.output_size(n) for n in plan.tiles.tile_size)
+
+    def drawn(batch: Batch[tuple[int, Tile]]) -> np.ndarray:
+        shares = np.full((len(batch.patches), *size, len(options.labels)), 0.5, np.float32)
+        for number, (t, (rows, columns)) in enumerate(batch.jobs):
+            for index, label in enumerate(options.labels):
+                shares[number, rows.kept[:, None], columns.kept, index] = sampled_shares(
+                    coherence[label],
+                    rows.lands,
+                    columns.lands,
+                    seed_of(options.seed, label, t),
+                )
+        return shares
+
+    return drawn
 
 
 def _patches(

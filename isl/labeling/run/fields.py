@@ -77,6 +77,7 @@ class Request:
     allow_mismatch: bool = False
     symmetries: bool = False
     abstain: float | None = None
+    seed: int = 0
     median: str | None = None
     renormalize: bool = False
     original_unit: bool = False

@@ -25,6 +25,7 @@ FORMERLY = {
     "z_step": None,
     "modality": None,
     "median": "published",
+    "seed": 0,
 }
 
 

@@ -37,14 +37,24 @@ def use_device(name: str = "auto") -> str:
 
     if name == "cpu":
         jax.config.update("jax_platforms", "cpu")
-    if jax.config.values["jax_compilation_cache_dir"] is None:
-        _keep_programs(cache_folder() / "jax")
+    keep_programs()
     if name in _INSTALL and jax.default_backend() != name:
         raise InputError(
             f"`device={name}`: JAX sees no {name.upper()} here; install {_INSTALL[name]} on a "
             "machine that has one, or give `device=cpu`"
         )
     return jax.devices()[0].device_kind
+
+
+def keep_programs() -> None:
+    """Keeps compiled programs between processes, unless JAX was told where, or nobody may write.
+
+    Commands do it when they choose a device, models when they first predict.
+    """
+    import jax
+
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        _keep_programs(cache_folder() / "jax")
 
 
 def _keep_programs(cache: Path) -> None:

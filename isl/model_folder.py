@@ -2,26 +2,29 @@
 
 `weights.safetensors` holds arrays by their path in the network, `model.toml` says what the network
 is, what it expects, and the hashes of the other files; `card.md` says what it was trained on, how
-well it does, and what it must not be used for. Loading one executes nothing.
+well it does, and what it must not be used for. Loading one executes nothing. JAX is imported when a
+network is at hand: what there is can be listed without it.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-import jax.numpy as jnp
 import numpy as np
 import pydantic
 import safetensors
 import safetensors.numpy
-from flax import nnx
 
 from isl import registry
 from isl.config import Config, parse, read_toml, to_toml
+from isl.devices import keep_programs
 from isl.errors import InputError, unknown
 from isl.files.folders import emptied, folder_written_whole
 from isl.files.provenance import sha256_of
+
+if TYPE_CHECKING:
+    from flax import nnx
 
 WEIGHTS_FILE = "weights.safetensors"
 CONFIG_FILE = "model.toml"
@@ -75,14 +78,15 @@ class LoadedModel(Generic[Folder]):
     def predict(self, image: Any, /, **said: Any) -> Any:
         """What the command of this kind of model finds in an image that is in memory.
 
-        Every kind takes an array of uint8, uint16 or floats, or what `isl.read_transmitted` reads,
-        and by name `axes` ("TYX"), `pixel_size` (micrometres) and what else its own function says:
-        `isl.labeling.predict`, `isl.polarity.predict`, and so on.
+        Every kind takes an array of uint8, uint16 or floats, a path, or what `isl.read_transmitted`
+        reads, and by name `axes` ("TYX"), `pixel_size` (micrometres) and what else its own function
+        says: `isl.labeling.predict`, `isl.polarity.predict`, and so on.
 
         Raises:
             InputError: The image does not fit, or nothing is predicted by this kind.
         """
         kind = registry.load(registry.MODELS, self.config.kind, what="kind of model")
+        keep_programs()
         if kind.predict is None:
             raise InputError(f"model '{self.name}' ({self.config.kind}) predicts nothing of itself")
         return kind.predict(self, image, **said)
@@ -95,7 +99,7 @@ KernelType = Literal["float32", "float16"]
 
 def save_folder(
     directory: Path,
-    network: nnx.Module,
+    network: "nnx.Module",
     config: FolderConfig,
     card: str,
     *,
@@ -194,7 +198,7 @@ def check_folder(directory: Path, config: FolderConfig) -> str:
     return (directory / CARD_FILE).read_text(encoding="utf-8")
 
 
-def fill_from(directory: Path, config: FolderConfig, network: nnx.Module) -> str:
+def fill_from(directory: Path, config: FolderConfig, network: "nnx.Module") -> str:
     """Puts a folder's weights into a network, in place, and returns the card.
 
     Args:
@@ -244,23 +248,28 @@ def stored_shapes(directory: Path) -> dict[str, tuple[int, ...]]:
         raise InputError(f"{path}: cannot be read as weights ({error})") from error
 
 
-def arrays_of(network: nnx.Module) -> dict[str, np.ndarray]:
+def arrays_of(network: "nnx.Module") -> dict[str, np.ndarray]:
     """Weights and batch statistics by their path, such as `body/down/0/first/kernel`."""
     return {path: np.ascontiguousarray(array) for path, array in abstract_arrays(network).items()}
 
 
-def abstract_arrays(network: nnx.Module) -> dict[str, Any]:
+def abstract_arrays(network: "nnx.Module") -> dict[str, Any]:
     """`arrays_of`, for networks that may hold shapes in place of arrays."""
+    from flax import nnx
+
     flat = nnx.to_flat_state(nnx.state(network))
     return {_path(path): variable.get_value() for path, variable in flat}
 
 
-def fill(network: nnx.Module, arrays: Mapping[str, np.ndarray], *, source: str) -> None:
+def fill(network: "nnx.Module", arrays: Mapping[str, np.ndarray], *, source: str) -> None:
     """Puts arrays into a network, in place.
 
     Raises:
         InputError: Arrays are missing, surplus or of another shape; the first is named.
     """
+    import jax.numpy as jnp
+    from flax import nnx
+
     wanted = {path: array.shape for path, array in abstract_arrays(network).items()}
     check_shapes(wanted, {name: array.shape for name, array in arrays.items()}, source=source)
     filled = [

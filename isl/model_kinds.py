@@ -6,11 +6,13 @@ A kind is the word in a folder's `model.toml`; its package registers a `ModelKin
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isl import registry
-from isl.imaging.inputs.stated import Stated
 from isl.model_folder import bundled_models, folders_in, model_directory, model_kind
+
+if TYPE_CHECKING:
+    from isl.imaging.inputs.stated import Stated
 
 Facts = list[tuple[str, str]]
 """Names and values, to be printed one below the other."""
@@ -19,6 +21,8 @@ Facts = list[tuple[str, str]]
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelKind:
     """One kind of model.
+
+    Listing models imports every kind: what needs JAX is named by `isl.registry.later`.
 
     Attributes:
         load: Reads a model folder, or a bundled model by name.
@@ -35,7 +39,7 @@ class ModelKind:
     summary: Callable[[Path], str]
     describe: Callable[[Path], Facts]
     predict: Callable[..., Any] | None = None
-    fits: Callable[[Path, Path, Stated], str] | None = None
+    fits: "Callable[[Path, Path, Stated], str] | None" = None
     bundled: Path | None = None
 
 

@@ -5,6 +5,7 @@ nothing in the commands, lists tasks. isl's own tasks are found in the same way 
 """
 
 import logging
+from collections.abc import Callable
 from importlib import metadata
 from importlib.metadata import EntryPoint
 from typing import Any
@@ -52,6 +53,19 @@ def load(group: str, name: str, *, what: str) -> Any:
     if name not in found:
         raise unknown(what, name, found)
     return found[name].load()
+
+
+def later(name: str) -> Callable[..., Any]:
+    """A function that is imported when it is first called, so that naming it costs nothing.
+
+    Args:
+        name: "package.module:function", as of an entry point.
+    """
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        return EntryPoint(name="", value=name, group="").load()(*arguments, **named)
+
+    return call
 
 
 def load_all(group: str) -> dict[str, Any]:

@@ -127,6 +127,15 @@ def test_help_loads_no_jax():
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
 
 
+def test_models_are_listed_without_jax():
+    program = (
+        "import sys; from isl.cli import main; code = main(['models']); "
+        "sys.exit(code or 'jax' in sys.modules or 'scipy' in sys.modules)"
+    )
+    listed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert b"phantom" in listed.stdout
+
+
 def test_other_distributions_add_commands(monkeypatch, capsys):
     def judge(thing: str) -> None:
         """Judges a thing."""

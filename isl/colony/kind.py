@@ -1,55 +1,29 @@
-"""Colony models as a kind of model, and facts from their folders."""
+"""Colony models as a kind of model."""
 
 from pathlib import Path
 
-import numpy as np
-
-from isl.colony.model import ColonyConfig, load_colony_model
-from isl.colony.predict import predict
-from isl.model_folder import read_folder_config, stored_shapes
+from isl.config import read_toml
+from isl.model_folder import CONFIG_FILE
 from isl.model_kinds import ModelKind
+from isl.registry import later
 
 _PLURAL = {"colony": "colonies", "cell": "cells"}
 
 
 def summary(directory: Path) -> str:
     """One line: what a model says, from what."""
-    config = read_folder_config(directory, ColonyConfig)
-    named = ", ".join(config.classes)
-    scales = ", two scales" if config.network.scales == 2 else ""
-    return f"classes of {_PLURAL[config.subject]}: {named} ({_kind(config)}{scales})"
+    said = read_toml(directory / CONFIG_FILE)
+    network = said["network"]
+    scales = ", two scales" if network["scales"] == 2 else ""
+    return (
+        f"classes of {_PLURAL[said['subject']]}: {', '.join(said['classes'])} "
+        f"({network['backbone']['kind']}{scales})"
+    )
 
 
-def describe(directory: Path) -> list[tuple[str, str]]:
-    """Facts from a model's folder; no weights are read."""
-    config = read_folder_config(directory, ColonyConfig)
-    settings = config.network.backbone.model_dump()
-    settings.pop("kind")
-    network = ", ".join(f"{key} {value}" for key, value in settings.items())
-    values = sum(int(np.prod(shape)) for shape in stored_shapes(directory).values())
-    size = "not known" if config.pixel_size is None else f"{config.pixel_size:g} um a pixel"
-    errors = [f"{error:.3f}" for error in config.calibration_error]
-    return [
-        ("model", config.name),
-        ("summary", summary(directory)),
-        ("classes", ", ".join(config.classes)),
-        ("channels", ", ".join(config.channels)),
-        ("patch", f"{config.patch} x {config.patch} pixels; {size}"),
-        (
-            "backbone",
-            f"{_kind(config)} ({network})",
-        ),
-        ("stored values", f"{values:,}"),
-        ("temperature", f"{config.temperature:.3f}"),
-        ("calibration error", " before, ".join(errors) + " after" if errors else "not measured"),
-        ("cannot tell", f"below a probability of {config.undecided:g}"),
-        ("trained on", ", ".join(config.groups) or "not recorded"),
-        ("card", str(directory / "card.md")),
-    ]
-
-
-def _kind(config: ColonyConfig) -> str:
-    return config.network.backbone.kind
-
-
-KIND = ModelKind(load=load_colony_model, summary=summary, describe=describe, predict=predict)
+KIND = ModelKind(
+    load=later("isl.colony.model:load_colony_model"),
+    summary=summary,
+    describe=later("isl.colony.inspect:describe"),
+    predict=later("isl.colony.predict:predict"),
+)

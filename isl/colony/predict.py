@@ -1,5 +1,7 @@
 """A well in memory to its colonies, followed and classed."""
 
+from pathlib import Path
+
 import numpy as np
 
 from isl.colony.assess import Assessment, Settings, assess
@@ -12,7 +14,7 @@ from isl.imaging.inputs.stated import as_movie, as_picture
 
 def predict(
     model: ColonyModel,
-    movie: Movie | ZStack | np.ndarray,
+    movie: Movie | ZStack | np.ndarray | str | Path,
     *,
     axes: str | None = None,
     pixel_size: float | None = None,
@@ -24,7 +26,8 @@ def predict(
 
     Args:
         model: A loaded model of colonies that looks at one channel.
-        movie: Frames, or one; an array of three dimensions is [T, Y, X] unless `axes` says more.
+        movie: Frames, or one; an array of three dimensions is [T, Y, X] unless `axes` says more; or
+            the path of a file or folder of frames.
         axes: As in `isl.imaging.inputs.stated.as_movie`, as what follows.
         pixel_size: Micrometres.
         interval: Minutes between frames.

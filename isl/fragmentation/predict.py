@@ -1,15 +1,17 @@
 """Frames in memory to embryos, with shares, grades and masks."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
 from isl.fragmentation.assess import Assessed, assess_frame
 from isl.fragmentation.grades import GradeScale
 from isl.fragmentation.model import FragmentationModel
-from isl.fragmentation.pictures import frames_of
+from isl.fragmentation.pictures import frames_of, read_frames
 from isl.imaging.image import Movie, ZStack
 from isl.imaging.inputs.stated import as_movie
+from isl.imaging.times import stated_interval
 
 # Frames that are looked at together.
 AT_ONCE = 8
@@ -33,7 +35,7 @@ class Graded:
 
 def predict(
     model: FragmentationModel,
-    movie: Movie | ZStack | np.ndarray,
+    movie: Movie | ZStack | np.ndarray | str | Path,
     *,
     axes: str | None = None,
     interval: float | None = None,
@@ -43,7 +45,8 @@ def predict(
 
     Args:
         model: A loaded model.
-        movie: Frames, or one; an array of three dimensions is [T, Y, X] unless `axes` says more.
+        movie: Frames, or one; an array of three dimensions is [T, Y, X] unless `axes` says more; or
+            a path, read as `isl fragmentation` does.
         axes: As in `isl.imaging.inputs.stated.as_movie`, as what follows.
         interval: Minutes between frames.
         scale: Grades to use; None: the model's.
@@ -51,7 +54,12 @@ def predict(
     Raises:
         InputError: The array is no image.
     """
-    frames = frames_of(as_movie(movie, axes=axes, interval=interval))
+    if isinstance(movie, str | Path) and axes is None:
+        frames = read_frames(Path(movie))
+        used, times = stated_interval(interval, frames.interval, frames.times, frames.source)
+        frames = dataclasses.replace(frames, interval=used, times=times)
+    else:
+        frames = frames_of(as_movie(movie, axes=axes, interval=interval))
     embryos, labels = [], []
     for first in range(0, len(frames.images), AT_ONCE):
         images = frames.images[first : first + AT_ONCE]

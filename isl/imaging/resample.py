@@ -1,7 +1,6 @@
 """Images on another pixel size: to the model's before predicting, and back to the input's after."""
 
 import numpy as np
-from scipy import ndimage
 
 
 def resampled_size(size: tuple[int, int], scale: tuple[float, float]) -> tuple[int, int]:
@@ -23,6 +22,9 @@ def resample(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     Returns:
         float32 [C, *size], within the range of the input.
     """
+    # Where pixel sizes agree, nothing is resampled, and nobody waits for SciPy.
+    from scipy import ndimage
+
     factors = [new / old for new, old in zip(size, images.shape[1:], strict=True)]
     blur = [max(0.0, (1 / factor - 1) / 2) for factor in factors]
     resampled = np.empty((len(images), *size), np.float32)

@@ -10,19 +10,10 @@ from isl.imaging.inputs.describe import UNKNOWN, Facts, length
 from isl.imaging.inputs.read import open_transmitted
 from isl.imaging.inputs.stated import Stated
 from isl.labeling.contract import fit_to_model
+from isl.labeling.kind import summary
 from isl.labeling.model_config import read_model_config
 from isl.labeling.source import field_of_picture
 from isl.model_folder import stored_shapes
-
-
-def summary(directory: Path) -> str:
-    """One line: what a model predicts, from what."""
-    config = read_model_config(directory)
-    modality = (config.input.modality or "transmitted light").lower().replace("_", " ")
-    return (
-        f"{', '.join(config.labels)} from {config.input.planes} planes of {modality} "
-        f"({config.architecture.kind})"
-    )
 
 
 def fits(directory: Path, path: Path, stated: Stated) -> str:

@@ -1,7 +1,27 @@
 """Labeling as a kind of model."""
 
-from isl.labeling.inspect import describe_model, fits, summary
-from isl.labeling.model import load_model
-from isl.model_kinds import ModelKind
+from pathlib import Path
 
-KIND = ModelKind(load=load_model, summary=summary, describe=describe_model, fits=fits)
+from isl.config import read_toml
+from isl.model_folder import CONFIG_FILE
+from isl.model_kinds import ModelKind
+from isl.registry import later
+
+
+def summary(directory: Path) -> str:
+    """One line: what a model predicts, from what."""
+    said = read_toml(directory / CONFIG_FILE)
+    expected = said["input"]
+    modality = expected.get("modality", "transmitted light").lower().replace("_", " ")
+    return (
+        f"{', '.join(said['labels'])} from {expected['planes']} planes of {modality} "
+        f"({said['architecture']['kind']})"
+    )
+
+
+KIND = ModelKind(
+    load=later("isl.labeling.model:load_model"),
+    summary=summary,
+    describe=later("isl.labeling.inspect:describe_model"),
+    fits=later("isl.labeling.inspect:fits"),
+)

@@ -121,7 +121,7 @@ class Model(LoadedModel[ModelConfig]):
 
     def predict(
         self,
-        stack: ZStack | Movie | np.ndarray,
+        stack: ZStack | Movie | np.ndarray | str | Path,
         *,
         axes: str | None = None,
         pixel_size: float | None = None,
@@ -203,7 +203,7 @@ class Ensemble:
 
     def predict(
         self,
-        stack: ZStack | Movie | np.ndarray,
+        stack: ZStack | Movie | np.ndarray | str | Path,
         *,
         axes: str | None = None,
         pixel_size: float | None = None,

@@ -3,10 +3,12 @@
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 
+from isl.devices import keep_programs
 from isl.errors import unknown
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
 from isl.imaging.inputs.stated import as_stack
@@ -96,7 +98,7 @@ class Prediction(Outcome):
 
 def predict(
     model: AnyModel,
-    stack: ZStack | Movie | np.ndarray,
+    stack: ZStack | Movie | np.ndarray | str | Path,
     *,
     axes: str | None = None,
     pixel_size: float | None = None,
@@ -110,7 +112,8 @@ def predict(
     Args:
         model: A loaded model, or several (`isl.labeling.model.Ensemble`).
         stack: As stored; it is normalized here. An array of uint8, uint16 or floats is a z-stack
-            [Z, Y, X], a plane [Y, X] or a movie [T, Z, Y, X], unless `axes` says what it is.
+            [Z, Y, X], a plane [Y, X] or a movie [T, Z, Y, X], unless `axes` says what it is. A path
+            is read.
         axes: As in `isl.imaging.inputs.stated.as_stack`, as what follows.
         pixel_size: Micrometres.
         z_step: Micrometres between planes.
@@ -122,6 +125,7 @@ def predict(
     Raises:
         InputError: An option or the image does not fit the model.
     """
+    keep_programs()
     options = check_options(model.config, **asked)
     image = as_stack(stack, axes=axes, pixel_size=pixel_size, z_step=z_step, modality=modality)
     return predict_field(model, image, options, progress)

@@ -5,14 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from isl.model_folder import read_folder_config, stored_shapes
+from isl.polarity.kind import summary
 from isl.polarity.model import EZRIN_FOLDER, PolarityConfig
 from isl.polarity.pretrained import PretrainedConfig
-
-
-def summary(directory: Path) -> str:
-    """One line: what a model says, from what."""
-    config = read_folder_config(directory, PolarityConfig)
-    return f"onset of polarization from {config.arm} ({config.members} x {config.backbone.kind})"
 
 
 def describe_model(directory: Path) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """An embryo's time-lapse in memory to when it polarized."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,12 @@ from isl.imaging.image import Movie, ZStack
 from isl.imaging.inputs.stated import as_movie
 from isl.polarity.assess import Assessment, assess
 from isl.polarity.model import PolarityModel
-from isl.polarity.recording import recording_of
+from isl.polarity.recording import read_recording, recording_of
 
 
 def predict(
     model: PolarityModel,
-    movie: Movie | ZStack | np.ndarray,
+    movie: Movie | ZStack | np.ndarray | str | Path,
     *,
     axes: str | None = None,
     pixel_size: float | None = None,
@@ -26,7 +27,7 @@ def predict(
     Args:
         model: A loaded ensemble.
         movie: Frames, all in focus or stacks; an array of three dimensions is [T, Y, X] unless
-            `axes` says more.
+            `axes` says more; or a path, read as `isl polarity` does.
         axes: As in `isl.imaging.inputs.stated.as_movie`, as what follows.
         pixel_size: Micrometres.
         interval: Minutes between frames.
@@ -36,5 +37,8 @@ def predict(
     Raises:
         InputError: The array is no image or one frame, or as in `assess`.
     """
+    if isinstance(movie, str | Path) and pixel_size is None and modality is None:
+        recording = read_recording(Path(movie), interval=interval, axes=axes)
+        return assess(recording, model, model.ezrin_model(), **asked)
     seen = as_movie(movie, axes=axes, pixel_size=pixel_size, interval=interval, modality=modality)
     return assess(recording_of(seen), model, model.ezrin_model(), **asked)

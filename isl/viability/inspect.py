@@ -5,19 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from isl.model_folder import read_folder_config, stored_shapes
+from isl.viability.kind import summary
 from isl.viability.model import PURPOSE, SIMULATED, ViabilityConfig
-
-
-def summary(directory: Path) -> str:
-    """One line: what a model says, from what."""
-    config = read_folder_config(directory, ViabilityConfig)
-    first, last = config.film.window_hours
-    names = ", ".join(target.name for target in config.targets[:1])
-    return (
-        f"chance of {names} from {first:g} to {last:g} h of an embryo's film "
-        f"({config.members} x {config.network.kind}"
-        + (", trained on simulated embryos)" if config.simulated else ")")
-    )
 
 
 def describe_model(directory: Path) -> list[tuple[str, str]]:

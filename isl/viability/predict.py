@@ -1,6 +1,7 @@
 """An embryo's film in memory to the chance of an outcome."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -8,12 +9,12 @@ from isl.imaging.image import Movie, ZStack
 from isl.imaging.inputs.stated import as_movie
 from isl.viability.assess import Assessment, assess
 from isl.viability.model import ViabilityModel
-from isl.viability.recording import recording_of
+from isl.viability.recording import Place, open_recording, recording_of
 
 
 def predict(
     model: ViabilityModel,
-    movie: Movie | ZStack | np.ndarray,
+    movie: Movie | ZStack | np.ndarray | str | Path,
     *,
     axes: str | None = None,
     interval: float | None = None,
@@ -25,7 +26,8 @@ def predict(
 
     Args:
         model: A loaded ensemble.
-        movie: Frames; an array of three dimensions is [T, Y, X] unless `axes` says more.
+        movie: Frames; an array of three dimensions is [T, Y, X] unless `axes` says more; or a path,
+            read as `isl viability` does.
         axes: As in `isl.imaging.inputs.stated.as_movie`.
         interval: Minutes between frames.
         start: Hours after insemination of the first frame.
@@ -36,5 +38,9 @@ def predict(
         InputError: The array is no image or one frame, nobody says when frames were taken, or as
             in `isl.viability.assess.assess`.
     """
+    if isinstance(movie, str | Path) and axes is None and hours is None:
+        path = Path(movie)
+        place = Place(name=path.stem, path=path, start=start, interval=interval, embryo=embryo)
+        return assess(open_recording(place), model)
     seen = as_movie(movie, axes=axes, interval=interval)
     return assess(recording_of(seen, start=start, hours=hours, embryo=embryo), model)

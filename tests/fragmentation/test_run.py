@@ -182,6 +182,16 @@ def test_model_folder_is_of_its_kind_and_predicts_alike(model: Path, inputs: Pat
     assert together[0].probabilities.shape == (50, 70, 2)
 
 
+def test_a_path_is_read_as_the_command_reads_it(model: Path, inputs: Path) -> None:
+    graded = load_model(model).predict(inputs / "film", interval=30.0)
+    frames = read_frames(inputs / "film")
+    assert graded.labels.shape == frames.images.shape
+    alike = load_model(model).predict(frames.images)
+    assert np.array_equal(graded.labels, alike.labels)
+    assert [embryo.share for embryo in graded.embryos] == [embryo.share for embryo in alike.embryos]
+    assert graded.minutes[1] == 30.0 * frames.steps[1]
+
+
 def test_names_that_collide_and_inputs_that_are_none(inputs: Path) -> None:
     assert [n for n, _ in find_recordings([inputs / "film"])] == ["film"]
     with pytest.raises(InputError, match="there is no such"):

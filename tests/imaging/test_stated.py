@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from isl.errors import InputError
 from isl.imaging.image import Movie, PixelSize, ZStack
@@ -112,3 +114,27 @@ def test_lengths_and_times_are_above_zero(value):
             as_stack(pixels(4, 6, 5), **said)
     with pytest.raises(InputError, match=r"`interval=.*minutes above 0"):
         as_movie(pixels(4, 6, 5), interval=value)
+
+
+def test_a_path_is_read(tmp_path):
+    array = np.arange(6 * 8 * 9, dtype=np.uint16).reshape(6, 8, 9)
+    tifffile.imwrite(tmp_path / "pages.tif", array)
+    stack = as_stack(tmp_path / "pages.tif", axes="ZYX", pixel_size=0.5)
+    assert isinstance(stack, ZStack)
+    assert np.array_equal(stack.planes, array)
+    assert stack.pixel_size == PixelSize(x=0.5, y=0.5)
+    movie = as_movie(str(tmp_path / "pages.tif"), interval=20.0)
+    assert np.array_equal(movie.frames[:, 0], array)
+    assert (movie.interval, movie.source) == (20.0, tmp_path / "pages.tif")
+    with pytest.raises(InputError, match="there is no such"):
+        as_stack(tmp_path / "absent.tif")
+
+
+def test_a_folder_of_frames_is_a_movie(tmp_path):
+    frames = np.arange(3 * 6 * 7, dtype=np.uint8).reshape(3, 6, 7)
+    # The order is that of numbers: 10 comes after 9.
+    for name, frame in zip(("t2", "t9", "t10"), frames, strict=True):
+        Image.fromarray(frame).save(tmp_path / f"{name}.png")
+    movie = as_movie(tmp_path)
+    assert np.array_equal(movie.frames[:, 0], frames)
+    assert movie.source == tmp_path

@@ -12,7 +12,11 @@ from isl.errors import InputError, unknown
 from isl.imaging.formats.axes import ORDER, parse_axes
 from isl.imaging.formats.published import TRANSMITTED
 from isl.imaging.image import Movie, PixelSize, ZStack
-from isl.imaging.lazy import LazyPicture
+from isl.imaging.inputs.containers import is_container
+from isl.imaging.inputs.frames import open_transmitted_frames
+from isl.imaging.inputs.movie import read_movie
+from isl.imaging.inputs.read import read_transmitted
+from isl.imaging.lazy import LazyPicture, read_whole
 from isl.imaging.names import modality_of
 from isl.imaging.times import stated_interval
 
@@ -99,28 +103,30 @@ def parse_modality(text: str) -> str:
 
 
 def as_stack(
-    stack: ZStack | Movie | np.ndarray,
+    stack: ZStack | Movie | np.ndarray | str | Path,
     *,
     axes: str | None = None,
     pixel_size: float | None = None,
     z_step: float | None = None,
     modality: str | None = None,
 ) -> ZStack | Movie:
-    """An array as the z-stack or movie it is; a stack or movie with what is said of it.
+    """An array or path as the z-stack or movie it is; a stack or movie with what is said of it.
 
     Args:
-        stack: A z-stack, a movie, or an array of uint8, uint16 or floats.
-        axes: One letter of T, C, Z, Y, X for each dimension of an array, C of length 1. None: YX,
-            ZYX or TZYX.
+        stack: A z-stack, a movie, an array of uint8, uint16 or floats, or the path of an image.
+        axes: One letter of T, C, Z, Y, X for each dimension of an array, C of length 1, or of a
+            TIFF that does not say. None: YX, ZYX or TZYX.
         pixel_size: Micrometres, as of `Stated`.
         z_step: Likewise.
         modality: Likewise.
 
     Raises:
         InputError: An array has no pixels or pixels of another type, or is masked or of colors;
-            `axes` does not fit it; or a length is not above 0.
+            `axes` does not fit it; a length is not above 0; or a file cannot be read.
     """
-    if not isinstance(stack, ZStack | Movie):
+    if isinstance(stack, str | Path):
+        stack = read_transmitted(stack, axes=axes)
+    elif not isinstance(stack, ZStack | Movie):
         stack = _of_array(stack, axes, _USUAL)
     else:
         _check_own_axes(stack, axes)
@@ -133,7 +139,7 @@ def as_stack(
 
 
 def as_movie(
-    movie: ZStack | Movie | np.ndarray,
+    movie: ZStack | Movie | np.ndarray | str | Path,
     *,
     axes: str | None = None,
     pixel_size: float | None = None,
@@ -143,7 +149,8 @@ def as_movie(
     """As `as_stack`, where time points are expected: an array of three dimensions is TYX.
 
     Args:
-        movie: A movie, a z-stack (which becomes one time point), or an array.
+        movie: A movie, a z-stack (which becomes one time point), an array, or the path of a file
+            or of a folder of frames.
         axes: As there; None: YX, TYX or TZYX.
         pixel_size: Micrometres.
         interval: Minutes between frames; what the movie says otherwise gives a warning.
@@ -153,7 +160,9 @@ def as_movie(
         InputError: As there.
     """
     _check_above_zero("interval", interval, "minutes")
-    if not isinstance(movie, ZStack | Movie):
+    if isinstance(movie, str | Path):
+        movie = _movie_at(Path(movie), axes)
+    elif not isinstance(movie, ZStack | Movie):
         movie = _of_array(movie, axes, _USUAL_MOVIE)
     else:
         _check_own_axes(movie, axes)
@@ -194,6 +203,20 @@ def as_picture(movie: Movie) -> LazyPicture:
     )
 
 
+def _movie_at(path: Path, axes: str | None) -> Movie:
+    if not path.is_dir() or is_container(path):
+        return read_movie(path, axes=axes)
+    picture, channel = open_transmitted_frames(path, axes=axes)
+    frames = read_whole(picture, (channel,))
+    return Movie(
+        name=frames.name,
+        frames=frames.array[:, 0],
+        pixel_size=frames.pixel_size,
+        modality=frames.modality,
+        source=path,
+    )
+
+
 def _check_own_axes(image: ZStack | Movie, axes: str | None) -> None:
     if axes is not None:
         raise InputError(f"`axes={axes}` is for arrays; a {type(image).__name__} says its own")
@@ -202,7 +225,8 @@ def _check_own_axes(image: ZStack | Movie, axes: str | None) -> None:
 def _of_array(array: np.ndarray, axes: str | None, usual: Mapping[int, str]) -> ZStack | Movie:
     if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise InputError(
-            f"a {type(array).__name__} is no image; give an array, or what read_transmitted reads"
+            f"a {type(array).__name__} is no image; give an array, a path, or what "
+            "read_transmitted reads"
         )
     shape = " x ".join(map(str, array.shape))
     if axes is None and array.ndim > 2 and array.shape[-1] in _COLORS:

@@ -6,7 +6,7 @@ import pydantic
 
 from isl.config import Config
 
-from ..statistics.bootstrap import LEVEL, REPLICATES
+from ..statistics.resampled import ResampledConfig
 
 
 class ArmConfig(Config):
@@ -25,7 +25,7 @@ class ArmConfig(Config):
     published: str = ""
 
 
-class ColonyEvaluation(Config):
+class ColonyEvaluation(ResampledConfig):
     """What to judge: arms, each trained at every share of labels, for every fold and seed.
 
     Attributes:
@@ -40,8 +40,6 @@ class ColonyEvaluation(Config):
         seeds: Of training and of the choice of labels.
         patches: Patches a colony, each judged for itself; the paper has 1.
         compare: Pairs of arms whose difference (first minus second) is given.
-        replicates: Of every bootstrap.
-        level: Of every interval.
         seed: Of folds and bootstraps.
         keep_models: Whether models and checkpoints stay once they were judged.
     """
@@ -57,9 +55,6 @@ class ColonyEvaluation(Config):
     seeds: tuple[int, ...] = pydantic.Field(default=(0,), min_length=1)
     patches: tuple[int, ...] = pydantic.Field(default=(1,), min_length=1)
     compare: tuple[tuple[str, str], ...] = ()
-    replicates: int = pydantic.Field(default=REPLICATES, ge=1)
-    level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
-    seed: int = pydantic.Field(default=0, ge=0)
     keep_models: bool = False
 
     @pydantic.model_validator(mode="after")

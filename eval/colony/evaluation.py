@@ -19,7 +19,6 @@ from isl_train.colony.images import NONE, Images, load_images
 from isl_train.colony.recipe import train_colony
 from isl_train.recipe import Run as TrainingRun
 
-from ..statistics.bootstrap import Resampling
 from ..statistics.folds import Folds, dealt_folds, stratified_folds
 from .config import ArmConfig, ColonyEvaluation
 from .figures import Figures, Run, figures_of
@@ -220,9 +219,7 @@ def _result(
     evaluation: ColonyEvaluation,
     out: Path,
 ) -> Result:
-    resampling = Resampling(
-        replicates=evaluation.replicates, level=evaluation.level, seed=evaluation.seed
-    )
+    resampling = evaluation.resampling
     figures: dict[int, Figures] = {
         patches: figures_of(runs, images.classes, patches, resampling, images.grouped)
         for patches in evaluation.patches

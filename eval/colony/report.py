@@ -21,7 +21,7 @@ from isl.report import (
 )
 from isl_train.colony.images import Images
 
-from ..statistics.bootstrap import Interval, Resampling
+from ..statistics.bootstrap import Interval
 from . import published
 from .config import ArmConfig, ColonyEvaluation
 from .drawing import draw_curves, draw_losses, draw_mistakes, draw_weights
@@ -146,9 +146,7 @@ def _by_class(results: Sequence[Result], patches: int) -> list[Block]:
 def _comparisons(
     results: Sequence[Result], evaluation: ColonyEvaluation, patches: int
 ) -> list[Block]:
-    resampling = Resampling(
-        replicates=evaluation.replicates, level=evaluation.level, seed=evaluation.seed
-    )
+    resampling = evaluation.resampling
     rows: list[list[Cell]] = []
     for one, other in evaluation.compare:
         for first in (result for result in results if result.arm.name == one):

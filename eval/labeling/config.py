@@ -11,7 +11,7 @@ from isl.data.splits import Split
 from isl.tiling.plan import Stitch
 
 from ..metrics.live_dead import REACH, State
-from ..statistics.bootstrap import LEVEL, REPLICATES, Resampling
+from ..statistics.resampled import ResampledConfig
 
 
 def _several(given: Any) -> Any:
@@ -97,7 +97,7 @@ class MarkedCells(Config):
         return self.dead or self.live
 
 
-class LabelingEvaluation(Config):
+class LabelingEvaluation(ResampledConfig):
     """What to judge, and on what.
 
     Attributes:
@@ -126,9 +126,6 @@ class LabelingEvaluation(Config):
         diameter: Of a typical nucleus, in micrometres; estimated from the image unless given.
         points: Points set by people.
         live_dead: By label of `objects`, which of its nuclei are those of dead cells.
-        replicates: Of every bootstrap.
-        level: Of every interval.
-        seed: Of every random draw.
     """
 
     description: str = ""
@@ -155,14 +152,6 @@ class LabelingEvaluation(Config):
     diameter: pydantic.PositiveFloat | None = None
     points: tuple[AnnotatedPoints, ...] = ()
     live_dead: Mapping[str, MarkedCells] = pydantic.Field(default_factory=dict)
-    replicates: int = pydantic.Field(default=REPLICATES, ge=1)
-    level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
-    seed: int = pydantic.Field(default=0, ge=0)
-
-    @property
-    def resampling(self) -> Resampling:
-        """How intervals are drawn."""
-        return Resampling(replicates=self.replicates, level=self.level, seed=self.seed)
 
     @pydantic.model_validator(mode="after")
     def _something_to_judge(self) -> "LabelingEvaluation":

@@ -11,7 +11,7 @@ from isl.data.splits import Split
 from isl.polarity.defects import DefectKind
 from isl.polarity.model import ARMS, Arm
 
-from ..statistics.bootstrap import LEVEL, REPLICATES, Resampling
+from ..statistics.resampled import ResampledConfig
 
 Metric = Literal["auc", "accuracy", "onset_error"]
 
@@ -40,7 +40,7 @@ def _several(given: Any) -> Any:
     return (given,) if isinstance(given, str) else given
 
 
-class PolarityEvaluation(Config):
+class PolarityEvaluation(ResampledConfig):
     """What to judge: arms, cross-validated; or models that exist, on embryos they do not know.
 
     Attributes:
@@ -62,7 +62,6 @@ class PolarityEvaluation(Config):
             by name: other backbones, say, all on the experiment's arm and the same folds.
         folds: Parts the embryos are cut into, "leave_one_out", or the parts themselves, as lists of
             embryos.
-        replicates: Of every bootstrap.
         level: Of every interval but the onsets' own.
         raters: People to compare with.
         decide_by: The measure by which the default arm is chosen.
@@ -82,16 +81,8 @@ class PolarityEvaluation(Config):
     arms: tuple[Arm, ...] = pydantic.Field(default=ARMS, min_length=1)
     variants: Mapping[str, tuple[str, ...]] = pydantic.Field(default_factory=dict)
     folds: int | Literal["leave_one_out"] | tuple[tuple[str, ...], ...] = 4
-    replicates: int = pydantic.Field(default=REPLICATES, ge=1)
-    level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
     raters: RatersConfig = RatersConfig()
     decide_by: Metric = "auc"
-    seed: int = pydantic.Field(default=0, ge=0)
-
-    @property
-    def resampling(self) -> Resampling:
-        """How intervals are drawn."""
-        return Resampling(replicates=self.replicates, level=self.level, seed=self.seed)
 
     @pydantic.field_validator("folds")
     @classmethod

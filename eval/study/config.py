@@ -9,7 +9,7 @@ import pydantic
 from isl.config import Config
 from isl_train.budget import BudgetConfig
 
-from ..statistics.bootstrap import LEVEL, REPLICATES, Resampling
+from ..statistics.resampled import ResampledConfig
 
 OWN = "own"
 """The budget of what is not trained, and of what is where a study names none."""
@@ -59,7 +59,7 @@ class AxisConfig(Config):
     logarithmic: bool = False
 
 
-class StudyConfig(Config):
+class StudyConfig(ResampledConfig):
     """What to compare, and how; a task may ask for more, and know more kinds of variant.
 
     Attributes:
@@ -74,9 +74,6 @@ class StudyConfig(Config):
         evaluations: How often a run is judged while it trains: points of its learning curve.
         reference: The variant that others are compared with.
         axis: Of a plot of the figures; None: there is none.
-        replicates: Of every bootstrap.
-        level: Of every interval.
-        seed: Of every bootstrap.
     """
 
     description: str = ""
@@ -89,14 +86,6 @@ class StudyConfig(Config):
     evaluations: int = pydantic.Field(default=10, ge=1)
     reference: str | None = None
     axis: AxisConfig | None = None
-    replicates: int = pydantic.Field(default=REPLICATES, ge=1)
-    level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
-    seed: int = pydantic.Field(default=0, ge=0)
-
-    @property
-    def resampling(self) -> Resampling:
-        """How intervals are drawn."""
-        return Resampling(replicates=self.replicates, level=self.level, seed=self.seed)
 
     @pydantic.model_validator(mode="after")
     def _fits_together(self) -> "StudyConfig":

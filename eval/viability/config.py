@@ -3,14 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-import pydantic
-
-from isl.config import Config
-
-from ..statistics.bootstrap import LEVEL, REPLICATES
+from ..statistics.resampled import ResampledConfig
 
 
-class ViabilityEvaluation(Config):
+class ViabilityEvaluation(ResampledConfig):
     """What to judge.
 
     Attributes:
@@ -30,8 +26,6 @@ class ViabilityEvaluation(Config):
             that can be reached. Relative to the configuration's file.
         controls: Whether films are also shown with their frames in random order, and their last
             frame alone.
-        replicates: Of every bootstrap.
-        level: Of every interval.
         seed: Of every bootstrap and of the random order.
     """
 
@@ -48,6 +42,3 @@ class ViabilityEvaluation(Config):
     hours: tuple[float, ...] = (48.0, 72.0, 96.0)
     truth: Path | None = None
     controls: bool = True
-    replicates: int = pydantic.Field(default=REPLICATES, ge=1)
-    level: float = pydantic.Field(default=LEVEL, gt=0, lt=1)
-    seed: int = pydantic.Field(default=0, ge=0)

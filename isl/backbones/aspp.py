@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from isl.backbones.dilated_resnet import atrous
-from isl.backbones.networks import NO_RANDOMNESS, Compute
+from isl.backbones.networks import Compute, batch_norm
 
 BATCH_NORM_EPSILON = 1e-5
 
@@ -23,13 +23,7 @@ class NormedConv(nnx.Module):
     ) -> None:
         """Weights of 0; `kernel` is 1 or 3."""
         self.kernel = nnx.Param(jnp.zeros((kernel, kernel, depth_in, depth_out)))
-        self.norm = nnx.BatchNorm(
-            depth_out,
-            momentum=compute.batch_norm_decay,
-            epsilon=BATCH_NORM_EPSILON,
-            dtype=compute.dtype,
-            rngs=NO_RANDOMNESS,
-        )
+        self.norm = batch_norm(depth_out, compute, BATCH_NORM_EPSILON)
         self.rate = rate
         self.dtype = compute.dtype
 

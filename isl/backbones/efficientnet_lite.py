@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from isl.backbones.networks import NO_RANDOMNESS, Compute
+from isl.backbones.networks import Compute, batch_norm
 from isl.backbones.portable import is_portable
 
 BATCH_NORM_EPSILON = 1e-3
@@ -132,11 +132,13 @@ class InvertedResidual(nnx.Module):
         """One block of a group."""
         inner = depth_in * group.expansion
         self.expand = DenseConv(depth_in, inner, 1, compute) if group.expansion > 1 else None
-        self.expand_norm = _batch_norm(inner, compute) if group.expansion > 1 else None
+        self.expand_norm = (
+            batch_norm(inner, compute, BATCH_NORM_EPSILON) if group.expansion > 1 else None
+        )
         self.depthwise = DepthwiseConv(inner, group.kernel, compute, stride=stride)
-        self.depthwise_norm = _batch_norm(inner, compute)
+        self.depthwise_norm = batch_norm(inner, compute, BATCH_NORM_EPSILON)
         self.project = DenseConv(inner, group.depth, 1, compute)
-        self.project_norm = _batch_norm(group.depth, compute)
+        self.project_norm = batch_norm(group.depth, compute, BATCH_NORM_EPSILON)
         self.adds = stride == 1 and depth_in == group.depth
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -175,7 +177,7 @@ class EfficientNetLite(nnx.Module):
         compute = compute or Compute()
         self.with_head = with_head
         self.stem = DenseConv(channels, STEM, 3, compute, stride=2)
-        self.stem_norm = _batch_norm(STEM, compute)
+        self.stem_norm = batch_norm(STEM, compute, BATCH_NORM_EPSILON)
         self.blocks = nnx.List()
         self.coarser: tuple[int, ...] = ()
         depth = STEM
@@ -187,7 +189,7 @@ class EfficientNetLite(nnx.Module):
                 self.blocks.append(InvertedResidual(depth, group, stride, compute))
                 depth = group.depth
         self.head = DenseConv(depth, HEAD, 1, compute) if with_head else None
-        self.head_norm = _batch_norm(HEAD, compute) if with_head else None
+        self.head_norm = batch_norm(HEAD, compute, BATCH_NORM_EPSILON) if with_head else None
 
     def pyramid(self, x: jax.Array) -> list[jax.Array]:
         """The last map of every resolution, finest first.
@@ -262,13 +264,3 @@ def same_border(size: int, kernel: int, stride: int, rate: int) -> tuple[int, in
 
 def _taken(x: jax.Array, first: int, count: int, stride: int, axis: int) -> jax.Array:
     return jax.lax.slice_in_dim(x, first, first + stride * (count - 1) + 1, stride, axis)
-
-
-def _batch_norm(depth: int, compute: Compute) -> nnx.BatchNorm:
-    return nnx.BatchNorm(
-        depth,
-        momentum=compute.batch_norm_decay,
-        epsilon=BATCH_NORM_EPSILON,
-        dtype=compute.dtype,
-        rngs=NO_RANDOMNESS,
-    )

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import pydantic
 from flax import nnx
 
-from isl.backbones.networks import NO_RANDOMNESS, Compute
+from isl.backbones.networks import Compute, batch_norm
 from isl.backbones.resnet import PaddedConv, PostactivationBlock, ResNetConfig
 from isl.config import Config
 
@@ -99,13 +99,7 @@ class ConvNorm(nnx.Module):
         """Weights of 0, which `draw_weights` or stored ones replace."""
         self.conv = PaddedConv(depth_in, depth_out, kernel, compute, stride=stride)
         self.bias = nnx.Param(jnp.zeros(depth_out)) if bias else None
-        self.norm = nnx.BatchNorm(
-            depth_out,
-            momentum=compute.batch_norm_decay,
-            epsilon=BATCH_NORM_EPSILON,
-            dtype=compute.dtype,
-            rngs=NO_RANDOMNESS,
-        )
+        self.norm = batch_norm(depth_out, compute, BATCH_NORM_EPSILON)
         self.relu = relu
 
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from isl.backbones import networks
 from isl.backbones.convolution import blocked_convolution, native_convolution
 from isl.backbones.networks import Compute
 from isl.backbones.portable import is_portable
@@ -25,13 +26,7 @@ _ACTIVATIONS: dict[Activation, Callable[[jax.Array], jax.Array]] = {
 
 def batch_norm(depth: int, compute: Compute, rngs: nnx.Rngs) -> nnx.BatchNorm:
     """Batch norm with scale and offset over the last axis (specification, section 2)."""
-    return nnx.BatchNorm(
-        depth,
-        momentum=compute.batch_norm_decay,
-        epsilon=BATCH_NORM_EPSILON,
-        dtype=compute.dtype,
-        rngs=rngs,
-    )
+    return networks.batch_norm(depth, compute, BATCH_NORM_EPSILON, rngs=rngs)
 
 
 class ValidConv(nnx.Module):

@@ -78,6 +78,26 @@ def draw_weights(
     return module
 
 
+def batch_norm(
+    depth: int,
+    compute: Compute,
+    epsilon: float,
+    *,
+    affine: bool = True,
+    rngs: nnx.Rngs = NO_RANDOMNESS,
+) -> nnx.BatchNorm:
+    """Batch norm over the last axis; with a scale and an offset if it is affine."""
+    return nnx.BatchNorm(
+        depth,
+        momentum=compute.batch_norm_decay,
+        epsilon=epsilon,
+        dtype=compute.dtype,
+        use_bias=affine,
+        use_scale=affine,
+        rngs=rngs,
+    )
+
+
 def count_parameters(module: nnx.Module) -> int:
     """How many numbers training adjusts (batch statistics are not among them)."""
     leaves = jax.tree.leaves(nnx.state(module, nnx.Param))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pydantic
 from flax import nnx
 
-from isl.backbones.networks import NO_RANDOMNESS, Compute
+from isl.backbones.networks import Compute, batch_norm
 from isl.config import Config
 
 BATCH_NORM_EPSILON = 1e-5
@@ -137,7 +137,7 @@ class _Block(nnx.Module):
         self.depth = width * config.expansion
         self.convs = nnx.List(_block_convs(depth_in, config, width, stride, compute))
         depths = [conv.kernel.shape[2 if norm_first else 3] for conv in self.convs]
-        self.norms = nnx.List(_batch_norm(depth, compute) for depth in depths)
+        self.norms = nnx.List(batch_norm(depth, compute, BATCH_NORM_EPSILON) for depth in depths)
         changes = stride != 1 or depth_in != self.depth
         self.shortcut = (
             PaddedConv(depth_in, self.depth, 1, compute, stride=stride) if changes else None
@@ -172,7 +172,9 @@ class PostactivationBlock(_Block):
         """See `_Block`."""
         super().__init__(depth_in, config, width, stride, compute, norm_first=False)
         changes = self.shortcut is not None
-        self.shortcut_norm = _batch_norm(self.depth, compute) if changes else None
+        self.shortcut_norm = (
+            batch_norm(self.depth, compute, BATCH_NORM_EPSILON) if changes else None
+        )
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, Y, X, depth_in] to [B, y, x, depth]."""
@@ -199,11 +201,15 @@ class ResNet(nnx.Module):
         self.config = config
         self.depth = config.depth_out
         self.input_norm = (
-            _batch_norm(channels, compute, affine=False) if config.input_norm else None
+            batch_norm(channels, compute, BATCH_NORM_EPSILON, affine=False)
+            if config.input_norm
+            else None
         )
         kernel = 7 if config.stem == "imagenet" else 3
         self.stem = PaddedConv(channels, config.width, kernel, compute, stride=2)
-        self.stem_norm = _batch_norm(config.width, compute) if config.stem_norm else None
+        self.stem_norm = (
+            batch_norm(config.width, compute, BATCH_NORM_EPSILON) if config.stem_norm else None
+        )
         block = PreactivationBlock if config.preactivation else PostactivationBlock
         self.stages = nnx.List()
         depth = config.width
@@ -214,7 +220,9 @@ class ResNet(nnx.Module):
                 blocks.append(block(depth, config, config.width * 2**stage, stride, compute))
                 depth = blocks[-1].depth
             self.stages.append(blocks)
-        self.final_norm = _batch_norm(depth, compute) if config.preactivation else None
+        self.final_norm = (
+            batch_norm(depth, compute, BATCH_NORM_EPSILON) if config.preactivation else None
+        )
 
     def features(self, x: jax.Array) -> jax.Array:
         """The maps after the last batch norm and relu.
@@ -271,15 +279,3 @@ def _block_convs(
         PaddedConv(depth_in, width, 3, compute, stride=stride),
         PaddedConv(width, width, 3, compute),
     ]
-
-
-def _batch_norm(depth: int, compute: Compute, *, affine: bool = True) -> nnx.BatchNorm:
-    return nnx.BatchNorm(
-        depth,
-        momentum=compute.batch_norm_decay,
-        epsilon=BATCH_NORM_EPSILON,
-        dtype=compute.dtype,
-        use_bias=affine,
-        use_scale=affine,
-        rngs=NO_RANDOMNESS,
-    )

@@ -13,7 +13,7 @@ import pydantic
 from flax import nnx
 
 from isl.backbones.layers import max_pool
-from isl.backbones.networks import NO_RANDOMNESS, Compute
+from isl.backbones.networks import NO_RANDOMNESS, Compute, batch_norm
 from isl.config import Config
 
 BATCH_NORM_EPSILON = 1e-5
@@ -101,7 +101,7 @@ class VGG(nnx.Module):
             convs, norms = nnx.List(), nnx.List()
             for _ in range(count):
                 convs.append(BiasedConv(depth_in, depth, compute))
-                norms.append(_batch_norm(depth, compute))
+                norms.append(batch_norm(depth, compute, BATCH_NORM_EPSILON))
                 depth_in = depth
             self.convs.append(convs)
             self.norms.append(norms)
@@ -168,13 +168,3 @@ def averaged_cells(maps: jax.Array, cells: int) -> jax.Array:
 def abstract_vgg(config: VGGConfig, channels: int, compute: Compute | None = None) -> VGG:
     """A network with shapes in place of arrays."""
     return nnx.eval_shape(lambda: VGG(config, channels, compute))
-
-
-def _batch_norm(depth: int, compute: Compute) -> nnx.BatchNorm:
-    return nnx.BatchNorm(
-        depth,
-        momentum=compute.batch_norm_decay,
-        epsilon=BATCH_NORM_EPSILON,
-        dtype=compute.dtype,
-        rngs=NO_RANDOMNESS,
-    )

@@ -21,6 +21,11 @@ def micrometres(help: str) -> Any:
     return typer.Option(metavar="UM", callback=above_zero, help=help)
 
 
+def gibibytes(help: str) -> Any:
+    """An option that limits memory."""
+    return typer.Option(metavar="GIB", help=f"{help} Half of what is free by default.")
+
+
 def model_option(default: str, **more: Any) -> Any:
     """An option that names a model; what is said of it ends with what it is by default."""
     return typer.Option(

@@ -14,6 +14,7 @@ from isl.commands.parameters import (
     Overwrite,
     Resume,
     Workers,
+    gibibytes,
     model_option,
 )
 from isl.errors import unknown
@@ -82,10 +83,8 @@ def polarity(
     workers: Workers = 1,
     memory: Annotated[
         float | None,
-        typer.Option(
-            metavar="GIB",
-            help="What prediction may take; frames of longer recordings are read one by one. Half "
-            "of what is free by default.",
+        gibibytes(
+            "Memory that prediction may take; frames of longer recordings are read one by one."
         ),
     ] = None,
     overwrite: Overwrite = False,

@@ -17,6 +17,7 @@ from isl.commands.parameters import (
     PixelSize,
     Resume,
     ZStep,
+    gibibytes,
     model_option,
     names_in,
 )
@@ -114,10 +115,7 @@ def predict(
     ] = "auto",
     memory: Annotated[
         float | None,
-        typer.Option(
-            metavar="GIB",
-            help="What pixels may take, however large the image; half of what is free by default.",
-        ),
+        gibibytes("Memory that pixels may take, however large the image."),
     ] = None,
     axes: Axes = None,
     channel: Channel = None,

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from isl.commands.parameters import Device, IntervalMinutes, Out, Overwrite, Resume, Workers
+from isl.commands.parameters import (
+    Device,
+    IntervalMinutes,
+    Out,
+    Overwrite,
+    Resume,
+    Workers,
+    gibibytes,
+)
 from isl.errors import InputError
 
 
@@ -55,11 +63,7 @@ def viability(
     workers: Workers = 1,
     memory: Annotated[
         float | None,
-        typer.Option(
-            metavar="GIB",
-            help="What frames of movie files may take; longer ones wait on disk. Half of what is "
-            "free by default.",
-        ),
+        gibibytes("Memory that frames of movie files may take; longer ones wait on disk."),
     ] = None,
     overwrite: Overwrite = False,
     resume: Resume = False,

@@ -259,7 +259,7 @@ def _readme(program: Program, form: str, difference: float | None) -> str:
         else f"JAX and onnxruntime differ by at most {difference:.1g} on a trial input."
     )
     if difference is not None and (stepped := [p.name for p in program.outputs if p.stepped]):
-        checked += f" Of {', '.join(stepped)}, one number in a thousand may lie on a step and jump."
+        checked += f" In {', '.join(stepped)}, one number in a thousand may differ by a step."
     return f"""# {name}
 
 {_MARK} from the {program.kind} model '{name}' as {form}.

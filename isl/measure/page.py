@@ -69,7 +69,7 @@ def measure_page(
             paragraph(_HOW_TO_READ),
             *([] if distributions is None else [_distributions(distributions)]),
             paragraph(
-                f"{left} further fields are not shown here; their outlines lie beside this report."
+                f"{left} more fields are not shown here; their outlines are beside this report."
                 if left
                 else ""
             ),

@@ -322,7 +322,7 @@ def _found(
     if lost:
         warnings.append(
             f"{lost} of {len(points.yx)} points of {field.objects.name} lie where {nuclei} has no "
-            "foreground, and are left out"
+            "foreground, and were left out"
         )
     return labels
 
@@ -397,14 +397,14 @@ def _draw(
 def _warnings(field: Field, opened: OpenedSource, nuclei: str) -> list[str]:
     found = []
     if opened.pixel_size is None:
-        found.append("nothing says how large a pixel is: lengths and areas are in pixels alone")
+        found.append("the pixel size is not known: lengths and areas are given in pixels only")
     if field.source.record is None:
         found.append(
-            "not a prediction of isl: intensities are taken as they are, without uncertainty"
+            "not predicted by isl: intensities are measured as they are, without uncertainty"
         )
     elif not {"standard_deviation", "interval_90"} & set(field.source.images):
         found.append(
-            "the prediction has no uncertainty; predict with --statistics mean,standard_deviation"
+            "predicted without uncertainty; predict with --statistics mean,standard_deviation"
         )
     if field.source.record is not None:
         found += [f"prediction: {warning}" for warning in field.source.record.get("warnings", [])]

@@ -163,7 +163,7 @@ class OpenedSource:
         for statistic, path in source.images.items():
             if self._pictures[path].shape[3:] != self.size:
                 raise InputError(
-                    f"{path}: {statistic} is another size than {main.source}; predict them together"
+                    f"{path}: {statistic} differs in size from {main.source}; predict them together"
                 )
 
     def frame(self, t: int) -> Frame:
@@ -223,8 +223,8 @@ def nuclear_label(labels: tuple[str, ...], asked: str | None, source: Path) -> s
     if len(labels) == 1 or len(fitting) == 1:
         return (fitting or list(labels))[0]
     raise InputError(
-        f"{source}: which of {', '.join(labels)} shows nuclei? Give `nuclei=NAME`, and "
-        "`objects=FILE` for a label image of your own"
+        f"{source}: cannot tell which of {', '.join(labels)} shows nuclei; give `nuclei=NAME`, or "
+        "a label image of your own by `objects=FILE`"
     )
 
 

@@ -191,7 +191,7 @@ def commanding(
         lines = (folder / "said.txt").read_text(encoding="utf-8", errors="replace").splitlines()
         told = tuple(line for line in lines if line.strip() and str(folder) not in line)
         if process.returncode:
-            why = [line for line in lines if line.strip()][-1:] or ["it says nothing"]
+            why = [line for line in lines if line.strip()][-1:] or ["stopped without saying why"]
             raise InputError(why[0].replace(str(given), f"layer '{image.name}'"))
         results = sorted(path for path in out.glob("*.ome.tif") if reader_of(str(path)))
         layers = [layer for path in results for layer in read(str(path))]

@@ -133,8 +133,8 @@ class Panel:
         if layer is None:
             raise InputError("open an image first, and choose its layer")
         if layer.rgb or layer.multiscale:
-            what = "in colour" if layer.rgb else "stored at several scales"
-            raise InputError(f"layer '{layer.name}': is {what}; give one in grey, at one scale")
+            what = "in colour" if layer.rgb else "multiscale"
+            raise InputError(f"layer '{layer.name}': is {what}; choose one in grey, at one scale")
         size = float(self.pixel_size.value)
         given = OpenImage(
             name=layer.name,

@@ -103,8 +103,9 @@ def find_windows(
     often = [track for track in tracks if len(track) >= _OFTEN * len(seen)]
     if not often:
         raise InputError(
-            f"{path}: no embryo is to be seen in this field of {field.size[0]} x {field.size[1]} "
-            f"pixels; embryos are looked for that are {pixels:.0f} pixels ({diameter:g} um) wide"
+            f"{path}: no embryo of about {pixels:.0f} pixels ({diameter:g} um) was found in this "
+            f"field of {field.size[0]} x {field.size[1]} pixels; check the file's pixel "
+            "size and `embryo_diameter`"
         )
     side = min(round(_ROOM * pixels), *field.size)
     ways = [_smooth(track, len(seen)) for track in often]

@@ -141,5 +141,5 @@ def test_a_field_of_one_embryo_or_of_unknown_size_is_left_as_it_is(tmp_path: Pat
 
 
 def test_a_field_without_an_embryo_says_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"well_3.*no embryo .* 48 pixels \(75 um\) wide"):
+    with pytest.raises(InputError, match=r"well_3.*no embryo .* 48 pixels \(75 um\) was found"):
         find_windows(stored(tmp_path, field({})))

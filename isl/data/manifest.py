@@ -34,6 +34,7 @@ Splits are by group: one that puts a group on two sides is refused. Reading a ma
 structure and that its files exist; pixels are read by whoever needs them.
 """
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -48,7 +49,10 @@ from isl.data.tables import read_table
 from isl.data.targets import ClassTarget, Target, Value
 from isl.errors import InputError, unknown
 from isl.imaging.formats.table import image_ending
+from isl.imaging.inputs.photo import PHOTOS
 from isl.imaging.inputs.read import natural_order
+
+logger = logging.getLogger(__name__)
 
 # What operating systems and notebooks leave in folders, besides names that begin with a dot.
 _LEFT = ("__macosx", "thumbs.db", "desktop.ini", "$recycle.bin")
@@ -195,8 +199,20 @@ def _group_in(file: Path, pattern: str | None) -> str | None:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The images in a folder, in the order of the numbers in their names."""
-    return [file for file in _seen(folder) if image_ending(file) is not None]
+    """The images in a folder, in the order of the numbers in their names.
+
+    Photographs of other kinds than isl learns from are left out, with a warning.
+    """
+    files = _seen(folder)
+    photos = [f for f in files if f.suffix.lower() in PHOTOS and image_ending(f) is None]
+    if photos:
+        logger.warning(
+            "%s: %d pictures are left out, such as %s; save them as PNG or TIFF",
+            folder,
+            len(photos),
+            photos[0].name,
+        )
+    return [file for file in files if image_ending(file) is not None]
 
 
 def _seen(folder: Path) -> list[Path]:

@@ -87,7 +87,7 @@ def well_of(name: str, place: str | None, table: Mapping[str, Well], source: Pat
         if place is None or place not in table:
             raise InputError(
                 f"{source}: has no well '{place or name}', where the image {name} lies; add a row "
-                "for it, or give a table with a column `image`"
+                "for it, or give a table with a column 'image'"
             )
         return table[place]
     return Well(well=place or name)

@@ -313,6 +313,14 @@ def _check_classes(classes: Sequence[str], source: Path) -> None:
     if len(classes) < 2:
         found = f"only '{classes[0]}'" if classes else "none"
         raise InputError(f"{source}: two classes or more are needed to tell apart; found {found}")
+    seen: dict[str, str] = {}
+    for name in classes:
+        other = seen.setdefault(name.strip().casefold(), name)
+        if other != name:
+            raise InputError(
+                f"{source}: classes '{other}' and '{name}' differ in capitals or spaces only; "
+                "spell them alike"
+            )
 
 
 def _pattern(text: str) -> re.Pattern[str] | None:

@@ -54,6 +54,7 @@ def test_a_folder_of_class_folders(tmp_path: Path) -> None:
         (("a", "b"), {"group": "x"}, "needs one bracket"),
         (("a", "b"), {"group": "(plate)"}, "finds no group in this name"),
         (("a", "b", "-empty"), {}, "holds no picture"),
+        (("dense", "Dense", "b"), {}, "'Dense' and 'dense' differ in capitals or spaces only"),
     ],
 )
 def test_folders_that_do_not_fit(tmp_path: Path, make, data, message: str) -> None:
@@ -61,6 +62,15 @@ def test_folders_that_do_not_fit(tmp_path: Path, make, data, message: str) -> No
         write_pictures(tmp_path / name.strip("-"), 0 if name.startswith("-") else 2)
     with pytest.raises(InputError, match=message):
         load_images(with_data(tmp_path, kind="folder", path=".", **data), tmp_path)
+
+
+def test_photographs_that_are_left_out_are_told(tmp_path: Path, caplog) -> None:
+    for seed, name in enumerate(("a", "b")):
+        write_pictures(tmp_path / name, 2, seed=seed)
+    (tmp_path / "b" / "late.JPG").write_bytes(b"")
+    images = load_images(with_data(tmp_path, kind="folder", path="."), tmp_path)
+    assert len(images.names) == 4
+    assert "1 pictures are left out, such as late.JPG; save them as PNG or TIFF" in caplog.text
 
 
 def test_a_table_with_annotators(tmp_path: Path) -> None:

@@ -121,8 +121,10 @@ def process_field(
         field.name, canvases, config.transmitted, tiles, placed.placement, found, shifts
     )
     doubted = placed.doubted_direction()
-    misplaced = _direction_warnings(placed.fitting, doubted, config.layout) or (
-        _anchored_warnings(field, placed)
+    misplaced = (
+        _direction_warnings(placed.fitting, doubted, config.layout)
+        or _exchange_warnings(field, placed)
+        or _anchored_warnings(field, placed)
     )
     for warning in misplaced:
         logger.warning("field '%s': %s", field.name, warning)
@@ -148,7 +150,7 @@ def process_field(
         },
         registration=shifts,
         measures=measures
-        if doubted is None and placed.fitting is None
+        if doubted is None and placed.fitting is None and placed.exchanged is None
         else dataclasses.replace(measures, trusted_links=0.0),
         warnings=(
             *field.warnings,
@@ -187,6 +189,16 @@ def _direction_warnings(
     return [
         f"tiles fit none of their neighbours in other {doubted}; does the stage run against the "
         f"image there? Set layout.stage_direction, e.g. {directions}"
+    ]
+
+
+def _exchange_warnings(field: RawField, placed: Placed) -> list[str]:
+    if placed.exchanged is None:
+        return []
+    tile, place = (field.tiles[number].name for number in placed.exchanged)
+    return [
+        f"tile {tile} fits no neighbour where it is said to lie, and all where tile {place} is; "
+        "correct layout.order, layout.rows and layout.columns, or the files' names"
     ]
 
 

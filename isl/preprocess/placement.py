@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from isl.workers import Workers
 LEAST_OVERLAP = 16
 # Of a field of whose links fewer can be trusted the other orientations of the stage are tried.
 _WELL_PLACED = 0.75
+# Tiles are tried in so many other tiles' places.
+_MOST_TRIED = 200
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,12 +37,14 @@ class Placed:
         links: What neighbours say of each other.
         placement: Where they are.
         fitting: The orientation of the stage that they fit in, where it is not the stated one.
+        exchanged: A tile that fits no neighbour but those of another such tile, and that one.
     """
 
     nominal: np.ndarray
     links: tuple[Link, ...]
     placement: Placement
     fitting: Orientation | None = None
+    exchanged: tuple[int, int] | None = None
 
     def tiles(self, field: RawField) -> tuple[PlacedTile, ...]:
         """For the field's record."""
@@ -128,21 +133,43 @@ def place_tiles(
         for (i, j), offset in zip(pairs, workers.map(one, pairs), strict=True)
     )
     placement = solve_positions(len(nominal), links, nominal)
-    fitting = None
+    fitting = exchanged = None
     if placement.trusted.mean() < _WELL_PLACED:
+
+        def fits(pair: tuple[int, int], offset: np.ndarray) -> bool:
+            files = tiles[channel].files
+            found = _offset(pair, offset, files=files, plane=plane, search=search)
+            return _believed(found, config) > 0
+
         fitting = fitting_orientation(
             nominal,
             scaled_size(field, config),
-            lambda pair, offset: (
-                _believed(
-                    _offset(pair, offset, files=tiles[channel].files, plane=plane, search=search),
-                    config,
-                )
-                > 0
-            ),
+            fits,
             least_overlap=min(LEAST_OVERLAP, *scaled_size(field, config)),
         )
-    return Placed(nominal=nominal, links=links, placement=placement, fitting=fitting)
+        if fitting is None:
+            exchanged = _exchanged(placement.anchored, pairs, nominal, fits)
+    return Placed(
+        nominal=nominal, links=links, placement=placement, fitting=fitting, exchanged=exchanged
+    )
+
+
+def _exchanged(
+    anchored: Sequence[int],
+    pairs: Sequence[tuple[int, int]],
+    nominal: np.ndarray,
+    fits: Callable[[tuple[int, int], np.ndarray], bool],
+) -> tuple[int, int] | None:
+    """A tile that fits no neighbour where it lies, and another whose neighbours it all fits.
+
+    That is what tiles look like whose numbers run over the grid in another order than is said.
+    """
+    for tile, place in itertools.islice(itertools.permutations(anchored, 2), _MOST_TRIED):
+        around = [i + j - place for i, j in pairs if place in (i, j)]
+        known = [other for other in around if other not in anchored]
+        if known and all(fits((other, tile), nominal[place] - nominal[other]) for other in known):
+            return tile, place
+    return None
 
 
 def _nominal(field: RawField, config: PreprocessConfig) -> np.ndarray:

@@ -11,7 +11,7 @@ from isl.errors import InputError
 from isl.imaging.sharpness import Noise
 from isl.preprocess import scratch
 from isl.preprocess.config import PreprocessConfig
-from isl.preprocess.field import _anchored_warnings, _direction_warnings
+from isl.preprocess.field import _anchored_warnings, _direction_warnings, _exchange_warnings
 from isl.preprocess.layout.config import LayoutConfig
 from isl.preprocess.layout.fields import PlaneSource, RawField, Tile
 from isl.preprocess.mosaic import covered_by_tiles
@@ -124,6 +124,19 @@ def test_what_a_tile_without_content_says_is_not_believed(tmp_path, fill):
     assert trusted == {(0, 1), (0, 2)}
     assert [tile.anchored for tile in found.tiles(field_of(NOMINAL))] == [False] * 3 + [True]
     np.testing.assert_allclose(found.placement.positions[:3], TRUE[:3], atol=0.1)
+
+
+def test_tiles_in_each_others_places_are_told(tmp_path):
+    """Numbers run along all rows from the left, and are said to turn at the end of each."""
+    grid = [(40 * row, 40 * column) for row in range(3) for column in range(3)]
+    snake = [*grid[:3], *grid[5:2:-1], *grid[6:]]
+    tiles, config = tiles_of(tmp_path, where=grid), settings(stitching={"search": 10})
+    assert placed(field_of(grid), tiles, config).exchanged is None
+    field = field_of(snake)
+    found = placed(field, tiles, config)
+    assert found.exchanged == (3, 5)
+    (warning,) = _exchange_warnings(field, found)
+    assert warning.startswith("tile t3 fits no neighbour where it is said to lie, and all where ")
 
 
 @pytest.mark.parametrize("orientation", ALL)

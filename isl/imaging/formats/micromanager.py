@@ -80,7 +80,7 @@ def is_image_files(folder: Path) -> bool:
         return False
     with os.scandir(folder) as entries:
         names = [each.name for each in entries if each.name.lower().endswith((".tif", ".tiff"))]
-    places = [_place_in_name(name) for name in names]
+    places = [place_in_name(name) for name in names]
     # Another's metadata.txt may lie beside pictures that happen to be called so.
     return bool(places) and all(
         at is not None and set(at) <= {*_AXES, *_POSITIONS} for at in places
@@ -115,7 +115,7 @@ def open_image_files(folder: Path | str) -> tuple[LazyPicture, ...]:
         planes = [
             _plane_of_file(path, place, notes)
             for path in sorted(folder.iterdir())
-            if (place := _place_in_name(path.name)) is not None
+            if (place := place_in_name(path.name)) is not None
         ]
         summary = described.get("Summary")
         return _pictures(folder, planes, summary if isinstance(summary, Mapping) else {})
@@ -312,7 +312,7 @@ def _plane_of_file(
     )
 
 
-def _place_in_name(name: str) -> dict[str, int | str] | None:
+def place_in_name(name: str) -> dict[str, int | str] | None:
     """Which plane a file holds by its name; None for another file."""
     if found := _NAMED_AXES.fullmatch(name):
         return {axis: int(number) for axis, number in _NAMED_AXIS.findall(found[1])}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from isl.errors import InputError, unknown
 from isl.files.provenance import results_in
+from isl.imaging.formats.micromanager import place_in_name
 from isl.imaging.formats.ome_set import read_ome_set
 from isl.imaging.formats.published import (
     is_published_folder,
@@ -274,7 +275,24 @@ def _fields_at(path: Path) -> list[Path]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not fields:
         raise InputError(f"{path}: holds no image; expected {ACCEPTED}")
+    _refuse_loose_planes(fields, path)
     return fields
+
+
+def _refuse_loose_planes(fields: Sequence[Path], folder: Path) -> None:
+    """Refuses planes of Micro-Manager in a folder that is not as it wrote it.
+
+    Each would be taken for a field, the fluorescence for transmitted light.
+    """
+    places = {field: place_in_name(field.name) for field in fields}
+    planes = {(at.get("channel"), at.get("z")) for at in places.values() if at is not None}
+    if len(planes) > 1:
+        others = [field.name for field, at in places.items() if at is None]
+        why = f"beside {others[0]}" if others else "without their metadata.txt"
+        raise InputError(
+            f"{folder}: holds single planes of Micro-Manager {why}; "
+            f"{'move that elsewhere' if others else 'copy that too'}, or name the TIFFs one by one"
+        )
 
 
 def _is_field(entry: Path) -> bool:

@@ -285,3 +285,17 @@ def test_pictures_beside_another_program_s_metadata_are_pictures(tmp_path):
     for name in ("img_000000000_DIC_000.tif", "other.tif"):
         tifffile.imwrite(tmp_path / name, plane())
     assert [name for name, _ in find_inputs([tmp_path])] == ["img_000000000_DIC_000", "other"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_planes_without_what_says_that_they_belong_together_are_refused(tmp_path, name):
+    """Each would be a field of its own, and fluorescence be taken for transmitted light."""
+    folder = write_image_files(tmp_path / "Pos0", name)
+    tifffile.imwrite(folder / "thumbnail.tif", plane())
+    with pytest.raises(InputError, match=r"single planes of Micro-Manager beside thumbnail\.tif"):
+        find_inputs([folder])
+    (folder / "thumbnail.tif").unlink()
+    (folder / "metadata.txt").unlink()
+    with pytest.raises(InputError, match=r"Micro-Manager without their metadata\.txt; copy that"):
+        find_inputs([folder])
+    assert len(find_inputs(sorted(folder.iterdir()))) == 12

@@ -22,6 +22,7 @@ from isl.labeling.dataset import Manifest, load_manifest
 from isl.labeling.fields import LoadedField, load_field
 from isl.labeling.label_scale import stretch
 from isl.labeling.model import Model, load_model, save_model
+from isl.progress import FieldProgress
 from isl.tiling.plan import plan_tiles
 
 from .distributions import LEVELS, DistributionFigures, DistributionSummary
@@ -107,14 +108,22 @@ def calibrate_labeling(
     """Calibrates a labeling model; see `isl_eval.calibrate.Calibrate`."""
     manifest = load_manifest(dataset)
     loaded = load_model(model)
-    calibrations = calibrate(loaded, manifest, split=split, allow_seen=allow_seen)
+    with FieldProgress(len(manifest.fields_for(split))) as progress:
+        calibrations = calibrate(
+            loaded, manifest, split=split, allow_seen=allow_seen, progress=progress
+        )
     ground = f"the {split} ground of {dataset.name}"
     write_calibrated(loaded, calibrations, out, ground=ground)
     return coverage_table(calibrations)
 
 
 def calibrate(
-    model: Model, manifest: Manifest, *, split: Split = "validation", allow_seen: bool = False
+    model: Model,
+    manifest: Manifest,
+    *,
+    split: Split = "validation",
+    allow_seen: bool = False,
+    progress: FieldProgress | None = None,
 ) -> tuple[LabelCalibration, ...]:
     """Fits a temperature for every label that was measured on some ground.
 
@@ -123,6 +132,7 @@ def calibrate(
         manifest: The dataset.
         split: Which of its ground.
         allow_seen: Whether the model may have learned from the ground's groups.
+        progress: Told of every field; None: nobody is.
 
     Raises:
         InputError: There is no such ground, the model learned from it, or nothing was measured.
@@ -143,10 +153,14 @@ def calibrate(
     as_predicted = model.exact if model.config.stitch == "exact" else model
     for index, field in enumerate(fields):
         rng = np.random.default_rng(index)
+        if progress is not None:
+            progress.begin(field.name)
         drawn = draw_samples(as_predicted, load_field(field, model.labels), split, share, rng)
         for label, sample in drawn.items():
             samples[label].append(sample)
             scores[label].append((sample.scores, sample.measured))
+        if progress is not None:
+            progress.end("read and predicted")
     measured = {label: parts for label, parts in samples.items() if parts}
     if not measured:
         raise InputError(

@@ -11,7 +11,7 @@ One image is predicted again and again, and compared with itself:
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -25,6 +25,7 @@ from isl.labeling.predict import predict_into
 from isl.labeling.source import field_of, measure
 from isl.tiling.geometry import Geometry
 from isl.tiling.plan import TilePlan, reflected
+from isl.tiling.stream import Progress
 from isl.tiling.symmetries import IDENTITY, SYMMETRIES
 
 # Pixels of the part that is checked where not the whole image is.
@@ -130,7 +131,14 @@ def memory_to_check(size: tuple[int, int], planes: int, labels: int) -> int:
     return 4 * size[0] * size[1] * (2 * planes + 2 * len(_STATISTICS) * labels)
 
 
-def check(model: AnyModel, planes: np.ndarray, options: Options, budget: int) -> Check:
+def check(
+    model: AnyModel,
+    planes: np.ndarray,
+    options: Options,
+    budget: int,
+    *,
+    progress: Progress = lambda done, of: None,
+) -> Check:
     """Predicts one z-stack in many ways.
 
     Args:
@@ -138,22 +146,22 @@ def check(model: AnyModel, planes: np.ndarray, options: Options, budget: int) ->
         planes: float32 [Z, Y, X] in [0, 1], those the model expects, normalized.
         options: Labels and symmetries are taken from it.
         budget: Bytes that prediction may take.
+        progress: Called with how many predictions are done, and how many there are.
 
     Raises:
         InputError: The budget is too small.
     """
+    step = model.geometry.step
+    moves = [shift for shift in sorted({1, step // 2, step - 1} - {0}) if shift < step]
     again = _Again(model, options, budget)
     first, tiles = again.predict(planes)
-    step = model.geometry.step
+    narrower = _narrower(model.geometry, tiles)
+    again.report(progress, of=len(narrower) + len(moves) + len(SYMMETRIES))
     tilings = [_compared(first, first, tiles, tiles, step)]
-    for tile in _narrower(model.geometry, tiles):
+    for tile in narrower:
         found, others = again.predict(planes, tile=tile)
         tilings.append(_compared(found, first, others, tiles, step))
-    shifts = {
-        shift: again.agreements(again.moved(planes, shift), first)
-        for shift in sorted({1, step // 2, step - 1} - {0})
-        if shift < step
-    }
+    shifts = {shift: again.agreements(again.moved(planes, shift), first) for shift in moves}
     turns = {
         name: again.agreements(symmetry.undo(again.median(symmetry.apply(planes))), first)
         for name, symmetry in SYMMETRIES.items()
@@ -186,6 +194,13 @@ class _Again:
             # Whole bins: how many change their bin is what is told.
             median="published",
         )
+        self._done = 0
+        self._report: Callable[[int], None] = lambda done: None
+
+    def report(self, progress: Progress, *, of: int) -> None:
+        """From now on tells how many predictions of all are done."""
+        self._report = lambda done: progress(done, of)
+        self._report(self._done)
 
     def predict(self, planes: np.ndarray, **given: Any) -> tuple[dict[str, np.ndarray], TilePlan]:
         """For every statistic float32 [L, Y, X], and how the image was cut."""
@@ -206,6 +221,8 @@ class _Again:
 
         normalization = measure(field, plan.fit.planes, "off")
         plan = predict_into(write, self._model, field, plan, options, normalization)
+        self._done += 1
+        self._report(self._done)
         return found, plan.tiles
 
     def median(self, planes: np.ndarray, **given: Any) -> np.ndarray:

@@ -80,7 +80,8 @@ def plan_field(
         resample=options.resample,
         allow_mismatch=options.allow_mismatch,
     )
-    fit = dataclasses.replace(fit, warnings=(*fit.warnings, *_narrow(config, field, fit)))
+    also = (*_narrow(config, field, fit), *_known(config, field))
+    fit = dataclasses.replace(fit, warnings=(*fit.warnings, *also))
     read_at_once = None
     if budget is not None:
         read_at_once = memory.batch_pixels(budget, _bytes_per_pixel(config, options))
@@ -103,6 +104,16 @@ def plan_field(
             "with `memory`"
         )
     return plan
+
+
+def _known(config: ModelConfig, field: TransmittedField) -> tuple[str, ...]:
+    """Says so where the model learned from the field, which flatters what it predicts."""
+    if field.name not in (config.trained_on or ()):
+        return ()
+    return (
+        f"a field of this name is among those that '{config.name}' learned from: what is predicted "
+        "of it flatters",
+    )
 
 
 def _narrow(config: ModelConfig, field: TransmittedField, fit: Fit) -> tuple[str, ...]:

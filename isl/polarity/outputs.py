@@ -31,7 +31,7 @@ ONSET_COLUMNS = (
     "agreement",
     "frames",
 )
-FRAME_COLUMNS = ("embryo", "frame", "probability", "call", "smoothed")
+FRAME_COLUMNS = ("embryo", "frame", "name", "probability", "call", "smoothed")
 # Predicted images are stored as integers; full scale is 1.0.
 PIXEL_TYPE = "uint16"
 OVERLAYS = "activation"
@@ -155,6 +155,7 @@ def frame_rows(made: Mapping[str, Any]) -> list[dict[str, str]]:
         {
             "embryo": made["embryo"],
             "frame": str(frame["frame"]),
+            "name": frame["name"],
             "probability": f"{frame['probability']:.6f}",
             "call": str(frame["call"]),
             "smoothed": str(frame["smoothed"]),

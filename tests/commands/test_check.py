@@ -46,6 +46,7 @@ def test_the_phantom_model_passes_on_a_phantom_and_its_figures_are_kept(
 ):
     code, out, err = run("phantom", movie, "--out", tmp_path / "out", "--labels", "NUCLEI")
     assert code == 0, err
+    assert "[1/1] movie: checked (" in err
     assert f"phantom on {movie}: all of 41 x 54 pixels" in out
     assert "MEMBRANE" not in out
     assert "passed: tilings differ by at most" in out

@@ -277,6 +277,15 @@ def test_what_the_image_does_not_say_is_warned_about(model, caplog):
     assert len(caplog.records) == 3
 
 
+def test_a_field_that_the_model_learned_from_is_told(model, caplog):
+    stack = stack_of((12, 12))
+    knows = dataclasses.replace(
+        model, config=model.config.model_copy(update={"trained_on": ("other", stack.name)})
+    )
+    assert any("learned from" in line for line in predict(knows, stack).warnings)
+    assert not any("learned from" in line for line in predict(model, stack).warnings)
+
+
 @pytest.mark.parametrize(
     ("contract", "message"),
     [

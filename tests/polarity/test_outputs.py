@@ -90,6 +90,8 @@ def test_rows_of_the_tables(made_of):
     rows = frame_rows(made)
     assert tuple(rows[0]) == FRAME_COLUMNS
     assert [int(frame["frame"]) for frame in rows] == list(range(8))
+    assert [frame["name"] for frame in rows] == [frame["name"] for frame in made["frames"]]
+    assert all(frame["name"] for frame in rows)
     assert [frame["call"] for frame in rows] == list("00000111")
     assert [frame["smoothed"] for frame in rows] == list("00000111")
     assert float(rows[7]["probability"]) == pytest.approx(1 / (1 + np.exp(-3)), abs=1e-6)

@@ -89,7 +89,18 @@ class LabelingTask(FieldsTask[LabelingNetwork]):
                 f"starting from {self.config.start.model}: {kept} arrays copied; fresh: "
                 f"{', '.join(fresh) if fresh else 'none'}"
             )
+            self._warn_of_known(self.config.start.model)
         return network
+
+    def _warn_of_known(self, model: str) -> None:
+        """Says so where the model to start from learned from what this run is judged by."""
+        start = read_model_config(model_directory(self._start_model(model)))
+        known = sorted({*(start.trained_on or ())} & {*self.ground.validation_groups})
+        if known:
+            self._say(
+                f"{model} learned from {', '.join(known)}, by which this run is judged: its "
+                "figures flatter"
+            )
 
     def loss(
         self, params: Tree, model_state: Tree, batch: Batch, key: jax.Array

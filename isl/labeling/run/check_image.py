@@ -23,6 +23,7 @@ from isl.labeling.options import Options, check_options
 from isl.labeling.plan import plan_field
 from isl.labeling.run.one_field import as_read, opened_field
 from isl.labeling.source import measure, normalized
+from isl.progress import FieldProgress
 from isl.tiling.memory import GIB, memory_budget
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,10 @@ def check_image(request: Request) -> int:
     print(f"{model.name} on {request.image}: {_said(part)}")
     for warning in fit.warnings:
         logger.warning("%s: %s", request.image, warning)
-    found = check(model, pixels, options, budget)
+    with FieldProgress(1) as progress:
+        progress.begin(field_name(request.image))
+        found = check(model, pixels, options, budget, progress=progress.tiles)
+        progress.end("checked")
     print("\n".join(_table(found)))
     if record is not None:
         made = _record(request, model, options, found, part, stored, device)

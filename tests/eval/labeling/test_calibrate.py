@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -200,7 +201,8 @@ def test_the_command_writes_a_copy_and_leaves_the_model_alone(tmp_path, folder, 
     assert before == {
         path.name: hashlib.sha256(path.read_bytes()).digest() for path in folder.iterdir()
     }
-    printed = capsys.readouterr().out
+    printed, told = capsys.readouterr()
+    assert re.search(r"^\[1/\d\] .*: read and predicted \(", told, re.MULTILINE)
     assert "NUCLEI" in printed
     assert "90%" in printed
     assert printed.endswith(f"{tmp_path / 'warm'}\n")

@@ -256,6 +256,18 @@ def test_what_the_model_before_was_trained_on_is_known_of_the_next(tmp_path: Pat
     assert read_model_config(tmp_path / "third").trained_on is None
 
 
+def test_a_start_that_knows_what_it_is_judged_by_is_told(tmp_path: Path) -> None:
+    for folder, splits in (("before", {}), ("next", {"a": "validation"})):
+        (tmp_path / folder).mkdir()
+        write_dataset(tmp_path / folder, {"a": ["DAPI"], "b": ["DAPI"]}, splits=splits)
+    task = LabelingTask(_config(), tmp_path / "before")
+    task.export(*task.initial(jax.random.key(0)), tmp_path / "model", {"updates": 0})
+    said: list[str] = []
+    task = LabelingTask(_config(start={"model": "../model"}), tmp_path / "next", say=said.append)
+    task.initial(jax.random.key(0))
+    assert said[-1].startswith("../model learned from a, by which this run is judged")
+
+
 def test_a_card_holds_no_figure_that_was_not_measured(disjoint: Path) -> None:
     task = LabelingTask(_config(), disjoint)
     metrics = {"updates": 0, "pearson_mean": 0.5, "cross_entropy": float("nan")}

@@ -110,7 +110,7 @@ def _quantile(cumulated: jax.Array, share: float | jax.Array) -> jax.Array:
 
     Within the bin that reaches the share, between the sums before and after it.
     """
-    short = cumulated < (share if isinstance(share, float) else share[..., None])
+    short = cumulated < (share if isinstance(share, float | int) else share[..., None])
     before = jnp.max(jnp.where(short, cumulated, 0.0), axis=-1)
     after = jnp.min(jnp.where(short, 2.0, cumulated), axis=-1)
     within = (share - before) / (after - before)

@@ -201,20 +201,7 @@ class Ensemble:
         """As `Model.logits`: logarithms of the mean of the members' distributions."""
         return self._mixture.logits(batch, labels)
 
-    def predict(
-        self,
-        stack: ZStack | Movie | np.ndarray | str | Path,
-        *,
-        axes: str | None = None,
-        pixel_size: float | None = None,
-        z_step: float | None = None,
-        modality: str | None = None,
-        progress: Progress | None = None,
-        **asked: Unpack[Asked],
-    ) -> Prediction:
-        """See `isl.labeling.predict.predict`, which takes the same options."""
-        said = {"axes": axes, "pixel_size": pixel_size, "z_step": z_step, "modality": modality}
-        return predict(self, stack, progress=progress, **said, **asked)
+    predict = predict
 
     @functools.cached_property
     def exact(self) -> "Ensemble":

@@ -75,6 +75,12 @@ class GuardedFile:
             raise OSError(f"{wanted} bytes wanted at {start} of {self.size}")
         return self._file.read(wanted)
 
+    def readinto(self, buffer: "bytearray | memoryview") -> int:
+        """Fills a buffer, which liffile of Python 3.12 and newer asks for; or nothing of it."""
+        view = memoryview(buffer).cast("B")
+        view[:] = self.read(len(view))
+        return len(view)
+
     def read_at(self, start: int, size: int) -> bytes:
         """`size` bytes from `start`; several threads may ask at once."""
         if start < 0 or size < 0 or start + size > self.size:

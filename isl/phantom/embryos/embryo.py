@@ -73,7 +73,7 @@ class EmbryoConfig(Config):
     never: float = pydantic.Field(default=0.25, ge=0, le=1)
     early: float = pydantic.Field(default=0.33, ge=0, le=10)
     divisions: float = pydantic.Field(default=0.3, ge=0, le=1)
-    caps: float = pydantic.Field(default=0.4, ge=0, le=1)
+    caps: float = pydantic.Field(default=0.8, ge=0, le=1)
     unfocused: float = pydantic.Field(default=0.02, ge=0, le=1)
     dyed_nuclei: float = pydantic.Field(default=0.5, ge=0, le=1)
     wells: float = pydantic.Field(default=0.5, ge=0, le=1)

@@ -19,6 +19,7 @@ from isl.imaging.inputs.frame_numbers import (
     frame_steps,
     warn_of_gaps,
 )
+from isl.imaging.inputs.movie import movie_axes, time_points
 from isl.imaging.inputs.open_image import open_images
 from isl.imaging.inputs.photo import PHOTOS, stored_photo
 from isl.imaging.inputs.read import by_name, natural_order
@@ -34,6 +35,8 @@ _LEFT_OUT = ("thumbs.db", "desktop.ini")
 _BLACK, _WHITE = 0.1, 99.9
 # So many frames of a recording say where those lie.
 _SAMPLED = 9
+# Frames of a movie so many times as far apart as usual are told.
+_UNEVEN = 1.5
 
 
 logger = logging.getLogger(__name__)
@@ -117,8 +120,10 @@ def open_recording(place: Place, memory: int | None = None) -> Recording:
     """
     path = place.path
     if is_movie_file(path):
-        frames = read_movie_file(path, memory).frames
-        names = _numbered(len(frames))
+        movie = read_movie_file(path, memory)
+        frames, names = movie.frames, _numbered(len(movie.frames))
+        if place.times is None:
+            _warn_of_uneven(movie.seconds, path)
         opened = _Opened(names=names, read=frames.__getitem__, steps=range(len(names)))
     elif path.is_dir() and not is_container(path):
         opened = _open_folder(path)
@@ -213,7 +218,9 @@ def hours_of(
         hours = place.start + np.asarray(own, float) / 60
     _check_order(hours, names, place.path)
     if not np.isfinite(hours).any():
-        raise InputError(f"{place.times}: gives no time for any frame of {place.path}")
+        raise InputError(
+            f"{place.times or 'start_hours'}: gives no time for any frame of {place.path}"
+        )
     return hours
 
 
@@ -333,6 +340,9 @@ def _is_still(file: Path) -> bool:
     """Whether a file is one picture by its ending, or by what its head says."""
     if file.suffix.lower() in PHOTOS:
         return True
+    if is_stack_file(file):
+        # Pages of which nothing says what they are may be a movie.
+        return time_points(file) == 1
     with open_images(file)[0] as picture:
         return picture.shape[0] == 1
 
@@ -364,6 +374,9 @@ def _open_folder(folder: Path) -> _Opened:
     names = [file.name for file in files]
     check_named_alike(names, folder)
     first = _read_still(files[0])
+    if files[0].suffix.lower() not in PHOTOS:
+        with open_images(files[0])[0] as picture:
+            _warn_of_planes(picture.shape[2], folder)
     # One range for all frames: each stretched to its own would flicker.
     bounds = None
     if first.dtype != np.uint8:
@@ -397,14 +410,20 @@ def _read_still(file: Path) -> np.ndarray:
     """A frame as it is stored, gray, [Y, X]."""
     if file.suffix.lower() not in PHOTOS:
         with open_images(file)[0] as picture:
-            return picture.read()
+            times, channels, planes = picture.shape[:3]
+            if times > 1 or channels > 1:
+                raise InputError(
+                    f"{file}: holds {times} time points and {channels} channels; a frame is one "
+                    "picture, of the transmitted light alone"
+                )
+            return picture.read(z=planes // 2)
     check_readable_file(file)
     stored = stored_photo(file, "L")
     return stored if stored.dtype == np.uint8 else stored.astype(np.float32)
 
 
 def _open_image(path: Path) -> _Opened:
-    picture = open_picture(path)
+    picture = open_picture(path, axes=movie_axes(path))
     times, channels, planes = picture.shape[:3]
     if times == 1 and planes > 1:
         raise InputError(
@@ -413,13 +432,7 @@ def _open_image(path: Path) -> _Opened:
         )
     if channels > 1:
         raise InputError(f"{path}: holds {channels} channels; save the transmitted light alone")
-    if planes > 1:
-        logger.warning(
-            "%s: has %d planes a time point; the middle one, plane %d, is used",
-            path,
-            planes,
-            planes // 2,
-        )
+    _warn_of_planes(planes, path)
     sample = [
         picture.read(t=t, z=planes // 2)
         for t in np.unique(np.linspace(0, times - 1, _SAMPLED, dtype=int))
@@ -437,6 +450,31 @@ def _open_image(path: Path) -> _Opened:
         interval=picture.interval,
         times=picture.times,
     )
+
+
+def _warn_of_uneven(seconds: np.ndarray, path: Path) -> None:
+    """Frames that a movie shows longer than others may stand for some that were left out."""
+    gaps = np.diff(seconds)
+    if len(gaps) and gaps.max() > _UNEVEN * np.median(gaps):
+        longest = int(gaps.argmax())
+        logger.warning(
+            "%s: plays its frames %.3g to %.3g s apart, the longest after frame %d; each is taken "
+            "for one interval, so give `times` if frames are missing",
+            path,
+            gaps.min(),
+            gaps.max(),
+            longest,
+        )
+
+
+def _warn_of_planes(planes: int, path: Path) -> None:
+    if planes > 1:
+        logger.warning(
+            "%s: has %d planes a time point; the middle one, plane %d, is used",
+            path,
+            planes,
+            planes // 2,
+        )
 
 
 def _bounds(sample: np.ndarray, source: Path) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from isl.errors import InputError
@@ -61,6 +62,15 @@ def test_movie_is_read_to_its_last_frame(tmp_path: Path) -> None:
     means = movie.frames.mean(axis=(1, 2))
     np.testing.assert_allclose(means, frames.mean(axis=(1, 2)), atol=4)
     assert np.all(np.diff(means) > 5)
+
+
+def test_a_movie_of_an_uneven_rate_is_told(tmp_path: Path, caplog) -> None:
+    even = write_video(tmp_path / "even.mp4", pictures(5), [0, 1, 2, 3, 4])
+    uneven = write_video(tmp_path / "uneven.mp4", pictures(5), [0, 1, 2, 5, 6])
+    for path in (even, uneven):
+        open_recording(Place(name="a", path=path, start=0.0, interval=10.0))
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith(f"{uneven}: plays its frames 0.04 to 0.12 s apart, the longest after ")
 
 
 def test_movie_larger_than_memory_waits_on_disk(tmp_path: Path) -> None:
@@ -146,6 +156,31 @@ def test_pictures_of_16_bits_span_black_to_white(tmp_path: Path) -> None:
     read = np.stack([recording.read(t) for t in range(3)])
     assert (read.dtype, read.min(), read.max()) == (np.uint8, 0, 255)
     assert np.corrcoef(read.ravel(), pictures(3).ravel())[0, 1] > 0.999
+
+
+def test_tiffs_that_do_not_say_what_their_pages_are_are_films(tmp_path: Path) -> None:
+    """One by one and together: not frames, of which the first page alone would be seen."""
+    for name in ("ea.tif", "eb.tif"):
+        tifffile.imwrite(tmp_path / name, pictures(4), photometric="minisblack", metadata=None)
+    found = find_places([tmp_path], start=0.0, interval=10.0)
+    assert [place.name for place in found] == ["ea", "eb"]
+    recording = open_recording(found[0])
+    np.testing.assert_array_equal([recording.read(t) for t in range(4)], pictures(4))
+
+
+def test_frames_of_several_planes_show_the_middle_one(tmp_path: Path, caplog) -> None:
+    for t in range(3):
+        options = {"photometric": "minisblack", "metadata": {"axes": "ZYX"}}
+        tifffile.imwrite(tmp_path / f"t{t}.ome.tif", np.roll(pictures(5), t, axis=0), **options)
+    place = Place(name="a", path=tmp_path, start=0.0, interval=10.0)
+    recording = open_recording(place)
+    assert "has 5 planes a time point; the middle one, plane 2, is used" in caplog.text
+    for t in range(3):
+        np.testing.assert_array_equal(recording.read(t), pictures(5)[2 - t])
+    options = {"photometric": "minisblack", "metadata": {"axes": "CYX"}}
+    tifffile.imwrite(tmp_path / "t0.ome.tif", pictures(2), **options)
+    with pytest.raises(InputError, match=r"t0\.ome\.tif: holds 1 time points and 2 channels"):
+        open_recording(place)
 
 
 def times_table(folder: Path, text: str) -> Path:

@@ -293,6 +293,14 @@ def _shown(page: Any, path: Path) -> np.ndarray | None:
     Files may say that 0 is white, or have a palette. A palette of colors that grow brighter is a
     look-up table for display, and the number is what was measured.
     """
+    turned = page.tags.get("Orientation")
+    if turned is not None and turned.value not in (0, 1):
+        # As microscopes' programs do: rows and columns are those of the camera.
+        logger.warning(
+            "%s: says that it is to be turned (orientation %s); it is read as it is stored",
+            path,
+            turned.value,
+        )
     dtype = np.dtype(page.dtype)
     if dtype.kind != "u":
         return None

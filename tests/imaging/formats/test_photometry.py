@@ -118,3 +118,12 @@ def test_a_picture_in_another_scale_is_seen_alike(same):
     seen, _ = normalize(PICTURE)
     again, _ = normalize(same)
     np.testing.assert_allclose(again, seen, atol=2e-4)
+
+
+def test_a_tiff_that_is_to_be_turned_is_read_as_stored_with_a_warning(tmp_path, caplog):
+    path, pixels = tmp_path / "a.tif", np.arange(48, dtype=np.uint8).reshape(6, 8)
+    for orientation in (1, 6):
+        turned = [(274, 3, 1, orientation, True)]
+        tifffile.imwrite(path, pixels, metadata=None, extratags=turned)
+        np.testing.assert_array_equal(read_picture(path).array[0, 0, 0], pixels)
+        assert ("to be turned (orientation 6)" in caplog.text) == (orientation == 6)

@@ -94,7 +94,7 @@ def read_labelme(
         check_size((height, width), size, path)
         image = _file_name(tables.get("imagePath") or path.stem)
         drawn = [s for s in tables["shapes"] if s.get("shape_type") != "mask"]
-        shapes = [_labelme_shape(shape, path, meanings) for shape in drawn]
+        shapes = [_labelme_shape(shape, path, meanings, (height, width)) for shape in drawn]
         masks = [
             (
                 _meaning(str(shape["label"]), path, meanings),
@@ -261,7 +261,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _labelme_shape(
-    shape: Mapping[str, Any], path: Path, meanings: Mapping[str, int]
+    shape: Mapping[str, Any], path: Path, meanings: Mapping[str, int], size: tuple[int, int]
 ) -> tuple[int, np.ndarray] | None:
     kind = shape.get("shape_type") or "polygon"
     points = np.asarray(shape["points"], float)
@@ -275,7 +275,11 @@ def _labelme_shape(
     elif kind == "circle" and points.shape == (2, 2):
         angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
         radius = float(np.hypot(*(points[1] - points[0])))
+        drawn, corner = points, np.array(size[::-1])
         points = points[0] + radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+        # An embryo that the border cuts is drawn by a centre and a rim that are there.
+        if (drawn >= 0).all() and (drawn <= corner).all():
+            points = np.clip(points, 0, corner)
     elif kind != "polygon" or points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
         raise InputError(
             f"{path}: a shape '{shape['label']}' is a {kind} of {len(points)} points; polygons of "

@@ -213,3 +213,16 @@ def test_coco_of_another_system_is_found_by_the_files_name(tmp_path: Path) -> No
     outlines = labels_from(path, "a.jpg")
     assert outlines.image == "a.jpg"
     assert (painted(outlines) == FRAGMENT).sum() == 16
+
+
+def test_a_circle_that_the_border_cuts_is_what_lies_within(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:40, :60] + 0.5
+    for x, y, radius in ((5, 20, 10), (57, 36, 8)):
+        points = [[x, y], [x, y - radius]]
+        shape = {"label": "cell", "points": points, "shape_type": "circle"}
+        labels = painted(read_labelme(labelme(tmp_path / "a.json", [shape])))
+        inside = (columns - x) ** 2 + (rows - y) ** 2 < radius**2
+        assert (labels == EMBRYO).sum() == pytest.approx(inside.sum(), rel=0.02)
+    shape["points"] = [[90, 20], [80, 20]]
+    with pytest.raises(InputError, match="reaches beyond the image"):
+        read_labelme(labelme(tmp_path / "a.json", [shape]))

@@ -162,6 +162,11 @@ def _fields_of_movie(time_lapse: TimeLapse) -> Iterator[dict[str, Any]]:
         if label not in time_lapse.labels:
             raise InputError(f"{where}: channels: {unknown('label', label, time_lapse.labels)}")
     count = _count(time_lapse.frames)
+    if count < 2:
+        raise InputError(
+            f"{where}: {time_lapse.frames} has one time point, or pages of which nothing says what "
+            "they are; save it as an OME-TIFF or ImageJ TIFF of time points"
+        )
     for label, file in time_lapse.labels.items():
         own = _count(file)
         if own != count:
@@ -211,7 +216,10 @@ def read_event(time_lapse: TimeLapse, event: str) -> np.ndarray | None:
     if rows and event not in rows[0]:
         return None
     embryo = annotation.embryo or time_lapse.name
-    mine = {row["t"]: row[event] for row in rows if row["embryo"] == embryo}
+    mine: dict[str, str] = {}
+    for row in rows:
+        if row["embryo"] == embryo and mine.setdefault(row["t"], row[event]) != row[event]:
+            raise InputError(f"{where}: column '{event}' says both of t = {row['t']}; keep one row")
     if not mine:
         raise InputError(f"{where}: {unknown('embryo', embryo, {row['embryo'] for row in rows})}")
     numbers = numbers_of_frames(time_lapse)

@@ -157,6 +157,14 @@ def test_tables_that_do_not_say_it_are_refused(time_lapse, old, new, line):
     assert line in refusal(read_event, time_lapse, "polarized")
 
 
+def test_a_table_that_contradicts_itself_is_refused(time_lapse):
+    table_of(time_lapse).write_text(TABLE + "16,9,0,0\n")
+    assert read_event(time_lapse, "polarized") is not None
+    table_of(time_lapse).write_text(TABLE + "16,9,1,1\n")
+    said = refusal(read_event, time_lapse, "polarized")
+    assert "'E016': column 'polarized' says both of t = 9; keep one row" in said
+
+
 def test_tables_that_cannot_be_read_are_refused(time_lapse):
     table_of(time_lapse).write_bytes(b"\xff\xfe\x00")
     assert "labels.csv: cannot be read as a CSV table" in refusal(
@@ -297,4 +305,14 @@ def test_a_label_of_other_frames_is_refused(tmp_path, two_channels):
     changed = MOVIE.replace('EZRIN = "E017.ome.tif"', 'EZRIN = "short.ome.tif"')
     (tmp_path / "dataset.toml").write_text(changed)
     with pytest.raises(InputError, match=r"label 'EZRIN' has 2 frames in .*, but .* has 3"):
+        load_manifest(tmp_path / "dataset.toml")
+
+
+def test_pages_of_which_nothing_says_that_they_are_time_are_no_movie(tmp_path, two_channels):
+    pages = two_channels[:, 0, 0]
+    tifffile.imwrite(tmp_path / "plain.tif", pages, photometric="minisblack", metadata=None)
+    (tmp_path / "dataset.toml").write_text(
+        MOVIE.replace('frames = "E017.ome.tif"', 'frames = "plain.tif"')
+    )
+    with pytest.raises(InputError, match=r"plain\.tif has one time point, or pages of which"):
         load_manifest(tmp_path / "dataset.toml")

@@ -52,7 +52,10 @@ class Panel:
             name for name, folder in installed_models().items() if model_kind(folder) == kind
         )
         self.layer = widgets.create_widget(annotation=image, label="image")
-        self.model = widgets.ComboBox(choices=models, label="model")
+        # The task's own first: that is the one the command takes where none is named.
+        self.model = widgets.ComboBox(
+            choices=sorted(models, key=lambda name: name != kind), label="model"
+        )
         self.folder = widgets.FileEdit(mode="d", label="or a model folder", nullable=True)
         self.pixel_size = widgets.FloatSpinBox(
             label="pixel size (um), 0: the layer's", max=1000, step=0.01

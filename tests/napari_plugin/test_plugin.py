@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from isl.napari import widgets
+from isl.phantom.cleavage.anatomy import make_embryo
+from isl.phantom.cleavage.scene import make_scene, show
+from isl.phantom.colonies.well import ColonyWellConfig, make_well
 
 
 @pytest.fixture
@@ -78,3 +81,37 @@ def test_fragmentation_of_the_sample_gives_regions(viewer):
     finished(panel)
     assert isinstance(viewer.layers[-1], napari.layers.Labels), panel.said.value
     assert "fragments" in panel.said.value or "cannot tell" in panel.said.value
+
+
+def test_colonies_of_a_well_are_outlined_and_classed(viewer):
+    config = ColonyWellConfig(size=1200, pixel_size=1.6, colonies=8)
+    well = make_well(config, np.random.default_rng(3))
+    viewer.add_image(well.image, name="well")
+    panel = panel_of(viewer, "Colonies and their classes")
+    panel.layer.value, panel.pixel_size.value = viewer.layers["well"], config.pixel_size
+    panel.run()
+    finished(panel)
+    found = [layer for layer in viewer.layers if isinstance(layer, napari.layers.Labels)]
+    assert found, panel.said.value
+    numbers = np.unique(np.asarray(found[0].data))
+    assert len(numbers) > 3
+    assert "colonies" in panel.said.value
+
+
+def test_an_embryos_time_lapse_gets_its_onset_and_ezrin(viewer):
+    rng = np.random.default_rng(0)
+    made = make_embryo(8, 0.0, rng)
+    frame = show(made, make_scene(160, made, rng), rng)
+    noise = rng.integers(0, 6, (6, *frame.shape))
+    movie = np.clip(frame + noise, 0, 255).astype(np.uint8)
+    viewer.add_image(movie, name="recording")
+    panel = panel_of(viewer, "Onset of polarity")
+    panel.layer.value, panel.pixel_size.value = viewer.layers["recording"], 0.25
+    panel.fields["interval"].value = 20
+    panel.run()
+    finished(panel)
+    # What a simulated embryo of another kind is called does not matter; that it is, and why, does.
+    assert "polarized" in panel.said.value or "cannot tell" in panel.said.value
+    ezrin = [layer for layer in viewer.layers if "ezrin" in layer.name.lower()]
+    assert ezrin, [layer.name for layer in viewer.layers]
+    assert ezrin[0].data.shape[0] == len(movie)

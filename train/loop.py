@@ -322,7 +322,9 @@ class _Run:
     def write(self, update: int) -> None:
         """Writes metrics if it is time."""
         if update % self.training.log_every == 0 or update == self.stage.last:
-            self._write_metrics(update)
+            # Updates run ahead of this process, which waits here for what they found.
+            with self._timed(update):
+                self._write_metrics(update)
 
     def export_last(self) -> None:
         """Leaves the last model behind where nothing says which one is best."""

@@ -1,5 +1,6 @@
 """Runs of a given time: what is measured, what is chosen, and that it is kept."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from isl.config import load_toml, parse
 from isl.errors import InputError
 from isl_train import time_budget
 from isl_train.experiment import ExperimentConfig
+from isl_train.ledger import Ledger
 from isl_train.lengths import REHEARSAL, of_share
 from isl_train.loop import fit
 from isl_train.optimizer import OptimizerConfig
@@ -132,6 +134,21 @@ def test_the_pace_is_that_of_the_task_itself(tmp_path: Path) -> None:
     chosen = within(60.0, recipe, e, run)
     assert chosen.training.steps > 14
     assert list((tmp_path / "run").iterdir()) == [tmp_path / "run" / "budget.json"]
+
+
+def test_updates_that_are_waited_for_when_they_are_logged_count(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """A rehearsal logs every update; arrays are computed behind the calls that ask for them."""
+    waited = Ledger.means
+
+    def slow(self: Ledger) -> dict[str, float]:
+        time.sleep(0.05)
+        return waited(self)
+
+    monkeypatch.setattr(Ledger, "means", slow)
+    experiment = line_experiment("training.steps=12", "training.log_every=1")
+    assert fit(NetworkLine(experiment), experiment, tmp_path).seconds > 10 * 0.05
 
 
 def test_too_little_time_is_refused_with_how_much_it_takes(tmp_path: Path, monkeypatch) -> None:

@@ -1,4 +1,4 @@
-"""Samples of predicted distributions that are possible images: what errs, errs alike nearby.
+"""Samples of predicted distributions whose neighbours are drawn together: what errs, errs nearby.
 
 Medians and means of single pixels are no possible image: neurites break off, textures are gone. A
 sample draws every pixel from its own predicted distribution, and neighbours together, by a Gaussian

@@ -70,18 +70,30 @@ def _no_interrupt_lost() -> Iterator[None]:
     Python only prints what is raised in a callback of the collector (JAX has one) or a destructor.
     """
     before = sys.unraisablehook
+    raised: list[threading.Timer] = []
 
     def again(unraisable: "sys.UnraisableHookArgs") -> None:
         if unraisable.exc_type is KeyboardInterrupt:
-            threading.Timer(_AFTER_COLLECTING, signal.raise_signal, [signal.SIGINT]).start()
+            raised.append(threading.Timer(_AFTER_COLLECTING, _interrupt))
+            raised[-1].start()
         else:
             before(unraisable)
 
     sys.unraisablehook = again
     try:
         yield
+        for timer in raised:
+            timer.join()
     finally:
         sys.unraisablehook = before
+
+
+def _interrupt() -> None:
+    """Ctrl-C in the main thread, also where it waits."""
+    if hasattr(signal, "pthread_kill") and (main := threading.main_thread().ident) is not None:
+        signal.pthread_kill(main, signal.SIGINT)
+    else:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _run(words: list[str]) -> int:

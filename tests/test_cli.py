@@ -202,13 +202,18 @@ def test_an_interruption_during_a_garbage_collection_is_not_lost(monkeypatch):
         gc.callbacks.remove(interrupted)
         raise KeyboardInterrupt
 
-    def collect():
+    def collect(seconds):
         gc.callbacks.append(interrupted)
         gc.collect()
-        time.sleep(5)
+        time.sleep(seconds)
+        ended.append(seconds)
 
-    monkeypatch.setattr("isl.commands.models.models", collect)
-    assert cli.main(["models"]) == cli.INTERRUPTED
+    # While it waits, and where the command is done before it can be raised again.
+    for seconds in (20, 0):
+        ended: list[int] = []
+        monkeypatch.setattr("isl.commands.models.models", lambda: collect(seconds))  # noqa: B023
+        assert cli.main(["models"]) == cli.INTERRUPTED
+        assert ended == ([] if seconds else [0])
 
 
 def test_models_lists_bundled_models(model, monkeypatch, capsys):

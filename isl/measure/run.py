@@ -197,7 +197,8 @@ def _measure(field: Field, *, request: Request) -> str:
         return "done before"
     with OpenedSource(field.source) as opened:
         stated(opened, request.pixel_size, request.interval)
-        if opened.frames > 1 and request.follow:
+        # Label images of a movie may be tracked already; what they are is known once they are read.
+        if opened.frames > 1 and request.follow and not _has_label_images(field):
             linker()
         with written_together(field.files) as staged:
             made = _written(field, opened, request, staged, settings, source_hash, began)
@@ -219,7 +220,7 @@ def _written(
     warnings = _warnings(field, opened, nuclei)
     shape = (opened.frames, *opened.size)
     given = None
-    if field.objects is not None and field.objects.suffix.lower() != ".csv":
+    if field.objects is not None and _has_label_images(field):
         stored = read_label_image(field.objects)
         given, numbered = checked_labels(stored, shape, source=field.objects)
         warnings += remarks_on(given, numbered, what="cell")
@@ -242,7 +243,9 @@ def _written(
                     reach=lengths.reach,
                 )
             )
-        numbers = _identities(kept, columns, lengths, request)
+        numbers = _identities(
+            kept, columns, lengths, request, tracked=given is not None, warnings=warnings
+        )
         together = _together(columns, numbers)
         lookup = [_lookup(own["cell"], given) for own, given in zip(columns, numbers, strict=True)]
         made = record(
@@ -332,12 +335,37 @@ def _keep(kept: PlaneFile, t: int, labels: np.ndarray) -> None:
     kept.write(t, rows, columns, labels)
 
 
+def _has_label_images(field: Field) -> bool:
+    return field.objects is not None and field.objects.suffix.lower() != ".csv"
+
+
 def _identities(
-    kept: PlaneFile, columns: Sequence[Columns], lengths: _Lengths, request: Request
+    kept: PlaneFile,
+    columns: Sequence[Columns],
+    lengths: _Lengths,
+    request: Request,
+    *,
+    tracked: bool,
+    warnings: list[str],
 ) -> list[np.ndarray]:
-    """The number of every object of every frame: over time where cells are followed."""
+    """The number of every object of every frame: over time where cells are followed.
+
+    Of label images (`tracked`) in which whatever overlaps from frame to frame has one number, the
+    numbers are identities already: they stay, whatever is missing for how long.
+    """
     if len(columns) == 1 or not request.follow:
         return [own["cell"] for own in columns]
+    if tracked:
+        numbers = [own["cell"] for own in columns]
+        pairs = [
+            (numbers[t][one], numbers[t + 1][other])
+            for t, same in enumerate(_same(kept, columns))
+            for one, other in same
+        ]
+        if pairs and all(one == other for one, other in pairs):
+            warnings.append("cells keep their numbers, which are the same from frame to frame")
+            return numbers
+    linker()
     diameters = np.concatenate([own["diameter"] for own in columns])
     motion = lengths.motion or (float(np.median(diameters)) if len(diameters) else 1.0)
     centers = [np.stack([own["y"], own["x"]], axis=1) for own in columns]

@@ -253,10 +253,10 @@ class Cramped(Model):
 
     room = 0
 
-    def statistics(self, batch, labels, names):
+    def statistics(self, batch, labels, names, shares=None):
         if batch.size // batch.shape[-1] > self.room:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory, as a test")
-        return super().statistics(batch, labels, names)
+        return super().statistics(batch, labels, names, shares)
 
 
 def cramped(model, room):
@@ -284,7 +284,7 @@ def test_only_the_smallest_tile_fails(unet):
 
 def test_other_errors_of_the_device_stay_errors(unet):
     class Broken(Cramped):
-        def statistics(self, batch, labels, names):
+        def statistics(self, batch, labels, names, shares=None):
             raise jax.errors.JaxRuntimeError("INTERNAL: as a test")
 
     broken = Broken(**{f.name: getattr(unet, f.name) for f in dataclasses.fields(unet)})

@@ -248,3 +248,31 @@ def test_label_images_of_a_movie_and_its_frames_own_times(tmp_path: Path, caplog
     assert code == 0, output
     assert {row["minutes"] for row in rows_of(tmp_path / "said" / "cells.csv")} == {"0", "5", "10"}
     assert "5 min that are given are used" in caplog.text + output
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_tracked_label_images_keep_their_numbers(tmp_path: Path, monkeypatch, swapped) -> None:
+    """Cell 7 is missing from the middle frame; where two exchange numbers nothing is tracked."""
+    monkeypatch.setitem(sys.modules, "laptrack", None)
+    ids = np.zeros((3, 60, 80), np.uint16)
+    for t in range(3):
+        ids[t, 10 + t : 22 + t, 10:22], ids[t, 30:44, 40 + t : 54 + t] = 7, 3
+    ids[1][ids[1] == 7] = 0
+    if swapped:
+        ids[2] = np.choose(np.searchsorted([0, 3, 7], ids[2]), [0, 7, 3])
+    tifffile.imwrite(tmp_path / "ids.tif", ids, photometric="minisblack")
+    film = np.where(ids > 0, 0.8, 0.1)[:, None]
+    predicted(tmp_path / "in", "film", {"mean": film}, labels=("DAPI",))
+    code, output = isl(
+        *("measure", tmp_path / "in", "--objects", tmp_path / "ids.tif", "--out", tmp_path / "out")
+    )
+    if swapped:
+        assert (code, "pip install 'isl[tracking]'" in output) == (2, True)
+        assert not (tmp_path / "out" / "cells.csv").exists()
+        return
+    assert code == 0, output
+    rows = rows_of(tmp_path / "out" / "cells.csv")
+    found = [(row["time"], row["cell"]) for row in rows]
+    assert found == [("0", "3"), ("0", "7"), ("1", "3"), ("2", "3"), ("2", "7")]
+    made = json.loads((tmp_path / "out" / "film.json").read_text(encoding="utf-8"))
+    assert "cells keep their numbers, which are the same from frame to frame" in made["warnings"]

@@ -56,7 +56,7 @@ def test_predicting_gives_a_layer_a_label_with_its_uncertainty_hidden_beside():
     for index, (data, attributes, kind) in enumerate(result.layers[:2]):
         assert kind == "image"
         assert attributes["scale"] == (0.3, 0.3)
-        np.testing.assert_array_equal(data, ours.statistics["median"][index])
+        np.testing.assert_allclose(data, ours.statistics["median"][index], atol=1e-6)
 
 
 def test_cancelling_gives_nothing():

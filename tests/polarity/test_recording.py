@@ -28,6 +28,15 @@ def refusal(function, *arguments, **options):
     return str(error.value)
 
 
+def test_photos_among_frames_are_told(folder, caplog):
+    read_recording(folder)
+    assert caplog.text == ""
+    for name in ("t010.jpg", "t014.BMP"):
+        Image.fromarray(FRAMES[0]).save(folder / name)
+    assert len(read_recording(folder).frames) == 6
+    assert "2 pictures among its frames are left out, such as t010.jpg" in caplog.text
+
+
 def test_a_folder_of_frames_is_read_in_natural_order(folder):
     recording = read_recording(folder)
     assert recording.name == "E016"

@@ -44,9 +44,13 @@ def test_a_configuration_can_be_written_down(tmp_path):
     assert load_config(tmp_path / "again.toml") == config
 
 
-def test_decisions_are_found_beside_the_configuration(tmp_path):
-    config = read(tmp_path, LEAST, "decisions=mine.csv")
+def test_decisions_are_found_beside_the_configuration_and_overrides_from_the_shell(
+    tmp_path, monkeypatch
+):
+    config = read(tmp_path, 'decisions = "mine.csv"\n' + LEAST)
     assert config.decisions == tmp_path / "mine.csv"
+    monkeypatch.chdir(tmp_path.parent)
+    assert read(tmp_path, LEAST, "decisions=mine.csv").decisions == tmp_path.parent / "mine.csv"
 
 
 @pytest.mark.parametrize(

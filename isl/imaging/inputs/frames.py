@@ -1,6 +1,7 @@
 """A time-lapse kept as single pictures, one file a frame."""
 
 import dataclasses
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ from isl.errors import InputError
 from isl.files.provenance import results_in
 from isl.imaging.formats.table import image_ending
 from isl.imaging.inputs.containers import open_picture
+from isl.imaging.inputs.photo import PHOTOS
 from isl.imaging.inputs.read import natural_order, transmitted_channel
 from isl.imaging.lazy import LazyPicture
+
+logger = logging.getLogger(__name__)
 
 
 def frames_in(folder: Path) -> list[Path]:
@@ -32,7 +36,25 @@ def frames_in(folder: Path) -> list[Path]:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from error
     if not files:
         raise InputError(f"{folder}: holds no frame; expected one image file a time point")
+    tell_photos_left_out(folder)
     return sorted(files, key=lambda path: natural_order(path.name))
+
+
+def tell_photos_left_out(folder: Path) -> None:
+    """Warns of pictures among frames that only some tasks read: without them frames are missing."""
+    photos = sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.suffix.lower() in PHOTOS and image_ending(entry) is None
+    )
+    if photos:
+        logger.warning(
+            "%s: %d pictures among its frames are left out, such as %s; save all frames as TIFF or "
+            "PNG",
+            folder,
+            len(photos),
+            photos[0],
+        )
 
 
 def open_frames(folder: Path, *, axes: str | None = None) -> LazyPicture:

@@ -170,6 +170,7 @@ def model_of(architecture: ArchitectureConfig) -> Model:
         architecture=architecture,
         input=InputContract(planes=PLANES, normalization="off"),
     )
+    # No folder: nothing of it is read.
     return Model(config=config, card="", directory=sys.argv[0], network=network)  # pyright: ignore
 
 

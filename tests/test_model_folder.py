@@ -33,6 +33,7 @@ from isl.model_folder import (
 
 
 class ScaleConfig(FolderConfig):
+    # Frozen, which pyright cannot see: a narrower type is sound.
     kind: Literal["scale"] = "scale"  # pyright: ignore[reportIncompatibleVariableOverride]
     steps: int = 3
 
@@ -149,6 +150,7 @@ def test_a_folder_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
 
 def test_a_model_of_another_kind_is_refused(folder, tmp_path):
     class OtherConfig(FolderConfig):
+        # As above.
         kind: Literal["other"] = "other"  # pyright: ignore[reportIncompatibleVariableOverride]
 
     with pytest.raises(InputError, match="is a model of kind 'scale', not 'other'"):

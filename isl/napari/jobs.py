@@ -138,6 +138,7 @@ def predicting(
             pixel_size=image.pixel_size,
             modality=image.modality,
         )
+        # What is asked for was checked by the panel; its values are of any type.
         whole: Asked = {"statistics": statistics, **asked}  # pyright: ignore[reportAssignmentType]
         one = stack.stack(0) if planes.shape[0] == 1 else stack
         prediction = _loaded(model).predict(one, progress=progress, **whole)

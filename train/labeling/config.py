@@ -171,6 +171,7 @@ class LabelingConfig(ExperimentConfig):
         | None
     ) = pydantic.Field(default=None, exclude_if=lambda moments: moments is None)
     network: ArchitectureConfig
+    # Narrowed, as a frozen value may be.
     training: LabelingTraining  # pyright: ignore[reportIncompatibleVariableOverride]
     loss: LossConfig = LossConfig()
     augment: AugmentConfig = AugmentConfig()

@@ -63,6 +63,7 @@ class LabelingTask(FieldsTask[LabelingNetwork]):
         super().__init__(network, config, fields)
         say(self.fields.summary())
 
+    # A property stands for the attribute of the protocol, which nobody sets.
     @property
     def selection(self) -> Selection | None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """What picks the best checkpoint; depends on the data, hence no plain attribute."""

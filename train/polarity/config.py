@@ -177,6 +177,7 @@ class PolarityExperiment(ExperimentConfig):
     rule: Rule = "smoothed"
     threshold: float = pydantic.Field(default=0.5, gt=0, lt=1)
     kernels: KernelType = "float32"
+    # Narrowed, as a frozen value may be.
     training: PolarityTraining  # pyright: ignore[reportIncompatibleVariableOverride]
     sight: SightConfig = SightConfig()
     loss: OnsetLossConfig = OnsetLossConfig()

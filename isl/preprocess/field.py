@@ -207,10 +207,10 @@ def _anchored_warnings(field: RawField, placed: Placed) -> list[str]:
     names = [field.tiles[number].name for number in placed.placement.anchored]
     if not names or not placed.placement.trusted.any():
         return []
-    several = len(names) > 1
+    fit, lie = ("fit", "lie") if len(names) > 1 else ("fits", "lies")
     return [
-        f"tile{'s' if several else ''} {', '.join(names)} {'fit' if several else 'fits'} no "
-        f"neighbour (blank or saturated?) and {'lie' if several else 'lies'} where the layout says"
+        f"tile{'s' if len(names) > 1 else ''} {', '.join(names)} {fit} no neighbour (blank, saturated, "
+        f"or elsewhere than the layout says?) and {lie} where the layout says"
     ]
 
 

@@ -209,8 +209,8 @@ def _anchored_warnings(field: RawField, placed: Placed) -> list[str]:
         return []
     fit, lie = ("fit", "lie") if len(names) > 1 else ("fits", "lies")
     return [
-        f"tile{'s' if len(names) > 1 else ''} {', '.join(names)} {fit} no neighbour (blank, saturated, "
-        f"or elsewhere than the layout says?) and {lie} where the layout says"
+        f"tile{'s' if len(names) > 1 else ''} {', '.join(names)} {fit} no neighbour (blank, "
+        f"saturated, or elsewhere than the layout says?) and {lie} where the layout says"
     ]
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import importlib.metadata
+import signal
 import subprocess
 import sys
 import time
@@ -197,6 +198,15 @@ def test_errors_of_our_own_have_a_traceback_and_interruptions_none(
     assert ("Traceback" in capsys.readouterr().err) == (code == 1)
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal: a shell's background jobs are started to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_during_a_garbage_collection_is_not_lost(monkeypatch):
     def interrupted(phase, info):
         gc.callbacks.remove(interrupted)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from isl.errors import unknown
+from isl.errors import InputError, unknown
 from isl.export.program import Port, Program, Wanted
 from isl.imaging.normalize import (
     DEVIATION,
@@ -55,6 +55,11 @@ def export(directory: Path, wanted: Wanted) -> Program:
     known = tuple(_SAYS)
     names = wanted.statistics or ("median",)
     for name in names:
+        if name == bins.SAMPLE:
+            raise InputError(
+                "statistic 'sample' is drawn by isl predict and not by an exported model; export "
+                f"'{DISTRIBUTION}' and draw from it"
+            )
         if name not in known:
             raise unknown("statistic", name, known)
     geometry, planes = model.geometry, model.config.input.planes

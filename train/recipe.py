@@ -66,9 +66,9 @@ class SingleRun:
 
     def look(self, experiment: Any, run: Run) -> tuple[str, ...]:
         """Reads all, lays out the network, and draws a batch; see `Recipe.look`."""
-        from .looking import looked_at
+        from .check import try_start
 
-        return looked_at(self.task(experiment, run), experiment, self.freeze(experiment))
+        return try_start(self.task(experiment, run), experiment, self.freeze(experiment))
 
 
 def _alone(experiment: Any, run: Run) -> "Mapping[str, ExperimentConfig]":

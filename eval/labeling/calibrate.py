@@ -149,7 +149,6 @@ def calibrate(
         )
     share = max(1, _PIXELS // len(fields))
     samples: dict[str, list[Sample]] = {label: [] for label in model.labels}
-    scores: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {label: [] for label in model.labels}
     as_predicted = model.exact if model.config.stitch == "exact" else model
     for index, field in enumerate(fields):
         rng = np.random.default_rng(index)
@@ -158,7 +157,6 @@ def calibrate(
         drawn = draw_samples(as_predicted, load_field(field, model.labels), split, share, rng)
         for label, sample in drawn.items():
             samples[label].append(sample)
-            scores[label].append((sample.scores, sample.measured))
         if progress is not None:
             progress.end("read and predicted")
     measured = {label: parts for label, parts in samples.items() if parts}
@@ -166,9 +164,7 @@ def calibrate(
         raise InputError(
             f"{source}: none of {', '.join(model.labels)} is measured on the {split} ground"
         )
-    return tuple(
-        _calibrated(label, parts, fit_coherence(scores[label])) for label, parts in measured.items()
-    )
+    return tuple(_calibrated(label, parts) for label, parts in measured.items())
 
 
 def draw_samples(
@@ -311,9 +307,7 @@ def _row(each: LabelCalibration) -> tuple[str, ...]:
     )
 
 
-def _calibrated(
-    label: str, samples: Sequence[Sample], coherence: tuple[float, ...] | None = None
-) -> LabelCalibration:
+def _calibrated(label: str, samples: Sequence[Sample]) -> LabelCalibration:
     groups = tuple(dict.fromkeys(sample.group for sample in samples))
     # Fields of one group resemble each other, so they do not judge each other's temperatures where
     # there are other groups to.
@@ -332,7 +326,7 @@ def _calibrated(
         after=figures(samples, [crossed.get(part, temperature) for part in parts]),
         crossed=None if not crossed else "group" if len(groups) > 1 else "field",
         groups=groups,
-        coherence=coherence,
+        coherence=fit_coherence([(sample.scores, sample.measured) for sample in samples]),
     )
 
 

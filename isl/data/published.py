@@ -142,8 +142,11 @@ def fetch(
 
 
 def _known(folder: Path) -> dict[str, str]:
-    path = folder / KNOWN_FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        found = json.loads((folder / KNOWN_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # Of a damaged file nothing is known: all is fetched.
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _is_there(folder: Path, file: PublishedFile, known: dict[str, str]) -> bool:

@@ -134,6 +134,8 @@ def check_options(config: ModelConfig, **asked: Unpack[Asked]) -> Options:
             raise unknown("label", label, config.labels)
     names = _statistics(given["statistics"], given["abstain"])
     check_coherence(names, chosen, config.coherence, config.name)
+    if given["seed"] < 0:
+        raise InputError(f"`seed={given['seed']}`: expected a number from 0 on")
     if not chosen or not names:
         raise InputError("give at least one label and one statistic")
     normalization = given["normalize"] or config.input.normalization

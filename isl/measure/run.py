@@ -355,12 +355,13 @@ def _identities(
     """
     if len(columns) == 1 or not request.follow:
         return [own["cell"] for own in columns]
+    same = list(_same(kept, columns))
     if tracked:
         numbers = [own["cell"] for own in columns]
         pairs = [
             (numbers[t][one], numbers[t + 1][other])
-            for t, same in enumerate(_same(kept, columns))
-            for one, other in same
+            for t, overlaps in enumerate(same)
+            for one, other in overlaps
         ]
         if pairs and all(one == other for one, other in pairs):
             warnings.append("cells keep their numbers, which are the same from frame to frame")
@@ -369,7 +370,7 @@ def _identities(
     diameters = np.concatenate([own["diameter"] for own in columns])
     motion = lengths.motion or (float(np.median(diameters)) if len(diameters) else 1.0)
     centers = [np.stack([own["y"], own["x"]], axis=1) for own in columns]
-    return follow(centers, list(_same(kept, columns)), reach=motion, gap=request.gap)
+    return follow(centers, same, reach=motion, gap=request.gap)
 
 
 def _same(kept: PlaneFile, columns: Sequence[Columns]) -> Iterator[list[tuple[int, int]]]:

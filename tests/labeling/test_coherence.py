@@ -120,6 +120,11 @@ def test_samples_have_the_distributions_mean(phantom):
     assert np.sqrt((error**2).mean()) < 0.5
 
 
+def test_a_seed_is_no_number_below_zero(phantom):
+    with pytest.raises(InputError, match="`seed=-1`: expected a number from 0 on"):
+        phantom.predict(stack(), statistics=["sample"], allow_mismatch=True, seed=-1)
+
+
 def test_a_model_that_was_not_asked_how_it_errs_gives_none():
     check_coherence(("median",), ("DAPI",), {}, "m")
     with pytest.raises(

@@ -94,7 +94,7 @@ def train_colony(experiment: ColonyExperiment, run: Run, *, images: "Images | No
 
 def look(experiment: ColonyExperiment, run: Run) -> tuple[str, ...]:
     """Reads and compares the images; see `isl_train.recipe.Recipe`."""
-    from ..looking import looked_at
+    from ..check import try_start
     from .ground import Ground
     from .task import SupervisedTask
 
@@ -108,7 +108,7 @@ def look(experiment: ColonyExperiment, run: Run) -> tuple[str, ...]:
     ground = Ground(
         images=every, split=parts, patch=experiment.patch, balance=experiment.balance.labelled
     )
-    return (*lines, *looked_at(SupervisedTask(experiment, ground, start=start), experiment))
+    return (*lines, *try_start(SupervisedTask(experiment, ground, start=start), experiment))
 
 
 def fits(experiment: ColonyExperiment, run: Run) -> Mapping[str, ExperimentConfig]:

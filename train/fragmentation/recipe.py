@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 def look(experiment: FragmentationExperiment, run: Run) -> tuple[str, ...]:
     """Reads and compares the pictures; see `isl_train.recipe.Recipe`."""
-    from ..looking import looked_at
+    from ..check import try_start
 
-    return looked_at(_task(experiment, run, keep=None), experiment)
+    return try_start(_task(experiment, run, keep=None), experiment)
 
 
 def train_fragmentation(experiment: FragmentationExperiment, run: Run) -> Path:

@@ -45,11 +45,11 @@ def from_anywhere(experiment: LabelingConfig, folder: Path) -> LabelingConfig:
 
 def look(experiment: LabelingConfig, run: Run) -> tuple[str, ...]:
     """Reads and compares the fields; see `isl_train.recipe.Recipe`."""
-    from ..looking import looked_at
+    from ..check import try_start
 
     check(experiment)
     task = labeling_task(experiment, run)
-    return (*task.ground.lines(), *looked_at(task, experiment, experiment.start.freeze))
+    return (*task.ground.lines(), *try_start(task, experiment, experiment.start.freeze))
 
 
 SINGLE = SingleRun(

@@ -19,10 +19,10 @@ from isl.polarity.embryo import Embryo, load_embryos, without_defects
 from isl.polarity.model import EZRIN_FOLDER, load_polarity_model, save_polarity_model
 from isl.polarity.pretrained import PretrainedConfig
 
+from ..check import try_start
 from ..experiment import check_same_run
 from ..labeling.config import LabelingConfig
 from ..lengths import of_share
-from ..looking import looked_at
 from ..loop import fit
 from .config import PolarityExperiment
 from .crossfit import Crossfit, folds_of, predicted_ezrin, seen_by_labeling, set_apart
@@ -103,7 +103,7 @@ def look_at_polarity(
         task = crossfit.task_without(_apart(experiment, crossfit))
         for embryo in embryos:
             seen_by_labeling(task.ground.planes, embryo)
-        own = looked_at(task, task.config, task.config.start.freeze)
+        own = try_start(task, task.config, task.config.start.freeze)
         lines += [f"EZRIN: {line}" for line in (*task.ground.lines(), *own)]
     weights_to_come = experiment.backbone.kind == "encoder" and not experiment.ezrin.model
     if isinstance(experiment.backbone, PretrainedConfig) or weights_to_come:
@@ -113,7 +113,7 @@ def look_at_polarity(
     of_member = experiment.of_member(0)
     ground = Ground(of_member, embryos, shown)
     member = PolarityTask(of_member, ground, start=experiment.ezrin.model, folder=folder)
-    return [*lines, *looked_at(member, of_member)]
+    return [*lines, *try_start(member, of_member)]
 
 
 def _in_words(embryo: Embryo) -> str:

@@ -15,8 +15,8 @@ from isl.viability.model import (
     save_viability_model,
 )
 
+from ..check import try_start
 from ..experiment import check_same_run
-from ..looking import looked_at
 from ..loop import fit
 from .card import card
 from .config import ViabilityExperiment
@@ -96,7 +96,7 @@ def look_at_viability(
         cases = _cases(experiment, folder, Path(store), say)
     of_member = experiment.of_member(0)
     task = ViabilityTask(of_member, cases, folder=folder, say=say)
-    return looked_at(task, of_member, experiment.start.freeze)
+    return try_start(task, of_member, experiment.start.freeze)
 
 
 def check_table(experiment: ViabilityExperiment, folder: Path) -> None:

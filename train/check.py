@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .task import Batch, Task
 
 
-def looked_at(
+def try_start(
     task: "Task", experiment: "ExperimentConfig", freeze: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Starts a task as training would, without an update.

@@ -42,6 +42,10 @@ class AnnotatedPoints(Config):
         diameter: Of the disc around a point, pixels.
         exclude_edge: Whether discs that touch the image's edge are left out, as nuclei are.
         mask: An image that is 0 where points are left out, such as where nuclei lie too densely.
+        debris: Points that someone set at debris in the transmitted light; points of predicted
+            images that were added there are no errors. Of several files for a field all count.
+        unit: Of the positions in all of these tables: "micrometres" as Fiji writes them of images
+            that have a scale there.
     """
 
     label: str
@@ -51,6 +55,8 @@ class AnnotatedPoints(Config):
     diameter: float = pydantic.Field(ge=1)
     exclude_edge: bool = True
     mask: str | None = None
+    debris: Annotated[tuple[str, ...], pydantic.BeforeValidator(_several)] = ()
+    unit: Literal["pixels", "micrometres"] = "pixels"
 
     @pydantic.model_validator(mode="after")
     def _something_to_compare(self) -> "AnnotatedPoints":
@@ -61,6 +67,8 @@ class AnnotatedPoints(Config):
             )
         if not self.predicted and len(self.measured) < 2:
             raise ValueError("give 'predicted', or two annotators or more to compare")
+        if self.debris and not self.predicted:
+            raise ValueError("'debris' is where predicted points were added; give 'predicted'")
         return self
 
 

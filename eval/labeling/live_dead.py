@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 from skimage.segmentation import relabel_sequential
 
-from isl.data.points import Points, read_points
+from isl.data.points import Points, joined_points, read_points
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
 
 from ..metrics.live_dead import STATES, LiveDead, State, live_and_dead, together
 from ..metrics.object_matching import SizeTest, compare_sizes, objects_that_count
-from .config import LabelingEvaluation, MarkedCells, of_field
+from .config import LabelingEvaluation, of_field
 from .ground import Ground
 
 Image = Literal["measured", "predicted"]
@@ -117,7 +117,9 @@ def read_marks(
                     f"field '{field.name}', which nothing says; give it 'pixel_size' in the dataset"
                 )
             marks[label, field.name] = Marks(
-                points=_all_of([read_points(path, size=field.size) for path in paths], entry),
+                points=joined_points(
+                    [read_points(path, size=field.size) for path in paths], entry.state
+                ),
                 state=entry.state,
                 reach=entry.reach,
                 pixel_size=field.pixel_size,
@@ -182,16 +184,6 @@ def _compared(measured: LiveDead, predicted: LiveDead, notes: tuple[str, ...]) -
         for state in STATES
     }
     return LiveDeadScores(measured=measured, predicted=predicted, between=between, notes=notes)
-
-
-def _all_of(several: Sequence[Points], entry: MarkedCells) -> Points:
-    """Points of several people together; what they call something else is left out."""
-    found = [
-        (yx, kind) for points in several for yx, kind in zip(points.yx, points.kinds, strict=True)
-    ]
-    kept = [(yx, kind) for yx, kind in found if kind in ("", entry.state)]
-    places = np.array([yx for yx, _ in kept], np.float64).reshape(-1, 2)
-    return Points(yx=places, kinds=tuple(kind for _, kind in kept))
 
 
 def _whole(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from isl.report import Block, Cell, beside, bullets, figure, paragraph, records,
 from isl.report.words import number, p_value, plus_minus, unbroken
 
 from ..metrics.object_matching import ERRORS
-from ..metrics.points import ErrorRate
+from ..metrics.points import DEBRIS, PointRate
 from ..writing.cells import interval_cell
 from .figures import draw_sizes
 from .findings import Findings
@@ -87,10 +87,10 @@ class _Rates(NamedTuple):
 
     name: str
     what: str
-    rates: Mapping[str, ErrorRate]
+    rates: Mapping[str, PointRate]
 
     @property
-    def first(self) -> ErrorRate:
+    def first(self) -> PointRate:
         return next(iter(self.rates.values()))
 
 
@@ -102,6 +102,9 @@ def point_blocks(findings: Findings) -> Block:
         of = f"predicted by {each.of}" if each.of else "predicted"
         rates += [_Rates(name, of, each.predicted_rates)]
         rates += [_Rates(name, "people", each.annotator_rates)]
+    # Where nobody marked debris or dense ground these are no findings.
+    further = [name for name in (DEBRIS, "dense") if any(each.rates[name].mean for each in rates)]
+    shown = (*ERRORS, *further, "accuracy", "precision", "recall")
     return section(
         "Points set by people",
         [
@@ -111,12 +114,25 @@ def point_blocks(findings: Findings) -> Block:
                     "Label": lambda each: each.name,
                     "Compared": lambda each: each.what,
                     "Comparisons": lambda each: each.first.comparisons,
-                    **{kind.capitalize(): _rate(kind) for kind in ERRORS},
+                    **{kind.capitalize(): _rate(kind) for kind in shown},
                 },
-                caption="Errors in percent of the true objects, over all fields of a comparison: "
-                "mean and unbiased deviation of the comparisons. Predicted: each person's points "
-                "in the predicted images beside their own in the measured ones. People: every "
-                "ordered pair of them in the measured images.",
+                caption="Percent of the true points, over all fields of a comparison: mean and "
+                "unbiased deviation of the comparisons. Predicted: each person's points in the "
+                "predicted images beside their own in the measured ones. People: every ordered "
+                "pair of them in the measured images. Precision: of the predicted points, those "
+                "that were not added; recall: of the true points, those that are not missing."
+                + (
+                    " Debris: added, but on what a person who saw the transmitted light calls "
+                    "debris; no errors."
+                    if DEBRIS in shown
+                    else ""
+                )
+                + (
+                    " Dense: of all true points, those in ground left out as too dense to tell "
+                    "cells apart."
+                    if "dense" in shown
+                    else ""
+                ),
             ),
             bullets([f"{e.name}, {e.what}: {e.first.note}" for e in rates if e.first.note]),
         ],

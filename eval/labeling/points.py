@@ -6,20 +6,23 @@ from pathlib import Path
 
 import numpy as np
 
-from isl.data.points import Points, read_points
+from isl.data.points import Points, joined_points, read_points
 from isl.errors import InputError
 from isl.imaging.inputs.read import read_fluorescence
 from isl.imaging.masks import size_text
 
-from ..metrics.object_matching import ERRORS, ObjectFigures
 from ..metrics.points import (
-    ErrorRate,
+    COUNTED,
+    DEBRIS,
+    PointFigures,
+    PointRate,
     annotator_pairs,
-    error_rates,
     match_points,
+    point_rates,
+    shares_of,
 )
 from .config import AnnotatedPoints, LabelingEvaluation, of_field
-from .ground import Ground
+from .ground import FieldFacts, Ground
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,6 +35,7 @@ class AnnotatedField:
         measured: By annotator, points in the measured image.
         predicted: By annotator, points in the predicted one.
         mask: bool [Y, X], False where points are left out; None: nowhere.
+        debris: Where people saw debris; None: nobody looked.
     """
 
     name: str
@@ -39,6 +43,7 @@ class AnnotatedField:
     measured: Mapping[str, Points]
     predicted: Mapping[str, Points]
     mask: np.ndarray | None
+    debris: Points | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,8 +58,8 @@ class PointScores:
         predicted: Figures of (field, annotator): each one's predicted beside their measured points.
         annotators: Figures of (field, who is taken for the truth, who is compared), measured
             images.
-        predicted_rates: Errors of each true object in `predicted`, by kind of error: of every
-            annotator over all fields, then mean and deviation of the annotators.
+        predicted_rates: Shares in `predicted`, by their names in `SHARES`: of every annotator over
+            all fields, then mean and deviation of the annotators.
         annotator_rates: The same in `annotators`, of every ordered pair.
     """
 
@@ -62,10 +67,10 @@ class PointScores:
     of: str
     kind: str
     fields: tuple[str, ...]
-    predicted: Mapping[tuple[str, str], ObjectFigures]
-    annotators: Mapping[tuple[str, str, str], ObjectFigures]
-    predicted_rates: Mapping[str, ErrorRate]
-    annotator_rates: Mapping[str, ErrorRate]
+    predicted: Mapping[tuple[str, str], PointFigures]
+    annotators: Mapping[tuple[str, str, str], PointFigures]
+    predicted_rates: Mapping[str, PointRate]
+    annotator_rates: Mapping[str, PointRate]
 
 
 def read_annotations(
@@ -105,8 +110,8 @@ def judge_points(
 
 
 def _judge(entry: AnnotatedPoints, fields: Sequence[AnnotatedField], kind: str) -> PointScores:
-    predicted: dict[tuple[str, str], ObjectFigures] = {}
-    annotators: dict[tuple[str, str, str], ObjectFigures] = {}
+    predicted: dict[tuple[str, str], PointFigures] = {}
+    annotators: dict[tuple[str, str, str], PointFigures] = {}
     for field in fields:
         measured, guessed = (
             {who: points.of_kind(kind) if kind else points for who, points in side.items()}
@@ -121,6 +126,7 @@ def _judge(entry: AnnotatedPoints, fields: Sequence[AnnotatedField], kind: str) 
                     size=field.size,
                     exclude_edge=entry.exclude_edge,
                     mask=field.mask,
+                    debris=field.debris,
                 )
         if len(measured) > 1:
             pairs = annotator_pairs(
@@ -143,18 +149,21 @@ def _judge(entry: AnnotatedPoints, fields: Sequence[AnnotatedField], kind: str) 
     )
 
 
-def _rates(found: Mapping[tuple[str, ...], ObjectFigures]) -> dict[str, ErrorRate]:
+def _rates(found: Mapping[tuple[str, ...], PointFigures]) -> dict[str, PointRate]:
     """Of figures by (field, annotator) or (field, truth, compared)."""
-    comparisons: dict[str, list[ObjectFigures]] = {}
+    comparisons: dict[str, list[PointFigures]] = {}
     for (_, *who), figures in found.items():
         comparisons.setdefault(" beside ".join(reversed(who)), []).append(figures)
-    return error_rates(comparisons)
+    return point_rates(comparisons)
 
 
-def counted_errors(figures: ObjectFigures) -> dict[str, int]:
-    """Counts and errors of one comparison, by name."""
-    names = ("true_count", "predicted_count", *ERRORS)
-    return {name: getattr(figures, name) for name in names}
+def counts_of(figures: PointFigures) -> dict[str, float | None]:
+    """Counts of one comparison, by name, and the shares that are no rates of errors."""
+    shares = shares_of([figures])
+    return {
+        **{name: getattr(figures, name) for name in COUNTED},
+        **{name: shares[name] for name in ("accuracy", "precision", "recall")},
+    }
 
 
 def _read(entry: AnnotatedPoints, folder: Path, ground: Ground) -> tuple[AnnotatedField, ...]:
@@ -162,30 +171,55 @@ def _read(entry: AnnotatedPoints, folder: Path, ground: Ground) -> tuple[Annotat
     for field in ground.fields:
         measured, predicted = (
             {
-                who: read_points(path, size=field.size)
+                who: _points(path, field, entry)
                 for who, text in side.items()
                 if (path := of_field(text, folder, field.name)).is_file()
             }
             for side in (entry.measured, entry.predicted)
         )
-        if measured:
-            mask = None if entry.mask is None else of_field(entry.mask, folder, field.name)
-            found.append(
-                AnnotatedField(
-                    name=field.name,
-                    size=field.size,
-                    measured=measured,
-                    predicted=predicted,
-                    mask=None if mask is None else _mask(mask, field.size),
-                )
+        if not measured:
+            continue
+        mask = None if entry.mask is None else of_field(entry.mask, folder, field.name)
+        debris = [
+            _points(path, field, entry)
+            for text in entry.debris
+            if (path := of_field(text, folder, field.name)).is_file()
+        ]
+        found.append(
+            AnnotatedField(
+                name=field.name,
+                size=field.size,
+                measured=measured,
+                predicted=predicted,
+                mask=None if mask is None else _mask(mask, field.size),
+                debris=joined_points(debris, DEBRIS) if debris else None,
             )
-    if not found:
-        first = next(iter(entry.measured.values()))
-        raise InputError(
-            f"points of {entry.label}: no field has a file such as "
-            f"{of_field(first, folder, ground.fields[0].name)}; correct 'measured'"
         )
+    if not found:
+        raise _no_file(entry, "measured", next(iter(entry.measured.values())), folder, ground)
+    if entry.debris and all(field.debris is None for field in found):
+        raise _no_file(entry, "debris", entry.debris[0], folder, ground)
     return tuple(found)
+
+
+def _no_file(
+    entry: AnnotatedPoints, key: str, text: str, folder: Path, ground: Ground
+) -> InputError:
+    return InputError(
+        f"points of {entry.label}: no field has a file such as "
+        f"{of_field(text, folder, ground.fields[0].name)}; correct '{key}'"
+    )
+
+
+def _points(path: Path, field: FieldFacts, entry: AnnotatedPoints) -> Points:
+    if entry.unit == "pixels":
+        return read_points(path, size=field.size)
+    if field.pixel_size is None:
+        raise InputError(
+            f"{path}: micrometres need the pixel size of field '{field.name}', which nothing says; "
+            "give it 'pixel_size' in the dataset"
+        )
+    return read_points(path, size=field.size, pixel=(field.pixel_size.y, field.pixel_size.x))
 
 
 def _mask(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -15,7 +15,7 @@ from .distributions import DistributionSummary, RangeSummary
 from .findings import Findings, field_figures
 from .judge import BASELINE, LabelScores
 from .live_dead import IMAGES, LiveDeadScores, summary_of
-from .points import counted_errors
+from .points import counts_of
 
 Row = dict[str, Any]
 _OF_OBJECTS = ("accuracy", "average_precision_50", "average_precision_75")
@@ -153,8 +153,7 @@ def point_rows(findings: Findings) -> Iterator[Row]:
                 "field": field,
                 "truth": truth,
                 "compared": compared,
-                **counted_errors(figures),
-                "accuracy": figures.accuracy,
+                **counts_of(figures),
             }
 
 

@@ -117,7 +117,7 @@ def tabulate_objects(
     check_sizes(true_labels, predicted_labels)
     inside = checked_mask(true_labels, mask)
     true, predicted = (relabel_sequential(each)[0] for each in (true_labels, predicted_labels))
-    return _table_of(
+    return table_of_counted(
         true,
         predicted,
         objects_that_count(true, inside, exclude_edge=exclude_edge),
@@ -142,33 +142,22 @@ def objects_that_count(labels: np.ndarray, inside: np.ndarray, *, exclude_edge: 
     return (np.bincount(labels[clear], minlength=sizes.size) == sizes)[1:]
 
 
-def match_counted(
+def table_of_counted(
     true_labels: np.ndarray,
     predicted_labels: np.ndarray,
     true_counts: np.ndarray,
     predicted_counts: np.ndarray,
-) -> ObjectFigures:
-    """`figures_of_table` of `tabulate_objects` where it is known which objects count.
+) -> ObjectTable:
+    """`tabulate_objects` where it is known which objects count.
+
+    An error belongs to the object that it is counted for: a true one that is split or missing, a
+    predicted one that is merged or added.
 
     Args:
         true_labels: int [Y, X], 1 to N without gaps, 0 background.
         predicted_labels: int [Y, X], 1 to M without gaps, 0 background.
         true_counts: bool [N].
         predicted_counts: bool [M].
-    """
-    return figures_of_table(_table_of(true_labels, predicted_labels, true_counts, predicted_counts))
-
-
-def _table_of(
-    true_labels: np.ndarray,
-    predicted_labels: np.ndarray,
-    true_counts: np.ndarray,
-    predicted_counts: np.ndarray,
-) -> ObjectTable:
-    """Assigns and matches objects; arguments as in `match_counted`.
-
-    An error belongs to the object that it is counted for: a true one that is split or missing, a
-    predicted one that is merged or added.
     """
     shared: Any = contingency_table(true_labels, predicted_labels).tocoo()
     true_sizes, predicted_sizes = (

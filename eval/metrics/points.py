@@ -7,20 +7,85 @@ from typing import NamedTuple, cast
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial.distance import cdist
 
 from isl.data.points import Points
 from isl.errors import InputError
 
-from .object_matching import ERRORS, ObjectFigures, match_counted, objects_that_count
+from .object_matching import COUNTS, ERRORS, objects_that_count, table_of_counted
+
+DEBRIS = "debris"
+"""Of a point: added, but on what a person who looked at the transmitted light calls debris."""
+CORRECT, LEFT_OUT = "correct", "left out"
+"""Of a point: in agreement with the other image; at the edge or in ground that does not count."""
 
 
-class ErrorRate(NamedTuple):
-    """Errors of one kind over several comparisons.
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class PointFigures:
+    """Points of two images compared.
 
     Attributes:
-        mean: Errors of each true object, mean of the comparisons; None: none had an object.
+        true_count: True points that count.
+        predicted_count: Predicted points that count.
+        split: True points that several predicted ones are assigned to.
+        merged: Predicted points that several true ones are assigned to.
+        added: Predicted points assigned to the background, without those on debris.
+        missing: True points assigned to the background.
+        debris: Predicted points that were added, but lie on debris: no errors.
+        annotated: All true points, those that do not count among them.
+        dense: Of these, those left out by the mask.
+        edge: Of the others, those left out at the edge.
+        of_true: What became of each of the N true points: an error, CORRECT or LEFT_OUT.
+        of_predicted: The same of the M predicted ones, or DEBRIS.
+    """
+
+    true_count: int
+    predicted_count: int
+    split: int
+    merged: int
+    added: int
+    missing: int
+    debris: int
+    annotated: int
+    dense: int
+    edge: int
+    of_true: tuple[str, ...]
+    of_predicted: tuple[str, ...]
+
+
+COUNTED = ("true_count", "predicted_count", *ERRORS, DEBRIS, "annotated", "dense", "edge")
+"""What `PointFigures` counts."""
+SHARES = (*ERRORS, DEBRIS, "accuracy", "precision", "recall", "dense")
+"""What `shares_of` and `point_rates` know: errors and debris of each true point; accuracy, (true -
+errors) / true; precision, the share of the predicted points that were not added; recall, of the
+true points that are not missing; dense, of all true points those that the mask leaves out."""
+
+
+def shares_of(fields: Sequence[PointFigures]) -> dict[str, float | None]:
+    """Every share of `SHARES`, of fields together: counts are summed and divided once.
+
+    Returns:
+        None where there is nothing to have a share of.
+    """
+    of = {name: sum(getattr(each, name) for each in fields) for name in COUNTED}
+    true, predicted = of["true_count"], of["predicted_count"]
+    parts = {
+        **{kind: (of[kind], true) for kind in (*ERRORS, DEBRIS)},
+        "accuracy": (true - sum(of[kind] for kind in ERRORS), true),
+        "precision": (predicted - of["added"], predicted),
+        "recall": (true - of["missing"], true),
+        "dense": (of["dense"], of["annotated"]),
+    }
+    return {name: part / whole if whole else None for name, (part, whole) in parts.items()}
+
+
+class PointRate(NamedTuple):
+    """A share, such as that of missing points, over several comparisons.
+
+    Attributes:
+        mean: Of the comparisons; None: it is of nothing in all of them.
         deviation: Unbiased sample deviation; None: fewer than two comparisons.
-        comparisons: How many had a true object in any field.
+        comparisons: How many have it, and a true object in any field.
         note: Which were left out, and why; "" where none was.
     """
 
@@ -67,7 +132,8 @@ def match_points(
     size: tuple[int, int],
     exclude_edge: bool = True,
     mask: np.ndarray | None = None,
-) -> ObjectFigures:
+    debris: Points | None = None,
+) -> PointFigures:
     """Compares points set in a true and in a predicted image, by discs of largest overlap.
 
     Two discs of one object share more pixels with each other than with the background as long as
@@ -82,6 +148,8 @@ def match_points(
             nuclei, not for dead cells and neurons.
         mask: bool [Y, X], True where points count; others, as where nuclei lie too densely, are
             left out. None: everywhere.
+        debris: Where a person saw debris in the transmitted light: added points whose disc holds
+            such a place are no errors. None: nobody looked.
 
     Raises:
         InputError: A point lies outside of the image, the diameter is below a pixel, or the mask's
@@ -93,17 +161,45 @@ def match_points(
             f"{mask.shape[0]} x {mask.shape[1]}; give a mask of the image's size"
         )
     everywhere = np.ones(size, bool)
-    discs, counted = [], []
+    discs, counted, clear = [], [], []
     for points in (true, predicted):
         labels = draw_discs(points, diameter, size)
-        counts = objects_that_count(labels, everywhere, exclude_edge=exclude_edge)
+        inside = np.ones(len(points.kinds), bool)
         if mask is not None:
-            counts = counts & mask[tuple(_pixels(points, size).T)].astype(bool)
+            inside = mask[tuple(_pixels(points, size).T)].astype(bool)
+        counts = objects_that_count(labels, everywhere, exclude_edge=exclude_edge)
         discs.append(labels)
-        counted.append(counts)
-    figures = match_counted(*discs, *counted)
-    # Discs are all of one size: what their sizes say is chance.
-    return dataclasses.replace(figures, size_ks_statistic=None, size_ks_p=None)
+        clear.append(inside)
+        counted.append(counts & inside)
+    counts = table_of_counted(*discs, *counted).counts
+    found = {name: counts[:, COUNTS.index(name)] > 0 for name in COUNTS}
+    added = found["added"]
+    # Behind the true points in the table.
+    on_debris = np.concatenate(
+        [np.zeros(len(true.kinds), bool), _near(predicted, debris, diameter)]
+    )
+    found |= {DEBRIS: added & on_debris, "added": added & ~on_debris}
+    found[CORRECT] = found["true_count"] | found["predicted_count"]
+    words = np.full(len(counts), LEFT_OUT, dtype=object)
+    for name in (CORRECT, *ERRORS, DEBRIS):
+        words[found[name]] = name
+    named = ("true_count", "predicted_count", *ERRORS, DEBRIS)
+    dense = int((~clear[0]).sum())
+    return PointFigures(
+        **{name: int(found[name].sum()) for name in named},
+        annotated=len(true.kinds),
+        dense=dense,
+        edge=len(true.kinds) - dense - int(counted[0].sum()),
+        of_true=tuple(words[: len(true.kinds)]),
+        of_predicted=tuple(words[len(true.kinds) :]),
+    )
+
+
+def _near(points: Points, marks: Points | None, diameter: float) -> np.ndarray:
+    """Whose discs hold one of the marks, bool [N]."""
+    if marks is None or not len(marks.kinds) or not len(points.kinds):
+        return np.zeros(len(points.kinds), bool)
+    return cdist(points.yx, marks.yx).min(axis=1) <= diameter / 2
 
 
 def annotator_pairs(
@@ -113,7 +209,7 @@ def annotator_pairs(
     size: tuple[int, int],
     exclude_edge: bool = False,
     mask: np.ndarray | None = None,
-) -> dict[tuple[str, str], ObjectFigures]:
+) -> dict[tuple[str, str], PointFigures]:
     """Every annotator compared with every other, each taken for the truth in turn.
 
     Args:
@@ -146,11 +242,11 @@ def annotator_pairs(
     }
 
 
-def error_rates(comparisons: Mapping[str, Sequence[ObjectFigures]]) -> dict[str, ErrorRate]:
-    """Mean and unbiased deviation of the share of each kind of error (paper, Figure 6).
+def point_rates(comparisons: Mapping[str, Sequence[PointFigures]]) -> dict[str, PointRate]:
+    """Mean and unbiased deviation of every share of `SHARES` (paper, Figure 6).
 
-    Errors and true objects of a comparison are summed over fields and divided once, so that what
-    is added to a field without objects counts, and dense fields weigh more than sparse ones.
+    Counts of a comparison are summed over fields and divided once, so that what is added to a
+    field without objects counts, and dense fields weigh more than sparse ones.
 
     Args:
         comparisons: By who is compared, the figures of every field: of an ordered pair of
@@ -162,20 +258,18 @@ def error_rates(comparisons: Mapping[str, Sequence[ObjectFigures]]) -> dict[str,
         for side in ("true_count", "predicted_count")
     )
     left_out = [f"{who} ({predicted[who]} predicted)" for who in comparisons if not true[who]]
+    note = (
+        f"left out, without a true object in any field: {', '.join(left_out)}" if left_out else ""
+    )
+    shares = [shares_of(fields) for who, fields in comparisons.items() if true[who]]
     rates = {}
-    for kind in ERRORS:
-        shares = [
-            sum(getattr(each, kind) for each in fields) / true[who]
-            for who, fields in comparisons.items()
-            if true[who]
-        ]
-        rates[kind] = ErrorRate(
-            mean=float(np.mean(shares)) if shares else None,
-            deviation=float(np.std(shares, ddof=1)) if len(shares) > 1 else None,
-            comparisons=len(shares),
-            note=f"left out, without a true object in any field: {', '.join(left_out)}"
-            if left_out
-            else "",
+    for name in SHARES:
+        known = [share for each in shares if (share := each[name]) is not None]
+        rates[name] = PointRate(
+            mean=float(np.mean(known)) if known else None,
+            deviation=float(np.std(known, ddof=1)) if len(known) > 1 else None,
+            comparisons=len(known),
+            note=note,
         )
     return rates
 

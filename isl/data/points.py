@@ -30,6 +30,14 @@ class Points:
         return Points(yx=self.yx[chosen], kinds=(kind,) * len(chosen))
 
 
+def joined_points(parts: Sequence[Points], kind: str) -> Points:
+    """Points of several people that are of one kind, or of none; what is something else is not."""
+    found = [(yx, word) for part in parts for yx, word in zip(part.yx, part.kinds, strict=True)]
+    kept = [(yx, word) for yx, word in found if word in ("", kind)]
+    places = np.array([yx for yx, _ in kept], np.float64).reshape(-1, 2)
+    return Points(yx=places, kinds=tuple(word for _, word in kept))
+
+
 class _Layout(NamedTuple):
     """How a program names its columns.
 
@@ -60,7 +68,10 @@ _LAYOUTS = (
 
 
 def read_points(
-    path: Path | str, *, size: tuple[int, int] | None = None, pixel: float = 1.0
+    path: Path | str,
+    *,
+    size: tuple[int, int] | None = None,
+    pixel: tuple[float, float] = (1.0, 1.0),
 ) -> Points:
     """Reads a CSV of points: columns y and x (and kind), or as a program writes them.
 
@@ -70,7 +81,7 @@ def read_points(
     Args:
         path: The table; its first line names the columns.
         size: Of the image (Y, X) that points have to lie in; None: anywhere.
-        pixel: What positions are divided by to be pixels, such as the size of a pixel.
+        pixel: What rows and columns are divided by to be pixels, such as the size of a pixel.
 
     Raises:
         InputError: It cannot be read, lacks a column, is of several images, or a point is no
@@ -84,7 +95,10 @@ def read_points(
     yx: list[tuple[float, float]] = []
     kinds: list[str] = []
     for line, row in rows:
-        y, x = (_number(row[axis], axis, path, line) / pixel for axis in (layout.y, layout.x))
+        y, x = (
+            _number(row[axis], axis, path, line) / step
+            for axis, step in zip((layout.y, layout.x), pixel, strict=True)
+        )
         at = round(y), round(x)
         if size is not None and not (0 <= at[0] < size[0] and 0 <= at[1] < size[1]):
             raise InputError(

@@ -71,7 +71,7 @@ def test_tables_of_other_programs(tmp_path, text, kinds):
     found = read_points(table, size=(12, 30))
     assert found.yx.tolist() == [[10, 3.5], [11, 20]]
     assert found.kinds == kinds
-    halved = read_points(table, pixel=0.5)
+    halved = read_points(table, pixel=(0.5, 0.5))
     assert halved.yx.tolist() == [[20, 7], [22, 40]]
 
 

@@ -101,6 +101,31 @@ def test_rates_are_of_annotators_and_of_ordered_pairs_over_all_fields(ground, tm
     assert "ann beside cy (4 predicted), bo beside cy (1 predicted)" in between.note
 
 
+def test_debris_is_seen_in_transmitted_light_by_someone_else(ground, tmp_path):
+    write_points(tmp_path / "ann" / "f0.csv", PLACES)
+    write_points(tmp_path / "ann" / "f0-predicted.csv", [*PLACES, (32, 30), (58, 30)])
+    write_points(tmp_path / "eva" / "f0.csv", [(33, 31), (58, 30)], ["debris", "cell"])
+    given = {"measured": {"ann": "ann/{field}.csv"}, "debris": "eva/{field}.csv"}
+    (scores, *_) = judged(config_of(**given), tmp_path, ground)
+    rates = scores.predicted_rates
+    assert (rates["added"].mean, rates["debris"].mean) == (0.25, 0.25)
+    assert rates["precision"].mean == pytest.approx(5 / 6)
+    assert (rates["recall"].mean, rates["accuracy"].mean) == (1, 0.75)
+
+
+def test_micrometres_of_fiji_are_pixels_of_the_field(ground, tmp_path):
+    # Pixels of the field are half a micrometre.
+    for name, places in (("f0", PLACES), ("f0-predicted", PLACES[:3])):
+        path = tmp_path / "ann" / f"{name}.csv"
+        path.parent.mkdir(exist_ok=True)
+        lines = [f"{n},{x / 2},{y / 2}" for n, (y, x) in enumerate(places, 1)]
+        path.write_text("\n".join([" ,X,Y", *lines]) + "\n", encoding="utf-8")
+    given = {"measured": {"ann": "ann/{field}.csv"}, "unit": "micrometres"}
+    (scores,) = judged(config_of(**given), tmp_path, ground)
+    assert scores.predicted_rates["missing"].mean == 0.25
+    assert scores.predicted["f0", "ann"].edge == 0
+
+
 @pytest.mark.parametrize(
     ("points", "message"),
     [
@@ -108,6 +133,11 @@ def test_rates_are_of_annotators_and_of_ordered_pairs_over_all_fields(ground, tm
         ({"predicted": {"cy": "x.csv"}}, "annotator 'cy' of 'predicted' has no points in"),
         ({"measured": {"ann": "no/{field}.csv"}}, "no field has a file such as"),
         ({"mask": "small.tif"}, "small.tif: is 1 x 9 x 9, but the field is 70 x 60"),
+        ({"debris": "no/{field}.csv"}, "no/f0.csv; correct 'debris'"),
+        (
+            {"predicted": {}, "debris": "x.csv"},
+            "'debris' is where predicted points were added; give 'predicted'",
+        ),
         ({"diameter": 0.5}, "diameter: Input should be greater than or equal to 1"),
         ({"measured": {"ann": "bad.csv"}}, "marks y 700, x 5, outside of the image"),
     ],

@@ -23,6 +23,9 @@ group resemble each other: a group that stands on two sides is refused.
     [field.masks]                    # 1 or full scale: measured; 0: not
     MAP2 = "B2-1-map2-measured.tif"
 
+`condition` says what was done to a field's cells; `condition_weights = { drug = 2.0 }`, above all
+fields, multiplies the weights of all that have it.
+
 A [[time_lapse]] is a folder of such fields, one a frame: see `isl.labeling.timelapse`.
 
 Reading a manifest checks its structure and that its files exist; pixels are read field by field, by
@@ -30,7 +33,7 @@ Reading a manifest checks its structure and that its files exist; pixels are rea
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,6 +97,7 @@ class Field(config.Config):
         z_step: Micrometres between planes, instead of what the file says.
         modality: "PHASE_CONTRAST", "BRIGHTFIELD" or "DIC", instead of what the file says.
         weight: How likely training draws a crop of it, relative to its ground.
+        condition: What was done to its cells, such as a drug; "" where nothing says.
         experiment: Which included manifest it comes from, filled in by `load_manifest`.
     """
 
@@ -116,6 +120,7 @@ class Field(config.Config):
     z_step: pydantic.PositiveFloat | None = None
     modality: str | None = None
     weight: pydantic.PositiveFloat = 1.0
+    condition: str = ""
     experiment: str = ""
 
 
@@ -127,6 +132,7 @@ class Include(config.Config):
         name: Of the experiment, which stands before the names and groups of its fields; the name
             of the manifest's folder unless given.
         weight: Multiplies the weights of its fields.
+        condition: Of its fields that do not say theirs.
         planes: Which planes its fields have, instead of what it says of them.
         split: Where all of its fields are, instead of where it puts them.
     """
@@ -134,6 +140,7 @@ class Include(config.Config):
     manifest: Path
     name: str = pydantic.Field(default="", pattern=r"^[^/]*$")
     weight: pydantic.PositiveFloat = 1.0
+    condition: str = ""
     planes: tuple[pydantic.NonNegativeInt, ...] | None = None
     split: Split | None = None
 
@@ -145,6 +152,7 @@ def _include_table(given: Any) -> Any:
 class _ManifestFile(config.Config):
     include: tuple[Annotated[Include, pydantic.BeforeValidator(_include_table)], ...] = ()
     root: str = "."
+    condition_weights: dict[str, pydantic.PositiveFloat] = pydantic.Field(default_factory=dict)
     field: tuple[Field, ...] = ()
     time_lapse: tuple[TimeLapse, ...] = ()
 
@@ -238,7 +246,24 @@ def _loaded(path: Path, including: tuple[Path, ...]) -> Manifest:
     _check_regions(path, fields)
     for field in fields:
         _check_files(path, field)
+    fields = _weighed(path, fields, stated.condition_weights)
     return Manifest(fields=fields, time_lapses=time_lapses, root=stated.root, path=path)
+
+
+def _weighed(
+    path: Path, fields: tuple[Field, ...], weights: Mapping[str, float]
+) -> tuple[Field, ...]:
+    """The fields with their weights multiplied by those of their conditions."""
+    known = dict.fromkeys(field.condition for field in fields if field.condition)
+    for condition in weights:
+        if condition not in known:
+            raise InputError(
+                f"{path}: condition_weights: {unknown('condition', condition, list(known))}"
+            )
+    return tuple(
+        field.model_copy(update={"weight": field.weight * weights.get(field.condition, 1.0)})
+        for field in fields
+    )
 
 
 def _included(
@@ -269,6 +294,7 @@ def _of_experiment(field: Field, name: str, include: Include) -> Field:
         "group": f"{name}/{field.group}",
         "experiment": f"{name}{beside}",
         "weight": field.weight * include.weight,
+        "condition": field.condition or include.condition,
     }
     if include.planes is not None:
         changed["planes"] = include.planes

@@ -37,7 +37,8 @@ def read_wells(path: Path, names: Iterable[str]) -> dict[str, Well]:
 
     Args:
         path: A CSV with the columns `image` or `well`, and `well`, `condition` or both: a row a
-            field, or a row a well. Or a dataset's manifest, whose groups are the wells.
+            field, or a row a well. Or a dataset's manifest, whose groups are the wells and whose fields may
+            have a `condition`.
         names: Of all fields that are measured.
 
     Returns:
@@ -47,7 +48,10 @@ def read_wells(path: Path, names: Iterable[str]) -> dict[str, Well]:
         InputError: It cannot be read, names something twice, or a field is not in it.
     """
     if path.suffix == ".toml":
-        groups = {field.name: Well(well=field.group) for field in load_manifest(path).fields}
+        groups = {
+            field.name: Well(well=field.group, condition=field.condition)
+            for field in load_manifest(path).fields
+        }
         _check_all(path, names, groups)
         return groups
     rows = read_table(path)

@@ -171,4 +171,5 @@ def _manifest_field(
         masks=dict.fromkeys(labels, files.measured) if masked else {},
         validation_region=config.split.region,
         modality=config.modality,
+        condition=record.condition,
     )

@@ -131,6 +131,7 @@ def process_field(
     record = FieldRecord(
         name=field.name,
         group=field.group,
+        condition=field.condition,
         inputs=inputs,
         size=canvases.canvas.size,
         tile_size=canvases.canvas.tile,

@@ -56,6 +56,7 @@ class FieldRecord:
     Attributes:
         name: Of the field.
         group: Well, embryo or patient.
+        condition: What was done to its cells; "" where nothing says.
         inputs: Digest of the names, sizes and times of its files.
         size: Y, X of the canvas.
         tile_size: Y, X of a tile on it.
@@ -94,6 +95,7 @@ class FieldRecord:
     registration: dict[str, Shift]
     measures: Measures
     warnings: tuple[str, ...]
+    condition: str = ""
 
     @property
     def residuals(self) -> list[float]:

@@ -534,6 +534,22 @@ def test_an_included_set_may_be_held_out_whole(plates):
     assert [field.split for field in manifest.fields] == ["train", "validation"]
 
 
+def test_conditions_weigh_what_they_are_said_to(plates):
+    with (plates / "plate1" / "dataset.toml").open("a") as file:
+        file.write('condition = "drug"\n')
+    second = '{ manifest = "plate2/dataset.toml", condition = "control" }'
+    more = "condition_weights = { drug = 3.0 }\n"
+    manifest = load_manifest(including(plates, '"plate1/dataset.toml"', second, more=more))
+    assert [field.condition for field in manifest.fields] == ["drug", "control"]
+    assert [field.weight for field in manifest.fields] == [4.5, 2.5]
+    write_manifest(plates / "again.toml", manifest)
+    again = load_manifest(plates / "again.toml").fields
+    assert [(f.condition, f.weight) for f in again] == [("drug", 4.5), ("control", 2.5)]
+    wrong = including(plates, '"plate1/dataset.toml"', more="condition_weights = { drugs = 2.0 }")
+    with pytest.raises(InputError, match=r"condition_weights: unknown condition 'drugs'.*'drug'"):
+        load_manifest(wrong)
+
+
 @pytest.mark.parametrize(
     ("includes", "message"),
     [

@@ -10,8 +10,9 @@ import tifffile
 from simulated_cells import DISCS, PIXEL, SIZE, isl, nuclei, predicted, rows_of, write_plate
 
 from isl.imaging.nuclei import segment_nuclei
+from isl.labeling.dataset import Field, Manifest, write_manifest
 from isl.measure.objects import Frame, measure_objects
-from isl.measure.wells import condition_rows
+from isl.measure.wells import condition_rows, read_wells
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,20 @@ def test_wells_and_conditions(plate: Path, tmp_path: Path) -> None:
     table.write_text("image,well\nA1,w1\n")
     code, output = isl("measure", plate, "--out", tmp_path / "b", "--wells", table)
     assert (code, "has no image 'A2'" in output) == (2, True)
+
+
+def test_a_manifest_says_wells_and_conditions(plate: Path, tmp_path: Path) -> None:
+    fields = [
+        Field.model_validate(
+            {"name": name, "transmitted": str(image), "group": "w1", "condition": condition}
+        )
+        for name, condition in (("A1", "control"), ("A2", "drug"))
+        for image in [plate / f"{name}.ome.tif"]
+    ]
+    write_manifest(tmp_path / "dataset.toml", Manifest(fields=tuple(fields)))
+    wells = read_wells(tmp_path / "dataset.toml", ["A1", "A2"])
+    assert [wells[name].condition for name in ("A1", "A2")] == ["control", "drug"]
+    assert wells["A1"].well == "w1"
 
 
 def test_a_condition_is_as_sure_as_its_wells_are_many() -> None:

@@ -275,6 +275,13 @@ def test_field_and_group_by_other_parts(tmp_path):
     assert (field.name, field.group, len(field.tiles)) == ("p1", "p1", 2)
 
 
+def test_the_part_condition_says_what_was_done(tmp_path):
+    write(tmp_path, "drug/B2_bf.tif", "control/B3_bf.tif")
+    fields = found(tmp_path, pattern="{condition}/{well}_{channel}.tif").fields
+    said = {field.name: (field.group, field.condition) for field in fields}
+    assert said == {"control-B3": ("B3", "control"), "drug-B2": ("B2", "drug")}
+
+
 def test_names_that_would_collide(tmp_path):
     write(tmp_path, "a-b_c.tif", "a_b-c.tif")
     with pytest.raises(InputError, match="a-b / c and a / b-c would both be named 'a-b-c'"):

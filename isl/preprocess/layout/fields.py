@@ -83,6 +83,7 @@ class RawField:
     Attributes:
         name: Values of the parts that name it, with "-" between them.
         group: What stays on one side of train, validation and test.
+        condition: What the part `condition` says, or "" where there is none.
         tiles: The tiles, from the top left; in the order of their names where rows are not known.
         size: Y, X of every tile, in raw pixels.
         dtype: That holds the pixels of every tile and channel.
@@ -101,6 +102,7 @@ class RawField:
     pixel_size: float | None
     z_step: float | None
     warnings: tuple[str, ...]
+    condition: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -220,6 +222,7 @@ class _Builder:
         return RawField(
             name=self.name(key, t),
             group=self._group(key),
+            condition=self._condition(key),
             tiles=tuple(self._tile(tile, whole[tile], heights, positions[tile]) for tile in whole),
             size=size,
             dtype=dtype,
@@ -233,6 +236,10 @@ class _Builder:
         parts = self.config.field_parts()
         values = [key[parts.index(part)] for part in self.config.group_parts()]
         return "-".join(values) or _name(key, self.root)
+
+    def _condition(self, key: FieldKey) -> str:
+        parts = self.config.field_parts()
+        return key[parts.index("condition")] if "condition" in parts else ""
 
     def _tile(
         self,

@@ -24,6 +24,7 @@ from isl.report import (
     section,
     table,
     verbatim,
+    zoomable,
 )
 from isl.report.pictures import font, pixels, png_of, shortened
 from isl.report.plots import panels, png
@@ -218,3 +219,15 @@ def test_long_names_are_shortened():
     cut = shortened("a long name that fits nowhere", 100, letters)
     assert cut.endswith("...")
     assert letters.getlength(cut) <= 100
+
+
+def test_only_pages_with_pictures_to_magnify_have_a_script():
+    picture = figure(pixels(np.zeros((2, 3), np.uint8)), alt="a")
+    assert "<script" not in page("title", [beside([picture], columns=2)])
+    assert zoomable([], columns=4) == NOTHING
+    zoomed = page("title", [zoomable([picture, picture], columns=4)] * 2)
+    assert zoomed.count("<script>") == 1
+    assert zoomed.count('<div class="zoom">') == 2
+    assert "http" not in zoomed
+    # A person's text cannot bring it in.
+    assert "<script" not in page("title", [paragraph('<div class="zoom">')])

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from isl.config import load_as_typed
@@ -28,7 +27,7 @@ from .judge import (
     Sample,
     Sampler,
     compare,
-    image_of,
+    joined_samples,
     judge_label,
     score_baseline,
     score_field,
@@ -36,11 +35,11 @@ from .judge import (
 from .live_dead import AllMarks, read_marks
 from .models import Contender, check_unseen, common_scale, find_contenders, seen_groups
 from .objects import segmenter_of
-from .pictures import FieldPicture, field_picture, ranked_fields
 from .points import judge_points, read_annotations
-from .predictions import KeptPredictions, Predicted, options_for, predict_ground
+from .predictions import KeptPredictions, Predicted, image_of, options_for, predict_ground
 from .record import metrics_record
 from .report import labeling_page
+from .shown import draw_shown
 from .tables import TABLES
 from .verdict import headlines
 
@@ -88,7 +87,8 @@ def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
         say(line)
     kept = KeptPredictions(out, _settings(config, contenders, ground))
     warnings, familiarity = predict_all(contenders, ground, config, kept, say)
-    scores, pictures = judge(contenders, ground, config, kept, marks, say)
+    scores = judge(contenders, ground, config, kept, marks, say)
+    points = judge_points(config, annotations)
     comparisons = _comparisons(scores, config)
     findings = Findings(
         title=_title(contenders, ground),
@@ -97,8 +97,8 @@ def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
         scores=scores,
         comparisons=comparisons,
         seen=_seen(contenders, ground),
-        pictures=pictures,
-        points=judge_points(config, annotations),
+        shown=draw_shown(scores, points, annotations, ground, config, kept),
+        points=points,
         warnings=warnings,
         familiarity=familiarity,
         headlines=headlines(scores, comparisons, ground),
@@ -154,16 +154,16 @@ def judge(
     kept: KeptPredictions,
     marks: AllMarks,
     say: Say,
-) -> tuple[tuple[LabelScores, ...], tuple[FieldPicture, ...]]:
-    """From predictions to figures of every label, the baseline's last, and pictures of fields."""
+) -> tuple[LabelScores, ...]:
+    """From predictions to figures of every label, the baseline's last."""
     samplers = {label: Sampler(ground, label, config.seed) for label in ground.labels}
     names = (*(contender.name for contender in contenders), BASELINE)
     of_fields: dict[tuple[str, str], list[FieldScores]] = {}
-    samples: dict[tuple[str, str], list[tuple[np.ndarray, ...]]] = {}
+    samples: dict[tuple[str, str], dict[str, list[Sample]]] = {}
     for facts in ground.fields:
         field = ground.read(facts.name)
         for contender in contenders:
-            predicted = _taken(kept, contender.name, facts.name)
+            predicted = kept.taken(contender.name, facts.name)
             for label in predicted.labels:
                 if label not in facts.pixels:
                     continue
@@ -172,18 +172,18 @@ def judge(
                 scores = score_field(field, label, predicted, config, marked)
                 of_fields.setdefault(key, []).append(scores)
                 drawn = _sampled(field, label, predicted, samplers[label], config)
-                samples.setdefault(key, []).append(drawn)
+                of_condition = samples.setdefault(key, {})
+                of_condition.setdefault(facts.condition, []).append(drawn)
         for label in facts.pixels:
             baseline = score_baseline(field, label, ground)
             of_fields.setdefault((BASELINE, label), []).append(baseline)
         say(f"judged: {facts.name}")
-    scores = tuple(
-        judge_label(name, label, found, _sample(samples.get((name, label))), config)
+    return tuple(
+        judge_label(name, label, found, _joined(samples.get((name, label), {})), config)
         for label in ground.labels
         for name in names
         if (found := of_fields.get((name, label))) is not None
     )
-    return scores, _pictures(scores, ground, config, kept)
 
 
 def write(findings: Findings, out: Path) -> None:
@@ -243,63 +243,29 @@ def _familiarity_hash(contender: Contender) -> str:
     return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
 
 
-def _taken(kept: KeptPredictions, contender: str, field: str) -> Predicted:
-    predicted = kept.take(contender, field)
-    assert predicted is not None
-    return predicted
-
-
 def _sampled(
     field: GroundField,
     label: str,
     predicted: Predicted,
     sampler: Sampler,
     config: LabelingEvaluation,
-) -> tuple[np.ndarray, ...]:
-    """True and predicted intensity, and width where there is one, of the pixels drawn."""
+) -> Sample:
+    """The pixels that are drawn of a field."""
     number = field.labels.index(label)
-    images = [field.truth[number], image_of(predicted, label, config)]
-    if "width" in predicted.images:
-        images.append(predicted.images["width"][predicted.labels.index(label)])
     mask = field.measured[number]
-    return tuple(sampler.take(field.name, image, mask) for image in images)
+    width = None
+    if "width" in predicted.images:
+        width = predicted.images["width"][predicted.labels.index(label)]
+    return Sample(
+        true=sampler.take(field.name, field.truth[number], mask),
+        predicted=sampler.take(field.name, image_of(predicted, label, config), mask),
+        width=None if width is None else sampler.take(field.name, width, mask),
+    )
 
 
-def _sample(parts: Sequence[tuple[np.ndarray, ...]] | None) -> Sample | None:
-    if parts is None:
-        return None
-    true, predicted, *width = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return Sample(true=true, predicted=predicted, width=width[0] if width else None)
-
-
-def _pictures(
-    scores: Sequence[LabelScores],
-    ground: Ground,
-    config: LabelingEvaluation,
-    kept: KeptPredictions,
-) -> tuple[FieldPicture, ...]:
-    pictures = []
-    for each in scores:
-        if each.contender == BASELINE:
-            continue
-        for number, rank in ranked_fields([f.pixels.pearson for f in each.fields]).items():
-            shown = each.fields[number]
-            field = ground.read(shown.field)
-            at = field.labels.index(each.label)
-            predicted = _taken(kept, each.contender, shown.field)
-            pictures.append(
-                field_picture(
-                    field.truth[at],
-                    image_of(predicted, each.label, config),
-                    field.measured[at],
-                    contender=each.contender,
-                    label=each.label,
-                    field=shown.field,
-                    rank=rank,
-                    pearson=shown.pixels.pearson,
-                )
-            )
-    return tuple(pictures)
+def _joined(of_condition: Mapping[str, Sequence[Sample]]) -> dict[str, Sample]:
+    found = {condition: joined_samples(parts) for condition, parts in of_condition.items()}
+    return {condition: sample for condition, sample in found.items() if sample is not None}
 
 
 def _comparisons(

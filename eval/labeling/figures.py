@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from isl.report.pictures import pixels
-from isl.report.plots import INK, LINE, color, legend, panel, png
+from isl.report.plots import INK, LINE, color, legend, panel, panels, png
 
+from ..metrics.error_pictures import FALSE_NEGATIVE, FALSE_POSITIVE, WHITE
 from ..metrics.live_dead import State
 from .blocks import SPECTRAL
 from .judge import LabelScores
 from .live_dead import IMAGES, LiveDeadScores
-from .pictures import FieldPicture
+from .point_pictures import COLORS
 
 # Inches of a picture that has two beside it: letters are as large as in those that have one.
 _OF_THREE = {"width": 3.7, "height": 3.2}
@@ -138,10 +138,36 @@ def _cumulative(
     return png(figure)
 
 
-def draw_field(picture: FieldPicture) -> dict[str, bytes]:
-    """What was measured, what was predicted, and the errors: a pixel is a pixel."""
-    shown = {"measured": picture.true, "predicted": picture.predicted, "error": picture.error}
-    return {name: pixels(image) for name, image in shown.items()}
+def draw_color_bars() -> bytes:
+    """What the colors of crops mean: fluorescence from 0 to 1, errors from -0.8 to 0.8."""
+    ramp = np.linspace(0, 1, 256)[None, :, None]
+    green = ramp * (0.0, 1.0, 0.0)
+    teal, magenta = np.array(FALSE_NEGATIVE) / 255, np.array(FALSE_POSITIVE) / 255
+    signed = 2 * ramp - 1
+    errors = np.maximum(signed, 0) * magenta + np.maximum(-signed, 0) * teal
+    figure, axes = panels(2, columns=2, width=3.4, height=0.75)
+    for place, image, ends, words in zip(
+        axes,
+        (green, errors),
+        ((0.0, 1.0), (-WHITE, WHITE)),
+        ("fluorescence", "error: predicted less measured"),
+        strict=True,
+    ):
+        place.imshow(image, aspect="auto", extent=(*ends, 0, 1))
+        place.set(yticks=[], xlabel=words, xticks=[ends[0], sum(ends) / 2, ends[1]])
+        place.spines[:].set_visible(False)
+    return png(figure)
+
+
+def draw_point_key() -> bytes:
+    """What the colors of points mean."""
+    figure, axes = panel(width=7, height=0.5)
+    for index, (word, ink) in enumerate(COLORS.items()):
+        axes.scatter(index, 0, s=60, color=np.array(ink)[None] / 255, edgecolors=INK)
+        axes.text(index + 0.14, 0, word, va="center", fontsize=9, color=INK)
+    axes.set(xlim=(-0.2, len(COLORS)), ylim=(-1, 1), yticks=[], xticks=[])
+    axes.spines[:].set_visible(False)
+    return png(figure)
 
 
 def some(scores: Sequence[LabelScores], has: Callable[[LabelScores], object]) -> list[LabelScores]:

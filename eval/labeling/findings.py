@@ -9,8 +9,8 @@ from isl.labeling.familiarity import Unfamiliarity
 from .ground import Ground
 from .judge import BASELINE, Comparison, FieldScores, LabelScores
 from .models import Contender
-from .pictures import FieldPicture
 from .points import PointScores
+from .shown import Shown
 
 TITLES: Mapping[str, str] = {
     "pearson": "Pearson",
@@ -42,7 +42,7 @@ class Findings:
         scores: Of every contender and label, the baseline's after the others'.
         comparisons: Of contenders with the first one and with the baseline.
         seen: Groups of the ground that a contender was trained on, where there are any.
-        pictures: Best, median and worst fields.
+        shown: Pictures of the ground.
         points: What people's points say.
         warnings: By contender, what differs from what it expects.
         familiarity: By contender and field, how far the field is from what it learned from;
@@ -57,7 +57,7 @@ class Findings:
     scores: tuple[LabelScores, ...]
     comparisons: tuple[Comparison, ...]
     seen: Mapping[str, tuple[str, ...]]
-    pictures: tuple[FieldPicture, ...]
+    shown: Shown
     points: tuple[PointScores, ...]
     warnings: Mapping[str, tuple[str, ...]]
     familiarity: Mapping[str, Mapping[str, Unfamiliarity]]

@@ -27,6 +27,7 @@ class GroundField:
     Attributes:
         name: Name of the field.
         group: Well, embryo or patient.
+        condition: As the manifest says it, or the experiment that it comes from; "" where neither.
         stack: Its transmitted planes, as stored.
         labels: L names.
         truth: float32 [L, Y, X] in [0, 1].
@@ -35,6 +36,7 @@ class GroundField:
 
     name: str
     group: str
+    condition: str = ""
     stack: ZStack
     labels: tuple[str, ...]
     truth: np.ndarray
@@ -54,6 +56,7 @@ class FieldFacts:
     Attributes:
         name: Name of the field.
         group: Well, embryo or patient.
+        condition: As that of `GroundField`.
         size: Y, X.
         pixels: How many count, by label; labels that were not measured in it are absent.
         histograms: int64 [256], their intensities in bins, by label.
@@ -63,6 +66,7 @@ class FieldFacts:
 
     name: str
     group: str
+    condition: str
     size: tuple[int, int]
     pixels: Mapping[str, int]
     histograms: Mapping[str, np.ndarray]
@@ -92,6 +96,11 @@ class Ground:
     def groups(self) -> tuple[str, ...]:
         """Every group once."""
         return tuple(dict.fromkeys(field.group for field in self.fields))
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Every condition once."""
+        return tuple(dict.fromkeys(field.condition for field in self.fields))
 
     @property
     def extent(self) -> str:
@@ -213,6 +222,7 @@ def _ground_field(
     return GroundField(
         name=loaded.name,
         group=loaded.group,
+        condition=field.condition or field.experiment,
         stack=loaded.transmitted,
         labels=labels,
         truth=stretch(truth, labels, scales),
@@ -232,6 +242,7 @@ def _facts(field: GroundField) -> FieldFacts:
     return FieldFacts(
         name=field.name,
         group=field.group,
+        condition=field.condition,
         size=(field.truth.shape[1], field.truth.shape[2]),
         pixels=pixels,
         histograms=histograms,

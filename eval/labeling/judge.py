@@ -27,11 +27,12 @@ from .blocks import (
     spectral_of,
 )
 from .config import LabelingEvaluation
+from .crops import CropPlace, crop_places
 from .distributions import DistributionFigures, DistributionSummary
 from .ground import Ground, GroundField, to_bins
 from .live_dead import Marks
 from .objects import FieldObjects, ObjectScores, judge_objects, score_objects
-from .predictions import Predicted
+from .predictions import Predicted, image_of
 from .registration import misregistration
 
 BASELINE = "best constant"
@@ -47,6 +48,7 @@ class FieldScores:
     Attributes:
         field: Name of the field.
         group: Its group.
+        condition: Its condition, "" where nothing says.
         pixels: Agreement of the image.
         rows: Sums by block.
         spectral: Agreement by spatial frequency.
@@ -54,10 +56,12 @@ class FieldScores:
         objects: Its nuclei; None where they are not asked for.
         shift: Rows and columns by which the images lie apart; None: no more than 2 pixels.
         distribution: Sums over all its pixels, as `DistributionFigures.sums`; None for images.
+        crops: Its squares, with what each is worth; none for the baseline.
     """
 
     field: str
     group: str
+    condition: str
     pixels: PixelFigures
     rows: BlockRows
     spectral: tuple[SpectralBand, ...] = ()
@@ -65,6 +69,7 @@ class FieldScores:
     objects: FieldObjects | None = None
     shift: tuple[float, float] | None = None
     distribution: Mapping[str, np.ndarray] | None = None
+    crops: tuple[CropPlace, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,6 +88,25 @@ class Sample:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ConditionScores:
+    """One contender on one label under one condition.
+
+    Attributes:
+        figures: Over its fields, with intervals.
+        over: What was drawn for them.
+        units: How many of these there are.
+        groups: How many groups it has.
+        heat_map: Of its sampled pixels; None for the baseline.
+    """
+
+    figures: Mapping[str, Interval]
+    over: Over
+    units: int
+    groups: int
+    heat_map: HeatMap | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class LabelScores:
     """One contender on one label.
 
@@ -93,6 +117,7 @@ class LabelScores:
         over: What was drawn for them.
         units: How many of these there are.
         pearson_sampled: Of a million random pixels.
+        by_condition: Of every condition; empty where there are not several.
         by_group: Figures of every group.
         fields: Figures of every field.
         rows: Sums by block, of all fields.
@@ -109,6 +134,7 @@ class LabelScores:
     over: Over
     units: int
     pearson_sampled: float | None
+    by_condition: Mapping[str, ConditionScores]
     by_group: Mapping[str, Mapping[str, float | None]]
     fields: tuple[FieldScores, ...]
     rows: BlockRows
@@ -191,6 +217,7 @@ def score_field(
     return FieldScores(
         field=field.name,
         group=field.group,
+        condition=field.condition,
         pixels=pixel_figures(true, image, mask, seed=config.seed),
         rows=block_rows(true, image, mask, blocks, field=field.name, group=field.group),
         spectral=spectral_correlation(true, image, mask, pixel_size=field.stack.pixel_size),
@@ -203,6 +230,7 @@ def score_field(
             name: np.sum([sums[name] for sums in blocks.values()], axis=0) for name in names
         }
         or None,
+        crops=tuple(crop_places(true, image, mask, field.name)),
     )
 
 
@@ -217,15 +245,10 @@ def score_baseline(field: GroundField, label: str, ground: Ground) -> FieldScore
     return FieldScores(
         field=field.name,
         group=field.group,
+        condition=field.condition,
         pixels=pixel_figures(true, image, mask),
         rows=constant_scores(rows, to_bins(true), mask, scores_of_histogram(histogram)),
     )
-
-
-def image_of(predicted: Predicted, label: str, config: LabelingEvaluation) -> np.ndarray:
-    """The image that is judged, float32 [Y, X]; of images predicted elsewhere the only one."""
-    images = predicted.images
-    return images.get(config.image, images["median"])[predicted.labels.index(label)]
 
 
 def scores_of_histogram(histogram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -248,7 +271,7 @@ def judge_label(
     contender: str,
     label: str,
     fields: Sequence[FieldScores],
-    sample: Sample | None,
+    samples: Mapping[str, Sample],
     config: LabelingEvaluation,
 ) -> LabelScores:
     """From the figures of fields to those of a label.
@@ -257,10 +280,11 @@ def judge_label(
         contender: Whose.
         label: Which.
         fields: One or more.
-        sample: Random pixels; None for the baseline.
+        samples: By condition, random pixels; of the baseline there are none.
         config: How intervals are drawn.
     """
     rows = joined([field.rows for field in fields])
+    sample = joined_samples(list(samples.values()))
     groups = tuple(dict.fromkeys(rows.groups))
     figures = intervals(rows, config.resampling)
     by_group = {group: rows.within([group], "groups").figures for group in groups}
@@ -285,6 +309,7 @@ def judge_label(
         over=rows.over,
         units=figures["mae"].units,
         pearson_sampled=sampled,
+        by_condition=_by_condition(fields, rows, samples, config),
         by_group=by_group,
         fields=tuple(fields),
         rows=rows,
@@ -296,6 +321,40 @@ def judge_label(
         objects=judge_objects([field.objects for field in fields if field.objects], config),
         notes=_notes(fields, distribution) if contender != BASELINE else (),
     )
+
+
+def joined_samples(parts: Sequence[Sample]) -> Sample | None:
+    """Pixels of several samples as one; None of none."""
+    if not parts:
+        return None
+    widths = [part.width for part in parts if part.width is not None]
+    return Sample(
+        true=np.concatenate([part.true for part in parts]),
+        predicted=np.concatenate([part.predicted for part in parts]),
+        width=np.concatenate(widths) if widths else None,
+    )
+
+
+def _by_condition(
+    fields: Sequence[FieldScores],
+    rows: BlockRows,
+    samples: Mapping[str, Sample],
+    config: LabelingEvaluation,
+) -> dict[str, ConditionScores]:
+    found: dict[str, ConditionScores] = {}
+    conditions = tuple(dict.fromkeys(field.condition for field in fields))
+    for condition in conditions if len(conditions) > 1 else ():
+        own = rows.within([f.field for f in fields if f.condition == condition], "fields")
+        figures = intervals(own, config.resampling)
+        sample = samples.get(condition)
+        found[condition] = ConditionScores(
+            figures=figures,
+            over=own.over,
+            units=figures["mae"].units,
+            groups=len(set(own.groups)),
+            heat_map=None if sample is None else intensity_heat_map(*_as_row(sample)),
+        )
+    return found
 
 
 def compare(first: LabelScores, second: LabelScores, config: LabelingEvaluation) -> Comparison:

@@ -14,6 +14,7 @@ from .figures import draw_sizes
 from .findings import Findings
 from .judge import LabelScores
 from .objects import ObjectScores
+from .picture_report import point_picture_blocks
 from .verdict import drawn_over
 
 WHOSE: Mapping[str, Callable[[tuple[Any, ...]], Cell]] = {
@@ -135,6 +136,7 @@ def point_blocks(findings: Findings) -> Block:
                 ),
             ),
             bullets([f"{e.name}, {e.what}: {e.first.note}" for e in rates if e.first.note]),
+            *point_picture_blocks(findings),
         ],
     )
 

@@ -78,6 +78,12 @@ class KeptPredictions(KeptArrays):
             familiarity=made["familiarity"] and Unfamiliarity(**made["familiarity"]),
         )
 
+    def taken(self, contender: str, field: str) -> Predicted:
+        """A prediction that is kept."""
+        predicted = self.take(contender, field)
+        assert predicted is not None
+        return predicted
+
     def put(self, contender: str, field: str, predicted: Predicted) -> None:
         """Keeps a prediction."""
         arrays = {f"image/{name}": image for name, image in predicted.images.items()}
@@ -118,6 +124,12 @@ def options_for(contender: Contender, ground: Ground, config: LabelingEvaluation
         tile=_TILE,
         median="published",
     )
+
+
+def image_of(predicted: Predicted, label: str, config: LabelingEvaluation) -> np.ndarray:
+    """The image that is judged, float32 [Y, X]; of images predicted elsewhere the only one."""
+    images = predicted.images
+    return images.get(config.image, images["median"])[predicted.labels.index(label)]
 
 
 def predict_ground(

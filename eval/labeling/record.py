@@ -30,6 +30,7 @@ def metrics_record(findings: Findings) -> dict[str, Any]:
                     {
                         "name": f.name,
                         "group": f.group,
+                        "condition": f.condition,
                         "size": f.size,
                         "pixels": f.pixels,
                         "hash": f.fingerprint,
@@ -78,6 +79,7 @@ def _scores_record(each: LabelScores) -> dict[str, Any]:
         "units": each.units,
         "pearson_sampled": each.pearson_sampled,
         "samples": SAMPLES,
+        "by_condition": each.by_condition,
         "by_group": each.by_group,
         "fields": [
             {

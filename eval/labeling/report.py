@@ -30,13 +30,14 @@ from ..metrics.heat_map import draw_heat_map
 from ..writing.cells import difference_cell, interval_cell
 from .blocks import BLOCK, FEWEST_GROUPS
 from .calibration_report import calibration_blocks
-from .figures import draw_field, draw_spectral, some
+from .condition_report import condition_blocks
+from .figures import draw_spectral, some
 from .findings import HIGHER_IS_BETTER, TITLES, Findings, field_figures
 from .judge import BASELINE, SAMPLES, Comparison, LabelScores
 from .live_dead_report import live_dead_blocks
 from .models import Contender
 from .object_report import object_blocks, point_blocks
-from .pictures import FieldPicture
+from .picture_report import crop_blocks, field_blocks
 from .verdict import drawn_over
 
 PURPOSE = "For research; not for diagnosis or treatment."
@@ -64,10 +65,12 @@ def labeling_page(findings: Findings) -> str:
         *_figures(findings),
         section("Differences", [_differences(findings)]),
         section("Groups and fields", _groups(findings)),
+        *condition_blocks(findings),
         _heat_maps(findings),
         _frequencies(findings),
         *calibration_blocks(findings),
-        *_fields(findings),
+        *field_blocks(findings),
+        *crop_blocks(findings),
         object_blocks(findings),
         live_dead_blocks(findings),
         point_blocks(findings),
@@ -333,34 +336,6 @@ def _frequencies(findings: Findings) -> Block:
         "left: how fine the detail is that a prediction still has right. Shades are intervals, "
         "faint lines fields.",
     )
-
-
-def _fields(findings: Findings) -> list[Block]:
-    blocks: list[Block] = [
-        heading("Best, median and worst fields"),
-        paragraph(
-            "By Pearson's correlation. As in the paper, measured and predicted are each brought to "
-            "the same mean and deviation, and the noise floor is cut off, but not of the errors: "
-            "magenta where too much was predicted, teal where too little. Dark grey: not measured."
-        ),
-    ]
-    for index, contender in enumerate(findings.contenders):
-        inside = [_field(each) for each in findings.pictures if each.contender == contender.name]
-        if len(findings.contenders) > 1:
-            inside.insert(0, heading(contender.name, level=3))
-        # Of several models the first one's are open.
-        blocks += inside if index == 0 else [folded(f"Fields of {contender.name}", inside)]
-    return blocks
-
-
-def _field(picture: FieldPicture) -> Block:
-    pearson = number(picture.pearson, undefined="undefined")
-    text = f"{picture.label}, {picture.rank}: {picture.field}, Pearson {pearson}"
-    shown = [
-        figure(image, alt=f"{text}, {name}", caption=name)
-        for name, image in draw_field(picture).items()
-    ]
-    return section(text, [beside(shown, columns=3)], level=4)
 
 
 def _warnings(findings: Findings) -> list[str]:

@@ -23,7 +23,7 @@ _DRAWN = ("low", "high", "over", "units", "note")
 
 
 def figure_rows(findings: Findings) -> Iterator[Row]:
-    """A row for every figure of a label, of each of its groups and of each of its fields."""
+    """A row for every figure of a label, of its conditions, its groups and its fields."""
     for each in findings.scores:
         row = functools.partial(_figure_row, each)
         for name, value in each.figures.items():
@@ -35,6 +35,9 @@ def figure_rows(findings: Findings) -> Iterator[Row]:
         if each.contender != BASELINE:
             drawn = {"value": each.pearson_sampled}
             yield row("label", each.label, "pearson_sampled", drawn)
+        for condition, found in each.by_condition.items():
+            for name, value in found.figures.items():
+                yield row("condition", condition, name, _drawn("value", value, found.over))
         for group, figures in each.by_group.items():
             for name, value in figures.items():
                 yield row("group", group, name, {"value": value})
@@ -64,14 +67,21 @@ def comparison_rows(findings: Findings) -> Iterator[Row]:
 
 
 def heat_map_rows(findings: Findings) -> Iterator[Row]:
-    """A row for every bin of every heat map."""
-    for each in findings.judged:
-        if each.heat_map is None:
+    """A row for every bin of every heat map, of all conditions together and of each of several."""
+    maps = [(each, None, each.heat_map) for each in findings.judged]
+    maps += [
+        (each, condition, found.heat_map)
+        for each in findings.judged
+        for condition, found in each.by_condition.items()
+    ]
+    for each, condition, heat_map in maps:
+        if heat_map is None:
             continue
-        edges = each.heat_map.edges
-        for (row, column), count in np.ndenumerate(each.heat_map.counts):
+        edges = heat_map.edges
+        for (row, column), count in np.ndenumerate(heat_map.counts):
             yield {
                 **_who(each),
+                "condition": condition,
                 "measured_from": edges[row],
                 "predicted_from": edges[column],
                 "pixels": count,
@@ -155,6 +165,15 @@ def point_rows(findings: Findings) -> Iterator[Row]:
                 "compared": compared,
                 **counts_of(figures),
             }
+
+
+def crop_rows(findings: Findings) -> Iterator[Row]:
+    """A row for every square of every field, in its own resolution."""
+    for each in findings.judged:
+        for field in each.fields:
+            for crop in field.crops:
+                place = dataclasses.asdict(crop)
+                yield {**_who(each), "condition": field.condition, **place}
 
 
 def spectral_rows(findings: Findings) -> Iterator[Row]:
@@ -251,6 +270,7 @@ TABLES: Mapping[str, Callable[[Findings], Iterator[Row]]] = {
     "objects.csv": object_rows,
     "live_dead.csv": live_dead_rows,
     "points.csv": point_rows,
+    "crops.csv": crop_rows,
     "spectral.csv": spectral_rows,
     "calibration.csv": calibration_rows,
     "curves.csv": curve_rows,

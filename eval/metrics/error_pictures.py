@@ -8,7 +8,9 @@ from .image_pair import checked_pair
 
 # The paper's "Image processing in figures".
 _MEAN, _DEVIATION = 0.25, 0.125
-_NOISE_FLOOR, _WHITE = 0.2, 0.8
+_NOISE_FLOOR = 0.2
+WHITE = 0.8
+"""Of a normalized image, what is shown white; an error so large has its full color."""
 
 # Equally bright to the eye, so neither kind of error looks larger than the other.
 FALSE_POSITIVE = (255, 0, 255)
@@ -47,7 +49,7 @@ def fluorescence_picture(image: np.ndarray, mask: np.ndarray | None = None) -> n
     Returns:
         float64 [Y, X] in [0, 1]: f(x) = max(0, min(1, (x - 0.2) / 0.6)) of the normalized image.
     """
-    return np.clip((normalized(image, mask) - _NOISE_FLOOR) / (_WHITE - _NOISE_FLOOR), 0.0, 1.0)
+    return np.clip((normalized(image, mask) - _NOISE_FLOOR) / (WHITE - _NOISE_FLOOR), 0.0, 1.0)
 
 
 def error_picture(
@@ -73,7 +75,7 @@ def error_picture(
     pair = checked_pair(true, predicted, mask)
     shown = [
         # Below 0 there is no fluorescence to be wrong about.
-        np.clip(normalized(np.where(pair.mask, image, 0.0), pair.mask) / _WHITE, 0.0, 1.0)
+        np.clip(normalized(np.where(pair.mask, image, 0.0), pair.mask) / WHITE, 0.0, 1.0)
         for image in (pair.true, pair.predicted)
     ]
     error = (shown[1] - shown[0])[..., None]

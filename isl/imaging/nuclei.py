@@ -30,6 +30,15 @@ _SEAMS = 0.7
 _SMALLEST = 0.1
 
 
+# Parts of the names of stains that show nuclei.
+_NUCLEAR = ("DAPI", "HOECHST", "H3342", "NUCLE", "DRAQ", "H2B")
+
+
+def shows_nuclei(label: str) -> bool:
+    """Whether a label's name says that it shows nuclei."""
+    return any(word in label.upper() for word in _NUCLEAR)
+
+
 class Segmenter(Protocol):
     """Finds objects in one fluorescence image."""
 

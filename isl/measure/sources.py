@@ -14,6 +14,7 @@ from isl.imaging.inputs.containers import open_picture, place_in_plate
 from isl.imaging.inputs.read import find_inputs
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.normalize import normalize_label
+from isl.imaging.nuclei import shows_nuclei
 from isl.imaging.times import stated_interval
 from isl.measure.objects import Frame
 
@@ -23,7 +24,6 @@ INTERVAL = "interval_90"
 _DEVIATIONS_OF_INTERVAL = 3.2897
 # In order of preference, what is taken for a pixel's intensity.
 _INTENSITIES = ("mean", "median", "mode")
-_NUCLEAR = ("DAPI", "HOECHST", "H3342", "NUCLE", "DRAQ", "H2B")
 _DEAD = ("PROPIDIUM", "DEAD", "DEATH")
 
 
@@ -219,7 +219,7 @@ def nuclear_label(labels: tuple[str, ...], asked: str | None, source: Path) -> s
     """
     if asked is not None:
         return chosen_label(labels, asked, source)
-    fitting = [label for label in labels if any(word in label.upper() for word in _NUCLEAR)]
+    fitting = [label for label in labels if shows_nuclei(label)]
     if len(labels) == 1 or len(fitting) == 1:
         return (fitting or list(labels))[0]
     raise InputError(

@@ -37,8 +37,7 @@ def read_wells(path: Path, names: Iterable[str]) -> dict[str, Well]:
 
     Args:
         path: A CSV with the columns `image` or `well`, and `well`, `condition` or both: a row a
-            field, or a row a well. Or a dataset's manifest, whose groups are the wells and whose fields may
-            have a `condition`.
+            field, or a row a well. Or a dataset's manifest, whose groups are the wells.
         names: Of all fields that are measured.
 
     Returns:

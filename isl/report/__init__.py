@@ -1,9 +1,10 @@
 """Reports: one HTML file that holds all it shows, reads well on a desk, a phone and on paper.
 
-A report loads nothing from elsewhere: pictures are inside it, and there are no scripts. It is put
-together by `page` from blocks, the same for every task. Texts are plain: HTML in them is shown,
-never obeyed. A block without content (no items, no figures, no blocks within) is NOTHING, and a
-page leaves it out; callers need no special case.
+A report loads nothing from elsewhere: pictures are inside it, and the only script is the one that
+magnifies pictures (`zoomable`), where there are such. It is put together by `page` from blocks, the
+same for every task. Texts are plain: HTML in them is shown, never obeyed. A block without content
+(no items, no figures, no blocks within) is NOTHING, and a page leaves it out; callers need no
+special case.
 
 Beside the blocks: `words`, numbers, intervals and counts as texts; `plots`, the look of plots, with
 matplotlib; `pictures`, images and drawings as PNG, without it; `preview`, panels side by side.
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, NewType, TypeVar
 
 from isl.report.style import STYLE
+from isl.report.zoom import SCRIPT
 
 Item = TypeVar("Item")
 
@@ -25,6 +27,8 @@ Block = NewType("Block", str)
 
 NOTHING = Block("")
 """What is left out of a page."""
+
+_ZOOM = '<div class="zoom">'
 
 Tone = Literal["plain", "good", "attention"]
 
@@ -65,6 +69,7 @@ def page(title: str, blocks: Iterable[Block], *, footer: str = "") -> str:
         footer: What stands at the end, such as who made it and what it is not for.
     """
     body = _joined(blocks)
+    script = f"<script>\n{SCRIPT}</script>\n" if _ZOOM in body else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -80,7 +85,7 @@ def page(title: str, blocks: Iterable[Block], *, footer: str = "") -> str:
 {body}
 </main>
 <footer>{html.escape(footer)}</footer>
-</body>
+{script}</body>
 </html>
 """
 
@@ -260,7 +265,7 @@ def figure(png: bytes, *, alt: str, caption: str = "", wide: bool = False) -> Bl
     )
 
 
-def beside(figures: Iterable[Block], *, columns: Literal[2, 3]) -> Block:
+def beside(figures: Iterable[Block], *, columns: Literal[2, 3, 4]) -> Block:
     """Figures side by side, as many as there is room for; on a phone one below the other.
 
     Args:
@@ -269,6 +274,17 @@ def beside(figures: Iterable[Block], *, columns: Literal[2, 3]) -> Block:
     """
     inside = _joined(figures)
     return Block(f'<div class="beside of{columns}">\n{inside}\n</div>') if inside else NOTHING
+
+
+def zoomable(figures: Iterable[Block], *, columns: Literal[2, 3, 4]) -> Block:
+    """Figures of one place side by side, of one size, that a reader magnifies together.
+
+    Args:
+        figures: As `figure` makes them.
+        columns: How many there are at the most in a row.
+    """
+    inside = beside(figures, columns=columns)
+    return Block(f"{_ZOOM}\n{inside}\n</div>") if inside else NOTHING
 
 
 def verbatim(text: str) -> Block:

@@ -79,7 +79,7 @@ def preview(
     pictures = [_picture(panel, panel_size) for panel in shown]
     if pixel_size is not None:
         zoom = pictures[0].width / shown[0].image.shape[1]
-        _draw_scale_bar(pictures[0], pixel_size.x / zoom)
+        draw_scale_bar(pictures[0], pixel_size.x / zoom)
     return _arranged([p.title for p in shown], pictures, columns or min(4, len(shown)))
 
 
@@ -153,7 +153,8 @@ def _table(colormap: str) -> np.ndarray:
     return matplotlib.colormaps[colormap](np.arange(256))[:, :3]
 
 
-def _draw_scale_bar(picture: Image.Image, micrometres_per_pixel: float) -> None:
+def draw_scale_bar(picture: Image.Image, micrometres_per_pixel: float) -> None:
+    """Draws a bar of a round length, a quarter of the picture at most, into its lower right."""
     widest = picture.width / 4 * micrometres_per_pixel
     length = max((bar for bar in _BAR_LENGTHS if bar <= widest), default=None)
     if length is None:

@@ -33,8 +33,13 @@ figcaption { color: var(--soft); font-size: .9rem; margin-top: .4rem; max-width:
 .beside { display: grid; column-gap: 1.2rem; align-items: start }
 .beside.of2 { grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)) }
 .beside.of3 { grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)) }
+.beside.of4 { grid-template-columns: repeat(auto-fill, minmax(min(100%, 14rem), 1fr)) }
 .beside figure { margin: .6rem 0; min-width: 0 }
 .beside img { width: 100% }
+.zoom .scroll { scrollbar-width: none }
+.zoombar { display: flex; gap: .4rem; align-items: center; color: var(--soft); font-size: .86rem }
+.zoombar button { font: inherit; padding: 0 .6rem; border: 1px solid var(--line);
+  border-radius: 4px; background: #fff; color: var(--ink); cursor: pointer }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .86rem; margin: .6rem 0;
   padding: .8rem 1rem; background: #f4f6f8 }
 details { margin: .8rem 0 }
@@ -66,5 +71,6 @@ footer { max-width: 72rem; margin: 0 auto; padding: 1rem 2rem 2rem; color: var(-
   details > *:not(summary) { display: block }
   details::details-content { content-visibility: visible; display: block }
   .scroll { overflow: visible }
+  .zoombar { display: none }
 }
 """

@@ -17,7 +17,7 @@ from isl_eval.labeling import evaluation as labeling
 FILES = {
     *("report.html", "metrics.json", "settings.json", "predictions"),
     *("figures.csv", "objects.csv", "spectral.csv", "calibration.csv", "curves.csv"),
-    *("comparisons.csv", "heat_maps.csv"),
+    *("comparisons.csv", "heat_maps.csv", "crops.csv"),
 }
 BASIC = 'task = "labeling"\ndataset = "dataset.toml"\nreplicates = 20\n'
 
@@ -67,7 +67,9 @@ def check_page(folder):
     """The report's text, once it is sure that it loads nothing and has no nan for a figure."""
     text = (folder / "report.html").read_text(encoding="utf-8")
     page = Page(text)
-    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe"}
+    assert not {tag for tag, _ in page.tags} & {"link", "iframe"}
+    # The one that magnifies pictures.
+    assert [attrs for tag, attrs in page.tags if tag == "script"] == [{}]
     sources = [attrs["src"] for _, attrs in page.tags if "src" in attrs]
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert not re.search(r"\bnan\b|\binf\b|None", page.text)
@@ -158,6 +160,53 @@ predictions = { blurred = "blurred" }
     assert (len(binned), sum(binned)) == (100, 2 * SIZE[0] * SIZE[1])
     objects = rows_of(out / "objects.csv")
     assert {r["contender"] for r in objects} == {"one", "mean of one, two", "blurred"}
+
+
+def test_conditions_stand_side_by_side(run, tmp_path):
+    fields = []
+    for number, condition in enumerate(("control", "drug", "drug")):
+        name = f"f{number}"
+        labels = ("DAPI", "MAP2")
+        field, truth = write_field(
+            tmp_path, name, number, labels=labels, group=f"g{number}", condition=condition
+        )
+        fields.append(field)
+        worse = 0.5 * blobs(number + 50) if condition == "drug" else 0
+        images = {label: np.clip(0.9 * image + worse, 0, 1) for label, image in truth.items()}
+        write_prediction(tmp_path / "made", name, images)
+    write_manifest(tmp_path / "dataset.toml", Manifest(fields=tuple(fields)))
+    code, _, said, out = run('predictions = { made = "made" }\n')
+    assert code == 0, said
+    text = check_page(out)
+    for words in (
+        "Conditions",
+        "DAPI, drug, best:",
+        "MAP2, control, the only one: f0, rows 0 to 70, columns 0 to 60",
+    ):
+        assert words in text
+    record = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    found = record["labels"]["DAPI"]["made"]["by_condition"]
+    assert {name: each["groups"] for name, each in found.items()} == {"control": 1, "drug": 2}
+    errors = {name: each["figures"]["mae"]["estimate"] for name, each in found.items()}
+    assert errors["control"] < errors["drug"]
+    assert [field["condition"] for field in record["ground"]["fields"]] == [
+        "control",
+        "drug",
+        "drug",
+    ]
+    # All pixels once together, and once by their conditions.
+    counts = {"": 0, "control": 0, "drug": 0}
+    for row in rows_of(out / "heat_maps.csv"):
+        if row["label"] == "DAPI":
+            counts[row["condition"]] += int(row["pixels"])
+    pixels = SIZE[0] * SIZE[1]
+    assert counts == {"": 3 * pixels, "control": pixels, "drug": 2 * pixels}
+    rows = [r for r in rows_of(out / "figures.csv") if r["of"] == "condition"]
+    assert {r["name"] for r in rows} == {"control", "drug"}
+    crops = rows_of(out / "crops.csv")
+    assert len(crops) == 2 * 3
+    mine = next(r for r in crops if (r["field"], r["label"]) == ("f0", "DAPI"))
+    assert float(mine["error"]) == pytest.approx(errors["control"], rel=1e-4)
 
 
 def test_renormalized_images_are_those_of_predict(run, tmp_path, capsys):
@@ -295,6 +344,7 @@ def test_points_of_people_stand_in_the_report(run, tmp_path):
         "comparisons": 1,
         "note": "",
     }
+    assert "DAPI, ann, the only one: f0, accuracy 0.50" in check_page(out)
     (row,) = rows_of(out / "points.csv")
     assert (row["true_count"], row["missing"], row["accuracy"]) == ("2", "1", "0.5")
     assert run('predictions = { b = "blurred" }\n')[0] == 0

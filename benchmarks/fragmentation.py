@@ -50,7 +50,7 @@ def still(model_name: str, size: int, repeats: int) -> Taken:
     frame = np.clip(frame, 0, 1).astype(np.float32)
 
     def once() -> object:
-        return assess_frame(frame, model.predict(frame[None])[0], model.config, frame=0)
+        return assess_frame(frame, model.look(frame[None])[0], model.config, frame=0)
 
     return best_of(repeats, once)
 

@@ -5,7 +5,7 @@ On disk it is a model folder like any other (`isl.model_folder`) of kind "fragme
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -132,13 +132,12 @@ class FragmentationModel(LoadedModel[FragmentationConfig]):
 
     network: FragmentationNetwork
 
-    def see(self, views: np.ndarray) -> Seen:
+    def see(self, views: np.ndarray, *, at_once: int = _AT_ONCE) -> Seen:
         """What the network says of views float32 [B, S, S] as `isl.fragmentation.view.seen` makes.
 
-        Batches have one size, so that the program is compiled once.
+        Batches have one size, `at_once`, so that the program is compiled once.
         """
         parts = []
-        at_once = 1 if len(views) == 1 else _AT_ONCE
         for first in range(0, len(views), at_once):
             part = views[first : first + at_once]
             padded = np.concatenate([part, np.repeat(part[-1:], at_once - len(part), axis=0)])
@@ -152,7 +151,8 @@ class FragmentationModel(LoadedModel[FragmentationConfig]):
         Args:
             images: float32 [T, Y, X] in [0, 1].
         """
-        found = self._look(list(images))
+        at_once = 1 if len(images) == 1 else _AT_ONCE
+        found = self._look(list(images), at_once)
         if self.config.closer is None or not self.config.segments:
             return found
         places: dict[int, tuple[slice, slice]] = {}
@@ -160,10 +160,18 @@ class FragmentationModel(LoadedModel[FragmentationConfig]):
             embryos = separate(prediction.labels, smallest=self.config.smallest) > 0
             if embryos.any():
                 places[t] = close_up(embryos, self.config.closer)
-        closer = self._look([images[t][place] for t, place in places.items()]) if places else []
+        near = [images[t][place] for t, place in places.items()]
+        closer = self._look(near, at_once) if near else []
         for (t, place), prediction in zip(places.items(), closer, strict=True):
             found[t] = prediction.within(place, found[t])
         return found
+
+    def look_along(self, images: np.ndarray) -> Iterator[Prediction]:
+        """The same of a film of any length, a few frames at a time; compiled once."""
+        parts = -(-len(images) // _AT_ONCE)
+        # Even parts: a last frame by itself would be a batch of another size.
+        for part in np.array_split(images, parts):
+            yield from self.look(part)
 
     def judged(self, images: np.ndarray) -> Seen:
         """The same as arrays [T, ...] of one `Seen`, whose logits are the log odds."""
@@ -182,10 +190,10 @@ class FragmentationModel(LoadedModel[FragmentationConfig]):
         """Of pictures to judge it by, pixels: as fine as its last look, or finer."""
         return self.config.size * (1 if self.config.closer is None else 2)
 
-    def _look(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+    def _look(self, images: Sequence[np.ndarray], at_once: int) -> list[Prediction]:
         """One look at frames float32 [Y, X] of any sizes."""
         size = self.config.size
-        said = self.see(np.stack([seen(image, size) for image in images]))
+        said = self.see(np.stack([seen(image, size) for image in images]), at_once=at_once)
         found = []
         for t, image in enumerate(images):
             view = view_of((image.shape[0], image.shape[1]), size)

@@ -13,9 +13,6 @@ from isl.imaging.image import Movie, ZStack
 from isl.imaging.inputs.stated import as_movie
 from isl.imaging.times import stated_interval
 
-# Frames that are looked at together.
-AT_ONCE = 8
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Graded:
@@ -61,12 +58,10 @@ def predict(
     else:
         frames = frames_of(as_movie(movie, axes=axes, interval=interval))
     embryos, labels = [], []
-    for first in range(0, len(frames.images), AT_ONCE):
-        images = frames.images[first : first + AT_ONCE]
-        for t, said in enumerate(model.look(images), start=first):
-            found, mask = assess_frame(frames.images[t], said, model.config, frame=t, scale=scale)
-            embryos += found
-            labels.append(mask)
+    for t, said in enumerate(model.look_along(frames.images)):
+        found, mask = assess_frame(frames.images[t], said, model.config, frame=t, scale=scale)
+        embryos += found
+        labels.append(mask)
     return Graded(
         embryos=tuple(embryos),
         labels=np.stack(labels),

@@ -53,7 +53,6 @@ from isl.model_folder import model_or_default
 MADE_BY = "isl fragmentation"
 TABLE, REPORT = "fragmentation.csv", "report.html"
 MASK, ATTENTION, TIME = "mask", "attention", "time"
-_AT_ONCE = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -243,16 +242,14 @@ def _seen(
 ) -> tuple[list[Assessed], np.ndarray, list[np.ndarray], list[np.ndarray]]:
     """Embryos, labels uint8 [T, Y, X], and pictures of contours and attention, frame by frame."""
     assessed, labels, drawn, attended = [], [], [], []
-    for first in range(0, len(frames.images), _AT_ONCE):
-        images = frames.images[first : first + _AT_ONCE]
-        for offset, said in enumerate(model.look(images)):
-            image = images[offset]
-            found, mask = assess_frame(image, said, model.config, frame=first + offset, scale=scale)
-            assessed += found
-            labels.append(mask)
-            drawn.append(contours(image, mask))
-            if said.attention is not None:
-                attended.append(attention_picture(image, said.attention))
+    for t, said in enumerate(model.look_along(frames.images)):
+        image = frames.images[t]
+        found, mask = assess_frame(image, said, model.config, frame=t, scale=scale)
+        assessed += found
+        labels.append(mask)
+        drawn.append(contours(image, mask))
+        if said.attention is not None:
+            attended.append(attention_picture(image, said.attention))
     return assessed, np.stack(labels), drawn, attended
 
 

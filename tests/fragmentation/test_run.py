@@ -5,6 +5,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image
 from simulated import NETWORK
 from typer.testing import CliRunner
 
+import isl.fragmentation.model as fragmentation_model
 from isl.config import parse
 from isl.errors import InputError
 from isl.files.locks import alone_in
@@ -258,6 +260,26 @@ def test_arrays_are_graded_as_files_are(model: Path, inputs: Path, tmp_path: Pat
     assert (scaled.labels == found.labels).mean() > 0.99
     with pytest.raises(InputError, match="holds pixels that are NaN or infinite"):
         loaded.predict(np.full((2, 20, 20), np.nan))
+
+
+def test_a_film_is_looked_at_in_batches_of_one_size(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load_fragmentation_model(model)
+    shapes = []
+
+    def seen(network: Any, images: Any) -> Any:
+        shapes.append(images.shape)
+        return see(network, images)
+
+    see = fragmentation_model._see
+    monkeypatch.setattr(fragmentation_model, "_see", seen)
+    film = np.random.default_rng(0).uniform(size=(9, 40, 50)).astype(np.float32)
+    along = list(loaded.look_along(film))
+    assert len(along) == 9
+    assert set(shapes) == {(8, 64, 64, 1)}
+    for one, other in zip(along, loaded.look(film), strict=True):
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
 def test_results_are_no_inputs_the_next_time(model: Path, inputs: Path) -> None:

@@ -60,6 +60,7 @@ class Embryo:
         fragments: Small bodies; clusters of them are what a person outlines.
         polar_bodies: Small bodies beside the embryo that are no fragments.
         nuclei: Faint rings in cells; two pronuclei in the only cell of a zygote.
+        patches: Where the granules of a cell are coarse: easily taken for fragments, and none.
     """
 
     zona: float
@@ -68,6 +69,7 @@ class Embryo:
     fragments: tuple[Body, ...]
     polar_bodies: tuple[Body, ...] = ()
     nuclei: tuple[Body, ...] = ()
+    patches: tuple[Body, ...] = ()
 
 
 def make_embryo(cells: int, share: float, rng: np.random.Generator) -> Embryo:
@@ -92,6 +94,9 @@ def make_embryo(cells: int, share: float, rng: np.random.Generator) -> Embryo:
     nuclei = tuple(_nucleus(cell, rng) for cell in blastomeres if rng.random() < 0.35)
     if cells == 1:
         nuclei = tuple(_nucleus(blastomeres[0], rng) for _ in range(2))
+    patches = tuple(
+        _patch(cell, rng) for cell in blastomeres for _ in range(rng.choice([0, 0, 1, 2]))
+    )
     return Embryo(
         zona=zona,
         thickness=rng.uniform(10, 17),
@@ -99,6 +104,7 @@ def make_embryo(cells: int, share: float, rng: np.random.Generator) -> Embryo:
         fragments=fragments,
         polar_bodies=polar,
         nuclei=nuclei,
+        patches=patches,
     )
 
 
@@ -113,6 +119,7 @@ def moved_on(embryo: Embryo, cells: int, share: float, rng: np.random.Generator)
         cells=_scaled(later.cells, scale),
         fragments=_scaled(later.fragments, scale),
         nuclei=_scaled(later.nuclei, scale),
+        patches=_scaled(later.patches, scale),
         polar_bodies=embryo.polar_bodies,
     )
 
@@ -217,3 +224,15 @@ def _nucleus(cell: Body, rng: np.random.Generator) -> Body:
     x, y = rng.normal(0, 0.15 * cell.radius, 2)
     radius = min(cell.radius * 0.45, rng.uniform(7, 12))
     return Body(x=cell.x + x, y=cell.y + y, radius=radius)
+
+
+def _patch(cell: Body, rng: np.random.Generator) -> Body:
+    """Within a cell, more often near its outline than in its middle."""
+    angle, away = rng.uniform(0, 2 * np.pi), cell.radius * rng.uniform(0.2, 0.8)
+    return Body(
+        x=cell.x + away * np.cos(angle),
+        y=cell.y + away * np.sin(angle),
+        radius=cell.radius * rng.uniform(0.15, 0.4),
+        stretch=rng.uniform(1, 1.5),
+        angle=angle + np.pi / 2,
+    )

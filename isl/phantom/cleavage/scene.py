@@ -15,6 +15,8 @@ from scipy import ndimage
 from isl.phantom.cleavage.anatomy import Body, Embryo
 
 BACKGROUND, EMBRYO, FRAGMENT = 0, 1, 2
+# Notches between cells that light fills are about so wide, um.
+_NOTCH = 9.0
 # Gaps between fragments of one cluster that a person does not outline, um.
 _BRIDGED = 2.0
 
@@ -32,6 +34,8 @@ class Scene:
         outline: Strength of the dark line around every body.
         crescent: Strength of the broad bright and dark sides of cells.
         crescent_width: Of these sides, um.
+        glint: Strength of the bright or dark notches where cells touch.
+        patchy: Strength of the coarse granules in places of cells.
         refractile: Share of the fragments that are bright or dark blobs more than outlined bodies.
         rough: Strength of coarse granules within fragments.
         ground: Brightness of the empty well, [0, 1].
@@ -62,6 +66,8 @@ class Scene:
     outline: float
     crescent: float
     crescent_width: float
+    glint: float
+    patchy: float
     refractile: float
     rough: float
     ground: float
@@ -102,7 +108,7 @@ def make_scene(size: int, embryo: Embryo, rng: np.random.Generator) -> Scene:
     debris = tuple(body for _ in range(clumps) for body in _clump(outer, x, y, rng))
     bubbles = _scattered(rng.choice([0, 0, 1, 3]), (2, 7), width, rng)
     shadows = _scattered(rng.choice([0, 0, 1, 3]), (3, 12), width, rng)
-    specks = _specks(embryo, int(rng.choice([0, 20, 60, 120])), rng)
+    specks = _specks(embryo, int(rng.choice([0, 30, 80, 160])), rng)
     dim = rng.random() < 0.5
     return Scene(
         size=size,
@@ -111,8 +117,10 @@ def make_scene(size: int, embryo: Embryo, rng: np.random.Generator) -> Scene:
         light=rng.choice([0.0, np.pi, np.pi / 2, -np.pi / 2]) + rng.normal(0, 0.4),
         relief=rng.uniform(0.08, 0.3),
         outline=rng.uniform(0.03, 0.18),
-        crescent=rng.uniform(0.0, 0.35),
-        crescent_width=rng.uniform(1.5, 6.0),
+        crescent=rng.uniform(0.0, 0.5),
+        crescent_width=rng.uniform(1.5, 7.0),
+        glint=rng.uniform(0.0, 0.45),
+        patchy=rng.uniform(0.0, 0.12),
         refractile=rng.uniform(0, 1) ** 0.7,
         rough=rng.uniform(0.0, 0.15),
         ground=rng.uniform(0.18, 0.35) if dim else rng.uniform(0.4, 0.7),
@@ -230,6 +238,8 @@ def show(embryo: Embryo, scene: Scene, rng: np.random.Generator) -> np.ndarray:
     dy, dx = np.gradient(broad, scene.pixel_size)
     slope = (np.cos(scene.light) * dx + np.sin(scene.light) * dy) * scene.crescent_width
     lit += scene.crescent * slope * (0.3 + 0.7 * np.clip(cells, 0, 1))
+    lit += scene.glint * _notches(cells > 0.5, y, x, scene)
+    lit += scene.patchy * _patches(embryo, y, x, scene) * _grain(scene, 1.2, rng)
     lit += scene.rough * coarse_in_fragments * _grain(scene, 1.6, rng)
     lit += scene.relief * 0.9 * bright
     lit += inside * (scene.cytoplasm + scene.grain * granules + 0.3 * scene.grain * coarse)
@@ -250,6 +260,34 @@ def show(embryo: Embryo, scene: Scene, rng: np.random.Generator) -> np.ndarray:
     values = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
     values = _with_text(values, fixed) if scene.text else values
     return values if scene.quality >= 100 else _compressed(values, scene.quality)
+
+
+def _notches(cells: np.ndarray, y: np.ndarray, x: np.ndarray, scene: Scene) -> np.ndarray:
+    """How bright light makes what lies between cells that touch, [Y, X] in [-1, 1].
+
+    Bright on the side that faces the light, dark on the other.
+    """
+    reach = max(1, round(_NOTCH / scene.pixel_size))
+    padded = np.pad(cells, reach + 1)
+    away = np.asarray(ndimage.distance_transform_edt(~padded))
+    # A closing by a disc, as distances give it without its cost.
+    kept = np.asarray(ndimage.distance_transform_edt(away <= reach)) > reach
+    inner = slice(reach + 1, -reach - 1)
+    notch = ndimage.gaussian_filter(
+        (kept[inner, inner] & ~cells).astype(float), max(0.5, 0.8 / scene.pixel_size)
+    )
+    far = np.maximum(np.hypot(y, x), 1.0)
+    return -notch * (np.cos(scene.light) * x + np.sin(scene.light) * y) / far
+
+
+def _patches(embryo: Embryo, y: np.ndarray, x: np.ndarray, scene: Scene) -> np.ndarray:
+    """Where granules are coarse, [Y, X] in [0, 1], within cells alone."""
+    found = np.zeros(y.shape)
+    for body in embryo.patches:
+        rows, columns = _window(body, scene)
+        there = _dome(body, y[rows, columns], x[rows, columns])
+        found[rows, columns] = np.maximum(found[rows, columns], there)
+    return found
 
 
 def _places(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
@@ -372,7 +410,7 @@ def _specks(embryo: Embryo, count: int, rng: np.random.Generator) -> tuple[Body,
     for _ in range(count):
         angle, away = middle + rng.normal(0, spread), embryo.zona * rng.uniform(0.86, 1.0)
         place = away * np.cos(angle), away * np.sin(angle)
-        found.append(Body(x=place[0], y=place[1], radius=rng.uniform(0.5, 1.3)))
+        found.append(Body(x=place[0], y=place[1], radius=rng.uniform(0.5, 2.2)))
     return tuple(found)
 
 

@@ -41,6 +41,8 @@ from isl.model_folder import (
 DEFAULT_MODEL = "fragmentation"
 LEVEL = 0.9
 _AT_ONCE = 8
+# The first look may miss a part of an embryo, which the border of the closer one then cuts.
+_LOOKS = 3
 
 
 class FragmentationConfig(FolderConfig):
@@ -155,16 +157,23 @@ class FragmentationModel(LoadedModel[FragmentationConfig]):
         found = self._look(list(images), at_once)
         if self.config.closer is None or not self.config.segments:
             return found
-        places: dict[int, tuple[slice, slice]] = {}
-        for t, prediction in enumerate(found):
-            embryos = separate(prediction.labels, smallest=self.config.smallest) > 0
-            if embryos.any():
-                places[t] = close_up(embryos, self.config.closer)
-        near = [images[t][place] for t, place in places.items()]
-        closer = self._look(near, at_once) if near else []
-        for (t, place), prediction in zip(places.items(), closer, strict=True):
-            found[t] = prediction.within(place, found[t])
+        places = {t: self._place(each) for t, each in enumerate(found)}
+        for _ in range(_LOOKS):
+            near = {t: place for t, place in places.items() if place is not None}
+            if not near:
+                break
+            closer = self._look([images[t][place] for t, place in near.items()], at_once)
+            places = {}
+            for (t, place), prediction in zip(near.items(), closer, strict=True):
+                found[t] = prediction.within(place, found[t])
+                if _is_cut_by(place, found[t].labels > 0):
+                    places[t] = self._place(found[t])
         return found
+
+    def _place(self, said: Prediction) -> tuple[slice, slice] | None:
+        """Where a closer look is for; None where there is no embryo."""
+        embryos = separate(said.labels, smallest=self.config.smallest) > 0
+        return close_up(embryos, self.config.closer or 1.0) if embryos.any() else None
 
     def look_along(self, images: np.ndarray) -> Iterator[Prediction]:
         """The same of a film of any length, a few frames at a time; compiled once."""
@@ -248,6 +257,18 @@ def save_fragmentation_model(
     if network.config != config.network:
         raise InputError("the network is not the one that the model's configuration describes")
     save_folder(directory, network, config, card, overwrite=overwrite, kernels=kernels)
+
+
+def _is_cut_by(place: tuple[slice, slice], inside: np.ndarray) -> bool:
+    """Whether what is inside [Y, X] reaches an edge of a place that is none of the frame's."""
+    own = inside[place]
+    rows, columns = place
+    return bool(
+        (rows.start > 0 and own[0].any())
+        or (rows.stop < inside.shape[0] and own[-1].any())
+        or (columns.start > 0 and own[:, 0].any())
+        or (columns.stop < inside.shape[1] and own[:, -1].any())
+    )
 
 
 def _first(array: jax.Array, *, count: int) -> np.ndarray:

@@ -59,6 +59,24 @@ def test_second_stage_changes_no_bit_of_the_segmentation(data: Path, tmp_path: P
         train(experiment(data, network={**NETWORK, "fine": 6}), tmp_path / "both")
 
 
+def test_a_frozen_encoder_stays_as_it_starts(data: Path, tmp_path: Path) -> None:
+    settings = experiment(
+        data,
+        network={**NETWORK, "encoder": {"kind": "efficientnet-lite0"}},
+        pretrained=True,
+        freeze_encoder=True,
+        cached_views=1,
+        kernels="float32",
+        lengths={"first": 1, "second": 1},
+    )
+    start, _ = task_of(settings).initial(jax.random.key(settings.seed))
+    weights = read_weights(train(settings, tmp_path / "run") / "weights.safetensors")
+    for number, block in start["encoder"]["blocks"].items():
+        stored = weights[f"encoder/blocks/{number}/project/kernel"]
+        np.testing.assert_array_equal(stored, block["project"]["kernel"])
+    assert not np.array_equal(weights["classes"], start["classes"])
+
+
 def test_what_has_a_grade_only_teaches_no_segmentation(data: Path) -> None:
     task = task_of(experiment(data, network={**NETWORK, "dropout": 0.0}))
     params, state = task.initial(jax.random.key(0))

@@ -37,7 +37,7 @@ from isl.fragmentation.network import (
 from isl.model_folder import WEIGHTS_FILE, fill, read_weights
 
 from ..optimizer import any_matches
-from ..parameters import Functional
+from ..parameters import Functional, held
 from ..stages import StageConfig
 from ..task import Batch, Evaluation, Selection, Sums, Tree
 from .augment import augmented
@@ -326,11 +326,11 @@ class FragmentationTask:
         key: jax.Array,
     ) -> tuple[jax.Array, tuple[Tree, dict[str, Pair]]]:
         network = self._functional.put_together(params, model_state, training=True)
-        held = self._hold(network)
+        held(network, self._free)
         maps = images if isinstance(images, list) else network.maps(images[..., None])
         pairs: dict[str, Pair] = {}
         if self._segments:
-            dropout = None if "decoder" in held else key
+            dropout = key if any_matches("decoder", self._free) else None
             seen = network.from_maps(maps, (labels.shape[1], labels.shape[2]), key=dropout)
             truth, known = masks_of(labels)
             pairs["entropy"] = cross_entropy(seen.logits, truth, known)
@@ -348,16 +348,6 @@ class FragmentationTask:
         losses = losses_of(pairs)
         total = sum((self._weights.get(n, 0.0) * loss for n, loss in losses.items()), jnp.zeros(()))
         return total, (Functional.take_apart(network)[1], pairs)
-
-    def _hold(self, network: FragmentationNetwork) -> set[str]:
-        """Lets what is not free compute with its running statistics; returns its names."""
-        held = set()
-        for name in ("encoder", "decoder", "injection"):
-            module = getattr(network, name)
-            if module is not None and not any_matches(f"{name}/x", self._free):
-                module.eval()
-                held.add(name)
-        return held
 
     def _conflict(
         self,

@@ -137,6 +137,15 @@ def test_models_are_listed_without_jax():
     assert b"phantom" in listed.stdout
 
 
+def test_predicting_loads_no_scipy():
+    """Its parts take a third of a second, and a prediction needs none of them."""
+    program = (
+        "import sys; import isl.labeling.run.fields; "
+        "sys.exit(any(f'scipy.{part}' in sys.modules for part in ('ndimage', 'special')))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_other_distributions_add_commands(monkeypatch, capsys):
     def judge(thing: str) -> None:
         """Judges a thing."""

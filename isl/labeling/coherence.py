@@ -14,9 +14,9 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import scipy.ndimage
-import scipy.optimize
-import scipy.special
+
+# Its parts, a third of a second to import, are imported where one of them is used.
+import scipy
 
 from isl.errors import InputError
 from isl.labeling.bins import SAMPLE

@@ -2,9 +2,9 @@
 
     python benchmarks/start.py [--rounds 3]
 
-Every line is a process of its own, started when compiled programs are kept already (a first round
-is not counted), and Python's bytecode, as it is where isl was installed. Seconds of the clock, and of
-the processor, which depend less on what else is at work; the best of the rounds.
+Every line is a process of its own, started when compiled programs and Python's bytecode are kept
+already (a first round is not counted). Seconds of the clock, and of the processor, which depend
+less on what else is at work; the best of the rounds.
 """
 
 import argparse

@@ -34,6 +34,7 @@ class Progress:
         best_update: When that was.
         seconds: Spent on updates, over all processes that continued the run; the first update of
             each, with its compilation, and evaluations are not counted.
+        judging: Spent on evaluations, likewise.
     """
 
     update: int = 0
@@ -41,6 +42,7 @@ class Progress:
     best: float | None = None
     best_update: int | None = None
     seconds: float = 0.0
+    judging: float = 0.0
 
 
 class Checkpoints:

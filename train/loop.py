@@ -22,6 +22,7 @@ from isl.files.locks import alone_in
 from . import data
 from .checkpoint import Checkpoints, Progress, last_update
 from .experiment import EXPERIMENT_FILE, ExperimentConfig, TrainingConfig
+from .haste import Haste, allowed
 from .interrupt import Interrupt
 from .ledger import Ledger
 from .micro_batch import parts_of
@@ -51,10 +52,13 @@ def fit(
     """Trains a task, resuming from the last checkpoint in `workdir` if there is one.
 
     Leaves `experiment.toml` (all settings), `checkpoints/` (last and best), `training.csv`,
-    `validation.csv`, `clock.csv` (by each evaluation, seconds spent on updates, and those that this
-    process spent on judging), `tensorboard/`, `pictures/`, after some time `report.html` (see
+    `validation.csv`, `clock.csv` (by each evaluation, seconds spent on updates and on judging),
+    `tensorboard/`, `pictures/`, after some time `report.html` (see
     `isl_train.page`), and `model/`: the best model of the last stage where there is validation
     data, else the last.
+
+    Where `allowed.json` in `workdir` says how long it may take, and updates take longer than that
+    leaves for them, some are left out; see `isl_train.haste`.
 
     SIGINT or SIGTERM stop a single process after the update under way, with a checkpoint.
 
@@ -94,8 +98,8 @@ def fit(
                 continue
             with run.in_stage(stage):
                 run.announce()
-                begun = run.progress.update
-                for update in range(begun, stage.last + 1):
+                begun = update = run.progress.update
+                while update <= stage.last:
                     if update > begun:
                         value = run.evaluate(update)
                         run.checkpoint(update, value, at_once=interrupt.requested)
@@ -105,8 +109,9 @@ def fit(
                         display.say(f"stopped after update {update}; run again to resume")
                         return run.progress
                     run.renew(update)
-                    run.step(update + 1)
-                    run.write(update + 1)
+                    update = run.next(update)
+                    run.step(update)
+                    run.write(update)
         run.export_last()
         return run.progress
 
@@ -139,7 +144,8 @@ class _Run:
         self.display = display
         self.mesh = device_mesh()
         self.evaluations = 0
-        self.judging = 0.0
+        self.haste = Haste(allowed(workdir), experiment.training.steps)
+        self.is_said = False
         self.learning_rates = np.concatenate(
             [learning_rates(stage.optimizer, stage.last - stage.first) for stage in experiment.plan]
         )
@@ -169,6 +175,7 @@ class _Run:
             if not self.is_begun:
                 self._begin()
             self.start = self.progress.update
+            self.before = self.start - 1
             self.update = make_update(
                 self.task,
                 optimizer,
@@ -247,8 +254,9 @@ class _Run:
         self.display.pause()
         began = time.monotonic()
         value = self._evaluated(update)
-        self.judging += time.monotonic() - began
-        clock = {"seconds": self.progress.seconds, "judging": self.judging}
+        judging = self.progress.judging + time.monotonic() - began
+        self.progress = dataclasses.replace(self.progress, judging=judging)
+        clock = {"seconds": self.progress.seconds, "judging": judging}
         self.writers.scalars("clock", update, clock)
         self.writers.page()
         self.display.resume()
@@ -282,7 +290,7 @@ class _Run:
 
     def renew(self, update: int) -> None:
         """Lets the task choose its examples anew if it is time."""
-        if not renews(self.task) or update % self.task.renew_every:
+        if not renews(self.task) or not self._is_passed(update, self.task.renew_every):
             return
         key = jax.random.fold_in(jax.random.fold_in(self.state.key, update), _RENEWAL)
         params, model_state, key = _on_one_device((self.state.params, self.state.model_state, key))
@@ -309,6 +317,19 @@ class _Run:
             return self.task.examples_chosen(self.experiment.seed, model_state)
         return self.task.examples(self.experiment.seed)
 
+    def next(self, update: int) -> int:
+        """The number of the update to make; where time is short, some are passed over."""
+        made, progress = self.progress.batches_drawn, self.progress
+        stride = self.haste.stride(update, made, progress.seconds + progress.judging)
+        if stride > 1 and not self.is_said:
+            self.is_said = True
+            self.display.say(
+                f"slower than planned: after update {update}, some are left out so that the run "
+                "ends in time, its schedule with it"
+            )
+        self.before = update
+        return min(update + stride, self.stage.last)
+
     def step(self, update: int) -> None:
         """Draws one update's batch and makes the update."""
         with self._timed(update):
@@ -321,7 +342,7 @@ class _Run:
 
     def write(self, update: int) -> None:
         """Writes metrics if it is time."""
-        if update % self.training.log_every == 0 or update == self.stage.last:
+        if self._is_due(update, self.training.log_every):
             # Updates run ahead of this process, which waits here for what they found.
             with self._timed(update):
                 self._write_metrics(update)
@@ -343,7 +364,11 @@ class _Run:
             self.progress = dataclasses.replace(self.progress, seconds=seconds)
 
     def _is_due(self, update: int, every: int) -> bool:
-        return update == self.stage.last or (every > 0 and update % every == 0)
+        return update == self.stage.last or (every > 0 and self._is_passed(update, every))
+
+    def _is_passed(self, update: int, every: int) -> bool:
+        """Whether a multiple of `every` is this update, or lies between the one before and it."""
+        return update // every > self.before // every
 
     def _write_metrics(self, update: int) -> None:
         means = self.ledger.means()
@@ -374,7 +399,7 @@ class _Run:
         if jax.process_index() != 0:
             return
         params, model_state = self._judged()
-        known = {**metrics, "updates": self.progress.update}
+        known = {**metrics, "updates": self.progress.batches_drawn}
         with folder_written_whole(self.model_folder, replaceable=lambda _: True) as folder:
             # A task makes the folder itself.
             emptied(folder).rmdir()

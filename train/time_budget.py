@@ -3,7 +3,9 @@
 The whole training is first gone through with a few updates of everything that is fitted, in a
 folder that goes away. That tells the pace of each part, what judging costs, and what all the rest
 takes: reading, compiling, joining members. All lengths are then changed by one share, schedules
-with them, and the run is an ordinary one: it is resumed with the lengths that were chosen.
+with them, and the run is an ordinary one: it is resumed with the lengths that were chosen. What
+each part may take is written into its folder, so that it ends in time where the machine becomes
+slower (`isl_train.haste`).
 """
 
 import dataclasses
@@ -13,7 +15,7 @@ import math
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ import numpy as np
 from isl.errors import InputError
 from isl.files.whole import write_text
 
+from .haste import allow
 from .lengths import REHEARSAL, REHEARSED, of_share
 
 if TYPE_CHECKING:
@@ -107,54 +110,83 @@ def within(
     run.workdir.mkdir(parents=True, exist_ok=True)
     chosen = {"seconds": seconds, "share": share, "evaluations": evaluations}
     write_text(kept, json.dumps(chosen) + "\n", overwrite=True)
+    for place, part in cost.parts.items():
+        allow(run.workdir / place, share * part.updates + evaluations * part.judging)
     run.say(_expectation(seconds, experiment, resized, cost, evaluations, share))
     return resized
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Cost:
-    """What a run costs, in seconds.
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What one of the things that are fitted costs.
 
     Attributes:
-        count: Updates of everything that is fitted, at the lengths of the file.
-        updates: They take so long.
-        judging: Of judging everything once.
-        fixed: Of all the rest.
-        rehearsal: It took so long to find this out.
+        count: Its updates, at the length of the file.
+        updates: Seconds that they take.
+        judging: Seconds of judging it once.
     """
 
     count: int
     updates: float
     judging: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a run costs.
+
+    Attributes:
+        parts: Of everything fitted, by its folder within the run's.
+        fixed: Seconds of all the rest.
+        rehearsal: It took so many to find this out.
+    """
+
+    parts: Mapping[str, Part]
     fixed: float
     rehearsal: float
 
+    @property
+    def count(self) -> int:
+        """Updates of all parts."""
+        return sum(part.count for part in self.parts.values())
+
+    @property
+    def updates(self) -> float:
+        """Seconds that the updates of all parts take."""
+        return sum(part.updates for part in self.parts.values())
+
+    @property
+    def judging(self) -> float:
+        """Seconds of judging every part once."""
+        return sum(part.judging for part in self.parts.values())
+
 
 def cost_of(
-    clocks: "Sequence[tuple[ExperimentConfig, np.ndarray]]", *, took: float, compiling: float
+    clocks: "Mapping[str, tuple[ExperimentConfig, np.ndarray]]", *, took: float, compiling: float
 ) -> Cost:
     """What a run costs, from its rehearsal.
 
     Args:
-        clocks: Of everything fitted: the experiment at its own length, and the rows of clock.csv
-            (update, seconds, judging), one after each half of each stage.
+        clocks: Of everything fitted, by its folder: the experiment at its own length, and the rows
+            of clock.csv (update, seconds, judging), one after each half of each stage.
         took: Seconds of the whole rehearsal.
         compiling: Those of them that were spent on programs which are kept, so that the run itself
             does not compile them again.
     """
-    count, updates, judging, done, compiled_judging = 0, 0.0, 0.0, 0.0, 0.0
-    for experiment, clock in clocks:
+    parts: dict[str, Part] = {}
+    done, compiled_judging = 0.0, 0.0
+    for place, (experiment, clock) in clocks.items():
         done += float(clock["seconds"][-1] + clock["judging"][-1])
-        for stage, pace in zip(experiment.plan, _paces(clock, len(experiment.plan)), strict=True):
-            updates += pace * (stage.last - stage.first)
-            count += stage.last - stage.first
+        lengths = [stage.last - stage.first for stage in experiment.plan]
+        paces = _paces(clock, len(lengths))
+        updates = sum(pace * length for pace, length in zip(paces, lengths, strict=True))
         first, last = clock["judging"][0], clock["judging"][-1] - clock["judging"][-2]
-        judging += float(last)
+        parts[place] = Part(count=sum(lengths), updates=updates, judging=float(last))
         compiled_judging += float(first - last)
     # Judging, with what it compiled, is done already: the rest was compiled beside it.
     saved = max(0.0, compiling - max(0.0, compiled_judging))
     fixed = max(0.0, took - done - saved)
-    return Cost(count=count, updates=updates, judging=judging, fixed=fixed, rehearsal=took)
+    return Cost(parts=parts, fixed=fixed, rehearsal=took)
 
 
 def _rehearsed(
@@ -171,11 +203,14 @@ def _rehearsed(
             run, workdir=Path(folder), say=lambda message: None, console=None
         )
         recipe.train(short, aside)
-        clocks = [
-            (fitted, np.genfromtxt(place / "clock.csv", delimiter=",", names=True))
+        clocks = {
+            str(place.relative_to(folder)): (
+                fitted,
+                np.genfromtxt(place / "clock.csv", delimiter=",", names=True),
+            )
             for pattern, fitted in fits.items()
             for place in (sorted(Path(folder).glob(pattern)) if pattern != "." else [Path(folder)])
-        ]
+        }
     compiling = sum(compiled) if _programs_are_kept() else 0.0
     return cost_of(clocks, took=time.monotonic() - began, compiling=compiling)
 

@@ -61,7 +61,7 @@ def write_preview(
     """
     canvas = preview(panels, columns=columns, panel_size=panel_size, pixel_size=pixel_size)
     with written_whole(path, overwrite) as temporary:
-        # A third of the time of the usual level, and a twelfth larger, for images as noisy as these.
+        # A third of the time of the usual level, and a twelfth larger, for images so noisy.
         canvas.save(temporary, format="PNG", compress_level=1)
 
 

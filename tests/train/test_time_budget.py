@@ -11,12 +11,13 @@ from isl.config import load_toml, parse
 from isl.errors import InputError
 from isl_train import time_budget
 from isl_train.experiment import ExperimentConfig
+from isl_train.haste import allowed
 from isl_train.ledger import Ledger
 from isl_train.lengths import REHEARSAL, of_share
 from isl_train.loop import fit
 from isl_train.optimizer import OptimizerConfig
 from isl_train.recipe import Recipe, Run
-from isl_train.time_budget import Cost, cost_of, seconds_in, within
+from isl_train.time_budget import Cost, Part, cost_of, seconds_in, within
 
 
 @pytest.mark.parametrize(
@@ -92,9 +93,11 @@ CLOCK = np.array(
 
 
 def test_what_is_measured_once_is_known_of_any_length() -> None:
-    cost = cost_of([(line_experiment("training.steps=14"), CLOCK)] * 2, took=40.0, compiling=9.0)
+    timed = line_experiment("training.steps=14"), CLOCK
+    cost = cost_of({"one": timed, "other": timed}, took=40.0, compiling=9.0)
     # 14 updates of 0.5 s, twice. Of the 40 s, 20 went into updates and judging, and 9 into
     # compiling, 4 of them while judging.
+    assert cost.parts["other"] == Part(count=14, updates=7, judging=1)
     assert (cost.count, cost.updates, cost.judging) == (28, 14, 2)
     assert cost.fixed == 40 - 20 - (9 - 4)
 
@@ -103,13 +106,15 @@ def test_a_run_is_as_long_as_there_is_time_for(tmp_path: Path, monkeypatch) -> N
     counted, said = Counted(), []
     recipe = Recipe(config=ExperimentConfig, train=counted.train)
     e, run = line_experiment("training.steps=14"), run_in(tmp_path, said)
-    cost = Cost(count=28, updates=14.0, judging=2.0, fixed=15.0, rehearsal=40.0)
+    part = Part(count=14, updates=7.0, judging=1.0)
+    cost = Cost(parts={"member_0": part, "member_1": part}, fixed=15.0, rehearsal=40.0)
     monkeypatch.setattr(time_budget, "_rehearsed", lambda *_: cost)
     chosen = within(250.0, recipe, e, run)
     evaluations = 14 // 6
     assert chosen.training.steps == round(14 * (250 - 40 - 15 - evaluations * 2) / 14)
     assert "updates in place of 14" in said[-1]
     assert "0.5 s each, judged 2 times" in said[-1]
+    assert allowed(run.workdir / "member_1") == pytest.approx((250 - 40 - 15) / 2)
     # Resumed, nothing is measured again.
     monkeypatch.setattr(time_budget, "_rehearsed", None)
     assert within(250.0, recipe, e, run) == chosen
@@ -120,7 +125,8 @@ def test_a_run_is_as_long_as_there_is_time_for(tmp_path: Path, monkeypatch) -> N
 def test_judging_takes_a_small_part_of_the_time(tmp_path: Path, monkeypatch) -> None:
     recipe = Recipe(config=ExperimentConfig, train=Counted().train)
     e, run = line_experiment("training.steps=14", "training.evaluate_every=1"), run_in(tmp_path, [])
-    cost = Cost(count=14, updates=14.0, judging=10.0, fixed=0.0, rehearsal=0.0)
+    part = Part(count=14, updates=14.0, judging=10.0)
+    cost = Cost(parts={".": part}, fixed=0.0, rehearsal=0.0)
     monkeypatch.setattr(time_budget, "_rehearsed", lambda *_: cost)
     chosen = within(200.0, recipe, e, run)
     assert chosen.training.steps == (200 - 3 * 10)
@@ -133,7 +139,8 @@ def test_the_pace_is_that_of_the_task_itself(tmp_path: Path) -> None:
     e, run = line_experiment(), run_in(tmp_path, said)
     chosen = within(60.0, recipe, e, run)
     assert chosen.training.steps > 14
-    assert list((tmp_path / "run").iterdir()) == [tmp_path / "run" / "budget.json"]
+    written = [path.relative_to(run.workdir).as_posix() for path in run.workdir.rglob("*.json")]
+    assert sorted(written) == ["budget.json", *(f"member_{n}/allowed.json" for n in range(2))]
 
 
 def test_updates_that_are_waited_for_when_they_are_logged_count(
@@ -154,7 +161,8 @@ def test_updates_that_are_waited_for_when_they_are_logged_count(
 def test_too_little_time_is_refused_with_how_much_it_takes(tmp_path: Path, monkeypatch) -> None:
     recipe = Recipe(config=ExperimentConfig, train=Counted().train)
     run = run_in(tmp_path, [])
-    cost = Cost(count=14, updates=14.0, judging=1.0, fixed=20.0, rehearsal=40.0)
+    part = Part(count=14, updates=14.0, judging=1.0)
+    cost = Cost(parts={".": part}, fixed=20.0, rehearsal=40.0)
     monkeypatch.setattr(time_budget, "_rehearsed", lambda *_: cost)
     with pytest.raises(InputError, match=r"`budget=1min`: .* 1min1s by themselves; give 2min2s"):
         within(60.0, recipe, line_experiment(), run)

@@ -1,5 +1,6 @@
 """TOML files as frozen, typed values: unknown keys and wrong types are refused by name."""
 
+import importlib.util
 import json
 import os
 import re
@@ -52,6 +53,28 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read as a TOML file ({error})") from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: is not valid TOML: {error}") from error
+
+
+def configuration(path: Path) -> Path:
+    """A TOML file, or, where there is none of that name, the one that comes with isl.
+
+    Args:
+        path: The file; neurons_quick, neurons_quick.toml and configs/neurons_quick.toml all name
+            what comes with isl as configs/neurons_quick.toml.
+
+    Raises:
+        InputError: There is no such file, and a bare name is no configuration's.
+    """
+    spec = importlib.util.find_spec("isl_configs")
+    if path.exists() or spec is None or spec.origin is None:
+        return path
+    known = {file.stem: file for file in Path(spec.origin).parent.glob("*.toml")}
+    name = path.name.removesuffix(".toml")
+    if name in known and str(path.parent) in (".", "configs"):
+        return known[name]
+    if len(path.parts) == 1 and path.suffix != ".toml":
+        raise unknown("configuration", name, known)
+    return path
 
 
 def load_as_typed(path: Path, kind: type[ConfigType], overrides: Sequence[str] = ()) -> ConfigType:

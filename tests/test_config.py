@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from isl.config import Config, load_toml, seen_from_the_shell
+from isl.config import Config, configuration, load_toml, seen_from_the_shell
 from isl.errors import InputError
 
 
@@ -144,3 +144,19 @@ def test_paths_of_a_command_line_are_relative_to_where_it_was_typed(
     # Found beside the configuration only, a name, a variable, no path at all, no such key.
     untouched = ["dataset=theirs.toml", "source.path=data", "dataset=${X}/a", "steps=3", "a.b=c"]
     assert seen(*untouched) == untouched
+
+
+def test_what_comes_with_isl_is_known_by_its_name(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = configuration(Path("neurons_quick"))
+    assert shipped.name == "neurons_quick.toml"
+    assert shipped.is_file()
+    for name in ("neurons_quick.toml", "configs/neurons_quick.toml"):
+        assert configuration(Path(name)) == shipped
+    # A file of that name goes before it, and elsewhere nothing else is meant.
+    Path("neurons_quick.toml").touch()
+    assert configuration(Path("neurons_quick.toml")) == Path("neurons_quick.toml")
+    for name in ("mine/neurons_quick.toml", "no.toml", "configs/no.toml"):
+        assert configuration(Path(name)) == Path(name)
+    with pytest.raises(InputError, match="unknown configuration 'neuron_quick'; did you mean 'n"):
+        configuration(Path("neuron_quick"))

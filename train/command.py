@@ -8,7 +8,7 @@ import typer
 
 from isl import registry
 from isl.commands.parameters import Device, Overrides
-from isl.config import load_as_typed, task_name
+from isl.config import configuration, load_as_typed, task_name
 from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.whole import check_output_folder
@@ -24,7 +24,10 @@ _SAY_NOTHING = ("dataset", "manifest", "data", "table", "recordings", "examples"
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="The experiment, a TOML file.")],
+    config: Annotated[
+        Path,
+        typer.Argument(help="The experiment: a TOML file, or the name of one that comes with isl."),
+    ],
     workdir: Annotated[
         Path, typer.Option(help="Folder of the run; resumed if it holds a checkpoint.")
     ],
@@ -63,6 +66,7 @@ def train(
     if workers is not None:
         overrides.append(f"training.workers={workers}")
     check_output_folder(workdir, "--workdir")
+    config = configuration(config)
     task = task_name(config, overrides)
     recipe: Recipe = registry.load(registry.TRAIN, task, what=f"task in {config}:")
     experiment = load_as_typed(config, recipe.config, overrides)

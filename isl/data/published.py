@@ -28,6 +28,8 @@ KNOWN_FILE = ".isl-data.json"
 
 _AT_ONCE = 4
 _PATIENCE = 30
+# What servers answer where a file is not; all else may pass.
+_GONE = (404, 410)
 
 
 class PublishedFile(Config):
@@ -179,15 +181,21 @@ def _bring(wanted: PublishedSet, folder: Path, file: PublishedFile) -> Published
             downloader=downloader,
         )
     except (requests.HTTPError, FileNotFoundError) as error:
+        answer = getattr(error, "response", None)
+        if answer is not None and answer.status_code not in _GONE:
+            raise InputError(
+                f"{wanted.name}: {address} is not given out now ({answer.status_code} "
+                f"{answer.reason}); the same command goes on from what came"
+            ) from error
         raise InputError(
             f"{wanted.name}: {address} is not there; set {MIRROR} to a folder or address that has "
             f"{wanted.folder}/{file.place}"
         ) from error
     except requests.RequestException as error:
         raise InputError(
-            f"{wanted.name}: {urllib.parse.urlsplit(address).netloc} cannot be reached; the same "
-            f"command goes on from what came; without a network, set {MIRROR} to a folder that has "
-            f"{wanted.folder}"
+            f"{wanted.name}: {urllib.parse.urlsplit(address).netloc} cannot be reached, or broke "
+            f"off; the same command goes on from what came; without a network, set {MIRROR} to a "
+            f"folder that has {wanted.folder}"
         ) from error
     except ValueError as error:
         raise InputError(

@@ -26,6 +26,25 @@ def scaled(dimensions: int, pixel_size: PixelSize | None) -> dict[str, Any]:
     }
 
 
+def laid_over(layer: Any, data: LayerData) -> LayerData:
+    """A result that lies where the image that it was made of lies, whatever its scale is.
+
+    Args:
+        layer: napari's, of the image; its last two axes are y and x.
+        data: The result; with more axes than the image has, it stays as it is.
+    """
+    array, attributes, kind = data
+    if array.ndim > layer.ndim:
+        return data
+    ahead = array.ndim - 2
+    own = {
+        name: tuple(values[:ahead]) + tuple(values[-2:])
+        for name in ("scale", "translate", "units")
+        if (values := getattr(layer, name, None)) is not None
+    }
+    return array, {**attributes, **own}, kind
+
+
 def image_layers(
     image: FluorescenceImage, *, statistic: str = "", told: Mapping[str, Any] | None = None
 ) -> list[LayerData]:
@@ -60,7 +79,8 @@ def labels_layer(
     labels: np.ndarray,
     *,
     pixel_size: PixelSize | None = None,
-    features: Mapping[str, Sequence[Any]] | None = None,
+    classes: Mapping[int, str] | None = None,
+    known: Sequence[str] = (),
     told: Mapping[str, Any] | None = None,
 ) -> LayerData:
     """Numbers of regions [Y, X] or [T, Y, X], 0 where there is none.
@@ -69,7 +89,9 @@ def labels_layer(
         name: The layer's.
         labels: Integers.
         pixel_size: Micrometres, or None.
-        features: Columns by name; `index` is a region's number.
+        classes: Of regions by number, the last one where it changes: told by napari where the
+            pointer is, and coloured alike.
+        known: All classes there are, in the order that gives them their colours.
         told: Kept with the layer, under "isl".
     """
     attributes: dict[str, Any] = {
@@ -77,6 +99,13 @@ def labels_layer(
         "metadata": {"isl": dict(told or {})},
         **scaled(labels.ndim, pixel_size),
     }
-    if features:
-        attributes["features"] = {column: list(values) for column, values in features.items()}
+    if classes:
+        attributes["features"] = {"index": list(classes), "class": list(classes.values())}
+        # Lazily, with the libraries that draw: other layers need none of them.
+        from isl.colony.drawing import color_of
+
+        attributes["colormap"] = {
+            None: "transparent",
+            **{number: color_of(name, known) for number, name in classes.items()},
+        }
     return np.asarray(labels), attributes, "labels"

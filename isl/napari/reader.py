@@ -12,6 +12,7 @@ from isl.imaging.inputs.read import read_fluorescence
 from isl.napari.layers import LayerData, image_layers, labels_layer
 
 _ENDINGS = (".ome.tif", ".ome.zarr")
+_FRAGMENTATION = ("embryo", "fragment")
 _REGIONS = {"isl colony", "isl fragmentation"}
 Reader = Callable[[str | Sequence[str]], list[LayerData]]
 
@@ -42,7 +43,18 @@ def _layers(path: Path) -> list[LayerData]:
     told = {"made_by": made, "record": record, "source": str(path)}
     if made in _REGIONS and np.issubdtype(image.channels.dtype, np.integer):
         regions = image.channels[..., 0, :, :]
-        return [labels_layer(name, regions, pixel_size=image.pixel_size, told=told)]
+        if made == "isl colony":
+            what, known = "colonies", record.get("classes", ())
+            classes = {each["colony"]: each["class"] for each in record.get("colonies", ())}
+        else:
+            what, known = "fragments", _FRAGMENTATION
+            classes = dict(enumerate(known, 1))
+        size = image.pixel_size
+        return [
+            labels_layer(
+                f"{name} {what}", regions, pixel_size=size, classes=classes, known=known, told=told
+            )
+        ]
     return image_layers(image, statistic=statistic, told=told)
 
 

@@ -11,7 +11,7 @@ from isl.imaging.image import PixelSize
 from isl.model_folder import model_kind
 from isl.model_kinds import installed_models
 from isl.napari.jobs import Job, OpenImage, Progress, Result, Stopped, commanding, predicting
-from isl.napari.layers import UNIT
+from isl.napari.layers import UNIT, laid_over
 from isl.packages import needed
 
 RESEARCH = "For research only; it decides nothing about an embryo."
@@ -47,6 +47,7 @@ class Panel:
         self._viewer = viewer or _napari("napari").current_viewer()
         self._start = start
         self._stop = threading.Event()
+        self._of: Any = None
         self.worker: Any = None
         models = sorted(
             name for name, folder in installed_models().items() if model_kind(folder) == kind
@@ -145,7 +146,7 @@ class Panel:
             pixel_size=PixelSize(y=size, x=size) if size > 0 else pixel_size_of(layer),
             modality=layer.metadata.get("isl", {}).get("modality"),
         )
-        self._stop = threading.Event()
+        self._stop, self._of = threading.Event(), layer
         return self._start(self, given, self._stop)
 
     def _tell(self, found: Progress | Result | Exception) -> None:
@@ -161,7 +162,7 @@ class Panel:
             return
         layer_type = _napari("napari.layers").Layer
         for data in found.layers:
-            self._viewer.add_layer(layer_type.create(*data))
+            self._viewer.add_layer(layer_type.create(*laid_over(self._of, data)))
         self._say("\n".join(found.said) or "done")
 
     def _fail(self, error: Exception) -> None:

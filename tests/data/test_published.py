@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import logging
 import threading
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,6 +111,70 @@ def test_files_come_from_where_they_were_published(
         fetch(made(f"{server}/nowhere"), tmp_path / "other")
 
 
+class Unsteady(http.server.BaseHTTPRequestHandler):
+    """Serves `CONTENT`, but of one file only what `way` says; remembers what it was asked for."""
+
+    way: str | int = ""
+    asked: list[str]
+    waiting: threading.Event
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        place = urllib.parse.unquote(self.path).removeprefix("/").removeprefix("elsewhere/")
+        self.asked.append(place)
+        way = self.way if place == "deep/b.png" else ""
+        if isinstance(way, int):
+            self.send_error(way)
+            return
+        body = {"wrong": b"sec0nd"}.get(way, CONTENT[place])
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: 2 if way in ("cut", "slow") else None])
+        if way == "slow":
+            self.wfile.flush()
+            self.waiting.wait(20)
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ("cut", "cannot be reached, or broke off; the same command goes on"),
+        ("slow", "cannot be reached, or broke off; the same command goes on"),
+        ("wrong", "deep/b.png is not the file that was published"),
+        (404, "deep/b.png is not there; set ISL_MIRROR"),
+        (503, r"deep/b.png is not given out now \(503 Service Unavailable\)"),
+    ],
+)
+def test_what_goes_wrong_at_a_server_is_said_and_only_what_is_missing_comes_again(
+    tmp_path: Path, monkeypatch, way: str | int, said: str
+) -> None:
+    monkeypatch.delenv("ISL_MIRROR", raising=False)
+    monkeypatch.setattr(published, "_PATIENCE", 0.3)
+    monkeypatch.setattr(published, "_AT_ONCE", 1)
+    facts = {"way": way, "asked": [], "waiting": threading.Event()}
+    handler = type("Handler", (Unsteady,), facts)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        wanted = made(f"http://127.0.0.1:{running.server_address[1]}")
+        with pytest.raises(InputError, match=said):
+            fetch(wanted, tmp_path)
+        folder = tmp_path / "of" / "cells"
+        # Nothing that is half there, under whatever name.
+        whole = {"a,1.png", "c.json", ".isl-data.json"}
+        found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+        assert "a,1.png" in found
+        assert found <= whole
+        handler.way, handler.asked = "", []
+        assert contents(fetch(wanted, tmp_path)) == CONTENT
+        assert "deep/b.png" in handler.asked
+        assert "a,1.png" not in handler.asked
+        facts["waiting"].set()
+        running.shutdown()
+
+
 def test_no_network_costs_one_line(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.delenv("ISL_MIRROR", raising=False)
     # Nobody listens on the port of a server that was closed.
@@ -120,7 +185,7 @@ def test_no_network_costs_one_line(tmp_path: Path, monkeypatch, capsys) -> None:
     )
     assert main(["data", "get", "cells", "--out", str(tmp_path / "out")]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith(f"cells: 127.0.0.1:{port} cannot be reached; ")
+    assert line.startswith(f"cells: 127.0.0.1:{port} cannot be reached, or broke off; ")
     assert "set ISL_MIRROR to a folder that has of/cells" in line
     # It would write a line a file, to a stream of its own.
     assert pooch.get_logger().level == logging.WARNING

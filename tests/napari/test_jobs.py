@@ -15,7 +15,7 @@ from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, PixelSize
 from isl.napari import samples
 from isl.napari.jobs import OpenImage, Progress, Result, Stopped, commanding, predicting
-from isl.napari.layers import image_layers
+from isl.napari.layers import image_layers, laid_over
 from isl.napari.reader import read, reader_of
 
 MANIFEST = Path(isl.napari.__file__).parent / "napari.yaml"
@@ -118,8 +118,39 @@ def test_predictions_are_opened_as_coloured_channels(tmp_path):
 
 def test_colonies_and_masks_are_opened_as_regions(tmp_path):
     path = written(tmp_path, "isl colony", "a.ome.tif", np.uint16)
+    made = [{"colony": 3, "class": "dense"}, {"colony": 4, "class": "cannot tell"}]
+    record = {"made_by": "isl colony", "classes": ["spread", "dense"], "colonies": made}
+    (tmp_path / "a.json").write_text(json.dumps(record))
     ((data, attributes, kind),) = read(path)
-    assert (kind, attributes["name"], data.shape) == ("labels", "a", (8, 9))
+    assert (kind, attributes["name"], data.shape) == ("labels", "a colonies", (8, 9))
+    assert attributes["features"] == {"index": [3, 4], "class": ["dense", "cannot tell"]}
+    assert attributes["colormap"] == {None: "transparent", 3: "#56B4E9", 4: "#BBBBBB"}
+    (tmp_path / "a.json").write_text(json.dumps({"made_by": "isl fragmentation"}))
+    ((_, attributes, _),) = read(path)
+    assert attributes["name"] == "a fragments"
+    assert attributes["features"]["class"] == ["embryo", "fragment"]
+
+
+class Layer:
+    """As much of napari's as says where an image lies."""
+
+    ndim = 3
+    scale, translate, units = (2.0, 0.5, 0.4), (1.0, 3.0, 4.0), ("second", "pixel", "pixel")
+
+
+def test_results_lie_on_the_image_that_they_are_of():
+    """A pixel size typed into the panel moves nothing."""
+    typed = {"name": "a", "scale": (1.6, 1.6), "units": ("micrometer",) * 2}
+    data = np.zeros((8, 9))
+    _, flat, kind = laid_over(Layer, (data, typed, "labels"))
+    assert (kind, flat["name"]) == ("labels", "a")
+    assert flat["scale"] == (0.5, 0.4)
+    assert flat["translate"] == (3.0, 4.0)
+    assert flat["units"] == ("pixel", "pixel")
+    _, movie, _ = laid_over(Layer, (np.zeros((5, 8, 9)), typed, "labels"))
+    assert (movie["scale"], movie["units"]) == (Layer.scale, Layer.units)
+    _, other, _ = laid_over(Layer, (np.zeros((2, 5, 8, 9)), typed, "labels"))
+    assert other == typed
 
 
 def test_what_isl_did_not_write_is_left_to_others(tmp_path):

@@ -96,6 +96,9 @@ def test_colonies_of_a_well_are_outlined_and_classed(viewer):
     numbers = np.unique(np.asarray(found[0].data))
     assert len(numbers) > 3
     assert "colonies" in panel.said.value
+    # Typed into the panel, the pixel size is the model's, and the regions lie on the image.
+    assert np.allclose(found[0].scale, viewer.layers["well"].scale)
+    assert "class" in found[0].features
 
 
 def test_an_embryos_time_lapse_gets_its_onset_and_ezrin(viewer):

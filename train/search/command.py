@@ -6,12 +6,18 @@ from typing import Annotated
 import typer
 
 from isl.commands.parameters import Device, Overrides
+from isl.config import configuration
 from isl.devices import use_device
 from isl.files.whole import check_output_folder
 
 
 def search(
-    config: Annotated[Path, typer.Argument(help="What to search, and how: a TOML file.")],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            help="What to search, and how: a TOML file, or the name of one that comes with isl."
+        ),
+    ],
     workdir: Annotated[
         Path,
         typer.Option(help="Folder of the search; resumed, or joined, if it was begun before."),
@@ -40,6 +46,6 @@ def search(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     best = search_hyperparameters(
-        config, list(set_ or ()), workdir, trials=trials, say=say, console=console
+        configuration(config), list(set_ or ()), workdir, trials=trials, say=say, console=console
     )
     typer.echo(best)

@@ -1,0 +1,1 @@
+"""Configurations that come with isl, to be trained, evaluated or searched by name."""

@@ -130,7 +130,6 @@ class LabelingEvaluation(ResampledConfig):
             report then says so in large letters.
         image: Which statistic of a distribution is the image that is judged.
         objects: Labels whose images show nuclei, to be segmented and counted.
-        segmenter: How; a name of `isl.imaging.nuclei.SEGMENTERS`.
         diameter: Of a typical nucleus, in micrometres; estimated from the image unless given.
         points: Points set by people.
         live_dead: By label of `objects`, which of its nuclei are those of dead cells.
@@ -156,7 +155,6 @@ class LabelingEvaluation(ResampledConfig):
     allow_seen: bool = False
     image: Literal["median", "mean"] = "median"
     objects: tuple[str, ...] = ()
-    segmenter: str = "nuclei"
     diameter: pydantic.PositiveFloat | None = None
     points: tuple[AnnotatedPoints, ...] = ()
     live_dead: Mapping[str, MarkedCells] = pydantic.Field(default_factory=dict)

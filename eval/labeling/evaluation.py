@@ -34,7 +34,6 @@ from .judge import (
 )
 from .live_dead import AllMarks, read_marks
 from .models import Contender, check_unseen, common_scale, find_contenders, seen_groups
-from .objects import segmenter_of
 from .points import judge_points, read_annotations
 from .predictions import KeptPredictions, Predicted, image_of, options_for, predict_ground
 from .record import metrics_record
@@ -60,7 +59,6 @@ def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
     """
     config = load_as_typed(path, LabelingEvaluation, overrides)
     say = printer(Console(stderr=True))
-    segmenter_of(config)
     contenders = find_contenders(config, path.parent)
     manifest = load_manifest(path.parent / config.dataset)
     ground = survey_ground(

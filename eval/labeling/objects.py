@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from isl.errors import unknown
-from isl.imaging.nuclei import SEGMENTERS, Segmenter, segment_nuclei
+from isl.imaging.nuclei import segment_nuclei
 
 from ..metrics.object_matching import (
     COUNTS,
@@ -76,17 +75,6 @@ class ObjectScores:
     units: int
 
 
-def segmenter_of(config: LabelingEvaluation) -> Segmenter:
-    """The segmenter that a configuration names.
-
-    Raises:
-        InputError: There is none of that name.
-    """
-    if config.segmenter not in SEGMENTERS:
-        raise unknown("segmenter", config.segmenter, SEGMENTERS)
-    return SEGMENTERS[config.segmenter]
-
-
 def score_objects(
     field: GroundField,
     true: np.ndarray,
@@ -96,13 +84,10 @@ def score_objects(
     marks: Marks | None = None,
 ) -> FieldObjects:
     """Nuclei of one field: float [Y, X] true and predicted, bool [Y, X] mask, marked cells."""
-    segment = segmenter_of(config)
     size = field.stack.pixel_size
 
     def labels_of(image: np.ndarray) -> np.ndarray:
-        if config.diameter is not None and segment is segment_nuclei:
-            return segment_nuclei(image, mask=mask, pixel_size=size, diameter=config.diameter)
-        return segment(image, mask=mask, pixel_size=size)
+        return segment_nuclei(image, mask=mask, pixel_size=size, diameter=config.diameter)
 
     nuclei = labels_of(true), labels_of(predicted)
     table = tabulate_objects(*nuclei, mask=mask)

@@ -1,8 +1,6 @@
 """Nuclei found in fluorescence images, measured or predicted."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from scipy import ndimage
@@ -37,29 +35,6 @@ _NUCLEAR = ("DAPI", "HOECHST", "H3342", "NUCLE", "DRAQ", "H2B")
 def shows_nuclei(label: str) -> bool:
     """Whether a label's name says that it shows nuclei."""
     return any(word in label.upper() for word in _NUCLEAR)
-
-
-class Segmenter(Protocol):
-    """Finds objects in one fluorescence image."""
-
-    def __call__(
-        self,
-        image: np.ndarray,
-        *,
-        mask: np.ndarray | None = None,
-        pixel_size: PixelSize | None = None,
-    ) -> np.ndarray:
-        """Labels the objects.
-
-        Args:
-            image: float [Y, X] in [0, 1].
-            mask: bool [Y, X], True where a pixel counts; None: every pixel.
-            pixel_size: Micrometres; None where nothing says.
-
-        Returns:
-            int [Y, X]: 0 background, 1 to N the objects.
-        """
-        ...
 
 
 def segment_nuclei(
@@ -162,10 +137,6 @@ def foreground_level(
     if threshold - center <= _CLEAR * noise:
         return None
     return ForegroundLevel(smooth=smooth, background=center, threshold=threshold)
-
-
-SEGMENTERS: Mapping[str, Segmenter] = MappingProxyType({"nuclei": segment_nuclei})
-"""Segmenters by the name a configuration gives."""
 
 
 def smoothed(image: np.ndarray, counts: np.ndarray) -> np.ndarray:

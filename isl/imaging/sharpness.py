@@ -8,7 +8,7 @@ noise, which is finest of all, is estimated and taken off both bands.
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy.ndimage
@@ -53,19 +53,6 @@ def sharpness(plane: np.ndarray, covered: np.ndarray | None = None) -> float:
     if pixels == 0 or coarse_signal <= LEAST_SIGNAL * coarse:
         return 0.0
     return float(max(fine_signal, 0.0) / coarse_signal)
-
-
-def sharpest(planes: Iterable[np.ndarray], covered: np.ndarray | None = None) -> int:
-    """The index of the sharpest plane, the first of equals.
-
-    Args:
-        planes: Planes [Y, X], or a stack [Z, Y, X]; taken one at a time.
-        covered: As in `sharpness`.
-
-    Raises:
-        InputError: There is no plane.
-    """
-    return index_of_sharpest([sharpness(plane, covered) for plane in planes])
 
 
 def index_of_sharpest(measured: Sequence[float]) -> int:

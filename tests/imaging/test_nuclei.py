@@ -3,7 +3,7 @@ import pytest
 
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
-from isl.imaging.nuclei import SEGMENTERS, segment_nuclei
+from isl.imaging.nuclei import segment_nuclei
 
 SIZE = (120, 150)
 CENTERS = [(20, 20), (20, 33), (60, 70), (61, 130), (95, 30), (104, 41), (95, 52)]
@@ -87,7 +87,3 @@ def test_bad_input():
         segment_nuclei(field(), diameter=8.0)
     with pytest.raises(InputError, match="120 x 150 pixels, its mask 150 x 120"):
         segment_nuclei(field(), mask=np.ones(SIZE[::-1], bool))
-
-
-def test_segmenters_are_known_by_name():
-    assert SEGMENTERS["nuclei"](field(CENTERS[2:3]), mask=None, pixel_size=None).max() == 1

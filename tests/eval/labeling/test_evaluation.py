@@ -371,7 +371,6 @@ def test_points_without_any_true_object_are_named_in_the_report(run, tmp_path):
             'predictions = { b = "blurred" }\nobjects = ["NFH"]',
             "label in 'objects' or 'points' 'NFH'",
         ),
-        ('predictions = { b = "blurred" }\nsegmenter = "x"', "unknown segmenter 'x'"),
         ('predictions = { b = "blurred" }\nsplit = "test"', "no field has split 'test'"),
         ('predictions = { b = "blurred" }\nimages = "mean"', "did you mean 'image'"),
         ('predictions = { b = "blurred" }\nlevel = 1.5', "level: Input should be less than 1"),

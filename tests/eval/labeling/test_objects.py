@@ -12,7 +12,7 @@ from isl.imaging.image import ZStack
 from isl_eval.labeling import objects
 from isl_eval.labeling.config import LabelingEvaluation
 from isl_eval.labeling.ground import GroundField
-from isl_eval.labeling.objects import judge_objects, score_objects, segmenter_of
+from isl_eval.labeling.objects import judge_objects, score_objects
 from isl_eval.metrics.object_matching import COUNTS
 
 ALL = np.ones(SIZE, bool)
@@ -91,12 +91,12 @@ def test_with_few_groups_blocks_are_drawn():
         assert 0 < precise.low < precise.estimate < precise.high <= 1
 
 
-def connected(image, *, mask, pixel_size):
+def connected(image, *, mask, pixel_size, diameter):
     return ndimage.label((image > 0.5) & mask)[0]
 
 
 def test_every_object_counts_in_the_block_of_its_centre_and_empty_blocks_are_drawn_too(monkeypatch):
-    monkeypatch.setattr(objects, "SEGMENTERS", {"connected": connected})
+    monkeypatch.setattr(objects, "segment_nuclei", connected)
     shape = (160, 384)
     true, predicted = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     place = GroundField(
@@ -111,7 +111,7 @@ def test_every_object_counts_in_the_block_of_its_centre_and_empty_blocks_are_dra
         image[60:81, column - 10 : column + 11] = 1
     mask = np.ones(shape, bool)
     mask[128:, :] = False
-    counted = score_objects(place, true, predicted, mask, config(segmenter="connected")).by_block
+    counted = score_objects(place, true, predicted, mask, config()).by_block
     by_name = {name: column.tolist() for name, column in zip(COUNTS, counted.T, strict=True)}
     assert by_name["true_count"] == [2, 0, 0]
     assert by_name["predicted_count"] == [1, 0, 1]
@@ -119,10 +119,8 @@ def test_every_object_counts_in_the_block_of_its_centre_and_empty_blocks_are_dra
     assert (by_name["matched_75"], by_name["unmatched_75"]) == ([1, 0, 0], [0, 0, 1])
 
 
-def test_no_fields_give_no_scores_and_no_name_no_segmenter():
+def test_no_fields_give_no_scores():
     assert judge_objects([], config()) is None
-    with pytest.raises(InputError, match="unknown segmenter 'nucle'; did you mean 'nuclei'"):
-        segmenter_of(config(segmenter="nucle"))
 
 
 def test_a_diameter_needs_a_pixel_size():

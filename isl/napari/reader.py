@@ -55,7 +55,10 @@ def _layers(path: Path) -> list[LayerData]:
                 f"{name} {what}", regions, pixel_size=size, classes=classes, known=known, told=told
             )
         ]
-    return image_layers(image, statistic=statistic, told=told)
+    # recording.ezrin.standard_deviation.ome.tif names its label, too.
+    labels = {label.lower() for label in image.labels}
+    said = ".".join(part for part in statistic.split(".") if part not in labels)
+    return image_layers(image, statistic=said, told=told)
 
 
 def _record(path: Path) -> tuple[str, str, dict[str, Any]] | None:

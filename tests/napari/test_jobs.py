@@ -116,6 +116,17 @@ def test_predictions_are_opened_as_coloured_channels(tmp_path):
     assert layers[0][1]["scale"] == (0.5, 0.5)
 
 
+def test_a_label_that_a_files_name_says_is_not_said_twice(tmp_path):
+    """What a recording's EZRIN is unsure of is hidden at first, as every uncertainty."""
+    for ending, name, visible in (
+        ("nuclei", "NUCLEI", True),
+        ("nuclei.standard_deviation", "NUCLEI standard_deviation", False),
+    ):
+        path = written(tmp_path, "isl polarity", f"a.{ending}.ome.tif")
+        _, attributes, _ = read(path)[0]
+        assert (attributes["name"], attributes["visible"]) == (name, visible)
+
+
 def test_colonies_and_masks_are_opened_as_regions(tmp_path):
     path = written(tmp_path, "isl colony", "a.ome.tif", np.uint16)
     made = [{"colony": 3, "class": "dense"}, {"colony": 4, "class": "cannot tell"}]

@@ -1,7 +1,8 @@
 """Gathers the pages of the site: from docs/, from --help, from docstrings, cards and tutorials.
 
 A tutorial is a page whose ```console blocks are run, each line that begins with $, in a folder of
-its own. What they print is put below them, and pictures that they made are copied beside the page.
+its own; a block with a title, such as ```toml title="plate.toml", is a file there. What commands
+print is put below them, and pictures and reports that they made are copied beside the page.
 So no command stands on the site that was not run, and no output that was not printed.
 """
 
@@ -21,6 +22,8 @@ PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#]+)(#[^)]*)?\)")
 TOOK = re.compile(r" \(\d+\.\d s\)")
 CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
+FILE = re.compile(r'```\w+ title="([^"/]+)"\n(.*?)```', re.DOTALL)
+REPORT = re.compile(r"(?<!!)\[([^\]]+)\]\(((?!\w+:)[^)#]+\.html)\)")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -136,9 +139,11 @@ def said(words: list[str], folder: Path | None = None) -> str:
 
 
 def carried_out(text: str, folder: Path) -> str:
-    """A tutorial with what its commands print, and the pictures that they make."""
+    """A tutorial with what its commands print, and the pictures and reports that they make."""
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
+        for name, content in FILE.findall(text):
+            (place / name).write_text(content)
 
         def run(block: re.Match[str]) -> str:
             lines = []
@@ -153,16 +158,17 @@ def carried_out(text: str, folder: Path) -> str:
 
         text = CONSOLE.sub(run, text)
 
-        def picture(found: re.Match[str]) -> str:
+        def copied(found: re.Match[str]) -> str:
             made = place / found[2]
             if not made.is_file():
-                made_ones = ", ".join(sorted(path.name for path in made.parent.glob("*.png")))
+                beside = made.parent.glob(f"*{made.suffix}")
+                made_ones = ", ".join(sorted(path.name for path in beside))
                 raise SystemExit(f"{found[2]}: no command made it (there are {made_ones})")
             name = found[2].replace("/", "-")
             shutil.copy(made, folder / name)
-            return f"![{found[1]}]({name})"
+            return f"{found[0].partition('](')[0]}]({name})"
 
-        return PICTURE.sub(picture, text)
+        return REPORT.sub(copied, PICTURE.sub(copied, text))
 
 
 if __name__ == "__main__":

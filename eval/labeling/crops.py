@@ -1,6 +1,7 @@
-"""Ground in its own resolution: squares of which the error is least, median and largest."""
+"""Ground in its own resolution: pieces of which the error is least, median and largest."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ from .pictures import NOT_COUNTED, light_picture, made_smaller, with_scale_bar
 from .predictions import Predicted, image_of
 
 SIDE = 320
-"""Pixels of a crop; fields that are smaller are shown whole."""
+"""About as many pixels is a crop high and wide; fields up to half as large again are one."""
 # Of a crop, the share that has to be measured ground; and of the foreground of a usual crop, what
 # the best and the median one hold at least: least wrong are those that show nothing.
 _MEASURED, _FOREGROUND = 0.75, 0.5
@@ -30,7 +31,7 @@ _FRAME = (255, 214, 64)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CropPlace:
-    """A square of a field.
+    """A piece of a field.
 
     Attributes:
         field: Its name.
@@ -93,7 +94,7 @@ class CropPicture:
 def crop_places(
     true: np.ndarray, predicted: np.ndarray, mask: np.ndarray, field: str
 ) -> list[CropPlace]:
-    """The squares of a field of which enough was measured, in rows.
+    """The pieces of a field of which enough was measured, in rows.
 
     Args:
         true: float [Y, X].
@@ -106,12 +107,9 @@ def crop_places(
     bright[mask] = foreground_of(pair.chosen[0])
     found = []
     rows, columns = bounding_window(mask)
-    for top in _starts(rows):
-        for left in _starts(columns):
-            height, width = (
-                min(SIDE, side.stop - start) for side, start in ((rows, top), (columns, left))
-            )
-            window = slice(top, top + height), slice(left, left + width)
+    for top, bottom in itertools.pairwise(_edges(rows)):
+        for left, right in itertools.pairwise(_edges(columns)):
+            window = slice(top, bottom), slice(left, right)
             inside = mask[window]
             if not inside.any():
                 continue
@@ -120,8 +118,8 @@ def crop_places(
                 field=field,
                 top=top,
                 left=left,
-                height=height,
-                width=width,
+                height=bottom - top,
+                width=right - left,
                 error=float(np.abs(x - y).mean()),
                 pearson=correlation(x, y),
                 foreground=float(bright[window].sum() / inside.sum()),
@@ -131,11 +129,10 @@ def crop_places(
     return enough or [place for _, place in found]
 
 
-def _starts(side: slice) -> list[int]:
-    """Where squares begin, evenly from the first pixel to the last."""
-    length = side.stop - side.start
-    count = -(-length // SIDE)
-    return [side.start + round(n) for n in np.linspace(0, max(0, length - SIDE), count)]
+def _edges(side: slice) -> list[int]:
+    """Where pieces begin and end, as many as come nearest to `SIDE`, of equal length."""
+    count = max(1, round((side.stop - side.start) / SIDE))
+    return [round(n) for n in np.linspace(side.start, side.stop, count + 1)]
 
 
 def ranked_crops(places: Sequence[CropPlace]) -> dict[int, str]:

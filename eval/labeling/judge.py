@@ -56,7 +56,7 @@ class FieldScores:
         objects: Its nuclei; None where they are not asked for.
         shift: Rows and columns by which the images lie apart; None: no more than 2 pixels.
         distribution: Sums over all its pixels, as `DistributionFigures.sums`; None for images.
-        crops: Its squares, with what each is worth; none for the baseline.
+        crops: Its pieces, with what each is worth; none for the baseline.
     """
 
     field: str

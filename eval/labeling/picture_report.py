@@ -48,13 +48,13 @@ def field_blocks(findings: Findings) -> list[Block]:
 
 
 def crop_blocks(findings: Findings) -> list[Block]:
-    """Squares of the ground in its own resolution."""
+    """Pieces of the ground in its own resolution."""
     return [
         heading("Crops in full resolution"),
         paragraph(
-            f"Squares of {SIDE} pixels, a pixel a pixel: those of least, median and largest mean "
-            "absolute error of all that the ground was cut into. Least and median are of those "
-            "that hold half as much foreground as others, or more: least wrong is what shows "
+            f"Pieces of about {SIDE} pixels, a pixel a pixel: those of least, median and largest "
+            "mean absolute error of all that the ground was cut into. Least and median are of "
+            "those that hold half as much foreground as others, or more: least wrong is what shows "
             f"nothing. {HOW}"
         ),
         paragraph(

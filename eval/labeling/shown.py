@@ -44,7 +44,7 @@ class Shown:
 
     Attributes:
         fields: Best, median and worst fields.
-        crops: Best, median and worst squares of every condition.
+        crops: Best, median and worst pieces of every condition.
         overviews: Where these lie.
         points: Points of people.
     """
@@ -141,10 +141,14 @@ def _crops(
             image=overview(read(name), each.label, own),
         )
         for name, own in of_field.items()
-        # A field that is shown whole needs no frame.
-        if any((place.height, place.width) != read(name).truth.shape[1:] for place in own.values())
+        if any(_is_part(place, read(name)) for place in own.values())
     ]
     return crops, overviews
+
+
+def _is_part(place: CropPlace, field: GroundField) -> bool:
+    """Whether a field is shown so far from whole that a reader asks where a crop lies in it."""
+    return 2 * place.height * place.width < field.truth[0].size
 
 
 def _points(

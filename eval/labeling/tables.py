@@ -168,7 +168,7 @@ def point_rows(findings: Findings) -> Iterator[Row]:
 
 
 def crop_rows(findings: Findings) -> Iterator[Row]:
-    """A row for every square of every field, in its own resolution."""
+    """A row for every piece of every field, in its own resolution."""
     for each in findings.judged:
         for field in each.fields:
             for crop in field.crops:

@@ -76,6 +76,10 @@ def test_a_tutorial_is_what_its_commands_print(tmp_path):
     printed = make.carried_out(text + "![b](a/../a/dataset.toml)", tmp_path)
     assert "$ isl phantom" in printed
     assert "a/dataset.toml" in printed
+    asked = '```toml title="a.toml"\nx = 1\n```\n![the file](a.toml) and [a page](b.html)'
+    with pytest.raises(SystemExit, match=r"b\.html: no command made it"):
+        make.carried_out(asked, tmp_path)
+    assert (tmp_path / "a.toml").read_text() == "x = 1\n"
     with pytest.raises(SystemExit, match="runs isl and nothing else"):
         make.carried_out("```console\n$ rm -r x\n```", tmp_path)
     with pytest.raises(SystemExit, match="exit code 2"):

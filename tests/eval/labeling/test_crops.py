@@ -7,7 +7,7 @@ import pytest
 
 from isl.imaging.image import ZStack
 from isl_eval.labeling.config import LabelingEvaluation
-from isl_eval.labeling.crops import SIDE, crop_picture, crop_places, overview, ranked_crops
+from isl_eval.labeling.crops import crop_picture, crop_places, overview, ranked_crops
 from isl_eval.labeling.ground import GroundField
 from isl_eval.labeling.predictions import Predicted
 
@@ -34,14 +34,14 @@ def test_all_ground_is_cut_up():
     covered = np.zeros(SIZE, int)
     for place in places:
         covered[place.window] += 1
-    assert (covered[:, 20:] > 0).all()
+    assert (covered[:, 20:] == 1).all()
     assert not covered[:, :20].any()
-    assert {(place.height, place.width) for place in places} == {(SIDE, SIDE)}
+    assert {(place.height, place.width) for place in places} == {(300, 340)}
     errors = np.abs(true - predicted)
     for place in places:
         assert place.error == pytest.approx(errors[place.window].mean(), rel=1e-4)
     assert max(places, key=lambda place: place.error).words == (
-        "a, rows 580 to 900, columns 380 to 700"
+        "a, rows 600 to 900, columns 360 to 700"
     )
 
 
@@ -51,10 +51,10 @@ def test_small_fields_are_whole_and_ground_that_is_hardly_measured_is_left_out()
     (place,) = crop_places(true[:200, :100], predicted[:200, :100], mask, "a")
     assert (place.top, place.left, place.height, place.width) == (0, 0, 200, 100)
     mask = np.zeros(SIZE, bool)
-    mask[:SIDE, :SIDE] = True
+    mask[:300, :350] = True
     mask[-1, -1] = True
     (place,) = crop_places(true, predicted, mask, "a")
-    assert (place.top, place.left) == (0, 0)
+    assert (place.top, place.left, place.height, place.width) == (0, 0, 300, 350)
 
 
 def crop(error, foreground):
@@ -100,7 +100,7 @@ def test_crops_show_the_label_in_green_and_nuclei_in_blue():
     _, shown = drawn("MAP2")
     assert shown.condition == "drug"
     # Pixel (760, 570) of the field: bright in the measured label and in both images of nuclei.
-    at = 760 - 580, 570 - 380
+    at = 760 - 600, 570 - 350
     measured, predicted = (shown.panels[name][at].astype(int) for name in ("measured", "predicted"))
     assert measured[1] == 255
     assert predicted[1] < 150
@@ -120,6 +120,6 @@ def test_an_overview_frames_crops():
     image = overview(field, "MAP2", {"worst": shown.place})
     assert image.shape == (450, 350, 3)
     framed = (image == (255, 214, 64)).all(axis=2)
-    assert framed[290, 190:350].all()
-    assert framed[290:450, 190].all()
-    assert not framed[:290].any()
+    assert framed[300, 175:350].all()
+    assert framed[300:450, 175].all()
+    assert not framed[:300].any()

@@ -86,6 +86,8 @@ def linked(text: str, origin: Path) -> str:
         path = (origin / target).resolve()
         if path.suffix == ".md" and path.parent == DOCS:
             return f"[{words}]({path.name}{anchor})"
+        if path.suffix == ".md" and path.parent == SITE / "tutorials":
+            return f"[{words}](tutorials/{path.name}{anchor})"
         card = re.fullmatch(r"isl/models/([^/]+)(/card\.md)?", str(path.relative_to(ROOT)))
         return f"[{words}](models/{card[1]}.md)" if card else words
 

@@ -22,6 +22,10 @@ Members = Annotated[tuple[str, ...], pydantic.BeforeValidator(_several)]
 """One model, or several that are mixed as distributions."""
 
 
+Unit = Literal["pixels", "micrometres"]
+"""Of positions in tables of points: micrometres as Fiji writes them of images that have a scale."""
+
+
 def of_field(text: str, folder: Path, field: str) -> Path:
     """The path that a configuration in a folder means for one field: {field} is its name."""
     return folder / text.replace("{field}", field)
@@ -44,8 +48,7 @@ class AnnotatedPoints(Config):
         mask: An image that is 0 where points are left out, such as where nuclei lie too densely.
         debris: Points that someone set at debris in the transmitted light; points of predicted
             images that were added there are no errors. Of several files for a field all count.
-        unit: Of the positions in all of these tables: "micrometres" as Fiji writes them of images
-            that have a scale there.
+        unit: Of the positions in all of these tables.
     """
 
     label: str
@@ -56,7 +59,7 @@ class AnnotatedPoints(Config):
     exclude_edge: bool = True
     mask: str | None = None
     debris: Annotated[tuple[str, ...], pydantic.BeforeValidator(_several)] = ()
-    unit: Literal["pixels", "micrometres"] = "pixels"
+    unit: Unit = "pixels"
 
     @pydantic.model_validator(mode="after")
     def _something_to_compare(self) -> "AnnotatedPoints":
@@ -82,11 +85,13 @@ class MarkedCells(Config):
         dead: CSV files of points at dead cells; all other nuclei are those of living ones.
         live: Of points at living cells instead; all other nuclei are those of dead ones.
         reach: How far from a point the centre of its nucleus may lie, micrometres.
+        unit: Of the positions in these files.
     """
 
     dead: Annotated[tuple[str, ...], pydantic.BeforeValidator(_several)] = ()
     live: Annotated[tuple[str, ...], pydantic.BeforeValidator(_several)] = ()
     reach: pydantic.PositiveFloat = REACH
+    unit: Unit = "pixels"
 
     @pydantic.model_validator(mode="after")
     def _one_state(self) -> "MarkedCells":

@@ -179,15 +179,16 @@ def crop_picture(
         nuclei = None
 
     def fluorescence(of: np.ndarray, blue: np.ndarray | None) -> np.ndarray:
-        shown = np.clip(normalized(of, mask)[window], 0, 1)
+        shown = np.clip(normalized(of, mask, window), 0, 1)
         colored = shown[..., None] * (0.0, 1.0, 0.0)
         if blue is not None:
-            colored = colored + blue[window][..., None] * _NUCLEI
+            colored = colored + blue[..., None] * _NUCLEI
         colored = np.rint(255 * np.clip(colored, 0, 1)).astype(np.uint8)
         return np.where(outside[..., None], np.uint8(NOT_COUNTED), colored)
 
     def blue_of(nuclear: np.ndarray, counted: np.ndarray) -> np.ndarray:
-        return np.where(counted, fluorescence_picture(nuclear, counted), 0)
+        shown = fluorescence_picture(nuclear, counted, window)
+        return np.where(counted[window], shown, 0)
 
     contexts: list[np.ndarray | None] = [None, None]
     if nuclei is not None:
@@ -199,10 +200,10 @@ def crop_picture(
             context = image_of(predicted, nuclei, config)
             contexts[1] = blue_of(context, np.ones(context.shape, bool))
     panels = {
-        "transmitted light": light_picture(field)[window],
+        "transmitted light": light_picture(field, window),
         "measured": fluorescence(true, contexts[0]),
         "predicted": fluorescence(image, contexts[1]),
-        "error": error_picture(true, image, mask)[window],
+        "error": error_picture(true, image, mask, window),
     }
     return CropPicture(
         contender=contender,

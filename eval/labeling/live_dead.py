@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from skimage.segmentation import relabel_sequential
 
-from isl.data.points import Points, joined_points, read_points
+from isl.data.points import Points, joined_points
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
 
@@ -16,6 +16,7 @@ from ..metrics.live_dead import STATES, LiveDead, State, live_and_dead, together
 from ..metrics.object_matching import SizeTest, compare_sizes, objects_that_count
 from .config import LabelingEvaluation, of_field
 from .ground import Ground
+from .points import points_of
 
 Image = Literal["measured", "predicted"]
 IMAGES: tuple[Image, ...] = ("measured", "predicted")
@@ -118,7 +119,7 @@ def read_marks(
                 )
             marks[label, field.name] = Marks(
                 points=joined_points(
-                    [read_points(path, size=field.size) for path in paths], entry.state
+                    [points_of(path, field, entry.unit) for path in paths], entry.state
                 ),
                 state=entry.state,
                 reach=entry.reach,

@@ -8,7 +8,7 @@ from PIL import Image
 
 from isl.report.preview import draw_scale_bar
 
-from ..metrics.error_pictures import error_picture, fluorescence_picture
+from ..metrics.error_pictures import Window, error_picture, fluorescence_picture
 from ..metrics.image_pair import checked_pair
 from .ground import GroundField, bounding_window
 
@@ -87,7 +87,7 @@ def field_picture(
         for image in (pair.true, pair.predicted)
     )
     shown = {
-        "transmitted light": light_picture(field)[window],
+        "transmitted light": light_picture(field, window),
         "measured": true,
         "predicted": guessed,
         "error": error_picture(pair.true, pair.predicted, pair.mask),
@@ -109,11 +109,13 @@ def field_picture(
     )
 
 
-def light_picture(field: GroundField) -> np.ndarray:
-    """The centre plane of transmitted light at mean 0.5 and deviation 0.125: uint8 [Y, X]."""
+def light_picture(field: GroundField, window: Window) -> np.ndarray:
+    """The centre plane of transmitted light at mean 0.5 and deviation 0.125: uint8 [y, x]."""
     planes = field.stack.planes
-    plane = np.nan_to_num(planes[planes.shape[0] // 2].astype(np.float64))
-    shown = 0.5 + 0.125 * (plane - plane.mean()) / (plane.std() or 1.0)
+    plane = np.nan_to_num(planes[planes.shape[0] // 2])
+    part = plane[window].astype(np.float64)
+    deviation = plane.std(dtype=np.float64) or 1.0
+    shown = 0.5 + 0.125 * (part - plane.mean(dtype=np.float64)) / deviation
     return np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8)
 
 

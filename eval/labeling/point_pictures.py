@@ -89,10 +89,10 @@ def point_picture(
         *_dots(annotated.predicted[who], figures.of_predicted, ("merged", "added", DEBRIS)),
     ]
     window = _window(dots, true.shape)
-    measured = fluorescence_picture(true, mask)[window]
-    shown = {"transmitted light": light_picture(field)[window], "measured": _grey(measured)}
+    measured = fluorescence_picture(true, mask, window)
+    shown = {"transmitted light": light_picture(field, window), "measured": _grey(measured)}
     if predicted is not None:
-        shown["predicted"] = _grey(fluorescence_picture(predicted, mask)[window])
+        shown["predicted"] = _grey(fluorescence_picture(predicted, mask, window))
     counts = np.ones(true.shape, bool) if annotated.mask is None else annotated.mask
     dimmed = _DIMMED * measured * np.where(counts[window], 1.0, 0.5)
     shown["points"] = _drawn(_grey(dimmed), dots, (window[0].start, window[1].start))

@@ -21,7 +21,7 @@ from ..metrics.points import (
     point_rates,
     shares_of,
 )
-from .config import AnnotatedPoints, LabelingEvaluation, of_field
+from .config import AnnotatedPoints, LabelingEvaluation, Unit, of_field
 from .ground import FieldFacts, Ground
 
 
@@ -56,6 +56,7 @@ class PointScores:
         kind: Of which kind of points; "" where people named no kinds.
         fields: Which fields were annotated.
         predicted: Figures of (field, annotator): each one's predicted beside their measured points.
+        places: Of the same, these measured and predicted points.
         annotators: Figures of (field, who is taken for the truth, who is compared), measured
             images.
         predicted_rates: Shares in `predicted`, by their names in `SHARES`: of every annotator over
@@ -68,6 +69,7 @@ class PointScores:
     kind: str
     fields: tuple[str, ...]
     predicted: Mapping[tuple[str, str], PointFigures]
+    places: Mapping[tuple[str, str], tuple[Points, Points]]
     annotators: Mapping[tuple[str, str, str], PointFigures]
     predicted_rates: Mapping[str, PointRate]
     annotator_rates: Mapping[str, PointRate]
@@ -111,6 +113,7 @@ def judge_points(
 
 def _judge(entry: AnnotatedPoints, fields: Sequence[AnnotatedField], kind: str) -> PointScores:
     predicted: dict[tuple[str, str], PointFigures] = {}
+    places: dict[tuple[str, str], tuple[Points, Points]] = {}
     annotators: dict[tuple[str, str, str], PointFigures] = {}
     for field in fields:
         measured, guessed = (
@@ -119,6 +122,7 @@ def _judge(entry: AnnotatedPoints, fields: Sequence[AnnotatedField], kind: str) 
         )
         for who in guessed:
             if who in measured:
+                places[field.name, who] = measured[who], guessed[who]
                 predicted[field.name, who] = match_points(
                     measured[who],
                     guessed[who],
@@ -143,6 +147,7 @@ def _judge(entry: AnnotatedPoints, fields: Sequence[AnnotatedField], kind: str) 
         kind=kind,
         fields=tuple(field.name for field in fields),
         predicted=predicted,
+        places=places,
         annotators=annotators,
         predicted_rates=_rates(predicted),
         annotator_rates=_rates(annotators),
@@ -166,12 +171,33 @@ def counts_of(figures: PointFigures) -> dict[str, float | None]:
     }
 
 
+def points_of(path: Path, field: FieldFacts, unit: Unit) -> Points:
+    """Points of a field, in pixels.
+
+    Args:
+        path: The table.
+        field: In which they have to lie.
+        unit: Of the table.
+
+    Raises:
+        InputError: It cannot be read, or micrometres cannot be made pixels.
+    """
+    if unit == "pixels":
+        return read_points(path, size=field.size)
+    if field.pixel_size is None:
+        raise InputError(
+            f"{path}: micrometres need the pixel size of field '{field.name}', which nothing says; "
+            "give it 'pixel_size' in the dataset"
+        )
+    return read_points(path, size=field.size, pixel=(field.pixel_size.y, field.pixel_size.x))
+
+
 def _read(entry: AnnotatedPoints, folder: Path, ground: Ground) -> tuple[AnnotatedField, ...]:
     found = []
     for field in ground.fields:
         measured, predicted = (
             {
-                who: _points(path, field, entry)
+                who: points_of(path, field, entry.unit)
                 for who, text in side.items()
                 if (path := of_field(text, folder, field.name)).is_file()
             }
@@ -181,7 +207,7 @@ def _read(entry: AnnotatedPoints, folder: Path, ground: Ground) -> tuple[Annotat
             continue
         mask = None if entry.mask is None else of_field(entry.mask, folder, field.name)
         debris = [
-            _points(path, field, entry)
+            points_of(path, field, entry.unit)
             for text in entry.debris
             if (path := of_field(text, folder, field.name)).is_file()
         ]
@@ -209,17 +235,6 @@ def _no_file(
         f"points of {entry.label}: no field has a file such as "
         f"{of_field(text, folder, ground.fields[0].name)}; correct '{key}'"
     )
-
-
-def _points(path: Path, field: FieldFacts, entry: AnnotatedPoints) -> Points:
-    if entry.unit == "pixels":
-        return read_points(path, size=field.size)
-    if field.pixel_size is None:
-        raise InputError(
-            f"{path}: micrometres need the pixel size of field '{field.name}', which nothing says; "
-            "give it 'pixel_size' in the dataset"
-        )
-    return read_points(path, size=field.size, pixel=(field.pixel_size.y, field.pixel_size.x))
 
 
 def _mask(path: Path, size: tuple[int, int]) -> np.ndarray:

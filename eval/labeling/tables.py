@@ -167,6 +167,19 @@ def point_rows(findings: Findings) -> Iterator[Row]:
             }
 
 
+def place_rows(findings: Findings) -> Iterator[Row]:
+    """A row for every point that people set, with what became of it."""
+    for each in findings.points:
+        # Of points that have a kind, what became of them among all kinds.
+        for (field, who), sides in each.places.items() if not each.kind else ():
+            figures = each.predicted[field, who]
+            verdicts = figures.of_true, figures.of_predicted
+            for image, points, words in zip(IMAGES, sides, verdicts, strict=True):
+                for (y, x), kind, word in zip(points.yx, points.kinds, words, strict=True):
+                    of = {"label": each.label, "of": each.of, "field": field, "annotator": who}
+                    yield {**of, "image": image, "y": y, "x": x, "kind": kind, "found": word}
+
+
 def crop_rows(findings: Findings) -> Iterator[Row]:
     """A row for every piece of every field, in its own resolution."""
     for each in findings.judged:
@@ -270,6 +283,7 @@ TABLES: Mapping[str, Callable[[Findings], Iterator[Row]]] = {
     "objects.csv": object_rows,
     "live_dead.csv": live_dead_rows,
     "points.csv": point_rows,
+    "point_places.csv": place_rows,
     "crops.csv": crop_rows,
     "spectral.csv": spectral_rows,
     "calibration.csv": calibration_rows,

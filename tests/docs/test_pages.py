@@ -63,6 +63,12 @@ def test_the_navigation_has_every_page_and_no_other():
     assert set(re.findall(r"(\S+\.md)", nav)) == pages
 
 
+def test_links_lead_to_where_pages_are_on_the_site():
+    linked = make_module().linked
+    text = "[a](site/tutorials/plate.md) [b](measure.md#columns) [c](../configs/phantom.toml)"
+    assert linked(text, DOCS) == "[a](tutorials/plate.md) [b](measure.md#columns) c"
+
+
 def test_every_tutorial_and_every_bundled_model_has_its_title_on_the_site():
     for page in (SITE / "tutorials").glob("*.md"):
         assert f": tutorials/{page.name}\n" in NAV, page

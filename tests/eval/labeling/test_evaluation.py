@@ -345,6 +345,12 @@ def test_points_of_people_stand_in_the_report(run, tmp_path):
         "note": "",
     }
     assert "DAPI, ann, the only one: f0, accuracy 0.50" in check_page(out)
+    places = [(r["image"], r["y"], r["x"], r["found"]) for r in rows_of(out / "point_places.csv")]
+    assert places == [
+        ("measured", "20", "20", "correct"),
+        ("measured", "40", "40", "missing"),
+        ("predicted", "21", "20", "correct"),
+    ]
     (row,) = rows_of(out / "points.csv")
     assert (row["true_count"], row["missing"], row["accuracy"]) == ("2", "1", "0.5")
     assert run('predictions = { b = "blurred" }\n')[0] == 0

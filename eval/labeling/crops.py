@@ -179,7 +179,8 @@ def crop_picture(
         nuclei = None
 
     def fluorescence(of: np.ndarray, blue: np.ndarray | None) -> np.ndarray:
-        shown = np.clip(normalized(of, mask, window), 0, 1)
+        # What was not measured may hold anything.
+        shown = np.clip(np.nan_to_num(normalized(of, mask, window)), 0, 1)
         colored = shown[..., None] * (0.0, 1.0, 0.0)
         if blue is not None:
             colored = colored + blue[..., None] * _NUCLEI

@@ -142,7 +142,8 @@ def _window(dots: list[Dot], size: tuple[int, ...]) -> tuple[slice, slice]:
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
-    return np.rint(255 * image).astype(np.uint8)
+    # What was not measured may hold anything.
+    return np.rint(255 * np.nan_to_num(image)).astype(np.uint8)
 
 
 def _drawn(image: np.ndarray, dots: list[Dot], origin: tuple[int, int]) -> np.ndarray:

@@ -76,6 +76,9 @@ def drawn(label, *, nuclei_measured=True):
     nuclei = true[:, ::-1]
     labels = ("MAP2", "DAPI")
     measured = np.ones((2, *SIZE), bool)
+    measured[0, -1, -1] = False
+    true = true.copy()
+    true[-1, -1] = np.nan
     measured[1] = nuclei_measured
     field = GroundField(
         name="a",
@@ -109,10 +112,15 @@ def test_crops_show_the_label_in_green_and_nuclei_in_blue():
     assert shown.panels["measured"][10, 10, 1] > 20
     assert shown.panels["error"][at][1] > 100
     _, nuclear = drawn("DAPI")
-    assert not nuclear.panels["measured"][..., 2].any()
+    assert not nuclear.panels["measured"][:-1, :, 2].any()
     _, without = drawn("MAP2", nuclei_measured=False)
-    assert not without.panels["measured"][..., 2].any()
+    assert not without.panels["measured"][:-1, :, 2].any()
     assert without.panels["predicted"][at][2] > 200
+
+
+def test_ground_that_was_not_measured_is_grey_whatever_it_holds():
+    _, shown = drawn("MAP2")
+    assert {tuple(shown.panels[name][-1, -1]) for name in ("measured", "predicted")} == {(46,) * 3}
 
 
 def test_an_overview_frames_crops():

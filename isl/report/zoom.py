@@ -5,22 +5,26 @@ for (const group of document.querySelectorAll(".zoom")) {
   const frames = [...group.querySelectorAll(".scroll")];
   const bar = document.createElement("div");
   const shown = document.createElement("span");
-  let scale = 1;
+  let scale = 1, at = [0, 0];
+  function move(left, top) {
+    for (const frame of frames) frame.scrollTo(left, top);
+    at = [frames[0].scrollLeft, frames[0].scrollTop];
+  }
   // The point (x, y), shares of a frame, stays where it is.
   function magnify(to, x = 0.5, y = 0.5) {
     const old = scale;
     scale = Math.min(16, Math.max(1, to));
     const first = frames[0];
-    const left = (first.scrollLeft + x * first.clientWidth) * scale / old - x * first.clientWidth;
-    const top = (first.scrollTop + y * first.clientHeight) * scale / old - y * first.clientHeight;
+    const left = (at[0] + x * first.clientWidth) * scale / old - x * first.clientWidth;
+    const top = (at[1] + y * first.clientHeight) * scale / old - y * first.clientHeight;
     for (const frame of frames) {
       frame.style.aspectRatio = scale > 1 ? `${frame.clientWidth} / ${frame.clientHeight}` : "";
       frame.style.overflow = scale > 1 ? "auto" : "";
       frame.firstElementChild.style.width = `${100 * scale}%`;
       frame.firstElementChild.style.maxWidth = "none";
       frame.firstElementChild.style.imageRendering = scale > 1 ? "pixelated" : "";
-      frame.scrollTo(left, top);
     }
+    move(left, top);
     shown.textContent = `${scale.toFixed(scale % 1 ? 1 : 0)} x`;
   }
   function button(text, title, act) {
@@ -37,9 +41,9 @@ for (const group of document.querySelectorAll(".zoom")) {
   group.prepend(bar);
   for (const frame of frames) {
     frame.addEventListener("scroll", () => {
-      for (const other of frames) {
-        if (other !== frame) other.scrollTo(frame.scrollLeft, frame.scrollTop);
-      }
+      // What `move` did is told, too, and later.
+      const [left, top] = [frame.scrollLeft, frame.scrollTop];
+      if (Math.abs(left - at[0]) > 1 || Math.abs(top - at[1]) > 1) move(left, top);
     });
     const place = (event, act) => {
       const box = frame.getBoundingClientRect();
@@ -55,7 +59,7 @@ for (const group of document.querySelectorAll(".zoom")) {
     }, { passive: false });
     frame.addEventListener("pointermove", (event) => {
       if (event.pointerType === "mouse" && event.buttons & 1) {
-        frame.scrollBy(-event.movementX, -event.movementY);
+        move(at[0] - event.movementX, at[1] - event.movementY);
       }
     });
     frame.addEventListener("dragstart", (event) => event.preventDefault());

@@ -22,7 +22,7 @@ from isl.files.locks import alone_in
 from . import data
 from .checkpoint import Checkpoints, Progress, last_update
 from .experiment import EXPERIMENT_FILE, ExperimentConfig, TrainingConfig
-from .haste import Haste, allowed
+from .haste import Haste, allowed_in
 from .interrupt import Interrupt
 from .ledger import Ledger
 from .micro_batch import parts_of
@@ -57,8 +57,8 @@ def fit(
     `isl_train.page`), and `model/`: the best model of the last stage where there is validation
     data, else the last.
 
-    Where `allowed.json` in `workdir` says how long it may take, and updates take longer than that
-    leaves for them, some are left out; see `isl_train.haste`.
+    Where `allowed.json` in `workdir` says what updates may take, and they take longer, some are
+    left out; see `isl_train.haste`.
 
     SIGINT or SIGTERM stop a single process after the update under way, with a checkpoint.
 
@@ -144,7 +144,11 @@ class _Run:
         self.display = display
         self.mesh = device_mesh()
         self.evaluations = 0
-        self.haste = Haste(allowed(workdir), experiment.training.steps)
+        self.haste = Haste(
+            allowed_in(workdir),
+            steps=self.training.steps,
+            evaluate_every=self.training.evaluate_every,
+        )
         self.is_said = False
         self.learning_rates = np.concatenate(
             [learning_rates(stage.optimizer, stage.last - stage.first) for stage in experiment.plan]
@@ -319,8 +323,13 @@ class _Run:
 
     def next(self, update: int) -> int:
         """The number of the update to make; where time is short, some are passed over."""
-        made, progress = self.progress.batches_drawn, self.progress
-        stride = self.haste.stride(update, made, progress.seconds + progress.judging)
+        progress = self.progress
+        stride = self.haste.stride(
+            update,
+            made=progress.batches_drawn,
+            seconds=progress.seconds,
+            judging=progress.judging,
+        )
         if stride > 1 and not self.is_said:
             self.is_said = True
             self.display.say(

@@ -25,7 +25,7 @@ import numpy as np
 from isl.errors import InputError
 from isl.files.whole import write_text
 
-from .haste import allow
+from .haste import Allowed, allow
 from .lengths import REHEARSAL, REHEARSED, of_share
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def within(
     chosen = {"seconds": seconds, "share": share, "evaluations": evaluations}
     write_text(kept, json.dumps(chosen) + "\n", overwrite=True)
     for place, part in cost.parts.items():
-        allow(run.workdir / place, share * part.updates + evaluations * part.judging)
+        planned = Allowed(updates=share * part.updates, judging=part.judging)
+        allow(run.workdir / place, planned)
     run.say(_expectation(seconds, experiment, resized, cost, evaluations, share))
     return resized
 

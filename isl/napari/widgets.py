@@ -17,6 +17,8 @@ from isl.packages import needed
 RESEARCH = "For research only; it decides nothing about an embryo."
 _GUESSED = "as its dimensions suggest"
 _napari = functools.partial(needed, extra="napari", what="the napari plugin")
+_WIDEST = 320
+"""Pixels of a sentence."""
 Start = Callable[["Panel", OpenImage, threading.Event], Job]
 
 
@@ -80,6 +82,8 @@ class Panel:
             ]
         )
         self.said.native.setWordWrap(True)
+        # A long sentence would take the place of the image.
+        self.said.native.setMaximumWidth(_WIDEST)
         self.widget.isl_panel = self
         self.run_button.changed.connect(self.run)
         self.cancel_button.changed.connect(self.cancel)

@@ -11,7 +11,7 @@ from isl.config import load_toml, parse
 from isl.errors import InputError
 from isl_train import time_budget
 from isl_train.experiment import ExperimentConfig
-from isl_train.haste import allowed
+from isl_train.haste import Allowed, allowed_in
 from isl_train.ledger import Ledger
 from isl_train.lengths import REHEARSAL, of_share
 from isl_train.loop import fit
@@ -114,7 +114,8 @@ def test_a_run_is_as_long_as_there_is_time_for(tmp_path: Path, monkeypatch) -> N
     assert chosen.training.steps == round(14 * (250 - 40 - 15 - evaluations * 2) / 14)
     assert "updates in place of 14" in said[-1]
     assert "0.5 s each, judged 2 times" in said[-1]
-    assert allowed(run.workdir / "member_1") == pytest.approx((250 - 40 - 15) / 2)
+    share = (250 - 40 - 15 - evaluations * 2) / 14
+    assert allowed_in(run.workdir / "member_1") == Allowed(updates=share * 7, judging=1.0)
     # Resumed, nothing is measured again.
     monkeypatch.setattr(time_budget, "_rehearsed", None)
     assert within(250.0, recipe, e, run) == chosen

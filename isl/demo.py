@@ -97,7 +97,10 @@ def _next(seen_real: bool) -> list[str]:
         ("what models there are", "models"),
         *real,
         ("your own z-stack", f"predict STACK.tif --out predicted --model {REAL_MODEL}"),
-        ("a model from your own images", "train CONFIG.toml --workdir run --budget 20min"),
+        (
+            "a model from your own images (README: how to name them)",
+            "train neurons_quick --set dataset=IMAGES.toml --workdir run --budget 20min",
+        ),
     )
     return ["Next:", *(f"  {isl} {words}  # {what}" for what, words in lines)]
 

@@ -21,6 +21,7 @@ from flax import nnx
 from isl.fragmentation.assess import assess_frame
 from isl.fragmentation.model import load_fragmentation_model
 from isl.fragmentation.network import NetworkConfig, build_network
+from isl.phantom.cleavage.dataset import CleavageConfig, frames_of
 from isl.workers import usable_cores
 
 VIEW, BATCH = 256, 2
@@ -41,13 +42,10 @@ def best_of(repeats: int, function: Callable[[], object]) -> Taken:
 
 
 def still(model_name: str, size: int, repeats: int) -> Taken:
-    """Seconds from a frame in memory to its embryos."""
+    """Seconds from a simulated frame in memory to its embryos."""
     model = load_fragmentation_model(model_name)
-    y, x = np.mgrid[:size, :size] / size - 0.5
-    rng = np.random.default_rng(0)
-    inside = np.hypot(y, x) < 0.25
-    frame = 0.6 + 0.05 * inside * rng.standard_normal((size, size)) - 0.1 * inside
-    frame = np.clip(frame, 0, 1).astype(np.float32)
+    picture, _ = frames_of(3, CleavageConfig(frames=1, size=size), 77, 2)[0]
+    frame = picture.astype(np.float32) / 255
 
     def once() -> object:
         return assess_frame(frame, model.look(frame[None])[0], model.config, frame=0)

@@ -8,11 +8,12 @@ from scipy import ndimage
 
 from isl.fragmentation.grades import GradeScale
 from isl.fragmentation.model import FragmentationConfig, Prediction
-from isl.fragmentation.polygons import FRAGMENT
+from isl.fragmentation.polygons import EMBRYO, FRAGMENT
 from isl.fragmentation.separation import connected, separate
 
 GRADED, CANNOT_TELL = "graded", "cannot tell"
-_SPECK = 1e-4
+# What is smaller, as a share of the embryo, is a granule: a body of some 3 um in one of 110 um.
+_SPECK = 1e-3
 # More of the embryo's outline at the frame's border than this, and it is cut.
 _CUT = 0.04
 _FLAT = 0.004
@@ -88,6 +89,7 @@ def assess_frame(
         return [Assessed(frame=frame, embryo=1, verdict=CANNOT_TELL, reason=problem)], empty
     labels = prediction.labels
     embryos = separate(labels, smallest=config.smallest)
+    labels = _without_specks(labels, embryos)
     kept = np.where(embryos > 0, labels, 0).astype(np.uint8)
     count = int(embryos.max())
     if not count:
@@ -124,8 +126,7 @@ def _assess_embryo(
     fragment = labels == FRAGMENT
     by_area = float(fragment.sum()) / area
     parts, count = connected(fragment, np.ones((3, 3)))
-    sizes = ndimage.sum_labels(fragment, parts, np.arange(1, count + 1)) if count else np.zeros(0)
-    sizes = sizes[sizes >= max(2, _SPECK * area)]
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
     plain = Assessed(
         frame=frame,
         embryo=number,
@@ -133,8 +134,8 @@ def _assess_embryo(
         area=area,
         by_area=by_area,
         by_regression=regressed,
-        fragments=len(sizes),
-        largest=float(sizes.max()) / area if len(sizes) else 0.0,
+        fragments=count,
+        largest=float(sizes.max(initial=0)) / area,
     )
     if _is_cut(labels > 0):
         return dataclasses.replace(plain, reason="the embryo is cut by the frame's border")
@@ -168,6 +169,15 @@ def _assess_embryo(
         to_next=to_next,
         next_grade=next_grade,
     )
+
+
+def _without_specks(labels: np.ndarray, embryos: np.ndarray) -> np.ndarray:
+    """Labels whose fragments are none smaller than a speck of their embryo, [Y, X] each."""
+    parts, count = connected(labels == FRAGMENT, np.ones((3, 3)))
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    areas = np.bincount(embryos.ravel())
+    small = (parts > 0) & (sizes[parts] < np.maximum(2, _SPECK * areas[embryos]))
+    return np.where(small, EMBRYO, labels)
 
 
 def interval(share: float, radius: float) -> tuple[float | None, float | None]:

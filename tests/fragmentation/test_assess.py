@@ -52,6 +52,16 @@ def test_share_interval_grade_and_sentence() -> None:
     assert "2 fragments" in text
 
 
+def test_specks_are_no_fragments() -> None:
+    embryo = disc(400, 200, 200, 120)
+    fragment = disc(400, 200, 150, 12) | disc(400, 200, 250, 3)
+    (made,), labels = assess_frame(noise(400), said(embryo, fragment), CONFIG, frame=0)
+    assert made.fragments == 1
+    assert (labels == 2).sum() == disc(400, 200, 150, 12).sum()
+    assert (labels > 0).sum() == embryo.sum()
+    assert made.share == pytest.approx((labels == 2).sum() / embryo.sum())
+
+
 def test_two_embryos_have_a_row_each_and_no_regression() -> None:
     embryo = disc(120, 60, 30, 20) | disc(120, 60, 90, 22)
     fragment = disc(120, 60, 90, 10)

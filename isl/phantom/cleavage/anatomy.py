@@ -135,7 +135,7 @@ def _blastomeres(
     count: int, share: float, zona: float, rng: np.random.Generator
 ) -> tuple[Body, ...]:
     """Balls of one volume that push each other apart within the zona, flattened a little."""
-    filled = rng.uniform(0.5, 1.0) * (1 - 0.6 * share)
+    filled = rng.uniform(0.7, 1.0) * (1 - 0.6 * share)
     sizes = rng.uniform(0.75, 1.25, count)
     radii = zona * np.cbrt(filled * sizes / sizes.sum())
     places = rng.normal(0, 0.35 * zona, (count, 3))

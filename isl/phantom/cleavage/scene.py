@@ -117,9 +117,9 @@ def make_scene(size: int, embryo: Embryo, rng: np.random.Generator) -> Scene:
         light=rng.choice([0.0, np.pi, np.pi / 2, -np.pi / 2]) + rng.normal(0, 0.4),
         relief=rng.uniform(0.08, 0.3),
         outline=rng.uniform(0.03, 0.18),
-        crescent=rng.uniform(0.0, 0.6),
+        crescent=rng.uniform(0.0, 0.5),
         crescent_width=rng.uniform(1.5, 7.0),
-        glint=rng.uniform(0.0, 0.8),
+        glint=rng.uniform(0.0, 0.45),
         patchy=rng.uniform(0.0, 0.12),
         refractile=rng.uniform(0, 1) ** 0.7,
         rough=rng.uniform(0.0, 0.15),
@@ -405,7 +405,7 @@ def _scattered(
 
 def _specks(embryo: Embryo, count: int, rng: np.random.Generator) -> tuple[Body, ...]:
     """Granules over an arc just within the zona."""
-    middle, spread = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 3.0)
+    middle, spread = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 2.0)
     found = []
     for _ in range(count):
         angle, away = middle + rng.normal(0, spread), embryo.zona * rng.uniform(0.86, 1.0)

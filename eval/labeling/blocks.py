@@ -16,7 +16,7 @@ import numpy as np
 from isl.imaging.agreement import PearsonSums
 
 from ..metrics.image_pair import checked_pair
-from ..metrics.pixel_figures import foreground_of, similarity_map
+from ..metrics.pixel_figures import Similarity, foreground_of, similarity_map
 from ..metrics.spectral import BANDS, ring_correlations, spectral_sums
 from ..statistics.bootstrap import FEWEST_GROUPS, Interval, Resampling, Statistics, bootstrap
 from .distributions import LEVELS, DistributionFigures
@@ -110,6 +110,7 @@ def block_rows(
     *,
     field: str,
     group: str,
+    similarity: Similarity | None = None,
 ) -> BlockRows:
     """Sums of one field.
 
@@ -120,13 +121,14 @@ def block_rows(
         distributions: By row and column of the block, as `DistributionFigures.sums`; may be empty.
         field: Name of the field.
         group: Its group.
+        similarity: Of the same images and mask, where it is known already.
 
     Raises:
         InputError: Sizes differ, or pixels that count are not finite.
     """
     pair = checked_pair(true, predicted, mask)
     x, y = pair.chosen
-    similarity, whole = similarity_map(pair)
+    similar, whole = similarity_map(pair) if similarity is None else similarity
     foreground = foreground_of(x)
     of_pixel = block_numbers(mask.shape)
     numbers = of_pixel[mask]
@@ -141,7 +143,7 @@ def block_rows(
     put(_COLUMNS[:6], place, products)
     put(("absolute", "square"), place, (np.abs(x - y), np.square(x - y)))
     at = np.searchsorted(kinds, of_pixel[whole])
-    put(("windows", "similarity"), at, (None, similarity[whole]))
+    put(("windows", "similarity"), at, (None, similar[whole]))
     chosen = tuple(None if each is None else each[foreground] for each in products)
     put(("f", "fx", "fy", "fxx", "fyy", "fxy"), place[foreground], chosen)
     columns = -(-mask.shape[1] // BLOCK)

@@ -9,8 +9,8 @@ import numpy as np
 from isl.labeling.bins import BINS
 
 from ..metrics.heat_map import HeatMap, intensity_heat_map
-from ..metrics.image_pair import correlation
-from ..metrics.pixel_figures import PixelFigures, pixel_figures
+from ..metrics.image_pair import checked_pair, correlation
+from ..metrics.pixel_figures import PixelFigures, pixel_figures, similarity_map
 from ..metrics.risk_coverage import RiskCoverage, risk_coverage
 from ..metrics.spectral import SpectralBand, spectral_correlation
 from ..statistics.bootstrap import Interval
@@ -214,12 +214,21 @@ def score_field(
     image = image_of(predicted, label, config)
     blocks = predicted.distributions.get(label, {})
     names = next(iter(blocks.values()), {})
+    similarity = similarity_map(checked_pair(true, image, mask))
     return FieldScores(
         field=field.name,
         group=field.group,
         condition=field.condition,
-        pixels=pixel_figures(true, image, mask, seed=config.seed),
-        rows=block_rows(true, image, mask, blocks, field=field.name, group=field.group),
+        pixels=pixel_figures(true, image, mask, seed=config.seed, similarity=similarity),
+        rows=block_rows(
+            true,
+            image,
+            mask,
+            blocks,
+            field=field.name,
+            group=field.group,
+            similarity=similarity,
+        ),
         spectral=spectral_correlation(true, image, mask, pixel_size=field.stack.pixel_size),
         spectral_sums=spectral_blocks(true, image, mask),
         objects=score_objects(field, true, image, mask, config, marks)
@@ -241,12 +250,15 @@ def score_baseline(field: GroundField, label: str, ground: Ground) -> FieldScore
     histogram = ground.histogram(label)
     mean = float(np.arange(BINS) @ histogram / histogram.sum() / (BINS - 1))
     image = np.full(true.shape, mean, np.float32)
-    rows = block_rows(true, image, mask, {}, field=field.name, group=field.group)
+    similarity = similarity_map(checked_pair(true, image, mask))
+    rows = block_rows(
+        true, image, mask, {}, field=field.name, group=field.group, similarity=similarity
+    )
     return FieldScores(
         field=field.name,
         group=field.group,
         condition=field.condition,
-        pixels=pixel_figures(true, image, mask),
+        pixels=pixel_figures(true, image, mask, similarity=similarity),
         rows=constant_scores(rows, to_bins(true), mask, scores_of_histogram(histogram)),
     )
 

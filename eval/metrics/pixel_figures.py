@@ -19,6 +19,10 @@ _SSIM_SIGMA = 1.5
 _SSIM_WINDOW = 11
 
 
+Similarity = tuple[np.ndarray, np.ndarray]
+"""What `similarity_map` gives."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PixelFigures:
     """Agreement of two images; None: undefined, with a note that says why.
@@ -61,6 +65,7 @@ def pixel_figures(
     *,
     samples: int = 1_000_000,
     seed: int = 0,
+    similarity: Similarity | None = None,
 ) -> PixelFigures:
     """Figures of a predicted image beside the true one (paper, Statistical calculations).
 
@@ -70,6 +75,7 @@ def pixel_figures(
         mask: bool [Y, X], True where a pixel counts; None: every pixel.
         samples: How many pixels `pearson_sampled` draws.
         seed: Of that draw.
+        similarity: Of the same images and mask, where it is known already: it takes longest.
 
     Raises:
         InputError: Sizes differ, or pixels that count are not finite.
@@ -78,7 +84,7 @@ def pixel_figures(
     x, y = pair.chosen
     drawn = _drawn(x.size, samples, seed)
     line = regression_line(x, y)
-    ssim = _similarity(pair)
+    ssim = _similarity(pair, similarity)
     psnr = _peak_over_noise(x, y)
     foreground = _foreground_correlation(x, y)
     notes = constancy(x, y)
@@ -105,7 +111,7 @@ def _drawn(pixels: int, samples: int, seed: int) -> np.ndarray | slice:
     return np.random.default_rng(seed).choice(pixels, samples, replace=False)
 
 
-def similarity_map(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+def similarity_map(pair: Pair) -> Similarity:
     """SSIM around every pixel, float64 [Y, X], and where its whole window counts, bool [Y, X]."""
     # A window that reaches beyond the mask would compare what nobody measured.
     window = np.ones((_SSIM_WINDOW, _SSIM_WINDOW), bool)
@@ -130,8 +136,8 @@ def foreground_of(true: np.ndarray) -> np.ndarray:
     return np.zeros(true.shape, bool) if is_constant(true) else true > threshold_otsu(true)
 
 
-def _similarity(pair: Pair) -> float | str:
-    values, counted = similarity_map(pair)
+def _similarity(pair: Pair, similarity: Similarity | None) -> float | str:
+    values, counted = similarity_map(pair) if similarity is None else similarity
     if not counted.any():
         return (
             f"no window of {_SSIM_WINDOW} x {_SSIM_WINDOW} pixels counts whole: SSIM is undefined"

@@ -20,7 +20,7 @@ DOCS = SITE.parent
 ROOT = DOCS.parent
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#]+)(#[^)]*)?\)")
-TOOK = re.compile(r" \(\d+\.\d s\)")
+TOOK = re.compile(r" \(\d+(\.\d)? (s|min)(; about \d+ (s|min) left)?\)")
 CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 FILE = re.compile(r'```\w+ title="([^"/]+)"\n(.*?)```', re.DOTALL)
 REPORT = re.compile(r"(?<!!)\[([^\]]+)\]\(((?!\w+:)[^)#]+\.html)\)")
@@ -137,7 +137,8 @@ def said(words: list[str], folder: Path | None = None) -> str:
     )
     if done.returncode:
         raise SystemExit(f"{shlex.join(words)}: exit code {done.returncode}\n{done.stdout}")
-    return TOOK.sub("", done.stdout)
+    printed = TOOK.sub("", done.stdout)
+    return printed if folder is None else printed.replace(f"{folder}/", "")
 
 
 def carried_out(text: str, folder: Path) -> str:

@@ -81,6 +81,9 @@ def test_a_tutorial_is_what_its_commands_print(tmp_path):
     text = "```console\n$ isl phantom --out a --set width=16 --set height=16 --set planes=1\n```\n"
     printed = make.carried_out(text + "![b](a/../a/dataset.toml)", tmp_path)
     assert "$ isl phantom" in printed
+    assert make.TOOK.sub("", "f0 (0.3 s), f1 (12 s; about 2 min left), f2 (4 of 5)") == (
+        "f0, f1, f2 (4 of 5)"
+    )
     assert "a/dataset.toml" in printed
     asked = '```toml title="a.toml"\nx = 1\n```\n![the file](a.toml) and [a page](b.html)'
     with pytest.raises(SystemExit, match=r"b\.html: no command made it"):

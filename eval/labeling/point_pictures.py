@@ -25,9 +25,9 @@ COLORS: Mapping[str, tuple[int, int, int]] = {
 }
 """Of dots; those of merged, added, missing and debris are the paper's."""
 # The widest picture of a field, pixels; of wider ones a square of the side with most errors.
-_WIDEST = 640
+_WIDEST = 480
 # Dots are of a fixed size: on fluorescence that is dimmed they are seen.
-_RADIUS = 4
+_RADIUS = 6
 _DIMMED = 0.55
 # Drawn larger and made smaller, dots are round.
 _FINER = 4

@@ -79,8 +79,6 @@ def test_of_a_large_field_the_square_with_most_errors_is_shown():
     true = [(100, 100), (1200, 500), (1210, 560), (1300, 520)]
     drawn = shown(size, true, [], image=False)
     assert list(drawn.panels) == ["transmitted light", "measured", "points"]
-    assert drawn.panels["points"].shape == (640, 640, 3)
-    rows, columns = (880, 1520), (180, 820)
-    top = min(rows[0], 1500 - 640)
-    assert drawn.place == f"rows {top} to {top + 640}, columns {columns[0]} to {columns[1]}"
-    assert tuple(drawn.panels["points"][1200 - top, 500 - 180]) == COLORS["missing"]
+    assert drawn.panels["points"].shape == (480, 480, 3)
+    assert drawn.place == "rows 960 to 1440, columns 260 to 740"
+    assert tuple(drawn.panels["points"][1200 - 960, 500 - 260]) == COLORS["missing"]

@@ -16,7 +16,7 @@ from ..metrics.live_dead import STATES, LiveDead, State, live_and_dead, together
 from ..metrics.object_matching import SizeTest, compare_sizes, objects_that_count
 from .config import LabelingEvaluation, of_field
 from .ground import Ground
-from .points import points_of
+from .points import check_own_files, points_of
 
 Image = Literal["measured", "predicted"]
 IMAGES: tuple[Image, ...] = ("measured", "predicted")
@@ -95,12 +95,7 @@ def read_marks(
     notes = []
     for label, entry in config.live_dead.items():
         shown = [field for field in ground.fields if label in field.pixels]
-        for text in entry.files if len(shown) > 1 else ():
-            if of_field(text, folder, "") == of_field(text, folder, "a"):
-                raise InputError(
-                    f"live_dead.{label}: '{text}' is one file for {len(shown)} fields; write "
-                    "{field} where a field's name stands in it"
-                )
+        check_own_files(f"live_dead.{label}", entry.files, shown)
         for field in shown:
             paths = [
                 path
@@ -119,7 +114,7 @@ def read_marks(
                 )
             marks[label, field.name] = Marks(
                 points=joined_points(
-                    [points_of(path, field, entry.unit) for path in paths], entry.state
+                    {path: points_of(path, field, entry.unit) for path in paths}, entry.state
                 ),
                 state=entry.state,
                 reach=entry.reach,

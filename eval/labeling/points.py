@@ -1,7 +1,7 @@
 """Points that people set, over all fields: predicted beside measured, and people beside people."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -192,7 +192,28 @@ def points_of(path: Path, field: FieldFacts, unit: Unit) -> Points:
     return read_points(path, size=field.size, pixel=(field.pixel_size.y, field.pixel_size.x))
 
 
+def check_own_files(what: str, texts: Iterable[str], fields: Sequence[FieldFacts]) -> None:
+    """That every field has tables of its own.
+
+    Args:
+        what: Names them, in the configuration.
+        texts: Their paths.
+        fields: All that may have some.
+
+    Raises:
+        InputError: A path is the same for several fields.
+    """
+    for text in texts if len(fields) > 1 else ():
+        if "{field}" not in text:
+            raise InputError(
+                f"{what}: '{text}' is one file for {len(fields)} fields; write {{field}} where a "
+                "field's name stands in it"
+            )
+
+
 def _read(entry: AnnotatedPoints, folder: Path, ground: Ground) -> tuple[AnnotatedField, ...]:
+    texts = (*entry.measured.values(), *entry.predicted.values(), *entry.debris)
+    check_own_files(f"points of {entry.label}", texts, ground.fields)
     found = []
     for field in ground.fields:
         measured, predicted = (
@@ -205,12 +226,17 @@ def _read(entry: AnnotatedPoints, folder: Path, ground: Ground) -> tuple[Annotat
         )
         if not measured:
             continue
+        if entry.label not in field.pixels:
+            raise InputError(
+                f"points of {entry.label}: field '{field.name}' has some, but {entry.label} was "
+                "not measured there; leave them out, or give the field this label in the dataset"
+            )
         mask = None if entry.mask is None else of_field(entry.mask, folder, field.name)
-        debris = [
-            points_of(path, field, entry.unit)
+        debris = {
+            path: points_of(path, field, entry.unit)
             for text in entry.debris
             if (path := of_field(text, folder, field.name)).is_file()
-        ]
+        }
         found.append(
             AnnotatedField(
                 name=field.name,
@@ -244,4 +270,6 @@ def _mask(path: Path, size: tuple[int, int]) -> np.ndarray:
             f"{path}: is {size_text(image)}, but the field is {size[0]} x {size[1]} pixels; a "
             "mask is one image of the field's size"
         )
+    if not np.isfinite(image).all():
+        raise InputError(f"{path}: has pixels that are no numbers; a mask is 0 where it leaves out")
     return image[0] != 0

@@ -3,13 +3,16 @@
 import csv
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from isl.errors import InputError, unknown
+
+# Fiji's counter of a person who chose none.
+_FIRST = "0"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,10 +33,27 @@ class Points:
         return Points(yx=self.yx[chosen], kinds=(kind,) * len(chosen))
 
 
-def joined_points(parts: Sequence[Points], kind: str) -> Points:
-    """Points of several people that are of one kind, or of none; what is something else is not."""
-    found = [(yx, word) for part in parts for yx, word in zip(part.yx, part.kinds, strict=True)]
-    kept = [(yx, word) for yx, word in found if word in ("", kind)]
+def joined_points(parts: Mapping[Path, Points], kind: str) -> Points:
+    """Points that are of one kind, or of none; what is something else is not.
+
+    Args:
+        parts: By the table that they were read from.
+        kind: It, in small letters; tables may have it in capitals.
+
+    Raises:
+        InputError: A kind is a counter of Fiji's other than the first, which all points have unless
+            the person chose: nothing says what it counts.
+    """
+    kept = []
+    for path, points in parts.items():
+        for yx, word in zip(points.yx, points.kinds, strict=True):
+            if word.isdecimal() and word != _FIRST:
+                raise InputError(
+                    f"{path}: has points of counter {word}, and nothing says whether these are "
+                    f"{kind}; keep those that are in a table of their own, or name their kind"
+                )
+            if word.casefold() in ("", _FIRST, kind):
+                kept.append((yx, word))
     places = np.array([yx for yx, _ in kept], np.float64).reshape(-1, 2)
     return Points(yx=places, kinds=tuple(word for _, word in kept))
 
@@ -65,6 +85,10 @@ _LAYOUTS = (
     _Layout("CellProfiler", "Location_Center_Y", "Location_Center_X", "", ("ImageNumber",)),
     _Layout("CellProfiler", "AreaShape_Center_Y", "AreaShape_Center_X", "", ("ImageNumber",)),
 )
+# Columns of tables that hold something else, and what.
+_NO_POINTS = {"axis-3": "points in four axes", "vertex-index": "corners of shapes"}
+# By column; cells beyond the last one by None.
+_Row = dict[Any, Any]
 
 
 def read_points(
@@ -84,12 +108,13 @@ def read_points(
         pixel: What rows and columns are divided by to be pixels, such as the size of a pixel.
 
     Raises:
-        InputError: It cannot be read, lacks a column, is of several images, or a point is no
-            number, lies outside of the image, or is there twice.
+        InputError: It cannot be read, lacks a column, is of several images, holds something else,
+            or a point is no number, lies outside of the image, or is there twice.
     """
     path = Path(path)
     columns, rows = _rows(path)
     layout = _layout(columns, path)
+    _check_columns(columns, rows, path)
     _check_one(layout, rows, path)
     places: dict[tuple[int, int], int] = {}
     yx: list[tuple[float, float]] = []
@@ -127,9 +152,23 @@ def _layout(columns: Sequence[str], path: Path) -> _Layout:
     )
 
 
-def _check_one(
-    layout: _Layout, rows: Sequence[tuple[int, dict[str, str | None]]], path: Path
-) -> None:
+def _check_columns(columns: Sequence[str], rows: Sequence[tuple[int, _Row]], path: Path) -> None:
+    """That every cell has a column of its own, and that no column is one of other tables."""
+    for column, what in _NO_POINTS.items():
+        if column in columns:
+            raise InputError(f"{path}: has {what} (column '{column}'); give points in y and x")
+    twice = next((name for name in columns if name and columns.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{path}: has two columns '{twice}'; keep one")
+    for line, row in rows:
+        if any(cell.strip() for cell in row.get(None) or ()):
+            raise InputError(
+                f"{path}: line {line} has more cells than there are columns; write decimals with a "
+                "point, not a comma"
+            )
+
+
+def _check_one(layout: _Layout, rows: Sequence[tuple[int, _Row]], path: Path) -> None:
     for column in layout.one:
         values = list(dict.fromkeys((row.get(column) or "").strip() for _, row in rows))
         if len(values) > 1:
@@ -139,10 +178,10 @@ def _check_one(
             )
 
 
-def _rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str | None]]]]:
+def _rows(path: Path) -> tuple[list[str], list[tuple[int, _Row]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True, restkey="")
+            reader = csv.DictReader(file, skipinitialspace=True)
             columns = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = columns
             rows = [(reader.line_num, row) for row in reader]
@@ -159,5 +198,5 @@ def _number(text: str | None, axis: str, path: Path, line: int) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise InputError(f"{path}: line {line} has {axis} '{text or ''}'; expected pixels")
+        raise InputError(f"{path}: line {line} has {axis} '{text or ''}'; expected a number")
     return value

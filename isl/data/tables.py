@@ -19,15 +19,20 @@ def read_table(
             without a column are left out.
 
     Raises:
-        InputError: It is not there, is no table, lacks a column, or has rows of different lengths.
+        InputError: It is not there, is no table, lacks a column or has one twice, or has rows of
+            different lengths.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            names = [name.strip() for name in reader.fieldnames or ()]
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a CSV table ({error})") from error
+    if twice := [name for name in names if name and names.count(name) > 1]:
+        raise InputError(f"{path}: has two columns '{twice[0]}'; keep one")
     if ragged:
         rows = [{name: cell or "" for name, cell in row.items() if name} for row in rows]
     elif any(None in row or None in row.values() for row in rows):

@@ -87,11 +87,16 @@ def _distributions(png: bytes) -> Block:
 
 
 def _population(title: str, what: str, rows: Sequence[Row], nuclei: str, statistic: str) -> Block:
-    """The last time point of every well or condition."""
-    last = {row[what]: row for row in rows}
+    """The last time point of every well, by its conditions, or of every condition."""
+    last = {(row[what], row["condition"]): row for row in rows}
     area = "area_um2" if any(f"area_um2_{statistic}" in row for row in rows) else "area_pixels"
     columns = {
         title[:-1]: lambda row: row[what] or "(none)",
+        **(
+            {"Condition": lambda row: row["condition"] or "(none)"}
+            if what == "well" and any(row["condition"] for row in rows)
+            else {}
+        ),
         "Images" if what == "well" else "Wells": lambda row: row.get("images", row.get("wells")),
         "Cells": lambda row: row["cells"],
         "Cells a mm2": lambda row: _shown(

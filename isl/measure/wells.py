@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,8 @@ def read_wells(path: Path, names: Iterable[str]) -> dict[str, Well]:
     keys = [name for name in ("image", "well") if name in columns]
     if not keys or not {"well", "condition"} & set(columns):
         raise InputError(
-            f"{path}: has the columns {', '.join(columns) or '(none)'}; give `image` and `well`, "
-            "with `condition` if wanted, or `well` and `condition`"
+            f"{path}: has the columns {', '.join(columns) or '(none)'}; give 'image' and 'well', "
+            "with 'condition' if wanted, or 'well' and 'condition'"
         )
     key = keys[0]
     found: dict[str, Well] = {}
@@ -107,7 +108,7 @@ def described(columns: Sequence[str]) -> list[str]:
 
 
 def well_rows(cells: Sequence[Row], fields: Sequence[Row], columns: Sequence[str]) -> list[Row]:
-    """One row a well and time point.
+    """One row a well, condition and time point.
 
     Args:
         cells: Rows of cells.
@@ -119,19 +120,20 @@ def well_rows(cells: Sequence[Row], fields: Sequence[Row], columns: Sequence[str
         `cells` counts all; means and quartiles are of those that do not touch an edge.
     """
     rows = []
-    by_well: dict[tuple[str, int], list[Row]] = {}
+    place = operator.itemgetter("well", "condition", "time")
+    by_well: dict[tuple[str, str, int], list[Row]] = {}
     for cell in cells:
-        by_well.setdefault((cell["well"], cell["time"]), []).append(cell)
-    own_fields: dict[tuple[str, int], list[Row]] = {}
+        by_well.setdefault(place(cell), []).append(cell)
+    own_fields: dict[tuple[str, str, int], list[Row]] = {}
     for field in fields:
-        own_fields.setdefault((field["well"], field["time"]), []).append(field)
-    for (well, time), own in own_fields.items():
-        found = by_well.get((well, time), [])
+        own_fields.setdefault(place(field), []).append(field)
+    for (well, condition, time), own in own_fields.items():
+        found = by_well.get((well, condition, time), [])
         areas = [field["mm2"] for field in own]
         area = None if None in areas else sum(areas)
         row: Row = {
             "well": well,
-            "condition": own[0]["condition"],
+            "condition": condition,
             "time": time,
             "minutes": own[0]["minutes"],
             "images": len(own),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from isl.data.points import read_points
+from isl.data.points import joined_points, read_points
 from isl.errors import InputError
 
 
@@ -23,8 +23,12 @@ def test_points_are_read_from_tables(tmp_path):
         ("", "unknown column 'y'"),
         ("row,x\n1,2\n", "unknown column 'y'"),
         ("y,X\n1,2\n", "unknown column 'x'; did you mean 'X'"),
-        ("y,x\n1,2\n3,here\n", "line 3 has x 'here'; expected pixels"),
+        ("y,x\n1,2\n3,here\n", "line 3 has x 'here'; expected a number"),
         ("y,x\n1\n", "line 2 has x ''"),
+        ("X,Y\n3,5,10,5\n", "line 2 has more cells than there are columns; write decimals with"),
+        ("y,x,y\n1,2,3\n", "two columns 'y'; keep one"),
+        ("index,axis-0,axis-1,axis-2,axis-3\n0,0,4,1,2\n", "points in four axes"),
+        ("index,shape-type,vertex-index,axis-0,axis-1\n0,path,0,1,2\n", "corners of shapes"),
         ("y,x\nnan,1\n", "line 2 has y 'nan'"),
         ("y,x\n1,2\n1.2,2.1\n", "line 3 marks the pixel of line 2 again"),
         ("y,x\n1,20\n", "line 2 marks y 1, x 20, outside of the image of 10 x 20"),
@@ -82,3 +86,18 @@ def test_a_table_of_several_images_is_not_mixed(tmp_path):
     )
     with pytest.raises(InputError, match=r"several images \(ImageNumber 1, 2, "):
         read_points(table)
+
+
+def test_a_counter_that_nobody_chose_says_nothing(tmp_path):
+    table = tmp_path / "Results.csv"
+    table.write_text(" ,X,Y,Counter\n1,3.5,10,0\n")
+    assert joined_points({table: read_points(table)}, "debris").yx.tolist() == [[10, 3.5]]
+    table.write_text(" ,X,Y,Counter\n1,3.5,10,0\n2,9,9,1\n")
+    with pytest.raises(InputError, match="has points of counter 1, and nothing says"):
+        joined_points({table: read_points(table)}, "debris")
+
+
+def test_kinds_may_have_capitals(tmp_path):
+    table = tmp_path / "points.csv"
+    table.write_text("y,x,kind\n1,2,Dead\n3,4,live\n5,6,\n")
+    assert joined_points({table: read_points(table)}, "dead").yx.tolist() == [[1, 2], [5, 6]]

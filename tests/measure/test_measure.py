@@ -70,9 +70,40 @@ def test_wells_and_conditions(plate: Path, tmp_path: Path) -> None:
     cells = [row for row in rows_of(tmp_path / "out" / "cells.csv") if row["well"] == "w1"]
     whole = [float(row["area_um2"]) for row in cells if row["border"] == "0"]
     assert float(wells[0]["area_um2_mean"]) == pytest.approx(np.mean(whole), rel=1e-4)
+    # The same name on two plates, say: cells of two conditions are never one population.
+    table.write_text("image,well,condition\nA1,w1,control\nA2,w1,drug\n")
+    code, output = isl("measure", plate, "--out", tmp_path / "both", "--wells", table)
+    assert code == 0, output
+    for name in ("wells.csv", "conditions.csv"):
+        rows = rows_of(tmp_path / "both" / name)
+        assert [(row["condition"], row["cells"]) for row in rows] == [
+            ("control", "5"),
+            ("drug", "5"),
+        ]
+    report = (tmp_path / "both" / "report.html").read_text()
+    assert report.count(">drug<") == 2
     table.write_text("image,well\nA1,w1\n")
     code, output = isl("measure", plate, "--out", tmp_path / "b", "--wells", table)
     assert (code, "has no image 'A2'" in output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has the columns (none); give 'image' and 'well', with 'condition' if wanted"),
+        ("image;well\nA1;w\n", "has the columns image;well; give 'image' and 'well'"),
+        ("image,condition,condition\nA1,a,b\nA2,a,b\n", "has two columns 'condition'; keep one"),
+    ],
+)
+def test_odd_tables_of_wells_are_refused(
+    plate: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    table = tmp_path / "wells.csv"
+    table.write_text(text)
+    code, output = isl("measure", plate, "--out", tmp_path / "out", "--wells", table)
+    assert (code, len(output.splitlines())) == (2, 1)
+    assert message in output
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_manifest_says_wells_and_conditions(plate: Path, tmp_path: Path) -> None:

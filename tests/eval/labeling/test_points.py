@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 import tifffile
-from simulated_labeling import SIZE, write_ground
+from simulated_labeling import SIZE, write_field, write_ground
 
 from isl.config import parse
 from isl.errors import InputError
-from isl.labeling.dataset import load_manifest
+from isl.labeling.dataset import Manifest, load_manifest, write_manifest
 from isl_eval.labeling.config import LabelingEvaluation
 from isl_eval.labeling.ground import survey_ground
 from isl_eval.labeling.points import judge_points, read_annotations
@@ -139,12 +139,28 @@ def test_micrometres_of_fiji_are_pixels_of_the_field(ground, tmp_path):
             "'debris' is where predicted points were added; give 'predicted'",
         ),
         ({"diameter": 0.5}, "diameter: Input should be greater than or equal to 1"),
-        ({"measured": {"ann": "bad.csv"}}, "marks y 700, x 5, outside of the image"),
+        ({"measured": {"ann": "bad/{field}.csv"}}, "marks y 700, x 5, outside of the image"),
+        ({"predicted": {"ann": "ann/f0.csv"}}, "'ann/f0.csv' is one file for 2 fields; write"),
+        ({"mask": "nan.tif"}, "nan.tif: has pixels that are no numbers"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(ground, tmp_path, points, message):
     write_points(tmp_path / "ann" / "f0.csv", PLACES)
-    write_points(tmp_path / "bad.csv", [(700, 5)])
+    write_points(tmp_path / "bad" / "f0.csv", [(700, 5)])
+    tifffile.imwrite(tmp_path / "nan.tif", np.full(SIZE, np.nan, np.float32))
     tifffile.imwrite(tmp_path / "small.tif", np.ones((9, 9), np.uint8))
     with pytest.raises(InputError, match=re.escape(message)):
         judged(config_of(**points), tmp_path, ground)
+
+
+def test_points_of_a_label_that_was_not_measured_are_refused(tmp_path):
+    fields = [
+        write_field(tmp_path, name, 0, labels=(label,), group=name)[0]
+        for name, label in (("f0", "DAPI"), ("f1", "NFH"))
+    ]
+    write_manifest(tmp_path / "dataset.toml", Manifest(fields=tuple(fields)))
+    ground = survey_ground(load_manifest(tmp_path / "dataset.toml"), predicted=["DAPI", "NFH"])
+    for name in ("f0", "f1"):
+        write_points(tmp_path / "ann" / f"{name}.csv", PLACES)
+    with pytest.raises(InputError, match="field 'f1' has some, but DAPI was not measured there"):
+        read_annotations(config_of(), tmp_path, ground)

@@ -33,7 +33,14 @@ from .judge import (
     score_field,
 )
 from .live_dead import AllMarks, read_marks
-from .models import Contender, check_unseen, common_scale, find_contenders, seen_groups
+from .models import (
+    Contender,
+    check_images,
+    check_unseen,
+    common_scale,
+    find_contenders,
+    seen_groups,
+)
 from .points import judge_points, read_annotations
 from .predictions import KeptPredictions, Predicted, image_of, options_for, predict_ground
 from .record import metrics_record
@@ -71,6 +78,7 @@ def evaluate_labeling(path: Path, overrides: Sequence[str], out: Path) -> None:
     )
     contenders = _with_labels(contenders, ground)
     _check_named(config, ground)
+    check_images(contenders, ground)
     if not config.allow_seen:
         sides: tuple[Split, ...] = ("validation", "test")
         check_unseen(

@@ -116,6 +116,18 @@ def find_contenders(config: LabelingEvaluation, folder: Path) -> tuple[Contender
     return tuple(found.values())
 
 
+def check_images(contenders: Iterable[Contender], ground: Ground) -> None:
+    """That every field was predicted, where images were predicted elsewhere.
+
+    Raises:
+        InputError: A field has no image.
+    """
+    for contender in contenders:
+        if contender.folder is not None:
+            for field in ground.fields:
+                _image_file(contender.folder, field.name)
+
+
 def check_unseen(
     contenders: Iterable[Contender],
     ground: Ground,

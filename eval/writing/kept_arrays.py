@@ -29,7 +29,7 @@ class KeptArrays:
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
-        """Opens the folder of an evaluation, or begins it.
+        """Opens the folder of an evaluation; nothing is written before the first arrays are.
 
         Args:
             out: Folder for results.
@@ -38,14 +38,12 @@ class KeptArrays:
         Raises:
             InputError: The folder holds arrays of other settings.
         """
-        text = json.dumps(settings, indent=1, sort_keys=True)
+        self._settings = json.dumps(settings, indent=1, sort_keys=True)
+        self._place = out / SETTINGS
         self.folder = out / "predictions"
-        self.key = hashlib.sha256(text.encode()).hexdigest()
-        path = out / SETTINGS
-        if path.exists():
-            _check_same(path, json.loads(text))
-        else:
-            write_text(path, text + "\n")
+        self.key = hashlib.sha256(self._settings.encode()).hexdigest()
+        if self._place.exists():
+            _check_same(self._place, json.loads(self._settings))
 
     def read(self, path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
         """What was written to a file: facts, and arrays by name; None: nothing was.
@@ -74,6 +72,8 @@ class KeptArrays:
 
     def write(self, path: Path, made: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Writes facts, which JSON can hold, and arrays by name; whole or not at all."""
+        if not self._place.exists():
+            write_text(self._place, self._settings + "\n")
         text = json.dumps({**made, "settings": self.key})
         named: dict[str, Any] = {f"{_PREFIX}{name}": array for name, array in arrays.items()}
         with written_whole(path, overwrite=True) as temporary, temporary.open("wb") as file:

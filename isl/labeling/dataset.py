@@ -56,6 +56,9 @@ def _several(given: Any) -> Any:
     return (given,) if isinstance(given, str | Path) else given
 
 
+Weight = Annotated[pydantic.PositiveFloat, pydantic.Field(allow_inf_nan=False)]
+
+
 class LabelFile(config.Config):
     """Where a label's image lies.
 
@@ -119,7 +122,7 @@ class Field(config.Config):
     pixel_size: pydantic.PositiveFloat | None = None
     z_step: pydantic.PositiveFloat | None = None
     modality: str | None = None
-    weight: pydantic.PositiveFloat = 1.0
+    weight: Weight = 1.0
     condition: str = ""
     experiment: str = ""
 
@@ -139,7 +142,7 @@ class Include(config.Config):
 
     manifest: Path
     name: str = pydantic.Field(default="", pattern=r"^[^/]*$")
-    weight: pydantic.PositiveFloat = 1.0
+    weight: Weight = 1.0
     condition: str = ""
     planes: tuple[pydantic.NonNegativeInt, ...] | None = None
     split: Split | None = None
@@ -152,7 +155,7 @@ def _include_table(given: Any) -> Any:
 class _ManifestFile(config.Config):
     include: tuple[Annotated[Include, pydantic.BeforeValidator(_include_table)], ...] = ()
     root: str = "."
-    condition_weights: dict[str, pydantic.PositiveFloat] = pydantic.Field(default_factory=dict)
+    condition_weights: dict[str, Weight] = pydantic.Field(default_factory=dict)
     field: tuple[Field, ...] = ()
     time_lapse: tuple[TimeLapse, ...] = ()
 

@@ -557,6 +557,7 @@ def test_conditions_weigh_what_they_are_said_to(plates):
         (('"nowhere.toml"',), "nowhere.toml"),
         (('"both.toml"',), "includes itself"),
         (('{ manifest = "plate1/dataset.toml", weight = 0 }',), "weight"),
+        (('{ manifest = "plate1/dataset.toml", weight = inf }',), "weight"),
         (('{ manifest = "plate1/dataset.toml", name = "a/b" }',), "name"),
     ],
 )

@@ -392,6 +392,23 @@ def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(run, tmp_path,
     assert not out.exists()
 
 
+def test_what_is_predicted_after_all_is_judged_into_the_same_folder(run, tmp_path):
+    truth = write_ground(tmp_path, 2)
+    image = tmp_path / "blurred" / "f1.ome.tif"
+    image.unlink()
+    config = 'predictions = { b = "blurred" }'
+    code, _, err, out = run(config)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "holds no f1.ome.tif for field 'f1'" in err
+    write_prediction(tmp_path / "blurred", "f0", {"DAPI": np.full(SIZE, np.nan)})
+    write_prediction(tmp_path / "blurred", "f1", truth["f1"])
+    code, _, err, out = run(config)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert not out.exists()
+    write_prediction(tmp_path / "blurred", "f0", truth["f0"])
+    assert run(config)[0] == 0
+
+
 def test_a_model_for_other_planes_is_refused(run, tmp_path):
     write_ground(tmp_path, 1)
     write_model(tmp_path / "one", "one", planes=3)

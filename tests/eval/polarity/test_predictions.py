@@ -48,7 +48,7 @@ def test_agreement_is_kept_undefined_frames_too(tmp_path):
     ],
 )
 def test_other_settings_are_refused_by_name(tmp_path, before, now, said):
-    KeptPredictions(tmp_path, before)
+    KeptPredictions(tmp_path, before).put("fold_1", "dic", MADE)
     kept = (tmp_path / SETTINGS).read_bytes()
     with pytest.raises(InputError, match=re.escape(f"({said}); name another `out`")):
         KeptPredictions(tmp_path, now)
@@ -59,7 +59,7 @@ def test_a_file_carried_in_from_elsewhere_is_refused(tmp_path):
     KeptPredictions(tmp_path / "other", {"seed": 1}).put("fold_1", "dic", MADE)
     kept = KeptPredictions(tmp_path / "own", {"seed": 0})
     stray = "predictions/fold_1.dic.npz"
-    (tmp_path / "own" / "predictions").mkdir()
+    (tmp_path / "own" / "predictions").mkdir(parents=True)
     (tmp_path / "own" / stray).write_bytes((tmp_path / "other" / stray).read_bytes())
     with pytest.raises(InputError, match=r"fold_1\.dic\.npz: was made under other settings"):
         kept.take("fold_1", "dic")

@@ -35,7 +35,7 @@ class AnnotatedPoints(Config):
     """Points that people set into measured and predicted images, in place of segmented objects.
 
     In paths, which are relative to the configuration's file, {field} stands for a field's name;
-    fields without a file were not annotated.
+    fields without a file were not annotated. Who saw nothing in one gives a table without rows.
 
     Attributes:
         label: In whose images.
@@ -55,7 +55,7 @@ class AnnotatedPoints(Config):
     of: str = ""
     measured: Mapping[str, str] = pydantic.Field(min_length=1)
     predicted: Mapping[str, str] = pydantic.Field(default_factory=dict)
-    diameter: float = pydantic.Field(ge=1)
+    diameter: float = pydantic.Field(ge=1, allow_inf_nan=False)
     exclude_edge: bool = True
     mask: str | None = None
     debris: Annotated[tuple[str, ...], pydantic.BeforeValidator(_several)] = ()

@@ -214,7 +214,8 @@ def check_own_files(what: str, texts: Iterable[str], fields: Sequence[FieldFacts
 def _read(entry: AnnotatedPoints, folder: Path, ground: Ground) -> tuple[AnnotatedField, ...]:
     texts = (*entry.measured.values(), *entry.predicted.values(), *entry.debris)
     check_own_files(f"points of {entry.label}", texts, ground.fields)
-    found = []
+    found: list[AnnotatedField] = []
+    alone: list[tuple[str, str]] = []
     for field in ground.fields:
         measured, predicted = (
             {
@@ -224,6 +225,7 @@ def _read(entry: AnnotatedPoints, folder: Path, ground: Ground) -> tuple[Annotat
             }
             for side in (entry.measured, entry.predicted)
         )
+        alone += [(field.name, who) for who in predicted if who not in measured]
         if not measured:
             continue
         if entry.label not in field.pixels:
@@ -249,6 +251,13 @@ def _read(entry: AnnotatedPoints, folder: Path, ground: Ground) -> tuple[Annotat
         )
     if not found:
         raise _no_file(entry, "measured", next(iter(entry.measured.values())), folder, ground)
+    for name, who in alone:
+        raise InputError(
+            f"points of {entry.label}: field '{name}' has predicted points of '{who}' and no "
+            "measured ones; give a table without rows where there are none"
+        )
+    if entry.predicted and not any(field.predicted for field in found):
+        raise _no_file(entry, "predicted", next(iter(entry.predicted.values())), folder, ground)
     if entry.debris and all(field.debris is None for field in found):
         raise _no_file(entry, "debris", entry.debris[0], folder, ground)
     return tuple(found)

@@ -134,11 +134,17 @@ def test_micrometres_of_fiji_are_pixels_of_the_field(ground, tmp_path):
         ({"measured": {"ann": "no/{field}.csv"}}, "no field has a file such as"),
         ({"mask": "small.tif"}, "small.tif: is 1 x 9 x 9, but the field is 70 x 60"),
         ({"debris": "no/{field}.csv"}, "no/f0.csv; correct 'debris'"),
+        ({"predicted": {"bo": "no/{field}.csv"}}, "no/f0.csv; correct 'predicted'"),
+        (
+            {"predicted": {"ann": "late/{field}.csv"}},
+            "field 'f1' has predicted points of 'ann' and no measured ones",
+        ),
         (
             {"predicted": {}, "debris": "x.csv"},
             "'debris' is where predicted points were added; give 'predicted'",
         ),
         ({"diameter": 0.5}, "diameter: Input should be greater than or equal to 1"),
+        ({"diameter": np.inf}, "diameter: Input should be a finite number"),
         ({"measured": {"ann": "bad/{field}.csv"}}, "marks y 700, x 5, outside of the image"),
         ({"predicted": {"ann": "ann/f0.csv"}}, "'ann/f0.csv' is one file for 2 fields; write"),
         ({"mask": "nan.tif"}, "nan.tif: has pixels that are no numbers"),
@@ -146,6 +152,8 @@ def test_micrometres_of_fiji_are_pixels_of_the_field(ground, tmp_path):
 )
 def test_what_cannot_be_compared_is_refused(ground, tmp_path, points, message):
     write_points(tmp_path / "ann" / "f0.csv", PLACES)
+    write_points(tmp_path / "ann" / "f0-predicted.csv", PLACES)
+    write_points(tmp_path / "late" / "f1.csv", PLACES)
     write_points(tmp_path / "bad" / "f0.csv", [(700, 5)])
     tifffile.imwrite(tmp_path / "nan.tif", np.full(SIZE, np.nan, np.float32))
     tifffile.imwrite(tmp_path / "small.tif", np.ones((9, 9), np.uint8))

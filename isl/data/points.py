@@ -114,7 +114,7 @@ def read_points(
     path = Path(path)
     columns, rows = _rows(path)
     layout = _layout(columns, path)
-    _check_columns(columns, rows, path)
+    _check_columns(layout, columns, rows, path)
     _check_one(layout, rows, path)
     places: dict[tuple[int, int], int] = {}
     yx: list[tuple[float, float]] = []
@@ -152,14 +152,16 @@ def _layout(columns: Sequence[str], path: Path) -> _Layout:
     )
 
 
-def _check_columns(columns: Sequence[str], rows: Sequence[tuple[int, _Row]], path: Path) -> None:
+def _check_columns(
+    layout: _Layout, columns: Sequence[str], rows: Sequence[tuple[int, _Row]], path: Path
+) -> None:
     """That every cell has a column of its own, and that no column is one of other tables."""
     for column, what in _NO_POINTS.items():
         if column in columns:
             raise InputError(f"{path}: has {what} (column '{column}'); give points in y and x")
-    twice = next((name for name in columns if name and columns.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"{path}: has two columns '{twice}'; keep one")
+    for name in (layout.y, layout.x, layout.kind):
+        if name and columns.count(name) > 1:
+            raise InputError(f"{path}: has two columns '{name}'; keep one")
     for line, row in rows:
         if any(cell.strip() for cell in row.get(None) or ()):
             raise InputError(

@@ -214,7 +214,8 @@ def _of_models(members: Sequence[str], folder: Path) -> Contender:
 def _of_images(name: str, folder: Path) -> Contender:
     if not folder.is_dir():
         raise InputError(f"predictions.{name}: {folder} is no folder")
-    files = sorted(path for path in folder.iterdir() if path.name.endswith(ENDINGS))
+    # Fields of an included experiment lie in a folder of its name.
+    files = sorted(path for path in folder.rglob("*.tif*") if path.name.endswith(ENDINGS))
     if not files:
         raise InputError(f"predictions.{name}: {folder} holds no {' or '.join(ENDINGS)} file")
     digest = hashlib.sha256()

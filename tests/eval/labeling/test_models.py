@@ -89,6 +89,15 @@ def test_images_from_elsewhere_are_read_and_refused_by_size(ground, tmp_path):
         read_prediction(contender, field)
 
 
+def test_images_of_an_included_experiment_lie_in_its_folder(tmp_path):
+    images = tmp_path / "blurred" / "plate 1"
+    images.mkdir(parents=True)
+    write_prediction(images, "A1", {"DAPI": np.zeros(SIZE)})
+    config = config_of(predictions={"b": "blurred"})
+    (contender,) = find_contenders(config, tmp_path)
+    assert contender.labels == ("DAPI",)
+
+
 def test_an_image_without_a_label_is_refused(ground, tmp_path):
     contender = Contender(name="b", labels=("DAPI",), identity="", folder=tmp_path / "blurred")
     write_prediction(tmp_path / "blurred", "f0", {"NFH": np.zeros(SIZE)})

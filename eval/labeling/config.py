@@ -119,7 +119,8 @@ class LabelingEvaluation(ResampledConfig):
             list in the list is an ensemble, whose members' distributions are mixed.
         predictions: Images that were predicted elsewhere, by the name they get in the report:
             folders that hold NAME.ome.tif or NAME.tif for every field, as `isl predict` writes
-            them; names of included experiments are EXPERIMENT/NAME. They have no distributions, so only pictures are judged.
+            them; of included experiments EXPERIMENT/NAME.ome.tif. They have no distributions, so
+            only pictures are judged.
         dataset: The manifest.
         split: Only ground on this side of the manifest's splits; every side unless given.
         leave_out: Groups that are not judged.

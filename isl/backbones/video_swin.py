@@ -7,13 +7,14 @@ comments and docstrings: B films, T frames, Y rows, X columns, C channels; W win
 
 import itertools
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pydantic
 from flax import nnx
+from jax import lax
 
 from isl.backbones.networks import Compute, Module, draw_weights
 from isl.config import Config
@@ -106,9 +107,7 @@ class LayerNorm(nnx.Module):
         variance = jnp.square(centered).mean(axis=-1, keepdims=True)
         shape = (1,) * (x.ndim - 1) + (-1,)
         scale, bias = (part[...].reshape(shape) for part in (self.scale, self.bias))
-        return (centered * jax.lax.rsqrt(variance + LAYER_NORM_EPSILON) * scale + bias).astype(
-            x.dtype
-        )
+        return (centered * lax.rsqrt(variance + LAYER_NORM_EPSILON) * scale + bias).astype(x.dtype)
 
 
 class Linear(nnx.Module):
@@ -155,18 +154,19 @@ class WindowAttention(nnx.Module):
             [B, W, N, C].
         """
         batch, count, positions, depth = windows.shape
-        flat = windows.reshape(batch * count, positions, depth)
         shape = (batch * count, positions, 3, self.heads, depth // self.heads)
-        q, k, v = jnp.unstack(self.qkv(flat).reshape(shape), axis=2)
-        logits = jnp.einsum("wnhd,wmhd->whnm", q * (depth // self.heads) ** -0.5, k)
-        logits = logits.astype(jnp.float32) + self._bias(positions)[None]
+        qkv = self.qkv(windows.reshape(batch * count, positions, depth)).reshape(shape)
+        q, k, v = qkv.transpose(2, 3, 0, 1, 4)
+        q = q * (depth // self.heads) ** -0.5
+        apart = None
         if regions is not None:
             apart = jnp.where(regions[:, :, None] == regions[:, None, :], 0.0, APART)
-            by_film = logits.reshape(batch, count, self.heads, positions, positions)
-            logits = (by_film + apart[None, :, None]).reshape(logits.shape)
-        seen = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
-        mixed = jnp.einsum("whnm,wmhd->wnhd", seen, v).reshape(flat.shape)
-        return self.projection(mixed).reshape(windows.shape)
+            apart = jnp.tile(apart, (batch, 1, 1))
+        mixed = _each(
+            lambda head: _each(lambda one: _attention(*one, head[3]), (*head[:3], apart)),
+            (q, k, v, self._bias(positions)),
+        )
+        return self.projection(mixed.transpose(1, 2, 0, 3).reshape(windows.shape))
 
     def _bias(self, positions: int) -> jax.Array:
         """The bias between the first `positions` of a window, float32 [heads, N, N].
@@ -177,6 +177,28 @@ class WindowAttention(nnx.Module):
         index = relative_positions(self.window)[:positions, :positions]
         table = jnp.take(self.bias_table[...], index.reshape(-1), axis=0)
         return table.reshape(positions, positions, self.heads).transpose(2, 0, 1)
+
+
+@jax.checkpoint
+def _attention(
+    q: jax.Array, k: jax.Array, v: jax.Array, apart: jax.Array | None, bias: jax.Array
+) -> jax.Array:
+    """One head in one window: three [N, D], two [N, N], to [N, D].
+
+    What it weighs is computed once more for the gradient, which is faster than to store it: N is
+    some hundreds, and N x N numbers of every head and window are most of the network's memory.
+    """
+    logits = (q @ k.T).astype(jnp.float32) + bias
+    if apart is not None:
+        logits = logits + apart
+    return jax.nn.softmax(logits, axis=-1).astype(v.dtype) @ v
+
+
+def _each(f: Callable[[Any], jax.Array], xs: Any) -> jax.Array:
+    """`f` of each of the first axis' elements: on CPUs one by one, which then stay in the cache."""
+    if jax.default_backend() == "cpu":
+        return lax.map(f, xs)
+    return jax.vmap(f)(xs)
 
 
 class SwinBlock(nnx.Module):

@@ -319,8 +319,8 @@ def test_checkpointing_changes_no_gradient() -> None:
         )
         found.append((gradient(params), str(jax.make_jaxpr(gradient)(params))))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), found[0][0], found[1][0])
-    assert "remat" in found[1][1]
-    assert "remat" not in found[0][1]
+    # Without it, attention alone is computed once more.
+    assert found[1][1].count("remat") > found[0][1].count("remat")
 
 
 def test_every_parameter_has_a_gradient() -> None:

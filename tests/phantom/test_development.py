@@ -30,6 +30,7 @@ USUAL = Development(
     arrested=False,
 )
 LITTLE = DevelopmentConfig(size=32, interval=1800.0, fewest=1, most=2)
+TESTED = LITTLE.model_copy(update={"test": 1})
 
 
 def drawn(count: int, seed: int = 0) -> list[Development]:
@@ -161,7 +162,7 @@ def test_clinics_look_different() -> None:
 
 
 def test_set_on_disk(tmp_path: Path) -> None:
-    table = write_development(tmp_path, 3, LITTLE, 0, validation=1, test=1)
+    table = write_development(tmp_path, 3, TESTED, 0, validation=1)
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     sides = {row["patient"]: row["split"] for row in rows}
@@ -175,7 +176,7 @@ def test_set_on_disk(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists already"):
         write_development(tmp_path, 3, LITTLE, 0)
     with pytest.raises(InputError, match="no more for these than there are"):
-        write_development(tmp_path / "b", 2, LITTLE, 0, validation=2, test=1)
+        write_development(tmp_path / "b", 2, TESTED, 0, validation=2)
 
 
 @pytest.mark.parametrize(

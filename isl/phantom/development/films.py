@@ -65,6 +65,7 @@ class DevelopmentConfig(Config):
         blurred: Chance that a frame is far out of focus.
         signal: Whether outcomes have to do with what happens; otherwise they are drawn with the
             chance of another embryo.
+        test: How many of the patients, the last ones, are for testing.
     """
 
     size: int = pydantic.Field(default=80, ge=32)
@@ -77,6 +78,7 @@ class DevelopmentConfig(Config):
     blank: float = pydantic.Field(default=0.01, ge=0, lt=1)
     blurred: float = pydantic.Field(default=0.05, ge=0, lt=1)
     signal: bool = True
+    test: int = pydantic.Field(default=0, ge=0)
 
     @pydantic.model_validator(mode="after")
     def _numbers_fit(self) -> "DevelopmentConfig":
@@ -151,7 +153,6 @@ def write_development(
     seed: int,
     *,
     validation: int = 0,
-    test: int = 0,
     overwrite: bool = False,
 ) -> Path:
     """Simulates the cohorts of some patients and writes them as a set of recordings.
@@ -161,8 +162,7 @@ def write_development(
         patients: How many.
         config: What is simulated.
         seed: A number from 0.
-        validation: How many of the patients are for validation.
-        test: How many, the last ones, are for testing.
+        validation: How many of the patients are for validation; `config.test` are for testing.
         overwrite: Whether files already there may be replaced.
 
     Returns:
@@ -171,18 +171,18 @@ def write_development(
     Raises:
         InputError: The numbers make no set, or a file exists or cannot be written.
     """
-    if patients < 1 or validation + test > patients:
+    if patients < 1 or validation + config.test > patients:
         raise InputError(
-            f"{patients} patients, {validation} of them for validation and {test} for testing: "
-            "give 1 or more, and no more for these than there are"
+            f"{patients} patients, {validation} of them for validation and {config.test} for "
+            "testing: give 1 or more, and no more for these than there are"
         )
     rows: list[dict[str, object]] = []
     truth: list[dict[str, object]] = []
     for number in range(patients):
         split = "train"
-        if number >= patients - test:
+        if number >= patients - config.test:
             split = "test"
-        elif number >= patients - test - validation:
+        elif number >= patients - config.test - validation:
             split = "validation"
         for film in make_cohort(config, number, seed):
             file = Path("films", f"{film.name}.ome.tif")

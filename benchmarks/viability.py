@@ -32,11 +32,12 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 FRAMES, FILM = "viability_phantom.toml", "viability_phantom_film.toml"
 CNN = "kind = 'film_cnn', widths = [16, 32, 64], dropout = 0.2"
 RIVALS: dict[str, tuple[str, list[str]]] = {
-    "features, mean over time": (FRAMES, []),
-    "features, attention over time": (FRAMES, ["network.pooling=attention"]),
+    "features, attention over time": (FRAMES, []),
+    "features, attention, the hour alone": (FRAMES, ["network.waves=0"]),
+    "features, mean over time": (FRAMES, ["network.pooling=mean"]),
     "features, GRU": (FRAMES, ["network.pooling=gru"]),
     "features, last frame alone": (FRAMES, ["network.last_only=true"]),
-    "features, mean, outcomes shuffled": (FRAMES, ["shuffle_outcomes=true"]),
+    "features, outcomes shuffled": (FRAMES, ["shuffle_outcomes=true"]),
     "Video Swin on films": (FILM, []),
     "convolutions of frames, GRU": (
         FILM,

@@ -57,6 +57,8 @@ class FrameSequenceConfig(Config):
         pooling: Over time: "mean"; "attention", means with learned weights, one for each of
             `queries`; or "gru", a recurrent layer's last state. All of the frames that are seen.
         queries: Of attention.
+        waves: Sines and cosines of the hour that stand beside it, with periods of 240 h, 120 h and
+            so on: of the hour alone, which is 1 at 120 h, an event's is hardly learned.
         last_only: Whether nothing but the last frame that is seen is looked at.
         noise: Deviation of what training adds to features, in deviations of theirs.
         dropout: Of the channels, in training.
@@ -68,6 +70,7 @@ class FrameSequenceConfig(Config):
     width: Positive = 32
     pooling: Literal["mean", "attention", "gru"] = "attention"
     queries: Positive = 8
+    waves: int = pydantic.Field(default=0, ge=0, le=8)
     last_only: bool = False
     noise: float = pydantic.Field(default=0.3, ge=0)
     dropout: float = pydantic.Field(default=0.3, ge=0, lt=1)
@@ -144,7 +147,7 @@ class FrameSequence(nnx.Module):
         self.config = config
         self.mean = nnx.BatchStat(jnp.zeros(DEPTH))
         self.deviation = nnx.BatchStat(jnp.ones(DEPTH))
-        self.embed = Linear(DEPTH + 1, config.width, Compute())
+        self.embed = Linear(DEPTH + 1 + 2 * config.waves, config.width, Compute())
         attends = config.pooling == "attention" and not config.last_only
         self.query = Linear(config.width, config.queries, Compute()) if attends else None
         recurs = config.pooling == "gru" and not config.last_only
@@ -194,7 +197,9 @@ class FrameSequence(nnx.Module):
         return self.head(_dropped(pooled, self.config.dropout, last_key, pooled.shape))
 
     def _embedded(self, features: jax.Array, hours: jax.Array) -> jax.Array:
-        return jax.nn.gelu(self.embed(jnp.concatenate([features, hours], axis=-1)))
+        turns = hours * (np.pi * 2.0 ** np.arange(self.config.waves))[None, None]
+        seen = [features, hours, jnp.sin(turns), jnp.cos(turns)]
+        return jax.nn.gelu(self.embed(jnp.concatenate(seen, axis=-1)))
 
     def _pooled(self, x: jax.Array, seen: jax.Array) -> jax.Array:
         if self.config.last_only:

@@ -90,6 +90,7 @@ def test_contenders_see_what_they_say(config: FilmCNNConfig) -> None:
 SEQUENCES = [
     FrameSequenceConfig(width=4, pooling="mean"),
     FrameSequenceConfig(width=4, pooling="attention", queries=3),
+    FrameSequenceConfig(width=4, pooling="attention", queries=3, waves=2),
     FrameSequenceConfig(width=4, pooling="gru"),
     FrameSequenceConfig(width=4, last_only=True),
 ]
@@ -104,7 +105,7 @@ def sequences(seed: int = 0, seen: int = 6) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("config", SEQUENCES, ids=lambda c: f"{c.pooling}-{c.last_only}")
+@pytest.mark.parametrize("config", SEQUENCES, ids=lambda c: f"{c.pooling}-{c.waves}-{c.last_only}")
 def test_sequences_see_what_is_seen(config: FrameSequenceConfig) -> None:
     """Whatever stands where nothing is seen counts for nothing; what is seen counts."""
     network = build_network(config, 2, 4, rngs=nnx.Rngs(0))
@@ -126,7 +127,27 @@ def test_sequences_see_what_is_seen(config: FrameSequenceConfig) -> None:
     assert np.any(noisy != dropped(network, jnp.asarray(x), jax.random.key(1)))
 
 
-@pytest.mark.parametrize("config", SEQUENCES, ids=lambda c: f"{c.pooling}-{c.last_only}")
+def test_hours_stand_beside_their_sines_and_cosines() -> None:
+    """In NumPy, frame by frame."""
+    network = build_network(
+        FrameSequenceConfig(width=4, pooling="mean", waves=3), 2, 4, rngs=nnx.Rngs(0)
+    )
+    arrays = {path: array.astype(float) for path, array in arrays_of(network).items()}
+    for one in sequences(seen=8):
+        states = []
+        for *features, hour in one.astype(float):
+            turns = [240 / 2**wave for wave in range(3)]
+            waves = [
+                part(2 * np.pi * 120 * hour / turn) for part in (np.sin, np.cos) for turn in turns
+            ]
+            x = np.concatenate([features, [hour], waves])
+            x = x @ arrays["embed/kernel"] + arrays["embed/bias"]
+            states.append(np.asarray(jax.nn.gelu(jnp.asarray(x))))
+        expected = np.mean(states, axis=0) @ arrays["head/kernel"] + arrays["head/bias"]
+        np.testing.assert_allclose(network(jnp.asarray(one[None]))[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", SEQUENCES, ids=lambda c: f"{c.pooling}-{c.waves}-{c.last_only}")
 def test_what_sequences_say_of_features_is_their_slope(config: FrameSequenceConfig) -> None:
     """A small step along one feature of one frame, against the gradient."""
     network = build_network(config, 2, 2, rngs=nnx.Rngs(0))

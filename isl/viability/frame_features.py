@@ -27,8 +27,8 @@ _AT_ONCE = 32
 _DIGEST = 16
 # Given to every frame's brightness in [0, 1], which is otherwise up to lamps and cameras.
 _MEAN, _DEVIATION = 0.5, 0.2
-# Frames whose features are kept at hand.
-_KEPT = 60_000
+# Frames whose features are kept at hand, of 2 KiB each: those of eight thousand films.
+_KEPT = 250_000
 _NOT_SEEN = -1.0
 _LAST_HOUR = 120.0
 

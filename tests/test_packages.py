@@ -98,8 +98,11 @@ def test_every_source_and_model_file_is_in_the_wheel(wheel):
         for ending in ("safetensors", "toml", "md")
         for path in models.glob(f"*/*.{ending}")
     }
+    configurations = run("git", "-C", ROOT, "ls-files", "configs/*.toml", "configs/data/*.toml")
+    expected |= {line.replace("configs/", "isl_configs/", 1) for line in configurations.split()}
     assert expected - held == set()
-    foreign = {name for name in held if not name.startswith(("isl/", "isl_train/", "isl_eval/"))}
+    ours = ("isl/", "isl_train/", "isl_eval/", "isl_configs/")
+    foreign = {name for name in held if not name.startswith(ours)}
     assert {name for name in foreign if ".dist-info/" not in name} == set()
     assert any(name.endswith("/licenses/LICENSE") for name in held)
 

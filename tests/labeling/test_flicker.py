@@ -46,7 +46,8 @@ def test_one_value_has_no_flicker():
     hypothesis.extra.numpy.arrays(
         np.float32,
         st.tuples(st.integers(2, 4), st.integers(1, 5), st.integers(1, 6)),
-        elements=st.floats(0, 1, width=16),
+        # Sixty-fourths stay exact in another scale; what float32 rounds away is not the test's.
+        elements=st.integers(0, 64).map(lambda number: number / 64),
     ),
     st.integers(1, 40),
 )

@@ -163,6 +163,15 @@ def test_a_stage_draws_only_what_its_losses_learn_from(data: Path) -> None:
         assert {int(drawn[i]["index"]) for i in range(40)} == expected
 
 
+def test_few_masks_are_half_of_what_is_drawn(data: Path) -> None:
+    """One picture in three has one; a stage that learns grades, too, sees it every second time."""
+    task = task_of(experiment(data, keep_masks=0.34))
+    losses = {"segmentation": 1.0, "share": 1.0, "range": 1.0}
+    drawn = task.in_stage(StageConfig(steps=1, losses=losses)).examples(0)
+    masked = [(drawn[i]["labels"] != UNKNOWN).any() for i in range(400)]
+    assert 0.42 < np.mean(masked) < 0.58
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -217,16 +217,30 @@ class FragmentationTask:
         """Pictures without end, of those that a loss of this stage learns from."""
         import grain
 
-        teaches = self._teaches()
+        repeats = self._repeats()
         if self._cached is not None:
-            views = np.flatnonzero(teaches[self._cached.example])
+            views = np.repeat(np.arange(len(self._cached.example)), repeats[self._cached.example])
             draw = functools.partial(
                 _draw_cached, ground=self._train, cached=self._cached, views=views
             )
         else:
-            chances = self._chances * teaches
+            chances = self._chances * repeats
             draw = functools.partial(_draw, ground=self._train, chances=chances / chances.sum())
         return grain.MapDataset.range(_ENDLESS).random_map(draw, seed=seed)
+
+    def _repeats(self) -> np.ndarray:
+        """Int [N]: how often each picture stands among those that are drawn; 0: it teaches nothing.
+
+        Where masks are few, pictures with them are about half of a batch, whatever others there
+        are: drawn as rarely as they are, masks were learned the worse the more grades there were.
+        """
+        repeats = self._teaches().astype(int)
+        if self._segments:
+            masked = (self._train.labels != UNKNOWN).any(axis=(1, 2))
+            with_masks, all_of_them = (self._chances * repeats) @ masked, self._chances @ repeats
+            if with_masks:
+                repeats[masked] *= max(1, round((all_of_them - with_masks) / with_masks))
+        return repeats
 
     def _teaches(self) -> np.ndarray:
         """Bool [N]: whether a loss of this stage has something to learn from each picture.

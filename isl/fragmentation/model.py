@@ -199,7 +199,7 @@ class FragmentationModel(LoadedModel[FragmentationConfig]):
         """Of pictures to judge it by, pixels: as fine as its last look, or finer."""
         return self.config.size * (1 if self.config.closer is None else 2)
 
-    def _look(self, images: Sequence[np.ndarray], at_once: int = 1) -> list[Prediction]:
+    def _look(self, images: Sequence[np.ndarray], at_once: int) -> list[Prediction]:
         """One look at frames float32 [Y, X] of any sizes."""
         size = self.config.size
         said = self.see(np.stack([seen(image, size) for image in images]), at_once=at_once)

@@ -120,7 +120,7 @@ def test_fragmentation_gives_its_first_look():
     model = isl.load_model("fragmentation")
     program = program_of("fragmentation")
     probability, share = session_of(program).run(None, {"frame": program.trial})
-    (ours,) = model._look([program.trial[0, 0]])
+    (ours,) = model._look([program.trial[0, 0]], 1)
     np.testing.assert_allclose(
         np.moveaxis(probability[0], 0, -1), ours.probabilities, atol=TOLERANCE
     )

@@ -68,8 +68,9 @@ class ViabilityTask:
         """
         self._experiment = experiment
         self._folder = folder
-        self._train = shuffled(cases, experiment) if experiment.shuffle_outcomes else cases
-        self._train = [case for case in self._train if case.split == "train"]
+        # The validation films' outcomes, too: true ones would choose among networks of chance.
+        cases = shuffled(cases, experiment) if experiment.shuffle_outcomes else cases
+        self._train = [case for case in cases if case.split == "train"]
         self._validation = [case for case in cases if case.split == "validation"]
         # Of every film for training, where frames are looked at by a frozen encoder.
         self._features: list[np.ndarray] = []

@@ -151,6 +151,15 @@ def test_shuffled_outcomes_are_the_same_ones() -> None:
     assert [c.film.name for c in made] == [c.film.name for c in CASES]
 
 
+def test_shuffled_outcomes_choose_the_checkpoint_too() -> None:
+    settings = experiment(shuffle_outcomes=True)
+    task = ViabilityTask(settings, CASES, say=lambda _: None)
+    for split, own in (("train", task._train), ("validation", task._validation)):
+        dealt = [c for c in shuffled(CASES, settings) if c.split == split]
+        assert [tuple(c.outcomes) for c in own] == [tuple(c.outcomes) for c in dealt]
+        assert own
+
+
 def test_every_film_once_a_round() -> None:
     task = ViabilityTask(experiment(), CASES, say=lambda _: None)
     examples = task.examples(0)

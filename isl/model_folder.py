@@ -187,6 +187,17 @@ def model_directory(name_or_directory: str | Path) -> Path:
     raise unknown("model", str(name_or_directory), bundled)
 
 
+def named_everywhere(name_or_directory: str | Path) -> str:
+    """What a model can be loaded by on other machines: a bundled one's name, or a full path.
+
+    Raises:
+        InputError: There is no such model.
+    """
+    directory = model_directory(name_or_directory)
+    bundled = {folder: name for name, folder in bundled_models().items()}
+    return bundled.get(directory) or str(directory.absolute())
+
+
 def check_folder(directory: Path, config: FolderConfig) -> str:
     """Compares the files of a folder with their hashes, and returns the card.
 

@@ -14,11 +14,15 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from isl.cluster import cancelled, done_there
 from isl.errors import InputError
 from isl.files.stopped import StoppedError, stopped_by_full_disk
 from isl.progress import FieldProgress, Item
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -73,7 +77,7 @@ def share_of_machine(workers: int) -> Share:
 
 def stopping() -> bool:
     """In a worker, whether what it does is wanted no more."""
-    return _stop is not None and _stop.is_set()
+    return cancelled() or (_stop is not None and _stop.is_set())
 
 
 class Workers:
@@ -196,7 +200,12 @@ class Workers:
 
 
 def side_by_side(
-    items: Sequence[Item], work: Callable[[Item], str], *, workers: int = 1
+    items: Sequence[Item],
+    work: Callable[[Item], str],
+    *,
+    workers: int = 1,
+    client: "Client | None" = None,
+    finished: Callable[[Item], None] = lambda item: None,
 ) -> dict[str, str]:
     """Does the work on every item, in several processes, and shows how far it is.
 
@@ -204,6 +213,9 @@ def side_by_side(
         items: On what.
         work: Says what became of an item, such as "done"; a function that processes can be given.
         workers: How many processes; with 1 all is done in this one.
+        client: The workers of a scheduler, in place of those processes; items then have paths that
+            hold everywhere.
+        finished: Called here with every item that did not fail.
 
     Returns:
         Those that failed, by name, with the reasons.
@@ -215,14 +227,19 @@ def side_by_side(
     attempt = _Attempt(work=work)
     with (
         FieldProgress(len(items)) as progress,
-        Workers(min(workers, len(items))) as processes,
+        Workers(1 if client is not None else min(workers, len(items))) as processes,
     ):
-        for item, (outcome, wrong, seconds) in zip(
-            items, processes.map(attempt, items), strict=True
-        ):
+        if client is not None:
+            results = done_there(client, attempt, items)
+        else:
+            results = zip(items, processes.map(attempt, items), strict=True)
+        for item, made in results:
+            outcome, wrong, seconds = made if isinstance(made, tuple) else ("failed", made, None)
             if wrong is not None and len(items) == 1:
                 raise wrong
-            if wrong is not None:
+            if wrong is None:
+                finished(item)
+            else:
                 failed[item.name] = str(wrong)
             progress.end(outcome, item.name, seconds)
     return failed

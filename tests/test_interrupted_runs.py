@@ -272,7 +272,7 @@ def test_an_interrupted_run_says_so_and_is_gone_on_with(words, uninterrupted, tm
 # A scheduler with a worker in this process, as one that runs elsewhere is seen by its address.
 SCHEDULER = """
 import os, sys
-import isl.labeling.run.cluster as cluster
+import isl.cluster as cluster
 from isl.cli import main
 cluster._PATIENCE = 1
 out, *words = sys.argv[1:]

@@ -90,3 +90,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Keep what is done, made in the same way.")]
 Workers = Annotated[int, typer.Option(min=1, metavar="N", help="Processes that share the inputs.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="A running Dask scheduler whose workers do the work."),
+]

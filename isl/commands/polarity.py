@@ -13,7 +13,7 @@ from isl.commands.parameters import (
     Out,
     Overwrite,
     Resume,
-    Workers,
+    Scheduler,
     gibibytes,
     model_option,
 )
@@ -80,7 +80,11 @@ def polarity(
     axes: Axes = None,
     channel: Channel = None,
     device: Device = "auto",
-    workers: Workers = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Processes on this machine that share the embryos."),
+    ] = None,
+    scheduler: Scheduler = None,
     memory: Annotated[
         float | None,
         gibibytes(
@@ -118,6 +122,7 @@ def polarity(
         channel=channel,
         device=device,
         workers=workers,
+        scheduler=scheduler,
         memory=memory,
         overwrite=overwrite,
         resume=resume,

@@ -16,6 +16,7 @@ from isl.commands.parameters import (
     Overwrite,
     PixelSize,
     Resume,
+    Scheduler,
     ZStep,
     gibibytes,
     model_option,
@@ -168,10 +169,7 @@ def predict(
         int | None,
         typer.Option(metavar="N", help="Processes on this machine that share the fields."),
     ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="A running Dask scheduler whose workers predict."),
-    ] = None,
+    scheduler: Scheduler = None,
     preprocess: Annotated[
         Path | None,
         typer.Option(

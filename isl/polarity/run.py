@@ -1,5 +1,6 @@
 """Many embryos through one ensemble: what can be checked first, then embryo by embryo, a report."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -11,6 +12,7 @@ from typing import Any
 
 import jax
 
+from isl.cluster import budget_of_workers, check_one_of_both, workers_of
 from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
@@ -23,6 +25,7 @@ from isl.imaging.inputs.steady import content_hash
 from isl.imaging.outputs.result_checks import check_files
 from isl.imaging.outputs.results import Input, written_together
 from isl.labeling.model import Model
+from isl.model_folder import named_everywhere
 from isl.polarity.assess import EZRIN_STATISTICS, Activation, Assessment, OnsetModel, assess
 from isl.polarity.defects import DefectKind
 from isl.polarity.embryo_page import EmbryoPictures, embryo_page
@@ -64,7 +67,9 @@ class Request:
         leave_out: Kinds of defects for which a recording is not assessed.
         diameter: Of an embryo, micrometres; None: the usual one; 0: all recordings are of one.
         workers: Processes that share the embryos.
-        memory: GiB that all of them may take; None: half of what is free.
+        scheduler: Address of a Dask scheduler whose workers share them instead.
+        memory: GiB that all processes may take, or each of a scheduler's workers; None: half of
+            what is free.
     """
 
     inputs: tuple[Path, ...]
@@ -79,7 +84,8 @@ class Request:
     axes: str | None = None
     channel: str | None = None
     device: str = "auto"
-    workers: int = 1
+    workers: int | None = None
+    scheduler: str | None = None
     memory: float | None = None
     overwrite: bool = False
     resume: bool = False
@@ -119,6 +125,8 @@ def assess_recordings(request: Request) -> int:
     Raises:
         InputError: The request is wrong, or its only recording failed; nothing was written.
     """
+    check_one_of_both(request.workers, request.scheduler)
+    elsewhere = request.scheduler is not None or (request.workers or 1) > 1
     found = find_recordings(request.inputs, axes=request.axes, leave_out=request.out)
     embryos = [embryo for name, path in found for embryo in _embryos_of(name, path, request)]
     check_files(
@@ -128,20 +136,18 @@ def assess_recordings(request: Request) -> int:
         resume=request.resume,
         tables=[request.out / name for name in (ONSETS, FRAMES, REPORT)],
     )
-    chain = _chain(request.model or DEFAULT_MODEL, request.device)
-    memory = memory_budget(request.memory) // request.workers
+    chain = _chain(request.model or DEFAULT_MODEL, "cpu" if elsewhere else request.device)
     with alone_in(request.out, "isl polarity"):
-        if request.workers == 1:
+        if elsewhere:
+            failed = _assess_all_elsewhere(embryos, chain, request)
+        else:
             failures = one_by_one(
                 embryos,
                 lambda embryo, progress: _assess_one(
-                    embryo, chain, request, memory, progress.tiles
+                    embryo, chain, request, memory_budget(request.memory), progress.tiles
                 ),
             )
             failed = {name: str(error) for name, error in failures.items()}
-        else:
-            work = functools.partial(_assess_elsewhere, request=request, memory=memory)
-            failed = side_by_side(embryos, work, workers=request.workers)
         done = [embryo for embryo in embryos if embryo.name not in failed]
         if done:
             _write_tables(done, failed, chain, request)
@@ -164,21 +170,57 @@ def _chain(model: str, device: str) -> Chain:
 _chain_of_process = functools.cache(_chain)
 
 
-def _assess_elsewhere(embryo: EmbryoInput, *, request: Request, memory: int) -> str:
+def _assess_all_elsewhere(
+    embryos: Sequence[EmbryoInput], chain: Chain, request: Request
+) -> dict[str, str]:
+    """Has embryos assessed by other processes; those that failed, by name, with the reasons."""
+    there = dataclasses.replace(
+        request, model=named_everywhere(request.model or DEFAULT_MODEL), out=request.out.absolute()
+    )
+    with contextlib.ExitStack() as stack:
+        client = None
+        if request.scheduler is not None:
+            client = stack.enter_context(workers_of(request.scheduler))
+        if client is not None and request.memory is None:
+            memory = budget_of_workers(client)
+        else:
+            memory = memory_budget(request.memory) // (request.workers or 1)
+        work = functools.partial(
+            _assess_elsewhere, model_hash=chain.model.hash, request=there, memory=memory
+        )
+        return side_by_side(
+            [embryo.everywhere() for embryo in embryos],
+            work,
+            workers=request.workers or 1,
+            client=client,
+            finished=_say,
+        )
+
+
+def _assess_elsewhere(
+    embryo: EmbryoInput, *, model_hash: str, request: Request, memory: int
+) -> str:
     """Assesses an embryo in a process of its own."""
     chain = _chain_of_process(request.model or DEFAULT_MODEL, request.device)
-    return _assess_one(embryo, chain, request, memory, None)
+    if chain.model.hash != model_hash:
+        raise InputError(
+            f"{request.model}: the worker has another model under this name; give `model` a "
+            "folder that all machines share"
+        )
+    return _assess(embryo, chain, request, memory, None)
 
 
 def _assess_one(
-    embryo: EmbryoInput, chain: Chain, request: Request, memory: int, progress: Progress | None
+    embryo: EmbryoInput, chain: Chain, request: Request, memory: int, progress: Progress
 ) -> str:
-    """Assesses an embryo and says what was found."""
-    if embryo.wrong is not None:
-        raise embryo.wrong
+    """Assesses an embryo here, and says what was found."""
     outcome = _assess(embryo, chain, request, memory, progress)
-    print(f"{embryo.name}: {sentence(_read(embryo))}", flush=True)
+    _say(embryo)
     return outcome
+
+
+def _say(embryo: EmbryoInput) -> None:
+    print(f"{embryo.name}: {sentence(_read(embryo))}", flush=True)
 
 
 def _embryos_of(name: str, path: Path, request: Request) -> list[EmbryoInput]:
@@ -203,6 +245,8 @@ def _assess(
     embryo: EmbryoInput, chain: Chain, request: Request, memory: int, progress: Progress | None
 ) -> str:
     """Assesses one embryo and writes its files, unless that was done before."""
+    if embryo.wrong is not None:
+        raise embryo.wrong
     started = time.monotonic()
     limit = limit_of(embryo.name, embryo.path, request.frames)
     source_hash = content_hash(embryo.path)

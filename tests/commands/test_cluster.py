@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from isl import cli
+from isl.cluster import workers_of
 from isl.errors import InputError
-from isl.labeling.run.cluster import workers_of
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """From a movie of DIC stacks to the onset, by the bundled chain, on embryos that it never saw."""
 
 import csv
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -62,3 +65,38 @@ def test_processes_that_share_the_embryos_say_the_same(recordings, results):
     assert cli.main([*words, "--out", str(recordings / "shared")]) == 0
     for name in ("onsets.csv", "frames.csv", "embryo-001.ezrin.ome.tif"):
         assert (recordings / "shared" / name).read_bytes() == (results / name).read_bytes()
+
+
+# A scheduler with a worker in this process, as one that runs elsewhere is seen by its address.
+SCHEDULER = """
+import sys
+from distributed import LocalCluster
+from isl.cli import main
+with LocalCluster(n_workers=1, processes=False, dashboard_address=None, protocol="tcp") as there:
+    sys.exit(main([*sys.argv[1:], "--scheduler", there.scheduler_address]))
+"""
+
+
+def test_the_workers_of_a_scheduler_say_the_same(recordings, results):
+    # Paths as a person types them, which a worker elsewhere would not find.
+    words = ["polarity", "movies", "--out", "scheduled", "--model", MODEL]
+    ran = subprocess.run(
+        [sys.executable, "-c", SCHEDULER, *words],
+        capture_output=True,
+        text=True,
+        cwd=recordings,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    said = [line.partition(":")[0] for line in ran.stdout.splitlines()]
+    assert sorted(said) == ["embryo-000", "embryo-001"]
+    for name in ("onsets.csv", "frames.csv", "embryo-001.ezrin.ome.tif"):
+        assert (recordings / "scheduled" / name).read_bytes() == (results / name).read_bytes()
+
+
+def test_processes_here_and_a_scheduler_are_not_both_taken(recordings, capsys):
+    words = ["polarity", str(recordings / "movies"), "--out", str(recordings / "none")]
+    assert cli.main([*words, "--workers", "2", "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert "give one" in capsys.readouterr().err
+    assert not (recordings / "none").exists()

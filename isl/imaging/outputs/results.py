@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from isl.errors import InputError
 from isl.files import provenance
@@ -159,6 +159,18 @@ class Input:
     name: str
     path: Path
     files: ResultFiles
+
+    def everywhere(self) -> Self:
+        """The same with absolute paths, for other machines."""
+        files = self.files
+        absolute = dataclasses.replace(
+            files,
+            images={name: path.absolute() for name, path in files.images.items()},
+            preview=files.preview.absolute(),
+            record=files.record.absolute(),
+            like=None if files.like is None else files.like.absolute(),
+        )
+        return dataclasses.replace(self, path=self.path.absolute(), files=absolute)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from isl.cluster import budget_of_workers, check_one_of_both, workers_of
 from isl.devices import use_device
 from isl.errors import InputError, unknown
 from isl.files.failures import report_failures
@@ -22,17 +23,16 @@ from isl.labeling.model import load_models, model_names, read_models_config
 from isl.labeling.model_config import ModelConfig
 from isl.labeling.options import Asked, Options, check_options
 from isl.labeling.run.cluster import (
-    budget_of_workers,
+    PredictedElsewhere,
     predict_in_processes,
     predict_there,
-    workers_of,
 )
 from isl.labeling.run.datasets import STATED, without_datasets
 from isl.labeling.run.dry_run import dry_run
 from isl.labeling.run.one_field import Field, predict_one
 from isl.labeling.run.outputs import FORMATS, PIXEL_TYPES, check_copy, files_of
 from isl.labeling.run.provenance import FORMERLY, Call
-from isl.model_folder import bundled_models, model_directory
+from isl.model_folder import named_everywhere
 from isl.progress import FieldProgress
 from isl.tiling.memory import GIB, memory_budget
 from isl.workers import Workers, share_of_machine
@@ -188,15 +188,14 @@ def _predict_all(
         budget = _budget(request, begun, client)
         left = _left_to_do(fields, call, request, begun) if request.resume else fields
         progress = stack.enter_context(FieldProgress(len(left)))
+        predicted = PredictedElsewhere(
+            model=_named(request), call=call, device=request.device, budget=budget
+        )
         if client is not None:
-            results = predict_there(
-                client, left, _named(request), call, device=request.device, budget=budget
-            )
+            results = predict_there(client, left, predicted)
         elif elsewhere:
             workers = stack.enter_context(Workers(processes, share_of_machine(processes)))
-            results = predict_in_processes(
-                workers, left, _named(request), call, device=request.device, budget=budget
-            )
+            results = predict_in_processes(workers, left, predicted)
         else:
             results = _predict_here(left, model, call, device, budget, progress)
         manifest.begin(
@@ -273,8 +272,7 @@ def _predict_here(
 
 
 def _check_workers(request: Request) -> None:
-    if request.workers is not None and request.scheduler is not None:
-        raise InputError("`workers` starts processes here, `scheduler` takes others: give one")
+    check_one_of_both(request.workers, request.scheduler)
     if request.workers is not None and request.workers < 1:
         raise InputError(f"`workers={request.workers}`: expected a number of processes")
 
@@ -302,9 +300,7 @@ def _budget(request: Request, begun: Mapping[str, Any] | None, client: "Client |
 
 def _named(request: Request) -> str:
     """What the model can be loaded by from everywhere: a bundled one's name, or a full path."""
-    bundled = {directory: name for name, directory in bundled_models().items()}
-    directories = map(model_directory, model_names(request.model or DEFAULT_MODEL))
-    return ",".join(bundled.get(path) or str(path.absolute()) for path in directories)
+    return ",".join(map(named_everywhere, model_names(request.model or DEFAULT_MODEL)))
 
 
 def _call(request: Request, name: str, sha256: str, options: Options) -> Call:

@@ -2,12 +2,17 @@
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import simulated_embryos
 from flax import nnx
+from safetensors.numpy import load_file
 from simulated_embryos import make_embryo
 
 from isl.backbones.unet import UNetConfig
@@ -329,3 +334,43 @@ def test_batch_statistics_are_taken_anew():
     kept = make_experiment(training={"reestimate_batches": 0})
     plain = PolarityTask(kept, Ground(kept, EMBRYOS, EZRIN))
     assert plain.settled(params, model_state) is model_state
+
+
+# On as many devices as XLA is told that there are.
+ON_DEVICES = """
+import sys
+from pathlib import Path
+sys.path[:0] = {folders!r}
+from test_task import EMBRYOS, EZRIN, make_experiment
+from isl_train.polarity.ensemble import train_ensemble
+training = dict(steps=6, ema_decay=0.0, reestimate_batches=0)
+experiment = make_experiment(members=1, training=training)
+train_ensemble(experiment, EMBRYOS, EZRIN, Path(sys.argv[1]), name="tiny")
+"""
+
+
+def test_two_devices_equal_one(tmp_path):
+    """To rounding: sums over a batch are taken in another order."""
+    folders = [str(Path(__file__).parent), str(Path(simulated_embryos.__file__).parent)]
+    program = ON_DEVICES.format(folders=folders)
+    found = []
+    for devices in (1, 2):
+        flags = os.environ.get("XLA_FLAGS", "")
+        flags += f" --xla_force_host_platform_device_count={devices}"
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                ON_DEVICES.format(folders=folders),
+                str(tmp_path / str(devices)),
+            ],
+            env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(load_file(tmp_path / str(devices) / "model" / WEIGHTS_FILE))
+    assert found[0].keys() == found[1].keys()
+    for name, array in found[0].items():
+        np.testing.assert_allclose(array, found[1][name], atol=2e-4, err_msg=name)

@@ -261,6 +261,12 @@ def _warnings(
         warnings.append(
             "no embryo was told from its surroundings, so it may leave the field unseen"
         )
+    beside = () if recording.window is None else recording.window.beside
+    if beside:
+        warnings.append(
+            f"its square shows parts of embryo {' and '.join(map(str, beside))}, too, so what is "
+            "said of it may be of both"
+        )
     if presence.faint:
         faint = _listed(recording, presence.faint)
         warnings.append(f"the embryo is hardly seen, perhaps out of focus, in {faint}")

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.patches import Rectangle
 from scipy import ndimage
+from skimage.feature import peak_local_max
+from skimage.segmentation import watershed
 
 from isl.errors import InputError
 from isl.imaging.inputs.containers import is_container
@@ -32,8 +34,14 @@ _ROOM = 2.0
 # Pixels across an embryo while looking; what `presence` measured has as many.
 _ACROSS = 128
 # Area of an embryo, in discs of the diameter: 0.74 to 1.17 in eleven mouse embryos, at most 0.15 in
-# what else is granular. Two that touch have more.
+# what else is granular. What is larger is parted, as embryos that touch are.
 _SMALLEST, _LARGEST = 0.5, 1.6
+# Middles of embryos that touch are at least so far apart, in diameters.
+_APART = 0.7
+# Parts of an outline that are smaller than this, in pixels while looking, say nothing of middles.
+_ROUNDED = 4.0
+# A square shows parts of another embryo where their middles are nearer, in diameters.
+_ALONE = 1.5
 # From frame to frame an embryo moves less than this, in diameters.
 _STEP = 0.5
 # Share of frames in which it is found.
@@ -52,11 +60,13 @@ class Window:
         number: Of the embryo, from 1, in the order of rows and then columns.
         corners: int [T, 2], row and column of the square's first pixel in every frame of the file.
         side: Its rows and columns, in pixels.
+        beside: Numbers of other embryos, of which the square shows parts in some frames.
     """
 
     number: int
     corners: np.ndarray
     side: int
+    beside: tuple[int, ...] = ()
 
     def place(self, t: int) -> tuple[slice, slice]:
         """Rows and columns of the square in frame `t` of the file."""
@@ -116,6 +126,11 @@ def find_windows(
             number=number,
             corners=np.clip(np.rint(middles - side / 2), 0, limits).astype(int),
             side=side,
+            beside=tuple(
+                other
+                for other, others in enumerate(ways, start=1)
+                if other != number and _nearest(middles, others) < _ALONE * pixels
+            ),
         )
         for number, middles in enumerate(ways, start=1)
     )
@@ -216,13 +231,36 @@ def _places(frame: np.ndarray, pixels: float) -> np.ndarray:
     """The middles of all embryos in a frame, float [N, 2]; `pixels` is the width of one."""
     scale = pixels / _ACROSS
     grain = granularity(frame, side=round(max(frame.shape) / scale))
-    pieces = granular_pieces(grain)
+    pieces = _parted(granular_pieces(grain))
     numbers = np.arange(1, pieces.max() + 1)
     areas = np.bincount(pieces.ravel(), minlength=len(numbers) + 1)[1:]
     shares = areas / (np.pi * (_ACROSS / 2) ** 2)
     whole = (shares >= _SMALLEST) & (shares <= _LARGEST)
     found = ndimage.center_of_mass(np.ones_like(pieces), pieces, numbers[whole])
     return (np.array(found).reshape(-1, 2) + 0.5) * scale - 0.5
+
+
+def _parted(pieces: np.ndarray) -> np.ndarray:
+    """Pieces too large for one embryo, cut where they are narrow; the others as they are."""
+    sizes = np.bincount(pieces.ravel())
+    large = np.isin(pieces, 1 + np.flatnonzero(sizes[1:] > _LARGEST * np.pi * (_ACROSS / 2) ** 2))
+    if not large.any():
+        return pieces
+    # Holes within are no borders.
+    depth = ndimage.distance_transform_edt(ndimage.binary_fill_holes(large))
+    depth = ndimage.gaussian_filter(np.asarray(depth, np.float32), _ROUNDED)
+    middles = peak_local_max(
+        depth, min_distance=round(_APART * _ACROSS / 2), labels=large.astype(int)
+    )
+    seeds = np.zeros(pieces.shape, int)
+    seeds[tuple(middles.T)] = 1 + np.arange(len(middles))
+    parts = watershed(-depth, seeds, mask=large)
+    return np.where(large, parts + len(sizes), pieces)
+
+
+def _nearest(middles: np.ndarray, others: np.ndarray) -> float:
+    """How near two embryos come along either axis at once, in pixels."""
+    return float(np.abs(middles - others).max(axis=1).min())
 
 
 def _linked(seen: Sequence[np.ndarray], reach: float) -> list[dict[int, np.ndarray]]:

@@ -15,6 +15,7 @@ from isl.errors import InputError
 from isl.polarity import assess as module
 from isl.polarity import predict as module_of_arrays
 from isl.polarity.assess import SHOWN, all_in_focus, assess, frames_to_show
+from isl.polarity.embryos_in_field import Window
 from isl.polarity.model import PolarityModel
 from isl.polarity.recording import FramesOnDisk, read_recording
 
@@ -122,6 +123,13 @@ def test_warnings_name_what_is_odd(ezrin_model):
     first, second = assess(recording, PatchEnsemble(), ezrin_model).warnings
     assert "PHASE_CONTRAST; the models were made for DIC" in first
     assert "no embryo was told from its surroundings" in second
+
+
+def test_an_embryo_beside_another_is_warned_about(ezrin_model, quick_ezrin):
+    square = Window(number=1, corners=np.zeros((6, 2), int), side=40, beside=(2, 4))
+    recording = recording_of(make_frames(6, onset=3), window=square)
+    (line,) = assess(recording, PatchEnsemble(), ezrin_model).warnings
+    assert line.startswith("its square shows parts of embryo 2 and 4, too")
 
 
 @pytest.mark.parametrize(

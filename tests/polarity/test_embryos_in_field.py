@@ -143,3 +143,25 @@ def test_a_field_of_one_embryo_or_of_unknown_size_is_left_as_it_is(tmp_path: Pat
 def test_a_field_without_an_embryo_says_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"well_3.*no embryo .* 48 pixels \(75 um\) was found"):
         find_windows(stored(tmp_path, field({})))
+
+
+@pytest.mark.parametrize("others", [[(90, 140)], [(90, 140), (132, 116)]])
+def test_embryos_that_touch_are_parted_and_each_names_the_others(
+    tmp_path: Path, others: list[tuple[float, float]]
+) -> None:
+    middles = [(90, 92), *others]
+    path = stored(tmp_path, field({middle: (0, 0) for middle in middles}))
+    windows = find_windows(path)
+    places = {tuple(window.corners[0] + window.side / 2) for window in windows}
+    assert len(places) == len(middles)
+    for middle in middles:
+        assert min(np.hypot(*(np.array(place) - middle)) for place in places) < 5
+    for window in windows:
+        assert set(window.beside) == {1, 2, 3}.intersection(range(1, 1 + len(middles))) - {
+            window.number
+        }
+
+
+def test_embryos_far_apart_have_squares_of_their_own(tmp_path: Path) -> None:
+    windows = find_windows(stored(tmp_path, field({(60, 60): (0, 0), (90, 180): (0, 0)})))
+    assert [window.beside for window in windows] == [(), ()]

@@ -361,7 +361,7 @@ def test_two_devices_equal_one(tmp_path):
             [
                 sys.executable,
                 "-c",
-                ON_DEVICES.format(folders=folders),
+                program,
                 str(tmp_path / str(devices)),
             ],
             env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},

@@ -23,6 +23,8 @@ INTERPOLATED_MEDIAN = "interpolated_median"
 
 _BLOCK = 16
 _INTENSITIES = np.arange(BINS, dtype=np.float32) / (BINS - 1)
+# 1, and the first and second power of the intensity: small ones, so that little is lost in them.
+_POWERS = np.stack([(_INTENSITIES - 0.5) ** power for power in range(3)], axis=1)
 _UP_TO_AND_INCLUDING = np.triu(np.ones((_BLOCK, _BLOCK), np.float32))
 _BEFORE = np.triu(np.ones((_BLOCK, _BLOCK), np.float32), k=1)
 
@@ -58,7 +60,14 @@ def statistics(
     Returns:
         As `statistics_of`.
     """
-    return statistics_of(jax.nn.softmax(logits.astype(jnp.float32), axis=-1), names, shares)
+    logits = logits.astype(jnp.float32)
+    weights = jnp.exp(logits - logits.max(axis=-1, keepdims=True))
+    found = _of_powers(weights)
+    others = [name for name in names if name not in found]
+    if others:
+        # Without them no probabilities are needed, which cost a CPU more than the rest.
+        found |= statistics_of(weights / weights.sum(axis=-1, keepdims=True), others, shares)
+    return {name: found[name] for name in names}
 
 
 def statistics_of(
@@ -91,6 +100,17 @@ def statistics_of(
         "interval_90": lambda: _quantile(cumulative(p), 0.95) - _quantile(cumulative(p), 0.05),
     }
     return {name: formulas[name]().astype(jnp.float32) for name in names}
+
+
+def _of_powers(weights: jax.Array) -> dict[str, jax.Array]:
+    """Mean and standard deviation of weights [..., 256], whatever their sum.
+
+    The deviation is off by less than 0.0003, a thirteenth of a bin.
+    """
+    sums = jnp.dot(weights, _POWERS, precision=jax.lax.Precision.HIGHEST)
+    mean = sums[..., 1] / sums[..., 0]
+    variance = jnp.maximum(sums[..., 2] / sums[..., 0] - jnp.square(mean), 0.0)
+    return {"mean": mean + 0.5, "standard_deviation": jnp.sqrt(variance)}
 
 
 def _given(shares: jax.Array | None) -> jax.Array:

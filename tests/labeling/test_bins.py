@@ -38,6 +38,25 @@ def test_statistics_are_those_of_a_slow_loop() -> None:
             assert given[name][i] == pytest.approx(value, abs=2e-6), name
 
 
+@pytest.mark.parametrize("spread", [0.01, 1, 3, 30])
+def test_mean_and_deviation_alone_are_what_they_are_among_others(spread: float) -> None:
+    rng = np.random.default_rng(4)
+    logits = (spread * rng.normal(size=(60, 256))).astype(np.float32)
+    # Two that are certain of the darkest and of the brightest, and one that cannot tell the two.
+    logits[:3] = -1000
+    logits[0, 0], logits[1, 255], logits[2, [0, 255]] = 500, 500, 500
+    names = ("standard_deviation", "mean")
+    alone = bins.statistics(jnp.asarray(logits), names)
+    assert tuple(alone) == names
+    p = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    intensities = np.arange(256) / 255
+    mean = p @ intensities
+    deviation = np.sqrt((p * (intensities - mean[:, None]) ** 2).sum(axis=-1))
+    np.testing.assert_allclose(alone["mean"], mean, atol=1e-6)
+    np.testing.assert_allclose(alone["standard_deviation"], deviation, atol=3e-4)
+
+
 def test_a_certain_pixel_has_no_spread() -> None:
     logits = jnp.zeros(256).at[100].set(100.0)
     found = bins.statistics(logits)

@@ -88,16 +88,29 @@ def normalize(
     Raises:
         InputError: A plane holds NaN or infinity, is constant (auto), or leaves [0, 1] (off).
     """
+    records = chosen(measure_stack(planes, mode, source=source), unit)
+    return apply_normalization(planes, records), records
+
+
+def measure_stack(
+    planes: np.ndarray, mode: str = "auto", *, source: object = "z-stack"
+) -> tuple[PlaneNormalization, ...]:
+    """What `normalize` does to each plane alone; of all together, `chosen` makes one choice.
+
+    Args:
+        planes: As in `normalize`.
+        mode: As there.
+        source: As there.
+
+    Raises:
+        InputError: As there.
+    """
     if planes.ndim != 3 or planes.size == 0:
         raise InputError(f"{source}: a z-stack is [Z, Y, X]; this has shape {planes.shape}")
-    records = chosen(
-        (
-            measure_plane(plane.__getitem__, plane.shape, mode, plane=index, source=source)
-            for index, plane in enumerate(planes)
-        ),
-        unit,
+    return tuple(
+        measure_plane(plane.__getitem__, plane.shape, mode, plane=index, source=source)
+        for index, plane in enumerate(planes)
     )
-    return apply_normalization(planes, records), records
 
 
 def measure_plane(

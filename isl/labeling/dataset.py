@@ -102,6 +102,7 @@ class Field(config.Config):
         weight: How likely training draws a crop of it, relative to its ground.
         condition: What was done to its cells, such as a drug; "" where nothing says.
         experiment: Which included manifest it comes from, filled in by `load_manifest`.
+        recording: The time-lapse that it is a frame of, likewise; "": of none.
     """
 
     name: str = pydantic.Field(min_length=1)
@@ -125,6 +126,7 @@ class Field(config.Config):
     weight: Weight = 1.0
     condition: str = ""
     experiment: str = ""
+    recording: str = ""
 
 
 class Include(config.Config):
@@ -299,6 +301,8 @@ def _of_experiment(field: Field, name: str, include: Include) -> Field:
         "weight": field.weight * include.weight,
         "condition": field.condition or include.condition,
     }
+    if field.recording:
+        changed["recording"] = f"{name}/{field.recording}"
     if include.planes is not None:
         changed["planes"] = include.planes
     if include.split is not None:
@@ -445,7 +449,7 @@ def _all_labels_of(field: Field) -> tuple[str, ...]:
 
 def _field_table(field: Field, root: Path) -> dict[str, Any]:
     """What TOML says of one field: only what differs from the defaults."""
-    stated = field.model_dump(exclude_defaults=True, exclude={"experiment"})
+    stated = field.model_dump(exclude_defaults=True, exclude={"experiment", "recording"})
     if stated.get("group") == field.name:
         del stated["group"]
     if field.folder is not None:

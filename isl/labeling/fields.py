@@ -34,6 +34,7 @@ class LoadedField:
         validation_region: (y0, y1, x0, x1) that belongs to validation, or None.
         weight: As the manifest has it.
         experiment: Likewise.
+        recording: Likewise.
     """
 
     name: str
@@ -44,6 +45,7 @@ class LoadedField:
     validation_region: tuple[int, int, int, int] | None = None
     weight: float = 1.0
     experiment: str = ""
+    recording: str = ""
 
     def measured_for(self, split: Split) -> np.ndarray:
         """Where a label was measured and `split` may look at it, as bool [C, Y, X]."""
@@ -93,6 +95,7 @@ def load_field(field: Field, labels: Sequence[str] | None = None) -> LoadedField
         validation_region=field.validation_region,
         weight=field.weight,
         experiment=field.experiment,
+        recording=field.recording,
     )
 
 

@@ -127,6 +127,7 @@ def frame_fields(time_lapse: TimeLapse) -> list[dict[str, Any]]:
     shared = {
         key: getattr(time_lapse, key) for key in ("split", "pixel_size", "z_step", "modality")
     }
+    shared["recording"] = time_lapse.name
     if is_movie(time_lapse):
         return [{**table, **shared} for table in _fields_of_movie(time_lapse)]
     tables = []

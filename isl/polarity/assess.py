@@ -314,7 +314,8 @@ def _predict_ezrin(
             f"{recording.source}: has {planes} planes; model '{model.name}' predicts EZRIN from "
             f"{expected} (give `axes` if these are no planes, or another `model`)"
         )
-    stacks = frames[:, None] if expected == 1 else recording.frames
+    # As they were stored where they can be: what is stretched may be normal, and the rest not.
+    stacks = recording.frames if expected == planes else frames[:, None]
     times, depth, rows, columns = stacks.shape
     field = TransmittedField(
         name=recording.name,

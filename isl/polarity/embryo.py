@@ -39,8 +39,7 @@ class Embryo:
         compaction: The first frame in which somebody saw the embryo compacted; T, the frame after
             the last one: it was never seen so; None: nobody looked.
         interval: Minutes between frames, or None.
-        stacks: [T, Z, Y, X], the planes that the frames were fused from, as they were read; None:
-            they were of one plane each.
+        stacks: [T, Z, Y, X], what the frames were fused from, as it was read; None: nobody kept it.
     """
 
     name: str
@@ -151,7 +150,7 @@ def _load(manifest: Manifest, time_lapse: TimeLapse) -> tuple[Embryo, LoadedFiel
         onset=onset,
         compaction=None if compacted is None else _first_or_after(compacted),
         interval=time_lapse.interval,
-        stacks=stacks if stacks.shape[1] > 1 else None,
+        stacks=stacks,
     )
     return embryo, fields[0]
 

@@ -82,6 +82,7 @@ def test_every_frame_is_a_field_with_its_own_label_image(time_lapse):
         "transmitted": time_lapse.frames / "t10.png",
         "labels": {"EZRIN": time_lapse.labels["EZRIN"] / "t10.png"},
         "group": "E016",
+        "recording": "E016",
         "split": "train",
         "pixel_size": None,
         "z_step": None,

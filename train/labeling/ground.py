@@ -1,6 +1,7 @@
 """The fields of a labeling experiment, normalized once and kept in memory."""
 
 import dataclasses
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -10,7 +11,13 @@ import numpy as np
 from isl.data.splits import Split
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
-from isl.imaging.normalize import normalize, normalize_label
+from isl.imaging.normalize import (
+    PlaneNormalization,
+    apply_normalization,
+    chosen,
+    measure_stack,
+    normalize_label,
+)
 from isl.labeling.agreement import compare_fields, describe_experiments
 from isl.labeling.dataset import Manifest
 from isl.labeling.fields import LoadedField, load_field
@@ -139,10 +146,12 @@ def load_ground(
         raise InputError(f"{source}: no field has split 'train'; training needs one")
     loaded_fields = [load_field(field, wanted) for field in used.values()]
     scales = _scales(loaded_fields, label_scale, label_moments, source)
+    records = _records(loaded_fields, normalization)
     training, validation = [], []
     for loaded in loaded_fields:
         _check_planes(loaded_fields[0], loaded, source)
-        planes, targets = _intensities(loaded, normalization)
+        planes = apply_normalization(loaded.transmitted.planes, records[loaded.name])
+        targets = normalize_label(loaded.labels.channels, source=loaded.name)
         targets = stretch(targets, wanted, scales[loaded.experiment])
         if loaded.split == "train":
             training.append(_training_field(loaded, planes, targets))
@@ -174,10 +183,27 @@ _SPLITS: tuple[Split, ...] = ("train", "validation")
 Value = TypeVar("Value")
 
 
-def _intensities(field: LoadedField, normalization: str) -> tuple[np.ndarray, np.ndarray]:
-    """float32 [Z, Y, X] and [L, Y, X] in [0, 1]."""
-    planes, _ = normalize(field.transmitted.planes, normalization, source=field.name)
-    return planes, normalize_label(field.labels.channels, source=field.name)
+def _records(
+    fields: Sequence[LoadedField], normalization: str
+) -> dict[str, tuple[PlaneNormalization, ...]]:
+    """How the planes of every field, by its name, are normalized.
+
+    One choice holds for all frames of a recording, as it does where a movie is predicted.
+    """
+    recordings: dict[tuple[str, str], list[LoadedField]] = {}
+    for field in fields:
+        alone = "" if field.recording else field.name
+        recordings.setdefault((field.recording, alone), []).append(field)
+    found = {}
+    for frames in recordings.values():
+        measured = [
+            measure_stack(field.transmitted.planes, normalization, source=field.name)
+            for field in frames
+        ]
+        records = iter(chosen(record for stack in measured for record in stack))
+        for field, stack in zip(frames, measured, strict=True):
+            found[field.name] = tuple(itertools.islice(records, len(stack)))
+    return found
 
 
 def _scales(

@@ -168,18 +168,22 @@ def predicted_ezrin(model: Model, embryo: Embryo) -> np.ndarray:
 def seen_by_labeling(planes: int, embryo: Embryo) -> np.ndarray:
     """What a labeling model of so many planes is given of an embryo, [T, Z, Y, X].
 
+    It is what the model's training was given, and what `isl polarity` gives it: stacks, or frames
+    of one plane, as they were read; else the frames that stacks were fused to.
+
     Raises:
         InputError: The embryo has no such stacks.
     """
-    if planes == 1:
-        return embryo.dic[:, None]
-    there = 1 if embryo.stacks is None else embryo.stacks.shape[1]
-    if embryo.stacks is None or there != planes:
+    read = embryo.dic[:, None] if embryo.stacks is None else embryo.stacks
+    there = read.shape[1]
+    if there == planes:
+        return read
+    if planes > 1:
         raise InputError(
             f"embryo '{embryo.name}' has stacks of {there} planes, and EZRIN is to be predicted "
             f"from {planes}; give a labeling experiment or model of {there} or of 1"
         )
-    return embryo.stacks
+    return embryo.dic[:, None]
 
 
 def _folder_name(left_out: Sequence[str]) -> str:

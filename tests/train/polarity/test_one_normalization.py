@@ -8,7 +8,7 @@ from PIL import Image
 from isl.backbones.resnet import ResNetConfig
 from isl.backbones.unet import UNetConfig
 from isl.labeling.dataset import load_manifest
-from isl.labeling.model import load_model, save_model
+from isl.labeling.model import save_model
 from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
 from isl.polarity.assess import assess

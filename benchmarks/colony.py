@@ -106,6 +106,9 @@ def in_pytorch(network: ColonyNetwork, colonies: int, repeats: int) -> float:
     """CPU seconds of a colony."""
     sys.path.append(str(Path(__file__).parents[1] / "tests" / "torch"))
     import torch
+
+    # Threads that wait for each other count as CPU seconds, however little they do.
+    torch.set_num_threads(1)
     from test_vgg_hrnet_torch import (  # pyright: ignore[reportMissingImports]
         Layers,
         entered,

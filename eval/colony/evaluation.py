@@ -15,18 +15,23 @@ from isl.files.records import as_csv, as_json, plain
 from isl.files.whole import write_texts
 from isl_train.colony.config import ColonyExperiment
 from isl_train.colony.frozen import FOLDER, with_vectors
+from isl_train.colony.heads import Heads
 from isl_train.colony.images import NONE, Images, load_images
 from isl_train.colony.recipe import train_colony
+from isl_train.colony.split import split
 from isl_train.recipe import Run as TrainingRun
 
 from ..statistics.folds import Folds, dealt_folds, stratified_folds
 from .config import ArmConfig, ColonyEvaluation
 from .figures import Figures, Run, figures_of
-from .predictions import FILE, load, predict, save
+from .predictions import FILE, load, predict, said_by, save
 from .report import Result, report
 
 FIGURES, REPORT, RECORD = "figures.csv", "report.html", "evaluation.json"
-COLUMNS = ("arm", "share", "patches", "figure", "value", "low", "high", "deviation", "runs")
+COLUMNS = (
+    *("arm", "share", "patches", "figure", "value", "low", "high"),
+    *("deviation", "runs", "seed_deviation", "seeds"),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,6 +67,9 @@ def evaluate_colony(config: Path, overrides: list[str], out: Path) -> None:
     folder = (config.parent / evaluation.experiment).parent
     images = _images(experiments, folder, out)
     folds = {arm.name: folds_of(images[arm.name], evaluation) for arm in evaluation.arms}
+    # Arms that look at the same vectors share programs and teachers.
+    shared = {id(own): Heads(own) for own in images.values() if own.vectors is not None}
+    heads = {name: shared[id(own)] for name, own in images.items() if id(own) in shared}
     runs: dict[tuple[str, float], list[Run]] = {}
     # Seed by seed, so that every arm has something to show before the first one has all.
     for seed in evaluation.seeds:
@@ -72,11 +80,22 @@ def evaluate_colony(config: Path, overrides: list[str], out: Path) -> None:
                     _Job(arm=arm, share=share, seed=seed, fold=fold) for fold in evaluation.held_out
                 ]
                 runs.setdefault((arm.name, share), []).extend(
-                    _run(job, experiments[arm.name], own, folds[arm.name], evaluation, folder, out)
+                    _run(
+                        job,
+                        experiments[arm.name],
+                        own,
+                        folds[arm.name],
+                        evaluation,
+                        folder,
+                        out,
+                        heads.get(arm.name),
+                    )
                     for job in jobs
                 )
-        # What is there already can be looked at while the rest is computed.
-        write(_results(runs, images, evaluation, out), evaluation, out)
+        # What is there already can be looked at while the rest is computed, which takes long where
+        # backbones are trained.
+        if seed == evaluation.seeds[-1] or len(heads) < len(images):
+            write(_results(runs, images, evaluation, out), evaluation, out)
 
 
 def _results(
@@ -159,8 +178,12 @@ def _run(
     evaluation: ColonyEvaluation,
     folder: Path,
     out: Path,
+    heads: Heads | None,
 ) -> Run:
-    """Trains and judges one run, unless that was done before."""
+    """Trains and judges one run, unless that was done before.
+
+    Behind a frozen backbone `heads` trains, and leaves no model.
+    """
     where = job.folder(out)
     kept = where / FILE
     held = set(folds[job.fold])
@@ -183,7 +206,15 @@ def _run(
     )
     most = max(evaluation.patches)
     key = _key(own, images, judged, most)
-    if not kept.is_file():
+    if not kept.is_file() and heads is not None:
+        head = heads.trained(own, split(images, own.split, own.split_seed))
+        for name, rows in (("main", head.rows), ("before", head.before)):
+            if rows:
+                (where / name).mkdir(parents=True, exist_ok=True)
+                table = as_csv(tuple(rows[0]), [{k: f"{v:g}" for k, v in r.items()} for r in rows])
+                write_texts(where / name, {"training.csv": table})
+        save(kept, said_by(head, np.flatnonzero(judged), most), key)
+    elif not kept.is_file():
         where.mkdir(parents=True, exist_ok=True)
         model = train_colony(
             own,
@@ -242,8 +273,7 @@ def write(results: Sequence[Result], evaluation: ColonyEvaluation, out: Path) ->
     for result in results:
         for patches, figures in result.figures.items():
             for name, interval in figures.intervals.items():
-                values = figures.by_run[name]
-                many = np.isfinite(values).sum() > 1
+                runs, seeds = figures.by_run[name], figures.by_seed[name]
                 rows.append(
                     {
                         "arm": result.arm.name,
@@ -253,8 +283,10 @@ def write(results: Sequence[Result], evaluation: ColonyEvaluation, out: Path) ->
                         "value": _cell(interval.estimate),
                         "low": _cell(interval.low),
                         "high": _cell(interval.high),
-                        "deviation": f"{np.nanstd(values, ddof=1):.4f}" if many else "",
-                        "runs": len(values),
+                        "deviation": _deviation(runs),
+                        "runs": len(runs),
+                        "seed_deviation": _deviation(seeds),
+                        "seeds": len(seeds),
                     }
                 )
     made = {
@@ -283,6 +315,11 @@ def write(results: Sequence[Result], evaluation: ColonyEvaluation, out: Path) ->
             REPORT: report(results, evaluation),
         },
     )
+
+
+def _deviation(values: np.ndarray) -> str:
+    known = values[np.isfinite(values)]
+    return f"{known.std(ddof=1):.4f}" if len(known) > 1 else ""
 
 
 def _cell(value: float | None) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from isl.calibration import class_calibration
 from isl.colony.model import corrected_composition
 
-from ..statistics.bootstrap import Interval, Resampling, bootstrap, bootstrap_difference
+from ..statistics.bootstrap import Interval, Resampling, bootstrap
 from ..statistics.classification import ClassConfusion, auc, class_confusion
 from ..statistics.tests import PairedMeansTest, paired_t
 from .predictions import Predictions
@@ -40,6 +40,7 @@ class Figures:
     Attributes:
         confusion: Of all folds and seeds together.
         by_run: Each figure, by name, of every run; a run's nan where it is not defined.
+        by_seed: Likewise of every seed, its folds together.
         intervals: Of all runs together, images drawn by group; a run's seeds together.
         variance: Of the recalls over the classes, mean over runs.
         composition: |share - true share|, mean over classes and runs, by shift: of shares as
@@ -48,6 +49,7 @@ class Figures:
 
     confusion: ClassConfusion
     by_run: Mapping[str, np.ndarray]
+    by_seed: Mapping[str, np.ndarray]
     intervals: Mapping[str, Interval]
     variance: float
     composition: Mapping[str, tuple[float, float, float]]
@@ -77,42 +79,50 @@ def figures_of(
     names = list(single[0])
     by_run = {name: np.array([_nan(each[name]) for each in single]) for name in names}
     recalls = np.stack([by_run[f"recall_{name}"] for name in classes])
-    columns = _columns(runs, patches)
-    units = _units(runs, grouped)
+    seeds = sorted({run.seed for run in runs})
+    by_seed = [
+        _statistics(*_columns([run for run in runs if run.seed == seed], patches), classes=classes)
+        for seed in seeds
+    ]
     return Figures(
         confusion=total,
         by_run=by_run,
-        intervals=bootstrap(
-            lambda *given: _statistics(*given, classes=classes),
-            columns,
-            groups=units,
-            **resampling.settings,
-        ),
+        by_seed={name: np.array([_nan(each[name]) for each in by_seed]) for name in names},
+        intervals={
+            **bootstrap(
+                lambda counts: _of_confusion(counts, classes),
+                [_counts(runs, classes, patches, grouped)],
+                groups=None,
+                **resampling.settings,
+            ),
+            **bootstrap(
+                lambda *given: _of_scores(*given, classes=classes),
+                _columns(runs, patches),
+                groups=_units(runs, grouped),
+                **resampling.settings,
+            ),
+        },
         variance=float(np.nanmean(np.nanvar(recalls, axis=0, ddof=1))),
         composition=_composition(runs, classes, patches),
     )
 
 
-def difference(
+def differences(
     first: Sequence[Run],
     second: Sequence[Run],
-    name: str,
     classes: Sequence[str],
     patches: int,
     resampling: Resampling,
     grouped: bool,
-) -> Interval:
-    """How much a figure of the confusion differs between two arms, on the same images."""
-    units = _units(first, grouped)
-    (truth, one, _), (_, other, _) = (_columns(runs, patches) for runs in (first, second))
-    return bootstrap_difference(
-        lambda truth, called: _of_confusion(truth, called, classes)[name],
-        [truth],
-        one.argmax(axis=1),
-        other.argmax(axis=1),
-        groups=units,
-        **resampling.settings,
-    )
+) -> dict[str, Interval]:
+    """How much each figure of the confusion differs between two arms, on the same images."""
+
+    def gaps(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+        ours, theirs = (_of_confusion(counts, classes) for counts in (one, other))
+        return {name: _nan(ours[name]) - _nan(theirs[name]) for name in ours}
+
+    counts = [_counts(runs, classes, patches, grouped) for runs in (first, second)]
+    return bootstrap(gaps, counts, groups=None, **resampling.settings)
 
 
 def both(first: Sequence[Run], second: Sequence[Run]) -> tuple[list[Run], list[Run]]:
@@ -125,10 +135,13 @@ def both(first: Sequence[Run], second: Sequence[Run]) -> tuple[list[Run], list[R
 def paired(
     first: Sequence[Run], second: Sequence[Run], name: str, classes: Sequence[str], patches: int
 ) -> PairedMeansTest:
-    """The paper's test: a figure of every run of two arms, as pairs."""
+    """The paper's test: a figure of the confusion of every run of two arms, as pairs."""
     figures = [
         np.array(
-            [_nan(_statistics(*_columns([run], patches), classes=classes)[name]) for run in runs]
+            [
+                _nan(_of_confusion(_confusion(run, classes, patches).counts[None], classes)[name])
+                for run in runs
+            ]
         )
         for runs in (first, second)
     ]
@@ -157,15 +170,34 @@ def _columns(runs: Sequence[Run], patches: int) -> tuple[np.ndarray, np.ndarray,
     )
 
 
+def _counts(runs: Sequence[Run], classes: Sequence[str], patches: int, grouped: bool) -> np.ndarray:
+    """Confusion of every unit of a bootstrap, int64 [U, K, K]; units in the order of names."""
+    _, unit = np.unique(_units(runs, grouped), return_inverse=True)
+    truth, said, _ = _columns(runs, patches)
+    counts = np.zeros((unit.max() + 1, len(classes), len(classes)), np.int64)
+    np.add.at(counts, (unit, truth, said.argmax(axis=1)), 1)
+    return counts
+
+
 def _statistics(
     truth: np.ndarray, calibrated: np.ndarray, plain: np.ndarray, *, classes: Sequence[str]
 ) -> dict[str, float | None]:
+    counts = class_confusion(truth, calibrated.argmax(axis=1), classes).counts
+    return {
+        **_of_confusion(counts[None], classes),
+        **_of_scores(truth, calibrated, plain, classes=classes),
+    }
+
+
+def _of_scores(
+    truth: np.ndarray, calibrated: np.ndarray, plain: np.ndarray, *, classes: Sequence[str]
+) -> dict[str, float | None]:
+    """What follows from probabilities."""
     scores = {
         name: auc(truth == number, calibrated[:, number]) for number, name in enumerate(classes)
     }
     defined = [score for score in scores.values() if score is not None]
     return {
-        **_of_confusion(truth, calibrated.argmax(axis=1), classes),
         "macro_auroc": float(np.mean(defined)) if defined else None,
         "calibration_error_before": class_calibration(truth, plain).error,
         "calibration_error_after": class_calibration(truth, calibrated).error,
@@ -173,11 +205,9 @@ def _statistics(
     }
 
 
-def _of_confusion(
-    truth: np.ndarray, called: np.ndarray, classes: Sequence[str]
-) -> dict[str, float | None]:
-    """What follows from which class each image is called, int [N], alone."""
-    found = class_confusion(truth, called, classes)
+def _of_confusion(counts: np.ndarray, classes: Sequence[str]) -> dict[str, float | None]:
+    """What follows from confusions int64 [U, K, K] of some units together."""
+    found = ClassConfusion(classes=tuple(classes), counts=counts.sum(axis=0))
     return {
         "balanced_accuracy": found.balanced_accuracy,
         "macro_f1": found.macro_f1,

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-import jax.numpy as jnp
 import numpy as np
 
-from isl.colony.model import ColonyModel, load_colony_model, softmax
-from isl.colony.network import without_backbone
+from isl.colony.model import ColonyConfig, ColonyModel, load_colony_model, softmax
 from isl.errors import InputError
 from isl.files.whole import written_whole
 from isl_train.colony.ground import Ground
+from isl_train.colony.heads import Head
 from isl_train.colony.images import Images
 from isl_train.colony.split import Split
 
@@ -55,8 +54,7 @@ def predict(model_folder: Path, images: Images, which: np.ndarray, patches: int)
     Args:
         model_folder: The model.
         images: All images.
-        which: Indices of those that are judged; each has a class. Where images have vectors, these
-            are looked at: the model's backbone made them.
+        which: Indices of those that are judged; each has a class.
         patches: How many are looked at of each.
     """
     model: ColonyModel = load_colony_model(model_folder)
@@ -66,19 +64,26 @@ def predict(model_folder: Path, images: Images, which: np.ndarray, patches: int)
         split=Split(labelled=nothing, validation=nothing, unlabelled=nothing),
         patch=model.config.patch,
     )
-    fixed = ground.fixed(which, patches)
-    if images.vectors is None:
-        logits = model.logits(fixed)
-    else:
-        logits = np.asarray(without_backbone(model.network)(jnp.asarray(fixed[:, 0])))
+    return _of(images, which, patches, model.logits(ground.fixed(which, patches)), model.config)
+
+
+def said_by(head: Head, which: np.ndarray, patches: int) -> Predictions:
+    """What a head behind a frozen backbone says of some images; see `predict`."""
+    images = head.task.ground.images
+    return _of(images, which, patches, head.logits(which, patches), head.config())
+
+
+def _of(
+    images: Images, which: np.ndarray, patches: int, logits: np.ndarray, config: ColonyConfig
+) -> Predictions:
     return Predictions(
         truth=images.labels[which],
         logits=logits,
         image=np.repeat(np.arange(len(which)), patches),
         names=np.array(images.names)[which],
         groups=np.array(images.groups)[which],
-        temperature=model.config.temperature,
-        confusion=np.array(model.config.confusion),
+        temperature=config.temperature,
+        confusion=np.array(config.confusion),
     )
 
 

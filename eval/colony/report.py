@@ -25,7 +25,7 @@ from ..statistics.bootstrap import Interval
 from . import published
 from .config import ArmConfig, ColonyEvaluation
 from .drawing import draw_curves, draw_losses, draw_mistakes, draw_weights
-from .figures import OVERALL, Figures, Run, both, difference, paired
+from .figures import OVERALL, Figures, Run, both, differences, paired
 
 _SIDE = 96
 
@@ -158,8 +158,9 @@ def _comparisons(
                 rarest = classes[int(np.argmin(counts))]
                 names = ("balanced_accuracy", "macro_f1", f"recall_{rarest}")
                 ours, theirs = both(first.runs, second.runs)
+                gaps = differences(ours, theirs, classes, patches, resampling, grouped)
                 for name in dict.fromkeys((*names, *(f"recall_{c}" for c in classes))):
-                    gap = difference(ours, theirs, name, classes, patches, resampling, grouped)
+                    gap = gaps[name]
                     tested = paired(ours, theirs, name, classes, patches)
                     p = "" if tested.p is None else f"{tested.p:.4f}"
                     sure = "yes" if gap.excludes(0.0) else "no"

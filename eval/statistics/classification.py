@@ -7,6 +7,7 @@ long, which a bootstrap of 1,000 replicates multiplies. The tests compare the tw
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -113,7 +114,7 @@ class ClassConfusion:
             true_positive=int(right),
         )
 
-    @property
+    @functools.cached_property
     def cells(self) -> dict[str, Confusion]:
         """`against_rest` of every class, by its name."""
         return {name: self.against_rest(name) for name in self.classes}

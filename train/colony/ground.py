@@ -67,6 +67,23 @@ class Ground:
         wanted = rng.choice(np.unique(labels))
         return int(rng.choice(which[labels == wanted]))
 
+    def many_labelled(
+        self, rng: np.random.Generator, which: np.ndarray, size: tuple[int, ...]
+    ) -> np.ndarray:
+        """So many of some labelled images, each drawn as by `labelled`; int [*size]."""
+        if not self.balance:
+            return rng.choice(which, size)
+        labels = self.images.labels[which]
+        by_class = np.argsort(labels, kind="stable")
+        _, starts, counts = np.unique(labels[by_class], return_index=True, return_counts=True)
+        kinds = rng.integers(0, len(counts), size)
+        return which[by_class[starts[kinds] + rng.integers(0, counts[kinds])]]
+
+    @property
+    def places(self) -> int:
+        """How many patches of each image have vectors."""
+        return 0 if self.images.vectors is None else self.images.vectors.shape[1]
+
     def fixed(self, which: np.ndarray, count: int) -> np.ndarray:
         """The same patches of images whenever asked: uint8 [N * count, patch, patch, C].
 

@@ -61,8 +61,7 @@ def normalized_contrast(first: jax.Array, second: jax.Array, temperature: float 
         second: Those of the same patches in the other view.
         temperature: Of the similarities.
     """
-    vectors = jnp.concatenate([first, second])
-    vectors = vectors / (jnp.linalg.norm(vectors, axis=-1, keepdims=True) + 1e-8)
+    vectors = _of_length_one(jnp.concatenate([first, second]))
     similarity = vectors @ vectors.T / temperature
     count = len(vectors)
     similarity = jnp.where(jnp.eye(count, dtype=bool), -1e9, similarity)
@@ -113,5 +112,9 @@ def triplet_similarity(anchor: jax.Array, adjacent: jax.Array, augmented: jax.Ar
 
 
 def _cosine(one: jax.Array, other: jax.Array) -> jax.Array:
-    lengths = jnp.linalg.norm(one, axis=-1) * jnp.linalg.norm(other, axis=-1)
-    return (one * other).sum(axis=-1) / (lengths + 1e-8)
+    return (_of_length_one(one) * _of_length_one(other)).sum(axis=-1)
+
+
+def _of_length_one(vectors: jax.Array) -> jax.Array:
+    """Vectors [..., D] over their lengths; one of zeros, whose length has no slope, stays so."""
+    return vectors * jax.lax.rsqrt(jnp.square(vectors).sum(axis=-1, keepdims=True) + 1e-12)

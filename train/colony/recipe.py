@@ -62,7 +62,7 @@ def train_colony(experiment: ColonyExperiment, run: Run, *, images: "Images | No
     def network_of(folder: Path) -> Callable[[], ColonyNetwork]:
         return lambda: load_colony_model(folder).network
 
-    before = _before(experiment)
+    before = before_of(experiment)
     if experiment.method in ("supervised", "ceiling"):
         ceiling = experiment.method == "ceiling"
         task = SupervisedTask(experiment, ground, start=start, ceiling=ceiling)
@@ -78,12 +78,14 @@ def train_colony(experiment: ColonyExperiment, run: Run, *, images: "Images | No
     else:
         folder = trained(ContrastTask(before, ground, start=start), before, "before")
         linear = experiment.pretraining.head == "linear"
-        hidden = experiment.network.hidden
+        # A backbone that has left its vectors behind is not there to be frozen.
+        frozen = ("backbone",) * (experiment.frozen is None)
+        frozen += ("norm", "hidden") if experiment.network.hidden else ()
         model = trained(
             SupervisedTask(experiment, ground, start=network_of(folder), title="head"),
             experiment,
             "main",
-            freeze=("backbone", *(("norm", "hidden") if hidden else ())) if linear else (),
+            freeze=frozen if linear else (),
         )
     finished = run.workdir / "model"
     if finished.exists():
@@ -115,12 +117,12 @@ def fits(experiment: ColonyExperiment, run: Run) -> Mapping[str, ExperimentConfi
     """What goes before, if anything, and the method."""
     own: dict[str, ExperimentConfig] = {"main": experiment}
     alone = experiment.method in ("supervised", "ceiling", "fixmatch")
-    return own if alone else {"before": _before(experiment), **own}
+    return own if alone else {"before": before_of(experiment), **own}
 
 
 def resized(experiment: ColonyExperiment, folder: Path, resize: "Resize") -> ColonyExperiment:
     """With what goes before."""
-    before = resize(_before(experiment))
+    before = resize(before_of(experiment))
     update: dict[str, Any] = {"steps": before.training.steps}
     if experiment.pretraining.optimizer is not None:
         update["optimizer"] = before.optimizer
@@ -132,19 +134,12 @@ def _read(
     experiment: ColonyExperiment, run: Run, images: "Images | None"
 ) -> "tuple[Images, Split]":
     """The images and who lends a label, or is judged by; says how many."""
-    from isl.errors import InputError
-
     from .images import load_images
-    from .split import split
+    from .split import check_method, split
 
     every = images or load_images(experiment, run.folder, run.say)
     parts = split(every, experiment.split, experiment.split_seed, run.say)
-    needs = experiment.method not in ("supervised", "ceiling")
-    if needs and not len(parts.unlabelled):
-        raise InputError(
-            f"method '{experiment.method}' learns from images without a label, and there is none; "
-            "lower split.labelled, or take method = 'supervised'"
-        )
+    check_method(experiment.method, parts)
     run.say(
         f"{len(parts.labelled)} labelled images, {len(parts.validation)} for validation, "
         f"{len(parts.unlabelled)} without a label; classes {', '.join(every.classes)}"
@@ -182,7 +177,7 @@ def _start(
     return begun
 
 
-def _before(experiment: ColonyExperiment) -> ColonyExperiment:
+def before_of(experiment: ColonyExperiment) -> ColonyExperiment:
     """What goes before, as an experiment of its own."""
     own = experiment.pretraining
     training = experiment.training.model_copy(update={"steps": own.steps})

@@ -94,6 +94,21 @@ def left_out(images: Images, config: SplitConfig) -> np.ndarray:
     )
 
 
+def check_method(method: str, parts: Split) -> None:
+    """Refuses a method that learns from images without a label where there is none.
+
+    Contrast looks at the labelled images' pixels, too.
+
+    Raises:
+        InputError: There is none.
+    """
+    if method in ("fixmatch", "meta") and not len(parts.unlabelled):
+        raise InputError(
+            f"method '{method}' learns from images without a label, and there is none; "
+            "lower split.labelled, or take method = 'supervised'"
+        )
+
+
 def _validation(
     images: Images, lent: np.ndarray, config: SplitConfig, rng: np.random.Generator
 ) -> np.ndarray:

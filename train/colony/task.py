@@ -16,7 +16,6 @@ from isl.calibration import at_temperature, class_calibration, fit_temperature
 from isl.colony.model import ColonyConfig, save_colony_model
 from isl.colony.network import (
     ColonyNetwork,
-    abstract_network,
     build_network,
     draw_first,
     without_backbone,
@@ -47,6 +46,7 @@ class SupervisedTask:
 
     Attributes:
         judge: The network's structure.
+        learned: Indices of the images whose labels are learned.
     """
 
     def __init__(
@@ -57,19 +57,23 @@ class SupervisedTask:
         start: Start | None = None,
         ceiling: bool = False,
         title: str = "supervised",
+        judge: Judge | None = None,
     ) -> None:
-        """A task of one network; with `ceiling`, the unlabelled images' true labels are learned."""
+        """A task of one network; with `ceiling`, the unlabelled images' true labels are learned.
+
+        Tasks of one structure may share a judge, and with it what was compiled.
+        """
         self.experiment = experiment
         self.ground = ground
         self.title = title
         images, split = ground.images, ground.split
-        self.judge = Judge(experiment, len(images.channels), len(images.classes))
+        self.judge = judge or Judge(experiment, len(images.channels), len(images.classes))
         self._start = start
         learned = split.labelled
         if ceiling:
             known = split.unlabelled[images.labels[split.unlabelled] >= 0]
             learned = np.union1d(learned, known)
-        self._learned = learned
+        self.learned = learned
 
     @property
     def selection(self) -> Selection | None:
@@ -104,7 +108,7 @@ class SupervisedTask:
         rngs = nnx.Rngs(key)
         if images.vectors is None:
             return build_network(self.experiment.network, *sizes, rngs=rngs)
-        network = without_backbone(abstract_network(self.experiment.network, *sizes))
+        network = nnx.clone(self.judge.network)
         draw_first(network, rngs)
         known = np.concatenate(dataclasses.astuple(self.ground.split))
         hold_statistics(network, images.vectors[known, :, 0])
@@ -119,7 +123,7 @@ class SupervisedTask:
         return endless(draw, seed)
 
     def _labelled(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        index = self.ground.labelled(rng, self._learned)
+        index = self.ground.labelled(rng, self.learned)
         return {
             "labelled": self.ground.drawn(index, rng),
             "label": np.asarray(self.ground.images.labels[index], np.int32),
@@ -144,7 +148,7 @@ class SupervisedTask:
 
     def evaluate(self, params: Tree, model_state: Tree, *, pictures: bool) -> Evaluation:
         """How validation images are classified."""
-        params, model_state = self._finished(params, model_state)
+        params, model_state = self.finished(params, model_state)
         split, images = self.ground.split, self.ground.images
         if not len(split.validation):
             return Evaluation(metrics={}, pictures={})
@@ -166,19 +170,19 @@ class SupervisedTask:
         }
         return Evaluation(metrics=metrics, pictures={})
 
-    def _finished(self, params: Tree, model_state: Tree) -> tuple[Tree, Tree]:
-        """The network that is judged and left behind, of all that are trained."""
+    def finished(self, params: Tree, model_state: Tree) -> tuple[Tree, Tree]:
+        """Parameters and state of the network that is judged and left behind, of all trained."""
         return params, model_state
 
     def export(
         self, params: Tree, model_state: Tree, directory: Path, metrics: Mapping[str, float]
     ) -> None:
         """A model folder with temperature and confusion as measured on the validation images."""
-        params, model_state = self._finished(params, model_state)
+        params, model_state = self.finished(params, model_state)
         network = self.judge.functional.put_together(params, model_state, training=False)
         if self.judge.frozen:
             network.backbone = self.ground.images.backbone
-        config = self._config(params, model_state)
+        config = self.config_of(params, model_state)
         save_colony_model(
             directory,
             network,
@@ -188,7 +192,8 @@ class SupervisedTask:
             kernels=self.experiment.kernels,
         )
 
-    def _config(self, params: Tree, model_state: Tree) -> ColonyConfig:
+    def config_of(self, params: Tree, model_state: Tree) -> ColonyConfig:
+        """What a finished network is, with temperature and confusion on the validation images."""
         experiment, images = self.experiment, self.ground.images
         held = self.ground.split.validation
         temperature, confusion, errors = 1.0, (), ()
@@ -268,10 +273,15 @@ class ContrastTask(SupervisedTask):
     """
 
     def __init__(
-        self, experiment: ColonyExperiment, ground: Ground, *, start: Start | None = None
+        self,
+        experiment: ColonyExperiment,
+        ground: Ground,
+        *,
+        start: Start | None = None,
+        judge: Judge | None = None,
     ) -> None:
         """A task of one network and the heads that its vectors are compared by."""
-        super().__init__(experiment, ground, start=start, title=experiment.method)
+        super().__init__(experiment, ground, start=start, title=experiment.method, judge=judge)
         self.contrast = Contrast(experiment, self.judge)
 
     @property
@@ -311,7 +321,8 @@ class ContrastTask(SupervisedTask):
         """Nothing: there is no class yet."""
         return Evaluation(metrics={}, pictures={})
 
-    def _finished(self, params: Tree, model_state: Tree) -> tuple[Tree, Tree]:
+    def finished(self, params: Tree, model_state: Tree) -> tuple[Tree, Tree]:
+        """The network, without the heads."""
         return params["network"], model_state
 
 
@@ -323,11 +334,16 @@ class MetaTask(SupervisedTask):
     """
 
     def __init__(
-        self, experiment: ColonyExperiment, ground: Ground, *, start: Start | None = None
+        self,
+        experiment: ColonyExperiment,
+        ground: Ground,
+        *,
+        start: Start | None = None,
+        judge: Judge | None = None,
     ) -> None:
         """A task whose teacher begins as `start`, and whose student begins with fresh weights."""
         title = f"meta, {experiment.balance.balance}"
-        super().__init__(experiment, ground, start=start, title=title)
+        super().__init__(experiment, ground, start=start, title=title, judge=judge)
         self._optimizer = build_optimizer(
             experiment.optimizer,
             nnx.state(self.judge.network, nnx.Param),
@@ -418,7 +434,9 @@ class MetaTask(SupervisedTask):
     ) -> np.ndarray:
         """What the teacher calls a patch of each of some images, int64 [N]."""
         pairs = zip(which, places, strict=False)
-        patches = np.stack([self.ground.cut(int(index), place) for index, place in pairs])
+        # Of vectors, the patch as it is comes first.
+        end = 1 if self.judge.frozen else None
+        patches = np.stack([self.ground.cut(int(index), place)[:end] for index, place in pairs])
         return self.judge.logits(*teacher, patches).argmax(axis=1)
 
     def examples_chosen(self, seed: int, model_state: Tree) -> grain.MapDataset:
@@ -476,7 +494,8 @@ class MetaTask(SupervisedTask):
             opt_state=_by_name(moments),
         ), sums
 
-    def _finished(self, params: Tree, model_state: Tree) -> tuple[Tree, Tree]:
+    def finished(self, params: Tree, model_state: Tree) -> tuple[Tree, Tree]:
+        """The student."""
         return params["student"], model_state["student"]
 
 

@@ -11,7 +11,7 @@ from isl.errors import InputError
 from isl_eval.colony import published
 from isl_eval.colony.config import ColonyEvaluation
 from isl_eval.colony.evaluation import folds_of
-from isl_eval.colony.figures import Run, difference, figures_of
+from isl_eval.colony.figures import Run, differences, figures_of
 from isl_eval.colony.predictions import Predictions, load, save
 from isl_eval.statistics.bootstrap import Resampling
 from isl_train.colony.images import Images
@@ -116,10 +116,28 @@ def test_composition_is_corrected_where_the_confusion_is_right() -> None:
 def test_a_difference_is_paired() -> None:
     one = [Run(fold=0, seed=0, predictions=predictions(300, skill=3.0))]
     other = [Run(fold=0, seed=0, predictions=predictions(300, skill=0.5))]
-    gap = difference(one, other, "balanced_accuracy", CLASSES, 1, FEW, False)
+    gap = differences(one, other, CLASSES, 1, FEW, False)["balanced_accuracy"]
     assert gap.excludes(0.0)
-    nothing = difference(one, one, "balanced_accuracy", CLASSES, 1, FEW, False)
+    ours, theirs = (
+        figures_of(runs, CLASSES, 1, FEW, False).intervals["balanced_accuracy"].estimate
+        for runs in (one, other)
+    )
+    assert gap.estimate == pytest.approx(float(ours or 0) - float(theirs or 0))
+    nothing = differences(one, one, CLASSES, 1, FEW, False)["balanced_accuracy"]
     assert (nothing.low, nothing.high) == (0, 0)
+
+
+def test_deviation_over_seeds_is_that_of_whole_seeds() -> None:
+    """Folds of a seed are judged together, so a seed that repeats another adds no deviation."""
+    runs = [
+        Run(fold=fold, seed=seed, predictions=predictions(60, seed=fold))
+        for seed in (0, 1)
+        for fold in (0, 1)
+    ]
+    found = figures_of(runs, CLASSES, 1, FEW, False)
+    assert found.by_run["recall_a"].shape == (4,)
+    assert found.by_seed["recall_a"].tolist() == [found.intervals["recall_a"].estimate] * 2
+    assert np.ptp(found.by_run["recall_a"]) > 0
 
 
 def test_kept_predictions(tmp_path) -> None:

@@ -110,6 +110,17 @@ def test_clusters_that_agree_and_are_even_cost_least() -> None:
     assert best < float(cluster_contrast(uneven, uneven))
 
 
+def test_vectors_of_zeros_have_finite_slopes() -> None:
+    """A narrow layer with relu makes some; a length has no slope there."""
+    some = jnp.asarray(numbers(4, 3)).at[1].set(0.0)
+    slopes = [
+        jax.grad(lambda v: normalized_contrast(v, v[::-1]))(some),
+        jax.grad(lambda v: triplet_similarity(*[jnp.stack([v, v[::-1]])] * 3))(some),
+    ]
+    assert all(np.isfinite(slope).all() for slope in slopes)
+    assert all(np.abs(slope[0]).max() > 0 for slope in slopes)
+
+
 def test_triplets() -> None:
     one = jnp.asarray(numbers(2, 4, 3))
     same = jnp.stack([one[0], one[0]])

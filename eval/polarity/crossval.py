@@ -247,7 +247,8 @@ def held_out_logits(model_folder: Path, embryo: Embryo, ezrin: np.ndarray) -> np
     model = load_polarity_model(model_folder)
     seen = embryo.measured if model.config.arm == "measured" else ezrin
     assert seen is not None
-    return model.logits_of_views(seen_by(model.config, embryo.dic, seen, ezrin))
+    views = seen_by(model.config, embryo.dic, seen, ezrin, embryo.pixel_size)
+    return model.logits_of_views(views)
 
 
 def _train(

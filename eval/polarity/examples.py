@@ -68,7 +68,9 @@ def held_out_maps(
     from isl.polarity.model import load_polarity_model
 
     model = load_polarity_model(folder)
-    return model.activation_maps(embryo.dic[list(frames)], ezrin, np.array(called))
+    return model.activation_maps(
+        embryo.dic[list(frames)], ezrin, np.array(called), pixel_size=embryo.pixel_size
+    )
 
 
 def candidates_of(embryo: Embryo, made: HeldOut, ezrin: np.ndarray) -> list[Example]:

@@ -1,6 +1,7 @@
 """Pictures as values: what they hold, in which order, and how large a pixel is."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,11 @@ class PixelSize:
     y: float
     x: float
     z: float | None = None
+
+    @property
+    def side(self) -> float:
+        """Of a square of the same area, its side."""
+        return math.sqrt(self.y * self.x)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -154,7 +154,7 @@ def _diameter_in_pixels(diameter: float | None, pixel_size: PixelSize | None) ->
             f"a nucleus' diameter of {diameter:g} um needs a pixel size; give it, or leave the "
             "diameter out"
         )
-    return diameter / float(np.sqrt(pixel_size.y * pixel_size.x))
+    return diameter / pixel_size.side
 
 
 def _distance(foreground: np.ndarray) -> np.ndarray:

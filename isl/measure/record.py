@@ -71,7 +71,7 @@ def record(
     shape = [opened.frames, len(opened.labels), *opened.size]
     facts = {"sha256": source_hash, "shape": shape}
     made = made_by("isl measure", source=source.path, facts=facts, settings=settings)
-    named = in_micrometres(columns, None if size is None else math.sqrt(size.y * size.x))
+    named = in_micrometres(columns, None if size is None else size.side)
     predicted = source.record
     return made | {
         "purpose": PURPOSE,

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -279,7 +278,7 @@ class _Lengths:
     def __init__(self, request: Request, opened: OpenedSource, source: Path) -> None:
         size = opened.pixel_size
         self.size = size
-        self.pixel = None if size is None else math.sqrt(size.y * size.x)
+        self.pixel = None if size is None else size.side
         self.diameter = request.diameter
         said = {
             "diameter": request.diameter,

@@ -63,16 +63,26 @@ class OnsetModel(Protocol):
         """The labeling model whose EZRIN it reads, at least to find the embryo."""
         ...
 
-    def member_logits(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
+    def member_logits(
+        self, dic: np.ndarray, ezrin: np.ndarray, pixel_size: float | None = None
+    ) -> np.ndarray:
         """Logits [M, T, 2] of frames and predicted EZRIN, float32 [T, Y, X] in [0, 1]."""
         ...
 
-    def unfamiliar(self, dic: np.ndarray, ezrin: np.ndarray) -> str | None:
+    def unfamiliar(
+        self, dic: np.ndarray, ezrin: np.ndarray, pixel_size: float | None = None
+    ) -> str | None:
         """Why a recording cannot be judged, being unlike all it learned from; None: it is not."""
         ...
 
     def activation_maps(
-        self, dic: np.ndarray, ezrin: np.ndarray, called: np.ndarray, *, difference: bool = False
+        self,
+        dic: np.ndarray,
+        ezrin: np.ndarray,
+        called: np.ndarray,
+        *,
+        difference: bool = False,
+        pixel_size: float | None = None,
     ) -> np.ndarray:
         """What speaks for each frame's call (bool [T]), float32 [T, y, x] over the whole frame."""
         ...
@@ -155,7 +165,12 @@ def assess(
     warnings = _warnings(recording, presence, defects)
     ezrin = _predict_ezrin(recording, frames, ezrin_model, progress, memory)
     seen = ezrin.statistics[EZRIN_STATISTICS[0]][:, 0]
-    logits = np.asarray(model.member_logits(frames, seen))
+    size = recording.pixel_size
+    micrometres = None if size is None else size.side
+    try:
+        logits = np.asarray(model.member_logits(frames, seen, micrometres))
+    except InputError as error:
+        raise InputError(f"{recording.source}: {error}") from error
     probabilities = _softmax(logits)[..., _AFTER]
     onsets: dict[Rule, Onset] = {
         each: find_onset(
@@ -168,7 +183,7 @@ def assess(
         )
         for each in RULES
     }
-    refused = model.unfamiliar(frames, seen)
+    refused = model.unfamiliar(frames, seen, micrometres)
     if refused is not None:
         onsets = {
             each: dataclasses.replace(onset, verdict="cannot_tell")
@@ -194,6 +209,7 @@ def assess(
                 seen[some],
                 onsets[chosen].smoothed[some],
                 difference=activation == "difference",
+                pixel_size=micrometres,
             )
         ),
         warnings=warnings + _known(recording, model, ezrin_model) + ezrin.warnings,

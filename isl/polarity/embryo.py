@@ -39,6 +39,7 @@ class Embryo:
         compaction: The first frame in which somebody saw the embryo compacted; T, the frame after
             the last one: it was never seen so; None: nobody looked.
         interval: Minutes between frames, or None.
+        pixel_size: Micrometres, or None.
         stacks: [T, Z, Y, X], what the frames were fused from, as it was read; None: nobody kept it.
     """
 
@@ -51,6 +52,7 @@ class Embryo:
     onset: int | None
     compaction: int | None = None
     interval: float | None = None
+    pixel_size: float | None = None
     stacks: np.ndarray | None = None
 
 
@@ -137,6 +139,7 @@ def _load(manifest: Manifest, time_lapse: TimeLapse) -> tuple[Embryo, LoadedFiel
     ]
     _check_sizes(fields)
     stacks = np.stack([field.transmitted.planes for field in fields])
+    size = fields[0].transmitted.pixel_size
     measured = None
     if has_ezrin:
         measured = np.stack([normalize_label(field.labels.channels[0]) for field in fields])
@@ -150,6 +153,7 @@ def _load(manifest: Manifest, time_lapse: TimeLapse) -> tuple[Embryo, LoadedFiel
         onset=onset,
         compaction=None if compacted is None else _first_or_after(compacted),
         interval=time_lapse.interval,
+        pixel_size=None if size is None else size.side,
         stacks=stacks,
     )
     return embryo, fields[0]

@@ -223,7 +223,7 @@ def _open_field(path: Path, axes: str | None, channel: str | None) -> _Field | N
             axes=axes,
             channel=channel,
             size=(rows, columns),
-            micrometres=float(np.sqrt(size.y * size.x)),
+            micrometres=size.side,
         )
 
 

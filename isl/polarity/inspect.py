@@ -24,7 +24,7 @@ def describe_model(directory: Path) -> list[tuple[str, str]]:
         ("summary", summary(directory)),
         ("arm", config.arm),
         ("EZRIN", config.ezrin or str(directory / EZRIN_FOLDER)),
-        ("view", f"{config.size} x {config.size} pixels, {config.window:g} of the frame's width"),
+        ("view", _view(config)),
         ("members", f"{config.members}, joined by {config.combine}"),
         ("backbone", f"{kind} ({settings})"),
         ("stored values", f"{values:,}"),
@@ -33,6 +33,13 @@ def describe_model(directory: Path) -> list[tuple[str, str]]:
         ("trained on", ", ".join(config.embryos) or "not recorded"),
         ("card", str(directory / "card.md")),
     ]
+
+
+def _view(config: PolarityConfig) -> str:
+    said = f"{config.size} x {config.size} pixels, {config.window:g} of the frame's width"
+    if config.width is None:
+        return said
+    return f"{said}, {config.width:.4g} um where pixels' size is known"
 
 
 def _intervals(config: PolarityConfig) -> str:

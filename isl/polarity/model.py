@@ -45,6 +45,8 @@ DEFAULT_MODEL = "polarity"
 EZRIN_FOLDER = "ezrin"
 Arm = Literal["dic", "ezrin", "dic+ezrin", "measured"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
+WIDEST = 2.0
+"""A view is at most as many frames wide; what lies beyond the frame is mirrored."""
 _AT_ONCE = 32
 
 
@@ -75,6 +77,8 @@ class PolarityConfig(FolderConfig):
         members: How many there are.
         size: Width of what they see, in pixels.
         window: Width of what they see, in widths of the frame.
+        width: The same in micrometres, for frames whose pixel size is known; None: it was not known
+            of all that were learned from.
         centred: Whether the embryo, where predicted EZRIN shows it, is in the middle of the view;
             else the middle of the frame is.
         standardize: For the members in turn, whether views are brought to mean 0 and deviation 1
@@ -94,7 +98,8 @@ class PolarityConfig(FolderConfig):
     backbone: BackboneConfig
     members: int = pydantic.Field(ge=1)
     size: int = pydantic.Field(ge=16)
-    window: float = pydantic.Field(gt=0, le=2)
+    window: float = pydantic.Field(gt=0, le=WIDEST)
+    width: float | None = pydantic.Field(default=None, gt=0)
     centred: bool = True
     standardize: tuple[bool, ...] = pydantic.Field(default=(True,), min_length=1)
     symmetries: bool = True
@@ -185,7 +190,51 @@ def middles_of(ezrin: np.ndarray, *, centred: bool = True) -> np.ndarray:
     return np.array([locate(frame) for frame in ezrin])
 
 
-def seen_by(config: "Sight", dic: np.ndarray, ezrin: np.ndarray, place: np.ndarray) -> np.ndarray:
+def width_of(window: float, frames: Sequence[tuple[int, float | None]]) -> float | None:
+    """The width of the view in micrometres that a window comes to: the median over recordings.
+
+    Args:
+        window: In widths of the frame.
+        frames: Of every recording the longer side in pixels, and a pixel's size in micrometres.
+
+    Returns:
+        None where nobody knows the pixel size of one.
+    """
+    widths = [None if size is None else window * pixels * size for pixels, size in frames]
+    known = [width for width in widths if width is not None]
+    return float(np.median(known)) if known and len(known) == len(widths) else None
+
+
+def window_of(config: "Sight", pixels: int, pixel_size: float | None) -> float:
+    """Width of the view in widths of the frame, so that it shows as much as what was learned from.
+
+    Args:
+        config: What is looked at.
+        pixels: The frame's longer side.
+        pixel_size: Micrometres, or None; then, or where the model knows no width, its window.
+
+    Raises:
+        InputError: The frame is far too narrow to show as much.
+    """
+    if config.width is None or pixel_size is None:
+        return config.window
+    window = config.width / (pixels * pixel_size)
+    if window > WIDEST:
+        raise InputError(
+            f"{pixels} pixels of {pixel_size:g} um make the frame {pixels * pixel_size:.4g} um "
+            f"wide, and the model looks at {config.width:.4g} um; correct the pixel size, or give "
+            "frames that show more"
+        )
+    return window
+
+
+def seen_by(
+    config: "Sight",
+    dic: np.ndarray,
+    ezrin: np.ndarray,
+    place: np.ndarray,
+    pixel_size: float | None = None,
+) -> np.ndarray:
     """The views of a model, or of one that is trained.
 
     A pretrained encoder gets what photographs are: sharp, and EZRIN, whose brightest pixels no
@@ -196,9 +245,13 @@ def seen_by(config: "Sight", dic: np.ndarray, ezrin: np.ndarray, place: np.ndarr
         dic: float [T, Y, X], all-in-focus frames.
         ezrin: float [T, Y, X], EZRIN as predicted, or as measured.
         place: float [T, Y, X], EZRIN as predicted, which shows where the embryo is.
+        pixel_size: Micrometres, or None.
 
     Returns:
         float32 [T, size, size, C].
+
+    Raises:
+        InputError: As in `window_of`.
     """
     frozen = isinstance(config.backbone, PretrainedConfig)
     return views_of(
@@ -206,7 +259,7 @@ def seen_by(config: "Sight", dic: np.ndarray, ezrin: np.ndarray, place: np.ndarr
         dic,
         stretched(ezrin) if frozen else ezrin,
         middles_of(place, centred=config.centred),
-        window=config.window,
+        window=window_of(config, max(dic.shape[1:]), pixel_size),
         size=config.size,
         softness=0.0 if frozen else SOFTNESS,
     )
@@ -236,6 +289,11 @@ class Sight(Protocol):
         ...
 
     @property
+    def width(self) -> float | None:
+        """The same in micrometres, where that is known."""
+        ...
+
+    @property
     def centred(self) -> bool:
         """Whether the embryo is in its middle."""
         ...
@@ -256,21 +314,29 @@ class PolarityModel(LoadedModel[PolarityConfig]):
         """The labeling model that predicts EZRIN."""
         return load_model(self.config.ezrin or self.directory / EZRIN_FOLDER)
 
-    def views(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
-        """What the members see; see `seen_by`. Both arguments are float [T, Y, X]."""
-        return seen_by(self.config, dic, ezrin, ezrin)
+    def views(
+        self, dic: np.ndarray, ezrin: np.ndarray, pixel_size: float | None = None
+    ) -> np.ndarray:
+        """What the members see; see `seen_by`. Images are float [T, Y, X]."""
+        return seen_by(self.config, dic, ezrin, ezrin, pixel_size)
 
-    def member_logits(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
+    def member_logits(
+        self, dic: np.ndarray, ezrin: np.ndarray, pixel_size: float | None = None
+    ) -> np.ndarray:
         """What every member says of every frame, by itself.
 
         Args:
             dic: float [T, Y, X] in [0, 1], all-in-focus frames, each stretched to the whole range.
             ezrin: float [T, Y, X], EZRIN predicted from them.
+            pixel_size: Micrometres, or None; then the view is a share of the frame.
 
         Returns:
             float32 [M, T, 2], logits of before and after the onset.
+
+        Raises:
+            InputError: As in `window_of`.
         """
-        return self.logits_of_views(self.views(dic, ezrin))
+        return self.logits_of_views(self.views(dic, ezrin, pixel_size))
 
     def logits_of_views(self, views: np.ndarray) -> np.ndarray:
         """As `member_logits`, of views float32 [T, size, size, C]."""
@@ -287,7 +353,9 @@ class PolarityModel(LoadedModel[PolarityConfig]):
             ]
         )
 
-    def unfamiliar(self, dic: np.ndarray, ezrin: np.ndarray) -> str | None:
+    def unfamiliar(
+        self, dic: np.ndarray, ezrin: np.ndarray, pixel_size: float | None = None
+    ) -> str | None:
         """Why a recording is too unlike those learned from to be judged; None: it is not.
 
         Arguments as in `member_logits`; networks of their own cannot tell.
@@ -295,7 +363,7 @@ class PolarityModel(LoadedModel[PolarityConfig]):
         calibration = self.config.calibration
         if self.frozen is None or calibration is None:
             return None
-        novelty = novelty_of(self.readers, self.frozen.of_views(self.views(dic, ezrin)))
+        novelty = novelty_of(self.readers, self.frozen.of_views(self.views(dic, ezrin, pixel_size)))
         if novelty <= calibration.novelty:
             return None
         return (
@@ -310,7 +378,13 @@ class PolarityModel(LoadedModel[PolarityConfig]):
         return [member for member in self.members if isinstance(member, Reader)]
 
     def activation_maps(
-        self, dic: np.ndarray, ezrin: np.ndarray, called: np.ndarray, *, difference: bool = False
+        self,
+        dic: np.ndarray,
+        ezrin: np.ndarray,
+        called: np.ndarray,
+        *,
+        difference: bool = False,
+        pixel_size: float | None = None,
     ) -> np.ndarray:
         """Where the frames speak for the class each of them is called, and where against it.
 
@@ -325,11 +399,12 @@ class PolarityModel(LoadedModel[PolarityConfig]):
             called: bool [T], whether each frame is called after onset, as it is shown.
             difference: Whether the weights of the class that was not called are taken off, so that
                 a map says what tells the two apart, and that of the other call is its negative.
+            pixel_size: As in `member_logits`.
 
         Returns:
             float32 [T, Y, X], above 0 where the image speaks for the call; 0 outside the view.
         """
-        views = self.views(dic, ezrin)
+        views = self.views(dic, ezrin, pixel_size)
         if self.frozen is not None:
             maps = self.frozen.contributions(
                 views, [np.asarray(reader.kernel[...]) for reader in self.readers]
@@ -342,7 +417,8 @@ class PolarityModel(LoadedModel[PolarityConfig]):
         if difference:
             spoken = spoken - np.where(after, before_map, after_map)
         middles = middles_of(ezrin, centred=self.config.centred)
-        return _placed(spoken, middles, self.config.window, dic.shape)
+        window = window_of(self.config, max(dic.shape[1:]), pixel_size)
+        return _placed(spoken, middles, window, dic.shape)
 
     @functools.cached_property
     def frozen(self) -> FrozenFeatures | None:

@@ -115,6 +115,7 @@ class PatchEnsemble:
         self.refused: str | None = None
         self.shifts = shifts
         self.given: tuple[np.ndarray, np.ndarray] | None = None
+        self.pixel_size: float | None = None
         self.called, self.difference = np.zeros(0, bool), False
         self._ezrin = ezrin
 
@@ -122,8 +123,10 @@ class PatchEnsemble:
         assert self._ezrin is not None
         return self._ezrin
 
-    def member_logits(self, dic: np.ndarray, ezrin: np.ndarray) -> np.ndarray:
-        self.given = dic, ezrin
+    def member_logits(
+        self, dic: np.ndarray, ezrin: np.ndarray, pixel_size: float | None = None
+    ) -> np.ndarray:
+        self.given, self.pixel_size = (dic, ezrin), pixel_size
         after = dic[:, :_PATCH, :_PATCH].mean(axis=(1, 2)) > 0.5
         count = len(after)
         logits = np.zeros((len(self.shifts), count, 2), np.float32)
@@ -132,11 +135,19 @@ class PatchEnsemble:
             logits[member, :, 1] = np.where(late, 3, -3)
         return logits
 
-    def unfamiliar(self, dic: np.ndarray, ezrin: np.ndarray) -> str | None:
+    def unfamiliar(
+        self, dic: np.ndarray, ezrin: np.ndarray, pixel_size: float | None = None
+    ) -> str | None:
         return self.refused
 
     def activation_maps(
-        self, dic: np.ndarray, ezrin: np.ndarray, called: np.ndarray, *, difference: bool = False
+        self,
+        dic: np.ndarray,
+        ezrin: np.ndarray,
+        called: np.ndarray,
+        *,
+        difference: bool = False,
+        pixel_size: float | None = None,
     ) -> np.ndarray:
         """Speaks for the call on the left, and against it on the right."""
         self.called, self.difference = called, difference

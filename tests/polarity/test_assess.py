@@ -12,6 +12,7 @@ from simulated_recordings import (
 )
 
 from isl.errors import InputError
+from isl.imaging.image import PixelSize
 from isl.polarity import assess as module
 from isl.polarity import predict as module_of_arrays
 from isl.polarity.assess import SHOWN, all_in_focus, assess, frames_to_show
@@ -51,6 +52,23 @@ def test_the_ensemble_is_given_the_frames_and_their_ezrin(ezrin_model):
     assert model.given is not None
     np.testing.assert_array_equal(model.given[0], found.frames)
     np.testing.assert_array_equal(model.given[1], found.ezrin.statistics["mean"][:, 0])
+
+
+@pytest.mark.usefixtures("quick_ezrin")
+def test_the_ensemble_is_told_the_size_of_pixels_and_its_refusal_names_the_file(
+    ezrin_model, monkeypatch
+):
+    recording = recording_of(make_frames(4), pixel_size=PixelSize(y=0.4, x=0.9))
+    model = PatchEnsemble()
+    assess(recording, model, ezrin_model)
+    assert model.pixel_size == pytest.approx(0.6)
+
+    def refuse(*_):
+        raise InputError("correct the pixel size")
+
+    monkeypatch.setattr(model, "member_logits", refuse)
+    with pytest.raises(InputError, match=r"^E1: correct the pixel size$"):
+        assess(recording, model, ezrin_model)
 
 
 def test_frames_are_stretched_one_by_one():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import operator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,8 @@ from isl.config import Config
 from isl.model_folder import KernelType
 from isl.polarity.classifier import BackboneConfig
 from isl.polarity.defects import DefectKind
-from isl.polarity.model import Arm, check_members
+from isl.polarity.embryo import Embryo
+from isl.polarity.model import Arm, check_members, width_of
 from isl.polarity.onset import Combine, Rule
 from isl.polarity.pretrained import PretrainedConfig
 
@@ -129,6 +131,12 @@ class Look:
     size: int
     window: float
     centred: bool
+    width: float | None = None
+
+
+def width_learned(window: float, embryos: Sequence[Embryo]) -> float | None:
+    """Micrometres that a window of their frames comes to; see `isl.polarity.model.width_of`."""
+    return width_of(window, [(max(e.dic.shape[1:]), e.pixel_size) for e in embryos])
 
 
 class PolarityExperiment(ExperimentConfig):
@@ -213,9 +221,8 @@ class PolarityExperiment(ExperimentConfig):
         """Whether predicted EZRIN is looked at, or shows where the embryo is."""
         return self.sight.centred or "ezrin" in self.arm.split("+")
 
-    @property
-    def look(self) -> "Look":
-        """What is looked at, for `isl.polarity.model.seen_by`."""
+    def look_at(self, embryos: Sequence[Embryo]) -> "Look":
+        """What is looked at, for `isl.polarity.model.seen_by`, where these are learned from."""
         sight = self.sight
         return Look(
             arm=self.arm,
@@ -223,6 +230,7 @@ class PolarityExperiment(ExperimentConfig):
             size=sight.size,
             window=sight.window,
             centred=sight.centred,
+            width=width_learned(sight.window, embryos),
         )
 
     @pydantic.model_validator(mode="after")

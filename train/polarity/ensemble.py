@@ -175,7 +175,7 @@ def member_on_trial(
         Ground(of_member, embryos, ezrin),
         start=whole,
         folder=folder,
-        judged=Ground(of_member, judged, unseen),
+        judged=Ground(of_member, judged, unseen, learned=embryos),
     )
 
 

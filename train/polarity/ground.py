@@ -7,7 +7,7 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.polarity.embryo import Embryo
-from isl.polarity.model import middles_of, views_of
+from isl.polarity.model import middles_of, views_of, window_of
 
 from .config import PolarityExperiment
 
@@ -28,15 +28,19 @@ class Ground:
         experiment: PolarityExperiment,
         embryos: Sequence[Embryo],
         ezrin: Mapping[str, np.ndarray],
+        *,
+        learned: Sequence[Embryo] | None = None,
     ) -> None:
-        """Cuts the views of all embryos' frames."""
+        """Cuts the views of all embryos' frames, as wide as those of the ones learned from."""
         sight = experiment.sight
+        look = experiment.look_at(embryos if learned is None else learned)
         views, targets, chances, self.names = [], [], [], []
         for embryo in embryos:
             predicted = ezrin[embryo.name]
             seen = predicted if experiment.arm != "measured" else _measured(embryo)
             middles = middles_of(predicted, centred=sight.centred)
-            cut = functools.partial(views_of, middles=middles, window=sight.window, size=sight.size)
+            window = window_of(look, max(embryo.dic.shape[1:]), embryo.pixel_size)
+            cut = functools.partial(views_of, middles=middles, window=window, size=sight.size)
             channels = [cut(experiment.arm, embryo.dic, seen)]
             if experiment.loss.auxiliary:
                 channels.append(cut("measured", embryo.dic, _measured(embryo)))

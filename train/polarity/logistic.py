@@ -81,6 +81,7 @@ def features_of(
     backbone = experiment.backbone
     assert isinstance(backbone, PretrainedConfig)
     frozen = FrozenFeatures(backbone)
+    look = experiment.look_at(embryos)
     found = {}
     for embryo in embryos:
         predicted = seen = ezrin[embryo.name]
@@ -88,7 +89,7 @@ def features_of(
             if embryo.measured is None:
                 raise InputError(f"embryo '{embryo.name}' has no measured EZRIN, which this needs")
             seen = embryo.measured
-        views = seen_by(experiment.look, embryo.dic, seen, predicted)
+        views = seen_by(look, embryo.dic, seen, predicted, embryo.pixel_size)
         found[embryo.name] = frozen.of_views(views)
     return found
 

@@ -6,7 +6,7 @@ from isl.polarity.embryo import Embryo
 from isl.polarity.model import Calibration, PolarityConfig
 from isl.polarity.pretrained import PretrainedConfig
 
-from .config import PolarityExperiment
+from .config import PolarityExperiment, width_learned
 
 
 def polarity_config(
@@ -26,6 +26,7 @@ def polarity_config(
         members=members,
         size=experiment.sight.size,
         window=experiment.sight.window,
+        width=width_learned(experiment.sight.window, embryos),
         centred=experiment.sight.centred,
         standardize=experiment.sight.standardize,
         symmetries=experiment.symmetries,

@@ -1,12 +1,14 @@
 """Logistic regressions on a pretrained encoder: that they fit, and what their folder says."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from simulated_embryos import make_embryo
 
 from isl.config import parse
 from isl.errors import InputError
-from isl.polarity.model import load_polarity_model
+from isl.polarity.model import load_polarity_model, width_of
 from isl_train.polarity.config import PolarityExperiment
 from isl_train.polarity.ensemble import train_ensemble
 from isl_train.polarity.logistic import (
@@ -116,6 +118,53 @@ def test_maps_say_where_the_members_read_what_they_say(folder) -> None:
     )
     assert places.shape == (6, 12, 12, 2)
     np.testing.assert_allclose(turned, said, atol=1e-3)
+
+
+def in_wider_field(images, scale):
+    """float [T, Y, X] amid as much again on each side, a pixel becoming scale x scale."""
+    side = images.shape[1]
+    wide = np.pad(images, ((0, 0), (side // 2, side // 2), (side // 2, side // 2)))
+    return wide.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
+@pytest.fixture(scope="module")
+def scaled(tmp_path_factory):
+    """Trained where a pixel is 0.5 um."""
+    known = [dataclasses.replace(embryo, pixel_size=0.5) for embryo in EMBRYOS]
+    workdir = tmp_path_factory.mktemp("scaled")
+    return load_polarity_model(train_ensemble(make_experiment(), known, EZRIN, workdir, name="um"))
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_views_are_as_wide_in_micrometres_whatever_the_pixel(scaled, scale) -> None:
+    embryo = make_embryo("unseen", 3)
+    assert scaled.config.width == embryo.dic.shape[2] * 0.5
+    plain = scaled.views(embryo.dic, embryo.measured)
+    images = [in_wider_field(each, scale) for each in (embryo.dic, embryo.measured)]
+    # Reducing pixels that are alike is, but for interpolation, the pixels again.
+    limit = 1e-6 if scale == 1 else 0.15
+    assert np.abs(scaled.views(*images, 0.5 / scale) - plain).mean() < limit
+    assert np.abs(scaled.views(*images) - plain).mean() > 0.2
+    maps = scaled.activation_maps(*images, embryo.after, pixel_size=0.5 / scale)
+    quarter = images[0].shape[1] // 4
+    assert np.abs(maps[:, quarter:-quarter, quarter:-quarter]).max() > 0
+    maps[:, quarter:-quarter, quarter:-quarter] = 0
+    assert not maps.any()
+
+
+def test_a_pixel_size_that_leaves_too_little_in_the_frame_is_refused(scaled) -> None:
+    embryo = make_embryo("unseen", 3)
+    with pytest.raises(
+        InputError, match=r"48 pixels of 0\.1 um .* 4\.8 um .* looks at 24 um; corr"
+    ):
+        scaled.member_logits(embryo.dic, embryo.measured, 0.1)
+
+
+def test_no_width_is_learned_where_one_pixel_size_is_unknown(folder) -> None:
+    assert load_polarity_model(folder).config.width is None
+    sizes = [(48, 0.5), (96, 0.5), (48, 1.0)]
+    assert width_of(0.5, sizes) == 24
+    assert width_of(0.5, [*sizes, (48, None)]) is None
 
 
 def test_what_looks_like_nothing_it_knows_is_refused(folder) -> None:

@@ -1,6 +1,6 @@
 """What EZRIN predicted out of fold shows, and what it does for the onset.
 
-    python benchmarks/ezrin.py WORKDIR figures|arms|instead|picture
+    python benchmarks/ezrin.py WORKDIR figures|arms|instead|attribution|picture
 
 The embryos and networks are those of `configs/polarity.toml`: EZRIN of every embryo comes from the
 one of `ezrin.folds` networks that never saw it, kept in WORKDIR/ezrin as `isl train` keeps them.
@@ -8,6 +8,8 @@ one of `ezrin.folds` networks that never saw it, kept in WORKDIR/ezrin as `isl t
 members that were fitted without it, in the protocol of the default model; EZRIN of the others may
 come from a network that saw the held-out embryo's images, never its onset. `instead`: what the arm
 of both says when EZRIN gives way to zeros, another time's, or a disc.
+`attribution`: where in held-out DIC frames the members read what they say, by their exact maps and
+by what is left when the embryo, or what is around it, is made flat.
 `picture`: WORKDIR/ezrin.png, of some embryos DIC, measured and predicted EZRIN, the latter two
 stretched alike within the embryo.
 """
@@ -23,13 +25,15 @@ from scipy import ndimage
 
 from isl.config import load_toml
 from isl.labeling.dataset import load_manifest
+from isl.polarity.classifier import AFTER
 from isl.polarity.embryo import Embryo, load_embryos
-from isl.polarity.model import logits_of_features
+from isl.polarity.model import logits_of_features, seen_by
+from isl.polarity.pretrained import FrozenFeatures, PretrainedConfig
 from isl_eval.polarity.clips import judge_clips
 from isl_eval.polarity.ezrin import FIGURES, RIVALS, SEEN, embryo_mask, ezrin_figures, filled
 from isl_eval.polarity.judge import Contender, compare, judge_arm, judge_baselines, judge_ezrin
 from isl_eval.polarity.predictions import HeldOut
-from isl_eval.statistics.bootstrap import Interval, Resampling
+from isl_eval.statistics.bootstrap import Interval, Resampling, bootstrap_one
 from isl_train.labeling.config import LabelingConfig
 from isl_train.polarity.config import PolarityExperiment
 from isl_train.polarity.crossfit import Crossfit, folds_of
@@ -48,6 +52,9 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 RESAMPLING = Resampling(replicates=1000)
 SOFTNESS = 1.5
 SHOWN = ("E118", "E133", "E147", "E153")
+# A cell's cortex: so many pixels from an embryo's border.
+RIM = 20
+DISC = ndimage.generate_binary_structure(2, 1)
 ARMS = ("dic", "dic+ezrin", "ezrin", "measured")
 
 
@@ -235,6 +242,65 @@ def instead_of_ezrin(ground: Ground) -> None:
         print_contender(judged(f"with {instead}", other)[0])
 
 
+def attribution(ground: Ground) -> None:
+    """Prints the share of members' maps in the embryo, and what they say of it and without it."""
+    experiment = ground.experiment.model_copy(update={"arm": "dic"})
+    features = ground.features("dic")
+    assert isinstance(experiment.backbone, PretrainedConfig)
+    frozen = FrozenFeatures(experiment.backbone)
+    rows = []
+    said = {name: [] for name in ("whole", "embryo alone", "no embryo")}
+    for embryo in ground.embryos:
+        assert embryo.measured is not None
+        masks = np.stack([embryo_mask(frame) for frame in embryo.measured])
+        rims = masks & ~ndimage.binary_erosion(masks, DISC[None], iterations=RIM)
+        means = np.stack([frame.mean() for frame in embryo.dic])[:, None, None]
+        shown = {
+            "whole": embryo.dic,
+            "embryo alone": np.where(masks, embryo.dic, means),
+            "no embryo": np.where(masks, means, embryo.dic),
+        }
+        others = [each for each in ground.embryos if each.group != embryo.group]
+        members = fit_members(others, features, experiment.penalty)
+        look = experiment.look_at(ground.embryos)
+        for name, images in shown.items():
+            views = seen_by(look, images, np.zeros_like(images), embryo.measured)
+            logits = logits_of_features(members, frozen.of_views(views))
+            held = HeldOutEmbryo(embryo=embryo, members=probabilities(logits), novelty=1.0)
+            said[name].append(held)
+        views = seen_by(look, embryo.dic, embryo.dic, embryo.measured)
+        kernels = [np.asarray(member.kernel[...]) for member in members]
+        maps = frozen.contributions(views, kernels)
+        speaks = np.abs(maps[..., AFTER] - maps[..., 1 - AFTER])
+        areas = [shares_of(places, speaks.shape[1:]) for places in (masks, rims)]
+        whole = speaks.sum(axis=(1, 2))
+        parts = [((speaks * area).sum(axis=(1, 2)) / whole).mean() for area in areas]
+        rows.append([*parts, *(area.mean() for area in areas)])
+        print(embryo.name, " ".join(f"{value:.3f}" for value in rows[-1]), flush=True)
+    values = np.array(rows)
+    for number, name in enumerate(("embryo", "rim")):
+        denser = values[:, number] / values[:, number + 2]
+        found = bootstrap_one(
+            np.mean, [denser], groups=np.arange(len(denser)), **RESAMPLING.settings
+        )
+        share, area = values[:, number].mean(), values[:, number + 2].mean()
+        print(f"{name}: {share:.3f} of the maps on {area:.3f} of the frame,", end=" ")
+        print(f"{words_of(found)} as dense")
+    for name, held in said.items():
+        print_contender(judged(name, held)[0])
+
+
+def shares_of(places: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Of bool [T, Y, X] the share of each of `size` cells that is so, float [T, y, x]."""
+    cells = [
+        np.asarray(
+            Image.fromarray(frame.astype(np.float32)).resize(size[::-1], Image.Resampling.BOX)
+        )
+        for frame in places
+    ]
+    return np.stack(cells)
+
+
 def picture(ground: Ground, workdir: Path) -> None:
     """Draws a frame well before the onset of each embryo, and one well after."""
     rows = []
@@ -273,6 +339,7 @@ if __name__ == "__main__":
         "figures": figures,
         "arms": arms,
         "instead": instead_of_ezrin,
+        "attribution": attribution,
         "picture": functools.partial(picture, workdir=folder),
     }
     ways[sys.argv[2]](ground)

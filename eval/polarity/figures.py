@@ -137,6 +137,24 @@ def draw_onsets(arms: Sequence[Contender], embryos: Sequence[Embryo]) -> bytes:
     return png(figure)
 
 
+def draw_answered(arms: Sequence[Contender]) -> bytes:
+    """Mean onset error of the embryos whose intervals are narrowest, by the share answered."""
+    figure, axes = panel(width=4.6, height=3.6)
+    for index, arm in enumerate(arms):
+        curve = arm.onset("posterior").by_share
+        assert curve is not None
+        shares, errors = np.array(curve).T
+        axes.plot(shares, errors, color=color(index), marker="o", markersize=3, label=arm.name)
+    axes.set(
+        xlabel="share of embryos answered, narrowest intervals first",
+        ylabel="mean onset error (frames)",
+        xlim=(0, 1.02),
+        ylim=(0, None),
+    )
+    legend(axes)
+    return png(figure)
+
+
 def draw_curves(arms: Sequence[Contender], embryos: Sequence[Embryo]) -> bytes:
     """P(after onset) of every frame and arm, an embryo a panel, with the annotated onset."""
     figure, places = panels(len(embryos), columns=3, width=4.4, height=2.1, more=0.7)

@@ -38,6 +38,7 @@ from .onset import (
     OnsetError,
     OnsetErrorSummary,
     coverage,
+    errors_of_the_surest,
     frame_index_baseline,
     likeliest_temper,
     median_onset_baseline,
@@ -69,6 +70,8 @@ class OnsetScores:
         confusion: Of these.
         coverage: Of the onsets' 90 % intervals; None: there are no intervals.
         verdicts: How many embryos have each verdict; None: there are none.
+        by_share: Share answered and mean error, the embryos with the narrowest intervals first;
+            see `errors_of_the_surest`. None: there are no intervals.
     """
 
     rows: tuple[OnsetError, ...]
@@ -79,6 +82,7 @@ class OnsetScores:
     confusion: Confusion
     coverage: Coverage | None
     verdicts: Mapping[str, int] | None
+    by_share: tuple[tuple[float, float], ...] | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -507,8 +511,14 @@ def _onset_scores(
         for e, row in zip(embryos, rows, strict=True)
         if row.minutes is not None
     ]
-    verdicts = None
+    verdicts = by_share = None
     if found is not None:
+        ends = [
+            len(embryo.after) if each.high is None else each.high
+            for each, embryo in zip(found, embryos, strict=True)
+        ]
+        widths = [end - each.low for each, end in zip(found, ends, strict=True)]
+        by_share = errors_of_the_surest([row.error for row in rows], widths)
         names = [each.verdict for each in found]
         verdicts = {name: names.count(name) for name in ("onset", "censored", "cannot_tell")}
     return OnsetScores(
@@ -534,6 +544,7 @@ def _onset_scores(
         if found is None
         else coverage([each.low for each in found], [each.high for each in found], true, frames),
         verdicts=verdicts,
+        by_share=by_share,
     )
 
 

@@ -271,6 +271,27 @@ def coverage(
     return Coverage(covered=covered, count=len(widths), mean_width=statistics.fmean(widths))
 
 
+def errors_of_the_surest(
+    errors: Sequence[float], doubts: Sequence[float]
+) -> tuple[tuple[float, float], ...]:
+    """How far off onsets are where only the surest are answered: the curve of error by share.
+
+    Args:
+        errors: Of every recording.
+        doubts: Higher for less sure ones, such as the width of an interval; those alike are
+            answered alike, each with their mean error.
+
+    Returns:
+        For 1, 2, ... recordings answered their share of all, and their mean error.
+    """
+    missed, unsure = np.asarray(errors, float), np.asarray(doubts, float)
+    shared = np.array([missed[unsure == doubt].mean() for doubt in unsure])
+    surest = shared[np.argsort(unsure, kind="stable")]
+    counts = np.arange(1, len(missed) + 1)
+    means = np.cumsum(surest) / counts
+    return tuple(zip((counts / len(counts)).tolist(), means.tolist(), strict=True))
+
+
 def likeliest_temper(
     member_probabilities: Sequence[np.ndarray],
     true: Sequence[int | None],

@@ -26,7 +26,7 @@ from isl.report.words import number, percent, unbroken
 from ..writing.cells import difference_cell, interval_cell
 from .clips import CLIPS, SHORTEST
 from .ezrin import FIGURES, PREDICTION, RIVALS, SEEN, SIDE
-from .figures import draw_calibration, draw_curves, draw_ezrin, draw_onsets, draw_roc
+from .figures import draw_answered, draw_calibration, draw_curves, draw_ezrin, draw_onsets, draw_roc
 from .judge import Comparison, Contender
 from .paper_figures import draw_classes
 from .paper_report import (
@@ -208,6 +208,12 @@ def _onsets(findings: Findings) -> Block:
                 [_error_row(each, rule) for each, rule in errors],
                 caption="Onset errors in frames, the mean in minutes too; how many onsets lie in "
                 "their 90 % intervals, and how wide these are.",
+            ),
+            figure(
+                draw_answered(findings.arms),
+                alt="Onset error by the share of embryos answered",
+                caption="Where only embryos with the narrowest intervals are answered: how far off "
+                "their onsets are, by the median of the posterior. Single embryos at the left.",
             ),
         ],
     )

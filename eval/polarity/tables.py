@@ -325,6 +325,7 @@ def _onset_record(each: Contender, rule: Any) -> dict[str, Any]:
         if scores.coverage is None
         else {**dataclasses.asdict(scores.coverage), "share": scores.coverage.share},
         "verdicts": scores.verdicts,
+        "error_by_share_answered": scores.by_share,
         "embryos": scores.rows,
     }
 

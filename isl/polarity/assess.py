@@ -17,7 +17,7 @@ from isl.labeling.model import Model
 from isl.labeling.options import check_options
 from isl.labeling.predict import Prediction, predict_field
 from isl.labeling.source import TransmittedField
-from isl.polarity.defects import Defect, DefectKind, find_defects, words_of
+from isl.polarity.defects import SILENT, Defect, DefectKind, find_defects, words_of
 from isl.polarity.focus import fuse, stretched
 from isl.polarity.onset import Onset, Rule, find_onset
 from isl.polarity.presence import Presence, watch_embryo
@@ -172,6 +172,8 @@ def assess(
     except InputError as error:
         raise InputError(f"{recording.source}: {error}") from error
     probabilities = _softmax(logits)[..., _AFTER]
+    counted = np.ones(len(recording), bool)
+    counted[[each.frame for each in defects if each.kind in SILENT]] = False
     onsets: dict[Rule, Onset] = {
         each: find_onset(
             probabilities,
@@ -179,6 +181,7 @@ def assess(
             combine=model.config.combine,
             rule=each,
             threshold=model.config.threshold,
+            counted=counted,
             **model.config.for_intervals,
         )
         for each in RULES
@@ -269,6 +272,9 @@ def _warnings(
     recording: Recording, presence: Presence, defects: Sequence[Defect]
 ) -> tuple[str, ...]:
     warnings = words_of(defects, recording.frame)
+    silent = tuple(sorted({each.frame for each in defects if each.kind in SILENT}))
+    if silent:
+        warnings.append(f"has no say in the onset, for its defect: {_listed(recording, silent)}")
     if recording.modality not in (None, MODALITY):
         warnings.append(
             f"says that it is {recording.modality}; the models were made for {MODALITY}"

@@ -17,6 +17,9 @@ from scipy import ndimage
 DefectKind = Literal["exposure", "focus", "motion", "missing"]
 DEFECTS: tuple[DefectKind, ...] = get_args(DefectKind)
 
+# What leaves a frame no say in the onset: it shows too little, or what the one before it showed.
+SILENT: tuple[DefectKind, ...] = ("exposure", "focus", "missing")
+
 # The frame's longer side while looking, in pixels.
 _SIDE = 128
 # A frame is clipped where so much of it is at its darkest or brightest value.

@@ -36,10 +36,11 @@ _RULES = {
 _HOW_TO_READ = (
     "A recording's frames are brought into focus, EZRIN is predicted for each of them, and every "
     "member of an ensemble says how likely the frame is after polarization began. Frames count "
-    "from 0 in file order. The onset is the first frame after polarization began; a 90 % interval "
-    "stands beside it, which is wide where members disagree or P(t) rises slowly. Where fewer than "
-    "two thirds of the members put the onset within 2 frames of it, or frames look like nothing "
-    "that the model learned from, the verdict is that it cannot be told: look at the frames."
+    "from 0 in file order. The onset is the first frame after polarization began; a 90 % interval"
+    " stands beside it, which is wide where members disagree or P(t) rises slowly. Where fewer "
+    "than two thirds of the members put the onset within 2 frames of it, or the interval holds "
+    "the whole recording and what follows, or frames look like nothing that the model learned "
+    "from, the verdict is that it cannot be told: look at the frames."
 )
 _FILM_STRIP = (
     "Frames around the onset, cut out around the embryo; below, what the ensemble says of every "

@@ -43,7 +43,8 @@ class Onset:
 
     Attributes:
         verdict: "cannot_tell" when fewer than two thirds of the members put the onset within 2
-            frames of the ensemble's; else "onset", or "censored" when it lies after the last frame.
+            frames of the ensemble's, or the interval holds everything from the first frame to after
+            the last; else "onset", or "censored" when it lies after the last frame.
         frame: The onset, from 0; None if censored.
         low: First frame of the central 90 % interval; T: after the last frame.
         high: Last frame of that interval; None: beyond the recording. Both are moved outward to
@@ -141,6 +142,7 @@ def find_onset(
     threshold: float = 0.5,
     temper: float = TEMPER,
     spread: float | None = None,
+    counted: np.ndarray | None = None,
 ) -> Onset:
     """One embryo's onset from what every member of the ensemble says of every frame.
 
@@ -157,6 +159,8 @@ def find_onset(
         temper: As in `change_point_posterior`; the interval depends on it, and the median.
         spread: Both arms of the interval, from the posterior's median, are so many times as long;
             see `conformal_spread`. None: they are the posterior's.
+        counted: bool [T], frames that have a say; others, such as those out of focus, are called as
+            the nearest that has. None, or none of them: all have.
 
     Returns:
         The onset. The interval is of a mixture of the change-point posteriors of all members and
@@ -167,21 +171,27 @@ def find_onset(
     probability = _combined(members, member_logits, combine, threshold)
     # A vote has applied the threshold already; of the votes, half speak for neither side.
     neutral = 0.5 if combine == "vote" else threshold
-    calls = probability > neutral
-    posterior = change_point_posterior(probability, temper=temper, threshold=neutral)
-    of_members = change_point_posterior(members, temper=temper, threshold=threshold)
+    say = np.ones(frames, bool) if counted is None or not counted.any() else counted
+    calls = (probability > neutral)[_nearest(say)]
+    posterior = change_point_posterior(
+        np.where(say, probability, neutral), temper=temper, threshold=neutral
+    )
+    of_members = change_point_posterior(
+        np.where(say, members, threshold), temper=temper, threshold=threshold
+    )
     mixture = np.concatenate([of_members, posterior[None]]).mean(axis=0)
     onset = _onset(calls, mixture if rule == "posterior" else posterior, rule)
     member_onsets = [
-        _onset(own > threshold, own_posterior, rule)
+        _onset((own > threshold)[_nearest(say)], own_posterior, rule)
         for own, own_posterior in zip(members, of_members, strict=True)
     ]
     near = sum(abs(own - onset) <= NEAR for own in member_onsets)
     low, high = _central(mixture, holding=onset, spread=spread)
     censored = onset == frames
+    # In whole numbers: two thirds of the members, where 2 / 3 is rounded.
+    told = 3 * near >= 2 * len(members) and (low > 0 or high < frames)
     return Onset(
-        # In whole numbers: two thirds of the members, where 2 / 3 is rounded.
-        verdict="cannot_tell" if 3 * near < 2 * len(members) else _found(censored),
+        verdict=_found(censored) if told else "cannot_tell",
         frame=None if censored else onset,
         low=low,
         high=None if high == frames else high,
@@ -335,6 +345,12 @@ def _log_odds(probability: np.ndarray) -> np.ndarray:
 def _smoothed_unless_empty(calls: np.ndarray | Sequence[bool]) -> np.ndarray:
     smoothed = smooth(calls)
     return smoothed if smoothed.any() else np.array(calls, dtype=bool)
+
+
+def _nearest(say: np.ndarray) -> np.ndarray:
+    """For every frame the nearest of those in bool [T] that is so, the earlier of two."""
+    there = np.flatnonzero(say)
+    return there[np.abs(there[None] - np.arange(len(say))[:, None]).argmin(axis=1)]
 
 
 def _first(calls: np.ndarray) -> int | None:

@@ -181,6 +181,11 @@ def sentence(made: Mapping[str, Any]) -> str:
         return f"cannot tell: {made['refused']}"
     members = made["members"]["count"]
     agreeing = round(onset["agreement"] * members)
+    if 3 * agreeing >= 2 * members:
+        return (
+            f"cannot tell: it may be anywhere from frame {first} or before to after frame {last}; "
+            f"most likely {found}"
+        )
     return (
         f"cannot tell: {agreeing} of {members} members agree within 2 frames; most likely {found}, "
         f"{between}"

@@ -195,11 +195,38 @@ def test_defects_are_warned_about_or_leave_the_recording_out(ezrin_model):
     recording = recording_of(frames, numbers=tuple(range(10, 18)))
     found = assess(recording, PatchEnsemble(), ezrin_model)
     line = "missing: frame 13 (t3.png): it repeats the frame before it, pixel by pixel"
-    assert found.warnings == (line,)
+    silent = "has no say in the onset, for its defect: frame 13 (t3.png)"
+    assert found.warnings == (line, silent)
     assert [(each.kind, each.frame) for each in found.defects] == [("missing", 3)]
     assert assess(recording, PatchEnsemble(), ezrin_model, leave_out=("focus",)).defects
     with pytest.raises(InputError, match=r"E1: is left out, as asked for; missing: frame 13"):
         assess(recording, PatchEnsemble(), ezrin_model, leave_out=("missing",))
+
+
+@pytest.mark.usefixtures("quick_ezrin")
+def test_frames_badly_exposed_have_no_say(ezrin_model):
+    frames = make_frames(10, onset=5)
+    # What the ensemble reads says "after" of them.
+    frames[[1, 2], :12] = 255
+    found = assess(recording_of(frames), PatchEnsemble(), ezrin_model)
+    assert {each.frame for each in found.defects if each.kind == "exposure"} == {1, 2}
+    assert (found.member_probabilities[:, [1, 2]] > 0.9).all()
+    assert found.onset.frame == 5
+    assert not found.onset.smoothed[:5].any()
+    assert any("no say in the onset" in warning for warning in found.warnings)
+
+
+@pytest.mark.usefixtures("quick_ezrin")
+def test_steps_of_brightness_change_nothing(ezrin_model):
+    frames = make_frames(8, onset=5)
+    model = PatchEnsemble()
+    plain = assess(recording_of(frames), model, ezrin_model)
+    gain = np.array([2, 2, 3, 3, 3, 2, 3, 3], np.uint16)[:, None, None]
+    stepped = (100 * np.arange(8, dtype=np.uint16))[:, None, None] + gain * frames
+    found = assess(recording_of(stepped.astype(np.uint16)), model, ezrin_model)
+    np.testing.assert_allclose(found.frames, plain.frames, atol=1e-6)
+    np.testing.assert_allclose(found.member_probabilities, plain.member_probabilities)
+    assert (found.onset.frame, found.onset.verdict) == (5, plain.onset.verdict)
 
 
 def test_a_recording_unlike_all_it_learned_from_cannot_be_told(ezrin_model, quick_ezrin):

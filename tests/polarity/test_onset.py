@@ -186,9 +186,46 @@ def test_all_after_is_left_censored():
     assert not found.censored
 
 
-@pytest.mark.parametrize(("probability", "verdict"), [(0.9, "onset"), (0.1, "censored")])
-def test_one_frame_is_enough(probability, verdict):
-    assert find_onset(np.array([[probability]])).verdict == verdict
+@pytest.mark.parametrize(("probability", "frame"), [(0.9, 0), (0.1, None)])
+def test_of_one_frame_the_likelier_is_said_and_that_it_cannot_be_told(probability, frame):
+    found = find_onset(np.array([[probability]]))
+    assert found.frame == frame
+    assert (found.low, found.high, found.verdict) == (0, None, "cannot_tell")
+
+
+@pytest.mark.parametrize("rule", ["smoothed", "change_point", "posterior"])
+def test_an_interval_of_the_whole_recording_and_more_tells_nothing(rule):
+    unsure, sure = np.full((3, 8), 0.45), np.stack([step(8, 4, 0.01, 0.99)] * 3)
+    found = find_onset(unsure, rule=rule)
+    assert (found.low, found.high, found.verdict) == (0, None, "cannot_tell")
+    found = find_onset(sure, rule=rule, temper=1.0)
+    assert (found.frame, found.verdict) == (4, "onset")
+
+
+@pytest.mark.parametrize("rule", ["smoothed", "change_point", "posterior"])
+@pytest.mark.parametrize("combine", ["mean", "logits", "vote"])
+def test_frames_without_a_say_move_nothing(rule, combine):
+    """Whatever is said of them; what the others say is as if they had not spoken."""
+    plain = np.stack([step(30, 14), step(30, 15), step(30, 14)])
+    broken = plain.copy()
+    broken[:, [3, 4, 20, 21, 22]] = 1 - broken[:, [3, 4, 20, 21, 22]]
+    counted = np.ones(30, bool)
+    counted[[3, 4, 20, 21, 22]] = False
+    options = {"rule": rule, "combine": combine}
+    one, other = (find_onset(each, counted=counted, **options) for each in (plain, broken))
+    assert one.frame == other.frame == find_onset(plain, **options).frame
+    np.testing.assert_allclose(one.posterior, other.posterior)
+    np.testing.assert_array_equal(one.calls, other.calls)
+    # As wide as if five frames less had been taken, and what was said of them is kept.
+    assert other.high - other.low >= find_onset(plain, **options).high - find_onset(plain).low
+    np.testing.assert_allclose(other.probability[counted], one.probability[counted])
+    assert abs(find_onset(broken, **options).posterior - other.posterior).max() > 0.01
+
+
+def test_a_recording_of_which_no_frame_has_a_say_is_heard_whole():
+    members = np.stack([step(12, 6)] * 2)
+    one, other = find_onset(members), find_onset(members, counted=np.zeros(12, bool))
+    np.testing.assert_array_equal(one.posterior, other.posterior)
 
 
 def test_a_lone_call_is_an_onset_and_shown_as_one():

@@ -77,8 +77,12 @@ def test_onsets_by_hand_and_by_either_rule(arm):
     # One slip is outweighed by two frames that are sure.
     assert [row.predicted for row in arm.onset("change_point").rows] == [2, 2, 3, None]
     assert arm.onset("smoothed").accuracy.estimate == pytest.approx(16 / 18)
-    assert arm.onset("smoothed").verdicts == {"onset": 3, "censored": 1, "cannot_tell": 0}
+    # The intervals of two hold all of their few frames and what follows.
+    assert arm.onset("smoothed").verdicts == {"onset": 1, "censored": 1, "cannot_tell": 2}
     assert arm.onset("smoothed").coverage.count == 4
+    shares, errors = zip(*arm.onset("smoothed").by_share, strict=True)
+    assert shares == (0.25, 0.5, 0.75, 1)
+    assert errors[-1] == pytest.approx(arm.onset("smoothed").mean.estimate)
 
 
 def test_rules_part_where_one_frame_is_loud():

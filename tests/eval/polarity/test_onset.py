@@ -4,6 +4,7 @@ import pytest
 from isl.errors import InputError
 from isl_eval.polarity.onset import (
     coverage,
+    errors_of_the_surest,
     frame_index_baseline,
     likeliest_temper,
     median_onset_baseline,
@@ -137,3 +138,12 @@ def test_the_temper_follows_how_sure_the_classifier_may_be():
         onsets.append(onset if onset < 30 else None)
     assert likeliest_temper(calibrated, onsets) >= 0.7
     assert likeliest_temper(overdone, onsets) <= 0.5
+
+
+def test_the_surest_are_answered_first_and_equals_alike():
+    curve = errors_of_the_surest([9, 1, 4, 2, 6], [8, 1, 3, 3, 5])
+    assert [share for share, _ in curve] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
+    # 1; then 4 and 2, of which nobody says which is surer, as 3 and 3; then 6, and 9.
+    assert [error for _, error in curve] == pytest.approx([1, 2, 7 / 3, 13 / 4, 22 / 5])
+    # Doubt that says nothing gives the mean error throughout.
+    assert [error for _, error in errors_of_the_surest([9, 1, 4], [2, 2, 2])] == [14 / 3] * 3

@@ -160,7 +160,7 @@ def test_the_report_is_whole_and_says_who_won(findings):
     assert "mean probability (used)" in page.text
     assert "people, majority" in page.text
     assert "Odds of a right call" in page.text
-    assert len(page.images) == 5 + 4 + len(LATE)
+    assert len(page.images) == 6 + 4 + len(LATE)
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
     assert all(image["alt"] for image in page.images)
 

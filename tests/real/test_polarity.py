@@ -18,10 +18,13 @@ from isl import cli
 from isl.imaging.inputs.read import read_fluorescence
 from isl.labeling.dataset import load_manifest
 from isl.labeling.timelapse import frame_files, read_event
+from isl.polarity.focus import stretched
+from isl.polarity.model import load_polarity_model
 from isl.polarity.outputs import FRAME_COLUMNS, ONSET_COLUMNS
 from isl.polarity.presence import watch_embryo
 from isl.polarity.recording import read_recording
 from isl_eval.polarity.ezrin import FIGURES, SEEN, ezrin_figures
+from isl_train.polarity.logistic import probabilities
 
 MANIFEST = Path(__file__).parents[2] / "configs" / "data" / "ai4embryo.toml"
 NAMES = ("E052", "E160")
@@ -134,3 +137,37 @@ def test_no_published_embryo_is_refused(embryos) -> None:
         assert len(recording) == len(frame_files(embryo))
         presence = watch_embryo(recording.frames[:, 0].astype(np.float32) / 255)
         assert presence.leaves is None, embryo.name
+
+
+@pytest.mark.parametrize("phase", ["tPNa", "t2", "t8"])
+def test_human_embryos_in_an_incubator_are_like_nothing_it_knows(phase) -> None:
+    folder = Path(os.environ["ISL_DATA"]) / "gomez"
+    (row,) = [row for row in rows(folder / "AA83-7_phases.csv") if row["phase"] == phase]
+    frames = [
+        np.asarray(Image.open(next((folder / "AA83-7").glob(f"*_RUN{number}.jpeg"))).convert("L"))
+        for number in (int(row["first"]), int(row["last"]) - 1)
+    ]
+    model = load_polarity_model()
+    seen = stretched(np.stack(frames))
+    assert "novelty" in (model.unfamiliar(seen, seen) or "")
+
+
+def test_embryos_that_it_knows_are_familiar(embryos) -> None:
+    model = load_polarity_model()
+    for name in NAMES:
+        seen = stretched(read_recording(embryos[name].frames).frames[:, 0])
+        assert model.unfamiliar(seen, seen) is None
+
+
+def test_a_frame_and_its_half_turn_are_told_alike(embryos) -> None:
+    model = load_polarity_model()
+    seen = stretched(read_recording(embryos["E052"].frames).frames[:4, 0])
+    turned = seen[:, ::-1, ::-1].copy()
+    one, other = (model.member_logits(each, each) for each in (seen, turned))
+    np.testing.assert_allclose(one, other, atol=1e-3)
+    # By a quarter turn the mean P of members moves by 0.03, as it does on embryos held out.
+    quarter = np.rot90(seen, axes=(1, 2)).copy()
+    plain, moved = (
+        probabilities(each).mean(axis=0) for each in (one, model.member_logits(quarter, quarter))
+    )
+    assert np.abs(plain - moved).mean() < 0.1

@@ -22,7 +22,7 @@ from .split import Split
 
 # As many examples as nobody draws; grain's own endless repetition cannot be cut into batches of 1.
 ENDLESS = 2**53
-_AT_ONCE = 64
+_AT_ONCE, _VECTORS_AT_ONCE = 64, 1024
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +54,23 @@ class Ground:
         if self.images.vectors is not None:
             return int(rng.integers(self.images.vectors.shape[1])), 0
         return place_patch(self.images.images[index].mask, self.patch, rng)
+
+    def many_places(self, which: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Where a patch of each of N images is cut, as by `place`: int [N, 2]."""
+        if self.images.vectors is not None:
+            first = rng.integers(self.places, size=len(which))
+            return np.stack([first, np.zeros_like(first)], axis=1)
+        return np.array([self.place(int(index), rng) for index in which])
+
+    def many_plain(self, which: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Patches of N images cut at N places: uint8 [N, patch, patch, C].
+
+        Of vectors, those of the patches as they are: float32 [N, 1, D].
+        """
+        if self.images.vectors is not None:
+            return self.images.vectors[which, places[:, 0], :1]
+        pairs = zip(which.tolist(), places.tolist(), strict=True)
+        return np.stack([self.cut(index, (top, left)) for index, (top, left) in pairs])
 
     def drawn(self, index: int, rng: np.random.Generator) -> np.ndarray:
         """A patch of an image, placed anew."""
@@ -157,9 +174,10 @@ class Judge:
     def logits(self, params: Tree, state: Tree, patches: np.ndarray) -> np.ndarray:
         """What the network says of patches, as `Ground.fixed` gives them: float32 [N, K]."""
         results = [np.zeros((0, self.classes), np.float32)]
-        for first in range(0, len(patches), _AT_ONCE):
-            portion = patches[first : first + _AT_ONCE]
-            lacking = _AT_ONCE - len(portion)
+        at_once = _VECTORS_AT_ONCE if self.frozen else _AT_ONCE
+        for first in range(0, len(patches), at_once):
+            portion = patches[first : first + at_once]
+            lacking = at_once - len(portion)
             padded = np.concatenate([portion, np.repeat(portion[-1:], lacking, axis=0)])
             said = self._logits(params, state, jnp.asarray(padded))
             results.append(np.asarray(said)[: len(portion)])

@@ -21,7 +21,7 @@ from isl.colony.model import ColonyConfig
 
 from ..optimizer import build_optimizer, learning_rates
 from ..state import TrainState, initial_state
-from ..step import device_mesh, make_train_step
+from ..step import device_mesh, make_train_step, replicate
 from ..task import Sums, Tree
 from .config import ColonyExperiment
 from .ground import Ground, Judge
@@ -158,7 +158,9 @@ class Heads:
             experiment.optimizer, params, steps=training.steps, freeze=freeze
         )
         own = task.optimizer_states if isinstance(task, MetaTask) else optimizer.init
-        state = initial_state(params, model_state, own(params), key, average=False)
+        mesh = device_mesh()
+        # Wherever arrays come from, one program takes them.
+        state = replicate(initial_state(params, model_state, own(params), key, average=False), mesh)
         rates = learning_rates(experiment.optimizer, training.steps)
         epoch = task.renew_every if isinstance(task, MetaTask) else 0
         logged, judged, renewed = (
@@ -166,7 +168,7 @@ class Heads:
             for number in (training.log_every, training.evaluate_every, epoch)
         )
         events = sorted(logged | judged | renewed | {0, training.steps})
-        longest = int(np.diff(events).max())
+        longest = training.log_every or int(np.diff(events).max())
         program = self._program(task, optimizer, freeze)
         rng = np.random.default_rng([experiment.seed, _DRAWS])
         sums, best, kept, rows = _Sums(), -np.inf, None, []
@@ -175,7 +177,7 @@ class Heads:
                 chosen = task.renewed(
                     state.params, state.model_state, jax.random.fold_in(key, first)
                 )
-                state = dataclasses.replace(state, model_state=chosen)
+                state = dataclasses.replace(state, model_state=replicate(chosen, mesh))
             drawn = _drawn(task, rng, first, last - first, state.model_state)
             padded = jax.tree.map(lambda a: np.resize(a, (longest, *a.shape[1:])), drawn)
             rate = np.resize(rates[first:last], longest)

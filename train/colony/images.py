@@ -264,6 +264,8 @@ def _from_arrays(source: ArraysSource, folder: Path, patch: int) -> Images:
 def _from_phantoms(source: PhantomSource, experiment: ColonyExperiment) -> Images:
     """Colonies of simulated wells, along the true outlines; mixed ones carry no class."""
     classes = tuple(sorted(source.well.counts))
+    # As `isl colony` cuts a well whose pixels are of another size than the model's.
+    scale = source.well.pixel_size / (experiment.pixel_size or source.well.pixel_size)
     images, labels, names, groups = [], [], [], []
     for number in range(source.first, source.first + source.wells):
         well = make_well(source.well, np.random.default_rng([source.seed, number]))
@@ -273,7 +275,7 @@ def _from_phantoms(source: PhantomSource, experiment: ColonyExperiment) -> Image
             first_row, first_column, last_row, last_column = colony.box
             box = slice(first_row, last_row), slice(first_column, last_column)
             mask = well.labels[box] == colony.number
-            images.append(cut_out(grey[box][..., None], mask, experiment.patch))
+            images.append(cut_out(grey[box][..., None], mask, experiment.patch, scale=scale))
             labels.append(NONE if colony.kind == MIXED else classes.index(colony.kind))
             names.append(f"well-{source.seed}-{number:03d}/{colony.number}")
             groups.append(f"well-{source.seed}-{number:03d}")

@@ -1,7 +1,7 @@
 """Colony tasks for the trainer: labels alone, FixMatch, contrast, teacher and student."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -387,7 +387,7 @@ class MetaTask(SupervisedTask):
         ground, settings = self.ground, self.experiment.balance
         unlabelled = ground.split.unlabelled
         teacher = params["teacher"], model_state["teacher"]
-        places = [ground.place(int(index), rng) for index in unlabelled]
+        places = ground.many_places(unlabelled, rng)
         called = np.concatenate(
             [
                 self._called(teacher, unlabelled[first : first + _PORTION], places[first:])
@@ -417,7 +417,7 @@ class MetaTask(SupervisedTask):
             proportions=proportions,
             confusion=confusion,
         )
-        top, left = np.array(places).T
+        top, left = places.T
         chosen = {"image": unlabelled, "top": top, "left": left, "called": called}
         padded = np.resize(index, len(unlabelled))
         return {
@@ -430,13 +430,10 @@ class MetaTask(SupervisedTask):
         }
 
     def _called(
-        self, teacher: tuple[Tree, Tree], which: np.ndarray, places: Sequence[tuple[int, int]]
+        self, teacher: tuple[Tree, Tree], which: np.ndarray, places: np.ndarray
     ) -> np.ndarray:
         """What the teacher calls a patch of each of some images, int64 [N]."""
-        pairs = zip(which, places, strict=False)
-        # Of vectors, the patch as it is comes first.
-        end = 1 if self.judge.frozen else None
-        patches = np.stack([self.ground.cut(int(index), place)[:end] for index, place in pairs])
+        patches = self.ground.many_plain(which, places[: len(which)])
         return self.judge.logits(*teacher, patches).argmax(axis=1)
 
     def examples_chosen(self, seed: int, model_state: Tree) -> grain.MapDataset:

@@ -134,6 +134,31 @@ def test_phantoms_are_cut_along_their_outlines() -> None:
         assert 0.3 < image.mask.mean() <= 1
 
 
+def test_phantoms_have_the_pixels_of_the_model() -> None:
+    """Wells of half the model's pixel size are halved, as `isl colony` does with a person's."""
+    well = {
+        "size": 400,
+        "pixel_size": 0.8,
+        "colonies": 4,
+        "diameter": 120,
+        "smallest": [90, 90],
+        "largest": [160, 180],
+    }
+    data = {"kind": "phantom", "wells": 1, "well": well}
+    same, half = (
+        load_images(experiment(Path(), data=data, patch=32, pixel_size=size), Path())
+        for size in (0.8, 1.6)
+    )
+    assert len(half.images) == len(same.images) > 1
+    for large, small in zip(same.images, half.images, strict=True):
+        assert np.abs(np.array(large.mask.shape) / 2 - small.mask.shape).max() <= 0.5
+        assert small.mask.mean() == pytest.approx(large.mask.mean(), abs=0.03)
+        rows, columns = (side // 2 * 2 for side in large.mask.shape)
+        blocks = large.pixels[:rows, :columns, 0].reshape(rows // 2, 2, columns // 2, 2)
+        smaller = small.pixels[: rows // 2, : columns // 2, 0]
+        assert np.corrcoef(blocks.mean(axis=(1, 3)).ravel(), smaller.ravel())[0, 1] > 0.8
+
+
 def test_splits_lend_evenly_and_never_overlap(tmp_path: Path) -> None:
     images = load_images(experiment(write_stripes(tmp_path / "s.npz", (60, 5))), tmp_path)
     parts = split(images, SplitConfig(labelled=0.4, validation=0.25), 0)

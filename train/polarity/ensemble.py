@@ -81,7 +81,26 @@ def train_polarity(
     )
     if finished is not None and not (model / EZRIN_FOLDER).exists():
         shutil.copytree(finished, model / EZRIN_FOLDER)
+    if experiment.ezrin.model:
+        tell_whose_ezrin(experiment.ezrin.model, embryos, say)
     return model
+
+
+def tell_whose_ezrin(name: str, embryos: Sequence[Embryo], say: Callable[[str], None]) -> None:
+    """Says so where EZRIN of measured embryos is left to a model that learned from none of them.
+
+    Args:
+        name: The bundled labeling model that the finished ensemble names.
+        embryos: Whom the ensemble learned from.
+        say: Called with a line, or not.
+    """
+    learned = set(load_model(name).config.trained_on or ())
+    measured = {embryo.group for embryo in embryos if embryo.measured is not None}
+    if measured and not measured & learned:
+        say(
+            f"the finished model takes EZRIN from '{name}', which learned from none of these "
+            "embryos; ezrin.model = '' trains it on them, and puts that network into the folder"
+        )
 
 
 def look_at_polarity(

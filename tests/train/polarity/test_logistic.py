@@ -10,7 +10,7 @@ from isl.config import parse
 from isl.errors import InputError
 from isl.polarity.model import load_polarity_model, width_of
 from isl_train.polarity.config import PolarityExperiment
-from isl_train.polarity.ensemble import train_ensemble
+from isl_train.polarity.ensemble import tell_whose_ezrin, train_ensemble
 from isl_train.polarity.logistic import (
     alike,
     calibrate,
@@ -165,6 +165,17 @@ def test_no_width_is_learned_where_one_pixel_size_is_unknown(folder) -> None:
     sizes = [(48, 0.5), (96, 0.5), (48, 1.0)]
     assert width_of(0.5, sizes) == 24
     assert width_of(0.5, [*sizes, (48, None)]) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "measured", "told"),
+    [("AB", True, True), ("AB", False, False), (["E016"], True, False)],
+)
+def test_own_embryos_whose_ezrin_another_model_shows_are_told_of(names, measured, told) -> None:
+    said: list[str] = []
+    embryos = [make_embryo(name, 2, measured=measured) for name in names]
+    tell_whose_ezrin("ezrin-aif", embryos, said.append)
+    assert ["learned from none of these embryos" in line for line in said] == [True] * told
 
 
 def test_what_looks_like_nothing_it_knows_is_refused(folder) -> None:

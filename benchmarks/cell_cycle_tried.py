@@ -88,7 +88,7 @@ def by_hand(cells: np.ndarray) -> np.ndarray:
     found += [bends.std(axis=(1, 2)), np.abs(bends).max(axis=(1, 2))]
     for times in (0.5, 1, 2):
         masks = (binary_fill_holes(np.abs(cell) > times * np.abs(cell).mean()) for cell in x)
-        found.append(np.array([np.count_nonzero(mask) for mask in masks]))
+        found.append(np.array([np.asarray(mask).sum() for mask in masks]))
     weights = slopes / slopes.sum(axis=(1, 2), keepdims=True)
     one, two = ((weights * at).sum(axis=(1, 2))[:, None, None] for at in (y, across))
     high = (weights * (y - one) ** 2).sum(axis=(1, 2))

@@ -28,6 +28,7 @@ class Fields:
     Attributes:
         ground: The fields.
         label_weights: float32 [L], of the mean over labels.
+        cropper: What crops are drawn by.
     """
 
     def __init__(self, config: LabelingConfig, folder: Path) -> None:
@@ -55,7 +56,7 @@ class Fields:
                 raise unknown("label in loss.label_weights", label, labels)
         self.label_weights = np.array([weights.get(label, 1.0) for label in labels], np.float32)
         self._config = config
-        self._cropper = Cropper(
+        self.cropper = Cropper(
             self.ground.training,
             config.training_geometry,
             config.training.crop,
@@ -75,7 +76,7 @@ class Fields:
 
     def examples(self, seed: int) -> grain.MapDataset:
         """Augmented crops without end."""
-        draw = functools.partial(_draw, cropper=self._cropper, config=self._config.augment)
+        draw = functools.partial(draw_crop, cropper=self.cropper, config=self._config.augment)
         return endless(draw, seed)
 
     def names_in(self, batch: Batch) -> str:
@@ -148,9 +149,10 @@ class Fields:
         return {f"{name}/{label}": (sums[index], counts[index]) for index, label in labels}
 
 
-def _draw(
+def draw_crop(
     rng: np.random.Generator, *, cropper: Cropper, config: AugmentConfig
 ) -> Mapping[str, np.ndarray]:
+    """One augmented crop; see `Cropper.draw`."""
     return augment(cropper.draw(rng), config, rng)
 
 

@@ -19,6 +19,8 @@ from isl.polarity.onset import Combine, Rule
 from isl.polarity.pretrained import PretrainedConfig
 
 from ..experiment import ExperimentConfig, TrainingConfig
+from ..labeling.config import LabelingConfig
+from ..lengths import of_share
 from ..optimizer import OptimizerConfig
 
 
@@ -70,6 +72,35 @@ class EzrinConfig(Config):
                 "model; keep one"
             )
         return self
+
+
+class EndToEndConfig(Config):
+    """How the onset's loss is taken into the network of EZRIN; see `isl_train.polarity.end_to_end`.
+
+    Attributes:
+        weight: Of the onset's loss, beside those of the labels.
+        length: Updates, as a share of those that EZRIN was learned by.
+        rate: Of the learning rate, as a share of theirs.
+        batch_size: Crops of an update, and frames.
+    """
+
+    weight: float = pydantic.Field(default=1.0, gt=0)
+    length: float = pydantic.Field(default=0.5, gt=0)
+    rate: float = pydantic.Field(default=0.3, gt=0)
+    batch_size: int = pydantic.Field(default=4, ge=1)
+
+    def of(self, labeling: LabelingConfig, start: Path) -> LabelingConfig:
+        """A labeling experiment that goes on so from a model."""
+        further = of_share(self.length, 1)(labeling)
+        return further.model_copy(
+            update={
+                "training": further.training.model_copy(update={"batch_size": self.batch_size}),
+                "optimizer": further.optimizer.model_copy(
+                    update={"learning_rate": further.optimizer.learning_rate * self.rate}
+                ),
+                "start": further.start.model_copy(update={"model": str(start.absolute())}),
+            }
+        )
 
 
 class SightConfig(Config):
@@ -159,6 +190,7 @@ class PolarityExperiment(ExperimentConfig):
         optimizers: Their optimizers in turn; the table `optimizer` unless given.
         imagenet_weights: A safetensors file for the backbone to start from, relative to the
             configuration's file; "": none. See `isl.backbones.imagenet_weights`.
+        end_to_end: How the network of EZRIN learns from the onset, too; None: it does not.
         symmetries: Whether the finished model sees each frame in its eight orientations.
         combine: How members become one.
         rule: How calls become an onset.
@@ -180,6 +212,9 @@ class PolarityExperiment(ExperimentConfig):
     members: int = pydantic.Field(default=6, ge=1)
     optimizers: tuple[OptimizerConfig, ...] = ()
     imagenet_weights: Path | None = None
+    end_to_end: EndToEndConfig | None = pydantic.Field(
+        default=None, exclude_if=lambda given: given is None
+    )
     symmetries: bool = True
     combine: Combine = "mean"
     rule: Rule = "smoothed"
@@ -214,6 +249,22 @@ class PolarityExperiment(ExperimentConfig):
     @pydantic.model_validator(mode="after")
     def _a_member_for_every_look(self) -> "PolarityExperiment":
         check_members(self.backbone, self.members)
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _end_to_end_is_of_one_network(self) -> "PolarityExperiment":
+        if self.end_to_end is None:
+            return self
+        wanted = {
+            "ezrin.share (one network, and embryos that it never saw)": self.ezrin.share,
+            "backbone.kind = 'pretrained'": isinstance(self.backbone, PretrainedConfig),
+            "an arm with predicted EZRIN": "ezrin" in self.arm.split("+"),
+            "sight.window = 1.0 and sight.centred = false": self.sight.window == 1
+            and not self.sight.centred,
+        }
+        missing = [what for what, there in wanted.items() if not there]
+        if missing:
+            raise ValueError(f"end_to_end needs {missing[0]}")
         return self
 
     @property

@@ -103,9 +103,14 @@ class Crossfit:
         Raises:
             InputError: Something in the configuration does not fit the data.
         """
+        return LabelingTask(
+            self.experiment_without(groups), self._folder, name="ezrin", say=self._say
+        )
+
+    def experiment_without(self, groups: Iterable[str]) -> LabelingConfig:
+        """How EZRIN is learned without some groups."""
         left_out = tuple(sorted(set(groups) | set(self._experiment.leave_out)))
-        experiment = self._experiment.model_copy(update={"leave_out": left_out})
-        return LabelingTask(experiment, self._folder, name="ezrin", say=self._say)
+        return self._experiment.model_copy(update={"leave_out": left_out})
 
     def model_without(self, groups: Iterable[str]) -> Path:
         """The folder of the model that has not seen some groups; trained if it is not there.
@@ -114,9 +119,9 @@ class Crossfit:
             InputError: The folder holds a run of other settings.
             KeyboardInterrupt: The training was stopped; it resumes from there the next time.
         """
-        left_out = tuple(sorted(set(groups) | set(self._experiment.leave_out)))
+        experiment = self.experiment_without(groups)
+        left_out = experiment.leave_out
         run = self._workdir / _folder_name(left_out)
-        experiment = self._experiment.model_copy(update={"leave_out": left_out})
         check_same_run(run, experiment)
         if (run / "model").is_dir():
             return run / "model"

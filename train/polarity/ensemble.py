@@ -26,6 +26,7 @@ from ..lengths import of_share
 from ..loop import fit
 from .config import PolarityExperiment
 from .crossfit import Crossfit, folds_of, predicted_ezrin, seen_by_labeling, set_apart
+from .end_to_end import trained_end_to_end
 from .ground import Ground
 from .logistic import calibrate, features_of, fit_members, held_out, held_out_figures
 from .model_folder import card, polarity_config
@@ -68,6 +69,20 @@ def train_polarity(
     finished = (
         None if experiment.ezrin.model else crossfit.model_without(_apart(experiment, crossfit))
     )
+    before = ezrin
+    if experiment.end_to_end is not None and finished is not None:
+        finished = trained_end_to_end(
+            experiment,
+            crossfit.experiment_without(_apart(experiment, crossfit)),
+            (folder / experiment.ezrin.experiment).parent,
+            embryos,
+            features_of(experiment, embryos, ezrin),
+            finished,
+            workdir / "end_to_end",
+            console=console,
+        )
+        network = load_model(finished)
+        ezrin = {embryo.name: predicted_ezrin(network, embryo) for embryo in embryos}
     start = finished or experiment.ezrin.model
     model = train_ensemble(
         experiment,
@@ -76,6 +91,7 @@ def train_polarity(
         workdir,
         name=name,
         labeling_model=start,
+        unseen=before,
         folder=folder,
         console=console,
     )
@@ -280,6 +296,7 @@ def train_ensemble(
     *,
     name: str,
     labeling_model: str | Path = "",
+    unseen: Mapping[str, np.ndarray] | None = None,
     folder: Path = Path(),
     console: Console | None = None,
 ) -> Path:
@@ -293,6 +310,8 @@ def train_ensemble(
         workdir: Holds `member_0/` and so on, and in the end `model/`.
         name: Of the model, where the experiment gives none.
         labeling_model: Where a backbone of kind "encoder" takes its weights from.
+        unseen: EZRIN of each, by which members on a pretrained backbone are calibrated, where
+            that which they learn from knew the embryo; None: it did not.
         folder: What the path of ImageNet weights is relative to.
         console: Where progress is shown; None: nowhere.
 
@@ -305,7 +324,7 @@ def train_ensemble(
         KeyboardInterrupt: It was stopped; it resumes from there the next time.
     """
     if isinstance(experiment.backbone, PretrainedConfig):
-        return _fit_ensemble(experiment, embryos, ezrin, workdir, name=name)
+        return _fit_ensemble(experiment, embryos, ezrin, workdir, name=name, unseen=unseen)
     runs = {
         workdir / f"member_{member}": experiment.of_member(member)
         for member in range(experiment.members)
@@ -341,11 +360,13 @@ def _fit_ensemble(
     workdir: Path,
     *,
     name: str,
+    unseen: Mapping[str, np.ndarray] | None,
 ) -> Path:
     """`train_ensemble` where a pretrained encoder looks, and logistic regressions read it."""
     features = features_of(experiment, embryos, ezrin)
     members = fit_members(embryos, features, experiment.penalty)
-    held = list(held_out(embryos, features, experiment.penalty).values())
+    judged = features if unseen is None else features_of(experiment, embryos, unseen)
+    held = list(held_out(embryos, judged, experiment.penalty).values())
     config = polarity_config(
         experiment,
         embryos,

@@ -1,6 +1,7 @@
 """What predicted EZRIN is worth on phantom embryos that nothing in the chain has seen.
 
     python benchmarks/embryo_chain.py WORKDIR arms|uncertainty|projections|picture
+    python benchmarks/embryo_chain.py WORKDIR chains OTHER_WORKDIR...
 
 WORKDIR is that of `isl train configs/embryo_chain.toml`, which comes first. The onset is learned
 from the embryos that EZRIN's network has not learned from, as there, and judged on those of split
@@ -9,7 +10,8 @@ from the embryos that EZRIN's network has not learned from, as there, and judged
 `arms`: EZRIN as predicted beside its truth, and the onset from DIC, from predicted EZRIN, from both
 and from the true Ezrin, with intervals over embryos. `uncertainty`: the onset's intervals when
 EZRIN is not only its mean but its distribution. `projections`: DIC all in focus, its median plane
-and its maximum. `picture`: WORKDIR/embryo_chain.png.
+and its maximum. `picture`: WORKDIR/embryo_chain.png. `chains`: other networks of EZRIN (towers, one
+that the onset's loss has reached) against that of WORKDIR.
 """
 
 import dataclasses
@@ -190,6 +192,17 @@ def less(one: Contender, other: Contender) -> None:
 
 def arms(ground: Ground) -> None:
     """Prints what EZRIN shows, and how well each arm tells the onset."""
+    show_agreement(ground)
+    done = {arm: judged(arm, ground, [ground.features(arm)]) for arm in ARMS}
+    for contender in (*done.values(), *judge_baselines(ground.judged, RESAMPLING)):
+        print_contender(contender)
+    for arm in ARMS[1:]:
+        less(done[arm], done["dic"])
+    less(done["measured"], done["ezrin"])
+
+
+def show_agreement(ground: Ground) -> None:
+    """Prints what EZRIN shows of its truth."""
     agreement = {}
     for embryo in ground.judged:
         assert embryo.measured is not None
@@ -199,12 +212,6 @@ def arms(ground: Ground) -> None:
     for figure, words in FIGURES.items():
         found = ", ".join(f"{seen} {words_of(scores.means[seen][figure])}" for seen in SEEN)
         print(f"{words}: {found}")
-    done = {arm: judged(arm, ground, [ground.features(arm)]) for arm in ARMS}
-    for contender in (*done.values(), *judge_baselines(ground.judged, RESAMPLING)):
-        print_contender(contender)
-    for arm in ARMS[1:]:
-        less(done[arm], done["dic"])
-    less(done["measured"], done["ezrin"])
 
 
 def uncertainty(ground: Ground) -> None:
@@ -231,6 +238,21 @@ def projections(ground: Ground) -> None:
         less(contender, fused)
 
 
+def chains(ground: Ground, others: Sequence[Path]) -> None:
+    """Prints what EZRIN of other networks shows, and how well the onset is told by it."""
+    grounds = {"this": ground, **{folder.name: Ground(folder) for folder in others}}
+    for arm in ("ezrin", "dic+ezrin"):
+        done = []
+        for name, each in grounds.items():
+            if arm == "ezrin":
+                print(name)
+                show_agreement(each)
+            done.append(judged(f"{arm}, {name}", each, [each.features(arm)]))
+            print_contender(done[-1])
+        for other in done[1:]:
+            less(other, done[0])
+
+
 def picture(ground: Ground, workdir: Path) -> None:
     """Draws DIC, true and predicted EZRIN and its deviation around the onset of some embryos."""
     rows = []
@@ -255,5 +277,6 @@ if __name__ == "__main__":
         "uncertainty": uncertainty,
         "projections": projections,
         "picture": functools.partial(picture, workdir=folder),
+        "chains": functools.partial(chains, others=list(map(Path, sys.argv[3:]))),
     }
     ways[sys.argv[2]](Ground(folder))

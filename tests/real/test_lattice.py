@@ -13,14 +13,20 @@ from isl.imaging.image import ZStack
 from isl.imaging.inputs.read import read_transmitted
 from isl.imaging.normalize import normalize
 from isl.labeling.model import load_model
-from isl.model_folder import bundled_models, model_kind
+from isl.model_folder import BUNDLED, bundled_models, is_model_folder, model_kind
+from isl.polarity.model import EZRIN_FOLDER
 from isl_eval.metrics.lattice import STRIDES, has_lattice, lattice_amplitude
 
 SMALLEST = 224
 STATISTICS = ("mean", "median", "standard_deviation")
 FRAME = "ai4embryo/dic_aif/E118"
 KINDS = {name: model_kind(folder) for name, folder in bundled_models().items()}
-LABELING = [name for name, kind in KINDS.items() if kind == "labeling"]
+# Models that read predicted EZRIN may have a network of their own for it.
+OWN = [f"{name}/{EZRIN_FOLDER}" for name, kind in KINDS.items() if kind == "polarity"]
+LABELING = [
+    *(name for name, kind in KINDS.items() if kind == "labeling"),
+    *(name for name in OWN if is_model_folder(BUNDLED / name)),
+]
 SEGMENTING = [name for name, kind in KINDS.items() if kind == "fragmentation"]
 
 
@@ -41,7 +47,7 @@ def real_planes(planes: int) -> np.ndarray:
 
 def images_of(name: str, flat: bool) -> dict[str, np.ndarray]:
     """Every image that a labeling model makes, float32 [Y, X], by label and statistic."""
-    model = load_model(name)
+    model = load_model(BUNDLED / name)
     width = model.geometry.input_size(SMALLEST)
     planes = model.config.input.planes
     if flat:

@@ -82,7 +82,7 @@ def expected(known: dict[str, str]) -> list[object]:
     expected(
         {
             "neurons-phase": "2 and 4 pixels, up to 1.5 % of the deviation, most in deviations",
-            "embryo-chain/ezrin": "2 and 4 pixels, 1 to 2 % of the deviation, of light that is foreign",
+            "embryo-chain/ezrin": "2 and 4 pixels, up to 2 % of the deviation, of foreign light",
             "phantom": "2 and 4 pixels, up to 6 % of the deviation, most of it in deviations",
         }
     ),

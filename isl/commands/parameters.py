@@ -86,7 +86,7 @@ Overrides = Annotated[
 LabelNames = Annotated[
     str | None, typer.Option(metavar="A,B", help="Labels to predict; all by default.")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, gpu or tpu.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Keep what is done, made in the same way.")]
 Workers = Annotated[int, typer.Option(min=1, metavar="N", help="Processes that share the inputs.")]

@@ -38,7 +38,7 @@ class Request:
         start: Hours after insemination of the first frames.
         times: A table of frames and hours.
         embryo: Which of several embryos in a picture.
-        device: auto, cpu or gpu.
+        device: One of `isl.devices.DEVICES`.
         workers: Processes that read recordings.
         memory: GiB that movie files' frames may take; None: half of what is free.
         overwrite: Whether results that exist are replaced.

@@ -30,7 +30,7 @@ class PredictedElsewhere:
     Attributes:
         model: A bundled model's name, or a folder that all can read.
         call: How.
-        device: "auto", "cpu" or "gpu".
+        device: One of `isl.devices.DEVICES`.
         budget: Bytes that each process may take.
     """
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from isl.backbones.encoder_unet import EncoderUNetConfig
 from isl.backbones.resnet import ResNetConfig
 from isl.backbones.unet import UNetConfig
 from isl.devices import DEVICES
@@ -59,8 +60,12 @@ def test_calls_and_maps_of_polarity(backbone):
 
 @pytest.mark.parametrize(
     "architecture",
-    [UNetConfig(levels=2, width=4), TowersConfig(base_depth=5, projection=2)],
-    ids=["unet", "towers"],
+    [
+        UNetConfig(levels=2, width=4),
+        TowersConfig(base_depth=5, projection=2),
+        EncoderUNetConfig(decoder=(4, 4, 4, 4)),
+    ],
+    ids=["unet", "towers", "encoder_unet"],
 )
 def test_statistics_of_predicted_labels(architecture):
     network = build_network(architecture, planes=3, labels=("EZRIN",), rngs=nnx.Rngs(0))

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -13,12 +15,16 @@ from isl.backbones.resnet import ResNet
 from isl.config import load_toml, to_toml
 from isl.errors import InputError
 from isl.model_folder import abstract_arrays, arrays_of
-from isl.polarity.classifier import build_classifier
+from isl.polarity.classifier import Classifier, build_classifier
 from isl.polarity.model import load_polarity_model
-from isl_train.optimizer import learning_rates
+from isl_train.optimizer import build_optimizer, learning_rates
+from isl_train.parameters import Functional
 from isl_train.polarity.config import PolarityExperiment
 from isl_train.polarity.ensemble import train_ensemble, train_polarity
 from isl_train.polarity.ground import Ground
+from isl_train.polarity.task import PolarityTask
+from isl_train.state import TrainState, initial_state
+from isl_train.step import device_mesh, make_train_step
 
 PAPER = Path(__file__).parents[3] / "configs" / "polarity_paper.toml"
 SMALL = ["backbone.depth=10", "backbone.width=2", "sight.size=32", "training.steps=2"]
@@ -81,6 +87,40 @@ def test_six_members_three_by_sgd_and_three_by_adam_and_hard_labels():
         ground.targets, np.concatenate([embryo.after for embryo in EMBRYOS])
     )
     assert np.ptp(ground.chances) == 0
+
+
+@pytest.mark.parametrize("member", [0, 1], ids=["sgd", "adam"])
+def test_an_update_at_full_size_is_a_program_for_a_gpu(member):
+    """Traced and lowered with shapes in place of arrays; nothing is compiled."""
+    experiment = load_toml(PAPER, PolarityExperiment).of_member(member)
+    assert experiment.optimizer.kind == ("sgd", "adam")[member]
+    ground = Ground(experiment, EMBRYOS[:1], EZRIN)
+    task = PolarityTask(experiment, ground)
+    # timm's has 25.55 million: 1,000 classes, of which these are two, and colours.
+    assert task.parameters == pytest.approx(25.55e6 - 998 * 2049 - 2 * 49 * 64, abs=5e3)
+
+    def start() -> TrainState:
+        params, model_state = Functional.take_apart(Classifier(experiment.backbone, 1))
+        moments = build_optimizer(experiment.optimizer, params, steps=1).init(params)
+        return initial_state(params, model_state, moments, jax.random.key(0), average=False)
+
+    state = jax.eval_shape(start)
+    batch = {
+        name: jax.ShapeDtypeStruct((experiment.training.batch_size, *array.shape), array.dtype)
+        for name, array in ground.draw(np.random.default_rng(0)).items()
+    }
+    assert batch["views"].shape == (16, 512, 512, 1)
+    optimizer = build_optimizer(experiment.optimizer, state.params, steps=1)
+    step = make_train_step(task, optimizer, device_mesh())
+    traced = step.trace(state, batch, jax.ShapeDtypeStruct((), jnp.float32))
+    new, sums = traced.lower(lowering_platforms=("cuda",)).out_info
+    assert jax.tree.map(_shape, new) == jax.tree.map(_shape, state)
+    assert set(sums) == {"loss", "gradient_norm", "cross_entropy", "accuracy"}
+    assert {array.shape for array in jax.tree.leaves(sums)} == {()}
+
+
+def _shape(array):
+    return array.shape, array.dtype
 
 
 def test_it_trains_from_weights_beside_the_configuration(folder, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from command_line import caller, files_in, refusal
 from flax import nnx
 from PIL import Image
@@ -23,6 +24,8 @@ from isl.backbones.resnet import ResNetConfig
 from isl.imaging.formats.ome_tiff import write_movie as write_ome_movie
 from isl.imaging.image import Movie, PixelSize
 from isl.imaging.inputs.read import read_fluorescence
+from isl.imaging.zarr.writer import zarr_image
+from isl.labeling.predict import predict_field
 from isl.phantom import EmbryoConfig
 from isl.phantom import write_embryos as write_phantom
 from isl.polarity.assess import all_in_focus
@@ -62,13 +65,18 @@ def ensemble(ezrin_model, monkeypatch):
 
 
 @pytest.fixture
-def _quick(monkeypatch):
-    """EZRIN and pictures cost nothing."""
+def _quick_pictures(monkeypatch):
+    """Pictures cost nothing."""
     dot = io.BytesIO()
     Image.new("L", (2, 2)).save(dot, "PNG")
-    monkeypatch.setattr("isl.polarity.assess.predict_field", predict_quickly)
     for drawn in ("draw_film_strip", "draw_overlays"):
         monkeypatch.setattr(f"isl.polarity.run.{drawn}", lambda *_: dot.getvalue())
+
+
+@pytest.fixture
+def _quick(monkeypatch, _quick_pictures):
+    """EZRIN and pictures cost nothing."""
+    monkeypatch.setattr("isl.polarity.assess.predict_field", predict_quickly)
 
 
 @pytest.fixture
@@ -475,6 +483,76 @@ def test_a_movie_of_real_stacks_by_a_real_ensemble_and_a_model_that_reads_them_w
     after = 1 / (1 + np.exp(logits[..., 0] - logits[..., 1]))
     found = [float(row["probability"]) for row in table(tmp_path / "out" / "frames.csv")]
     np.testing.assert_allclose(found, after.mean(axis=0), atol=1e-4)
+
+
+@pytest.mark.usefixtures("_quick_pictures")
+def test_ezrin_of_frames_larger_than_a_tile_is_that_of_one_tile(
+    ensemble, monkeypatch, tmp_path, capsys
+):
+    """With little memory the network slides over stacks that are read window by window."""
+    predicted = []
+
+    def predict(*given, **budget):
+        predicted.append(predict_field(*given, **budget))
+        return predicted[-1]
+
+    monkeypatch.setattr("isl.polarity.assess.predict_field", predict)
+    ensemble._ezrin = tiny_ezrin_model(tmp_path / "stacks", planes=2)
+    frames = make_frames(2, onset=1, size=(200, 230))
+    stacks = np.stack([frames, frames[:, ::-1]], axis=1)
+    movie = write_movie(tmp_path / "E1.ome.tif", stacks, "TZYX")
+    for gib in (1, 0.002):
+        code, _, err = runner(tmp_path, capsys)(movie, "--memory", gib, "--overwrite")
+        assert code == 0, err
+    whole, slid = predicted
+    assert whole.tiles == 1
+    assert slid.tiles > 1
+    for name, statistic in whole.statistics.items():
+        assert statistic.shape == (2, 1, 200, 230)
+        # The last digits of sums; from place to place it differs by 250 times as much.
+        np.testing.assert_allclose(slid.statistics[name], statistic, atol=2e-5)
+        assert statistic.std() > 5e-3
+
+
+def test_each_well_of_a_plate_of_stacks_is_a_recording(run, ensemble, tmp_path):
+    """Three planes a time point, the middle one of which has most contrast."""
+    plate, onsets = tmp_path / "screen.ome.zarr", {"A/01": 2, "B/02": 4}
+    layout = {"wells": [{"path": well} for well in onsets]}
+    root = zarr.open_group(plate, mode="w")
+    root.attrs["ome"] = {"version": "0.5", "plate": layout}
+    for seed, (well, onset) in enumerate(onsets.items()):
+        images = {"version": "0.5", "well": {"images": [{"path": "0"}]}}
+        root.create_group(well).attrs["ome"] = images
+        frames = make_frames(COUNT, onset=onset, seed=seed)
+        stacks = np.stack([frames // 2, frames, frames // 3], axis=1)
+        write_zarr_stacks(plate / well / "0", stacks)
+    code, out, err = run(plate)
+    assert code == 0, err
+    assert [line.partition(":")[0] for line in out.splitlines()] == ["screen_A01_0", "screen_B02_0"]
+    rows = table(tmp_path / "out" / "onsets.csv")
+    found = [(row["embryo"], row["onset_frame"], row["onset_minutes"]) for row in rows]
+    assert found == [("screen_A01_0", "2", "40"), ("screen_B02_0", "4", "80")]
+    for name in ("screen_A01_0", "screen_B02_0"):
+        made = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+        assert made["input"]["shape"] == [COUNT, 3, *FRAMES.shape[1:]]
+    # The last well's.
+    recording = read_recording(plate / "B/02/0")
+    np.testing.assert_array_equal(recording.frames, stacks)
+    np.testing.assert_array_equal(ensemble.given[0], all_in_focus(recording))
+    code, out, err = run(plate / "B/02", "--overwrite")
+    assert code == 0, err
+    assert out.startswith("screen_B02_0: polarized at frame 4")
+
+
+def write_zarr_stacks(path, stacks):
+    """Stacks [T, Z, Y, X] as an image of one channel, 20 minutes apart."""
+    pixels = stacks[:, None]
+    whole = slice(None)
+    with zarr_image(
+        path, shape=pixels.shape, dtype=pixels.dtype, labels=["DIC"], interval=20
+    ) as image:
+        for t, z in np.ndindex(stacks.shape[:2]):
+            image.write(t, whole, whole, whole, pixels[t, :, z], z=z)
 
 
 def test_every_embryo_of_a_field_is_assessed(run, tmp_path):

@@ -17,7 +17,7 @@ from isl.colony.model import (
     corrected_composition,
     load_colony_model,
 )
-from isl.colony.record import COMPOSITION_COLUMNS, PURPOSE
+from isl.colony.record import COMPOSITION_COLUMNS, PURPOSE, known_alone
 from isl.colony.run import COMPOSITION, REPORT, Request, model_channels
 from isl.devices import use_device
 from isl.errors import InputError
@@ -182,6 +182,7 @@ def _write(
         "Cells",
         [
             paragraph(f"{len(cells)} cells, classified by model '{model.name}'."),
+            paragraph(known_alone("cell", classes)),
             records(
                 composition,
                 {

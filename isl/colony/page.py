@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isl.colony.assess import CANNOT_TELL
-from isl.colony.record import PURPOSE, composition_rows, sentence
+from isl.colony.record import PURPOSE, composition_rows, known_alone, sentence
 from isl.report import (
     Block,
     Cell,
@@ -69,6 +69,7 @@ def colony_page(wells: Sequence[WellPictures], failed: Mapping[str, str], *, car
                 caption="Colonies in the last frame, by class",
             ),
             paragraph(_HOW_TO_READ),
+            paragraph(known_alone("colony", classes)),
             paragraph(_CORRECTED if made[0]["model"]["confusion"] else ""),
         ],
         [block for well in wells for block in _of_well(well)],

@@ -193,6 +193,14 @@ def composition_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def known_alone(subject: str, classes: Sequence[str]) -> str:
+    """What a report says of kinds that a model was never shown."""
+    return (
+        f"The model knows these classes and no other: {', '.join(classes)}. A {subject} of any "
+        "other kind is called one of them, unless it cannot be told."
+    )
+
+
 def sentence(made: Mapping[str, Any]) -> str:
     """What was found, e.g. "12 colonies (9 spread, 3 dense)"."""
     last = made["frames"] - 1

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from small_models import CLASSES, saved_model
 
 from isl import cli
@@ -94,6 +95,7 @@ def test_wells_become_tables_pictures_and_a_report(ground: Path, tmp_path: Path)
     report = (tmp_path / "report.html").read_text()
     assert "For research only." in report
     assert report.count("data:image/png") == 4
+    assert f"knows these classes and no other: {', '.join(CLASSES)}. A colony of any" in report
     assert (tmp_path / "well-000.overlay.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -211,6 +213,41 @@ def test_one_line_for_what_is_wrong(
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
+def test_every_well_of_a_plate_is_assessed(ground: Path, tmp_path: Path) -> None:
+    places = {"A/1": "well-000", "B/12": "well-001"}
+    root = zarr.open_group(tmp_path / "screen.ome.zarr", mode="w")
+    wells = [{"path": place} for place in places]
+    root.attrs["ome"] = {"version": "0.5", "plate": {"wells": wells}}
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+    scale = [{"type": "scale", "scale": [0.8, 0.8]}]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    for place, name in places.items():
+        well = root.create_group(place)
+        well.attrs["ome"] = {"version": "0.5", "well": {"images": [{"path": "0"}]}}
+        image = well.create_group("0")
+        image.create_array("0", data=tifffile.imread(ground / "wells" / f"{name}.tif"))
+        image.attrs["ome"] = {
+            "version": "0.5",
+            "multiscales": [{"axes": axes, "datasets": datasets}],
+        }
+    done = colony(ground, tmp_path / "screen.ome.zarr", "--out", tmp_path / "plate")
+    assert done.exit_code == 0, done.output
+    files = [ground / "wells" / f"{name}.tif" for name in places.values()]
+    alone = colony(ground, *files, "--pixel-size", 0.8, "--out", tmp_path / "files")
+    assert alone.exit_code == 0, alone.output
+    rows, expected = (rows_of(tmp_path / of / "colonies.csv") for of in ("plate", "files"))
+    names = dict(zip(places.values(), ("screen_A1_0", "screen_B12_0"), strict=True))
+    assert {row["image"] for row in rows} == set(names.values())
+    assert rows == [{**row, "image": names[row["image"]]} for row in expected]
+    for name, own in names.items():
+        made = json.loads((tmp_path / "plate" / f"{own}.json").read_text())
+        assert made["pixel_size"] == pytest.approx(0.8)
+        np.testing.assert_array_equal(
+            tifffile.imread(tmp_path / "plate" / f"{own}.ome.tif"),
+            tifffile.imread(tmp_path / "files" / f"{name}.ome.tif"),
+        )
+
+
 def test_cells(ground: Path, tmp_path: Path) -> None:
     folder = tmp_path / "cells"
     folder.mkdir()
@@ -222,6 +259,8 @@ def test_cells(ground: Path, tmp_path: Path) -> None:
     rows = rows_of(tmp_path / "out" / "cells.csv")
     assert [row["image"] for row in rows] == [f"cell{i}" for i in range(5)]
     assert {row["class"] for row in rows} <= set(CLASSES)
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert f"knows these classes and no other: {', '.join(CLASSES)}. A cell of any" in report
     composition = rows_of(tmp_path / "out" / "composition.csv")
     assert sum(int(row["colonies"]) for row in composition) == 5
     assert sum(float(row["expected_share"]) for row in composition) == pytest.approx(1, abs=1e-3)

@@ -80,6 +80,16 @@ def stopping() -> bool:
     return cancelled() or (_stop is not None and _stop.is_set())
 
 
+def stop_if_unwanted(done: int, total: int) -> None:
+    """Progress of work in a worker, which ends where it is wanted no more.
+
+    Raises:
+        InputError: It is not.
+    """
+    if stopping():
+        raise InputError("cancelled")
+
+
 class Workers:
     """Some processes; to be used with `with`.
 
@@ -225,9 +235,10 @@ def side_by_side(
     """
     failed: dict[str, str] = {}
     attempt = _Attempt(work=work)
+    count = 1 if client is not None else min(workers, len(items))
     with (
         FieldProgress(len(items)) as progress,
-        Workers(1 if client is not None else min(workers, len(items))) as processes,
+        Workers(count) as processes,
     ):
         if client is not None:
             results = done_there(client, attempt, items)

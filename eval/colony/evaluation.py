@@ -15,7 +15,7 @@ from isl.files.records import as_csv, as_json, plain
 from isl.files.whole import write_texts
 from isl_train.colony.config import ColonyExperiment
 from isl_train.colony.frozen import FOLDER, with_vectors
-from isl_train.colony.heads import Heads
+from isl_train.colony.heads import Heads, are_quick
 from isl_train.colony.images import NONE, Images, load_images
 from isl_train.colony.recipe import train_colony
 from isl_train.colony.split import split
@@ -182,7 +182,7 @@ def _run(
 ) -> Run:
     """Trains and judges one run, unless that was done before.
 
-    Behind a frozen backbone `heads` trains, and leaves no model.
+    Behind a frozen backbone `heads` trains, where no model is to stay and settings allow.
     """
     where = job.folder(out)
     kept = where / FILE
@@ -206,7 +206,8 @@ def _run(
     )
     most = max(evaluation.patches)
     key = _key(own, images, judged, most)
-    if not kept.is_file() and heads is not None:
+    quick = heads is not None and are_quick(own) and not evaluation.keep_models
+    if not kept.is_file() and heads is not None and quick:
         head = heads.trained(own, split(images, own.split, own.split_seed))
         for name, rows in (("main", head.rows), ("before", head.before)):
             if rows:

@@ -134,6 +134,11 @@ def plan_cross_validation(
     experiments = _experiments(config, file, experiment)
     for each in experiments.values():
         check_start(each, file.parent)
+        if each.end_to_end is not None:
+            raise InputError(
+                f"{file}: end_to_end is not cross-validated; take it out, or judge the finished "
+                "model with the key model"
+            )
     labeling_file = file.parent / experiment.ezrin.experiment
     labeling = load_toml(labeling_file, LabelingConfig, config.ezrin_changes)
     dataset = file.parent / experiment.dataset

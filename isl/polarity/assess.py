@@ -273,7 +273,7 @@ def _warnings(
 ) -> tuple[str, ...]:
     warnings = words_of(defects, recording.frame)
     silent = tuple(sorted({each.frame for each in defects if each.kind in SILENT}))
-    if silent:
+    if silent and len(silent) < len(recording):
         warnings.append(f"has no say in the onset, for its defect: {_listed(recording, silent)}")
     if recording.modality not in (None, MODALITY):
         warnings.append(

@@ -37,11 +37,9 @@ _ACROSS = 128
 # what else is granular. What is larger is parted, as embryos that touch are.
 _SMALLEST, _LARGEST = 0.5, 1.6
 # Middles of embryos that touch are at least so far apart, in diameters.
-_APART = 0.7
+_APART = 0.35
 # Parts of an outline that are smaller than this, in pixels while looking, say nothing of middles.
 _ROUNDED = 4.0
-# A square shows parts of another embryo where their middles are nearer, in diameters.
-_ALONE = 1.5
 # From frame to frame an embryo moves less than this, in diameters.
 _STEP = 0.5
 # Share of frames in which it is found.
@@ -121,18 +119,19 @@ def find_windows(
     ways = [_smooth(track, len(seen)) for track in often]
     ways.sort(key=lambda middles: tuple(np.median(middles, axis=0) // side))
     limits = np.array(field.size) - side
+    corners = [np.clip(np.rint(middles - side / 2), 0, limits).astype(int) for middles in ways]
     return tuple(
         Window(
             number=number,
-            corners=np.clip(np.rint(middles - side / 2), 0, limits).astype(int),
+            corners=own,
             side=side,
             beside=tuple(
                 other
                 for other, others in enumerate(ways, start=1)
-                if other != number and _nearest(middles, others) < _ALONE * pixels
+                if other != number and _nearest(own + side / 2, others) < (side + pixels) / 2
             ),
         )
-        for number, middles in enumerate(ways, start=1)
+        for number, own in enumerate(corners, start=1)
     )
 
 
@@ -249,9 +248,7 @@ def _parted(pieces: np.ndarray) -> np.ndarray:
     # Holes within are no borders.
     depth = ndimage.distance_transform_edt(ndimage.binary_fill_holes(large))
     depth = ndimage.gaussian_filter(np.asarray(depth, np.float32), _ROUNDED)
-    middles = peak_local_max(
-        depth, min_distance=round(_APART * _ACROSS / 2), labels=large.astype(int)
-    )
+    middles = peak_local_max(depth, min_distance=round(_APART * _ACROSS), labels=large.astype(int))
     seeds = np.zeros(pieces.shape, int)
     seeds[tuple(middles.T)] = 1 + np.arange(len(middles))
     parts = watershed(-depth, seeds, mask=large)
@@ -259,7 +256,7 @@ def _parted(pieces: np.ndarray) -> np.ndarray:
 
 
 def _nearest(middles: np.ndarray, others: np.ndarray) -> float:
-    """How near two embryos come along either axis at once, in pixels."""
+    """How near two places come along both axes, in pixels."""
     return float(np.abs(middles - others).max(axis=1).min())
 
 

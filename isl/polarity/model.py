@@ -190,6 +190,20 @@ def middles_of(ezrin: np.ndarray, *, centred: bool = True) -> np.ndarray:
     return np.array([locate(frame) for frame in ezrin])
 
 
+def middles_in(config: "Sight", place: np.ndarray, window: float) -> np.ndarray:
+    """Where views of this window have their middle in every frame, float64 [T, 2].
+
+    A view of less of the frame than was learned from would miss an embryo off the frame's middle,
+    so it goes where the embryo is, too.
+
+    Args:
+        config: What is looked at.
+        place: float [T, Y, X], predicted EZRIN; without any light the middle of the frame is taken.
+        window: In widths of the frame; see `window_of`.
+    """
+    return middles_of(place, centred=config.centred or window < config.window)
+
+
 def width_of(window: float, frames: Sequence[tuple[int, float | None]]) -> float | None:
     """The width of the view in micrometres that a window comes to: the median over recordings.
 
@@ -254,12 +268,13 @@ def seen_by(
         InputError: As in `window_of`.
     """
     frozen = isinstance(config.backbone, PretrainedConfig)
+    window = window_of(config, max(dic.shape[1:]), pixel_size)
     return views_of(
         config.arm,
         dic,
         stretched(ezrin) if frozen else ezrin,
-        middles_of(place, centred=config.centred),
-        window=window_of(config, max(dic.shape[1:]), pixel_size),
+        middles_in(config, place, window),
+        window=window,
         size=config.size,
         softness=0.0 if frozen else SOFTNESS,
     )
@@ -416,8 +431,8 @@ class PolarityModel(LoadedModel[PolarityConfig]):
         spoken = np.where(after, after_map, before_map)
         if difference:
             spoken = spoken - np.where(after, before_map, after_map)
-        middles = middles_of(ezrin, centred=self.config.centred)
         window = window_of(self.config, max(dic.shape[1:]), pixel_size)
+        middles = middles_in(self.config, ezrin, window)
         return _placed(spoken, middles, window, dic.shape)
 
     @functools.cached_property

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import json
 import sys
 import time
@@ -51,7 +52,7 @@ from isl.polarity.recording import name_in_field, read_recording
 from isl.progress import one_by_one
 from isl.tiling.memory import memory_budget
 from isl.tiling.stream import Progress
-from isl.workers import side_by_side
+from isl.workers import side_by_side, stop_if_unwanted
 
 MEASURED = "measured"
 ONSETS, FRAMES, REPORT = "onsets.csv", "frames.csv", "report.html"
@@ -137,6 +138,7 @@ def assess_recordings(request: Request) -> int:
         tables=[request.out / name for name in (ONSETS, FRAMES, REPORT)],
     )
     chain = _chain(request.model or DEFAULT_MODEL, "cpu" if elsewhere else request.device)
+    memory = memory_budget(request.memory)
     with alone_in(request.out, "isl polarity"):
         if elsewhere:
             failed = _assess_all_elsewhere(embryos, chain, request)
@@ -144,7 +146,7 @@ def assess_recordings(request: Request) -> int:
             failures = one_by_one(
                 embryos,
                 lambda embryo, progress: _assess_one(
-                    embryo, chain, request, memory_budget(request.memory), progress.tiles
+                    embryo, chain, request, memory, progress.tiles
                 ),
             )
             failed = {name: str(error) for name, error in failures.items()}
@@ -186,7 +188,7 @@ def _assess_all_elsewhere(
         else:
             memory = memory_budget(request.memory) // (request.workers or 1)
         work = functools.partial(
-            _assess_elsewhere, model_hash=chain.model.hash, request=there, memory=memory
+            _assess_elsewhere, hashes=_hashes(chain), request=there, memory=memory
         )
         return side_by_side(
             [embryo.everywhere() for embryo in embryos],
@@ -198,16 +200,20 @@ def _assess_all_elsewhere(
 
 
 def _assess_elsewhere(
-    embryo: EmbryoInput, *, model_hash: str, request: Request, memory: int
+    embryo: EmbryoInput, *, hashes: tuple[str, str], request: Request, memory: int
 ) -> str:
     """Assesses an embryo in a process of its own."""
     chain = _chain_of_process(request.model or DEFAULT_MODEL, request.device)
-    if chain.model.hash != model_hash:
+    if _hashes(chain) != hashes:
         raise InputError(
-            f"{request.model}: the worker has another model under this name; give `model` a "
-            "folder that all machines share"
+            f"{request.model}: the worker has another model under this name, or of EZRIN; give "
+            "`model` a folder that all machines share, with the same isl"
         )
-    return _assess(embryo, chain, request, memory, None)
+    return _assess(embryo, chain, request, memory, stop_if_unwanted)
+
+
+def _hashes(chain: Chain) -> tuple[str, str]:
+    return chain.model.hash, chain.ezrin_model.hash
 
 
 def _assess_one(
@@ -306,7 +312,10 @@ def _settings(
 ) -> dict[str, Any]:
     """Everything but the model and the input that changes a result."""
     # Records of recordings of one embryo are as they were before there were windows.
-    place = {} if window is None else {"embryo": window.number, "diameter": request.diameter}
+    place: dict[str, Any] = {}
+    if window is not None:
+        corners = hashlib.sha256(window.corners.astype("<i8").tobytes()).hexdigest()
+        place = {"embryo": window.number, "diameter": request.diameter, "corners": corners}
     return place | {
         "onset": request.rule or chain.model.config.rule,
         "activation": request.activation,

@@ -16,6 +16,7 @@ from isl.imaging.image import PixelSize
 from isl.polarity import assess as module
 from isl.polarity import predict as module_of_arrays
 from isl.polarity.assess import SHOWN, all_in_focus, assess, frames_to_show
+from isl.polarity.defects import SILENT
 from isl.polarity.embryos_in_field import Window
 from isl.polarity.model import PolarityModel
 from isl.polarity.recording import FramesOnDisk, read_recording
@@ -141,6 +142,20 @@ def test_warnings_name_what_is_odd(ezrin_model):
     first, second = assess(recording, PatchEnsemble(), ezrin_model).warnings
     assert "PHASE_CONTRAST; the models were made for DIC" in first
     assert "no embryo was told from its surroundings" in second
+
+
+@pytest.mark.usefixtures("quick_ezrin")
+def test_where_every_frame_has_a_defect_all_are_heard(ezrin_model):
+    frames = np.stack([make_frames(6, onset=3)[0]] * 6)
+    found = assess(recording_of(frames), PatchEnsemble(), ezrin_model)
+    silent = {each.frame for each in found.defects if each.kind in SILENT}
+    assert silent == {1, 2, 3, 4, 5}
+    assert any("has no say" in line for line in found.warnings)
+    frames = np.stack([make_frames(6, onset=3)[0]] * 6)
+    frames[:, :, :6] = 0
+    found = assess(recording_of(frames), PatchEnsemble(), ezrin_model)
+    assert {each.frame for each in found.defects if each.kind in SILENT} == set(range(6))
+    assert not any("has no say" in line for line in found.warnings)
 
 
 def test_an_embryo_beside_another_is_warned_about(ezrin_model, quick_ezrin):

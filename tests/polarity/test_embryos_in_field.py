@@ -162,6 +162,13 @@ def test_embryos_that_touch_are_parted_and_each_names_the_others(
         }
 
 
+def test_a_square_that_the_border_pushed_inward_names_whom_it_shows(tmp_path: Path) -> None:
+    """Its embryo is not in its middle, so that another one a square away is seen."""
+    windows = find_windows(stored(tmp_path, field({(90, 30): (0, 0), (90, 108): (0, 0)})))
+    assert windows[0].corners[0, 1] == 0
+    assert [window.beside for window in windows] == [(2,), ()]
+
+
 def test_embryos_far_apart_have_squares_of_their_own(tmp_path: Path) -> None:
     windows = find_windows(stored(tmp_path, field({(60, 60): (0, 0), (90, 180): (0, 0)})))
     assert [window.beside for window in windows] == [(), ()]

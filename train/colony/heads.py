@@ -66,6 +66,15 @@ class Head:
         return self.task.config_of(*self.task.finished(self.params, self.model_state))
 
 
+def are_quick(experiment: ColonyExperiment) -> bool:
+    """Whether `Heads` trains an experiment as `train_colony` does.
+
+    Averages of parameters, batches in parts, and stages are the trainer's alone.
+    """
+    training = experiment.training
+    return not training.ema_decay and training.parts == 1 and not experiment.stages
+
+
 class Heads:
     """Trains heads on vectors of one set of images; programs and teachers are kept."""
 
@@ -83,7 +92,7 @@ class Heads:
         """Trains as `isl_train.colony.recipe.train_colony` does.
 
         Args:
-            experiment: Has `frozen`, and no model to begin with.
+            experiment: Has `frozen`, and no model to begin with; see `are_quick`.
             split: Who lends a label, or judges.
 
         Raises:

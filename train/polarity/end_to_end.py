@@ -17,6 +17,7 @@ import optax
 from flax import nnx
 from rich.console import Console
 
+from isl.config import to_toml
 from isl.errors import InputError
 from isl.imaging.image import Movie
 from isl.labeling import bins
@@ -40,6 +41,8 @@ from .config import PolarityExperiment
 from .crossfit import seen_by_labeling
 from .logistic import Features, alike, fit_members
 
+ONSET_FILE = "onset.toml"
+"""What the run's folder calls the settings of the onset whose loss is taken."""
 _FEWEST = 1e-6
 
 
@@ -67,14 +70,16 @@ class OnsetFrames:
             model: What predicts EZRIN so far.
 
         Raises:
-            InputError: Recordings are of unlike sizes, or lack the planes that EZRIN is predicted
-                from.
+            InputError: Frames are not square or of unlike sizes, or recordings lack the planes that
+                EZRIN is predicted from.
         """
         sizes = {embryo.dic.shape[1:] for embryo in embryos}
-        if len(sizes) > 1:
+        scales = {embryo.pixel_size for embryo in embryos}
+        if len(sizes) > 1 or len(scales) > 1 or any(y != x for y, x in sizes):
             raise InputError(
-                "end_to_end looks at whole frames, and the recordings are of "
-                f"{' and '.join(f'{y} x {x}' for y, x in sorted(sizes))} pixels; leave it out"
+                "end_to_end looks at whole frames, square and all alike, and the recordings are of "
+                f"{' and '.join(f'{y} x {x}' for y, x in sorted(sizes))} pixels of "
+                f"{' and '.join(sorted(map(str, scales)))} um; leave it out"
             )
         (self.size,) = sizes
         self.members = fit_members(embryos, features, experiment.penalty)
@@ -213,6 +218,7 @@ def trained_end_to_end(
     further = experiment.end_to_end
     assert further is not None
     config = further.of(labeling, start)
+    _check_same_onset(workdir, experiment)
     check_same_run(workdir, config)
     if (workdir / "model" / WEIGHTS_FILE).is_file():
         return workdir / "model"
@@ -223,6 +229,19 @@ def trained_end_to_end(
     if progress.update < config.training.steps:
         raise KeyboardInterrupt
     return workdir / "model"
+
+
+def _check_same_onset(workdir: Path, experiment: PolarityExperiment) -> None:
+    """Refuses a run that another experiment of the onset has begun; writes down which this is."""
+    kept = workdir / ONSET_FILE
+    settings = to_toml(experiment.model_copy(update={"description": "", "name": ""}))
+    if not kept.is_file():
+        workdir.mkdir(parents=True, exist_ok=True)
+        kept.write_text(settings, encoding="utf-8")
+    elif kept.read_text(encoding="utf-8") != settings:
+        raise InputError(
+            f"{workdir}: holds the network of another experiment of the onset; give another folder"
+        )
 
 
 def _draw(

@@ -7,7 +7,7 @@ import numpy as np
 
 from isl.errors import InputError
 from isl.polarity.embryo import Embryo
-from isl.polarity.model import middles_of, views_of, window_of
+from isl.polarity.model import middles_in, views_of, window_of
 
 from .config import PolarityExperiment
 
@@ -38,8 +38,8 @@ class Ground:
         for embryo in embryos:
             predicted = ezrin[embryo.name]
             seen = predicted if experiment.arm != "measured" else _measured(embryo)
-            middles = middles_of(predicted, centred=sight.centred)
             window = window_of(look, max(embryo.dic.shape[1:]), embryo.pixel_size)
+            middles = middles_in(look, predicted, window)
             cut = functools.partial(views_of, middles=middles, window=window, size=sight.size)
             channels = [cut(experiment.arm, embryo.dic, seen)]
             if experiment.loss.auxiliary:

@@ -89,7 +89,10 @@ def features_of(
             if embryo.measured is None:
                 raise InputError(f"embryo '{embryo.name}' has no measured EZRIN, which this needs")
             seen = embryo.measured
-        views = seen_by(look, embryo.dic, seen, predicted, embryo.pixel_size)
+        try:
+            views = seen_by(look, embryo.dic, seen, predicted, embryo.pixel_size)
+        except InputError as error:
+            raise InputError(f"embryo '{embryo.name}': {error}") from error
         found[embryo.name] = frozen.of_views(views)
     return found
 

@@ -30,7 +30,7 @@ def look(experiment: PolarityExperiment, run: Run) -> list[str]:
 
 
 def fits(experiment: PolarityExperiment, run: Run) -> Mapping[str, ExperimentConfig]:
-    """EZRIN without each fold and, for the finished model, of all; then the members."""
+    """EZRIN without each fold and, for the finished model, of all; by the onset; the members."""
     from isl.polarity.pretrained import PretrainedConfig
 
     from .ensemble import ezrin_experiment
@@ -38,6 +38,10 @@ def fits(experiment: PolarityExperiment, run: Run) -> Mapping[str, ExperimentCon
     found: dict[str, ExperimentConfig] = {}
     if experiment.needs_ezrin or not experiment.ezrin.model:
         found["ezrin/*"] = ezrin_experiment(experiment, run.folder)
+    if experiment.end_to_end is not None:
+        found["end_to_end"] = experiment.end_to_end.of(
+            ezrin_experiment(experiment, run.folder), run.folder
+        )
     if not isinstance(experiment.backbone, PretrainedConfig):
         found["member_*"] = experiment
     return found
@@ -50,7 +54,6 @@ def resized(experiment: PolarityExperiment, folder: Path, resize: "Resize") -> P
     from .ensemble import ezrin_experiment
 
     training = resize(ezrin_experiment(experiment, folder)).training
-    evaluations = -(-training.steps // training.evaluate_every)
     evaluations = -(-training.steps // training.evaluate_every)
     ezrin = experiment.ezrin.model_copy(
         update={"steps": training.steps, "evaluations": evaluations}

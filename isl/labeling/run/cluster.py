@@ -13,7 +13,7 @@ from isl.labeling.mixture import AnyModel
 from isl.labeling.model import load_models
 from isl.labeling.run.one_field import Field, predict_one
 from isl.labeling.run.provenance import Call
-from isl.workers import Workers, stopping
+from isl.workers import Workers, stop_if_unwanted
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -51,7 +51,7 @@ class PredictedElsewhere:
                 f"{self.model}: the worker has another model under this name; give `model` a "
                 "folder that all machines share"
             )
-        return predict_one(field, model, self.call, device, self.budget, _stop_if_unwanted)
+        return predict_one(field, model, self.call, device, self.budget, stop_if_unwanted)
 
 
 def predict_in_processes(
@@ -77,11 +77,6 @@ def predict_there(
 
 def _named(field: Field, made: dict[str, Any] | InputError) -> dict[str, Any] | InputError:
     return InputError(f"{field.path}: {made}") if isinstance(made, InputError) else made
-
-
-def _stop_if_unwanted(done: int, total: int) -> None:
-    if stopping():
-        raise InputError("cancelled")
 
 
 @functools.lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,7 @@ from isl.labeling.model import load_model
 from isl.model_folder import WEIGHTS_FILE
 from isl.polarity.model import load_polarity_model, seen_by
 from isl_train.polarity.config import PolarityExperiment
-from isl_train.polarity.end_to_end import viewed
+from isl_train.polarity.end_to_end import OnsetFrames, viewed
 from isl_train.polarity.ensemble import train_polarity
 
 POLARITY = """
@@ -84,15 +85,27 @@ def test_what_is_done_is_kept(folder, trained):
     before = weights.stat().st_mtime_ns
     train_polarity(settings(folder), folder, trained, name="whole", say=lambda line: None)
     assert weights.stat().st_mtime_ns == before
-    others = settings(folder, "end_to_end.weight=1.0", "end_to_end.rate=1.0")
-    with pytest.raises(InputError, match="end_to_end"):
-        train_polarity(others, folder, trained, name="whole", say=lambda line: None)
+
+
+@pytest.mark.parametrize("change", ["end_to_end.weight=1.0", "end_to_end.rate=1.0", "penalty=1.0"])
+def test_a_network_of_other_settings_is_not_taken_for_this_one(folder, trained, change):
+    with pytest.raises(InputError, match="end_to_end: "):
+        train_polarity(
+            settings(folder, change), folder, trained, name="whole", say=lambda line: None
+        )
+
+
+def test_frames_that_are_not_square_are_refused(folder):
+    frames = np.zeros((2, 8, 12), np.float32)
+    embryo = SimpleNamespace(dic=frames, pixel_size=None)
+    with pytest.raises(InputError, match="8 x 12 pixels"):
+        OnsetFrames(settings(folder), [embryo], {}, None)
 
 
 @pytest.mark.parametrize("size", [(48, 48), (64, 64)])
 def test_members_see_within_a_program_what_they_see_of_arrays(folder, size):
     ezrin = np.random.default_rng(0).random((2, *size)).astype(np.float32)
-    look = settings(folder, "sight.size=56").look
+    look = settings(folder, "sight.size=56").look_at([])
     expected = seen_by(look, ezrin, ezrin, ezrin)[..., 0]
     found = np.asarray(viewed(jnp.asarray(ezrin), 56))
     # Made smaller, pixels at the border mix with what is mirrored beyond it, or do not.

@@ -340,12 +340,14 @@ def test_batch_statistics_are_taken_anew():
 ON_DEVICES = """
 import sys
 from pathlib import Path
+import jax
 sys.path[:0] = {folders!r}
 from test_task import EMBRYOS, EZRIN, make_experiment
 from isl_train.polarity.ensemble import train_ensemble
 training = dict(steps=6, ema_decay=0.0, reestimate_batches=0)
 experiment = make_experiment(members=1, training=training)
 train_ensemble(experiment, EMBRYOS, EZRIN, Path(sys.argv[1]), name="tiny")
+print(jax.device_count())
 """
 
 
@@ -370,6 +372,7 @@ def test_two_devices_equal_one(tmp_path):
             check=False,
         )
         assert done.returncode == 0, done.stderr
+        assert done.stdout.split()[-1] == str(devices)
         found.append(load_file(tmp_path / str(devices) / "model" / WEIGHTS_FILE))
     assert found[0].keys() == found[1].keys()
     for name, array in found[0].items():

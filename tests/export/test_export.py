@@ -59,8 +59,10 @@ def test_a_program_gives_what_predicting_gives(folder, size):
     stack = stack_of(size)
     ours = isl.load_model(folder).predict(stack, axes="ZYX", statistics=names).statistics
     found = program_of(folder, Wanted(statistics=names)).call(stack[None])
-    for name in names:
-        np.testing.assert_allclose(found[name][0], ours[name], atol=1e-5)
+    # A deviation is a difference of sums (isl.labeling.bins), whose rounding is all that is left of
+    # it where one bin has next to everything.
+    for name, rounding in zip(names, (1e-5, 3e-4), strict=True):
+        np.testing.assert_allclose(found[name][0], ours[name], atol=rounding)
 
 
 def test_planes_that_are_normal_are_left_alone_as_in_predicting(folder):

@@ -1,12 +1,14 @@
 """What colonies cost: finding them, classing a thousand, and an update of teacher and student.
 
-    python benchmarks/colony.py [--size 2908] [--repeats 3] [--colonies 64] [--torch] [--update 224]
+    python benchmarks/colony.py [--size 2908] [--repeats 3] [--colonies 64] [--torch]
+        [--batches 16 64] [--update 224]
 
 Finding is measured beside scikit-image's bare calls; classing (HRNet-W18, two scales, patches of
-224) beside the same layers in PyTorch, with --torch, as tests/torch writes them down; an update
-(narrow HRNet, two scales) beside the sum of its parts run alone, with --update. Prints CPU seconds
-of this process, which say the same however busy the machine is, the least of the repeats, ratios,
-and the highest memory of the process while it finds colonies.
+224) beside the same layers in PyTorch, with --torch, as tests/torch writes them down, and by
+batches of some sizes, the first also with every batch norm folded into the convolution before it,
+with --batches; an update (narrow HRNet, two scales) beside the sum of its parts run alone, with
+--update. Prints CPU seconds of this process, which say the same however busy the machine is, the
+least of the repeats, ratios, and the highest memory of the process while it finds colonies.
 """
 
 import argparse
@@ -28,7 +30,8 @@ from skimage.filters import threshold_otsu
 from skimage.filters.rank import entropy
 from skimage.morphology import disk, opening, remove_small_objects
 
-from isl.backbones.hrnet import HRNetConfig
+from isl.backbones.hrnet import ConvNorm, HRNetConfig
+from isl.backbones.resnet import PaddedConv, PostactivationBlock
 from isl.colony.detection import as_bytes, detect
 from isl.colony.model import ColonyConfig, ColonyModel
 from isl.colony.network import ColonyNetwork, NetworkConfig, build_network
@@ -100,6 +103,57 @@ def classing(colonies: int, repeats: int, torch: bool) -> None:
     if torch:
         theirs = in_pytorch(network, colonies, repeats)
         print(f"the same layers in PyTorch: {1000 * theirs:.0f} s; isl {theirs / seconds:.2f} x")
+
+
+class Offset(nnx.Module):
+    """What is left of a batch norm whose scale the kernel before it has taken."""
+
+    def __init__(self, norm: nnx.BatchNorm, conv: PaddedConv, bias: nnx.Param | None) -> None:
+        """Scales the kernel in place; `bias` is what stood between the two."""
+        assert norm.scale is not None
+        assert norm.bias is not None
+        scale = norm.scale[...] / jnp.sqrt(norm.var[...] + norm.epsilon)
+        conv.kernel[...] = conv.kernel[...] * scale.reshape(1, 1, 1, -1)
+        before = 0.0 if bias is None else bias[...]
+        self.offset = nnx.Param(norm.bias[...] + (before - norm.mean[...]) * scale)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps [B, Y, X, depth], moved."""
+        return x + self.offset[...].reshape(1, 1, 1, -1)
+
+
+def fold_norms(network: ColonyNetwork) -> None:
+    """Folds batch norms into the convolutions before them, in place."""
+    # All are listed first, since they are changed on the way.
+    for part in [part for _, part in nnx.iter_modules(network.backbone)]:
+        made: Any = part
+        if isinstance(part, ConvNorm):
+            made.norm, made.bias = Offset(part.norm, part.conv, part.bias), None
+        elif isinstance(part, PostactivationBlock):
+            pairs = zip(list(part.norms), list(part.convs), strict=True)
+            made.norms = nnx.List([Offset(norm, conv, None) for norm, conv in pairs])
+            if part.shortcut is not None and part.shortcut_norm is not None:
+                made.shortcut_norm = Offset(part.shortcut_norm, part.shortcut, None)
+
+
+def batched(sizes: list[int], repeats: int) -> None:
+    """Classing by batches of several sizes, of the first also with folded norms."""
+    network = build_network(NetworkConfig(), 1, 4, rngs=nnx.Rngs(0))
+    network.eval()
+    for size in sizes:
+        seconds = _thousand(network, size, repeats)
+        print(f"batches of {size}: {seconds:.0f} s of 1,000 colonies", flush=True)
+    fold_norms(network)
+    seconds = _thousand(network, sizes[0], repeats)
+    print(f"batches of {sizes[0]}, norms folded: {seconds:.0f} s of 1,000 colonies", flush=True)
+
+
+def _thousand(network: ColonyNetwork, size: int, repeats: int) -> float:
+    graph, state = nnx.split(network)
+    patches = jnp.asarray(np.random.default_rng(0).normal(size=(size, 224, 224, 1)), "f4")
+    compiled = jax.jit(lambda state, x: nnx.merge(graph, state)(x)).lower(state, patches).compile()
+    _run(compiled, (state, patches))
+    return 1000 / size * best_of(repeats, functools.partial(_run, compiled, (state, patches)))
 
 
 def in_pytorch(network: ColonyNetwork, colonies: int, repeats: int) -> float:
@@ -237,6 +291,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--colonies", type=int, default=64)
     parser.add_argument("--torch", action="store_true")
+    parser.add_argument("--batches", type=int, nargs="*", default=[], help="sizes of batches")
     parser.add_argument("--update", type=int, default=0, help="pixels of a patch, such as 224")
     given = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}")
@@ -244,6 +299,8 @@ def main() -> None:
         finding(given.size, given.repeats)
     if given.colonies:
         classing(given.colonies, given.repeats, given.torch)
+    if given.batches:
+        batched(given.batches, given.repeats)
     if given.update:
         updating(given.update, given.repeats)
 

@@ -52,14 +52,16 @@ def cancelled() -> bool:
     return _cancelled.get()()
 
 
-def check_one_of_both(workers: int | None, scheduler: str | None) -> None:
-    """Refuses processes of this machine and those of a scheduler at once.
+def check_workers(workers: int | None, scheduler: str | None) -> None:
+    """Refuses processes of this machine and those of a scheduler at once, and fewer than one.
 
     Raises:
-        InputError: Both are given.
+        InputError: Which it is.
     """
     if workers is not None and scheduler is not None:
         raise InputError("`workers` starts processes here, `scheduler` takes others: give one")
+    if workers is not None and workers < 1:
+        raise InputError(f"`workers={workers}`: expected a number of processes")
 
 
 @contextlib.contextmanager

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+import jax.numpy as jnp
 import numpy as np
 
 from isl.colony.model import ColonyConfig, ColonyModel, load_colony_model, softmax
+from isl.colony.network import without_backbone
 from isl.errors import InputError
 from isl.files.whole import written_whole
 from isl_train.colony.ground import Ground
@@ -54,7 +56,8 @@ def predict(model_folder: Path, images: Images, which: np.ndarray, patches: int)
     Args:
         model_folder: The model.
         images: All images.
-        which: Indices of those that are judged; each has a class.
+        which: Indices of those that are judged; each has a class. Where images have vectors, these
+            are looked at: the model's backbone made them.
         patches: How many are looked at of each.
     """
     model: ColonyModel = load_colony_model(model_folder)
@@ -64,7 +67,12 @@ def predict(model_folder: Path, images: Images, which: np.ndarray, patches: int)
         split=Split(labelled=nothing, validation=nothing, unlabelled=nothing),
         patch=model.config.patch,
     )
-    return _of(images, which, patches, model.logits(ground.fixed(which, patches)), model.config)
+    fixed = ground.fixed(which, patches)
+    if images.vectors is None:
+        logits = model.logits(fixed)
+    else:
+        logits = np.asarray(without_backbone(model.network)(jnp.asarray(fixed[:, 0])))
+    return _of(images, which, patches, logits, model.config)
 
 
 def said_by(head: Head, which: np.ndarray, patches: int) -> Predictions:

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from isl.cluster import budget_of_workers, check_one_of_both, workers_of
+from isl.cluster import budget_of_workers, check_workers, workers_of
 from isl.devices import use_device
 from isl.errors import InputError
 from isl.files.failures import report_failures
@@ -126,7 +126,7 @@ def assess_recordings(request: Request) -> int:
     Raises:
         InputError: The request is wrong, or its only recording failed; nothing was written.
     """
-    check_one_of_both(request.workers, request.scheduler)
+    check_workers(request.workers, request.scheduler)
     elsewhere = request.scheduler is not None or (request.workers or 1) > 1
     found = find_recordings(request.inputs, axes=request.axes, leave_out=request.out)
     embryos = [embryo for name, path in found for embryo in _embryos_of(name, path, request)]
@@ -141,7 +141,7 @@ def assess_recordings(request: Request) -> int:
     memory = memory_budget(request.memory)
     with alone_in(request.out, "isl polarity"):
         if elsewhere:
-            failed = _assess_all_elsewhere(embryos, chain, request)
+            failed = _assess_all_elsewhere(embryos, chain, request, memory)
         else:
             failures = one_by_one(
                 embryos,
@@ -173,7 +173,7 @@ _chain_of_process = functools.cache(_chain)
 
 
 def _assess_all_elsewhere(
-    embryos: Sequence[EmbryoInput], chain: Chain, request: Request
+    embryos: Sequence[EmbryoInput], chain: Chain, request: Request, memory: int
 ) -> dict[str, str]:
     """Has embryos assessed by other processes; those that failed, by name, with the reasons."""
     there = dataclasses.replace(
@@ -183,10 +183,10 @@ def _assess_all_elsewhere(
         client = None
         if request.scheduler is not None:
             client = stack.enter_context(workers_of(request.scheduler))
-        if client is not None and request.memory is None:
-            memory = budget_of_workers(client)
-        else:
-            memory = memory_budget(request.memory) // (request.workers or 1)
+            # Asked in any case: it compares versions, too.
+            theirs = budget_of_workers(client)
+            memory = theirs if request.memory is None else memory
+        memory //= request.workers or 1
         work = functools.partial(
             _assess_elsewhere, hashes=_hashes(chain), request=there, memory=memory
         )

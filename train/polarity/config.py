@@ -92,9 +92,10 @@ class EndToEndConfig(Config):
     def of(self, labeling: LabelingConfig, start: Path) -> LabelingConfig:
         """A labeling experiment that goes on so from a model."""
         further = of_share(self.length, 1)(labeling)
+        whole = {"batch_size": self.batch_size, "accumulate": 1, "micro_batch": None}
         return further.model_copy(
             update={
-                "training": further.training.model_copy(update={"batch_size": self.batch_size}),
+                "training": further.training.model_copy(update=whole),
                 "optimizer": further.optimizer.model_copy(
                     update={"learning_rate": further.optimizer.learning_rate * self.rate}
                 ),

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from isl.config import to_toml
 from isl.errors import InputError
+from isl.files.whole import write_texts
 from isl.imaging.image import Movie
 from isl.labeling import bins
 from isl.labeling.model import Model, load_model
@@ -218,27 +219,24 @@ def trained_end_to_end(
     further = experiment.end_to_end
     assert further is not None
     config = further.of(labeling, start)
-    _check_same_onset(workdir, experiment)
+    settings = to_toml(experiment.model_copy(update={"description": "", "name": ""}))
+    _check_same_onset(workdir, settings)
     check_same_run(workdir, config)
     if (workdir / "model" / WEIGHTS_FILE).is_file():
         return workdir / "model"
     frames = OnsetFrames(experiment, embryos, features, load_model(start))
-    progress = fit(
-        OnsetThroughEzrin(config, folder, experiment, frames), config, workdir, console=console
-    )
+    task = OnsetThroughEzrin(config, folder, experiment, frames)
+    write_texts(workdir, {ONSET_FILE: settings})
+    progress = fit(task, config, workdir, freeze=config.start.freeze, console=console)
     if progress.update < config.training.steps:
         raise KeyboardInterrupt
     return workdir / "model"
 
 
-def _check_same_onset(workdir: Path, experiment: PolarityExperiment) -> None:
-    """Refuses a run that another experiment of the onset has begun; writes down which this is."""
+def _check_same_onset(workdir: Path, settings: str) -> None:
+    """Refuses a run that another experiment of the onset has begun."""
     kept = workdir / ONSET_FILE
-    settings = to_toml(experiment.model_copy(update={"description": "", "name": ""}))
-    if not kept.is_file():
-        workdir.mkdir(parents=True, exist_ok=True)
-        kept.write_text(settings, encoding="utf-8")
-    elif kept.read_text(encoding="utf-8") != settings:
+    if kept.is_file() and kept.read_text(encoding="utf-8") != settings:
         raise InputError(
             f"{workdir}: holds the network of another experiment of the onset; give another folder"
         )

@@ -69,7 +69,7 @@ def train_polarity(
     finished = (
         None if experiment.ezrin.model else crossfit.model_without(_apart(experiment, crossfit))
     )
-    before = ezrin
+    unseen = None
     if experiment.end_to_end is not None and finished is not None:
         finished = trained_end_to_end(
             experiment,
@@ -82,6 +82,7 @@ def train_polarity(
             console=console,
         )
         network = load_model(finished)
+        unseen = ezrin
         ezrin = {embryo.name: predicted_ezrin(network, embryo) for embryo in embryos}
     start = finished or experiment.ezrin.model
     model = train_ensemble(
@@ -91,7 +92,7 @@ def train_polarity(
         workdir,
         name=name,
         labeling_model=start,
-        unseen=before,
+        unseen=unseen,
         folder=folder,
         console=console,
     )

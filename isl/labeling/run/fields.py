@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from isl.cluster import budget_of_workers, check_one_of_both, workers_of
+from isl.cluster import budget_of_workers, check_workers, workers_of
 from isl.devices import use_device
 from isl.errors import InputError, unknown
 from isl.files.failures import report_failures
@@ -96,7 +96,7 @@ def predict_fields(request: Request) -> int:
     Raises:
         InputError: The request is wrong, or its only field failed; nothing was written.
     """
-    _check_workers(request)
+    check_workers(request.workers, request.scheduler)
     request = _without_datasets(request)
     config = read_models_config(request.model or DEFAULT_MODEL)
     options = _options(request, config)
@@ -271,18 +271,14 @@ def _predict_here(
         yield field, made
 
 
-def _check_workers(request: Request) -> None:
-    check_one_of_both(request.workers, request.scheduler)
-    if request.workers is not None and request.workers < 1:
-        raise InputError(f"`workers={request.workers}`: expected a number of processes")
-
-
 def _budget(request: Request, begun: Mapping[str, Any] | None, client: "Client | None") -> int:
     """Bytes that each process may take: those of the run that is resumed, if there is one.
 
     Tiles, and so rounding, depend on them.
     """
     processes = request.workers or 1
+    # Asked in any case: it compares versions, too.
+    theirs = None if client is None else budget_of_workers(client)
     if request.memory is not None:
         return memory_budget(request.memory) // processes
     if begun is not None:
@@ -293,9 +289,7 @@ def _budget(request: Request, begun: Mapping[str, Any] | None, client: "Client |
                 begun["memory"] / GIB,
             )
         return begun["memory"]
-    if client is not None and request.scheduler is not None:
-        return budget_of_workers(client)
-    return memory_budget(None) // processes
+    return memory_budget(None) // processes if theirs is None else theirs
 
 
 def _named(request: Request) -> str:
@@ -328,7 +322,7 @@ def check_request(request: Request) -> None:
     Raises:
         InputError: There is no such model, label, statistic or format, or options contradict.
     """
-    _check_workers(request)
+    check_workers(request.workers, request.scheduler)
     _checked_options(request, read_models_config(request.model or DEFAULT_MODEL))
 
 

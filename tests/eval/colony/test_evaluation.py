@@ -17,6 +17,7 @@ from isl.config import to_toml
 from isl.errors import InputError
 from isl_eval.colony import evaluation as module
 from isl_eval.colony.evaluation import evaluate_colony
+from isl_train.colony.recipe import train_colony
 
 
 def test_an_evaluation_from_files_to_files(tmp_path: Path, monkeypatch) -> None:
@@ -67,3 +68,50 @@ def test_an_evaluation_from_files_to_files(tmp_path: Path, monkeypatch) -> None:
     write_stripes(path, (25, 12))
     with pytest.raises(InputError, match="was made from other settings or images"):
         evaluate_colony(tmp_path / "eval.toml", [], tmp_path / "out")
+
+
+def test_heads_go_through_the_trainer_where_models_stay_or_settings_ask_for_it(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """Heads behind a frozen backbone; both ways tell stripes, and the trainer's leaves models."""
+    path = write_stripes(tmp_path / "stripes.npz", (24, 12))
+    backbone = {"kind": "efficientnet-lite0", "strides": [2], "size": 16, "turns": 1}
+    own = experiment(
+        path,
+        method="supervised",
+        network={"scales": 1, "backbone": backbone},
+        frozen={"views": 1},
+        training={"steps": 100, "evaluate_every": 50},
+    )
+    (tmp_path / "training.toml").write_text(to_toml(own))
+    tables = {
+        "task": "colony",
+        "experiment": "training.toml",
+        "shares": [0.6],
+        "folds": 3,
+        "judged": [0],
+        "replicates": 20,
+        "arms": [{"name": "quick"}],
+    }
+    went = []
+
+    def trained(*given, **settings):
+        went.append(settings)
+        return train_colony(*given, **settings)
+
+    monkeypatch.setattr(module, "train_colony", trained)
+    found = []
+    for name, changes, times in (
+        ("quick", {}, 0),
+        ("stay", {"keep_models": True}, 1),
+        ("averaged", {"changes": ["training.ema_decay=0.5"]}, 2),
+    ):
+        (tmp_path / "eval.toml").write_text(tomli_w.dumps({**tables, **changes}))
+        evaluate_colony(tmp_path / "eval.toml", [], tmp_path / name)
+        assert len(went) == times
+        rows = csv.DictReader((tmp_path / name / "figures.csv").read_text().splitlines())
+        found += [float(row["value"]) for row in rows if row["figure"] == "balanced_accuracy"]
+        models = list((tmp_path / name).rglob("weights.safetensors"))
+        assert bool(models) == (name == "stay")
+    # Twelve are judged, four of one class: a single miss among these costs an eighth.
+    assert min(found) > 0.8

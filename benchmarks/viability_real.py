@@ -30,14 +30,16 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from isl.viability.films import FilmConfig, Survey, key_film, survey
+from isl.viability.films import FilmConfig
 from isl.viability.frame_features import frame_encoder
 from isl.viability.recording import WHOLE_FRAME, Place, open_recording
+from isl.viability.survey import Survey, key_film, survey
 
 # The recordings do not say how many minutes lie between frames: hours of gomez are nominal.
 GOMEZ = FilmConfig(window_hours=(0.0, 72.0), count=32, size=112, key_frames="events")
 GOMEZ_MINUTES = 15.0
 ZEBRAFISH = FilmConfig(window_hours=(0.0, 24.0), count=32, size=112, key_frames="sharpest")
+ZEBRAFISH_MINUTES = 6.0
 SIDE = 112
 ENCODER = "efficientnet-lite0"
 # Hours over which an embryo's oddity is averaged.
@@ -61,7 +63,7 @@ def human(folder: Path, out: Path) -> None:
     for table in sorted(folder.glob("*_phases.csv")):
         name = table.name.removesuffix("_phases.csv")
         place = Place(name=name, path=folder / name, start=0.0, interval=GOMEZ_MINUTES)
-        seen = survey(open_recording(place), GOMEZ)
+        seen = survey(open_recording(place), _every_frame(GOMEZ, GOMEZ_MINUTES))
         features[name] = frame_encoder(ENCODER, SIDE).features(seen.cut_outs)
         phases[name] = _phases(table, len(seen.cut_outs))
         _draw_key_frames(seen, GOMEZ, phases[name], out / f"{name}.key_frames.png")
@@ -99,8 +101,14 @@ def zebrafish(folder: Path, out: Path) -> None:
     features, hours = {}, np.zeros(0)
     for row in rows:
         path = folder / f"zebrafish_{row['embryo']}.tif"
-        place = Place(name=path.stem, path=path, start=0.0, interval=6.0, embryo=WHOLE_FRAME)
-        seen = survey(open_recording(place), ZEBRAFISH)
+        place = Place(
+            name=path.stem,
+            path=path,
+            start=0.0,
+            interval=ZEBRAFISH_MINUTES,
+            embryo=WHOLE_FRAME,
+        )
+        seen = survey(open_recording(place), _every_frame(ZEBRAFISH, ZEBRAFISH_MINUTES))
         features[row["embryo"]] = frame_encoder(ENCODER, SIDE).features(seen.cut_outs)
         hours = seen.frames.hours
         if row["outcome"] == "died":
@@ -129,6 +137,12 @@ def zebrafish(folder: Path, out: Path) -> None:
             f"{len(below) / len(p):.0%} of frames; lowest {p.min():.4f}"
         )
     _draw_curves(rows, hours, curves, out / "zebrafish.png")
+
+
+def _every_frame(config: FilmConfig, minutes: float) -> FilmConfig:
+    """With so many key frames that every frame is looked at."""
+    first, last = config.window_hours
+    return config.model_copy(update={"count": round(60 * (last - first) / minutes)})
 
 
 def _phases(table: Path, frames: int) -> np.ndarray:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from isl.errors import InputError
-from isl.viability.films import KeyFilm, Survey, key_film, survey
+from isl.viability.films import KeyFilm
 from isl.viability.model import ViabilityModel, Word
 from isl.viability.recording import Recording
+from isl.viability.survey import Survey, key_film, survey
 
 DAYS = (2, 3, 4, 5)
 _DAY = 24.0
@@ -25,7 +26,7 @@ class Assessment:
         by_hour: What it says of the main target if nothing is seen after an hour, by that hour.
         evidence: float32 [K, Y, X], when and where the key frames speak for the main target.
         covered: Share of the window that the recording covers.
-        blank: Frames that are blank or badly exposed.
+        blank: Frames that were looked at and are blank or badly exposed.
     """
 
     film: KeyFilm
@@ -58,7 +59,7 @@ def assess(recording: Recording, model: ViabilityModel, *, source: str = "") -> 
 
 
 def assess_survey(surveyed: Survey, model: ViabilityModel, *, source: str = "") -> Assessment:
-    """As `assess`, of a recording that was read through."""
+    """As `assess`, of a recording that was looked through."""
     config = model.config.film
     film = key_film(surveyed, config, source=source)
     hours = hours_to_ask(config.window_hours, float(film.hours[-1]))
@@ -78,7 +79,7 @@ def assess_survey(surveyed: Survey, model: ViabilityModel, *, source: str = "") 
         by_hour=by_hour | {float(film.hours[-1]): words[0]},
         evidence=model.evidence(film),
         covered=surveyed.covered,
-        blank=tuple(np.flatnonzero(~surveyed.frames.usable).tolist()),
+        blank=surveyed.blank,
     )
 
 

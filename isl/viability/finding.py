@@ -59,16 +59,16 @@ class Disc:
     diameter: float
 
 
-def granularity(frame: np.ndarray) -> np.ndarray:
-    """How much brightness changes in every direction at once.
+def granularity(small: np.ndarray) -> np.ndarray:
+    """How much brightness changes in every direction at once, within some pixels of each.
 
     Args:
-        frame: Integers or floats [Y, X], in any unit.
+        small: float32 [y, x], in any unit.
 
     Returns:
-        float32 [y, x], in that unit, 96 pixels along the longer side.
+        float32 [y, x], in that unit.
     """
-    along_y, along_x = np.gradient(ndimage.gaussian_filter(_shrunk(frame), _DERIVATIVE))
+    along_y, along_x = np.gradient(ndimage.gaussian_filter(small, _DERIVATIVE))
     yy, xx, xy = (
         ndimage.gaussian_filter(product, _NEIGHBOURHOOD)
         for product in (along_y**2, along_x**2, along_y * along_x)
@@ -85,23 +85,23 @@ def find_embryos(frames: np.ndarray) -> tuple[Disc, ...]:
     Returns:
         None, where the well is empty.
     """
-    grain = np.median([granularity(frame) for frame in frames], axis=0).astype(np.float32)
-    light = np.median([_shrunk(frame) for frame in frames], axis=0)
+    small = [_shrunk(frame) for frame in frames]
+    grain = np.median([granularity(each) for each in small], axis=0).astype(np.float32)
+    light = np.median(small, axis=0)
     return _discs(*_weighed(grain, light), frames.shape[1:])
 
 
-def one_embryo(frames: np.ndarray, *, which: int | None = None, source: object = "") -> Disc:
+def one_embryo(found: Sequence[Disc], *, which: int | None = None, source: object = "") -> Disc:
     """The embryo in a recording.
 
     Args:
-        frames: As in `find_embryos`.
+        found: All of them, as `find_embryos` gives them.
         which: Which of several, counted from 1, the largest first; None: there must be one.
         source: Named in messages.
 
     Raises:
         InputError: There is none, there are several and nobody says which, or not as many.
     """
-    found = find_embryos(frames)
     if not found:
         raise InputError(
             f"{source}: no embryo found; the well is empty, or out of focus (where "
@@ -138,7 +138,8 @@ def follow(frame: np.ndarray, last: Disc) -> Disc:
     """
     scale = max(frame.shape) / _SIDE
     radius = last.diameter / 2 / scale
-    grain, lit = _weighed(granularity(frame), _shrunk(frame))
+    small = _shrunk(frame)
+    grain, lit = _weighed(granularity(small), small)
     y, x = (last.y + 0.5) / scale - 0.5, (last.x + 0.5) / scale - 0.5
     box = tuple(
         slice(max(0, int(middle - radius / 2)), max(0, min(length, int(middle + radius / 2) + 2)))
@@ -171,10 +172,16 @@ def cut_out(frame: np.ndarray, disc: Disc, size: int) -> np.ndarray:
         uint8 [size, size].
     """
     side = max(8, round(_ROOM * disc.diameter))
-    rows, columns = (np.arange(side) + round(middle - side / 2) for middle in (disc.y, disc.x))
-    inside = np.ix_(np.clip(rows, 0, frame.shape[0] - 1), np.clip(columns, 0, frame.shape[1] - 1))
+    top, left = (round(middle - side / 2) for middle in (disc.y, disc.x))
+    rows, columns = (
+        np.clip(np.arange(side) + first, 0, length - 1)
+        for first, length in zip((top, left), frame.shape, strict=True)
+    )
+    part = frame[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if part.shape != (side, side):
+        part = part[np.ix_(rows - rows[0], columns - columns[0])]
     way = Image.Resampling.BOX if side > size else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(frame[inside]).resize((size, size), way))
+    return np.asarray(Image.fromarray(np.ascontiguousarray(part)).resize((size, size), way))
 
 
 def _shrunk(frame: np.ndarray) -> np.ndarray:
@@ -243,9 +250,11 @@ class _RunningSums:
         """
         self._beyond = beyond = int(np.ceil(_RING * largest)) + 1
         self._shape = y, x = grain.shape
-        self._sums = np.zeros((2, y + 2 * beyond, x + 2 * beyond))
+        # Where every pixel counts, how many do need not be added up.
+        summed = [grain] if lit.all() else [grain, lit]
+        self._sums = np.zeros((len(summed), y + 2 * beyond, x + 2 * beyond))
         inner = self._sums[:, beyond : beyond + y, beyond : beyond + x]
-        np.cumsum([grain, lit], axis=2, dtype=np.float64, out=inner)
+        np.cumsum(summed, axis=2, dtype=np.float64, out=inner)
         self._sums[:, :, beyond + x :] = self._sums[:, :, beyond + x - 1, None]
 
     def contrast(self, radius: float, box: Box = _ALL) -> np.ndarray:
@@ -270,14 +279,21 @@ class _RunningSums:
         (top, bottom, _), (left, right, _) = (
             part.indices(length) for part, length in zip(box, self._shape, strict=True)
         )
-        total = np.zeros((2, bottom - top, right - left))
-        for away in range(-int(radius), int(radius) + 1):
-            row = self._sums[:, top + self._beyond + away : bottom + self._beyond + away]
-            half = int(np.sqrt(radius**2 - away**2))
-            last, before = self._beyond + half, self._beyond - half - 1
-            total += row[:, :, left + last : right + last]
-            total -= row[:, :, left + before : right + before]
-        return total
+        total = np.zeros((len(self._sums), bottom - top, right - left))
+        away = np.arange(-int(radius), int(radius) + 1)
+        halves = np.sqrt(radius**2 - away**2).astype(int)
+        for row, half in zip((top + self._beyond + away).tolist(), halves.tolist(), strict=True):
+            rows = self._sums[:, row : row + bottom - top]
+            last, before = left + self._beyond + half, left + self._beyond - half - 1
+            total += rows[:, :, last : last + right - left]
+            total -= rows[:, :, before : before + right - left]
+        if len(total) == 2:
+            return total
+        rows, columns = np.arange(top, bottom)[:, None] + away, np.arange(left, right)[None]
+        reach = halves[:, None]
+        ends = np.minimum(columns + reach, self._shape[1] - 1), np.maximum(columns - reach, 0)
+        within = ((rows >= 0) & (rows < self._shape[0])).astype(float)
+        return np.stack([total[0], within @ (ends[0] - ends[1] + 1.0)])
 
 
 def _disc(place: Sequence[Any], radius: float, scale: float) -> Disc:

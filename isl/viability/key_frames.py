@@ -10,11 +10,14 @@ and never two within half a bin; then the sharpest frames of bins that hold none
 
 Frames that are blank or badly exposed are never chosen. A bin without a frame repeats the nearest
 of those chosen, and is marked. A frame that nothing chooses may as well not be there.
+
+Of a long recording not every frame is looked at: `uniform` asks for those nearest to the middles of
+its bins, the others for those nearest to the middles of halves of bins (`slots`).
 """
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from scipy.signal import find_peaks
@@ -25,6 +28,8 @@ Method = Literal["events", "sharpest", "uniform"]
 METHODS: tuple[Method, ...] = get_args(Method)
 Why = Literal["event", "sharpest", "uniform", "repeated"]
 
+# Parts of a bin of each of which one frame is looked at, where frames are compared.
+_LOOKS_A_BIN = 2
 # Changes that stand out by so many deviations (of the median's kind) are events.
 _STANDS_OUT = 3.0
 _MEDIAN_TO_DEVIATION = 1.4826
@@ -99,6 +104,32 @@ def choose_key_frames(
     return _filled([(own, frame) for own, frame in enumerate(best) if frame], window, count)
 
 
+def slots(
+    method: Method, hours: np.ndarray, window: tuple[float, float], count: int
+) -> tuple[np.ndarray, ...]:
+    """Where key frames may come from: the first usable frame of each slot is looked at.
+
+    Args:
+        method: As in `choose_key_frames`.
+        hours: float [T], after insemination, in any order; nan: nobody knows.
+        window: First and last hour; frames beyond are in no slot.
+        count: How many key frames will be chosen.
+
+    Returns:
+        In order of time, int [n] each and never empty: the frames that are nearest to the middle of
+        a bin, or of half a one, those nearer first.
+    """
+    parts = count * (1 if method == "uniform" else _LOOKS_A_BIN)
+    frames = Frames(hours=hours, sharpness=hours, usable=np.ones(len(hours), bool))
+    order = _within(frames, window)
+    own = _bins(hours[order], window, parts)
+    away = np.abs(hours[order] - _middle(own, window, parts))
+    # By slot, then by distance; of equals the earlier one, as `choose_key_frames` has it.
+    nearer = np.lexsort((away, own))
+    each = np.split(order[nearer], np.flatnonzero(np.diff(own)) + 1)
+    return tuple(part for part in each if len(part))
+
+
 def covered(hours: np.ndarray, usable: np.ndarray, window: tuple[float, float]) -> float:
     """Share of the window between its first and last usable frame, 0 to 1.
 
@@ -140,7 +171,8 @@ def _bins(hours: np.ndarray, window: tuple[float, float], count: int) -> np.ndar
     return np.minimum((place * count).astype(int), count - 1)
 
 
-def _middle(own: int, window: tuple[float, float], count: int) -> float:
+def _middle(own: Any, window: tuple[float, float], count: int) -> Any:
+    """The hour in the middle of a bin, or of each of an array of bins."""
     return window[0] + (own + 0.5) * (window[1] - window[0]) / count
 
 

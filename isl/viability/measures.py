@@ -22,12 +22,14 @@ def is_usable(frame: np.ndarray) -> bool:
     Args:
         frame: uint8 [Y, X].
     """
-    small = frame[::2, ::2]
-    mean, deviation = float(small.mean()), float(small.std())
+    share = np.bincount(frame[::2, ::2].ravel(), minlength=256)
+    share = share / share.sum()
+    levels = np.arange(256)
+    mean = share @ levels
+    deviation = np.sqrt(share @ (levels - mean) ** 2)
     if not _DARKEST <= mean <= _BRIGHTEST or deviation < _FLATTEST:
         return False
-    clipped = float(np.mean((small == 0) | (small == 255)))
-    return clipped <= _MOST_CLIPPED
+    return bool(share[0] + share[255] <= _MOST_CLIPPED)
 
 
 def measure_sharpness(picture: np.ndarray) -> float:

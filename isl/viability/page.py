@@ -131,7 +131,7 @@ def _embryo(made: Mapping[str, Any], strip: bytes) -> list[Block]:
                 **{word["target"]: sentence(word) for word in made["targets"]},
                 "key frames": f"{why}; of {made['input']['frames']} frames",
                 "window covered": f"{made['covered']:.0%}",
-                "blank frames": len(made["blank_frames"]),
+                "blank among the frames looked at": len(made["blank_frames"]),
                 "purpose": PURPOSE,
             }
         ),

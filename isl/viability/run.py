@@ -20,8 +20,9 @@ from isl.imaging.outputs.result_checks import check_files
 from isl.imaging.outputs.results import ResultFiles, written_together
 from isl.progress import FieldProgress
 from isl.tiling.memory import memory_budget
-from isl.viability.films import FilmConfig, Survey, survey
+from isl.viability.films import FilmConfig
 from isl.viability.recording import Place, find_places, open_recording
+from isl.viability.survey import Survey, survey
 from isl.workers import Workers
 
 
@@ -62,7 +63,7 @@ class Request:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Read:
-    """A recording as a worker leaves it: read through, or what was wrong with it."""
+    """A recording as a worker leaves it: looked through, or what was wrong with it."""
 
     source: str
     surveyed: Survey | None = None
@@ -133,7 +134,7 @@ def assess_recordings(request: Request) -> int:
 
 
 def _read(place: Place, *, config: FilmConfig, memory: int) -> _Read:
-    """Reads a recording through; what is wrong with it is said, not raised."""
+    """Looks a recording through; what is wrong with it is said, not raised."""
     began = time.monotonic()
     try:
         if not place.path.exists():

@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isl.errors import InputError
-from isl.imaging.sharpness import BLOCK, estimate_noise, index_of_sharpest, sharpness, smoothed
+from isl.imaging.sharpness import (
+    BLOCK,
+    Noise,
+    estimate_noise,
+    index_of_sharpest,
+    sharpness,
+    smoothed,
+)
 from isl.phantom import PhantomConfig, make_phantom
 
 
@@ -29,6 +36,19 @@ def test_the_plane_in_focus_is_the_sharpest_whatever_the_contrast(modality, phot
     )
     stack, _ = make_phantom(config, 1)
     assert index_of_sharpest([sharpness(plane) for plane in stack.planes]) == 3
+
+
+@pytest.mark.parametrize("shape", [(96, 101), (23, 48), (5, 7)])
+def test_powers_of_cosines_are_those_of_blurred_planes(shape):
+    image = texture(1.0, shape)
+    narrow, middle, wide = (scipy.ndimage.gaussian_filter(image, s) for s in (1.0, 2.0, 8.0))
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])
+    noise = 1.4826 * np.median(np.abs(scipy.ndimage.convolve(image, kernel))) / 6
+    fine, coarse = (
+        (first - second).var() - noise**2 * (Noise(deviation=1.0).after(*scales) ** 2)
+        for first, second, scales in ((narrow, middle, (1, 2)), (middle, wide, (2, 8)))
+    )
+    assert sharpness(image) == pytest.approx(fine / coarse, rel=1e-4)
 
 
 def test_blur_takes_sharpness_away_step_by_step():

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isl.viability.films import FilmConfig, key_film, survey
+from isl.viability.films import FilmConfig
 from isl.viability.recording import WHOLE_FRAME, Place, Recording, open_recording
+from isl.viability.survey import key_film, survey
 
 # The frame in which the zebrafish embryo died, from 0, by outcomes.csv.
 WRITTEN_DOWN = 69

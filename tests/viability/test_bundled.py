@@ -5,9 +5,9 @@ from simulated_development import recording
 
 from isl.phantom.development.biology import NEVER, Development, chance
 from isl.phantom.development.look import CLINICS, draw_frame, draw_look, photograph
-from isl.viability.films import key_film, survey
 from isl.viability.inspect import summary
 from isl.viability.model import load_viability_model
+from isl.viability.survey import key_film, survey
 
 HOURS = 2 + np.arange(48) * 2.5
 GOOD = Development(

@@ -11,17 +11,12 @@ from simulated_development import FILM, embryo_frames, film, recording
 
 from isl.errors import InputError
 from isl.phantom.development.look import draw_look, middle_of
-from isl.viability.films import (
-    FilmConfig,
-    key_film,
-    load_key_film,
-    network_input,
-    save_key_film,
-    survey,
-)
-from isl.viability.finding import Disc, cut_out, find_embryos, one_embryo
-from isl.viability.measures import change, is_usable
-from isl.viability.recording import WHOLE_FRAME
+from isl.viability.films import FilmConfig, load_key_film, network_input, save_key_film
+from isl.viability.finding import Disc, cut_out, find_embryos, follow, one_embryo
+from isl.viability.key_frames import METHODS, Frames, Method, choose_key_frames
+from isl.viability.measures import change, is_usable, measure_sharpness
+from isl.viability.recording import WHOLE_FRAME, Recording
+from isl.viability.survey import key_film, survey
 
 HOURS = np.linspace(2, 119, 16)
 
@@ -69,12 +64,12 @@ def test_empty_well() -> None:
     rng = np.random.default_rng(0)
     empty = 128 + rng.normal(0, 4, (4, 64, 64))
     with pytest.raises(InputError, match="no embryo found"):
-        one_embryo(empty, source="a.mp4")
+        one_embryo(find_embryos(empty), source="a.mp4")
 
 
 def test_two_embryos_are_asked_about() -> None:
     one, other = (embryo_frames(HOURS[::4], seed=seed) for seed in (0, 1))
-    both = np.concatenate([one, other], axis=2)
+    both = find_embryos(np.concatenate([one, other], axis=2))
     with pytest.raises(InputError, match=r"2 embryos found \(1: row .* `embryo`"):
         one_embryo(both)
     places = sorted(one_embryo(both, which=which).x for which in (1, 2))
@@ -118,11 +113,70 @@ def test_survey_finds_blanks_and_key_frames_leave_them() -> None:
     frames = embryo_frames(HOURS)
     frames[[0, 5]] = 0
     surveyed = survey(recording(frames, HOURS), FILM)
-    assert np.flatnonzero(~surveyed.frames.usable).tolist() == [0, 5]
+    assert surveyed.blank == (0, 5)
     made = key_film(surveyed, FILM, source="abc")
     assert made.pictures.shape == (8, 24, 24)
     assert not {0, 5} & set(made.indices.tolist())
-    np.testing.assert_array_equal(made.pictures, surveyed.cut_outs[made.indices])
+    kept = surveyed.cut_outs[np.searchsorted(surveyed.indices, made.indices)]
+    np.testing.assert_array_equal(made.pictures, kept)
+
+
+def read_through(seen: Recording, config: FilmConfig, method: Method) -> tuple[list[int], list]:
+    """Key frames and their pictures, as whoever follows and measures every frame has them."""
+    frames = [seen.read(t) for t in range(len(seen))]
+    usable = np.array([is_usable(frame) for frame in frames])
+    looks = np.unique(np.linspace(0, len(frames) - 1, 9).round().astype(int))
+    disc = one_embryo(find_embryos(np.stack([frames[t] for t in looks if usable[t]])))
+    pictures, sharp, changes, before = [], [], [], None
+    for t, frame in enumerate(frames):
+        if usable[t]:
+            found = follow(frame, disc)
+            disc = Disc(
+                y=(disc.y + found.y) / 2,
+                x=(disc.x + found.x) / 2,
+                diameter=0.9 * disc.diameter + 0.1 * found.diameter,
+            )
+        pictures.append(cut_out(frame, disc, config.size))
+        sharp.append(measure_sharpness(pictures[-1]))
+        changes.append(change(before, pictures[-1]) if before is not None and usable[t] else 0.0)
+        before = pictures[-1] if usable[t] else before
+    known = Frames(
+        hours=seen.hours, sharpness=np.array(sharp), usable=usable, change=np.array(changes)
+    )
+    chosen = choose_key_frames(method, known, config.window_hours, config.count)
+    return [each.index for each in chosen], [pictures[each.index] for each in chosen]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_where_every_frame_is_looked_at_all_is_as_if_read_through(method: Method) -> None:
+    frames = embryo_frames(HOURS, seed=2)
+    frames[[3, 8]] = 255
+    config = FILM.model_copy(update={"key_frames": method, "count": 12})
+    made = key_film(survey(recording(frames, HOURS), config), config)
+    indices, pictures = read_through(recording(frames, HOURS), config, method)
+    assert made.indices.tolist() == indices
+    if method != "uniform":
+        np.testing.assert_array_equal(made.pictures, pictures)
+
+
+@pytest.mark.parametrize(("method", "most"), [("uniform", 8), ("sharpest", 16), ("events", 16)])
+def test_of_a_long_recording_few_frames_are_read(method: Method, most: int) -> None:
+    """Those that key frames come from, the ends, and some to find the embryo in."""
+    hours = np.linspace(0, 120, 400)
+    frames = np.repeat(embryo_frames(np.linspace(2, 119, 40)), 10, axis=0)
+    asked: list[int] = []
+
+    def read(t: int) -> np.ndarray:
+        asked.append(t)
+        return frames[t]
+
+    config = FILM.model_copy(update={"key_frames": method})
+    seen = dataclasses.replace(recording(frames, hours), read=read)
+    made = key_film(survey(seen, config), config)
+    assert len(asked) <= most + 2 + 9
+    if method == "uniform":
+        every = [int(np.argmin(np.abs(hours - 15 * (n + 0.5)))) for n in range(8)]
+        assert made.indices.tolist() == every
 
 
 def test_until_an_hour_nothing_later_is_seen() -> None:

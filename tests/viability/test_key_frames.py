@@ -13,6 +13,7 @@ from isl.viability.key_frames import (
     choose_key_frames,
     covered,
     recall,
+    slots,
 )
 
 WINDOW = (0.0, 12.0)
@@ -101,6 +102,28 @@ def test_as_many_as_asked_for_in_order(count: int, method: str, wanted: int) -> 
     distinct = [frame.index for frame in chosen if frame.why != "repeated"]
     assert len(set(distinct)) == len(distinct)
     assert all(frame.hour == rows[frame.index][0] for frame in chosen)
+
+
+def test_slots_are_bins_or_halves_of_bins_nearest_frames_first() -> None:
+    hours = np.array([row[0] for row in TABLE])
+    # Middles 1.5, 4.5, 7.5 (no frame) and 10.5.
+    found = [slot.tolist() for slot in slots("uniform", hours, WINDOW, 4)]
+    assert found == [[1, 2, 0, 3], [4, 6], [7, 8]]
+    # Of two frames taken at once the first; the middles are 0.75, 2.25, 3.75 and so on.
+    halves = [slot.tolist() for slot in slots("sharpest", hours, WINDOW, 4)]
+    assert halves == [[0, 1, 2], [3], [4], [6], [7], [8]]
+    assert slots("events", hours + 20, WINDOW, 4) == ()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_frames_that_are_looked_at_give_what_the_table_gives(method: str) -> None:
+    """The table without the first frame, which lies in one slot with sharper ones."""
+    rows = TABLE[1:]
+    looked = []
+    for slot in slots(method, np.array([row[0] for row in rows]), WINDOW, 4):
+        looked += [int(t) for t in slot if rows[t][2]][:1]
+    chosen = choose_key_frames(method, frames([rows[t] for t in looked]), WINDOW, 4)
+    assert [(1 + looked[frame.index], frame.why) for frame in chosen] == EXPECTED[method]
 
 
 def test_nothing_to_choose() -> None:

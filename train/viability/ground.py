@@ -15,12 +15,15 @@ from isl.data.splits import SPLITS, divided_group
 from isl.data.targets import BinaryTarget
 from isl.data.twins import twins_told
 from isl.errors import InputError
-from isl.viability.films import FilmConfig, KeyFilm, load_key_film, make_key_film, save_key_film
+from isl.viability.films import FilmConfig, KeyFilm, load_key_film, save_key_film
 from isl.viability.frame_features import frame_encoder
 from isl.viability.network import FrameSequenceConfig, NetworkConfig
 from isl.viability.recording import Place, open_recording, read_recordings, read_rows
+from isl.viability.survey import make_key_film
 
 UNKNOWN = -1
+# After so many films features are written down, so that a run that is stopped resumes there.
+_KEPT_AT_ONCE = 400
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -192,11 +195,12 @@ def keep_features(cases: Sequence[Case], network: NetworkConfig, store: Path) ->
     path = store / f"features_{network.encoder}_{network.side}.npz"
     encoder = frame_encoder(network.encoder, network.side)
     encoder.remember(path)
-    known = len(encoder)
-    for case in cases:
-        encoder.features(case.film.pictures)
-    if len(encoder) > known:
-        encoder.write_down(path)
+    for first in range(0, len(cases), _KEPT_AT_ONCE):
+        known = len(encoder)
+        for case in cases[first : first + _KEPT_AT_ONCE]:
+            encoder.features(case.film.pictures)
+        if len(encoder) > known:
+            encoder.write_down(path)
 
 
 def counted(cases: Sequence[Case], targets: Sequence[str]) -> str:

@@ -36,6 +36,8 @@ RIVALS: dict[str, tuple[str, list[str]]] = {
     "features, attention, the hour alone": (FRAMES, ["network.waves=0"]),
     "features, mean over time": (FRAMES, ["network.pooling=mean"]),
     "features, GRU": (FRAMES, ["network.pooling=gru"]),
+    "features, convolved over time, attention": (FRAMES, ["network.frames=3"]),
+    "features, convolved over time, mean": (FRAMES, ["network.frames=3", "network.pooling=mean"]),
     "features, last frame alone": (FRAMES, ["network.last_only=true"]),
     "features, outcomes shuffled": (FRAMES, ["shuffle_outcomes=true"]),
     "Video Swin on films": (FILM, []),

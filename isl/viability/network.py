@@ -59,6 +59,9 @@ class FrameSequenceConfig(Config):
         queries: Of attention.
         waves: Sines and cosines of the hour that stand beside it, with periods of 240 h, 120 h and
             so on: of the hour alone, which is 1 at 120 h, an event's is hardly learned.
+        frames: Frames that a convolution over time looks at, before they are pooled; 1: each by
+            itself. With the encoder's over space it makes one of both (Tran et al., R(2+1)D, CVPR
+            2018).
         last_only: Whether nothing but the last frame that is seen is looked at.
         noise: Deviation of what training adds to features, in deviations of theirs.
         dropout: Of the channels, in training.
@@ -71,6 +74,7 @@ class FrameSequenceConfig(Config):
     pooling: Literal["mean", "attention", "gru"] = "attention"
     queries: Positive = 8
     waves: int = pydantic.Field(default=0, ge=0, le=8)
+    frames: Literal[1, 3, 5] = 1
     last_only: bool = False
     noise: float = pydantic.Field(default=0.3, ge=0)
     dropout: float = pydantic.Field(default=0.3, ge=0, lt=1)
@@ -148,6 +152,9 @@ class FrameSequence(nnx.Module):
         self.mean = nnx.BatchStat(jnp.zeros(DEPTH))
         self.deviation = nnx.BatchStat(jnp.ones(DEPTH))
         self.embed = Linear(DEPTH + 1 + 2 * config.waves, config.width, Compute())
+        convolves = config.frames > 1 and not config.last_only
+        span = config.frames * config.width
+        self.conv = Linear(span, config.width, Compute()) if convolves else None
         attends = config.pooling == "attention" and not config.last_only
         self.query = Linear(config.width, config.queries, Compute()) if attends else None
         recurs = config.pooling == "gru" and not config.last_only
@@ -187,19 +194,30 @@ class FrameSequence(nnx.Module):
     def _logits(self, features: jax.Array, hours: jax.Array, key: jax.Array | None) -> jax.Array:
         seen = hours[..., 0] >= 0
         if key is None:
-            return self.head(self._pooled(self._embedded(features, hours), seen))
+            x = self._convolved(self._embedded(features, hours), seen)
+            return self.head(self._pooled(x, seen))
         noise_key, film_key, last_key = jax.random.split(key, 3)
         features += self.config.noise * jax.random.normal(noise_key, features.shape)
         x = self._embedded(features, hours)
         # A channel is left out of all frames of a film, or of none.
         x = _dropped(x, self.config.dropout, film_key, (len(x), 1, x.shape[-1]))
-        pooled = self._pooled(x, seen)
+        pooled = self._pooled(self._convolved(x, seen), seen)
         return self.head(_dropped(pooled, self.config.dropout, last_key, pooled.shape))
 
     def _embedded(self, features: jax.Array, hours: jax.Array) -> jax.Array:
         turns = hours * (np.pi * 2.0 ** np.arange(self.config.waves))[None, None]
         seen = [features, hours, jnp.sin(turns), jnp.cos(turns)]
         return jax.nn.gelu(self.embed(jnp.concatenate(seen, axis=-1)))
+
+    def _convolved(self, x: jax.Array, seen: jax.Array) -> jax.Array:
+        """What frames next to each other say together, added to what each says by itself."""
+        if self.conv is None:
+            return x
+        reach, count = self.config.frames // 2, x.shape[1]
+        known = jnp.where(seen[..., None], x, 0.0)
+        padded = jnp.pad(known, ((0, 0), (reach, reach), (0, 0)))
+        parts = [padded[:, first : first + count] for first in range(self.config.frames)]
+        return x + jax.nn.gelu(self.conv(jnp.concatenate(parts, axis=-1)))
 
     def _pooled(self, x: jax.Array, seen: jax.Array) -> jax.Array:
         if self.config.last_only:
@@ -286,7 +304,7 @@ def build_network(
     if isinstance(network, FilmCNN):
         _widen(list(network.convs), network.gru)
     if isinstance(network, FrameSequence):
-        _widen([network.embed], network.gru)
+        _widen([network.embed, *([network.conv] if network.conv else [])], network.gru)
         measure(network, np.zeros((1, DEPTH)))
     return network
 

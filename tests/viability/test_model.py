@@ -91,6 +91,8 @@ SEQUENCES = [
     FrameSequenceConfig(width=4, pooling="mean"),
     FrameSequenceConfig(width=4, pooling="attention", queries=3),
     FrameSequenceConfig(width=4, pooling="attention", queries=3, waves=2),
+    FrameSequenceConfig(width=4, pooling="attention", queries=3, frames=3),
+    FrameSequenceConfig(width=4, pooling="mean", frames=5),
     FrameSequenceConfig(width=4, pooling="gru"),
     FrameSequenceConfig(width=4, last_only=True),
 ]
@@ -105,7 +107,9 @@ def sequences(seed: int = 0, seen: int = 6) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("config", SEQUENCES, ids=lambda c: f"{c.pooling}-{c.waves}-{c.last_only}")
+@pytest.mark.parametrize(
+    "config", SEQUENCES, ids=lambda c: f"{c.pooling}-{c.waves}-{c.frames}-{c.last_only}"
+)
 def test_sequences_see_what_is_seen(config: FrameSequenceConfig) -> None:
     """Whatever stands where nothing is seen counts for nothing; what is seen counts."""
     network = build_network(config, 2, 4, rngs=nnx.Rngs(0))
@@ -147,7 +151,9 @@ def test_hours_stand_beside_their_sines_and_cosines() -> None:
         np.testing.assert_allclose(network(jnp.asarray(one[None]))[0], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("config", SEQUENCES, ids=lambda c: f"{c.pooling}-{c.waves}-{c.last_only}")
+@pytest.mark.parametrize(
+    "config", SEQUENCES, ids=lambda c: f"{c.pooling}-{c.waves}-{c.frames}-{c.last_only}"
+)
 def test_what_sequences_say_of_features_is_their_slope(config: FrameSequenceConfig) -> None:
     """A small step along one feature of one frame, against the gradient."""
     network = build_network(config, 2, 2, rngs=nnx.Rngs(0))
@@ -162,6 +168,28 @@ def test_what_sequences_say_of_features_is_their_slope(config: FrameSequenceConf
     down[1, 5, 17] -= 0.1
     step = np.asarray(run(network, jnp.asarray(up)) - run(network, jnp.asarray(down)))
     np.testing.assert_allclose(step[1] / 0.2, slopes[1, 5, 17], atol=2e-4)
+
+
+def test_frames_are_convolved_as_in_a_plain_loop() -> None:
+    """Three frames at a time; nothing lies before the first or after the last that is seen."""
+    network = build_network(
+        FrameSequenceConfig(width=4, pooling="mean", frames=3), 2, 2, rngs=nnx.Rngs(0)
+    )
+    arrays = {path: array.astype(float) for path, array in arrays_of(network).items()}
+    x = sequences()
+
+    def gelu(values: np.ndarray) -> np.ndarray:
+        return np.asarray(jax.nn.gelu(jnp.asarray(values)))
+
+    for one, made in zip(x.astype(float), network(jnp.asarray(x)), strict=True):
+        inner = gelu(one[:6] @ arrays["embed/kernel"] + arrays["embed/bias"])
+        states = []
+        for t in range(6):
+            three = [inner[n] if 0 <= n < 6 else np.zeros(4) for n in (t - 1, t, t + 1)]
+            among = np.concatenate(three) @ arrays["conv/kernel"] + arrays["conv/bias"]
+            states.append(inner[t] + gelu(among))
+        expected = np.mean(states, axis=0) @ arrays["head/kernel"] + arrays["head/bias"]
+        np.testing.assert_allclose(made, expected, atol=1e-5)
 
 
 def test_attention_is_a_plain_loop() -> None:

@@ -2,6 +2,7 @@
 
     python benchmarks/embryo_chain.py WORKDIR arms|uncertainty|projections|picture
     python benchmarks/embryo_chain.py WORKDIR chains OTHER_WORKDIR...
+    python benchmarks/embryo_chain.py WORKDIR caps OTHER_DATASET
 
 WORKDIR is that of `isl train configs/embryo_chain.toml`, which comes first. The onset is learned
 from the embryos that EZRIN's network has not learned from, as there, and judged on those of split
@@ -11,17 +12,19 @@ from the embryos that EZRIN's network has not learned from, as there, and judged
 and from the true Ezrin, with intervals over embryos. `uncertainty`: the onset's intervals when
 EZRIN is not only its mean but its distribution. `projections`: DIC all in focus, its median plane
 and its maximum. `picture`: WORKDIR/embryo_chain.png. `chains`: other networks of EZRIN (towers, one
-that the onset's loss has reached) against that of WORKDIR.
+that the onset's loss has reached) against that of WORKDIR. `caps`: the same embryos whose caps bend
+and absorb no light (`isl phantom --set caps=0`), by DIC, each embryo left out in turn.
 """
 
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from ezrin import print_contender, words_of
+from ezrin import DRAWS, beside, held_out_members, print_contender, words_of
+from ezrin import judged as judged_left_out
 from PIL import Image
 
 from isl.config import load_toml
@@ -50,8 +53,6 @@ from isl_train.polarity.logistic import (
 CONFIG = Path(__file__).parents[1] / "configs" / "embryo_chain.toml"
 RESAMPLING = Resampling(replicates=1000)
 ARMS = ("dic", "ezrin", "dic+ezrin", "measured")
-# Of the pixels' distributions, all of which are moved together: quantiles, in deviations.
-DRAWS = (-1.28, 0.0, 1.28)
 SHOWN = 4
 
 
@@ -113,6 +114,12 @@ class Ground:
 
         return self._seen("dic", name, lambda embryo: np.zeros_like(embryo.dic), of)
 
+    def instead(self, name: str, others: Mapping[str, Embryo]) -> Features:
+        """What members read of DIC of other embryos, of the same names."""
+        return self._seen(
+            "dic", name, lambda embryo: np.zeros_like(embryo.dic), lambda each: others[each.name]
+        )
+
     def _seen(
         self,
         arm: str,
@@ -130,14 +137,6 @@ class Ground:
             with np.load(file) as stored:
                 found[embryo.name] = [stored[name] for name in stored.files]
         return found
-
-
-def beside(one: Features, other: Features) -> Features:
-    """Of both, look by look."""
-    return {
-        name: [np.concatenate(pair, axis=-1) for pair in zip(looks, other[name], strict=True)]
-        for name, looks in one.items()
-    }
 
 
 def judged(name: str, ground: Ground, features: Sequence[Features]) -> Contender:
@@ -253,6 +252,23 @@ def chains(ground: Ground, others: Sequence[Path]) -> None:
             less(other, done[0])
 
 
+def caps(ground: Ground, dataset: Path) -> None:
+    """Prints what a classifier of DIC frames has of the caps: how much it loses without them."""
+    bare = {embryo.name: embryo for embryo in load_embryos(load_manifest(dataset))}
+    for embryo in ground.all:
+        assert np.array_equal(embryo.after, bare[embryo.name].after), embryo.name
+    penalty = ground.experiment.penalty
+    done = []
+    for name, features in (
+        ("caps", ground.features("dic")),
+        ("no caps", ground.instead("dic, no caps", bare)),
+    ):
+        held = held_out_members(ground.all, features, penalty)
+        done.append(judged_left_out(name, held)[0])
+        print_contender(done[-1])
+    less(*done)
+
+
 def picture(ground: Ground, workdir: Path) -> None:
     """Draws DIC, true and predicted EZRIN and its deviation around the onset of some embryos."""
     rows = []
@@ -278,5 +294,6 @@ if __name__ == "__main__":
         "projections": projections,
         "picture": functools.partial(picture, workdir=folder),
         "chains": functools.partial(chains, others=list(map(Path, sys.argv[3:]))),
+        "caps": lambda ground: caps(ground, Path(sys.argv[3])),
     }
     ways[sys.argv[2]](Ground(folder))

@@ -1,13 +1,14 @@
 """What EZRIN predicted out of fold shows, and what it does for the onset.
 
-    python benchmarks/ezrin.py WORKDIR figures|arms|instead|attribution|picture
+    python benchmarks/ezrin.py WORKDIR figures|arms|instead|uncertainty|attribution|picture
 
 The embryos and networks are those of `configs/polarity.toml`: EZRIN of every embryo comes from the
 one of `ezrin.folds` networks that never saw it, kept in WORKDIR/ezrin as `isl train` keeps them.
 `figures`: what they show, beside an outline and another time. `arms`: the onset of every embryo by
 members that were fitted without it, in the protocol of the default model; EZRIN of the others may
 come from a network that saw the held-out embryo's images, never its onset. `instead`: what the arm
-of both says when EZRIN gives way to zeros, another time's, or a disc.
+of both says when EZRIN gives way to zeros, another time's, or a disc. `uncertainty`: the onset's
+intervals when EZRIN is not only its mean but its distribution.
 `attribution`: where in held-out DIC frames the members read what they say, by their exact maps and
 by what is left when the embryo, or what is around it, is made flat.
 `picture`: WORKDIR/ezrin.png, of some embryos DIC, measured and predicted EZRIN, the latter two
@@ -16,7 +17,7 @@ stretched alike within the embryo.
 
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,11 @@ from PIL import Image
 from scipy import ndimage
 
 from isl.config import load_toml
+from isl.imaging.image import Movie
 from isl.labeling.dataset import load_manifest
+from isl.labeling.model import load_model
 from isl.polarity.classifier import AFTER
-from isl.polarity.embryo import Embryo, load_embryos
+from isl.polarity.embryo import EZRIN, Embryo, load_embryos
 from isl.polarity.model import logits_of_features, seen_by
 from isl.polarity.pretrained import FrozenFeatures, PretrainedConfig
 from isl_eval.polarity.clips import judge_clips
@@ -36,7 +39,7 @@ from isl_eval.polarity.predictions import HeldOut
 from isl_eval.statistics.bootstrap import Interval, Resampling, bootstrap_one
 from isl_train.labeling.config import LabelingConfig
 from isl_train.polarity.config import PolarityExperiment
-from isl_train.polarity.crossfit import Crossfit, folds_of
+from isl_train.polarity.crossfit import Crossfit, folds_of, seen_by_labeling
 from isl_train.polarity.logistic import (
     Features,
     HeldOutEmbryo,
@@ -56,6 +59,8 @@ SHOWN = ("E118", "E133", "E147", "E153")
 RIM = 20
 DISC = ndimage.generate_binary_structure(2, 1)
 ARMS = ("dic", "dic+ezrin", "ezrin", "measured")
+# Of the pixels' distributions, all of which are moved together: quantiles, in deviations.
+DRAWS = (-1.28, 0.0, 1.28)
 
 
 class Ground:
@@ -79,28 +84,60 @@ class Ground:
 
     def features(self, arm: str, instead: str = "") -> Features:
         """What members of an arm read, kept in the folder."""
-        file = self._kept / f"{arm}{instead}.npz"
+
+        def ezrin(embryo: Embryo) -> np.ndarray:
+            needed = arm == "ezrin"
+            found = self.crossfit.predicted(embryo) if needed else np.zeros_like(embryo.dic)
+            return replaced(found, instead)
+
+        return self._seen(arm, f"{arm}{instead}", ezrin)
+
+    def both(self, instead: str = "") -> Features:
+        """Of DIC and predicted EZRIN, side by side."""
+        return beside(self.features("dic"), self.features("ezrin", instead))
+
+    def drawn(self, z: float) -> Features:
+        """What members read of predicted EZRIN that is moved by `z` of its deviations, kept."""
+        if z == 0:
+            return self.features("ezrin")
+
+        def moved(embryo: Embryo) -> np.ndarray:
+            return np.clip(self.crossfit.predicted(embryo) + z * self.deviation(embryo), 0, 1)
+
+        return self._seen("ezrin", f"ezrin {z:+.2f}", moved)
+
+    def _seen(self, arm: str, kept_as: str, ezrin: Callable[[Embryo], np.ndarray]) -> Features:
+        file = self._kept / f"{kept_as}.npz"
         experiment = self.experiment.model_copy(update={"arm": arm})
         if not file.is_file():
             found = {}
             for embryo in self.embryos:
-                needed = arm == "ezrin"
-                ezrin = self.crossfit.predicted(embryo) if needed else np.zeros_like(embryo.dic)
-                seen = {embryo.name: replaced(ezrin, instead)}
-                looks = features_of(experiment, [embryo], seen)[embryo.name]
-                found |= {f"{embryo.name} {n}": look for n, look in enumerate(looks)}
+                looks = features_of(experiment, [embryo], {embryo.name: ezrin(embryo)})
+                found |= {f"{embryo.name} {n}": look for n, look in enumerate(looks[embryo.name])}
             np.savez(file, **found)
         stored = np.load(file)
         looks = range(experiment.members)
         return {e.name: [stored[f"{e.name} {n}"] for n in looks] for e in self.embryos}
 
-    def both(self, instead: str = "") -> Features:
-        """Of DIC and predicted EZRIN, side by side."""
-        of_dic, of_ezrin = self.features("dic"), self.features("ezrin", instead)
-        return {
-            name: [np.concatenate(pair, axis=-1) for pair in zip(of_dic[name], own, strict=True)]
-            for name, own in of_ezrin.items()
-        }
+    def deviation(self, embryo: Embryo) -> np.ndarray:
+        """The deviation of the predicted distributions, float32 [T, Y, X], kept."""
+        file = self._kept / f"deviation {embryo.name}.npy"
+        if not file.is_file():
+            own = next(fold for fold in self.crossfit.folds if embryo.group in fold)
+            model = load_model(self.crossfit.model_without(own))
+            frames = seen_by_labeling(model.config.input.planes, embryo)
+            movie = Movie(name=embryo.name, frames=frames, modality="DIC")
+            found = model.predict(movie, labels=(EZRIN,), statistics=("standard_deviation",))
+            np.save(file, found.statistics["standard_deviation"][:, 0])
+        return np.load(file)
+
+
+def beside(one: Features, other: Features) -> Features:
+    """Of both, look by look."""
+    return {
+        name: [np.concatenate(pair, axis=-1) for pair in zip(looks, other[name], strict=True)]
+        for name, looks in one.items()
+    }
 
 
 def replaced(ezrin: np.ndarray, instead: str) -> np.ndarray:
@@ -242,6 +279,38 @@ def instead_of_ezrin(ground: Ground) -> None:
         print_contender(judged(f"with {instead}", other)[0])
 
 
+def uncertainty(ground: Ground) -> None:
+    """Prints the onset's intervals with EZRIN's mean alone and with its distribution."""
+    penalty = ground.experiment.penalty
+    for arm in ("ezrin", "dic+ezrin"):
+        draws = [ground.drawn(z) for z in DRAWS]
+        if arm == "dic+ezrin":
+            draws = [beside(ground.features("dic"), draw) for draw in draws]
+        middle = draws[len(draws) // 2]
+        told = [held_out_members(ground.embryos, middle, penalty, draw) for draw in draws]
+        mixed = [
+            HeldOutEmbryo(
+                embryo=each[0].embryo,
+                members=np.concatenate([one.members for one in each]),
+                novelty=1.0,
+            )
+            for each in zip(*told, strict=True)
+        ]
+        alone, _ = judged(arm, told[len(draws) // 2])
+        drawn, _ = judged(f"{arm}, drawn", mixed)
+        for contender in (alone, drawn):
+            print_contender(contender)
+        less = compare(drawn, alone, RESAMPLING)
+        auc = words_of(less.auc) if less.auc else ""
+        onset = words_of(less.onset_error["posterior"])
+        print(f"{arm}, drawn less mean alone: AUC {auc}, onset {onset}")
+        moved = [
+            np.abs(a.members.mean(axis=0) - b.members.mean(axis=0)).mean()
+            for a, b in zip(told[0], told[-1], strict=True)
+        ]
+        print(f"P moves by {np.mean(moved):.3f} from the lower draw to the upper")
+
+
 def attribution(ground: Ground) -> None:
     """Prints the share of members' maps in the embryo, and what they say of it and without it."""
     experiment = ground.experiment.model_copy(update={"arm": "dic"})
@@ -339,6 +408,7 @@ if __name__ == "__main__":
         "figures": figures,
         "arms": arms,
         "instead": instead_of_ezrin,
+        "uncertainty": uncertainty,
         "attribution": attribution,
         "picture": functools.partial(picture, workdir=folder),
     }

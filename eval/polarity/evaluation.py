@@ -12,6 +12,7 @@ from isl.errors import InputError
 from isl.labeling.dataset import Manifest, load_manifest
 from isl.polarity.embryo import Embryo, load_embryos, without_defects
 from isl.polarity.model import ARMS
+from isl.report.words import counted
 from isl_train.labeling.config import LabelingConfig
 from isl_train.polarity.config import PolarityExperiment
 from isl_train.polarity.ensemble import check_start
@@ -211,7 +212,7 @@ def _judge_arms(
     )
     frames = sum(len(embryo.after) for embryo in plan.embryos)
     title = (
-        f"{len(plan.experiments)} {'variants' if config.variants else 'arms'} on "
+        f"{counted(len(plan.experiments), 'variant' if config.variants else 'arm')} on "
         f"{len(plan.embryos)} embryos, {frames} frames; "
         f"cross-validated in {len(plan.folds)} folds of embryos"
     )

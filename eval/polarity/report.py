@@ -38,12 +38,8 @@ from .paper_report import (
     people,
 )
 from .tables import Findings
+from .verdict import RULE_TITLES
 
-_RULES = {
-    "smoothed": "smoothed",
-    "change_point": "change point",
-    "posterior": "median of posterior",
-}
 _ARMS = {
     "dic": "reads the all-in-focus transmitted-light frame alone",
     "ezrin": "reads predicted EZRIN alone",
@@ -117,7 +113,7 @@ def _arms(findings: Findings) -> Block:
                 shown,
                 caption=f"In brackets: {percent(findings.resampling.level)} intervals by bootstrap "
                 f"over embryos, {findings.resampling.replicates} replicates. Onset errors in "
-                "frames, by the smoothed rule and by the change point.",
+                "frames, by the smoothed rule unless a column says otherwise.",
             ),
             facts({e.name: _ARMS[e.name] for e in findings.contenders if e.name in _ARMS}),
             paragraph(
@@ -244,7 +240,7 @@ def _error_row(each: Contender, rule: Rule) -> list[Cell]:
     summary, coverage = scores.summary, scores.coverage
     return [
         unbroken(each.name),
-        _RULES[rule] if each.found is not None else "",
+        RULE_TITLES[rule] if each.found is not None else "",
         interval_cell(scores.mean, 2),
         number(summary.median, 1),
         summary.maximum,

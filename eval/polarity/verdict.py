@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from isl.polarity.onset import Rule
+
 from ..statistics.bootstrap import Interval
 from .config import Metric
 from .judge import BASELINES, REFERENCE, Comparison, Contender
@@ -11,7 +13,12 @@ METRICS: tuple[Metric, ...] = ("auc", "accuracy", "onset_error")
 TITLES: Mapping[Metric, str] = {
     "auc": "AUC per frame",
     "accuracy": "accuracy per frame",
-    "onset_error": "mean onset error",
+    "onset_error": "mean onset error by the smoothed rule",
+}
+RULE_TITLES: Mapping[Rule, str] = {
+    "smoothed": "smoothed",
+    "change_point": "change point",
+    "posterior": "median of posterior",
 }
 EZRIN_DRIVEN = ("ezrin", "dic+ezrin")
 MEASURED = "measured"
@@ -106,7 +113,12 @@ def headlines(
         else:
             lead = _lead(best.name, candidates, comparisons, reference, metric)
             said.append(f"{title}: {best.name} wins with {value}. {lead}")
-    return [*said, *_measured_line(arms), *_baseline_lines(candidates, comparisons)]
+    return [
+        *said,
+        *_other_rules(candidates),
+        *_measured_line(arms),
+        *_baseline_lines(candidates, comparisons),
+    ]
 
 
 def difference_words(one: str, other: str, difference: Interval | None, metric: Metric) -> str:
@@ -178,6 +190,20 @@ def _lead(
     second = winner([arm for arm in candidates if arm.name != best], metric).name
     found = find(comparisons, second, reference)
     return difference_words(second, reference, found.by(metric) if found else None, metric)
+
+
+def _other_rules(candidates: Sequence[Contender]) -> list[str]:
+    """The onset errors by what is not the paper's rule, of which a model may use one."""
+    lines = []
+    for rule, title in RULE_TITLES.items():
+        told = [
+            f"{arm.name} {interval_words(arm.onsets[rule].mean, 'onset_error')}"
+            for arm in candidates
+            if rule != "smoothed" and rule in arm.onsets
+        ]
+        if told:
+            lines.append(f"Mean onset error by the {title}: {', '.join(told)}.")
+    return lines
 
 
 def _measured_line(arms: Sequence[Contender]) -> list[str]:

@@ -66,7 +66,7 @@ def test_an_evaluation_from_the_command_line(run, config):
     assert len(list((out / "predictions").iterdir())) == 3 * (4 + 1)
     title = "4 arms on 3 embryos, 12 frames; cross-validated in 3 folds of embryos"
     assert (out / "report.html").read_text(encoding="utf-8") == title
-    assert "Mean onset error: dic+ezrin wins" in said
+    assert "Mean onset error by the smoothed rule: dic+ezrin wins" in said
     assert "Rule: the default arm" in said
 
 

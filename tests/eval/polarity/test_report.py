@@ -151,7 +151,7 @@ def test_the_report_is_whole_and_says_who_won(findings):
         "How it was done",
     ]
     assert "AUC per frame: dic+ezrin wins with 1.000" in page.text
-    assert "Mean onset error: dic+ezrin wins with 0.00 frames" in page.text
+    assert "Mean onset error by the smoothed rule: dic+ezrin wins with 0.00 frames" in page.text
     assert "excludes zero" in page.text
     assert "Rule: the default arm is the best one that uses predicted EZRIN" in page.text
     assert "Outcome: dic+ezrin is the default." in page.text

@@ -21,7 +21,7 @@ def interval(estimate, low=None, high=None, note=""):
     )
 
 
-def contender(name, auc, error):
+def contender(name, auc, error, **others):
     mean = types.SimpleNamespace(mean=interval(error, error - 1, error + 1))
     return types.SimpleNamespace(
         name=name,
@@ -30,6 +30,7 @@ def contender(name, auc, error):
             "accuracy": interval(auc - 0.1, auc - 0.2, auc),
         },
         onset=lambda rule: mean,
+        onsets={"smoothed": mean, **others},
     )
 
 
@@ -123,7 +124,9 @@ def test_headlines_say_who_won_by_how_much_and_whether_zero_is_excluded():
     )
     assert accuracy.startswith("Accuracy per frame: dic+ezrin wins with 0.840")
     # Where DIC wins it is held against the next best.
-    assert error.startswith("Mean onset error: dic wins with 4.00 frames (3.00 to 5.00). ezrin and")
+    assert error.startswith(
+        "Mean onset error by the smoothed rule: dic wins with 4.00 frames (3.00 to 5.00). ezrin and"
+    )
     assert measured.startswith("Measured Ezrin in place of transmitted light, for comparison: AUC")
     assert median.startswith("Against the median onset alone, without any picture: dic is 3.50")
     assert "-5.00 to -2.00, excludes zero" in median
@@ -134,7 +137,16 @@ def test_arms_that_are_equal_share_the_first_place():
     assert (
         said[0] == "AUC per frame: dic and ezrin are equal and best, with 0.920 (0.820 to 0.970)."
     )
-    assert said[2].startswith("Mean onset error: ezrin and dic+ezrin are equal and best, with 3.00")
+    assert said[2].startswith(
+        "Mean onset error by the smoothed rule: ezrin and dic+ezrin are equal and best, with 3.00"
+    )
+
+
+def test_a_model_of_another_rule_is_told_by_that_rule_too():
+    earlier = types.SimpleNamespace(mean=interval(3.0, 2.0, 4.5))
+    said = headlines([contender("dic", 0.9, 4.0, posterior=earlier)], [], "dic")
+    assert said[2] == "Mean onset error by the smoothed rule: dic has 4.00 frames (3.00 to 5.00)."
+    assert said[3] == "Mean onset error by the median of posterior: dic 3.00 frames (2.00 to 4.50)."
 
 
 def test_headlines_of_one_model_and_of_measured_ezrin_alone():

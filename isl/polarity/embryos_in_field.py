@@ -22,7 +22,7 @@ from isl.errors import InputError
 from isl.imaging.inputs.containers import is_container
 from isl.imaging.inputs.read import open_transmitted
 from isl.polarity.finding import frames_in
-from isl.polarity.presence import granular_pieces, granularity
+from isl.polarity.presence import granular_pieces, granularity, standing_out
 from isl.report.plots import bare, color, panel, png
 
 # Micrometres across a mouse embryo of eight cells, without its zona.
@@ -36,6 +36,8 @@ _ACROSS = 128
 # Area of an embryo, in discs of the diameter: 0.74 to 1.17 in eleven mouse embryos, at most 0.15 in
 # what else is granular. What is larger is parted, as embryos that touch are.
 _SMALLEST, _LARGEST = 0.5, 1.6
+# An embryo fills the place within this of its middle, in diameters; what is seen there is no other.
+_AROUND = 0.75
 # Middles of embryos that touch are at least so far apart, in diameters.
 _APART = 0.35
 # Parts of an outline that are smaller than this, in pixels while looking, say nothing of middles.
@@ -230,13 +232,24 @@ def _places(frame: np.ndarray, pixels: float) -> np.ndarray:
     """The middles of all embryos in a frame, float [N, 2]; `pixels` is the width of one."""
     scale = pixels / _ACROSS
     grain = granularity(frame, side=round(max(frame.shape) / scale))
-    pieces = _parted(granular_pieces(grain))
+    found = _middles(_parted(granular_pieces(grain)))
+    # The one threshold for all passes over an embryo that is less granular than the others.
+    left = np.ones(grain.shape, bool)
+    for middle in found:
+        along = [np.arange(length) - at for length, at in zip(grain.shape, middle, strict=True)]
+        left &= np.hypot(along[0][:, None], along[1]) > _AROUND * _ACROSS
+    found = np.concatenate([found, _middles(_parted(standing_out(grain, left)))])
+    return (found + 0.5) * scale - 0.5
+
+
+def _middles(pieces: np.ndarray) -> np.ndarray:
+    """Of those as large as an embryo, float [N, 2]."""
     numbers = np.arange(1, pieces.max() + 1)
     areas = np.bincount(pieces.ravel(), minlength=len(numbers) + 1)[1:]
     shares = areas / (np.pi * (_ACROSS / 2) ** 2)
     whole = (shares >= _SMALLEST) & (shares <= _LARGEST)
     found = ndimage.center_of_mass(np.ones_like(pieces), pieces, numbers[whole])
-    return (np.array(found).reshape(-1, 2) + 0.5) * scale - 0.5
+    return np.array(found).reshape(-1, 2)
 
 
 def _parted(pieces: np.ndarray) -> np.ndarray:

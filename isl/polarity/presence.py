@@ -152,6 +152,21 @@ def granular_pieces(grain: np.ndarray) -> np.ndarray:
     return _pieces(grain > _between_classes(grain))
 
 
+def standing_out(grain: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """What is as granular against a place as an embryo is at least, piece by piece.
+
+    Args:
+        grain: As `granularity` gives it.
+        among: bool [y, x], where to look; its median is what is around.
+
+    Returns:
+        int32 [y, x], numbered from 1; 0 is the rest.
+    """
+    if not among.any():
+        return np.zeros(grain.shape, np.int32)
+    return _pieces(among & (grain > _CONTRAST * np.median(grain[among])))
+
+
 def _pieces(mask: np.ndarray) -> np.ndarray:
     """The pieces of a mask without thin parts, numbered from 1; int32 [y, x]."""
     # Continued beyond the border, lest the opening round off what the border cuts.

@@ -22,7 +22,7 @@ from isl.errors import InputError
 from isl.imaging.inputs.containers import is_container
 from isl.imaging.inputs.read import open_transmitted
 from isl.polarity.finding import frames_in
-from isl.polarity.presence import granular_pieces, granularity, standing_out
+from isl.polarity.presence import fainter_pieces, granular_pieces, granularity
 from isl.report.plots import bare, color, panel, png
 
 # Micrometres across a mouse embryo of eight cells, without its zona.
@@ -234,11 +234,11 @@ def _places(frame: np.ndarray, pixels: float) -> np.ndarray:
     grain = granularity(frame, side=round(max(frame.shape) / scale))
     found = _middles(_parted(granular_pieces(grain)))
     # The one threshold for all passes over an embryo that is less granular than the others.
-    left = np.ones(grain.shape, bool)
+    known = np.zeros(grain.shape, bool)
     for middle in found:
         along = [np.arange(length) - at for length, at in zip(grain.shape, middle, strict=True)]
-        left &= np.hypot(along[0][:, None], along[1]) > _AROUND * _ACROSS
-    found = np.concatenate([found, _middles(_parted(standing_out(grain, left)))])
+        known |= np.hypot(along[0][:, None], along[1]) < _AROUND * _ACROSS
+    found = np.concatenate([found, _middles(_parted(fainter_pieces(grain, known)))])
     return (found + 0.5) * scale - 0.5
 
 

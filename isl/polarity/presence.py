@@ -29,6 +29,8 @@ _NEIGHBORHOOD = 4.0
 _OPENING = 8
 # An embryo is at least so many times as granular as what is around it; 2.8 and more were measured.
 _CONTRAST = 2.0
+# An embryo is at least so granular as a share of others in its field, with their surroundings.
+_FAINTER = 0.5
 # Shares of the embryo's usual area, its ninth decile over frames.
 _CUT = 0.6
 _GONE = 0.3
@@ -152,19 +154,22 @@ def granular_pieces(grain: np.ndarray) -> np.ndarray:
     return _pieces(grain > _between_classes(grain))
 
 
-def standing_out(grain: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """What is as granular against a place as an embryo is at least, piece by piece.
+def fainter_pieces(grain: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """What is less granular than embryos that are known and stands out all the same, by piece.
 
     Args:
         grain: As `granularity` gives it.
-        among: bool [y, x], where to look; its median is what is around.
+        known: bool [y, x], their places and what is near them, where nothing else is looked for.
 
     Returns:
         int32 [y, x], numbered from 1; 0 is the rest.
     """
-    if not among.any():
+    if not known.any() or known.all():
         return np.zeros(grain.shape, np.int32)
-    return _pieces(among & (grain > _CONTRAST * np.median(grain[among])))
+    least = max(
+        _CONTRAST * float(np.median(grain[~known])), _FAINTER * float(np.median(grain[known]))
+    )
+    return _pieces(~known & (grain > least))
 
 
 def _pieces(mask: np.ndarray) -> np.ndarray:

@@ -167,7 +167,7 @@ def test_an_embryo_much_less_granular_than_the_others_is_found(tmp_path: Path) -
     middles = [(45, 45), (45, 195), (135, 45), (135, 195)]
     frames = field({middle: (0, 0) for middle in middles})
     flat = frames[:, 90:, 120:].astype(float)
-    frames[:, 90:, 120:] = np.round(120 + (flat - 120) / 4)
+    frames[:, 90:, 120:] = np.round(120 + (flat - 120) / 2.5)
     windows = find_windows(stored(tmp_path, frames))
     places = [window.corners[0] + window.side / 2 for window in windows]
     np.testing.assert_allclose(places, middles, atol=5)

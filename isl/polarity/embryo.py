@@ -40,6 +40,7 @@ class Embryo:
             the last one: it was never seen so; None: nobody looked.
         interval: Minutes between frames, or None.
         pixel_size: Micrometres, or None.
+        z_step: Micrometres between planes, or None.
         stacks: [T, Z, Y, X], what the frames were fused from, as it was read; None: nobody kept it.
     """
 
@@ -53,6 +54,7 @@ class Embryo:
     compaction: int | None = None
     interval: float | None = None
     pixel_size: float | None = None
+    z_step: float | None = None
     stacks: np.ndarray | None = None
 
 
@@ -154,6 +156,7 @@ def _load(manifest: Manifest, time_lapse: TimeLapse) -> tuple[Embryo, LoadedFiel
         compaction=None if compacted is None else _first_or_after(compacted),
         interval=time_lapse.interval,
         pixel_size=None if size is None else size.side,
+        z_step=None if size is None else size.z,
         stacks=stacks,
     )
     return embryo, fields[0]

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from isl.errors import InputError, unknown
 from isl.files.whole import written_whole
-from isl.imaging.image import Movie
+from isl.imaging.image import Movie, PixelSize
 from isl.labeling.model import Model, load_model
 from isl.polarity.embryo import EZRIN, Embryo
 
@@ -164,7 +164,9 @@ def predicted_ezrin(model: Model, embryo: Embryo) -> np.ndarray:
         InputError: The model needs other stacks than there are.
     """
     frames = seen_by_labeling(model.config.input.planes, embryo)
-    movie = Movie(name=embryo.name, frames=frames, modality="DIC")
+    side = embryo.pixel_size
+    size = None if side is None else PixelSize(y=side, x=side, z=embryo.z_step)
+    movie = Movie(name=embryo.name, frames=frames, pixel_size=size, modality="DIC")
     label = EZRIN if EZRIN in model.labels else model.labels[0]
     prediction = model.predict(movie, labels=(label,), statistics=("mean",))
     return prediction.statistics["mean"][:, 0]

@@ -1,5 +1,6 @@
 """Cross-fitting: nobody's EZRIN comes from a network that knew them, and nothing is done twice."""
 
+import dataclasses
 import itertools
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ from simulated_embryos import make_embryo, write_embryos
 
 from isl.config import load_toml, to_toml
 from isl.errors import InputError
+from isl.imaging.image import PixelSize
 from isl.labeling.dataset import load_manifest
 from isl.labeling.model import load_model
 from isl.polarity.embryo import load_embryos
@@ -165,6 +167,20 @@ def test_networks_are_trained_without_the_fold_and_asked(experiment, tmp_path, m
     assert 0 <= exact.min() < exact.max() <= 1
     monkeypatch.setattr(module, "fit", None)
     np.testing.assert_array_equal(fit_of.predicted(embryos[2]), predicted)
+
+
+def test_the_network_is_told_how_large_pixels_and_how_far_planes_are(experiment, tmp_path):
+    embryo = load_embryos(load_manifest(tmp_path / "manifest.toml"))[0]
+    embryo = dataclasses.replace(embryo, pixel_size=0.5, z_step=2.0)
+    told = []
+
+    def predict(movie, **_):
+        told.append(movie.pixel_size)
+        return SimpleNamespace(statistics={"mean": movie.frames.astype(np.float32)})
+
+    config = SimpleNamespace(input=SimpleNamespace(planes=1))
+    predicted_ezrin(SimpleNamespace(config=config, labels=("EZRIN",), predict=predict), embryo)
+    assert told == [PixelSize(y=0.5, x=0.5, z=2.0)]
 
 
 @pytest.mark.parametrize(("share", "apart"), [(0.4, "CDE"), (0.5, "CDE"), (0.9, "E")])

@@ -74,11 +74,11 @@ def touching() -> None:
 
 def cut(embryo: Embryo) -> tuple[np.ndarray, float, np.ndarray]:
     """A frame amid the recording, its embryo's width, and its middle, in pixels."""
-    found = watch_embryo(embryo.dic)
-    top, bottom, left, right = found.box
+    frame = embryo.dic[len(embryo.dic) // 2]
+    top, bottom, left, right = watch_embryo(frame[None]).box
+    # The box has an eighth of room at either side.
     width = (bottom - top) / 1.24
-    middle = np.array([top + bottom, left + right]) / 2
-    return embryo.dic[len(embryo.dic) // 2], width, middle
+    return frame, width, np.array([top + bottom, left + right]) / 2
 
 
 def found_of(

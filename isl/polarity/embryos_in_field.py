@@ -234,11 +234,9 @@ def _places(frame: np.ndarray, pixels: float) -> np.ndarray:
     grain = granularity(frame, side=round(max(frame.shape) / scale))
     found = _middles(_parted(granular_pieces(grain)))
     # The one threshold for all passes over an embryo that is less granular than the others.
-    known = np.zeros(grain.shape, bool)
-    for middle in found:
-        along = [np.arange(length) - at for length, at in zip(grain.shape, middle, strict=True)]
-        known |= np.hypot(along[0][:, None], along[1]) < _AROUND * _ACROSS
-    found = np.concatenate([found, _middles(_parted(fainter_pieces(grain, known)))])
+    away = _distance(grain.shape, found) / _ACROSS
+    fainter = fainter_pieces(grain, away < 0.5, away > _AROUND)
+    found = np.concatenate([found, _middles(_parted(fainter))])
     return (found + 0.5) * scale - 0.5
 
 
@@ -266,6 +264,15 @@ def _parted(pieces: np.ndarray) -> np.ndarray:
     seeds[tuple(middles.T)] = 1 + np.arange(len(middles))
     parts = watershed(-depth, seeds, mask=large)
     return np.where(large, parts + len(sizes), pieces)
+
+
+def _distance(shape: tuple[int, ...], places: np.ndarray) -> np.ndarray:
+    """From every pixel to the nearest of the places, float [y, x]; infinite where there is none."""
+    away = np.full(shape, np.inf)
+    for place in places:
+        rows, columns = (np.arange(n) - at for n, at in zip(shape, place, strict=True))
+        away = np.minimum(away, np.hypot(rows[:, None], columns))
+    return away
 
 
 def _nearest(middles: np.ndarray, others: np.ndarray) -> float:

@@ -29,8 +29,8 @@ _NEIGHBORHOOD = 4.0
 _OPENING = 8
 # An embryo is at least so many times as granular as what is around it; 2.8 and more were measured.
 _CONTRAST = 2.0
-# An embryo is at least so granular as a share of others in its field, with their surroundings.
-_FAINTER = 0.5
+# An embryo is at least so many times as granular as the others of its field.
+_FAINTER = 0.6
 # Shares of the embryo's usual area, its ninth decile over frames.
 _CUT = 0.6
 _GONE = 0.3
@@ -154,22 +154,21 @@ def granular_pieces(grain: np.ndarray) -> np.ndarray:
     return _pieces(grain > _between_classes(grain))
 
 
-def fainter_pieces(grain: np.ndarray, known: np.ndarray) -> np.ndarray:
+def fainter_pieces(grain: np.ndarray, known: np.ndarray, rest: np.ndarray) -> np.ndarray:
     """What is less granular than embryos that are known and stands out all the same, by piece.
 
     Args:
         grain: As `granularity` gives it.
-        known: bool [y, x], their places and what is near them, where nothing else is looked for.
+        known: bool [y, x], the embryos.
+        rest: bool [y, x], where others are looked for.
 
     Returns:
-        int32 [y, x], numbered from 1; 0 is the rest.
+        int32 [y, x], numbered from 1; 0 is the ground.
     """
-    if not known.any() or known.all():
+    if not known.any() or not rest.any():
         return np.zeros(grain.shape, np.int32)
-    least = max(
-        _CONTRAST * float(np.median(grain[~known])), _FAINTER * float(np.median(grain[known]))
-    )
-    return _pieces(~known & (grain > least))
+    ground, embryos = (float(np.median(grain[where])) for where in (rest, known))
+    return _pieces(rest & (grain > max(_CONTRAST * ground, _FAINTER * embryos)))
 
 
 def _pieces(mask: np.ndarray) -> np.ndarray:

@@ -162,17 +162,6 @@ def test_embryos_that_touch_are_parted_and_each_names_the_others(
         }
 
 
-def test_an_embryo_much_less_granular_than_the_others_is_found(tmp_path: Path) -> None:
-    """One threshold for the whole field, between the others and the camera's noise, is above it."""
-    middles = [(45, 45), (45, 195), (135, 45), (135, 195)]
-    frames = field({middle: (0, 0) for middle in middles})
-    flat = frames[:, 90:, 120:].astype(float)
-    frames[:, 90:, 120:] = np.round(120 + (flat - 120) / 2.5)
-    windows = find_windows(stored(tmp_path, frames))
-    places = [window.corners[0] + window.side / 2 for window in windows]
-    np.testing.assert_allclose(places, middles, atol=5)
-
-
 def test_a_square_that_the_border_pushed_inward_names_whom_it_shows(tmp_path: Path) -> None:
     """Its embryo is not in its middle, so that another one a square away is seen."""
     windows = find_windows(stored(tmp_path, field({(90, 30): (0, 0), (90, 108): (0, 0)})))

@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 from simulated_recordings import make_frames
 
-from isl.polarity.presence import granularity, watch_embryo
+from isl.polarity.presence import fainter_pieces, granularity, watch_embryo
 
 SIZE = (160, 192)
 
@@ -97,3 +97,25 @@ def test_noise_holds_no_embryo(size):
     assert not presence.found
     assert presence.leaves is None
     assert presence.box == (0, size[0], 0, size[1])
+
+
+def test_what_is_less_granular_than_the_others_stands_out_of_the_ground():
+    """An embryo of 0.7 of their granularity does; specks of the ground, however flat, do not."""
+    y, x = np.mgrid[:300, :500]
+    grain = np.full((300, 500), 0.1, np.float32)
+    known = np.hypot(y - 150, x - 100) < 64
+    grain[known] = 10.0
+    grain[np.hypot(y - 150, x - 400) < 64] = 7.0
+    grain[np.hypot(y - 60, x - 250) < 40] = 4.0
+    found = fainter_pieces(grain, known, np.hypot(y - 150, x - 100) > 96)
+    assert found.max() == 1
+    np.testing.assert_allclose(ndimage.center_of_mass(found), (150, 400), atol=1)
+
+
+def test_ground_nearly_as_granular_as_embryos_holds_no_fainter_one():
+    known = np.zeros((300, 500), bool)
+    known[100:200, 50:150] = True
+    grain = np.where(known, 10.0, 4.0)
+    grain[100:200, 350:450] = 7.0
+    assert not fainter_pieces(grain, known, ~known).any()
+    assert not fainter_pieces(grain, np.zeros_like(known), ~known).any()

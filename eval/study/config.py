@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 
@@ -21,6 +21,7 @@ class Placed(Config):
     Attributes:
         at: On the horizontal axis, e.g. the number of planes; None: it has no place there.
         line: Which curve it belongs to.
+        instead_of: The variant with `best_of` that it is one setting of; "": of none.
     """
 
     trained: ClassVar[bool] = True
@@ -32,6 +33,7 @@ class Placed(Config):
 
     at: float | None = None
     line: str = ""
+    instead_of: str = ""
 
 
 class Variant(Placed):
@@ -39,9 +41,28 @@ class Variant(Placed):
 
     Attributes:
         changes: `key=value` texts that override keys of the experiment.
+        best_of: Further changes, each of which is tried in a variant of its own, named after it;
+            the report says which is best. The paper tried four learning rates of each network and
+            took the best: ["optimizer.learning_rate=1e-4", ...].
     """
 
     changes: tuple[str, ...] = ()
+    best_of: tuple[str, ...] = ()
+
+
+def _spelled_out(variants: Mapping[str, Any]) -> dict[str, Any]:
+    """Variants with `best_of`, each replaced by one for every setting."""
+    found: dict[str, Any] = {}
+    for name, variant in variants.items():
+        settings = variant.get("best_of") if isinstance(variant, dict) else None
+        if not isinstance(settings, list) or not all(isinstance(each, str) for each in settings):
+            found[name] = variant
+            continue
+        rest = {key: value for key, value in variant.items() if key != "best_of"}
+        for setting in settings:
+            changes = [*rest.get("changes", ()), setting]
+            found[f"{name}, {setting}"] = {**rest, "changes": changes, "instead_of": name}
+    return found
 
 
 PlainVariant = Annotated[Placed, pydantic.BeforeValidator(Variant.model_validate)]
@@ -67,7 +88,7 @@ class StudyConfig(ResampledConfig):
         experiment: The training experiment that variants change, of any task that has a
             `isl_eval.study.subject.Subject`; relative to the configuration's file.
         changes: `key=value` texts that override its keys for every variant.
-        variant: By name, in the order of the tables.
+        variant: By name, in the order of the tables; those with `best_of` as what they stand for.
         budget: By name, what each training run may spend: every variant is run with every budget.
             Without one, the experiment's own updates.
         seeds: Each variant is run once with each; those without randomness need none.
@@ -86,6 +107,13 @@ class StudyConfig(ResampledConfig):
     evaluations: int = pydantic.Field(default=10, ge=1)
     reference: str | None = None
     axis: AxisConfig | None = None
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _each_setting_by_itself(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not isinstance(given.get("variant"), dict):
+            return given
+        return {**given, "variant": _spelled_out(given["variant"])}
 
     @pydantic.model_validator(mode="after")
     def _fits_together(self) -> "StudyConfig":

@@ -21,7 +21,7 @@ from isl.report import (
 from ..statistics.bootstrap import Interval
 from .config import OWN
 from .learning_curves import draw_along_axis, draw_images, draw_learning_curves
-from .tables import Findings, Standing
+from .tables import Findings, Standing, best_settings
 
 # Part of a budget of time by which runs may miss it.
 _CLOSE_ENOUGH = 0.1
@@ -51,6 +51,11 @@ def _budget(findings: Findings, budget: str) -> list[Block]:
     config = findings.config
     title = "Result" if budget == OWN else f"Budget: {_budget_words(findings, budget)}"
     blocks = [heading(title), _overview(findings, budget), *_missed(findings, budget)]
+    best = best_settings(findings, budget)
+    if best:
+        figure_name = findings.subject.titles[findings.subject.main][0]
+        told = [f"{of}: {name.removeprefix(f'{of}, ')}" for of, name in best.items()]
+        blocks += [paragraph(f"The best setting of each, by {figure_name}:"), bullets(told)]
     plot = draw_along_axis(findings, budget)
     if plot is not None and config.axis is not None:
         blocks.append(

@@ -119,6 +119,19 @@ def standings_of(
     return tuple(found)
 
 
+def best_settings(findings: Findings, budget: str) -> dict[str, str]:
+    """By variant with `best_of`: the setting with the highest main figure, mean over runs."""
+    worth: dict[str, tuple[float, str]] = {}
+    for name, variant in findings.config.variant.items():
+        standing = findings.of(name, budget)
+        value = None if standing is None else standing.mean[findings.subject.main]
+        if variant.instead_of and value is not None:
+            best = worth.get(variant.instead_of)
+            if best is None or value > best[0]:
+                worth[variant.instead_of] = value, name
+    return {of: name for of, (_, name) in worth.items()}
+
+
 def run_rows(findings: Findings) -> Rows:
     """A row for each run and label."""
     spent = ("updates", "pixels", "seconds", "parameters")

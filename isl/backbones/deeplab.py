@@ -7,8 +7,9 @@ and a decoder brings the result back beside the finest features of the way down.
 
 Two things differ from the published network:
 
-- The pooling over the whole image beside the atrous convolutions is left out. With it a pixel would
-  depend on the tile it was predicted in.
+- The pooling over the whole image beside the atrous convolutions is an option. With it a pixel
+  depends on the tile it is predicted in; a field up to `isl.tiling.geometry.WHOLE` pixels wide is
+  therefore predicted at once.
 - The residual network pads its convolutions with zeros, as everywhere. What these zeros can reach
   is cut off, so that the output is that of valid convolutions and tiles fit together exactly.
 
@@ -16,6 +17,7 @@ As in the published network, the last enlargement is bilinear: the embedding is 
 image.
 """
 
+import operator
 from typing import Literal
 
 import jax
@@ -27,7 +29,7 @@ from isl.backbones import layers
 from isl.backbones.networks import Compute
 from isl.backbones.resnet import Depth, ResNet, ResNetConfig
 from isl.config import Config
-from isl.tiling.geometry import Geometry
+from isl.tiling.geometry import WHOLE, Geometry
 
 # The residual network's stem halves the image, and what its first stage gives is the finest the
 # decoder sees.
@@ -46,6 +48,7 @@ class DeepLabConfig(Config):
             published ones, 6, 12 and 18 at a stride of 16, see 600 pixels; fields are small.
         context: Depth of the atrous convolutions' results.
         decoder: Depth of the decoder, and of the embedding.
+        image_pooling: Whether the mean of all that is seen stands beside the atrous convolutions.
     """
 
     kind: Literal["deeplab"] = "deeplab"
@@ -55,13 +58,15 @@ class DeepLabConfig(Config):
     rates: tuple[pydantic.PositiveInt, ...] = pydantic.Field(default=(1, 2, 4), min_length=1)
     context: int = pydantic.Field(default=128, ge=1)
     decoder: int = pydantic.Field(default=64, ge=1)
+    image_pooling: bool = pydantic.Field(default=False, exclude_if=operator.not_)
 
     @property
     def geometry(self) -> Geometry:
         """Margin, step and smallest input; the margin is what the network sees, in whole steps."""
         step = self.output_stride
         margin = -(-self.reach // step) * step
-        return Geometry(margin=margin, step=step, smallest=2 * margin + step)
+        whole = WHOLE if self.image_pooling else 0
+        return Geometry(margin=margin, step=step, smallest=2 * margin + step, whole=whole)
 
     @property
     def backbone(self) -> ResNetConfig:
@@ -108,7 +113,11 @@ class DeepLab(nnx.Module):
         self.atrous = nnx.List(
             NormedConv(coarse, context, 3, compute, rngs, rate=rate) for rate in config.rates
         )
-        self.projection = NormedConv(context * (1 + len(config.rates)), context, 1, compute, rngs)
+        self.pooled = (
+            NormedConv(coarse, context, 1, compute, rngs) if config.image_pooling else None
+        )
+        looks = 1 + len(config.rates) + config.image_pooling
+        self.projection = NormedConv(context * looks, context, 1, compute, rngs)
         self.fine = NormedConv(fine, _FINE_DEPTH, 1, compute, rngs)
         self.decoder = nnx.List(
             [
@@ -168,6 +177,9 @@ class DeepLab(nnx.Module):
         seen = [self.direct(layers.crop(coarse, border))]
         for conv, rate in zip(self.atrous, self.config.rates, strict=True):
             seen.append(conv(layers.crop(coarse, max(0, border - rate))))
+        if self.pooled is not None:
+            mean = self.pooled(jnp.mean(coarse, axis=(1, 2), keepdims=True))
+            seen.append(jnp.broadcast_to(mean, seen[0].shape))
         return self.projection(jnp.concatenate(seen, axis=-1))
 
 

@@ -23,10 +23,8 @@ from isl.backbones import layers
 from isl.backbones.efficientnet_lite import GROUPS, PYRAMID_DEPTHS, EfficientNetLite
 from isl.backbones.networks import Compute
 from isl.config import Config
-from isl.tiling.geometry import Geometry
+from isl.tiling.geometry import WHOLE, Geometry
 
-WHOLE = 1024
-"""Widths of an output that are predicted at once."""
 _LEVELS = 4
 _GROUPS_TO_STRIDE_16 = 5
 

@@ -14,7 +14,7 @@ def export(
         str,
         typer.Option(
             help="onnx; stablehlo, for JAX and XLA; bioimageio, a package for bioimage.io; web, a "
-            "page that predicts in a browser."
+            "page that predicts in a browser; published, towers' weights by the published names."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
@@ -40,6 +40,11 @@ def export(
     from isl.export.formats import write_export
     from isl.export.program import Wanted, program_of
 
+    if to == "published":
+        from isl.labeling.published_weights import export_weights
+
+        print(export_weights(model, out, overwrite=overwrite))
+        return
     wanted = Wanted(
         labels=names_in(labels, "--labels"), statistics=names_in(statistics, "--statistics")
     )

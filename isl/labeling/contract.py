@@ -4,7 +4,7 @@ The rules, from the model's input contract (`model.toml`, table `input`):
 
 - Planes: those that lie as far apart as the model's, to 10 %, around the centre of the stack, where
   image and model say their z step; blended from neighbours where `planes` is "interpolate"; those
-  that `planes` lists; else all. Their number must agree.
+  that `planes` lists; else all. Their number must agree, unless the model takes any.
 - Distance between listed planes: more than 10 % off is warned about, more than twofold refused.
 - Pixel size: more than 10 % off is warned about, more than twofold refused; `resample` mends both.
 - Modality: another one is refused.
@@ -140,6 +140,14 @@ def parse_planes(text: str) -> Planes:
     return tuple(planes)
 
 
+def spread(count: int, expected: int) -> tuple[int, ...]:
+    """Which of `count` planes stands at each of `expected` places, evenly, first to last.
+
+    Fewer planes stand at several places each, of more some are left out; one is at all places.
+    """
+    return tuple(np.rint(np.linspace(0, count - 1, expected)).astype(int).tolist())
+
+
 def _choose_planes(
     stack: TransmittedField,
     expected: InputContract,
@@ -153,6 +161,8 @@ def _choose_planes(
     if planes == INTERPOLATE:
         return _blended(stack, expected, source, model)
     if planes is not None:
+        if expected.any_planes:
+            planes = _spread(cast(tuple[int, ...], planes), expected, model, warnings)
         return _listed(count, expected.planes, cast(tuple[int, ...], planes), source, model)
     known = _z_step(stack) is not None and expected.z_step is not None and expected.planes > 1
     if known and count >= expected.planes and not (allow_mismatch and count == expected.planes):
@@ -162,12 +172,29 @@ def _choose_planes(
             f"{source}: says that it is {stack.shape[0]} time points of one plane; model '{model}' "
             f"expects {expected.planes} planes (give `axes=ZYX` if they are z planes)"
         )
+    if count != expected.planes and expected.any_planes:
+        return _spread(tuple(range(count)), expected, model, warnings)
     if count != expected.planes:
         raise InputError(
             f"{source}: z-stack has {_planes(count)}; model '{model}' expects {expected.planes} "
             "(give `planes` to choose)"
         )
     return tuple(range(count))
+
+
+def _spread(
+    planes: tuple[int, ...], expected: InputContract, model: str, warnings: list[str]
+) -> tuple[int, ...]:
+    """Planes at the places of those that the model learned from; another number is said."""
+    if len(planes) == expected.planes:
+        return planes
+    placed = tuple(planes[index] for index in spread(len(planes), expected.planes))
+    shown = ", ".join(map(str, placed))
+    warnings.append(
+        f"{_planes(len(planes))} where model '{model}' learned most from {expected.planes}: planes "
+        f"{shown} stand for these"
+    )
+    return placed
 
 
 def _listed(

@@ -44,7 +44,7 @@ def describe_model(directory: Path) -> Facts:
         ("model", config.name),
         ("summary", summary(directory)),
         ("labels", ", ".join(config.labels)),
-        ("planes", str(expected.planes)),
+        ("planes", f"any, best {expected.planes}" if expected.any_planes else str(expected.planes)),
         ("modality", expected.modality or UNKNOWN),
         ("pixel size", length(expected.pixel_size)),
         ("z step", length(expected.z_step)),

@@ -13,9 +13,9 @@ def summary(directory: Path) -> str:
     said = read_toml(directory / CONFIG_FILE)
     expected = said["input"]
     modality = expected.get("modality", "transmitted light").lower().replace("_", " ")
+    planes = f"{expected['planes']} planes" + (" or fewer" if expected.get("any_planes") else "")
     return (
-        f"{', '.join(said['labels'])} from {expected['planes']} planes of {modality} "
-        f"({said['architecture']['kind']})"
+        f"{', '.join(said['labels'])} from {planes} of {modality} ({said['architecture']['kind']})"
     )
 
 

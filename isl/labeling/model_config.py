@@ -24,6 +24,8 @@ class InputContract(Config):
 
     Attributes:
         planes: Z, the number of planes.
+        any_planes: Whether it learned from fewer planes in their place, too, and so takes any
+            number of them (`isl.labeling.contract.spread`).
         modality: PHASE_CONTRAST, BRIGHTFIELD or DIC.
         pixel_size: Micrometres.
         z_step: Micrometres between planes.
@@ -33,6 +35,7 @@ class InputContract(Config):
     """
 
     planes: int = pydantic.Field(ge=1)
+    any_planes: bool = pydantic.Field(default=False, exclude_if=operator.not_)
     modality: str | None = None
     pixel_size: float | None = pydantic.Field(default=None, gt=0)
     z_step: float | None = pydantic.Field(default=None, gt=0)

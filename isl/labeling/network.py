@@ -15,7 +15,7 @@ from isl.backbones.networks import NO_RANDOMNESS, Compute, draw_weights
 from isl.backbones.unet import UNet, UNetConfig
 from isl.labeling.exact import embed_exactly, exact_geometry
 from isl.labeling.heads import Head
-from isl.labeling.towers import Towers, TowersConfig
+from isl.labeling.towers import IN_SCALE_KERNEL, ResidualModule, Towers, TowersConfig
 from isl.tiling.geometry import Geometry, padded_geometry
 
 Architecture = TowersConfig | UNetConfig | DeepLabConfig | EncoderUNetConfig
@@ -79,16 +79,19 @@ class LabelingNetwork(nnx.Module):
         For training. Margins of valid convolutions are most of a small crop and teach nothing;
         pixels that miss their context at a crop's border do little harm. Only the border differs:
         further inside than the margin, both give the same.
-
-        Raises:
-            ValueError: Towers, whose sizes are those of valid convolutions.
         """
-        if isinstance(self.body, Towers):
-            raise ValueError("towers cannot be padded")
         network = nnx.merge(*nnx.split(self))
+        # Modules of towers pad what all their layers see; their convolutions stay valid.
+        towers = isinstance(self.body, Towers)
         for _, module in nnx.iter_modules(network):
-            if isinstance(module, ValidConv | DeepLab | EncoderUNet):
+            if isinstance(module, Towers | ResidualModule | DeepLab | EncoderUNet):
                 module.padded = True
+            if not isinstance(module, ValidConv):
+                continue
+            module.padded = not towers
+            if towers and module.kernel.shape[0] == IN_SCALE_KERNEL:
+                # Whole crops and their gradients are twice as fast so; prediction runs in bands.
+                module.blocked = True
         network.geometry = padded_geometry(self.geometry)
         return network
 

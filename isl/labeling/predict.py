@@ -269,8 +269,11 @@ def familiarity_of(
         records: How its planes are normalized; of a movie, those of the first time point.
 
     Returns:
-        None where no model says what it learned from, or the field is too small to tell.
+        None where no model says what it learned from, the field is too small to tell, or a plane
+        stands for several: training ground is described by all planes.
     """
+    if len(set(plan.fit.planes)) < len(plan.fit.planes):
+        return None
     found = [
         look_at(
             member.config.familiarity, field, records, plan.fit.scale, plane_loss=member.plane_loss

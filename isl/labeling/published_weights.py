@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
-from isl.labeling.model import save_model
+from isl.files.whole import written_whole
+from isl.labeling.model import load_model, save_model
 from isl.labeling.model_config import InputContract, ModelConfig, network_of
 from isl.labeling.towers import SCALES, TowersConfig, module_depths, plan_final_tower, plan_tower
-from isl.model_folder import abstract_arrays, check_shapes, fill
+from isl.model_folder import abstract_arrays, arrays_of, check_shapes, fill
 
 _PREFIX = "var/"
 _HEAD = re.compile(r"head/(?P<z>[^/]+)/(?P<channel>[^/]+)/residual_v2_conv/")
@@ -77,6 +78,46 @@ def import_weights(file: Path, planes: int, out: Path) -> Path:
     fill(network, arrays, source=source)
     save_model(out, network, config, _card(config, file))
     return out
+
+
+def export_weights(model: str | Path, out: Path, *, overwrite: bool = False) -> Path:
+    """Writes the weights of towers as an .npz of arrays under their published names.
+
+    `import_weights` reads it, and so does the published code, which builds the same network from
+    the model's base depth.
+
+    Args:
+        model: A model folder, or the name of a bundled model.
+        out: Folder for the file.
+        overwrite: Whether a file of that name is replaced.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: The published code has no such network.
+    """
+    loaded = load_model(model)
+    config, architecture = loaded.config, loaded.config.architecture
+    published = TowersConfig().model_dump(exclude={"base_depth", "projection"})
+    own = architecture.model_dump(include=set(published))
+    if architecture.kind != "towers" or own != published or not architecture.projection:
+        raise InputError(
+            f"model '{config.name}': the published code has towers alone, with a projection, "
+            "expansion 211 / 39 and the activations relu and tanh (take another format)"
+        )
+    planes = tuple(str(plane) for plane in range(config.input.planes if config.autoencode else 0))
+    arrays = arrays_of(loaded.network)
+    variables = {
+        theirs: arrays[ours].reshape(_published_shape(ours, arrays[ours].shape))
+        for ours, theirs in published_names(config, planes).items()
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / f"{config.name}.npz"
+    with written_whole(file, overwrite) as part:
+        with part.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **variables)
+    return file
 
 
 def published_names(config: ModelConfig, plane_keys: tuple[str, ...] = ()) -> dict[str, str]:

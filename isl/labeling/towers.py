@@ -9,10 +9,12 @@ All sizes are derived from the constants just below, all of them the paper's (Fi
 methods) or the published code's.
 """
 
+import bisect
 import dataclasses
 import functools
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +30,12 @@ from isl.tiling.geometry import Geometry
 SCALES = 5
 LOWER_MODULES = 18
 UPPER_MODULES = 14
+IN_SCALE_KERNEL = 3
+_SCALING_KERNEL = 4
 _UPSCALE_DISCOUNT = 4
 _EXPANSION = 211 / 39
+_PAPERS_PLANES = 13
+_LARGEST_BASE_DEPTH = 2**14
 _ACTIVATIONS: tuple[Activation, ...] = ("relu", "tanh")
 
 Scaling = Literal["in", "down", "up"]
@@ -40,12 +46,15 @@ class TowersConfig(Config):
 
     Attributes:
         base_depth: Sets the depth of every module; 400 in the published code, and about 750 gives
-            the paper's 27 million parameters.
+            the paper's 27 million parameters. In its place `parameters` may be given: how many
+            weights the convolutions are to have, as in the paper's search, which held them. It is
+            met as nearly as whole depths allow, and wins where both are given.
         projection: Features per pixel that the planes are projected to before the towers, so that
             stacks of another depth need only that layer anew; 0 leaves the projection out, as the
             paper's own network does.
         expansion: How much deeper a module's expand convolution is than its reduce convolution: a
-            factor, 211 / 39 in the published code; the paper searched 0.1 to 10.
+            factor, 211 / 39 in the published code; the paper searched 0.1 to 10. Below 1 a module
+            may be narrower than its input, by as much; from 1 on it never is.
         activations: Side by side before every convolution of a module, so that each has so many
             times its input's depth to read. The paper searched all subsets. Heads keep their own.
     """
@@ -61,6 +70,25 @@ class TowersConfig(Config):
     activations: tuple[Activation, ...] = pydantic.Field(
         default=_ACTIVATIONS, min_length=1, exclude_if=lambda value: value == _ACTIVATIONS
     )
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _of_so_many_parameters(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or "parameters" not in given:
+            return given
+        wanted = given["parameters"]
+        if not isinstance(wanted, int) or wanted < 1:
+            raise ValueError(f"parameters: expected a whole number above 0, not {wanted!r}")
+        rest = {k: v for k, v in given.items() if k not in ("parameters", "base_depth")}
+        depths = range(_UPSCALE_DISCOUNT + 1, _LARGEST_BASE_DEPTH)
+        above = bisect.bisect_left(
+            depths,
+            wanted,
+            key=lambda depth: convolution_weights(
+                cls.model_validate({**rest, "base_depth": depth})
+            ),
+        )
+        return {**rest, "base_depth": depths[min(above, len(depths) - 1)]}
 
     @pydantic.field_validator("activations")
     @classmethod
@@ -101,7 +129,8 @@ class ModulePlan:
         reduce = _next_even(math.ceil(base / self.cost_size))
         if self.scaling == "up":
             return expand, reduce
-        return max(expand, depth_in), max(reduce, depth_in)
+        narrowest = _next_even(min(1.0, config.expansion) * depth_in)
+        return max(expand, min(narrowest, depth_in)), max(reduce, depth_in)
 
 
 def tower_scalings(scale: int) -> list[tuple[str, Scaling]]:
@@ -147,6 +176,29 @@ def module_depths(config: TowersConfig, depth_in: int) -> dict[str, tuple[int, i
     concatenated = sum(walk(plan_tower(scale), depth_in) for scale in range(SCALES))
     walk(plan_final_tower(), concatenated)
     return depths
+
+
+def convolution_weights(config: TowersConfig) -> int:
+    """How many weights the convolutions of the towers have, projection and heads aside.
+
+    Without a projection the input is taken to be the paper's 13 planes deep.
+    """
+    depth_in = config.projection or _PAPERS_PLANES
+    depths, times = module_depths(config, depth_in), len(config.activations)
+
+    def walk(plans: list[ModulePlan], depth: int) -> tuple[int, int]:
+        weights = 0
+        for plan in plans:
+            expand, reduce = depths[plan.name]
+            kernel = IN_SCALE_KERNEL if plan.scaling == "in" else _SCALING_KERNEL
+            read = expand if plan.scaling == "up" else expand + depth
+            weights += times * (kernel**2 * depth * expand + read * reduce)
+            depth = reduce
+        return weights, depth
+
+    towers = [walk(plan_tower(scale), depth_in) for scale in range(SCALES)]
+    final, _ = walk(plan_final_tower(), sum(depth for _, depth in towers))
+    return sum(weights for weights, _ in towers) + final
 
 
 def _paired(name: str, scaling: Scaling, count: int) -> list[tuple[str, Scaling]]:
@@ -210,6 +262,9 @@ class ResidualModule(nnx.Module):
 
     Attributes:
         depth: Depth of the result.
+        padded: Whether pixels at the border are repeated beyond it, so that the result is as wide
+            as the input, half or twice as wide; see
+            `isl.labeling.network.LabelingNetwork.padded`.
     """
 
     def __init__(
@@ -226,13 +281,14 @@ class ResidualModule(nnx.Module):
         times = len(config.activations)
         self.scaling: Scaling = plan.scaling
         self.depth = reduce
+        self.padded = False
         self.expand_norm = layers.batch_norm(depth_in, compute, rngs)
         self.expand: layers.ValidConv | nnx.ConvTranspose
         if plan.scaling == "up":
             self.expand = nnx.ConvTranspose(
                 times * depth_in,
                 expand,
-                kernel_size=(4, 4),
+                kernel_size=(_SCALING_KERNEL, _SCALING_KERNEL),
                 strides=(2, 2),
                 padding="VALID",
                 use_bias=False,
@@ -253,7 +309,7 @@ class ResidualModule(nnx.Module):
     @property
     def kernel(self) -> int:
         """Width of the expand convolution."""
-        return 3 if self.scaling == "in" else 4
+        return IN_SCALE_KERNEL if self.scaling == "in" else _SCALING_KERNEL
 
     @property
     def stride(self) -> int:
@@ -262,7 +318,7 @@ class ResidualModule(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, Y, X, depth_in] to [B, y, x, depth]."""
-        if not self.expand_norm.use_running_average:
+        if self.padded or not self.expand_norm.use_running_average:
             # Training: a batch's statistics are those of whole images.
             return self._whole(x)
         return layers.by_bands(
@@ -276,6 +332,8 @@ class ResidualModule(nnx.Module):
         )
 
     def _whole(self, x: jax.Array) -> jax.Array:
+        if self.padded and self.scaling != "up":
+            x = layers.repeat_border(x, 1, 1)
         h = self.expand(layers.activated(self.expand_norm(x), self.activations))
         if self.scaling != "up":
             h = jnp.concatenate([h, layers.max_pool(x, self.kernel, self.stride)], axis=-1)
@@ -283,7 +341,9 @@ class ResidualModule(nnx.Module):
         h = jax.lax.optimization_barrier(h)
         y = self.reduce(layers.activated(self.reduce_norm(h), self.activations))
         result = _match_depth(self._skip(x), self.depth) + y
-        return layers.crop(result, 2) if self.scaling == "up" else result
+        if self.scaling != "up":
+            return result
+        return layers.crop(result, 1 if self.padded else 2)
 
     def _skip(self, x: jax.Array) -> jax.Array:
         if self.scaling == "in":
@@ -339,6 +399,7 @@ class Towers(nnx.Module):
     Attributes:
         geometry: Sizes of what it takes and gives.
         depth: Depth of the embedding.
+        padded: Whether every tower sees all of the input; see `ResidualModule`.
     """
 
     def __init__(self, config: TowersConfig, planes: int, compute: Compute, rngs: nnx.Rngs) -> None:
@@ -350,6 +411,7 @@ class Towers(nnx.Module):
             else None
         )
         self.geometry = config.geometry
+        self.padded = False
         output = self.geometry.output_size(self.geometry.smallest)
         # Pixels that each tower's crop takes off every side, whatever the input's width.
         self.borders = tuple(
@@ -371,7 +433,7 @@ class Towers(nnx.Module):
         """float32 [B, Y, X, Z] in [0, 1] to [B, y, x, depth]."""
         x = self.project(transmitted)
         embedded = [
-            tower(layers.crop(x, border))
+            tower(x if self.padded else layers.crop(x, border))
             for tower, border in zip(self.towers, self.borders, strict=True)
         ]
         return self.final(jnp.concatenate(embedded, axis=-1))

@@ -10,6 +10,9 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+WHOLE = 1024
+"""Widths of an output that networks which see beyond their margin predict at once."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Geometry:

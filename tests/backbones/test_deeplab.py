@@ -1,5 +1,7 @@
 """The DeepLab: what its geometry promises holds, although its residual network pads with zeros."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from isl.config import parse
 from isl.errors import InputError
 from isl.labeling.model_config import ModelConfig
 from isl.labeling.network import abstract_network, build_network
-from isl.tiling.geometry import Geometry
+from isl.tiling.geometry import WHOLE, Geometry
 
 TINY = {"depth": 10, "width": 2, "context": 3, "decoder": 2}
 
@@ -158,3 +160,27 @@ def test_a_model_folder_names_it_like_any_other() -> None:
 def test_holes_of_no_width_are_refused() -> None:
     with pytest.raises(InputError, match="rates"):
         parse({"rates": [0]}, DeepLabConfig, source="test")
+
+
+def test_pooling_over_the_image_makes_every_pixel_depend_on_all() -> None:
+    """Also on pixels beyond its margin, which without it do not reach it."""
+    config = DeepLabConfig(**TINY, rates=(1,), output_stride=8, image_pooling=True)
+    assert config.geometry == dataclasses.replace(
+        config.model_copy(update={"image_pooling": False}).geometry, whole=WHOLE
+    )
+    network = build_network(config, planes=1, labels=("A",), rngs=nnx.Rngs(0))
+    network.eval()
+    size = config.geometry.smallest + 2 * config.geometry.step
+    x = np.random.default_rng(0).normal(size=(1, size, size, 1)).astype(np.float32)
+    gradient = np.asarray(jax.jit(jax.grad(lambda x: network.embed(x)[0, 0, 0].sum()))(x))[0]
+    far = gradient[-config.geometry.step :, -config.geometry.step :]
+    assert np.abs(far).max() > 0
+    plain = build_network(
+        config.model_copy(update={"image_pooling": False}),
+        planes=1,
+        labels=("A",),
+        rngs=nnx.Rngs(0),
+    )
+    plain.eval()
+    gradient = np.asarray(jax.jit(jax.grad(lambda x: plain.embed(x)[0, 0, 0].sum()))(x))[0]
+    assert np.abs(gradient[-config.geometry.step :, -config.geometry.step :]).max() == 0

@@ -47,6 +47,31 @@ def test_planes_lie_as_far_apart_as_the_models(count, z_step, expected, model_st
     assert len([w for w in made.warnings if "are taken" in w]) == (count > expected)
 
 
+@pytest.mark.parametrize(
+    ("count", "listed", "planes"),
+    [
+        (1, None, (0, 0, 0, 0, 0, 0)),
+        (2, None, (0, 0, 0, 1, 1, 1)),
+        (11, None, (0, 2, 4, 6, 8, 10)),
+        (13, (4, 8), (4, 4, 4, 8, 8, 8)),
+    ],
+)
+def test_models_of_any_planes_have_each_stand_where_it_lies(count, listed, planes):
+    expected = InputContract(planes=6, any_planes=True)
+    made = fit_to_model(stack(count), expected, model="m", planes=listed)
+    assert made.planes == planes
+    assert any("stand for these" in warning for warning in made.warnings)
+    strict = expected.model_copy(update={"any_planes": False})
+    with pytest.raises(InputError, match="expects 6"):
+        fit_to_model(stack(count), strict, model="m", planes=listed)
+
+
+def test_as_many_planes_as_learned_from_are_taken_as_they_are():
+    made = fit_to_model(stack(6), InputContract(planes=6, any_planes=True), model="m")
+    assert made.planes == tuple(range(6))
+    assert not any("stand for" in warning for warning in made.warnings)
+
+
 def test_what_was_taken_is_said():
     said = fit(stack(41, 0.5), 13, 1.5).warnings[0]
     assert said == (

@@ -8,7 +8,7 @@ import pytest
 from isl.errors import InputError
 from isl.labeling.model import load_model
 from isl.labeling.model_config import InputContract, ModelConfig, network_of
-from isl.labeling.published_weights import import_weights, published_names
+from isl.labeling.published_weights import export_weights, import_weights, published_names
 from isl.labeling.towers import TowersConfig
 from isl.model_folder import abstract_arrays, arrays_of
 
@@ -58,6 +58,26 @@ def test_variables_become_a_model_folder(
     arrays = arrays_of(model.network)
     for ours, theirs in published_names(model.config).items():
         np.testing.assert_array_equal(arrays[ours], variables[theirs].reshape(arrays[ours].shape))
+
+
+def test_what_was_imported_is_exported_as_it_was(
+    tmp_path: Path, variables: dict[str, np.ndarray]
+) -> None:
+    file = _write(tmp_path / "published.npz", variables)
+    model = import_weights(file, PLANES, tmp_path / "model")
+    exported = export_weights(model, tmp_path / "out")
+    with np.load(exported) as found:
+        assert set(found.files) == set(variables)
+        for name, array in variables.items():
+            np.testing.assert_array_equal(found[name], array)
+    with pytest.raises(InputError, match="already exists"):
+        export_weights(model, tmp_path / "out")
+
+
+def test_what_the_published_code_has_not_is_not_exported(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="model 'phantom': the published code has towers alone"):
+        export_weights("phantom", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_base_depth_is_the_largest_that_gives_the_same_depths(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from isl.labeling.towers import (
     ResidualModule,
     Scaling,
     TowersConfig,
+    convolution_weights,
     module_depths,
     plan_final_tower,
     plan_tower,
@@ -37,6 +38,38 @@ def test_parameter_count_of_the_papers_network() -> None:
     """About 27 million at base depth 750 (paper, method details)."""
     network = abstract_network(TowersConfig(base_depth=750), planes=13, labels=tuple("ABCDEFGH"))
     assert count_parameters(network) == pytest.approx(27e6, rel=0.03)
+
+
+@pytest.mark.parametrize("expansion", [0.5, 211 / 39])
+def test_so_many_parameters_are_met_as_nearly_as_depths_allow(expansion: float) -> None:
+    config = TowersConfig.model_validate(
+        {"base_depth": 9, "parameters": 100_000, "expansion": expansion, "projection": 4}
+    )
+    shallower = config.model_copy(update={"base_depth": config.base_depth - 1})
+    assert convolution_weights(shallower) < 100_000 <= convolution_weights(config)
+    network = abstract_network(config, planes=2, labels=("A",))
+    kernels = [
+        variable.shape
+        for path, variable in nnx.to_flat_state(nnx.state(network.body, nnx.Param))
+        if path[-1] == "kernel" and "projection" not in path
+    ]
+    assert sum(int(np.prod(shape)) for shape in kernels) == convolution_weights(config)
+
+
+def test_parameters_of_no_network_are_refused() -> None:
+    with pytest.raises(pydantic.ValidationError, match="expected a whole number above 0"):
+        TowersConfig.model_validate({"parameters": 0})
+
+
+def test_an_expansion_below_1_narrows_modules() -> None:
+    """By half of their input's depth; from 1 on no module is narrower than its input."""
+    depths = {
+        share: module_depths(TowersConfig(base_depth=5, expansion=share), 16)[
+            "lower_scale_0_recursion_0"
+        ]
+        for share in (0.5, 1.0, 211 / 39)
+    }
+    assert depths == {0.5: (8, 16), 1.0: (16, 16), 211 / 39: (16, 16)}
 
 
 def test_another_number_of_planes_changes_the_projection_alone() -> None:

@@ -1,11 +1,13 @@
 """Augmentations of the published code, drawn for each example by itself."""
 
+import operator
 from collections.abc import Mapping
 
 import numpy as np
 import pydantic
 
 from isl.config import Config
+from isl.labeling.contract import spread
 
 _CHANCE = 0.5
 
@@ -21,6 +23,8 @@ class AugmentConfig(Config):
         multiplier: Deviation of a factor around 1 for each plane, with chance 0.5.
         offset: Deviation of an offset for each plane, with chance 0.5.
         noise: Deviation of noise for each pixel, with chance 0.5.
+        fewer_planes: Chance that only some planes are left, one to all but one, which stand in the
+            others' places (`isl.labeling.contract.spread`). The model then takes any number.
     """
 
     flip: bool = True
@@ -28,6 +32,7 @@ class AugmentConfig(Config):
     multiplier: float = pydantic.Field(default=0.0, ge=0)
     offset: float = pydantic.Field(default=0.0, ge=0)
     noise: float = pydantic.Field(default=0.0, ge=0)
+    fewer_planes: float = pydantic.Field(default=0.0, ge=0, le=1, exclude_if=operator.not_)
 
 
 def augment(
@@ -59,8 +64,11 @@ def _turn(array: np.ndarray, flipped: bool, quarters: int) -> np.ndarray:
 def _disturb(
     transmitted: np.ndarray, config: AugmentConfig, rng: np.random.Generator
 ) -> np.ndarray:
-    """[Y, X, Z] in [0, 1] with other contrast, brightness and noise, clipped to [0, 1]."""
+    """[Y, X, Z] in [0, 1] of fewer planes, other contrast, brightness and noise, clipped to it."""
     planes = transmitted.shape[-1]
+    if planes > 1 and config.fewer_planes and rng.random() < config.fewer_planes:
+        left = np.sort(rng.choice(planes, int(rng.integers(1, planes)), replace=False))
+        transmitted = transmitted[..., left[list(spread(len(left), planes))]]
     disturbed = transmitted
     if config.multiplier and rng.random() < _CHANCE:
         disturbed = disturbed * (1 + config.multiplier * _normal(rng, (planes,)))

@@ -1,8 +1,9 @@
 """The TOML of a labeling experiment."""
 
 import operator
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -23,7 +24,7 @@ class LabelingTraining(TrainingConfig):
     Attributes:
         crop: Input width of a crop, in pixels; it must fit the network's geometry.
         padded: Whether crops are padded inside the network while it learns, so that none of their
-            pixels is margin; not for towers. What is trained predicts without padding.
+            pixels is margin. What is trained predicts without padding.
         batch_norm_decay: Memory of the running batch statistics for one step; the published code
             has 0.999, short runs need less.
         toward_light: Of the crops that are drawn, one is taken with the chance of its share of the
@@ -129,6 +130,27 @@ class StartConfig(Config):
     freeze: tuple[str, ...] = ()
 
 
+def outward(wanted: int, count: int) -> tuple[int, ...]:
+    """So many planes of a stack of `count`, as the paper takes them.
+
+    The centre one, then outward in steps of two, then those between, again from the centre; each
+    number's planes hold those of every smaller one.
+    """
+    centre = (count - 1) // 2
+    order = sorted(range(count), key=lambda z: ((z - centre) % 2, abs(z - centre), z))
+    return tuple(sorted(order[:wanted]))
+
+
+def _from_words(planes: Any) -> Any:
+    words = re.fullmatch(r"(\d+) of (\d+)", planes) if isinstance(planes, str) else None
+    if words is None:
+        return planes
+    wanted, count = map(int, words.groups())
+    if not 1 <= wanted <= count:
+        raise ValueError(f"{planes}: expected at least 1 plane, and no more than there are")
+    return outward(wanted, count)
+
+
 class LabelingConfig(ExperimentConfig):
     """A labeling experiment.
 
@@ -138,7 +160,8 @@ class LabelingConfig(ExperimentConfig):
         labels: Labels to learn; all that the manifest holds unless given.
         leave_out: Groups that are neither trained on nor judged by, for cross-validation.
         planes: Which planes of every field to take, by index, in this order, whatever the manifest
-            says of them; None: those it names.
+            says of them; or "3 of 13": so many, from the centre outward (`outward`). None: those it
+            names.
         ground_share: Share of every training field's measured ground that is learned from: a
             rectangle that the seed places.
         normalization: The rule for transmitted planes, stored with the model.
@@ -157,7 +180,9 @@ class LabelingConfig(ExperimentConfig):
     dataset: Path
     labels: tuple[str, ...] | None = None
     leave_out: tuple[str, ...] = ()
-    planes: tuple[pydantic.NonNegativeInt, ...] | None = pydantic.Field(default=None, min_length=1)
+    planes: Annotated[
+        tuple[pydantic.NonNegativeInt, ...] | None, pydantic.BeforeValidator(_from_words)
+    ] = pydantic.Field(default=None, min_length=1)
     ground_share: float = pydantic.Field(default=1.0, gt=0, le=1)
     normalization: Literal["auto", "off"] = "auto"
     label_scale: tuple[Percentile, Percentile] | None = pydantic.Field(
@@ -192,7 +217,8 @@ class LabelingConfig(ExperimentConfig):
         learn.
         """
         smallest = self.network.geometry.smallest
-        alone = self.network.kind == "towers" and self.training.crop == smallest
+        patches = self.network.kind == "towers" and not self.training.padded
+        alone = patches and self.training.crop == smallest
         return "exact" if alone else "dense"
 
     @property
@@ -217,10 +243,4 @@ class LabelingConfig(ExperimentConfig):
     def _percentiles_are_a_range(self) -> "LabelingConfig":
         if self.label_scale is not None and not self.label_scale[0] < self.label_scale[1]:
             raise ValueError("label_scale: give the lower percentile first, such as [0.1, 99.9]")
-        return self
-
-    @pydantic.model_validator(mode="after")
-    def _padding_is_possible(self) -> "LabelingConfig":
-        if self.training.padded and self.network.kind == "towers":
-            raise ValueError("training.padded: towers cannot be padded; leave it out")
         return self

@@ -95,7 +95,7 @@ class Fields:
             geometry,
             self.ground.validation,
             self.ground.labels,
-            tile=max(self._config.validation.tile, narrowest),
+            tile=max(self._config.validation.tile, narrowest, geometry.whole),
             pictures=pictures,
         )
 

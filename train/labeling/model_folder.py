@@ -56,6 +56,7 @@ def write_model(
         architecture=config.network,
         input=InputContract(
             planes=ground.planes,
+            any_planes=config.augment.fewer_planes > 0,
             modality=ground.modality,
             pixel_size=size.x if size is not None else None,
             z_step=size.z if size is not None else None,

@@ -57,6 +57,8 @@ class SearchConfig(Config):
         space: By key of the experiment, e.g. "optimizer.learning_rate".
         budget: What each run may spend; the experiment's own updates unless given.
         seeds: Each trial is run with each of these, and worth the mean.
+        folds: Each is `key=value` texts that name other ground, such as another `dataset`; each
+            trial is run on each, with every seed, and worth the mean. The paper had four.
         evaluations: How often a run is judged; its best counts.
         trials: How many, over all workers.
         startup: Trials drawn at random before the search learns from them.
@@ -70,6 +72,9 @@ class SearchConfig(Config):
     space: Mapping[str, Dimension] = pydantic.Field(min_length=1)
     budget: BudgetConfig | None = None
     seeds: tuple[pydantic.NonNegativeInt, ...] = pydantic.Field(default=(0,), min_length=1)
+    folds: tuple[tuple[str, ...], ...] = pydantic.Field(
+        default=(), exclude_if=lambda folds: not folds
+    )
     evaluations: int = pydantic.Field(default=4, ge=1)
     trials: int = pydantic.Field(default=30, ge=1)
     startup: int = pydantic.Field(default=10, ge=1)

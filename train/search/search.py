@@ -110,6 +110,8 @@ class _Search:
         self._kind, self._single = searchable(self._file, config.changes)
         base = search_space_fits(config, self._file)
         selection = self._check_ground(base)
+        for fold in config.folds:
+            self._check_ground(load_toml(self._file, self._kind, [*config.changes, *fold]))
         self._metric = selection.metric
         self._study = self._open("maximize" if selection.higher_is_better else "minimize")
 
@@ -252,14 +254,17 @@ class _Search:
         whole = of_length(experiment, updates, evaluations=self._config.evaluations)
         return self._single.from_anywhere(whole, self._file.parent)
 
-    def _experiment(self, changes: list[str], seed: int) -> ExperimentConfig:
-        overrides = [*self._config.changes, *changes, f"seed={seed}"]
+    def _experiment(
+        self, changes: list[str], seed: int, fold: Sequence[str] = ()
+    ) -> ExperimentConfig:
+        overrides = [*self._config.changes, *fold, *changes, f"seed={seed}"]
         return load_toml(self._file, self._kind, overrides)
 
     def _value(self, trial: Any, changes: list[str], folder: Path) -> float:
-        """The best selection metric of a run, the mean over seeds."""
+        """The best selection metric of a run, the mean over folds and seeds."""
         runs = [
-            self._run(self._experiment(changes, seed), folder / f"seed{seed}")
+            self._run(self._experiment(changes, seed, fold), folder / f"{place}seed{seed}")
+            for place, fold in _places(self._config.folds)
             for seed in self._config.seeds
         ]
         trial.set_user_attr(_UPDATES, runs[0][1])
@@ -375,6 +380,11 @@ def suggest(trial: Any, space: Any) -> list[str]:
             )
         chosen[key] = _text_of(value, dimension)
     return [f"{key}={text}" for key, text in chosen.items()]
+
+
+def _places(folds: Sequence[Sequence[str]]) -> list[tuple[str, Sequence[str]]]:
+    """What the folders of each fold begin with, and its changes; without folds there are none."""
+    return [(f"fold{number}_", fold) for number, fold in enumerate(folds)] or [("", ())]
 
 
 def _keep_silent(_: str) -> None:

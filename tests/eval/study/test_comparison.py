@@ -25,7 +25,7 @@ from isl_eval.study.bench import Run, RunResult, plan_runs
 from isl_eval.study.comparison import compare_variants
 from isl_eval.study.learning_curves import draw_along_axis, draw_learning_curves
 from isl_eval.study.report import study_page
-from isl_eval.study.tables import Findings, run_rows, standing_rows, standings_of
+from isl_eval.study.tables import Findings, best_settings, run_rows, standing_rows, standings_of
 from isl_train.budget import BudgetConfig
 from isl_train.checkpoint import Progress
 from isl_train.labeling.config import LabelingConfig
@@ -196,6 +196,21 @@ def test_fields_to_learn_from_that_changed_are_another_study(folder: Path, fits:
     with pytest.raises(InputError, match=r"other settings \(learned_from\.a is"):
         compare_variants(folder / "study.toml", overrides, folder / "out")
     assert fits == ["unet.work.3"]
+
+
+def test_of_several_settings_the_best_is_told() -> None:
+    rates = ["optimizer.learning_rate=1e-3", "optimizer.learning_rate=1e-4"]
+    variants = {"unet": {"changes": ["seed=1"], "best_of": rates}, "plain": {}}
+    study = config(variant=variants, budget={"work": {"pixels": 1e6}}, replicates=50)
+    low, high = (f"unet, {rate}" for rate in rates)
+    assert list(study.variant) == [low, high, "plain"]
+    changes = [getattr(study.variant[name], "changes", ()) for name in (low, high)]
+    assert changes == [("seed=1", rate) for rate in rates]
+    found = findings_of(study, results({low: 0.5, high: 0.1, "plain": 0.01}))
+    assert best_settings(found, "work") == {"unet": high}
+    page = study_page(found, {})
+    assert "The best setting of each, by Pearson:" in page
+    assert f"unet: {rates[1]}" in page
 
 
 def test_a_crop_that_does_not_fit_is_refused_before_anything_is_written(folder: Path) -> None:

@@ -57,6 +57,23 @@ def test_disturbances_happen_to_half_of_the_examples(name, axes_in_common) -> No
     assert np.std(changes) == pytest.approx(expected, rel=0.1)
 
 
+def test_fewer_planes_stand_in_the_places_of_all() -> None:
+    """Each example holds some of its planes in order, evenly repeated; each number of them."""
+    planes = np.arange(4, dtype=np.float32) / 4
+    example = {"transmitted": np.tile(planes, (2, 2, 1))}
+    config = NOTHING.model_copy(update={"fewer_planes": 0.8})
+    rng = np.random.default_rng(0)
+    seen = [tuple(augment(example, config, rng)["transmitted"][0, 0] * 4) for _ in range(400)]
+    whole = sum(places == (0, 1, 2, 3) for places in seen)
+    assert whole / 400 == pytest.approx(0.2, abs=0.06)
+    assert {len(set(places)) for places in seen} == {1, 2, 3, 4}
+    for places in seen:
+        assert list(places) == sorted(places)
+    two = {places for places in seen if len(set(places)) == 2}
+    assert all(places[0] == places[1] != places[2] == places[3] for places in two)
+    assert len(two) == 6
+
+
 def test_intensities_stay_within_their_range() -> None:
     config = AugmentConfig(multiplier=3.0, offset=3.0, noise=3.0)
     rng = np.random.default_rng(4)

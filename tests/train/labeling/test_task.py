@@ -13,7 +13,7 @@ from isl.errors import InputError
 from isl.labeling.bins import BINS
 from isl.labeling.model import load_model
 from isl.labeling.model_config import read_model_config
-from isl_train.labeling.config import LabelingConfig
+from isl_train.labeling.config import LabelingConfig, outward
 from isl_train.labeling.initial import log_histogram
 from isl_train.labeling.task import LabelingTask
 from isl_train.loop import fit
@@ -299,12 +299,30 @@ def test_what_does_not_fit_is_refused(disjoint: Path, tables: dict, message: str
         ({"loss": {"cross_entropy": 0}}, "every term has weight 0"),
         ({"loss": {"labels": 0, "autoencoding": 0}}, "both 0"),
         ({"network": {"kind": "vnet"}}, "network"),
-        ({"network": {"kind": "towers"}, "training": {"padded": True}}, "towers cannot be padded"),
     ],
 )
 def test_configurations_that_make_no_sense_are_refused(tables: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         _config(**tables)
+
+
+def test_planes_are_taken_from_the_centre_outward() -> None:
+    """Specification, section 7: 3 of 13 are planes 4, 6 and 8."""
+    assert [outward(n, 13) for n in (1, 3, 5, 7)] == [
+        (6,),
+        (4, 6, 8),
+        (2, 4, 6, 8, 10),
+        (0, 2, 4, 6, 8, 10, 12),
+    ]
+    for count in (1, 6, 13):
+        for wanted in range(1, count + 1):
+            planes = outward(wanted, count)
+            assert len(set(planes)) == wanted
+            assert set(outward(wanted - 1, count)) < set(planes)
+    assert _config(planes="3 of 13").planes == (4, 6, 8)
+    for words in ("0 of 13", "14 of 13", "some"):
+        with pytest.raises(InputError, match="planes"):
+            _config(planes=words)
 
 
 def test_fields_of_different_depth_are_refused(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ class Fits:
         self.made: list[tuple[str, LabelingConfig]] = []
         self.stop_at: int | None = None
         self.fail_at: range = range(0)
+        self.worth: dict[str, float] = {}
 
     def __call__(self, task, experiment, run, **_) -> Progress:
         number = len(self.made)
@@ -77,7 +78,8 @@ class Fits:
         if number == self.stop_at:
             return Progress(update=1)
         rate = experiment.optimizer.learning_rate
-        return Progress(update=experiment.training.steps, best=1 / (1 + abs(rate - 0.01)))
+        best = self.worth.get(experiment.dataset.as_posix(), 0.0) + 1 / (1 + abs(rate - 0.01))
+        return Progress(update=experiment.training.steps, best=best)
 
 
 @pytest.fixture
@@ -227,6 +229,34 @@ def test_the_best_experiment_is_that_trial_wherever_it_is_trained(
     places = {"dataset": folder / "manifest.toml", "start": start}
     assert kept == first.model_copy(update=places)
     LabelingTask(kept, best.parent).initial(jax.random.key(0))
+
+
+def test_a_trial_is_worth_the_mean_over_folds_and_seeds(folder: Path, fits: Fits) -> None:
+    (folder / "other").mkdir()
+    write_dataset(folder / "other", {"a": ["DAPI"]}, validation_region=(20, 40, 0, 64))
+    fits.worth = {"manifest.toml": 0.0, "other/manifest.toml": 0.5}
+    folds = '[["dataset=manifest.toml"], ["dataset=other/manifest.toml"]]'
+    best = work(folder, f"folds={folds}", "seeds=[1, 2]", trials=1)
+    made = [(experiment.dataset.as_posix(), experiment.seed) for _, experiment in fits.made]
+    assert made == [
+        ("manifest.toml", 1),
+        ("manifest.toml", 2),
+        ("other/manifest.toml", 1),
+        ("other/manifest.toml", 2),
+    ]
+    rate = fits.made[0][1].optimizer.learning_rate
+    (row,) = trials_of(folder)
+    expected = 0.25 + 1 / (1 + abs(rate - 0.01))
+    assert float(row["pearson_median"]) == pytest.approx(expected, rel=1e-4)
+    assert load_toml(best, LabelingConfig).dataset == folder / "manifest.toml"
+
+
+def test_a_fold_that_holds_out_nothing_is_refused(folder: Path, fits: Fits) -> None:
+    (folder / "whole").mkdir()
+    write_dataset(folder / "whole", {"a": ["DAPI"]})
+    with pytest.raises(InputError, match=r"whole/manifest\.toml: holds out no validation ground"):
+        work(folder, 'folds=[["dataset=whole/manifest.toml"]]', trials=1)
+    assert not fits.made
 
 
 def test_a_bundled_model_to_start_from_keeps_its_name(folder: Path) -> None:

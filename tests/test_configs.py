@@ -86,7 +86,7 @@ def test_preprocessing_loads(path: Path) -> None:
 def test_an_experiment_loads_and_fits_its_network(path: Path) -> None:
     config = load_toml(path, LabelingConfig)
     assert len(config.description) > 40
-    assert config.network.geometry.is_valid(config.training.crop)
+    assert config.training_geometry.is_valid(config.training.crop)
     assert config.dataset.suffix == ".toml"
 
 

@@ -112,7 +112,6 @@ def export_weights(model: str | Path, out: Path, *, overwrite: bool = False) -> 
         theirs: arrays[ours].reshape(_published_shape(ours, arrays[ours].shape))
         for ours, theirs in published_names(config, planes).items()
     }
-    out.mkdir(parents=True, exist_ok=True)
     file = out / f"{config.name}.npz"
     with written_whole(file, overwrite) as part:
         with part.open("wb") as stream:

@@ -70,7 +70,7 @@ def test_what_was_imported_is_exported_as_it_was(
         assert set(found.files) == set(variables)
         for name, array in variables.items():
             np.testing.assert_array_equal(found[name], array)
-    with pytest.raises(InputError, match="already exists"):
+    with pytest.raises(InputError, match="exists already"):
         export_weights(model, tmp_path / "out")
 
 

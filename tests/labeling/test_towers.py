@@ -109,7 +109,7 @@ def test_expansion_sets_the_depth_of_expand_convolutions_alone() -> None:
     plan = ModulePlan(name="m", scaling="in", size=36, cost_size=36)
     up = ModulePlan(name="m", scaling="up", size=38, cost_size=36)
     # ceil(400 / 36) = 12 and ceil(396 / 36) = 11, times the ratio, up to the next even number.
-    for expansion, wide, up_wide in ((2.0, 24, 22), (9.5, 114, 106), (0.1, 16, 2)):
+    for expansion, wide, up_wide in ((2.0, 24, 22), (9.5, 114, 106), (0.1, 2, 2)):
         config = TowersConfig(expansion=expansion)
         assert plan.depths(config, depth_in=16) == (wide, 16)
         assert up.depths(config, depth_in=66) == (up_wide, 12)

@@ -169,7 +169,7 @@ def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
         model_directory(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["phantom", "neurons-phase"])
+@pytest.mark.parametrize("name", ["phantom", "neurons-phase", "nuclei-brightfield"])
 def test_bundled_models_load_and_have_cards(name: str) -> None:
     model = load_model(bundled_models()[name])
     assert model.name == name

@@ -19,6 +19,7 @@ from isl_eval.metrics.lattice import STRIDES, has_lattice, lattice_amplitude
 
 SMALLEST = 224
 STATISTICS = ("mean", "median", "standard_deviation")
+BRIGHT_FIELD = 6
 FRAME = "ai4embryo/dic_aif/E118"
 KINDS = {name: model_kind(folder) for name, folder in bundled_models().items()}
 # Models that read predicted EZRIN may have a network of their own for it.
@@ -37,6 +38,10 @@ def real_planes(planes: int) -> np.ndarray:
     if planes == 1:
         frames = sorted((data / FRAME).iterdir())
         image = np.asarray(Image.open(frames[len(frames) // 2]).convert("L"))[None]
+    elif planes == BRIGHT_FIELD:
+        heights = sorted((data / "sephace" / "set1").glob("bf_*.png"))
+        image = np.stack([np.asarray(Image.open(path)) for path in heights])
+        assert len(image) == planes
     else:
         stack = read_transmitted(data / "condition_b_A4")
         assert isinstance(stack, ZStack)
@@ -82,6 +87,7 @@ def expected(known: dict[str, str]) -> list[object]:
     expected(
         {
             "neurons-phase": "2 and 4 pixels, up to 1.5 % of the deviation, most in deviations",
+            "nuclei-brightfield": "2 to 8 pixels, up to 4 % of the deviation, most in deviations",
             "embryo-chain/ezrin": "2 and 4 pixels, up to 2 % of the deviation, of foreign light",
             "phantom": "2 and 4 pixels, up to 6 % of the deviation, most of it in deviations",
         }

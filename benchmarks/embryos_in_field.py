@@ -29,7 +29,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 ISL = Path(sys.executable).with_name("isl")
 FIELD = ("height=2048", "width=2048", "embryos=24", "frames=5")
 # Middles apart, in widths of an embryo.
-APART = (0.85, 0.95, 1.0, 1.1, 1.3)
+APART = (0.85, 0.95, 1.1, 1.3)
 # A place is right that is no farther off, in widths.
 NEAR = 0.15
 

@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from isl.config import load_as_typed, load_toml
 from isl.errors import InputError
 from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
-from isl.fragmentation.dataset import Dataset, Ground, load_dataset, load_ground
+from isl.fragmentation.dataset import Dataset, Example, Ground, load_dataset, load_ground
 from isl.fragmentation.model import FragmentationModel, load_fragmentation_model
 from isl_train.experiment import check_same_run
 from isl_train.fragmentation.config import FragmentationExperiment
@@ -26,6 +27,7 @@ from .judge import (
     bias_by_bin,
     differences_of,
     intervals_of,
+    joined_rows,
     mean_rows,
     rows_of,
     statistics_of,
@@ -62,22 +64,25 @@ def evaluate_fragmentation(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     dataset = load_dataset(path.parent / config.dataset)
-    examples = dataset.of(config.split)
-    if not examples:
-        raise InputError(f"{dataset.path}: no example has split '{config.split}'")
-    ground_at = functools.cache(lambda size: load_ground(examples, size))
+    examples = _examples(dataset, config)
+    ground_at = functools.cache(lambda site, size: load_ground(examples[site], size))
     out.mkdir(parents=True, exist_ok=True)
     judged, last = [], None
     for variant in config.variant:
-        models = _models(variant, config, path, out, train, say, console)
-        rows = []
-        for model in models:
-            ground = ground_at(model.judged_size)
-            said = model.judged(ground.images.astype(np.float32) / 255)
-            rows.append(rows_of(said, ground, model.config))
-            last = (model, ground, said) if variant is config.variant[-1] else last
-        conflict = [] if variant.experiment is None else [_conflict(m.directory) for m in models]
-        judged.append(_judged(variant.name, rows, dataset, config, conflict))
+        rows: dict[int, list[Rows]] = {}
+        conflict = []
+        for site in examples:
+            for number, model in enumerate(
+                _models(variant, config, path, out, train, say, console, site=site)
+            ):
+                ground = ground_at(site, model.judged_size)
+                said = model.judged(ground.images.astype(np.float32) / 255)
+                rows.setdefault(number, []).append(rows_of(said, ground, model.config))
+                last = (model, ground, said) if variant is config.variant[-1] else last
+                if variant.experiment is not None:
+                    conflict.append(_conflict(model.directory))
+        of_seeds = [joined_rows(parts) for parts in rows.values()]
+        judged.append(_judged(variant.name, of_seeds, dataset, config, conflict))
         say(f"{variant.name}: {judged[-1].headline}")
     reference = config.reference or config.variant[0].name
     findings = Findings(
@@ -92,6 +97,46 @@ def evaluate_fragmentation(
     _write(findings, out)
 
 
+def _examples(dataset: Dataset, config: FragmentationEvaluation) -> Mapping[str, Sequence[Example]]:
+    """What is judged, by the site that is left out of training; "": none is.
+
+    Raises:
+        InputError: There is nothing to judge, or sites cannot be left out one by one.
+    """
+    if not config.leave_one_site_out:
+        chosen = dataset.of(config.split)
+        if not chosen:
+            raise InputError(f"{dataset.path}: no example has split '{config.split}'")
+        return {"": chosen}
+    of_group: dict[str, str] = {}
+    for example in dataset.examples:
+        if not example.site:
+            raise InputError(
+                f"{dataset.path}: '{example.name}' has no site; leave_one_site_out needs one of "
+                "every example"
+            )
+        if of_group.setdefault(example.group, example.site) != example.site:
+            raise InputError(
+                f"{dataset.path}: group '{example.group}' stands in the sites "
+                f"'{of_group[example.group]}' and '{example.site}'"
+            )
+    sites = sorted(set(of_group.values()))
+    if len(sites) < 2:
+        raise InputError(f"{dataset.path}: has one site, '{sites[0]}'; none can be left out")
+    judged = {
+        site: [
+            e
+            for e in dataset.examples
+            if e.site == site and (e.mask is not None or np.isfinite(e.share))
+        ]
+        for site in sites
+    }
+    for site, chosen in judged.items():
+        if not chosen:
+            raise InputError(f"{dataset.path}: no example of site '{site}' has a mask or share")
+    return judged
+
+
 def _models(
     variant: Variant,
     config: FragmentationEvaluation,
@@ -100,20 +145,32 @@ def _models(
     train: Train,
     say: Callable[[str], None],
     console: Console,
+    *,
+    site: str = "",
 ) -> list[FragmentationModel]:
-    """The networks of a variant, trained where they are not there yet."""
+    """The networks of a variant, trained without a site where they are not there yet."""
     if variant.experiment is None:
         return [load_fragmentation_model(_located(name, path)) for name in variant.models]
     file = path.parent / variant.experiment
     models = []
     for seed in config.seeds:
         changes = [*variant.changes, f"seed={seed}"]
+        if site:
+            changes.append(f"leave_out_site={json.dumps(site)}")
+        if variant.after:
+            start = _workdir(out, variant.after, seed, site) / "model"
+            changes.append(f"start={json.dumps(str(start.resolve()))}")
         experiment = load_toml(file, FragmentationExperiment, changes)
-        workdir = out / "runs" / f"{variant.name.replace('/', '_')}_{seed}"
+        workdir = _workdir(out, variant.name, seed, site)
         check_same_run(workdir, experiment)
         run = Run(folder=file.parent, workdir=workdir, name=variant.name, say=say, console=console)
         models.append(load_fragmentation_model(train(experiment, run)))
     return models
+
+
+def _workdir(out: Path, variant: str, seed: int, site: str) -> Path:
+    without = f"_without_{site}" if site else ""
+    return out / "runs" / f"{variant}_{seed}{without}".replace("/", "_")
 
 
 def _located(name: str, path: Path) -> str | Path:

@@ -114,6 +114,19 @@ def hausdorff_95(found: np.ndarray, true: np.ndarray) -> float:
     return float(np.percentile(distances, 95))
 
 
+def joined_rows(parts: Sequence[Rows]) -> Rows:
+    """What networks say of several sets of pictures, as one."""
+    first = parts[0]
+    return Rows(
+        groups=tuple(group for part in parts for group in part.groups),
+        sites=tuple(site for part in parts for site in part.sites),
+        truth=np.concatenate([part.truth for part in parts]),
+        figures={n: np.concatenate([part.figures[n] for part in parts]) for n in first.figures},
+        shares={n: np.concatenate([part.shares[n] for part in parts]) for n in first.shares},
+        covered=np.concatenate([part.covered for part in parts]),
+    )
+
+
 def mean_rows(rows: Sequence[Rows]) -> Rows:
     """The mean over seeds, picture by picture; NaN ones do not count."""
     first = rows[0]

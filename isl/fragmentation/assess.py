@@ -222,8 +222,15 @@ def _problem(image: np.ndarray) -> str:
 
 
 def _strange(prediction: Prediction, config: FragmentationConfig) -> str:
-    """Why a frame is none that the model knows; "" where it is, or the model does not compare."""
-    if config.familiar is None or prediction.features is None:
+    """Why a frame is none that the model grades; "" where it is, or the model does not compare."""
+    if prediction.features is None:
+        return ""
+    if config.stages is not None and config.stages.score(prediction.features) > 0:
+        return (
+            "looks like no cleavage stage but an oocyte, a one-cell stage, a morula or a "
+            f"blastocyst (of 2- to 8-cell stages up to {config.stages.refused:.0%} look so)"
+        )
+    if config.familiar is None:
         return ""
     distance, limit = config.familiar.distance(prediction.features), config.familiar.limit
     if distance <= limit:

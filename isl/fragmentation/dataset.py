@@ -14,9 +14,11 @@
     grade = "10-25 %"                # or
     range = [0.05, 0.15]
     site = "Lyon"
+    stage = "cleavage"               # or "oocyte", "zygote", "morula", "blastocyst"; see below
 
 Splits are by group. What contradicts itself (a grade outside the scale, a share outside its range)
-is refused.
+is refused. Nothing but telling stages (`other_stages` of an experiment) is learned from what is at
+another stage than cleavage.
 """
 
 import dataclasses
@@ -43,6 +45,7 @@ from isl.fragmentation.polygons import (
     painted,
 )
 from isl.fragmentation.separation import close_up
+from isl.fragmentation.stages import CLEAVAGE
 from isl.fragmentation.view import seen, seen_labels
 from isl.imaging.inputs.label_image import read_label_image
 
@@ -65,6 +68,7 @@ class ExampleEntry(Config):
     grade: str | None = None
     range: tuple[float, float] | None = None
     site: str = ""
+    stage: Literal["cleavage", "oocyte", "zygote", "morula", "blastocyst"] = "cleavage"
 
 
 class _DatasetFile(Config):
@@ -91,6 +95,7 @@ class Example:
         low: Lower bound of the share, NaN where there is none.
         high: Upper bound likewise.
         site: Where it comes from, "" where not given.
+        stage: Of `isl.fragmentation.stages.STAGES`.
         meanings: Labels of outlines, in lower case, and what they are.
     """
 
@@ -103,6 +108,7 @@ class Example:
     low: float
     high: float
     site: str
+    stage: str = CLEAVAGE
     meanings: Mapping[str, int] = dataclasses.field(default_factory=lambda: SPELLINGS)
 
 
@@ -121,8 +127,12 @@ class Dataset:
     examples: tuple[Example, ...]
 
     def of(self, split: Split) -> tuple[Example, ...]:
-        """The examples of a split."""
-        return tuple(example for example in self.examples if example.split == split)
+        """The examples of a split at cleavage stages."""
+        return tuple(
+            example
+            for example in self.examples
+            if example.split == split and example.stage == CLEAVAGE
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -212,7 +222,7 @@ def load_ground(examples: Sequence[Example], size: int, *, closer: float | None 
     """
     images, labels, shares, of = [], [], [], []
     for example in examples:
-        image = _only_frame(example.image)
+        image = only_frame(example)
         truth = np.full((size, size), UNKNOWN, np.uint8)
         share = example.share
         if example.mask is not None:
@@ -278,10 +288,17 @@ def share_of(labels: np.ndarray) -> float:
     return int((labels == FRAGMENT).sum()) / embryo if embryo else float("nan")
 
 
-def _only_frame(path: Path) -> np.ndarray:
-    frames = read_frames(path)
+def only_frame(example: Example) -> np.ndarray:
+    """An example's picture, float32 [Y, X] in [0, 1].
+
+    Raises:
+        InputError: It cannot be read, or is a film.
+    """
+    frames = read_frames(example.image)
     if len(frames.images) != 1:
-        raise InputError(f"{path}: holds {len(frames.images)} frames; an example is one picture")
+        raise InputError(
+            f"{example.image}: holds {len(frames.images)} frames; an example is one picture"
+        )
     return frames.images[0]
 
 
@@ -315,6 +332,7 @@ def _example(entry: ExampleEntry, root: Path, scale: GradeScale, path: Path) -> 
         low=low,
         high=high,
         site=entry.site,
+        stage=entry.stage,
     )
 
 

@@ -27,6 +27,7 @@ from isl.fragmentation.network import (
     abstract_network,
 )
 from isl.fragmentation.separation import close_up, separate
+from isl.fragmentation.stages import StageHead
 from isl.fragmentation.view import as_stored, seen, view_of
 from isl.model_folder import (
     FolderConfig,
@@ -62,6 +63,7 @@ class FragmentationConfig(FolderConfig):
             what was found; None: it looks once.
         smallest: Smallest embryo that it takes for one, as a share of the frame's area.
         familiar: What the embryos that it knows look like to its encoder; None: it compares none.
+        stages: What tells cleavage stages from those that it does not grade; None: it grades all.
         trained_on: What it has seen.
     """
 
@@ -77,6 +79,7 @@ class FragmentationConfig(FolderConfig):
     closer: float | None = pydantic.Field(default=None, ge=1)
     smallest: float = pydantic.Field(default=0.01, ge=0, lt=1)
     familiar: Familiar | None = None
+    stages: StageHead | None = None
     trained_on: str = ""
 
     @property

@@ -10,6 +10,7 @@ from isl.fragmentation.familiar import Familiar
 from isl.fragmentation.model import FragmentationConfig, Prediction
 from isl.fragmentation.network import NetworkConfig
 from isl.fragmentation.separation import separate
+from isl.fragmentation.stages import StageHead
 
 CONFIG = FragmentationConfig(
     name="test",
@@ -102,6 +103,21 @@ def test_cannot_tell_says_why(
     assert reason in made.reason
     assert made.share is None
     assert "cannot tell" in sentence(made, "P3")
+
+
+def test_a_stage_that_is_not_graded_cannot_be_told() -> None:
+    head = StageHead(weights=(1.0, -0.5), bias=-0.25, refused=0.05)
+    config = CONFIG.model_copy(update={"stages": head})
+    prediction = said(disc(100, 50, 50, 30), disc(100, 35, 50, 9))
+    for features, verdict in (((0.5, 0.6), "graded"), ((0.6, 0.6), "cannot tell")):
+        seen = dataclasses.replace(prediction, features=np.array(features))
+        (made,), labels = assess_frame(noise(100), seen, config, frame=0)
+        assert made.verdict == verdict
+        assert (labels > 0).any()
+    assert "an oocyte, a one-cell stage, a morula or a blastocyst" in made.reason
+    assert made.share is None
+    assert made.by_area is not None
+    np.testing.assert_allclose(head.score(np.float32([[0, 0], [1, 0.5]])), [-0.25, 0.5])
 
 
 def test_an_embryo_unlike_those_of_the_training_cannot_be_told() -> None:

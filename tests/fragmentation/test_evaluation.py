@@ -2,10 +2,12 @@
 
 import csv
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 from flax import nnx
 from simulated import NETWORK, dataset
 
@@ -18,6 +20,7 @@ from isl.fragmentation.network import NetworkConfig, Seen, build_network
 from isl_eval.fragmentation.evaluation import evaluate_fragmentation
 from isl_eval.fragmentation.judge import hausdorff_95, overlap_of, rows_of, statistics_of
 from isl_train.fragmentation.config import FragmentationExperiment
+from isl_train.fragmentation.ground import load_training_ground
 from isl_train.recipe import Run
 
 NETWORKS = {"multiscale": {}, "off": {"regression": "off"}}
@@ -124,6 +127,78 @@ def test_comparison_trains_every_variant_and_seed_and_reports(data: Path, tmp_pa
         evaluate_fragmentation(tmp_path / "compare.toml", [], out, train=train)
 
 
+def with_sites(data: Path, sites: dict[str, str], folder: Path) -> Path:
+    """The dataset with its groups' sites written down; those not named have none."""
+    tables = tomllib.loads(data.read_text())
+    examples = [
+        {**e, "site": sites[e["group"]]} if e["group"] in sites else e for e in tables["example"]
+    ]
+    path = folder / "sites.toml"
+    path.write_text(tomli_w.dumps({"root": str(data.parent), "example": examples}))
+    return path
+
+
+def test_each_site_is_judged_by_networks_that_learned_from_the_others(
+    data: Path, tmp_path: Path
+) -> None:
+    groups = sorted({e.group for e in load_dataset(data).examples})
+    sites = {group: ("Lyon", "7")[i % 2] for i, group in enumerate(groups)}
+    manifest = with_sites(data, sites, tmp_path)
+    (tmp_path / "train.toml").write_text(
+        f'task = "fragmentation"\ndataset = "{manifest}"\n'
+        "[training]\nbatch_size = 2\n[optimizer]\nlearning_rate = 0.1\n"
+    )
+    text = (
+        f'task = "fragmentation"\ndataset = "{manifest}"\nseeds = [0, 1]\nreplicates = 20\n'
+        'leave_one_site_out = true\n[[variant]]\nname = "a"\nexperiment = "train.toml"\n'
+        '[[variant]]\nname = "b"\nexperiment = "train.toml"\nafter = "a"\n'
+    )
+    (tmp_path / "e.toml").write_text(text)
+    asked, learned = [], {}
+
+    def train(experiment: FragmentationExperiment, run: Run) -> Path:
+        without = experiment.leave_out_site
+        asked.append((run.name, without, experiment.seed))
+        learned[without] = set(load_training_ground(experiment, run.folder).train.groups)
+        if run.name == "b":
+            assert experiment.start == str(
+                run.workdir.parent / f"a_{experiment.seed}_without_{without}/model"
+            )
+        return untrained(run.workdir / "model", experiment.seed, {}, share_from="area")
+
+    evaluate_fragmentation(tmp_path / "e.toml", [], tmp_path / "out", train=train)
+    assert asked == [(v, s, n) for v in "ab" for s in ("7", "Lyon") for n in (0, 1)]
+    trained_on = {e.group for e in load_dataset(data).of("train")}
+    for site, found in learned.items():
+        assert found == {g for g in trained_on if sites[g] != site}
+    record = json.loads((tmp_path / "out" / "metrics.json").read_text())["variants"]["a"]
+    assert set(record["sites"]) == {"7", "Lyon"}
+    assert len(record["seeds"]) == 2
+    assert record["intervals"]["area_mae"]["units"] == len(groups)
+
+
+@pytest.mark.parametrize(
+    ("sites", "message"),
+    [
+        (["Lyon"] * 5, "has no site"),
+        (["Lyon"] * 6, "has one site, 'Lyon'"),
+    ],
+)
+def test_sites_that_cannot_be_left_out_are_refused(
+    data: Path, tmp_path: Path, sites: list[str], message: str
+) -> None:
+    groups = sorted({e.group for e in load_dataset(data).examples})
+    manifest = with_sites(data, dict(zip(groups, sites, strict=False)), tmp_path)
+    path = tmp_path / "e.toml"
+    path.write_text(
+        f'task = "fragmentation"\ndataset = "{manifest}"\nleave_one_site_out = true\n'
+        '[[variant]]\nname = "a"\nexperiment = "missing.toml"\n'
+    )
+    with pytest.raises(InputError, match=message):
+        evaluate_fragmentation(path, [], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_evaluation_of_what_is_not_there_is_refused(data: Path, tmp_path: Path) -> None:
     path = tmp_path / "e.toml"
     text = f'task = "fragmentation"\ndataset = "{data}"\n[[variant]]\nname = "a"\n'
@@ -132,4 +207,9 @@ def test_an_evaluation_of_what_is_not_there_is_refused(data: Path, tmp_path: Pat
         evaluate_fragmentation(path, [], tmp_path / "out")
     path.write_text(text + 'models = ["missing"]\n')
     with pytest.raises(InputError, match="missing"):
+        evaluate_fragmentation(path, [], tmp_path / "out")
+    with pytest.raises(InputError, match="'a' names models that are there"):
+        evaluate_fragmentation(path, ["leave_one_site_out=true"], tmp_path / "out")
+    path.write_text(text + 'experiment = "train.toml"\nafter = "b"\n')
+    with pytest.raises(InputError, match="after 'b', which is no trained variant before it"):
         evaluate_fragmentation(path, [], tmp_path / "out")

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from isl.phantom.cleavage.anatomy import Body, Embryo, make_embryo
-from isl.phantom.cleavage.dataset import CleavageConfig, frames_of
+from isl.fragmentation import stages
+from isl.phantom.cleavage.anatomy import OTHERS, Body, Embryo, make_embryo, make_other
+from isl.phantom.cleavage.dataset import CLEAVAGE, CleavageConfig, frames_of, stage_of
 from isl.phantom.cleavage.scene import labels_of, make_scene, show
 
 
@@ -61,3 +62,57 @@ def test_fragments_can_be_seen_and_frames_follow_from_the_seed() -> None:
     pictures = [show(e, scene, np.random.default_rng(0)).astype(float) for e in (embryo, bare)]
     change = np.abs(pictures[0] - pictures[1])
     assert change[labels == 2].mean() > 2 * change[labels == 0].mean()
+
+
+@pytest.mark.parametrize("stage", OTHERS)
+def test_other_stages_have_no_fragments_and_lie_within_the_zona(stage: str) -> None:
+    assert (CLEAVAGE, *OTHERS) == stages.STAGES
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        embryo = make_other(stage, rng)
+        assert (len(embryo.cells) == 1) == (stage in ("oocyte", "zygote"))
+        assert bool(embryo.nuclei) == (stage == "zygote")
+        assert (embryo.cavity is not None) == (stage == "blastocyst")
+        for cell in embryo.cells:
+            assert np.hypot(cell.x, cell.y) <= embryo.zona
+        labels = labels_of(embryo, make_scene(96, embryo, rng))
+        assert set(np.unique(labels)) == {0, 1}
+
+
+def test_a_cavity_is_clear() -> None:
+    """Granules are half of what is seen in cytoplasm; within the cavity there are hardly any."""
+    rng = np.random.default_rng(2)
+    embryo = make_other("blastocyst", rng)
+    assert embryo.cavity is not None
+    scene = dataclasses.replace(
+        make_scene(200, embryo, rng), noise=0.0, quality=100, text=False, grain=0.07, blur=0.2
+    )
+    full = dataclasses.replace(embryo, cavity=None, cells=embryo.cells[:1])
+    empty = dataclasses.replace(full, cavity=embryo.cavity)
+    rows, columns = np.mgrid[:200, :200].astype(float)
+    y, x = ((n - c) * scene.pixel_size for n, c in zip((rows, columns), scene.center, strict=True))
+    middle = embryo.cavity.distance(y, x) < 0.7
+    roughness = [
+        np.abs(np.diff(show(each, scene, np.random.default_rng(1)).astype(float), axis=1))[
+            middle[:, 1:]
+        ].mean()
+        for each in (full, empty)
+    ]
+    assert roughness[1] < 0.6 * roughness[0]
+
+
+def test_a_dataset_of_stages_says_them() -> None:
+    config = CleavageConfig(frames=1, size=64, stages=True)
+    assert [stage_of(n) for n in range(9)] == [
+        CLEAVAGE,
+        "oocyte",
+        CLEAVAGE,
+        "zygote",
+        CLEAVAGE,
+        "morula",
+        CLEAVAGE,
+        "blastocyst",
+        CLEAVAGE,
+    ]
+    ((_, labels),) = frames_of(7, config, 0, 0)
+    assert set(np.unique(labels)) == {0, 1}

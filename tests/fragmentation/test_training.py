@@ -6,16 +6,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
+from made_up_weights import made_up, numbers, save, torchvision_shapes
 from simulated import NETWORK, dataset, experiment
 
+from isl.backbones.imagenet_weights import imagenet_config, load_imagenet_weights
+from isl.backbones.resnet import abstract_resnet
 from isl.errors import InputError
-from isl.fragmentation.dataset import UNKNOWN
+from isl.fragmentation.dataset import UNKNOWN, load_dataset
 from isl.fragmentation.model import load_fragmentation_model
+from isl.fragmentation.network import abstract_network
+from isl.fragmentation.stages import CLEAVAGE, STAGES
 from isl.model_folder import read_weights
 from isl_train.fragmentation.config import FragmentationExperiment
 from isl_train.fragmentation.ground import load_training_ground
 from isl_train.fragmentation.recipe import RECIPE, train_fragmentation
+from isl_train.fragmentation.stages import learned_stages, logistic_line, stage_features
 from isl_train.fragmentation.task import FragmentationTask, cosine, masks_of
+from isl_train.parameters import Functional
 from isl_train.recipe import Run
 from isl_train.stages import StageConfig
 
@@ -52,6 +60,16 @@ def test_second_stage_changes_no_bit_of_the_segmentation(data: Path, tmp_path: P
     params, _ = begun.initial(jax.random.key(5))
     stored = load_fragmentation_model(tmp_path / "both" / "model").network
     np.testing.assert_array_equal(params["classes"], stored.classes[...])
+    further = experiment(
+        data,
+        start=str(tmp_path / "both" / "model"),
+        network={**NETWORK, "inject": "second_stage"},
+        mode="decoupled",
+    )
+    injected, _ = task_of(further).initial(jax.random.key(5))
+    np.testing.assert_array_equal(injected["regression"]["last"], stored.regression.last[...])
+    assert (np.asarray(injected["injection"]["out"]) == 0).all()
+    assert np.abs(injected["injection"]["mix"]["kernel"]).max() > 0
     other = experiment(data, start=str(tmp_path / "both" / "model"), network={**NETWORK, "fine": 6})
     with pytest.raises(InputError, match="of another network"):
         task_of(other).initial(jax.random.key(5))
@@ -124,6 +142,70 @@ def test_cosine_of_gradients() -> None:
     assert float(cosine(one, one)) == pytest.approx(1)
     assert float(cosine(one, other)) == pytest.approx(-2 / np.sqrt(5 * 10))
     assert float(cosine(one, jax.tree.map(jnp.zeros_like, one))) == 0
+
+
+def test_stages_are_learned_from_examples_that_say_theirs(data: Path, tmp_path: Path) -> None:
+    """The encoder was never trained: what is told apart here is told by its first weights."""
+    staged = dataset(tmp_path / "stages", embryos=(16, 6, 0), seed=4, stages=True)
+    examples = load_dataset(staged).examples
+    assert {example.stage for example in examples} == set(STAGES)
+    assert len(load_dataset(staged).of("train")) == 8
+    settings = experiment(data, other_stages=[str(staged)], mode="segmentation")
+    model = load_fragmentation_model(train(settings, tmp_path / "run"))
+    head = model.config.stages
+    assert head is not None
+    features = stage_features(model, examples)
+    learned = [i for i, e in enumerate(examples) if e.split == "train"]
+    is_other = np.array([examples[i].stage != CLEAVAGE for i in learned])
+    scores = head.score(features[learned])
+    assert scores[is_other].mean() > scores[~is_other].mean()
+    held = [i for i, e in enumerate(examples) if e.split == "validation" and e.stage == CLEAVAGE]
+    assert (head.score(features[held]) > 1e-3).mean() <= 1 / len(held)
+    without = [e for e in examples if e.split == "train"]
+    with pytest.raises(InputError, match="of split 'validation'"):
+        learned_stages(features[: len(without)], without)
+
+
+def test_logistic_line_is_that_of_scikit_learn() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(5, [1, 2, 3], (60, 3))
+    is_one = x @ [1, -1, 0.5] + rng.normal(0, 1, 60) > 2
+    weight = rng.uniform(0.5, 2, 60)
+    line, offset = logistic_line(x, is_one, weight)
+    mean, deviation = x.mean(axis=0), x.std(axis=0)
+    theirs = LogisticRegression(C=0.01, tol=1e-8).fit((x - mean) / deviation, is_one, weight)
+    expected = theirs.decision_function((x - mean) / deviation)
+    np.testing.assert_allclose(x @ line + offset, expected, atol=1e-3)
+
+
+def test_imagenet_weights_of_a_file_give_the_encoder_the_plain_networks_features(
+    data: Path, tmp_path: Path
+) -> None:
+    """torchvision's ResNet-50 of made-up numbers, which sees a grey image three times.
+
+    The plain network's features are checked against PyTorch's in tests/backbones and tests/torch.
+    """
+    shapes = torchvision_shapes((3, 4, 6, 3), 2, bottleneck=True)
+    file = save(made_up(shapes), tmp_path / "resnet50.safetensors")
+    encoder = {"kind": "resnet", "depth": 50, "width": 2}
+    settings = experiment(data, network={**NETWORK, "encoder": encoder}, imagenet_weights=str(file))
+    network = abstract_network(settings.network)
+    params, state = task_of(settings).initial(jax.random.key(0))
+    network = Functional(network).put_together(params, state, training=False)
+    plain = abstract_resnet(imagenet_config(file).model_copy(update={"input_norm": False}), 3)
+    load_imagenet_weights(plain, file)
+    plain.eval()
+    grey = numbers(3, (1, 256, 256, 1)).astype(np.float32)
+    *_, c5 = nnx.jit(lambda n, x: n.maps(x))(network, jnp.asarray(grey))
+    colours = np.repeat(2 * grey - 1, 3, axis=-1)
+    expected = np.asarray(nnx.jit(lambda n, x: n.features(x))(plain, jnp.asarray(colours)))
+    found = np.asarray(c5)[:, ::2, ::2]
+    assert expected.std() > 1e-3
+    # Away from the border, whose zeros the dilated stage sees from nearer by.
+    inner = (slice(None), slice(2, -2), slice(2, -2))
+    np.testing.assert_allclose(found[inner], expected[inner], atol=1e-4 * expected.max())
 
 
 def test_joint_training_logs_the_conflict(data: Path, tmp_path: Path) -> None:

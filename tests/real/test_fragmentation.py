@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isl.fragmentation.dataset import load_dataset, load_ground, share_of
+from isl.fragmentation.assess import assess_frame
+from isl.fragmentation.dataset import load_dataset, load_ground, only_frame, read_mask, share_of
+from isl.fragmentation.model import FragmentationModel, load_fragmentation_model
 from isl.fragmentation.pictures import read_frames
 from isl.fragmentation.polygons import EMBRYO, FRAGMENT, outlines_of, painted, read_labelme
+from isl.fragmentation.stages import CLEAVAGE
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -65,3 +68,43 @@ def test_cells_are_brighter_or_darker_grained_than_the_empty_well(data: Path) ->
         inside = rough[labels == EMBRYO].mean()
         for moved in (np.rot90(labels), labels[:, ::-1], np.roll(labels, 60, axis=0)):
             assert inside > 1.1 * rough[moved == EMBRYO].mean()
+
+
+@pytest.fixture(scope="module")
+def model() -> FragmentationModel:
+    return load_fragmentation_model()
+
+
+def dice(found: np.ndarray, true: np.ndarray) -> float:
+    return 2 * (found & true).sum() / (found.sum() + true.sum())
+
+
+@pytest.mark.parametrize("frame", [141, 142, 156, 157])
+def test_a_model_of_simulated_embryos_alone_finds_real_ones(
+    data: Path, model: FragmentationModel, frame: int
+) -> None:
+    """The floors that were set for it, 0.90 and 0.50, hold in every one of the four frames."""
+    assert "Trained on simulated embryos alone" in model.config.trained_on
+    image = read_frames(data / f"frame_{frame}.jpg").images
+    truth = read_mask(data / f"frame_{frame}.json", data / f"frame_{frame}.jpg", image.shape[1:])
+    (made,), labels = assess_frame(image[0], model.look(image)[0], model.config, frame=0)
+    assert dice(labels > 0, truth > 0) > 0.90
+    assert dice(labels == FRAGMENT, truth == FRAGMENT) > 0.50
+    assert made.verdict == "graded"
+
+
+def test_one_cell_stages_are_not_graded_and_cleavage_stages_are(
+    data: Path, model: FragmentationModel
+) -> None:
+    """Of two recordings, every 24th frame; the threshold refuses 5 % of cleavage stages."""
+    examples = load_dataset(CONFIGS / "data" / "gomez_stages.toml").examples[::3]
+    is_graded: dict[bool, list[bool]] = {True: [], False: []}
+    for example in examples:
+        image = only_frame(example)
+        made, _ = assess_frame(image, model.look(image[None])[0], model.config, frame=0)
+        is_graded[example.stage == CLEAVAGE].append(
+            not any("no cleavage stage" in each.reason for each in made)
+        )
+    assert len(is_graded[False]) >= 8
+    assert np.mean(is_graded[False]) <= 0.1
+    assert np.mean(is_graded[True]) >= 0.85

@@ -74,7 +74,7 @@ class FragmentationExperiment(ExperimentConfig):
         lengths: Of these stages.
         network: What is trained.
         start: A model folder, relative to the configuration, or a bundled model's name, of the same
-            network, whose weights it begins with.
+            network, whose weights it begins with; a regression or injection that it lacks is fresh.
         pretrained: Whether EfficientNet-Lite0 starts from ImageNet's weights.
         imagenet_weights: A state dict that a ResNet starts from, relative to the configuration.
         freeze_encoder: Whether the encoder stays as it starts, batch statistics too.
@@ -86,7 +86,10 @@ class FragmentationExperiment(ExperimentConfig):
             whole and as close.
         familiar: Datasets whose pictures, labelled or not, are embryos that the model is to answer
             for, besides those held out; see `isl.fragmentation.familiar`.
+        other_stages: Datasets whose examples say at which stage they are, from which the model
+            learns what it does not grade; see `isl_train.fragmentation.stages`.
         keep_masks: Share of the training embryos whose masks are used.
+        leave_out_site: The site none of whose examples is learned from or calibrated by; "": none.
         use_ranges: Whether examples without masks teach by their ranges and shares.
         augmentation: Of views.
         log_conflict: Whether the cosine between the gradients of the two tasks is measured.
@@ -110,7 +113,9 @@ class FragmentationExperiment(ExperimentConfig):
     size: int = pydantic.Field(default=256, ge=32, multiple_of=16)
     closer: float | None = pydantic.Field(default=None, ge=1)
     familiar: tuple[Path, ...] = ()
+    other_stages: tuple[Path, ...] = ()
     keep_masks: float = pydantic.Field(default=1.0, ge=0, le=1)
+    leave_out_site: str = ""
     use_ranges: bool = True
     augmentation: AugmentationConfig = AugmentationConfig()
     log_conflict: bool = False
@@ -148,8 +153,10 @@ class FragmentationExperiment(ExperimentConfig):
                 f"repeat has {len(self.repeat)} numbers; expected one for each of `more`, which "
                 f"names {len(self.more)}"
             )
-        if self.cached_views and not (self.freeze_encoder and self.pretrained):
-            raise ValueError("cached_views needs pretrained = true and freeze_encoder = true")
+        if self.cached_views and not (self.freeze_encoder and (self.pretrained or self.start)):
+            raise ValueError(
+                "cached_views needs freeze_encoder = true, and pretrained = true or a start"
+            )
         if self.network.inject == "second_stage" and self.mode != "decoupled":
             raise ValueError("network.inject = 'second_stage' needs mode = 'decoupled'")
         return self

@@ -9,7 +9,7 @@ import numpy as np
 from isl.config import folder_named
 from isl.data.twins import twins_told
 from isl.errors import InputError
-from isl.fragmentation.dataset import UNKNOWN, Ground, load_dataset, load_ground
+from isl.fragmentation.dataset import UNKNOWN, Dataset, Example, Ground, load_dataset, load_ground
 from isl.fragmentation.grades import GradeScale
 
 from .config import FragmentationExperiment
@@ -26,6 +26,7 @@ class TrainingGround:
         validation: Other embryos; None where there are none.
         judging: The same at the size by which the finished model is judged.
         familiar: Further embryos at that size, labelled or not, that the model is to answer for.
+        staged: Examples from which it learns which stages it does not grade.
         drawing: float64 [N], how often each example of `train` is drawn, up to a factor.
         scale: Of the first dataset's grades.
     """
@@ -34,6 +35,7 @@ class TrainingGround:
     validation: Ground | None
     judging: Ground | None
     familiar: Ground | None
+    staged: tuple[Example, ...]
     drawing: np.ndarray
     scale: GradeScale
 
@@ -41,14 +43,20 @@ class TrainingGround:
 def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> TrainingGround:
     """Reads the datasets of an experiment; paths are relative to `folder`."""
     paths = [experiment.dataset, *experiment.more]
-    sets = [load_dataset(folder_named(str(path), folder, source="dataset")) for path in paths]
+    sets = [_dataset(path, folder, "dataset") for path in paths]
     closer, size = experiment.closer, experiment.size
+    left_out = experiment.leave_out_site
+    if left_out and not any(e.site == left_out for each in sets for e in each.examples):
+        raise InputError(f"leave_out_site = '{left_out}': no example of {paths[0]} has that site")
     parts, drawing, held, finer = [], [], [], []
     repeats = (1, *(experiment.repeat or (1,) * len(experiment.more)))
     for number, (each, repeat) in enumerate(zip(sets, repeats, strict=True)):
         # Two datasets may both have an embryo 3.
         name = f"{number + 1}/" if len(sets) > 1 else ""
-        learned, judged = each.of("train"), each.of("validation")
+        learned, judged = (
+            [e for e in each.of(split) if not left_out or e.site != left_out]
+            for split in ("train", "validation")
+        )
         if learned:
             parts.append(_named(load_ground(learned, size, closer=closer), name))
             drawing.append(np.full(len(parts[-1]), float(repeat)))
@@ -56,7 +64,8 @@ def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> T
             held.append(_named(load_ground(judged, size), name))
             finer.append(_named(load_ground(judged, 2 * size), name) if closer else held[-1])
     if not parts:
-        raise InputError(f"{paths[0]}: no example has split 'train'")
+        elsewhere = f" and a site other than '{left_out}'" if left_out else ""
+        raise InputError(f"{paths[0]}: no example has split 'train'{elsewhere}")
     train = joined(parts)
     _check_twins(train, joined(held) if held else None, paths[0])
     kept = with_fewer_masks(
@@ -69,17 +78,23 @@ def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> T
         validation=joined(held) if held else None,
         judging=joined(finer) if held else None,
         familiar=_familiar(experiment, folder),
+        staged=tuple(
+            example
+            for path in experiment.other_stages
+            for example in _dataset(path, folder, "other_stages").examples
+        ),
         drawing=np.concatenate(drawing)[useful],
         scale=sets[0].scale,
     )
 
 
+def _dataset(path: Path, folder: Path, source: str) -> Dataset:
+    return load_dataset(folder_named(str(path), folder, source=source))
+
+
 def _familiar(experiment: FragmentationExperiment, folder: Path) -> Ground | None:
     size = experiment.size * (2 if experiment.closer else 1)
-    sets = [
-        load_dataset(folder_named(str(path), folder, source="familiar"))
-        for path in experiment.familiar
-    ]
+    sets = [_dataset(path, folder, "familiar") for path in experiment.familiar]
     return joined([load_ground(each.examples, size) for each in sets]) if sets else None
 
 

@@ -61,6 +61,7 @@ def _task(
         keep=keep,
         judging=ground.judging,
         familiar=ground.familiar,
+        staged=ground.staged,
     )
 
 

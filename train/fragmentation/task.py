@@ -1,7 +1,7 @@
 """The fragmentation task as the trainer sees it."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from isl.backbones.imagenet_weights import load_imagenet_weights
 from isl.backbones.networks import Compute, count_parameters
 from isl.backbones.resnet import ResNet
 from isl.errors import InputError, unknown
-from isl.fragmentation.dataset import UNKNOWN, Ground
+from isl.fragmentation.dataset import UNKNOWN, Example, Ground
 from isl.fragmentation.familiar import Familiar, learned_familiar
 from isl.fragmentation.grades import GradeScale
 from isl.fragmentation.model import (
@@ -34,7 +34,6 @@ from isl.fragmentation.network import (
     build_network,
     means_of,
 )
-from isl.model_folder import WEIGHTS_FILE, fill, read_weights
 
 from ..optimizer import any_matches
 from ..parameters import Functional, held
@@ -45,6 +44,7 @@ from .config import LOSSES, FragmentationExperiment
 from .features import CachedViews, cached_views
 from .losses import Pair, cross_entropy, dice_loss, mean, range_loss, smooth_l1
 from .model_folder import card, held_out_figures
+from .stages import learned_stages, stage_features
 
 if TYPE_CHECKING:
     import grain
@@ -69,6 +69,7 @@ class FragmentationTask:
         keep: Path | None = None,
         judging: Ground | None = None,
         familiar: Ground | None = None,
+        staged: Sequence[Example] = (),
     ) -> None:
         """Lays out the network.
 
@@ -83,12 +84,14 @@ class FragmentationTask:
             keep: Where the features of a frozen encoder are kept, if the experiment wants that.
             judging: `validation` at the size by which the finished model is judged, if another.
             familiar: Further embryos at that size that the model is to answer for.
+            staged: Examples from which it learns which stages it does not grade.
         """
         self._experiment = experiment
         self._train = train
         self._validation = validation
         self._judging = validation if judging is None else judging
         self._familiar = familiar
+        self._staged = staged
         self._scale = scale
         self._folder = folder
         chances = np.ones(len(train)) if drawing is None else drawing
@@ -182,13 +185,22 @@ class FragmentationTask:
         return Functional.take_apart(network)
 
     def _begin_with(self, network: FragmentationNetwork) -> None:
-        """Puts the weights of a finished model in place of fresh ones."""
+        """Puts the weights of a finished model in place of fresh ones.
+
+        A regression or an injection that it does not have begins fresh.
+        """
         start = self._experiment.start
         folder = self._folder / start
         model = load_fragmentation_model(folder if folder.is_dir() else start)
-        if model.config.network != self._experiment.network:
+        own, other = self._experiment.network, model.config.network
+        added = {}
+        if other.regression == "off":
+            added = {"regression": own.regression, "hidden": own.hidden}
+        if other.inject == "off":
+            added["inject"] = own.inject
+        if other.model_copy(update=added) != own:
             raise InputError(f"start = '{start}': that model is of another network")
-        fill(network, read_weights(model.directory / WEIGHTS_FILE), source=str(model.directory))
+        nnx.update(network, nnx.state(model.network, (nnx.Param, nnx.BatchStat)))
 
     def loss(
         self, params: Tree, model_state: Tree, batch: Batch, key: jax.Array
@@ -302,6 +314,10 @@ class FragmentationTask:
                     "familiar": self._learned_familiar(model, np.asarray(said.means)),
                 }
             )
+        if self._staged:
+            model = FragmentationModel(config=config, network=network, card="", directory=directory)
+            stages = learned_stages(stage_features(model, self._staged), self._staged)
+            config = config.model_copy(update={"stages": stages})
         text = card(self._experiment, config, self._train, self._validation, metrics)
         save_fragmentation_model(directory, network, config, text, kernels=self._experiment.kernels)
 

@@ -61,6 +61,7 @@ class Embryo:
         polar_bodies: Small bodies beside the embryo that are no fragments.
         nuclei: Faint rings in cells; two pronuclei in the only cell of a zygote.
         patches: Where the granules of a cell are coarse: easily taken for fragments, and none.
+        cavity: Of a blastocyst: clear, without granules.
     """
 
     zona: float
@@ -70,6 +71,7 @@ class Embryo:
     polar_bodies: tuple[Body, ...] = ()
     nuclei: tuple[Body, ...] = ()
     patches: tuple[Body, ...] = ()
+    cavity: Body | None = None
 
 
 def make_embryo(cells: int, share: float, rng: np.random.Generator) -> Embryo:
@@ -106,6 +108,71 @@ def make_embryo(cells: int, share: float, rng: np.random.Generator) -> Embryo:
         nuclei=nuclei,
         patches=patches,
     )
+
+
+OTHERS = ("oocyte", "zygote", "morula", "blastocyst")
+"""Stages before and after cleavage, which are not graded."""
+
+
+def make_other(stage: str, rng: np.random.Generator) -> Embryo:
+    """An oocyte or embryo of a stage of OTHERS; nothing in it is a fragment."""
+    if stage in ("oocyte", "zygote"):
+        embryo = make_embryo(1, 0.0, rng)
+        return embryo if stage == "zygote" else dataclasses.replace(embryo, nuclei=())
+    embryo = make_embryo(2, 0.0, rng)
+    expanded = rng.uniform(1.0, 1.3) if stage == "blastocyst" else 1.0
+    zona = expanded * embryo.zona
+    outline = Body(
+        x=0.0,
+        y=0.0,
+        radius=zona * rng.uniform(0.8, 0.97) / expanded**0.3,
+        stretch=1 + abs(rng.normal(0, 0.03)),
+        angle=rng.uniform(0, np.pi),
+        dent=abs(rng.normal(0, 0.015)),
+        turn=rng.uniform(0, 2 * np.pi),
+    )
+    if stage == "morula":
+        inner = _blastomeres(int(rng.integers(12, 25)), 0.0, 0.9 * outline.radius, rng)
+        return dataclasses.replace(embryo, cells=(outline, *inner), nuclei=(), patches=())
+    cavity, cells = _hollow(outline, rng)
+    return dataclasses.replace(
+        embryo,
+        zona=zona,
+        thickness=embryo.thickness / expanded**3,
+        cells=(outline, *cells),
+        nuclei=(),
+        patches=(),
+        cavity=cavity,
+    )
+
+
+def _hollow(outline: Body, rng: np.random.Generator) -> tuple[Body, tuple[Body, ...]]:
+    """The cavity of a blastocyst, and its cells: a cluster opposite, and flat ones all around."""
+    radius, angle = outline.radius, rng.uniform(0, 2 * np.pi)
+    hollow = radius * rng.uniform(0.55, 0.88)
+    off = (0.93 * radius - hollow) * rng.uniform(0.7, 1.0)
+    cavity = Body(
+        x=off * np.cos(angle), y=off * np.sin(angle), radius=hollow, dent=rng.uniform(0, 0.04)
+    )
+    cells = []
+    for _ in range(int(rng.integers(6, 14))):
+        bearing = angle + np.pi + rng.normal(0, 0.35)
+        away = radius * rng.uniform(0.5, 0.85)
+        place = away * np.cos(bearing), away * np.sin(bearing)
+        cells.append(Body(x=place[0], y=place[1], radius=rng.uniform(6, 10)))
+    for bearing in np.linspace(0, 2 * np.pi, int(rng.integers(10, 24)), endpoint=False):
+        at = bearing + rng.normal(0, 0.1)
+        place = 0.95 * radius * np.cos(at), 0.95 * radius * np.sin(at)
+        cells.append(
+            Body(
+                x=place[0],
+                y=place[1],
+                radius=rng.uniform(4, 7),
+                stretch=rng.uniform(1.5, 2.5),
+                angle=at + np.pi / 2,
+            )
+        )
+    return cavity, tuple(cells)
 
 
 def moved_on(embryo: Embryo, cells: int, share: float, rng: np.random.Generator) -> Embryo:

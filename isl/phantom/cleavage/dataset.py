@@ -11,10 +11,12 @@ from isl.config import Config
 from isl.data.splits import SPLITS
 from isl.errors import InputError
 from isl.files.whole import write_text, written_whole
-from isl.phantom.cleavage.anatomy import MOST_SHARE, make_embryo, moved_on
+from isl.phantom.cleavage.anatomy import MOST_SHARE, OTHERS, make_embryo, make_other, moved_on
 from isl.phantom.cleavage.scene import FRAGMENT, labels_of, make_scene, show
 from isl.phantom.dataset import new_manifest
 from isl.phantom.kinds import PhantomKind
+
+CLEAVAGE = "cleavage"
 
 # How often embryos have which share: many with few fragments, as in clinics.
 _SHARES = ((0.0, 0.0, 0.2), (0.005, 0.1, 0.35), (0.1, 0.25, 0.25), (0.25, MOST_SHARE, 0.2))
@@ -30,6 +32,8 @@ class CleavageConfig(Config):
         grades: Whether those without masks have grades (as bounds of their share).
         bounds: Shares between two grades.
         test: How many of the embryos are for testing.
+        stages: Whether every second embryo is an oocyte, zygote, morula or blastocyst in turn, the
+            others have 2 to 8 cells, and every example says at which stage it is.
     """
 
     frames: int = pydantic.Field(default=3, ge=1)
@@ -38,6 +42,7 @@ class CleavageConfig(Config):
     grades: bool = True
     bounds: tuple[float, ...] = (0.10, 0.25, 0.50)
     test: int = pydantic.Field(default=0, ge=0)
+    stages: bool = False
 
 
 def frames_of(
@@ -52,9 +57,13 @@ def frames_of(
         split: 0, 1, 2: training, validation, test.
     """
     rng = np.random.default_rng([seed, split, number])
+    if config.stages and (stage := stage_of(number)) != CLEAVAGE:
+        embryo = make_other(stage, rng)
+        scene = make_scene(config.size, embryo, rng)
+        return [(show(embryo, scene, rng), labels_of(embryo, scene)) for _ in range(config.frames)]
     kind = rng.choice(len(_SHARES), p=[chance for _, _, chance in _SHARES])
     low, high, _ = _SHARES[kind]
-    cells = int(rng.integers(1, 9))
+    cells = int(rng.integers(2 if config.stages else 1, 9))
     share = float(rng.uniform(low, high))
     embryo = make_embryo(cells, share, rng)
     scene = make_scene(config.size, embryo, rng)
@@ -65,6 +74,11 @@ def frames_of(
         share = float(np.clip(share + rng.normal(0, 0.04) * (share > 0), 0, MOST_SHARE))
         embryo = moved_on(embryo, cells, share, rng)
     return found
+
+
+def stage_of(number: int) -> str:
+    """The stage of an embryo by its number within a split, where stages are simulated."""
+    return OTHERS[number // 2 % len(OTHERS)] if number % 2 else CLEAVAGE
 
 
 def write_cleavage(
@@ -113,6 +127,8 @@ def write_cleavage(
                 file = f"{name}_{t}.png"
                 _write(folder / file, picture, overwrite)
                 entry: dict[str, object] = {"image": file, "group": name, "split": name_of_split}
+                if config.stages:
+                    entry["stage"] = stage_of(number)
                 if with_mask:
                     mask = f"{name}_{t}_mask.png"
                     _write(folder / mask, labels, overwrite)

@@ -186,6 +186,11 @@ def show(embryo: Embryo, scene: Scene, rng: np.random.Generator) -> np.ndarray:
         rows, columns = _window(cell, scene)
         soft = _soft(cell, y[rows, columns], x[rows, columns], scene)
         inside[rows, columns] = np.maximum(inside[rows, columns], soft)
+    if embryo.cavity is not None:
+        _add(phase, dark, embryo.cavity, y, x, scene, strength=-0.8)
+        rows, columns = _window(embryo.cavity, scene)
+        clear = _soft(embryo.cavity, y[rows, columns], x[rows, columns], scene)
+        inside[rows, columns] *= 1 - 0.85 * clear
     for nucleus in embryo.nuclei:
         _add(phase, dark, nucleus, y, x, scene, strength=rng.uniform(-0.12, 0.06))
     for body in embryo.polar_bodies:

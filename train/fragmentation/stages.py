@@ -1,0 +1,101 @@
+"""Learning what tells cleavage stages from those before and after them, on finished features."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import minimize
+
+from isl.errors import InputError
+from isl.fragmentation.dataset import Example, only_frame
+from isl.fragmentation.model import FragmentationModel, Prediction
+from isl.fragmentation.stages import CLEAVAGE, OTHERS, StageHead
+
+_REFUSED = 0.05
+# Inverse strength of the penalty on weights, as scikit-learn's C.
+_C = 0.01
+_TINY = 1e-6
+
+
+def looked_at(model: FragmentationModel, examples: Sequence[Example]) -> list[Prediction]:
+    """What a model says of the N pictures."""
+    said = []
+    for _, alike in itertools.groupby(map(only_frame, examples), key=np.shape):
+        said += model.look_along(np.stack(list(alike)))
+    return said
+
+
+def stage_features(model: FragmentationModel, examples: Sequence[Example]) -> np.ndarray:
+    """What a model's encoder says of pictures at the model's last look, float32 [N, D]."""
+    features = [each.features for each in looked_at(model, examples)]
+    return np.stack([each for each in features if each is not None])
+
+
+def learned_stages(features: np.ndarray, examples: Sequence[Example]) -> StageHead:
+    """A line by logistic regression, and where on it one in twenty cleavage stages is refused.
+
+    The line is learned from examples for training, with cleavage and every other stage weighing
+    alike; the threshold comes from cleavage stages for validation, site by site: the highest of the
+    sites' counts, so that no site loses more of its pictures.
+
+    Args:
+        features: float32 [N, D], means of the encoder's maps.
+        examples: The N pictures' stages, splits and sites.
+
+    Raises:
+        InputError: There is no cleavage or no other stage for training, or no cleavage stage for
+            validation.
+    """
+    stage, split, site = (
+        np.array([getattr(example, name) for example in examples])
+        for name in ("stage", "split", "site")
+    )
+    learned, held = split == "train", (split == "validation") & (stage == CLEAVAGE)
+    others = [name for name in OTHERS if (learned & (stage == name)).any()]
+    if not others or not (learned & (stage == CLEAVAGE)).any() or not held.any():
+        raise InputError(
+            "other_stages: needs cleavage and other stages of split 'train', and cleavage stages "
+            "of split 'validation'"
+        )
+    weight = np.zeros(len(stage))
+    for name, part in ((CLEAVAGE, 0.5), *((name, 0.5 / len(others)) for name in others)):
+        chosen = learned & (stage == name)
+        weight[chosen] = part / chosen.sum()
+    line, offset = logistic_line(
+        features[learned], stage[learned] != CLEAVAGE, learned.sum() * weight[learned]
+    )
+    scores = features @ line + offset
+    limit = max(
+        float(np.quantile(scores[held & (site == name)], 1 - _REFUSED)) for name in set(site[held])
+    )
+    return StageHead(
+        weights=tuple(float(f"{w:.5g}") for w in line),
+        bias=float(offset - limit),
+        refused=_REFUSED,
+    )
+
+
+def logistic_line(
+    x: np.ndarray, is_one: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Weights [D] and offset of a logistic regression on standardised features.
+
+    Args:
+        x: [N, D].
+        is_one: bool [N].
+        weight: float [N], of every row's loss.
+    """
+    mean, deviation = x.mean(axis=0), x.std(axis=0) + _TINY
+    z = np.concatenate([(x - mean) / deviation, np.ones((len(x), 1))], axis=1)
+    sign = np.where(is_one, 1.0, -1.0)
+
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = sign * (z @ w)
+        slope = -sign * weight / (1 + np.exp(np.clip(margin, -60, 60)))
+        gradient = z.T @ slope
+        gradient[:-1] += w[:-1] / _C
+        return float(weight @ np.logaddexp(0, -margin) + w[:-1] @ w[:-1] / (2 * _C)), gradient
+
+    found = np.asarray(minimize(loss, np.zeros(z.shape[1]), jac=True, method="L-BFGS-B").x)
+    line = found[:-1] / deviation
+    return line, float(found[-1] - line @ mean)

@@ -1,5 +1,6 @@
 """What `isl train` reads for the fragmentation task."""
 
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -113,9 +114,9 @@ class FragmentationExperiment(ExperimentConfig):
     size: int = pydantic.Field(default=256, ge=32, multiple_of=16)
     closer: float | None = pydantic.Field(default=None, ge=1)
     familiar: tuple[Path, ...] = ()
-    other_stages: tuple[Path, ...] = ()
+    other_stages: tuple[Path, ...] = pydantic.Field(default=(), exclude_if=operator.not_)
     keep_masks: float = pydantic.Field(default=1.0, ge=0, le=1)
-    leave_out_site: str = ""
+    leave_out_site: str = pydantic.Field(default="", exclude_if=operator.not_)
     use_ranges: bool = True
     augmentation: AugmentationConfig = AugmentationConfig()
     log_conflict: bool = False

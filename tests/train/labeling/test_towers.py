@@ -17,7 +17,7 @@ from isl_train.labeling.task import LabelingTask
 from isl_train.loop import fit
 
 
-def experiment(crop: int) -> LabelingConfig:
+def experiment(crop: int, *, padded: bool = False) -> LabelingConfig:
     return parse(
         {
             "task": "labeling",
@@ -27,6 +27,7 @@ def experiment(crop: int) -> LabelingConfig:
                 "steps": 12,
                 "batch_size": 1,
                 "crop": crop,
+                "padded": padded,
                 "evaluate_every": 0,
                 "log_every": 1,
             },
@@ -41,8 +42,14 @@ def experiment(crop: int) -> LabelingConfig:
 def test_what_learns_single_patches_is_judged_as_patches(tmp_path: Path) -> None:
     """Patches 250 pixels wide lie at four phases of 8 pixels, so that all are 258 wide together."""
     write_dataset(tmp_path, {"a": ["DAPI"], "b": ["DAPI"]}, size=40, splits={"b": "validation"})
-    for crop, stitch, smallest in ((250, "exact", 258), (266, "dense", 250)):
-        config = experiment(crop)
+    for crop, padded, stitch, smallest in (
+        (250, False, "exact", 258),
+        (266, False, "dense", 250),
+        # Padded crops lie anywhere on the grid, whatever their width.
+        (64, True, "dense", 250),
+        (256, True, "dense", 250),
+    ):
+        config = experiment(crop, padded=padded)
         assert config.stitch == stitch
         seen = []
 

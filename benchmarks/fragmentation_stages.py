@@ -24,7 +24,7 @@ from skimage.measure import regionprops
 from isl.fragmentation.dataset import Example, load_dataset
 from isl.fragmentation.model import load_fragmentation_model, save_fragmentation_model
 from isl.fragmentation.stages import CLEAVAGE, OTHERS
-from isl_train.fragmentation.stages import learned_stages, looked_at
+from isl_train.fragmentation.stages import learned_stages, looked_at, stage_features
 
 DATA = Path(__file__).parents[1] / "configs" / "data"
 
@@ -63,7 +63,7 @@ def main() -> None:
     real = load_dataset(DATA / "gomez_stages.toml").examples
     examples = (*simulated, *real)
     said = looked_at(model, examples)
-    features = np.stack([each.features for each in said])
+    features = stage_features(said)
     labels = [each.labels for each in said]
     head = learned_stages(features, examples)
     cleavage = np.array([e.stage == CLEAVAGE for e in examples])

@@ -21,7 +21,7 @@ from isl.model_folder import read_weights
 from isl_train.fragmentation.config import FragmentationExperiment
 from isl_train.fragmentation.ground import load_training_ground
 from isl_train.fragmentation.recipe import RECIPE, train_fragmentation
-from isl_train.fragmentation.stages import learned_stages, logistic_line, stage_features
+from isl_train.fragmentation.stages import learned_stages, logistic_line, looked_at, stage_features
 from isl_train.fragmentation.task import FragmentationTask, cosine, masks_of
 from isl_train.parameters import Functional
 from isl_train.recipe import Run
@@ -154,7 +154,7 @@ def test_stages_are_learned_from_examples_that_say_theirs(data: Path, tmp_path: 
     model = load_fragmentation_model(train(settings, tmp_path / "run"))
     head = model.config.stages
     assert head is not None
-    features = stage_features(model, examples)
+    features = stage_features(looked_at(model, examples))
     learned = [i for i, e in enumerate(examples) if e.split == "train"]
     is_other = np.array([examples[i].stage != CLEAVAGE for i in learned])
     scores = head.score(features[learned])

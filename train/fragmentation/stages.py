@@ -25,10 +25,9 @@ def looked_at(model: FragmentationModel, examples: Sequence[Example]) -> list[Pr
     return said
 
 
-def stage_features(model: FragmentationModel, examples: Sequence[Example]) -> np.ndarray:
-    """What a model's encoder says of pictures at the model's last look, float32 [N, D]."""
-    features = [each.features for each in looked_at(model, examples)]
-    return np.stack([each for each in features if each is not None])
+def stage_features(said: Sequence[Prediction]) -> np.ndarray:
+    """Means of the encoder's maps at the last look of predictions, float32 [N, D]."""
+    return np.stack([each.features for each in said if each.features is not None])
 
 
 def learned_stages(features: np.ndarray, examples: Sequence[Example]) -> StageHead:

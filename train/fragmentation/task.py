@@ -44,7 +44,7 @@ from .config import LOSSES, FragmentationExperiment
 from .features import CachedViews, cached_views
 from .losses import Pair, cross_entropy, dice_loss, mean, range_loss, smooth_l1
 from .model_folder import card, held_out_figures
-from .stages import learned_stages, stage_features
+from .stages import learned_stages, looked_at, stage_features
 
 if TYPE_CHECKING:
     import grain
@@ -316,7 +316,7 @@ class FragmentationTask:
             )
         if self._staged:
             model = FragmentationModel(config=config, network=network, card="", directory=directory)
-            stages = learned_stages(stage_features(model, self._staged), self._staged)
+            stages = learned_stages(stage_features(looked_at(model, self._staged)), self._staged)
             config = config.model_copy(update={"stages": stages})
         text = card(self._experiment, config, self._train, self._validation, metrics)
         save_fragmentation_model(directory, network, config, text, kernels=self._experiment.kernels)

@@ -5,9 +5,10 @@
 MODEL is what `isl train configs/sephace_cpu.toml` leaves, which has not seen the block that it is
 judged on here (configs/data/sephace.toml). Pearson of the mean image, of intensities and of their
 logarithms (of 8-bit counts and 1), with 95 % intervals over the blocks of 128 pixels of the ground.
-Beside it, trees on filter features of the same ground. Then what is refused unless `allow_mismatch`
-is given: a model of phase contrast on bright field, and MODEL on phase contrast. brightfield.txt
-holds what it printed.
+Beside it, trees on filter features of the same ground. The block chose which update of MODEL was
+kept, which favours it over trees. Then what is refused unless `allow_mismatch` is given: a model of
+phase contrast on bright field, and MODEL on phase contrast, each as it is and brought to the pixel
+size that the model expects. brightfield.txt holds what it printed.
 """
 
 import dataclasses
@@ -21,6 +22,8 @@ import isl
 from isl.labeling.contract import spread
 from isl.labeling.dataset import load_manifest
 from isl.labeling.options import check_options
+from isl.labeling.predict import predict_field
+from isl.labeling.source import field_of
 from isl_eval.labeling.gradient_boosting import BoostingConfig, fit_boosting
 from isl_eval.labeling.ground import GroundField, survey_ground
 from isl_eval.labeling.predictions import predict_measured
@@ -38,16 +41,28 @@ def held_out(name: str, labels: Sequence[str]) -> GroundField:
 
 
 def mean_image(
-    model: isl.Model, field: GroundField, label: str, planes: Sequence[int] | None
+    model: isl.Model,
+    field: GroundField,
+    label: str,
+    planes: Sequence[int] | None,
+    *,
+    resample: bool = False,
 ) -> np.ndarray:
-    """Predicted [Y, X] where anything was measured; `label` is what the model calls it."""
+    """Predicted [Y, X], at least where anything was measured; `label` is the model's name for it.
+
+    What is resampled is predicted whole.
+    """
     options = check_options(
         model.config,
         labels=(label,),
+        statistics=("mean",),
         tile=384,
         allow_mismatch=True,
+        resample=resample,
         planes=None if planes is None else tuple(planes),
     )
+    if resample:
+        return predict_field(model, field_of(field.stack), options).statistics["mean"][0]
     renamed = dataclasses.replace(field, labels=(label,))
     return predict_measured(model, renamed, options).images["mean"][0]
 
@@ -89,7 +104,7 @@ def line(title: str, field: GroundField, predicted: np.ndarray) -> None:
     """Prints the figures of one way."""
     truth, measured = field.truth[0], field.measured[0]
     of_logs = pearson(log_counts(truth), log_counts(np.clip(predicted, 0, 1)), measured)
-    print(f"{title:<36}{pearson(truth, predicted, measured):>26}{of_logs:>26}", flush=True)
+    print(f"{title:<49}{pearson(truth, predicted, measured):>26}{of_logs:>26}", flush=True)
 
 
 def main() -> None:
@@ -97,7 +112,7 @@ def main() -> None:
     model, other = isl.load_model(sys.argv[1]), isl.load_model(OTHER)
     field = held_out("sephace.toml", (LABEL,))
     count = len(field.stack.planes)
-    print(f"{'':<36}{'Pearson':>26}{'Pearson of logarithms':>26}")
+    print(f"{'':<49}{'Pearson':>26}{'Pearson of logarithms':>26}")
     chosen = [spread(count, wanted) for wanted in (count, 4, 3, 2)]
     for planes in (*chosen, *((plane,) for plane in range(count))):
         shown = ", ".join(map(str, planes))
@@ -105,10 +120,14 @@ def main() -> None:
     for planes in (None, (0,), (3,)):
         shown = f"plane {planes[0]}" if planes else "all planes"
         line(f"gradient boosting, {shown}", field, by_trees(planes))
-    repeated = spread(count, other.config.input.planes)
-    line(f"{OTHER} on it", field, mean_image(other, field, OTHERS_LABEL, repeated))
     phase = held_out("condition_b_A4.toml", (OTHERS_LABEL,))
-    line(f"{model.name} on phase contrast", phase, mean_image(model, phase, LABEL, None))
+    for resample in (False, True):
+        title = ", resampled" if resample else ""
+        repeated = spread(count, other.config.input.planes)
+        image = mean_image(other, field, OTHERS_LABEL, repeated, resample=resample)
+        line(f"{OTHER} on it{title}", field, image)
+        image = mean_image(model, phase, LABEL, None, resample=resample)
+        line(f"{model.name} on phase contrast{title}", phase, image)
 
 
 if __name__ == "__main__":

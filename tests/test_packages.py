@@ -107,6 +107,16 @@ def test_every_source_and_model_file_is_in_the_wheel(wheel):
     assert any(name.endswith("/licenses/LICENSE") for name in held)
 
 
+def test_the_licence_of_weights_that_are_not_free_goes_with_them(wheel):
+    with zipfile.ZipFile(wheel) as held:
+        place = "isl/models/nuclei-brightfield/LICENSE"
+        assert "noncommercial and research purposes only" in held.read(place).decode()
+        metadata = next(name for name in held.namelist() if name.endswith(".dist-info/METADATA"))
+        said = held.read(metadata).decode()
+    assert "License-Expression: Apache-2.0 AND LicenseRef-sephaCe" in said
+    assert f"License-File: {place}" in said
+
+
 def test_packages_come_from_the_wheel(installed, tmp_path):
     statement = "import isl, isl_train, isl_eval; print(isl.__file__, isl_train.__file__)"
     shown = outside(installed, installed / "python", "-c", statement, folder=tmp_path)

@@ -184,9 +184,12 @@ def _familiarity(findings: Findings) -> Block:
     )
 
 
+_NOT_TOLD = "not known: too small, or a plane stands for several"
+
+
 def _familiarity_row(field: str, group: str, each: Unfamiliarity | None) -> list[Cell]:
     if each is None:
-        return [field, group, None, None, None, "too small to tell"]
+        return [field, group, None, None, None, _NOT_TOLD]
     deviations = ", ".join(f"{name} {value:+.1f}" for name, value in each.largest.items())
     mark = Badge("beyond", "attention") if each.unlike else None
     return [field, group, f"{each.score:.2f}", f"{each.limit:.2f}", mark, deviations]

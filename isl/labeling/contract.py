@@ -4,8 +4,11 @@ The rules, from the model's input contract (`model.toml`, table `input`):
 
 - Planes: those that lie as far apart as the model's, to 10 %, around the centre of the stack, where
   image and model say their z step; blended from neighbours where `planes` is "interpolate"; those
-  that `planes` lists; else all. Their number must agree, unless the model takes any.
-- Distance between listed planes: more than 10 % off is warned about, more than twofold refused.
+  that `planes` lists; else all. Their number must agree, unless the model takes any: then each
+  stands where it lies among them (`spread`).
+- Distance between planes: more than 10 % off is warned about, more than twofold refused. Where
+  planes stand unevenly in a model of any number, what they span must not be more than the model's
+  by as much, and less than one of its steps is warned about.
 - Pixel size: more than 10 % off is warned about, more than twofold refused; `resample` mends both.
 - Modality: another one is refused.
 - Intensity: normalization mends it; where it is turned off, planes that lie elsewhere are warned
@@ -143,9 +146,17 @@ def parse_planes(text: str) -> Planes:
 def spread(count: int, expected: int) -> tuple[int, ...]:
     """Which of `count` planes stands at each of `expected` places, evenly, first to last.
 
-    Fewer planes stand at several places each, of more some are left out; one is at all places.
+    Fewer planes stand at several places each, of more some are left out; one is at all places. Half
+    way between two planes the inner one is taken, so that bottom and top are treated alike. At a
+    single place stands the middle one.
     """
-    return tuple(np.rint(np.linspace(0, count - 1, expected)).astype(int).tolist())
+    if expected == 1:
+        return ((count - 1) // 2,)
+    places = np.linspace(0, count - 1, expected)
+    below = 2 * np.arange(expected) < expected - 1
+    return tuple(
+        np.where(below, np.floor(places + 0.5), np.ceil(places - 0.5)).astype(int).tolist()
+    )
 
 
 def _choose_planes(
@@ -168,10 +179,13 @@ def _choose_planes(
     if known and count >= expected.planes and not (allow_mismatch and count == expected.planes):
         return _placed(stack, expected, source, model, warnings)
     if count == 1 != expected.planes == stack.shape[0]:
-        raise InputError(
-            f"{source}: says that it is {stack.shape[0]} time points of one plane; model '{model}' "
+        message = (
+            f"says that it is {stack.shape[0]} time points of one plane; model '{model}' "
             f"expects {expected.planes} planes (give `axes=ZYX` if they are z planes)"
         )
+        if not expected.any_planes:
+            raise InputError(f"{source}: {message}")
+        warnings.append(message)
     if count != expected.planes and expected.any_planes:
         return _spread(tuple(range(count)), expected, model, warnings)
     if count != expected.planes:
@@ -190,9 +204,11 @@ def _spread(
         return planes
     placed = tuple(planes[index] for index in spread(len(planes), expected.planes))
     shown = ", ".join(map(str, placed))
+    repeated = len(set(placed)) < len(placed)
+    unknown = ", and how familiar the image is cannot be told" if repeated else ""
     warnings.append(
         f"{_planes(len(planes))} where model '{model}' learned most from {expected.planes}: planes "
-        f"{shown} stand for these"
+        f"{shown} stand for these{unknown}"
     )
     return placed
 
@@ -322,8 +338,11 @@ def _compare_z_step(
     warnings: list[str],
 ) -> None:
     steps = np.diff(planes)
+    if expected.z_step is None or not steps.any():
+        return
+    even = steps.min() == steps.max()
     # Planes given twice, or unevenly, have no one distance to compare.
-    if expected.z_step is None or not steps.size or steps.min() != steps.max() or not steps[0]:
+    if not even and not expected.any_planes:
         return
     own = _z_step(stack)
     if own is None:
@@ -332,10 +351,18 @@ def _compare_z_step(
             "`z_step=UM`)"
         )
         return
+    remedy = "(give `planes` to choose others, `z_step=UM` if the file is wrong"
+    if not even:
+        span, wanted = (max(planes) - min(planes)) * own, (expected.planes - 1) * expected.z_step
+        message = f"planes span {_um(span)}; model '{model}' expects {_um(wanted)} {remedy}"
+        if span > wanted:
+            _judge(span / wanted, message, refusals, warnings)
+        elif span < expected.z_step:
+            warnings.append(f"{message})")
+        return
     z_step = abs(float(steps[0])) * own
     message = (
-        f"planes are {_um(z_step)} apart; model '{model}' expects {_um(expected.z_step)} "
-        "(give `planes` to choose others, `z_step=UM` if the file is wrong"
+        f"planes are {_um(z_step)} apart; model '{model}' expects {_um(expected.z_step)} {remedy}"
     )
     _judge(_ratio(z_step, expected.z_step), message, refusals, warnings)
 

@@ -13,10 +13,9 @@ def summary(directory: Path) -> str:
     said = read_toml(directory / CONFIG_FILE)
     expected = said["input"]
     modality = expected.get("modality", "transmitted light").lower().replace("_", " ")
-    planes = f"{expected['planes']} planes" + (" or fewer" if expected.get("any_planes") else "")
-    return (
-        f"{', '.join(said['labels'])} from {planes} of {modality} ({said['architecture']['kind']})"
-    )
+    planes = "any number of" if expected.get("any_planes") else str(expected["planes"])
+    light = f"{planes} planes of {modality}"
+    return f"{', '.join(said['labels'])} from {light} ({said['architecture']['kind']})"
 
 
 KIND = ModelKind(

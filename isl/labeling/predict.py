@@ -48,7 +48,7 @@ class Outcome:
         options: What was asked for.
         warnings: Everything about the input that differs from what the model expects.
         familiarity: How far the field is from the training ground; None: the model does not say
-            what it learned from, or the field is too small to tell.
+            what it learned from, the field is too small to tell, or a plane stands for several.
         source: The file or folder predicted.
     """
 

@@ -7,7 +7,7 @@ import pytest
 
 from isl.errors import InputError
 from isl.imaging.image import Movie, PixelSize, ZStack
-from isl.labeling.contract import fit_to_model, parse_planes
+from isl.labeling.contract import fit_to_model, parse_planes, spread
 from isl.labeling.model_config import InputContract
 from isl.labeling.source import field_of, held, measure, normalized, stored_planes
 
@@ -64,6 +64,73 @@ def test_models_of_any_planes_have_each_stand_where_it_lies(count, listed, plane
     strict = expected.model_copy(update={"any_planes": False})
     with pytest.raises(InputError, match="expects 6"):
         fit_to_model(stack(count), strict, model="m", planes=listed)
+
+
+@pytest.mark.parametrize(
+    ("count", "places", "planes"),
+    [
+        # Of 13 places, 7 planes have 2 each, but for the outermost and the middle one.
+        (7, 13, (0, 1, 1, 2, 2, 3, 3, 3, 4, 4, 5, 5, 6)),
+        (13, 1, (6,)),
+        (1, 6, (0,) * 6),
+        (3, 6, (0, 0, 1, 1, 2, 2)),
+    ],
+)
+def test_planes_are_spread_evenly(count, places, planes):
+    assert spread(count, places) == planes
+
+
+@hypothesis.given(count=st.integers(1, 40), places=st.integers(1, 20))
+def test_bottom_and_top_are_spread_alike(count, places):
+    planes = np.array(spread(count, places))
+    turned = count - 1 - planes[::-1]
+    middle = places // 2 if places % 2 else -1
+    # Where the middle place lies between two planes, only one of them can stand there.
+    alike = [i for i in range(places) if i != middle or count % 2]
+    assert planes[alike].tolist() == turned[alike].tolist()
+    assert (np.diff(planes) >= 0).all()
+
+
+def any_of_6(z_step: float | None = 1.0) -> InputContract:
+    return InputContract(planes=6, any_planes=True, z_step=z_step)
+
+
+@pytest.mark.parametrize(("step", "span"), [(99, 396), (2.6, 10.4)])
+def test_planes_that_span_far_more_than_the_models_are_refused(step, span):
+    with pytest.raises(InputError, match=f"planes span {span:g} um; model 'm' expects 5 um"):
+        fit_to_model(stack(5, step), any_of_6(), model="m")
+    made = fit_to_model(stack(5, step), any_of_6(), model="m", allow_mismatch=True)
+    assert any("planes span" in warning for warning in made.warnings)
+
+
+@pytest.mark.parametrize(
+    ("count", "step", "warned"),
+    [(5, 1.4, True), (5, 1.3, False), (5, 0.3, False), (2, 1.0, False), (3, 0.4, True)],
+)
+def test_what_fewer_planes_span_is_compared(count, step, warned):
+    made = fit_to_model(stack(count, step), any_of_6(), model="m")
+    assert any("planes span" in warning for warning in made.warnings) == warned
+
+
+def test_one_plane_spans_nothing_and_an_unknown_step_is_said():
+    made = fit_to_model(stack(1, 99), any_of_6(), model="m")
+    assert not any("span" in warning for warning in made.warnings)
+    made = fit_to_model(stack(5), any_of_6(), model="m")
+    assert any("does not say its z step" in warning for warning in made.warnings)
+
+
+def test_that_familiarity_is_lost_is_said_where_planes_repeat():
+    for count, lost in ((5, True), (11, False)):
+        made = fit_to_model(stack(count), any_of_6(None), model="m")
+        assert any("familiar" in warning for warning in made.warnings) == lost
+
+
+@pytest.mark.parametrize("frames", [5, 6])
+def test_a_movie_of_single_planes_is_predicted_by_a_model_of_any(frames):
+    movie = field_of(Movie(name="field", frames=np.zeros((frames, 1, *SIZE), np.uint16)))
+    made = fit_to_model(movie, any_of_6(None), model="m")
+    assert made.planes == (0,) * 6
+    assert any("axes=ZYX" in warning for warning in made.warnings) == (frames == 6)
 
 
 def test_as_many_planes_as_learned_from_are_taken_as_they_are():

@@ -66,9 +66,10 @@ def _disturb(
 ) -> np.ndarray:
     """[Y, X, Z] in [0, 1] of fewer planes, other contrast, brightness and noise, clipped to it."""
     planes = transmitted.shape[-1]
+    kept = None
     if planes > 1 and config.fewer_planes and rng.random() < config.fewer_planes:
         left = np.sort(rng.choice(planes, int(rng.integers(1, planes)), replace=False))
-        transmitted = transmitted[..., left[list(spread(len(left), planes))]]
+        kept = left[list(spread(len(left), planes))]
     disturbed = transmitted
     if config.multiplier and rng.random() < _CHANCE:
         disturbed = disturbed * (1 + config.multiplier * _normal(rng, (planes,)))
@@ -76,9 +77,10 @@ def _disturb(
         disturbed = disturbed + config.offset * _normal(rng, (planes,))
     if config.noise and rng.random() < _CHANCE:
         disturbed = disturbed + config.noise * _normal(rng, transmitted.shape)
-    if disturbed is transmitted:
-        return transmitted
-    return np.clip(disturbed, 0.0, 1.0, dtype=np.float32)
+    if disturbed is not transmitted:
+        disturbed = np.clip(disturbed, 0.0, 1.0, dtype=np.float32)
+    # Last: a plane that stands at several places is the same at all of them.
+    return disturbed if kept is None else disturbed[..., kept]
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

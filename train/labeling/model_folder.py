@@ -56,7 +56,7 @@ def write_model(
         architecture=config.network,
         input=InputContract(
             planes=ground.planes,
-            any_planes=config.augment.fewer_planes > 0,
+            any_planes=config.augment.fewer_planes > 0 and ground.planes > 1,
             modality=ground.modality,
             pixel_size=size.x if size is not None else None,
             z_step=size.z if size is not None else None,

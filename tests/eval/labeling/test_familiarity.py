@@ -85,7 +85,7 @@ def test_every_field_has_its_score(judge, tmp_path, capsys):
         report = (out / "report.html").read_text(encoding="utf-8")
         assert "knowing: 1 of 3 fields are beyond the limit" in report
         assert report.count(">beyond</span>") == 1
-        assert "too small to tell" in report
+        assert "not known: too small, or a plane stands for several" in report
         assert "silent does not say what its training ground looks like" in report
 
 

@@ -74,6 +74,19 @@ def test_fewer_planes_stand_in_the_places_of_all() -> None:
     assert len(two) == 6
 
 
+def test_a_plane_that_stands_at_several_places_is_disturbed_once() -> None:
+    example = {"transmitted": np.tile(np.arange(1, 5, dtype=np.float32) / 8, (3, 3, 1))}
+    config = AugmentConfig(multiplier=0.05, offset=0.05, noise=0.05, fewer_planes=1.0)
+    rng = np.random.default_rng(0)
+    numbers = set()
+    for _ in range(100):
+        transmitted = augment(example, config, rng)["transmitted"]
+        assert transmitted.shape == (3, 3, 4)
+        different = {tuple(transmitted[..., z].ravel().tolist()) for z in range(4)}
+        numbers.add(len(different))
+    assert numbers == {1, 2, 3}
+
+
 def test_intensities_stay_within_their_range() -> None:
     config = AugmentConfig(multiplier=3.0, offset=3.0, noise=3.0)
     rng = np.random.default_rng(4)

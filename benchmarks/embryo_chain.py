@@ -18,6 +18,7 @@ and absorb no light (`isl phantom --set caps=0`), by DIC, each embryo left out i
 
 import dataclasses
 import functools
+import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,10 +29,9 @@ from ezrin import judged as judged_left_out
 from PIL import Image
 
 from isl.config import load_toml
-from isl.imaging.image import Movie
 from isl.labeling.dataset import load_manifest
 from isl.labeling.model import load_model
-from isl.polarity.embryo import EZRIN, Embryo, load_embryos
+from isl.polarity.embryo import Embryo, load_embryos
 from isl.polarity.focus import stretched
 from isl.polarity.model import logits_of_features
 from isl_eval.polarity.ezrin import FIGURES, SEEN, ezrin_figures
@@ -39,7 +39,7 @@ from isl_eval.polarity.judge import Contender, compare, judge_arm, judge_baselin
 from isl_eval.polarity.predictions import HeldOut
 from isl_eval.statistics.bootstrap import Resampling
 from isl_train.polarity.config import PolarityExperiment
-from isl_train.polarity.crossfit import set_apart
+from isl_train.polarity.crossfit import predicted_ezrin, set_apart
 from isl_train.polarity.logistic import (
     Features,
     HeldOutEmbryo,
@@ -84,12 +84,8 @@ class Ground:
         """Mean and deviation of the predicted distributions, float32 [2, T, Y, X]."""
         file = self._kept / f"{self._model.hash[:12]}-{embryo.name}.npy"
         if not file.is_file():
-            assert embryo.stacks is not None
-            movie = Movie(name=embryo.name, frames=embryo.stacks, modality="DIC")
-            statistics = self._model.predict(
-                movie, labels=(EZRIN,), statistics=("mean", "standard_deviation")
-            ).statistics
-            np.save(file, np.stack([statistics[name][:, 0] for name in statistics]))
+            statistics = ("mean", "standard_deviation")
+            np.save(file, np.stack([predicted_ezrin(self._model, embryo, s) for s in statistics]))
         return np.load(file)
 
     def features(self, arm: str, z: float = 0.0) -> Features:
@@ -255,13 +251,14 @@ def chains(ground: Ground, others: Sequence[Path]) -> None:
 def caps(ground: Ground, dataset: Path) -> None:
     """Prints what a classifier of DIC frames has of the caps: how much it loses without them."""
     bare = {embryo.name: embryo for embryo in load_embryos(load_manifest(dataset))}
+    digest = hashlib.sha256(str(dataset.resolve()).encode() + dataset.read_bytes()).hexdigest()
     for embryo in ground.all:
         assert np.array_equal(embryo.after, bare[embryo.name].after), embryo.name
     penalty = ground.experiment.penalty
     done = []
     for name, features in (
         ("caps", ground.features("dic")),
-        ("no caps", ground.instead("dic, no caps", bare)),
+        ("no caps", ground.instead(f"dic of {digest[:8]}", bare)),
     ):
         held = held_out_members(ground.all, features, penalty)
         done.append(judged_left_out(name, held)[0])

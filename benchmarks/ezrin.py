@@ -25,11 +25,10 @@ from PIL import Image
 from scipy import ndimage
 
 from isl.config import load_toml
-from isl.imaging.image import Movie
 from isl.labeling.dataset import load_manifest
 from isl.labeling.model import load_model
 from isl.polarity.classifier import AFTER
-from isl.polarity.embryo import EZRIN, Embryo, load_embryos
+from isl.polarity.embryo import Embryo, load_embryos
 from isl.polarity.model import logits_of_features, seen_by
 from isl.polarity.pretrained import FrozenFeatures, PretrainedConfig
 from isl_eval.polarity.clips import judge_clips
@@ -39,7 +38,7 @@ from isl_eval.polarity.predictions import HeldOut
 from isl_eval.statistics.bootstrap import Interval, Resampling, bootstrap_one
 from isl_train.labeling.config import LabelingConfig
 from isl_train.polarity.config import PolarityExperiment
-from isl_train.polarity.crossfit import Crossfit, folds_of, seen_by_labeling
+from isl_train.polarity.crossfit import Crossfit, folds_of, predicted_ezrin
 from isl_train.polarity.logistic import (
     Features,
     HeldOutEmbryo,
@@ -125,10 +124,7 @@ class Ground:
         if not file.is_file():
             own = next(fold for fold in self.crossfit.folds if embryo.group in fold)
             model = load_model(self.crossfit.model_without(own))
-            frames = seen_by_labeling(model.config.input.planes, embryo)
-            movie = Movie(name=embryo.name, frames=frames, modality="DIC")
-            found = model.predict(movie, labels=(EZRIN,), statistics=("standard_deviation",))
-            np.save(file, found.statistics["standard_deviation"][:, 0])
+            np.save(file, predicted_ezrin(model, embryo, "standard_deviation"))
         return np.load(file)
 
 

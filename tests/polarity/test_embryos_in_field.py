@@ -172,3 +172,20 @@ def test_a_square_that_the_border_pushed_inward_names_whom_it_shows(tmp_path: Pa
 def test_embryos_far_apart_have_squares_of_their_own(tmp_path: Path) -> None:
     windows = find_windows(stored(tmp_path, field({(60, 60): (0, 0), (90, 180): (0, 0)})))
     assert [window.beside for window in windows] == [(), ()]
+
+
+def test_an_embryo_less_granular_than_the_others_is_found_by_a_second_look(tmp_path: Path) -> None:
+    """One that is twice as granular lifts the field's threshold above the faintest."""
+    rng = np.random.default_rng(0)
+    frame = rng.normal(120, 4, (180, 320))
+    grain = rng.normal(0, 20, frame.shape)
+    y, x = np.mgrid[: frame.shape[0], : frame.shape[1]]
+    middles = [(45, 45), (45, 140), (45, 235), (135, 60), (135, 180)]
+    for (row, column), contrast in zip(middles, (2, 1, 1, 1, 0.7), strict=True):
+        inside = np.hypot(y - row, x - column) < ACROSS / 2
+        frame[inside] += contrast * grain[inside]
+    frames = np.broadcast_to(np.clip(frame, 0, 255).astype(np.uint8), (4, *frame.shape))
+    windows = find_windows(stored(tmp_path, frames))
+    places = [window.corners[0] + window.side / 2 for window in windows]
+    assert len(places) == len(middles)
+    assert np.hypot(*(places[-1] - np.array(middles[-1]))) < 5

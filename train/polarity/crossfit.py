@@ -155,10 +155,15 @@ class Crossfit:
         return np.load(kept).astype(np.float32)
 
 
-def predicted_ezrin(model: Model, embryo: Embryo) -> np.ndarray:
+def predicted_ezrin(model: Model, embryo: Embryo, statistic: str = "mean") -> np.ndarray:
     """The mean of an embryo's predicted distributions, float32 [T, Y, X].
 
     A model of one plane is given the fused frames; one of more, the stacks they come from.
+
+    Args:
+        model: Of EZRIN.
+        embryo: Whose EZRIN is predicted.
+        statistic: What is wanted of the distributions in place of their mean.
 
     Raises:
         InputError: The model needs other stacks than there are.
@@ -168,8 +173,8 @@ def predicted_ezrin(model: Model, embryo: Embryo) -> np.ndarray:
     size = None if side is None else PixelSize(y=side, x=side, z=embryo.z_step)
     movie = Movie(name=embryo.name, frames=frames, pixel_size=size, modality="DIC")
     label = EZRIN if EZRIN in model.labels else model.labels[0]
-    prediction = model.predict(movie, labels=(label,), statistics=("mean",))
-    return prediction.statistics["mean"][:, 0]
+    prediction = model.predict(movie, labels=(label,), statistics=(statistic,))
+    return prediction.statistics[statistic][:, 0]
 
 
 def seen_by_labeling(planes: int, embryo: Embryo) -> np.ndarray:

@@ -153,6 +153,17 @@ def test_planes_of_the_z_depth_study_are_the_papers() -> None:
     assert planes == {n: tuple(sorted(order[:n])) for n in (1, 3, 5, 7)} | {13: None}
 
 
+def test_a_study_takes_an_experiment_named_as_the_shell_sees_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(CONFIGS.parent)
+    path = Path("configs", "z_depth_neurons.toml")
+    for named in ("configs/neurons_towers.toml", "neurons_towers.toml"):
+        subject, study = read_study(path, [f"experiment={named}"])
+        bench = subject.bench(study, path, Path(), say=print)
+        assert bench.experiment("3 planes", 0).network.kind == "towers"
+
+
 @pytest.mark.parametrize("path", SEARCHES, ids=name_of)
 def test_a_search_loads_and_its_space_fits_the_experiment(path: Path) -> None:
     search = load_toml(path, SearchConfig)

@@ -126,10 +126,13 @@ class LabelingBench(Bench[LabelingStudyConfig]):
 
     def _surveyed(self, variant: str, split: Split) -> Ground:
         experiment: LabelingConfig = self.experiment(variant, self.config.seeds[0])
-        key = (split, str(experiment.dataset), experiment.planes, experiment.labels)
+        planes = (experiment.planes, experiment.planes_of)
+        key = (split, str(experiment.dataset), planes, experiment.labels)
         if key not in self._grounds:
             manifest = load_manifest(self.folder / experiment.dataset)
-            manifest = with_planes(manifest.without(experiment.leave_out), experiment.planes)
+            manifest = with_planes(
+                manifest.without(experiment.leave_out), experiment.planes, experiment.planes_of
+            )
             labels = experiment.labels or manifest.labels()
             self._grounds[key] = survey_ground(
                 manifest, split=split, labels=labels, predicted=labels
@@ -202,7 +205,9 @@ class LabelingBench(Bench[LabelingStudyConfig]):
         experiment: LabelingConfig = self.experiment(run.variant, run.seed)
         manifest = load_manifest(self.folder / experiment.dataset).without(experiment.leave_out)
         ground = load_ground(
-            with_planes(manifest, experiment.planes), experiment.labels, experiment.normalization
+            with_planes(manifest, experiment.planes, experiment.planes_of),
+            experiment.labels,
+            experiment.normalization,
         ).part(experiment.ground_share, experiment.seed)
         began = time.monotonic()
         if isinstance(variant, MeanVariant):

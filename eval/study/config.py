@@ -54,15 +54,27 @@ def _spelled_out(variants: Mapping[str, Any]) -> dict[str, Any]:
     """Variants with `best_of`, each replaced by one for every setting."""
     found: dict[str, Any] = {}
     for name, variant in variants.items():
-        settings = variant.get("best_of") if isinstance(variant, dict) else None
-        if not isinstance(settings, list) or not all(isinstance(each, str) for each in settings):
-            found[name] = variant
-            continue
-        rest = {key: value for key, value in variant.items() if key != "best_of"}
-        for setting in settings:
-            changes = [*rest.get("changes", ()), setting]
-            found[f"{name}, {setting}"] = {**rest, "changes": changes, "instead_of": name}
+        for each, spelled in _settings_of(name, variant):
+            if each in found or (each != name and each in variants):
+                raise ValueError(f"variant '{each}' is named twice")
+            found[each] = spelled
     return found
+
+
+def _settings_of(name: str, variant: Any) -> list[tuple[str, Any]]:
+    settings = variant.get("best_of") if isinstance(variant, dict) else None
+    if not isinstance(settings, list | tuple) or not all(isinstance(s, str) for s in settings):
+        return [(name, variant)]
+    if not settings:
+        raise ValueError(f"variant.{name}.best_of names no setting")
+    rest = {key: value for key, value in variant.items() if key != "best_of"}
+    return [
+        (
+            f"{name}, {setting}",
+            {**rest, "changes": [*rest.get("changes", ()), setting], "instead_of": name},
+        )
+        for setting in settings
+    ]
 
 
 PlainVariant = Annotated[Placed, pydantic.BeforeValidator(Variant.model_validate)]

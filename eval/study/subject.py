@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from isl import registry
-from isl.config import load_as_typed, read_toml, task_name
+from isl.config import load_as_typed, read_toml, seen_from_the_shell, task_name
 from isl.errors import InputError
 
 from .bench import Bench
@@ -54,6 +54,8 @@ def read_study(path: Path, overrides: Sequence[str]) -> tuple[Subject, StudyConf
         InputError: It does not fit, or no such task can be compared.
     """
     tables = read_toml(path)
+    # Which kind of study it is, the experiment says, and where that lies every kind says alike.
+    overrides = seen_from_the_shell(overrides, StudyConfig, path.parent)
     changed = [text.partition("=")[2] for text in overrides if text.startswith("experiment=")]
     experiment = changed[-1].strip("\"'") if changed else tables.get("experiment")
     if not isinstance(experiment, str):

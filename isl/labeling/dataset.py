@@ -88,6 +88,7 @@ class Field(config.Config):
         frame: The time point of the transmitted file, from 0, where that is a movie; None: it is
             none.
         planes: Which planes to take, by index, in this order; None: all.
+        planes_of: How many planes there must be, where that was said; None: any number.
         labels: The label images.
         masks: Images that say where a label was measured; a label without one: everywhere.
         use_labels: Which labels to take, in this order; None: all.
@@ -112,6 +113,7 @@ class Field(config.Config):
     channel: str | None = None
     frame: pydantic.NonNegativeInt | None = None
     planes: tuple[pydantic.NonNegativeInt, ...] | None = None
+    planes_of: pydantic.PositiveInt | None = None
     labels: dict[str, Annotated[LabelFile, pydantic.BeforeValidator(_file_table)]] = pydantic.Field(
         default_factory=dict
     )

@@ -233,6 +233,10 @@ def _as_mask(image: np.ndarray, file: Path) -> np.ndarray:
 def _as_stated(stack: ZStack, field: Field) -> ZStack:
     """The stack with the planes, sizes and modality that the manifest asks for."""
     planes = stack.planes
+    if field.planes_of is not None and len(planes) != field.planes_of:
+        raise InputError(
+            f"field '{field.name}' has {len(planes)} planes; planes says \"of {field.planes_of}\""
+        )
     if field.planes is not None:
         if max(field.planes) >= len(planes):
             raise InputError(

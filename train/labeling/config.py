@@ -2,6 +2,7 @@
 
 import operator
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -141,11 +142,17 @@ def outward(wanted: int, count: int) -> tuple[int, ...]:
     return tuple(sorted(order[:wanted]))
 
 
-def _from_words(planes: Any) -> Any:
+def _in_words(planes: Any) -> tuple[int, int] | None:
+    """Numbers of "3 of 13"."""
     words = re.fullmatch(r"(\d+) of (\d+)", planes) if isinstance(planes, str) else None
+    return None if words is None else (int(words[1]), int(words[2]))
+
+
+def _from_words(planes: Any) -> Any:
+    words = _in_words(planes)
     if words is None:
         return planes
-    wanted, count = map(int, words.groups())
+    wanted, count = words
     if not 1 <= wanted <= count:
         raise ValueError(f"{planes}: expected at least 1 plane, and no more than there are")
     return outward(wanted, count)
@@ -162,6 +169,7 @@ class LabelingConfig(ExperimentConfig):
         planes: Which planes of every field to take, by index, in this order, whatever the manifest
             says of them; or "3 of 13": so many, from the centre outward (`outward`). None: those it
             names.
+        planes_of: How many planes every field must have, as such words say; None: any number.
         ground_share: Share of every training field's measured ground that is learned from: a
             rectangle that the seed places.
         normalization: The rule for transmitted planes, stored with the model.
@@ -183,6 +191,9 @@ class LabelingConfig(ExperimentConfig):
     planes: Annotated[
         tuple[pydantic.NonNegativeInt, ...] | None, pydantic.BeforeValidator(_from_words)
     ] = pydantic.Field(default=None, min_length=1)
+    planes_of: pydantic.PositiveInt | None = pydantic.Field(
+        default=None, exclude_if=lambda count: count is None
+    )
     ground_share: float = pydantic.Field(default=1.0, gt=0, le=1)
     normalization: Literal["auto", "off"] = "auto"
     label_scale: tuple[Percentile, Percentile] | None = pydantic.Field(
@@ -202,6 +213,12 @@ class LabelingConfig(ExperimentConfig):
     augment: AugmentConfig = AugmentConfig()
     validation: ValidationConfig = ValidationConfig()
     start: StartConfig = StartConfig()
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _as_many_planes_as_the_words_say(cls, given: Any) -> Any:
+        words = _in_words(given.get("planes")) if isinstance(given, Mapping) else None
+        return given if words is None else {**given, "planes_of": words[1]}
 
     @property
     def training_geometry(self) -> Geometry:

@@ -44,7 +44,7 @@ class Fields:
         check_crop(config)
         manifest = load_manifest(folder / config.dataset).without(config.leave_out)
         self.ground: Ground = load_ground(
-            with_planes(manifest, config.planes),
+            with_planes(manifest, config.planes, config.planes_of),
             config.labels,
             config.normalization,
             config.label_scale,

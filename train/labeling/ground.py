@@ -109,11 +109,21 @@ class Ground:
         return dataclasses.replace(self, training=tuple(fields))
 
 
-def with_planes(manifest: Manifest, planes: tuple[int, ...] | None) -> Manifest:
-    """The dataset with these planes of every field; None: as it says itself."""
+def with_planes(
+    manifest: Manifest, planes: tuple[int, ...] | None, planes_of: int | None = None
+) -> Manifest:
+    """The dataset with other planes.
+
+    Args:
+        manifest: The dataset.
+        planes: Which planes of every field to take; None: those that it names itself.
+        planes_of: How many planes every field must have, or it is refused when it is read; None:
+            any number.
+    """
     if planes is None:
         return manifest
-    fields = (field.model_copy(update={"planes": planes}) for field in manifest.fields)
+    update = {"planes": planes, "planes_of": planes_of}
+    fields = (field.model_copy(update=update) for field in manifest.fields)
     return dataclasses.replace(manifest, fields=tuple(fields))
 
 

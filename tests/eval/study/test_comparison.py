@@ -213,6 +213,19 @@ def test_of_several_settings_the_best_is_told() -> None:
     assert f"unet: {rates[1]}" in page
 
 
+@pytest.mark.parametrize("as_given", [list, tuple])
+def test_settings_are_named_once(as_given: type) -> None:
+    study = config(variant={"unet": {"best_of": as_given(["seed=1", "seed=2"])}})
+    assert list(study.variant) == ["unet, seed=1", "unet, seed=2"]
+    with pytest.raises(InputError, match=r"variant\.unet\.best_of names no setting"):
+        config(variant={"unet": {"best_of": as_given([])}, "plain": {}})
+    own = {"unet, seed=1": {}}
+    of = {"unet": {"best_of": as_given(["seed=1"])}}
+    for variants in (own | of, of | own, {"unet": {"best_of": as_given(["seed=1", "seed=1"])}}):
+        with pytest.raises(InputError, match="variant 'unet, seed=1' is named twice"):
+            config(variant=variants)
+
+
 def test_a_crop_that_does_not_fit_is_refused_before_anything_is_written(folder: Path) -> None:
     changed = 'variant.unet={ changes = ["training.crop=33"] }'
     with pytest.raises(InputError, match=r"training\.crop 33 does not fit"):

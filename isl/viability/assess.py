@@ -26,7 +26,7 @@ class Assessment:
         by_hour: What it says of the main target if nothing is seen after an hour, by that hour.
         evidence: float32 [K, Y, X], when and where the key frames speak for the main target.
         covered: Share of the window that the recording covers.
-        blank: Frames that were looked at and are blank or badly exposed.
+        blank: Frames of slots that were searched, and are blank or badly exposed.
     """
 
     film: KeyFilm

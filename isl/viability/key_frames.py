@@ -28,6 +28,8 @@ Method = Literal["events", "sharpest", "uniform"]
 METHODS: tuple[Method, ...] = get_args(Method)
 Why = Literal["event", "sharpest", "uniform", "repeated"]
 
+# Counted up whenever other frames would be chosen, or cut out otherwise.
+WAY = 3
 # Parts of a bin of each of which one frame is looked at, where frames are compared.
 _LOOKS_A_BIN = 2
 # Changes that stand out by so many deviations (of the median's kind) are events.

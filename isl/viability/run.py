@@ -20,6 +20,7 @@ from isl.imaging.outputs.result_checks import check_files
 from isl.imaging.outputs.results import ResultFiles, written_together
 from isl.progress import FieldProgress
 from isl.tiling.memory import memory_budget
+from isl.viability import key_frames
 from isl.viability.films import FilmConfig
 from isl.viability.recording import Place, find_places, open_recording
 from isl.viability.survey import Survey, survey
@@ -172,6 +173,7 @@ class _Judge:
             "times": None if place.times is None else content_hash(place.times),
             "embryo": place.embryo,
             "cohort": place.cohort,
+            "way": key_frames.WAY,
         }
 
     def not_done(self, places: list[Place]) -> list[Place]:

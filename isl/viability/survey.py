@@ -28,8 +28,9 @@ from isl.viability.recording import WHOLE_FRAME, Recording
 # Frames in which the embryo is looked for before it is followed; the more where it is not seen in
 # the few, some of which may be out of focus.
 _LOOKS, _MORE_LOOKS = 9, 36
-# Of an embryo's place and of its diameter, what stays from one frame to the next.
-_PLACE_STAYS, _SIZE_STAYS = 0.5, 0.9
+# Of an embryo's place and of its diameter, what stays after so many hours: as many as lie between
+# two frames of the bundled model's films.
+_PLACE_STAYS, _SIZE_STAYS, _STAYS_HOURS = 0.5, 0.9, 2.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,7 +42,7 @@ class Survey:
         indices: int [C], of these frames, in order of time.
         frames: What is known of each of them; all are usable.
         cut_outs: uint8 [C, size, size], the embryo in each.
-        blank: Frames that were looked at, too, and are blank or badly exposed.
+        blank: Frames of slots that were searched, and are blank or badly exposed.
         disc: Where the embryo was at first.
         covered: Share of the window that the recording covers.
     """
@@ -68,12 +69,18 @@ def survey(recording: Recording, config: FilmConfig) -> Survey:
     first = _embryo_of(recording, asked)
     indices, pictures, sharp, changes = [], [], [], []
     blank: list[int] = []
+    before: np.ndarray | None = None
     # Where the embryo has moved to is asked about once a key frame.
     every = max(1, len(asked) // config.count)
-    for (t, frame), disc in _followed(recording, _seen(recording, asked, blank), first, every):
+    apart = every * _hours_apart(hours, asked)
+    seen = _seen(recording, asked, blank)
+    for (t, frame), disc in _followed(recording, seen, first, every, apart):
         picture = cut_out(frame, disc, config.size)
         if config.key_frames == "events":
-            changes.append(change(pictures[-1], picture) if pictures else 0.0)
+            # Both cut out alike, lest a place that is asked about anew look like an event.
+            was = None if before is None else cut_out(before, disc, config.size)
+            changes.append(0.0 if was is None else change(was, picture))
+            before = frame
         sharp.append(0.0 if config.key_frames == "uniform" else measure_sharpness(picture))
         indices.append(t)
         pictures.append(picture)
@@ -153,13 +160,27 @@ def _seen(
             blank.append(t)
 
 
+def _hours_apart(hours: np.ndarray, asked: Sequence[np.ndarray]) -> float:
+    """Hours from one slot's frame to the next one's, on average; 0 where there is one."""
+    first, last = (hours[slot[0]] for slot in (asked[0], asked[-1]))
+    return float(last - first) / max(1, len(asked) - 1)
+
+
 def _followed(
-    recording: Recording, seen: Iterable[tuple[int, np.ndarray]], disc: Disc, every: int
+    recording: Recording,
+    seen: Iterable[tuple[int, np.ndarray]],
+    disc: Disc,
+    every: int,
+    apart: float,
 ) -> Iterator[tuple[tuple[int, np.ndarray], Disc]]:
-    """Frames and where the embryo is in each; it is followed in every second one, and so on."""
+    """Frames and where the embryo is in each; it is followed in every second one, and so on.
+
+    These are so many hours apart. Blank frames lengthen no step: the bundled model's films, some of
+    which have any, were made so.
+    """
     for number, (t, frame) in enumerate(seen):
         if recording.place.embryo != WHOLE_FRAME and number % every == 0:
-            disc = _smoothly(disc, follow(frame, disc), every)
+            disc = _smoothly(disc, follow(frame, disc), apart)
         yield (t, frame), disc
 
 
@@ -211,9 +232,9 @@ def _ends(recording: Recording, among: np.ndarray) -> tuple[int, int] | None:
     return None if first is None or last is None else (first[0], last[0])
 
 
-def _smoothly(before: Disc, now: Disc, frames: int) -> Disc:
-    """Where the embryo is so many frames on: its place follows at once, its size slowly."""
-    place, size = _PLACE_STAYS**frames, _SIZE_STAYS**frames
+def _smoothly(before: Disc, now: Disc, hours: float) -> Disc:
+    """Where the embryo is so many hours on: its place follows at once, its size slowly."""
+    place, size = (stays ** (hours / _STAYS_HOURS) for stays in (_PLACE_STAYS, _SIZE_STAYS))
     return Disc(
         y=place * before.y + (1 - place) * now.y,
         x=place * before.x + (1 - place) * now.x,

@@ -13,6 +13,7 @@ from isl.files.provenance import results_in
 from isl.imaging.formats.ome_tiff import write_movie
 from isl.imaging.image import Movie
 from isl.model_kinds import load_model
+from isl.viability import key_frames
 from isl.viability.assess import ranks
 from isl.viability.model import PURPOSE, SIMULATED
 from isl.viability.run import Request, assess_recordings
@@ -113,6 +114,12 @@ def test_resume_keeps_what_is_done(folder: Path, judged: Path) -> None:
     assert assess_recordings(request(folder, judged, cohort="patient", resume=True)) == 3
     assert (judged / "e0.json").stat().st_mtime_ns == before
     assert len(rows(judged)) == 6
+
+
+def test_resume_does_not_mix_ways_of_choosing(folder: Path, judged: Path, monkeypatch) -> None:
+    monkeypatch.setattr("isl.viability.key_frames.WAY", key_frames.WAY + 1)
+    with pytest.raises(InputError, match=r"was not made from .* in this way"):
+        assess_recordings(request(folder, judged, cohort="patient", resume=True))
 
 
 def test_workers_change_nothing(folder: Path, judged: Path, tmp_path: Path) -> None:

@@ -127,19 +127,21 @@ def read_through(seen: Recording, config: FilmConfig, method: Method) -> tuple[l
     usable = np.array([is_usable(frame) for frame in frames])
     looks = np.unique(np.linspace(0, len(frames) - 1, 9).round().astype(int))
     disc = one_embryo(find_embryos(np.stack([frames[t] for t in looks if usable[t]])))
-    pictures, sharp, changes, before = [], [], [], None
+    pictures, sharp, changes = [], [], []
+    before, steps = None, np.diff(seen.hours).mean() / 2.5
     for t, frame in enumerate(frames):
         if usable[t]:
             found = follow(frame, disc)
             disc = Disc(
-                y=(disc.y + found.y) / 2,
-                x=(disc.x + found.x) / 2,
-                diameter=0.9 * disc.diameter + 0.1 * found.diameter,
+                y=found.y + 0.5**steps * (disc.y - found.y),
+                x=found.x + 0.5**steps * (disc.x - found.x),
+                diameter=found.diameter + 0.9**steps * (disc.diameter - found.diameter),
             )
         pictures.append(cut_out(frame, disc, config.size))
         sharp.append(measure_sharpness(pictures[-1]))
-        changes.append(change(before, pictures[-1]) if before is not None and usable[t] else 0.0)
-        before = pictures[-1] if usable[t] else before
+        was = None if before is None else cut_out(before, disc, config.size)
+        changes.append(0.0 if was is None or not usable[t] else change(was, pictures[-1]))
+        before = frame if usable[t] else before
     known = Frames(
         hours=seen.hours, sharpness=np.array(sharp), usable=usable, change=np.array(changes)
     )
@@ -177,6 +179,38 @@ def test_of_a_long_recording_few_frames_are_read(method: Method, most: int) -> N
     if method == "uniform":
         every = [int(np.argmin(np.abs(hours - 15 * (n + 0.5)))) for n in range(8)]
         assert made.indices.tolist() == every
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3, 4, 5])
+def test_asking_anew_where_the_embryo_is_is_no_event(seed: int) -> None:
+    """It is followed in every second frame that is looked at, which changes as much as others."""
+    hours = np.linspace(0.5, 119.5, 240)
+    config = FILM.model_copy(update={"key_frames": "events", "count": 16})
+    seen = survey(recording(embryo_frames(hours, seed=seed), hours), config)
+    assert len(seen.indices) == 32
+    assert seen.frames.change is not None
+    assert np.median(seen.frames.change[2::2]) < 2 * np.median(seen.frames.change[1::2])
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_size_follows_by_hours_and_not_by_looks(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blastocyst is cut out as large, however many of a recording's frames are looked at."""
+    asked: list[Disc] = []
+
+    def noted(frame: np.ndarray, disc: Disc, size: int) -> np.ndarray:
+        asked.append(disc)
+        return cut_out(frame, disc, size)
+
+    monkeypatch.setattr("isl.viability.survey.cut_out", noted)
+    hours = 2 + np.arange(192) * 0.625
+    frames = embryo_frames(hours, seed=seed)
+    config = FILM.model_copy(update={"count": 48})
+    last = []
+    for every in (4, 1):
+        survey(recording(frames[::every], hours[::every]), config)
+        last.append(asked[-1].diameter)
+    assert len(asked) == 48 + 95
+    assert last[1] == pytest.approx(last[0], rel=0.03)
 
 
 def test_until_an_hour_nothing_later_is_seen() -> None:

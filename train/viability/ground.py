@@ -15,6 +15,7 @@ from isl.data.splits import SPLITS, divided_group
 from isl.data.targets import BinaryTarget
 from isl.data.twins import twins_told
 from isl.errors import InputError
+from isl.viability import key_frames
 from isl.viability.films import FilmConfig, KeyFilm, load_key_film, save_key_film
 from isl.viability.frame_features import frame_encoder
 from isl.viability.network import FrameSequenceConfig, NetworkConfig
@@ -174,6 +175,7 @@ def film_key(place: Place, config: FilmConfig) -> str:
     """
     facts = {
         "film": config.model_dump(mode="json"),
+        "way": key_frames.WAY,
         # Where it lies says nothing of it, so that a data set may be moved.
         "recording": [place.name, place.path.name, place.start, place.interval, place.embryo],
         "times": place.times.read_text(encoding="utf-8") if place.times else None,

@@ -12,6 +12,7 @@ from isl.calibration import fit_temperature
 from isl.config import parse
 from isl.data.splits import Split
 from isl.errors import InputError
+from isl.viability import key_frames
 from isl.viability.films import network_input
 from isl_train.recipe import Run
 from isl_train.viability.augment import (
@@ -119,6 +120,10 @@ def test_key_frames_chosen_otherwise_are_made_anew(tmp_path: Path, monkeypatch) 
     (tmp_path / "a.mp4").write_bytes(b"another recording")
     load(FILM.model_copy(update={"key_frames": "uniform"}))
     assert opened == ["a", "b"] * 2 + ["a"]
+    monkeypatch.setattr("isl.viability.key_frames.WAY", key_frames.WAY + 1)
+    lines = load(FILM.model_copy(update={"key_frames": "uniform"}))
+    assert opened == ["a", "b"] * 2 + ["a"] + ["a", "b"]
+    assert "made anew" in lines[0]
 
 
 def test_without_changes_a_film_is_what_the_network_takes() -> None:

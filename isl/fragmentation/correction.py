@@ -80,6 +80,8 @@ def write_correction_dataset(folder: Path, names: Sequence[str]) -> Path:
         path,
         "# Correct the .json files in LabelMe, or paint the _mask.png in napari or Fiji and "
         'name it as `mask`\n# instead; then train with dataset = "dataset.toml".\n'
+        '# Frames of oocytes, one-cell stages, morulae or blastocysts: add stage = "oocyte" '
+        '("zygote", "morula",\n# "blastocyst"); they are then not learned from.\n'
         + tomli_w.dumps({"example": entries}),
         overwrite=True,
     )

@@ -55,24 +55,20 @@ def sheet(pictures: Sequence[np.ndarray]) -> bytes:
 
 
 def share_over_time(embryos: Sequence[EmbryoRecord], bounds: Sequence[float]) -> bytes:
-    """The share with its interval, frame by frame, and the bounds between grades, as PNG."""
+    """The share with its interval, frame by frame, and the bounds between grades, as PNG.
+
+    Where a share cannot be told there is a gap.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3), dpi=110, layout="constrained")
     axes = figure.subplots()
     timed = all(e.minutes is not None for e in embryos)
     for number in sorted({e.embryo for e in embryos}):
-        told = [e for e in embryos if e.embryo == number and e.share is not None]
-        x = [e.minutes / 60 if timed and e.minutes is not None else e.frame for e in told]
-        y = [100 * e.share for e in told if e.share is not None]
+        x, y, low, high = _drawn([e for e in embryos if e.embryo == number], timed=timed)
         axes.plot(x, y, ".-", label=f"embryo {number}")
-        bands = [
-            (a, 100 * e.low, 100 * e.high)
-            for a, e in zip(x, told, strict=True)
-            if e.low is not None and e.high is not None
-        ]
-        if bands:
-            axes.fill_between(*np.array(bands).T, alpha=0.2)
+        if np.isfinite(low).any():
+            axes.fill_between(x, low, high, alpha=0.2)
     for bound in bounds:
         axes.axhline(100 * bound, color="0.7", linewidth=0.8)
     axes.set_xlabel("hours since the first frame" if timed else "frame")
@@ -83,6 +79,18 @@ def share_over_time(embryos: Sequence[EmbryoRecord], bounds: Sequence[float]) ->
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()
+
+
+def _drawn(embryos: Sequence[EmbryoRecord], *, timed: bool) -> np.ndarray:
+    """Hours or frames, then share and interval in percent, NaN where not told: float64 [4, N]."""
+    rows = [
+        (
+            e.minutes / 60 if timed and e.minutes is not None else e.frame,
+            *(np.nan if v is None else 100 * v for v in (e.share, e.low, e.high)),
+        )
+        for e in embryos
+    ]
+    return np.array(rows, float).T
 
 
 def _fitted(picture: np.ndarray, size: int) -> np.ndarray:

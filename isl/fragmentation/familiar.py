@@ -6,6 +6,7 @@ told from the distance, and an embryo that is near may still be misjudged.
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import pydantic
@@ -15,6 +16,7 @@ from isl.config import Config
 # An embryo may lie this much further off than the furthest of those that the model knows.
 _MARGIN = 1.15
 _TINY = 1e-6
+_Positive = Annotated[pydantic.FiniteFloat, pydantic.Field(gt=0)]
 
 
 class Familiar(Config):
@@ -26,9 +28,9 @@ class Familiar(Config):
         limit: The largest distance at which a model answers.
     """
 
-    mean: tuple[float, ...]
-    deviation: tuple[pydantic.PositiveFloat, ...]
-    limit: pydantic.PositiveFloat
+    mean: tuple[pydantic.FiniteFloat, ...]
+    deviation: tuple[_Positive, ...]
+    limit: _Positive
 
     def distance(self, features: np.ndarray) -> float:
         """Root mean square of the deviations of features [D] from the mean; 1 is usual."""

@@ -5,6 +5,7 @@ On disk it is a model folder like any other (`isl.model_folder`) of kind "fragme
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,7 @@ from isl.fragmentation.separation import close_up, separate
 from isl.fragmentation.stages import StageHead
 from isl.fragmentation.view import as_stored, seen, view_of
 from isl.model_folder import (
+    CONFIG_FILE,
     FolderConfig,
     KernelType,
     LoadedModel,
@@ -86,6 +88,14 @@ class FragmentationConfig(FolderConfig):
     def radius(self) -> float:
         """Half the width of the 90 % interval; infinite where too few embryos were held out."""
         return conformal_radius(self.residuals, LEVEL)
+
+    @property
+    def rules_hash(self) -> str:
+        """sha256 of what makes verdicts and intervals of what the network says."""
+        rules = self.model_dump_json(
+            exclude={"name", "scale", "sha256", "trained_on"}, exclude_defaults=True
+        )
+        return hashlib.sha256(rules.encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -239,8 +249,25 @@ def load_fragmentation_model(name_or_directory: str | Path = DEFAULT_MODEL) -> F
     config = read_folder_config(directory, FragmentationConfig)
     network = abstract_network(config.network)
     card = fill_from(directory, config, network)
+    _check_features(config, network.features, directory)
     network.eval()
     return FragmentationModel(config=config, network=network, card=card, directory=directory)
+
+
+def _check_features(config: FragmentationConfig, depth: int, directory: Path) -> None:
+    """Compares what is known of features with how many the encoder has."""
+    lengths = {}
+    if config.familiar is not None:
+        lengths = {"familiar.mean": config.familiar.mean}
+        lengths["familiar.deviation"] = config.familiar.deviation
+    if config.stages is not None:
+        lengths["stages.weights"] = config.stages.weights
+    for name, values in lengths.items():
+        if len(values) != depth:
+            raise InputError(
+                f"{directory / CONFIG_FILE}: {name} has {len(values)} numbers; the encoder has "
+                f"{depth} features"
+            )
 
 
 def save_fragmentation_model(

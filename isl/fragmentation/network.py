@@ -206,6 +206,7 @@ class FragmentationNetwork(nnx.Module):
     Attributes:
         config: What it is.
         channels: Of its input.
+        features: Of its encoder: depths of the maps C2 to C5 together.
     """
 
     def __init__(self, config: NetworkConfig, compute: Compute | None = None) -> None:
@@ -220,10 +221,11 @@ class FragmentationNetwork(nnx.Module):
         else:
             self.encoder = DilatedResNet(config.encoder.resnet, 1, compute)
             depths = self.encoder.depths
+        self.features = sum(depths)
         self.decoder = Decoder(config, depths, compute)
         self.classes = nnx.Param(jnp.zeros((config.decoded, OUTPUTS)))
         self.classes_bias = nnx.Param(jnp.zeros(OUTPUTS))
-        depth_in = sum(depths) if config.regression == "multiscale" else depths[-1]
+        depth_in = self.features if config.regression == "multiscale" else depths[-1]
         self.regression = (
             Regression(depth_in, config.hidden) if config.regression != "off" else None
         )

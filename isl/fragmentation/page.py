@@ -22,8 +22,10 @@ _HOW_TO_READ = (
     "that of the embryo, cells and fragments together. Where the model has a regression, it gives "
     "the share a second time, and where the two differ by more than in 95 % of held-out embryos, "
     "the verdict is that it cannot be told. The interval holds the share of nine in ten new "
-    "embryos that resemble those of the training. A model knows no oocyte and no blastocyst: look "
-    "at the contours before believing a number."
+    "embryos that resemble those of the training. A model that learned to tell stages refuses most "
+    "oocytes, one-cell stages, morulae and blastocysts where an embryo is alone in its frame, and "
+    "some cleavage stages, too; the others grade them like any embryo: look at the contours before "
+    "believing a number."
 )
 _TITLES = {
     "contours": ("Contours", "Embryo green, fragments red."),

@@ -186,7 +186,12 @@ def _grade(recording: Input, *, request: Request) -> str:
     model, device = _loaded(_named(request), request.device)
     used = model.config.scale if request.grades is None else read_scale(request.grades)
     source_hash = content_hash(recording.path)
-    settings = {"scale": used.model_dump(mode="json"), "interval": request.interval}
+    # Weights may stay while what is refused changes, as where stages were learned later.
+    settings = {
+        "scale": used.model_dump(mode="json"),
+        "interval": request.interval,
+        "rules": model.config.rules_hash,
+    }
     corrected = not request.correct or is_written(request.out / FOLDER, name)
     same = {"model_hash": model.hash, "settings": settings, "source_hash": source_hash}
     if files.done_before(recording.path, request, MADE_BY, **same) and corrected:

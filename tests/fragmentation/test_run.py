@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydantic
 import pytest
 import tifffile
 import zarr
@@ -21,6 +22,8 @@ from isl.config import parse
 from isl.errors import InputError
 from isl.files.locks import alone_in
 from isl.fragmentation.dataset import load_dataset, load_ground
+from isl.fragmentation.drawing import _drawn, share_over_time
+from isl.fragmentation.familiar import Familiar
 from isl.fragmentation.model import (
     FragmentationConfig,
     load_fragmentation_model,
@@ -28,8 +31,9 @@ from isl.fragmentation.model import (
 )
 from isl.fragmentation.network import NetworkConfig, build_network
 from isl.fragmentation.pictures import read_frames
-from isl.fragmentation.record import Record
+from isl.fragmentation.record import EmbryoRecord, Record
 from isl.fragmentation.run import Request, find_recordings, grade_recordings
+from isl.fragmentation.stages import StageHead
 from isl.imaging.inputs.photo import photos_in
 from isl.model_kinds import load_model
 
@@ -98,6 +102,7 @@ def test_everything_promised_is_written(model: Path, inputs: Path, tmp_path: Pat
     assert not (out / "still.share.png").exists()
 
     corrected = load_dataset(out / "correct" / "dataset.toml")
+    assert 'add stage = "oocyte"' in (out / "correct" / "dataset.toml").read_text()
     assert len(corrected.examples) == 4
     ground = load_ground(corrected.examples[:3], 64)
     by_area = [(m == 2).sum() / max(1, (m > 0).sum()) for m in masks]
@@ -134,6 +139,100 @@ def test_what_is_to_be_corrected_stays_complete_when_resumed(
     table.write_text(corrected)
     assert grade_recordings(later) == 0
     assert load_dataset(table).examples[2].mask == out / "correct" / "film_0001_mask.png"
+
+
+def test_grades_are_not_kept_where_the_model_has_come_to_refuse_more(
+    model: Path, inputs: Path, tmp_path: Path
+) -> None:
+    """The weights are the same: what changed is the stages that are not graded, or another rule."""
+    loaded = load_fragmentation_model(model)
+    request = Request(inputs=(inputs / "still.png",), out=tmp_path / "out", model=str(model))
+    assert grade_recordings(request) == 0
+    head = StageHead(weights=(0.0,) * loaded.network.features, bias=1.0, refused=0.05)
+    for number, update in enumerate(({"stages": head}, {"disagreement": 0.01})):
+        folder = tmp_path / f"model{number}"
+        changed = loaded.config.model_copy(update=update)
+        save_fragmentation_model(folder, loaded.network, changed, "# tiny\n")
+        assert load_fragmentation_model(folder).hash == loaded.hash
+        again = dataclasses.replace(request, model=str(folder), resume=True)
+        with pytest.raises(InputError, match=r"still\."):
+            grade_recordings(again)
+    stages = dataclasses.replace(request, model=str(tmp_path / "model0"), overwrite=True)
+    assert grade_recordings(stages) == 0
+    renamed = tmp_path / "renamed"
+    named = loaded.config.model_copy(update={"name": "other", "stages": head})
+    save_fragmentation_model(renamed, loaded.network, named, "# other\n")
+    before = (tmp_path / "out" / "still.json").stat().st_mtime_ns
+    assert grade_recordings(dataclasses.replace(request, model=str(renamed), resume=True)) == 0
+    assert (tmp_path / "out" / "still.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("weights = [\n", "weights = [\n    0.5,\n", r"stages\.weights has \d+ numbers"),
+        ("bias = 1.0", "bias = nan", "finite number"),
+        ("bias = 1.0", "bias = inf", "finite number"),
+    ],
+)
+def test_stages_that_do_not_fit_the_encoder_are_refused_when_loaded(
+    model: Path, tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    loaded = load_fragmentation_model(model)
+    head = StageHead(weights=(0.0,) * loaded.network.features, bias=1.0, refused=0.05)
+    config = loaded.config.model_copy(update={"stages": head})
+    save_fragmentation_model(tmp_path / "m", loaded.network, config, "# tiny\n")
+    load_fragmentation_model(tmp_path / "m")
+    text = (tmp_path / "m" / "model.toml").read_text()
+    assert old in text
+    (tmp_path / "m" / "model.toml").write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=message):
+        load_fragmentation_model(tmp_path / "m")
+
+
+def test_familiar_features_are_finite_numbers_of_the_encoder(model: Path, tmp_path: Path) -> None:
+    loaded = load_fragmentation_model(model)
+    familiar = Familiar(mean=(0.0, 1.0), deviation=(1.0, 1.0), limit=2.0)
+    config = loaded.config.model_copy(update={"familiar": familiar})
+    save_fragmentation_model(tmp_path / "m", loaded.network, config, "# tiny\n")
+    with pytest.raises(InputError, match=r"familiar\.mean has 2 numbers"):
+        load_fragmentation_model(tmp_path / "m")
+    for wrong in (np.nan, np.inf, 0.0):
+        with pytest.raises(pydantic.ValidationError):
+            Familiar(mean=(0.0,), deviation=(wrong,), limit=2.0)
+
+
+def test_the_share_over_time_is_not_drawn_through_frames_that_cannot_be_told() -> None:
+    told = {"verdict": "graded", "reason": "", "share": 0.2, "low": 0.1, "high": 0.3}
+    refused = {"verdict": "cannot tell", "reason": "x", "share": None, "low": None, "high": None}
+    empty = dict.fromkeys(
+        ("share_by_area", "share_by_regression", "grade", "points_to_next", "next_grade")
+    )
+    embryos = [
+        EmbryoRecord.model_validate(
+            {
+                **empty,
+                **said,
+                "frame": t,
+                "frame_name": f"frame {t}",
+                "minutes": 30.0 * t,
+                "embryo": 1,
+                "area_pixels": 9,
+                "probabilities": {},
+                "fragments": 0,
+                "largest_share": 0.0,
+                "sentence": "",
+            }
+        )
+        for t, said in enumerate((told, refused, told))
+    ]
+    hours, share, low, high = _drawn(embryos, timed=True)
+    np.testing.assert_allclose(hours, [0, 0.5, 1])
+    np.testing.assert_allclose(share, [20, np.nan, 20])
+    np.testing.assert_allclose(low, [10, np.nan, 10])
+    np.testing.assert_allclose(high, [30, np.nan, 30])
+    assert share_over_time(embryos, [0.1]).startswith(b"\x89PNG")
+    assert share_over_time(embryos[1:2], [0.1]).startswith(b"\x89PNG")
 
 
 def test_a_blank_frame_among_others_is_told_and_a_broken_file_fails(

@@ -228,7 +228,8 @@ def _strange(prediction: Prediction, config: FragmentationConfig) -> str:
     if config.stages is not None and config.stages.score(prediction.features) > 0:
         return (
             "looks like no cleavage stage but an oocyte, a one-cell stage, a morula or a "
-            f"blastocyst (of 2- to 8-cell stages up to {config.stages.refused:.0%} look so)"
+            f"blastocyst (the threshold refuses up to {config.stages.refused:.0%} of the 2- to "
+            "8-cell frames that set it; of another laboratory's it may refuse many more)"
         )
     if config.familiar is None:
         return ""

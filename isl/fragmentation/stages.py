@@ -22,11 +22,12 @@ class StageHead(Config):
     Attributes:
         weights: Of every feature.
         bias: With the threshold in it: a score above 0 is refused.
-        refused: Largest share of cleavage stages that the threshold refuses, of any site.
+        refused: Largest share that the threshold refuses of the cleavage stages that set it, of
+            any site; of another site's it may refuse many more.
     """
 
-    weights: tuple[float, ...]
-    bias: float
+    weights: tuple[pydantic.FiniteFloat, ...]
+    bias: pydantic.FiniteFloat
     refused: float = pydantic.Field(ge=0, lt=1)
 
     def score(self, features: np.ndarray) -> np.ndarray:

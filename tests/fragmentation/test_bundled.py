@@ -5,8 +5,9 @@ import pytest
 
 from isl.fragmentation.assess import assess_frame
 from isl.fragmentation.model import FragmentationModel, load_fragmentation_model
+from isl.fragmentation.stages import CLEAVAGE
 from isl.model_folder import WEIGHTS_FILE
-from isl.phantom.cleavage.dataset import CleavageConfig, frames_of
+from isl.phantom.cleavage.dataset import CleavageConfig, frames_of, stage_of
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,23 @@ def test_text_burnt_into_the_corners_is_no_fragment(model: FragmentationModel) -
     )
     assert not (burnt[1][:, 276:] > 0).any() or (plain[1][:, 276:] > 0).any()
     assert burnt[0][0].by_area == pytest.approx(plain[0][0].by_area, abs=0.03)
+
+
+def test_simulated_oocytes_and_blastocysts_are_not_graded(model: FragmentationModel) -> None:
+    """Of others than those learned from; cleavage stages in between are graded."""
+    config = CleavageConfig(frames=1, size=320, stages=True)
+    refused: dict[str, list[bool]] = {}
+    for number in range(24):
+        stage = stage_of(number)
+        if stage not in (CLEAVAGE, "oocyte", "blastocyst"):
+            continue
+        image = frames_of(number, config, 78, 2)[0][0].astype(np.float32)[None] / 255
+        made, _ = assess_frame(image[0], model.look(image)[0], model.config, frame=0)
+        said = any("no cleavage stage" in each.reason for each in made)
+        refused.setdefault(stage, []).append(said)
+    assert len(refused["oocyte"]) == len(refused["blastocyst"]) == 3
+    assert sum(refused["oocyte"] + refused["blastocyst"]) >= 4
+    assert np.mean(refused[CLEAVAGE]) <= 0.1
 
 
 def test_what_is_no_embryo_gets_no_share(model: FragmentationModel) -> None:

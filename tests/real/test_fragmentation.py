@@ -96,7 +96,7 @@ def test_a_model_of_simulated_embryos_alone_finds_real_ones(
 def test_one_cell_stages_are_not_graded_and_cleavage_stages_are(
     data: Path, model: FragmentationModel
 ) -> None:
-    """Of two recordings, every 24th frame; the threshold refuses 5 % of cleavage stages."""
+    """Of two recordings, every 24th frame; their cleavage stages set the threshold, too."""
     examples = load_dataset(CONFIGS / "data" / "gomez_stages.toml").examples[::3]
     is_graded: dict[bool, list[bool]] = {True: [], False: []}
     for example in examples:

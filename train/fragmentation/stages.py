@@ -1,7 +1,7 @@
 """Learning what tells cleavage stages from those before and after them, on finished features."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from scipy.optimize import minimize
@@ -10,24 +10,59 @@ from isl.errors import InputError
 from isl.fragmentation.dataset import Example, only_frame
 from isl.fragmentation.model import FragmentationModel, Prediction
 from isl.fragmentation.stages import CLEAVAGE, OTHERS, StageHead
+from isl.imaging.inputs.photo import PHOTOS
 
 _REFUSED = 0.05
 # Inverse strength of the penalty on weights, as scikit-learn's C.
 _C = 0.01
 _TINY = 1e-6
+# What batches of another size change in the log odds of a picture is far below this.
+_SLACK = 1e-3
+_AT_ONCE = 64
 
 
-def looked_at(model: FragmentationModel, examples: Sequence[Example]) -> list[Prediction]:
-    """What a model says of the N pictures."""
-    said = []
-    for _, alike in itertools.groupby(map(only_frame, examples), key=np.shape):
-        said += model.look_along(np.stack(list(alike)))
-    return said
+def looked_at(model: FragmentationModel, examples: Sequence[Example]) -> Iterator[Prediction]:
+    """What a model says of the N pictures, which are held a few at a time."""
+    for first in range(0, len(examples), _AT_ONCE):
+        part = examples[first : first + _AT_ONCE]
+        for _, alike in itertools.groupby(map(only_frame, part), key=np.shape):
+            yield from model.look_along(np.stack(list(alike)))
 
 
-def stage_features(said: Sequence[Prediction]) -> np.ndarray:
-    """Means of the encoder's maps at the last look of predictions, float32 [N, D]."""
-    return np.stack([each.features for each in said if each.features is not None])
+def stage_features(said: Iterable[Prediction]) -> np.ndarray:
+    """Means of the encoder's maps at the last look of predictions, float32 [N, D].
+
+    Raises:
+        ValueError: A prediction has none.
+    """
+    features = []
+    for each in said:
+        if each.features is None:
+            raise ValueError("a prediction holds no means of the encoder's maps")
+        features.append(each.features)
+    return np.stack(features)
+
+
+def check_staged(examples: Sequence[Example]) -> None:
+    """What `learned_stages` asks of examples, before anything is trained.
+
+    Raises:
+        InputError: There is no cleavage or no other stage for training, no cleavage stage for
+            validation, or an example is a film.
+    """
+    found = {(example.stage, example.split) for example in examples}
+    if not (
+        (CLEAVAGE, "train") in found
+        and (CLEAVAGE, "validation") in found
+        and any((stage, "train") in found for stage in OTHERS)
+    ):
+        raise InputError(
+            "other_stages: needs cleavage and other stages of split 'train', and cleavage stages "
+            "of split 'validation'"
+        )
+    for example in examples:
+        if example.image.suffix.lower() not in PHOTOS:
+            only_frame(example)
 
 
 def learned_stages(features: np.ndarray, examples: Sequence[Example]) -> StageHead:
@@ -45,17 +80,13 @@ def learned_stages(features: np.ndarray, examples: Sequence[Example]) -> StageHe
         InputError: There is no cleavage or no other stage for training, or no cleavage stage for
             validation.
     """
+    check_staged(examples)
     stage, split, site = (
         np.array([getattr(example, name) for example in examples])
         for name in ("stage", "split", "site")
     )
     learned, held = split == "train", (split == "validation") & (stage == CLEAVAGE)
     others = [name for name in OTHERS if (learned & (stage == name)).any()]
-    if not others or not (learned & (stage == CLEAVAGE)).any() or not held.any():
-        raise InputError(
-            "other_stages: needs cleavage and other stages of split 'train', and cleavage stages "
-            "of split 'validation'"
-        )
     weight = np.zeros(len(stage))
     for name, part in ((CLEAVAGE, 0.5), *((name, 0.5 / len(others)) for name in others)):
         chosen = learned & (stage == name)
@@ -63,15 +94,16 @@ def learned_stages(features: np.ndarray, examples: Sequence[Example]) -> StageHe
     line, offset = logistic_line(
         features[learned], stage[learned] != CLEAVAGE, learned.sum() * weight[learned]
     )
-    scores = features @ line + offset
-    limit = max(
-        float(np.quantile(scores[held & (site == name)], 1 - _REFUSED)) for name in set(site[held])
-    )
-    return StageHead(
-        weights=tuple(float(f"{w:.5g}") for w in line),
-        bias=float(offset - limit),
-        refused=_REFUSED,
-    )
+    # As it is stored: the picture that sets the threshold must not be refused by rounding.
+    weights = tuple(float(f"{w:.5g}") for w in line)
+    scores = features @ np.asarray(weights) + offset
+    limit = max(threshold(scores[held & (site == name)]) for name in set(site[held]))
+    return StageHead(weights=weights, bias=float(offset - limit), refused=_REFUSED)
+
+
+def threshold(scores: np.ndarray) -> float:
+    """The least above which at most one in twenty of scores [N] lies; of fewer than 20, none."""
+    return float(np.sort(scores)[len(scores) - 1 - int(_REFUSED * len(scores))]) + _SLACK
 
 
 def logistic_line(

@@ -127,8 +127,13 @@ EXPERIMENT_FILE = "experiment.toml"
 
 
 def _settings(text: str) -> dict[str, Any]:
-    """What a run follows from; words about it are no part of that."""
-    return {key: value for key, value in tomllib.loads(text).items() if key != "description"}
+    """What a run follows from; words about it are no part, nor paths whose hash stands beside."""
+    tables = tomllib.loads(text)
+    return {
+        key: value
+        for key, value in tables.items()
+        if key != "description" and f"{key}_sha256" not in tables
+    }
 
 
 def check_same_run(run: Path, experiment: ExperimentConfig) -> None:

@@ -16,6 +16,7 @@ from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
 from isl.fragmentation.dataset import Dataset, Example, Ground, load_dataset, load_ground
 from isl.fragmentation.model import FragmentationModel, load_fragmentation_model
+from isl.fragmentation.stages import CLEAVAGE
 from isl_train.experiment import check_same_run
 from isl_train.fragmentation.config import FragmentationExperiment
 from isl_train.fragmentation.recipe import train_fragmentation
@@ -65,6 +66,7 @@ def evaluate_fragmentation(
 
     dataset = load_dataset(path.parent / config.dataset)
     examples = _examples(dataset, config)
+    _check_starts(config, path)
     ground_at = functools.cache(lambda site, size: load_ground(examples[site], size))
     out.mkdir(parents=True, exist_ok=True)
     judged, last = [], None
@@ -88,6 +90,7 @@ def evaluate_fragmentation(
     findings = Findings(
         description=config.description,
         reference=reference,
+        left_out=tuple(site for site in examples if site),
         scale=dataset.scale,
         judged=tuple(judged),
         differences=_differences(judged, reference, config),
@@ -106,10 +109,13 @@ def _examples(dataset: Dataset, config: FragmentationEvaluation) -> Mapping[str,
     if not config.leave_one_site_out:
         chosen = dataset.of(config.split)
         if not chosen:
-            raise InputError(f"{dataset.path}: no example has split '{config.split}'")
+            raise InputError(
+                f"{dataset.path}: no example at a cleavage stage has split '{config.split}'"
+            )
         return {"": chosen}
     of_group: dict[str, str] = {}
-    for example in dataset.examples:
+    examples = [e for e in dataset.examples if e.stage == CLEAVAGE]
+    for example in examples:
         if not example.site:
             raise InputError(
                 f"{dataset.path}: '{example.name}' has no site; leave_one_site_out needs one of "
@@ -122,12 +128,11 @@ def _examples(dataset: Dataset, config: FragmentationEvaluation) -> Mapping[str,
             )
     sites = sorted(set(of_group.values()))
     if len(sites) < 2:
-        raise InputError(f"{dataset.path}: has one site, '{sites[0]}'; none can be left out")
+        found = f"one site, '{sites[0]}'" if sites else "no example at a cleavage stage"
+        raise InputError(f"{dataset.path}: has {found}; none can be left out")
     judged = {
         site: [
-            e
-            for e in dataset.examples
-            if e.site == site and (e.mask is not None or np.isfinite(e.share))
+            e for e in examples if e.site == site and (e.mask is not None or np.isfinite(e.share))
         ]
         for site in sites
     }
@@ -135,6 +140,19 @@ def _examples(dataset: Dataset, config: FragmentationEvaluation) -> Mapping[str,
         if not chosen:
             raise InputError(f"{dataset.path}: no example of site '{site}' has a mask or share")
     return judged
+
+
+def _check_starts(config: FragmentationEvaluation, path: Path) -> None:
+    """Refuses networks that begin with one that may have learned from the site left out."""
+    for variant in config.variant:
+        if not config.leave_one_site_out or variant.experiment is None or variant.after:
+            continue
+        file = path.parent / variant.experiment
+        if start := load_toml(file, FragmentationExperiment, variant.changes).start:
+            raise InputError(
+                f"{file}: start = '{start}' may have learned from the site that is left out; "
+                "leave_one_site_out takes fresh networks, and others by `after`"
+            )
 
 
 def _models(
@@ -156,16 +174,24 @@ def _models(
     for seed in config.seeds:
         changes = [*variant.changes, f"seed={seed}"]
         if site:
-            changes.append(f"leave_out_site={json.dumps(site)}")
+            changes.append(f"leave_out_site={_as_toml(site)}")
         if variant.after:
             start = _workdir(out, variant.after, seed, site) / "model"
-            changes.append(f"start={json.dumps(str(start.resolve()))}")
+            changes += [
+                f"start={_as_toml(str(start.resolve()))}",
+                f"start_sha256={load_fragmentation_model(start).hash}",
+            ]
         experiment = load_toml(file, FragmentationExperiment, changes)
         workdir = _workdir(out, variant.name, seed, site)
         check_same_run(workdir, experiment)
         run = Run(folder=file.parent, workdir=workdir, name=variant.name, say=say, console=console)
         models.append(load_fragmentation_model(train(experiment, run)))
     return models
+
+
+def _as_toml(text: str) -> str:
+    # TOML knows no pairs of surrogates, by which JSON would spell what is beyond the BMP.
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _workdir(out: Path, variant: str, seed: int, site: str) -> Path:
@@ -251,13 +277,18 @@ def _differences(
 
 
 def _mean_share(dataset: Dataset, rows: Rows, config: FragmentationEvaluation) -> float | None:
-    """Error of the trivial baseline: the training embryos' mean share."""
+    """Error of the trivial baseline: the mean share of the embryos that were trained on."""
     train = load_ground(dataset.of("train"), 32) if dataset.of("train") else None
-    if train is None or not np.isfinite(train.shares).any():
+    if train is None:
         return None
-    guess = float(np.nanmean(train.shares))
-    errors = np.abs(rows.truth - guess)
-    return float(np.nanmean(errors)) if np.isfinite(errors).any() else None
+    learned, errors = np.array(train.sites), []
+    for truth, site in zip(rows.truth, rows.sites, strict=True):
+        known = np.isfinite(train.shares)
+        if config.leave_one_site_out:
+            known &= learned != site
+        if known.any() and np.isfinite(truth):
+            errors.append(abs(truth - train.shares[known].mean()))
+    return float(np.mean(errors)) if errors else None
 
 
 def _pictures(
@@ -296,6 +327,7 @@ def _write(findings: Findings, out: Path) -> None:
     ]
     record = {
         "reference": findings.reference,
+        "sites_left_out": list(findings.left_out),
         "mean_share_mae": findings.mean_share,
         "variants": {
             each.name: {

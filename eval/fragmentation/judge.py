@@ -36,7 +36,8 @@ class Rows:
         truth: float64 [N], the true share.
         figures: float64 [N] each, by name: those of PIXEL_FIGURES.
         shares: float64 [N] each, by name: those of SHARES.
-        covered: float64 [N], 1 where the 90 % interval of the given share holds the truth.
+        covered: float64 [N], 1 where the 90 % interval of the given share holds the truth; NaN,
+            too, where too few embryos were held out for an interval.
     """
 
     groups: tuple[str, ...]
@@ -83,13 +84,14 @@ def rows_of(said: Seen, ground: Ground, config: FragmentationConfig) -> Rows:
     given = regressed if config.share_from == "regression" and said.share is not None else by_area
     truth = ground.shares.astype(float)
     inside = (np.abs(given - truth) <= config.radius).astype(float)
+    judged = np.isfinite(truth) & np.isfinite(given) & np.isfinite(config.radius)
     return Rows(
         groups=ground.groups,
         sites=ground.sites,
         truth=truth,
         figures=figures,
         shares={"area": by_area, "regression": regressed, "given": given},
-        covered=np.where(np.isfinite(truth) & np.isfinite(given), inside, np.nan),
+        covered=np.where(judged, inside, np.nan),
     )
 
 

@@ -82,6 +82,8 @@ class Findings:
     Attributes:
         description: Of the configuration.
         reference: Name of the variant that others are compared with.
+        left_out: Sites, each of which was judged by networks trained without it; () where all
+            were trained once.
         scale: Of the grades.
         judged: The variants.
         differences: To the reference, by variant.
@@ -91,6 +93,7 @@ class Findings:
 
     description: str
     reference: str
+    left_out: tuple[str, ...] = ()
     scale: GradeScale
     judged: tuple[Judged, ...]
     differences: Mapping[str, Mapping[str, Interval]]
@@ -109,6 +112,7 @@ def evaluation_page(findings: Findings) -> str:
             "the mean over seeds, with 95 % intervals by bootstrap over embryos; the deviation is "
             "over seeds. Hausdorff distances are in pixels of the view."
         ),
+        *_left_out(findings),
         heading("Segmentation"),
         _table_of(findings, _SEGMENTATION),
         heading("Share of fragments"),
@@ -128,6 +132,18 @@ def evaluation_page(findings: Findings) -> str:
         blocks += [heading("By site"), _sites(findings, sorted(sites))]
     blocks += [heading("Best, median, worst"), *_pictures(findings)]
     return page("Fragmentation: evaluation", blocks, footer=PURPOSE)
+
+
+def _left_out(findings: Findings) -> list[Block]:
+    if not findings.left_out:
+        return []
+    sites = ", ".join(findings.left_out)
+    return [
+        paragraph(
+            f"Every network was trained once without each site ({sites}), and each site was judged "
+            "by the networks trained without it."
+        )
+    ]
 
 
 def _table_of(findings: Findings, columns: tuple[tuple[str, str], ...]) -> Block:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -11,13 +12,18 @@ import tomli_w
 from flax import nnx
 from simulated import NETWORK, dataset
 
-from isl.config import parse
+from isl.config import parse, to_toml
 from isl.errors import InputError
 from isl.fragmentation.dataset import load_dataset, load_ground
 from isl.fragmentation.grades import GradeScale
-from isl.fragmentation.model import FragmentationConfig, save_fragmentation_model
+from isl.fragmentation.model import (
+    FragmentationConfig,
+    load_fragmentation_model,
+    save_fragmentation_model,
+)
 from isl.fragmentation.network import NetworkConfig, Seen, build_network
-from isl_eval.fragmentation.evaluation import evaluate_fragmentation
+from isl_eval.fragmentation.config import FragmentationEvaluation
+from isl_eval.fragmentation.evaluation import _examples, evaluate_fragmentation
 from isl_eval.fragmentation.judge import hausdorff_95, overlap_of, rows_of, statistics_of
 from isl_train.fragmentation.config import FragmentationExperiment
 from isl_train.fragmentation.ground import load_training_ground
@@ -60,6 +66,9 @@ def test_truth_judged_as_a_prediction_is_perfect(data: Path) -> None:
         name="t", network=parse(NETWORK, NetworkConfig, source="test"), size=64, share_from="area"
     )
     share = ground.shares + np.float32([0.02, -0.04])
+    without = rows_of(Seen(logits, share, None), ground, config)
+    assert statistics_of(without, GradeScale())["coverage"] is None
+    config = config.model_copy(update={"residuals": (0.01, -0.01) * 10})
     rows = rows_of(Seen(logits, share, None), ground, config)
     found = statistics_of(rows, GradeScale())
     for name in ("embryo_dice", "embryo_iou", "coverage"):
@@ -127,12 +136,15 @@ def test_comparison_trains_every_variant_and_seed_and_reports(data: Path, tmp_pa
         evaluate_fragmentation(tmp_path / "compare.toml", [], out, train=train)
 
 
-def with_sites(data: Path, sites: dict[str, str], folder: Path) -> Path:
+def with_sites(
+    data: Path, sites: dict[str, str], folder: Path, *, zygotes: tuple[str, ...] = ()
+) -> Path:
     """The dataset with its groups' sites written down; those not named have none."""
     tables = tomllib.loads(data.read_text())
     examples = [
         {**e, "site": sites[e["group"]]} if e["group"] in sites else e for e in tables["example"]
     ]
+    examples = [{**e, "stage": "zygote"} if e["group"] in zygotes else e for e in examples]
     path = folder / "sites.toml"
     path.write_text(tomli_w.dumps({"root": str(data.parent), "example": examples}))
     return path
@@ -142,7 +154,9 @@ def test_each_site_is_judged_by_networks_that_learned_from_the_others(
     data: Path, tmp_path: Path
 ) -> None:
     groups = sorted({e.group for e in load_dataset(data).examples})
-    sites = {group: ("Lyon", "7")[i % 2] for i, group in enumerate(groups)}
+    # A name beyond the BMP must get through the overrides, which are TOML.
+    lyon = "Lyon\U0001f52c"
+    sites = {group: (lyon, "7")[i % 2] for i, group in enumerate(groups)}
     manifest = with_sites(data, sites, tmp_path)
     (tmp_path / "train.toml").write_text(
         f'task = "fragmentation"\ndataset = "{manifest}"\n'
@@ -161,20 +175,105 @@ def test_each_site_is_judged_by_networks_that_learned_from_the_others(
         asked.append((run.name, without, experiment.seed))
         learned[without] = set(load_training_ground(experiment, run.folder).train.groups)
         if run.name == "b":
-            assert experiment.start == str(
-                run.workdir.parent / f"a_{experiment.seed}_without_{without}/model"
-            )
+            start = run.workdir.parent / f"a_{experiment.seed}_without_{without}" / "model"
+            assert experiment.start == str(start)
+            assert experiment.start_sha256 == load_fragmentation_model(start).hash
         return untrained(run.workdir / "model", experiment.seed, {}, share_from="area")
 
     evaluate_fragmentation(tmp_path / "e.toml", [], tmp_path / "out", train=train)
-    assert asked == [(v, s, n) for v in "ab" for s in ("7", "Lyon") for n in (0, 1)]
+    assert asked == [(v, s, n) for v in "ab" for s in ("7", lyon) for n in (0, 1)]
     trained_on = {e.group for e in load_dataset(data).of("train")}
     for site, found in learned.items():
         assert found == {g for g in trained_on if sites[g] != site}
     record = json.loads((tmp_path / "out" / "metrics.json").read_text())["variants"]["a"]
-    assert set(record["sites"]) == {"7", "Lyon"}
+    assert set(record["sites"]) == {"7", lyon}
     assert len(record["seeds"]) == 2
     assert record["intervals"]["area_mae"]["units"] == len(groups)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "once without each site (7, Lyon" in page
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["sites_left_out"] == ["7", "Lyon\U0001f52c"]
+    # The trivial guess knows the judged site's embryos as little as the networks do.
+    train = load_ground(load_dataset(manifest).of("train"), 32)
+    judged = load_ground(load_dataset(manifest).examples, 64)
+    means = {s: train.shares[np.array(train.sites) != s].mean() for s in set(train.sites)}
+    off = [abs(t - means[s]) for t, s in zip(judged.shares, judged.sites, strict=True)]
+    assert metrics["mean_share_mae"] == pytest.approx(np.mean(off), abs=1e-4)
+
+
+def test_other_stages_are_not_judged_as_cleavage_stages(data: Path, tmp_path: Path) -> None:
+    groups = sorted({e.group for e in load_dataset(data).examples})
+    sites = {group: ("Lyon", "Rome")[i % 2] for i, group in enumerate(groups)}
+    # What is at another stage needs no site either.
+    of_train = [e.group for e in load_dataset(data).of("train")]
+    zygote = of_train[0]
+    del sites[zygote]
+    manifest = with_sites(data, sites, tmp_path, zygotes=(zygote,))
+    config = parse(
+        {
+            "dataset": str(manifest),
+            "leave_one_site_out": True,
+            "variant": [{"name": "a", "experiment": "train.toml"}],
+        },
+        FragmentationEvaluation,
+        source="test",
+    )
+    judged = _examples(load_dataset(manifest), config)
+    assert {e.group for chosen in judged.values() for e in chosen} == set(groups) - {zygote}
+    nothing = with_sites(data, {}, tmp_path, zygotes=tuple(groups))
+    with pytest.raises(InputError, match="no example at a cleavage stage"):
+        _examples(load_dataset(nothing), config)
+    plain = config.model_copy(update={"leave_one_site_out": False})
+    with pytest.raises(InputError, match="no example at a cleavage stage has split 'test'"):
+        _examples(load_dataset(nothing), plain)
+
+
+def test_a_start_that_may_know_the_site_left_out_is_refused(data: Path, tmp_path: Path) -> None:
+    groups = sorted({e.group for e in load_dataset(data).examples})
+    sites = {group: ("Lyon", "Rome")[i % 2] for i, group in enumerate(groups)}
+    manifest = with_sites(data, sites, tmp_path)
+    (tmp_path / "train.toml").write_text(
+        f'task = "fragmentation"\ndataset = "{manifest}"\nstart = "fragmentation"\n'
+        "[training]\nbatch_size = 2\n[optimizer]\nlearning_rate = 0.1\n"
+    )
+    (tmp_path / "e.toml").write_text(
+        f'task = "fragmentation"\ndataset = "{manifest}"\nleave_one_site_out = true\n'
+        '[[variant]]\nname = "a"\nexperiment = "train.toml"\n'
+    )
+    with pytest.raises(InputError, match="may have learned from the site that is left out"):
+        evaluate_fragmentation(tmp_path / "e.toml", [], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_began_with_networks_trained_anew_is_refused_and_a_moved_folder_is_not(
+    data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "train.toml").write_text(
+        f'task = "fragmentation"\ndataset = "{data}"\n'
+        "[training]\nbatch_size = 2\n[optimizer]\nlearning_rate = 0.1\n"
+    )
+    (tmp_path / "e.toml").write_text(
+        f'task = "fragmentation"\ndataset = "{data}"\nseeds = [0]\nreplicates = 20\n'
+        '[[variant]]\nname = "a"\nexperiment = "train.toml"\n'
+        '[[variant]]\nname = "b"\nexperiment = "train.toml"\nafter = "a"\n'
+    )
+    made = []
+
+    def train(experiment: FragmentationExperiment, run: Run) -> Path:
+        if not (run.workdir / "model").exists():
+            made.append(run.name)
+            untrained(run.workdir / "model", len(made), {}, share_from="area")
+            (run.workdir / "experiment.toml").write_text(to_toml(experiment))
+        return run.workdir / "model"
+
+    evaluate_fragmentation(tmp_path / "e.toml", [], tmp_path / "out", train=train)
+    (tmp_path / "out").rename(tmp_path / "moved")
+    evaluate_fragmentation(tmp_path / "e.toml", [], tmp_path / "moved", train=train)
+    assert made == ["a", "b"]
+    shutil.rmtree(tmp_path / "moved" / "runs" / "a_0")
+    with pytest.raises(InputError, match=r"b_0: holds a run of other settings"):
+        evaluate_fragmentation(tmp_path / "e.toml", [], tmp_path / "moved", train=train)
+    assert made == ["a", "b", "a"]
 
 
 @pytest.mark.parametrize(

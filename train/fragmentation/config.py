@@ -76,6 +76,8 @@ class FragmentationExperiment(ExperimentConfig):
         network: What is trained.
         start: A model folder, relative to the configuration, or a bundled model's name, of the same
             network, whose weights it begins with; a regression or injection that it lacks is fresh.
+        start_sha256: What sha256 the weights of `start` must have; "": any. Where it is given, runs
+            are compared by it, wherever that folder is.
         pretrained: Whether EfficientNet-Lite0 starts from ImageNet's weights.
         imagenet_weights: A state dict that a ResNet starts from, relative to the configuration.
         freeze_encoder: Whether the encoder stays as it starts, batch statistics too.
@@ -91,6 +93,7 @@ class FragmentationExperiment(ExperimentConfig):
             learns what it does not grade; see `isl_train.fragmentation.stages`.
         keep_masks: Share of the training embryos whose masks are used.
         leave_out_site: The site none of whose examples is learned from or calibrated by; "": none.
+            What `start` learned from is not known: `isl eval` takes it with `after` alone.
         use_ranges: Whether examples without masks teach by their ranges and shares.
         augmentation: Of views.
         log_conflict: Whether the cosine between the gradients of the two tasks is measured.
@@ -107,6 +110,7 @@ class FragmentationExperiment(ExperimentConfig):
     training: FragmentationTraining  # pyright: ignore[reportIncompatibleVariableOverride]
     network: NetworkConfig = NetworkConfig()
     start: str = ""
+    start_sha256: str = pydantic.Field(default="", exclude_if=operator.not_)
     pretrained: bool = False
     imagenet_weights: Path | None = None
     freeze_encoder: bool = False

@@ -6,7 +6,7 @@ a few times before training, and what the encoder says of these views is kept.
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -55,6 +55,7 @@ def cached_views(
     *,
     seed: int,
     folder: Path,
+    weights: Sequence[jax.Array],
 ) -> CachedViews:
     """Makes views and their features, or reads those that an interrupted run left.
 
@@ -65,10 +66,11 @@ def cached_views(
         config: How views are changed.
         seed: Of the changes.
         folder: Where they are kept, under a name that says what they were made from.
+        weights: Of the encoder.
     """
     example = np.repeat(np.arange(len(ground)), counts)
     made_from = hashlib.sha256(f"{config.model_dump_json()} {seed}".encode())
-    for array in (ground.images, ground.labels, example):
+    for array in (ground.images, ground.labels, example, *map(np.asarray, weights)):
         made_from.update(array.tobytes())
     path = folder / f"features_{made_from.hexdigest()[:16]}.npz"
     if not path.is_file():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from isl.fragmentation.dataset import UNKNOWN, Dataset, Example, Ground, load_da
 from isl.fragmentation.grades import GradeScale
 
 from .config import FragmentationExperiment
+from .stages import check_staged
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +55,7 @@ def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> T
     for number, (each, repeat) in enumerate(zip(sets, repeats, strict=True)):
         # Two datasets may both have an embryo 3.
         name = f"{number + 1}/" if len(sets) > 1 else ""
-        learned, judged = (
-            [e for e in each.of(split) if not left_out or e.site != left_out]
-            for split in ("train", "validation")
-        )
+        learned, judged = (_but(each.of(split), left_out) for split in ("train", "validation"))
         if learned:
             parts.append(_named(load_ground(learned, size, closer=closer), name))
             drawing.append(np.full(len(parts[-1]), float(repeat)))
@@ -65,7 +64,7 @@ def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> T
             finer.append(_named(load_ground(judged, 2 * size), name) if closer else held[-1])
     if not parts:
         elsewhere = f" and a site other than '{left_out}'" if left_out else ""
-        raise InputError(f"{paths[0]}: no example has split 'train'{elsewhere}")
+        raise InputError(f"{paths[0]}: no example at a cleavage stage has split 'train'{elsewhere}")
     train = joined(parts)
     _check_twins(train, joined(held) if held else None, paths[0])
     kept = with_fewer_masks(
@@ -78,14 +77,23 @@ def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> T
         validation=joined(held) if held else None,
         judging=joined(finer) if held else None,
         familiar=_familiar(experiment, folder),
-        staged=tuple(
-            example
-            for path in experiment.other_stages
-            for example in _dataset(path, folder, "other_stages").examples
-        ),
+        staged=_staged(experiment, folder),
         drawing=np.concatenate(drawing)[useful],
         scale=sets[0].scale,
     )
+
+
+def _but(examples: Sequence[Example], site: str) -> list[Example]:
+    """Examples of other sites; all where the site is ""."""
+    return [example for example in examples if not site or example.site != site]
+
+
+def _staged(experiment: FragmentationExperiment, folder: Path) -> tuple[Example, ...]:
+    sets = [_dataset(path, folder, "other_stages") for path in experiment.other_stages]
+    staged = _but([e for each in sets for e in each.examples], experiment.leave_out_site)
+    if sets:
+        check_staged(staged)
+    return tuple(staged)
 
 
 def _dataset(path: Path, folder: Path, source: str) -> Dataset:
@@ -95,7 +103,9 @@ def _dataset(path: Path, folder: Path, source: str) -> Dataset:
 def _familiar(experiment: FragmentationExperiment, folder: Path) -> Ground | None:
     size = experiment.size * (2 if experiment.closer else 1)
     sets = [_dataset(path, folder, "familiar") for path in experiment.familiar]
-    return joined([load_ground(each.examples, size) for each in sets]) if sets else None
+    parts = [_but(each.examples, experiment.leave_out_site) for each in sets]
+    grounds = [load_ground(part, size) for part in parts if part]
+    return joined(grounds) if grounds else None
 
 
 def _check_twins(train: Ground, held: Ground | None, source: object) -> None:

@@ -88,8 +88,20 @@ def card(
     train: Ground,
     validation: Ground | None,
     metrics: Mapping[str, float],
+    *,
+    start: str = "",
 ) -> str:
-    """What a person must know before trusting the model, in Markdown."""
+    """What a person must know before trusting the model, in Markdown.
+
+    Args:
+        experiment: What was trained, and how.
+        config: Of the finished model.
+        train: What was learned from.
+        validation: What was held out.
+        metrics: By name.
+        start: Card of the model that it began with, whose notice holds of this one, too.
+    """
+    notice = _NOTICE if experiment.pretrained or _NOTICE[0] in start.splitlines() else ()
     masks = int((train.labels != UNKNOWN).any(axis=(1, 2)).sum())
     held = "none" if validation is None else f"{len(set(validation.groups))} embryos"
     lines = [
@@ -113,12 +125,23 @@ def card(
         "## Limits",
         "",
         "For research only: it decides nothing about any embryo. It knows cleavage stages (2 to 8 "
-        "cells) as in its training pictures, and nothing of oocytes, morulae or blastocysts. Polar "
-        "bodies and granules may be taken for fragments.",
+        f"cells) as in its training pictures{_stages(config)} Polar bodies and granules may be "
+        "taken for fragments.",
         "",
-        *(_NOTICE if experiment.pretrained else ()),
+        *notice,
     ]
     return "\n".join(lines)
+
+
+def _stages(config: FragmentationConfig) -> str:
+    if config.stages is None:
+        return ", and nothing of oocytes, morulae or blastocysts, which it grades like any embryo."
+    return (
+        ". Oocytes, one-cell stages, morulae and blastocysts that are alone in their frame are "
+        '"cannot tell" by a line through the means of its encoder\'s maps, whose threshold refuses '
+        f"at most {config.stages.refused:.0%} of the cleavage stages that set it, and may refuse "
+        "many more of another laboratory's."
+    )
 
 
 def _looks(config: FragmentationConfig) -> str:

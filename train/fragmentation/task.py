@@ -1,6 +1,7 @@
 """The fragmentation task as the trainer sees it."""
 
 import functools
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,8 @@ from .stages import learned_stages, looked_at, stage_features
 
 if TYPE_CHECKING:
     import grain
+
+logger = logging.getLogger(__name__)
 
 _ENDLESS = 2**53
 _AT_ONCE = 8
@@ -105,6 +108,7 @@ class FragmentationTask:
         abstract = abstract_network(experiment.network, compute)
         self._parameters = count_parameters(abstract)
         self._functional: Functional[FragmentationNetwork] = Functional(abstract)
+        self._started = self._model_to_start() if experiment.start else None
         self._weights: Mapping[str, float] = dict.fromkeys(LOSSES, 1.0)
         self._free: tuple[str, ...] = ("*",)
         self._cached: CachedViews | None = None
@@ -113,9 +117,8 @@ class FragmentationTask:
 
     def _cache(self, folder: Path, chances: np.ndarray) -> CachedViews:
         """What the encoder, as it starts, says of changed views of every picture."""
-        network = self._functional.put_together(
-            *self.initial(jax.random.key(self._experiment.seed)), training=False
-        )
+        trees = self.initial(jax.random.key(self._experiment.seed))
+        network = self._functional.put_together(*trees, training=False)
         counts = np.rint(self._experiment.cached_views * chances / chances.min()).astype(int)
         return cached_views(
             lambda images: network.maps(images[..., None]),
@@ -124,6 +127,7 @@ class FragmentationTask:
             self._experiment.augmentation,
             seed=self._experiment.seed,
             folder=folder,
+            weights=jax.tree.leaves([tree.get("encoder", {}) for tree in trees]),
         )
 
     @property
@@ -167,8 +171,8 @@ class FragmentationTask:
         """Fresh weights, and the encoder's from ImageNet where asked for."""
         network = build_network(self._experiment.network, self._compute, rngs=nnx.Rngs(key))
         encoder = network.encoder
-        if self._experiment.start:
-            self._begin_with(network)
+        if self._started is not None:
+            self._begin_with(network, self._started)
             return Functional.take_apart(network)
         if self._experiment.pretrained:
             if not isinstance(encoder, EfficientNetLite):
@@ -184,14 +188,40 @@ class FragmentationTask:
             load_imagenet_weights(encoder, file, average_stem=True)
         return Functional.take_apart(network)
 
-    def _begin_with(self, network: FragmentationNetwork) -> None:
+    def _model_to_start(self) -> FragmentationModel:
+        """The finished model that this one begins with.
+
+        Raises:
+            InputError: It is not there, or not the one that is meant.
+        """
+        start, wanted = self._experiment.start, self._experiment.start_sha256
+        folder = self._folder / start
+        model = load_fragmentation_model(folder if folder.is_dir() else start)
+        if wanted and model.hash != wanted:
+            raise InputError(
+                f"start = '{start}': its weights have sha256 {model.hash[:12]}..., not "
+                f"{wanted[:12]}... as start_sha256 says"
+            )
+        stages = model.config.stages
+        if stages is not None and not self._staged and not self._sees_as(model.config):
+            logger.warning(
+                "start = '%s': that model tells stages that it does not grade, by an encoder and "
+                "views that are others here; give other_stages, or the new model grades all",
+                start,
+            )
+        return model
+
+    def _sees_as(self, other: FragmentationConfig) -> bool:
+        """Whether the means of the encoder's maps stay those of the model that it begins with."""
+        own = self._experiment
+        return own.freeze_encoder and (own.size, own.closer) == (other.size, other.closer)
+
+    def _begin_with(self, network: FragmentationNetwork, model: FragmentationModel) -> None:
         """Puts the weights of a finished model in place of fresh ones.
 
         A regression or an injection that it does not have begins fresh.
         """
         start = self._experiment.start
-        folder = self._folder / start
-        model = load_fragmentation_model(folder if folder.is_dir() else start)
         own, other = self._experiment.network, model.config.network
         added = {}
         if other.regression == "off":
@@ -291,6 +321,7 @@ class FragmentationTask:
         self, params: Tree, model_state: Tree, directory: Path, metrics: Mapping[str, float]
     ) -> None:
         """Writes a model folder; intervals come from the validation embryos."""
+        started = self._started
         network = self._functional.put_together(params, model_state, training=False)
         config = FragmentationConfig(
             name=self._name or "fragmentation",
@@ -318,7 +349,16 @@ class FragmentationTask:
             model = FragmentationModel(config=config, network=network, card="", directory=directory)
             stages = learned_stages(stage_features(looked_at(model, self._staged)), self._staged)
             config = config.model_copy(update={"stages": stages})
-        text = card(self._experiment, config, self._train, self._validation, metrics)
+        elif started is not None and self._sees_as(started.config):
+            config = config.model_copy(update={"stages": started.config.stages})
+        text = card(
+            self._experiment,
+            config,
+            self._train,
+            self._validation,
+            metrics,
+            start="" if started is None else started.card,
+        )
         save_fragmentation_model(directory, network, config, text, kernels=self._experiment.kernels)
 
     def _learned_familiar(self, model: FragmentationModel, held_out: np.ndarray) -> Familiar | None:

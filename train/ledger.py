@@ -10,6 +10,10 @@ from isl.errors import InputError
 from .task import Batch, Sums
 
 
+class Diverged(InputError):
+    """The loss or its gradient is no longer finite: a setting may be at fault, or an image."""
+
+
 class Ledger:
     """Adds up diagnostics between two lines of the metrics file.
 
@@ -38,7 +42,7 @@ class Ledger:
         """Reads the numbers still outstanding.
 
         Raises:
-            InputError: The loss or the gradient of that step is not finite.
+            Diverged: The loss or the gradient of that step is not finite.
         """
         if self._pending is None:
             return
@@ -50,7 +54,7 @@ class Ledger:
         }
         for name in ("loss", "gradient_norm"):
             if name in numbers and not math.isfinite(numbers[name][0]):
-                raise InputError(
+                raise Diverged(
                     f"{name} is {numbers[name][0]} at update {update}, batch from "
                     f"{self._describe(batch)}: look at these images for broken values, or lower "
                     "optimizer.learning_rate, or set optimizer.clip_norm = 1.0; the last "

@@ -74,8 +74,8 @@ def fit(
         How far the run is; less than `training.steps` updates if it was stopped.
 
     Raises:
-        InputError: The loss is no longer finite, the folder holds another network's run, or
-            another process trains there.
+        Diverged: The loss is no longer finite.
+        InputError: The folder holds another network's run, or another process trains there.
     """
     training = experiment.training
     start = last_update(workdir / "checkpoints")

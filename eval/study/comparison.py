@@ -12,7 +12,9 @@ from pathlib import Path
 import jax
 from rich.console import Console
 
+from isl.errors import InputError
 from isl.files.provenance import versions
+from isl_train.ledger import Diverged
 
 from ..writing.progress import PartsProgress
 from ..writing.results import printer, write_results
@@ -31,7 +33,8 @@ def compare_variants(path: Path, overrides: Sequence[str], out: Path) -> None:
         out: The folder; runs in it are not made again.
 
     Raises:
-        InputError: Something in a configuration, or the data, does not fit.
+        InputError: Something in a configuration, or the data, does not fit, or nothing but settings
+            of `best_of` was trained, and all of them diverged.
         KeyboardInterrupt: It was stopped; it is resumed the next time.
     """
     subject, config = read_study(path, overrides)
@@ -40,8 +43,10 @@ def compare_variants(path: Path, overrides: Sequence[str], out: Path) -> None:
     bench = subject.bench(config, path, out, say=say, console=console)
     bench.read_ground()
     _keep_programs(out)
-    results = _all_runs(bench, plan_runs(config), say)
-    findings = find(subject, bench, results)
+    results, diverged = _all_runs(bench, plan_runs(config), say)
+    if not results:
+        raise InputError(f"{path}: every run diverged; lower optimizer.learning_rate")
+    findings = find(subject, bench, results, diverged)
     write(findings, out)
     for standing in findings.standings:
         if not standing.label and (value := standing.mean[subject.main]) is not None:
@@ -49,7 +54,9 @@ def compare_variants(path: Path, overrides: Sequence[str], out: Path) -> None:
             say(f"{standing.variant} ({standing.budget}): {title} {value:.4f}")
 
 
-def find(subject: Subject, bench: Bench, results: Sequence[RunResult]) -> Findings:
+def find(
+    subject: Subject, bench: Bench, results: Sequence[RunResult], diverged: Sequence[Run] = ()
+) -> Findings:
     """From runs to what they say together."""
     config = bench.config
     labels = tuple(dict.fromkeys(label for each in results for label in each.rows))
@@ -59,6 +66,7 @@ def find(subject: Subject, bench: Bench, results: Sequence[RunResult]) -> Findin
         config=config,
         labels=labels,
         results=tuple(results),
+        diverged=tuple(diverged),
         standings=standings_of(subject, config, results),
         truths=bench.truths(labels),
         fields=tuple(dict.fromkeys(rows.fields)),
@@ -82,20 +90,27 @@ def write(findings: Findings, out: Path) -> None:
     )
 
 
-def _all_runs(bench: Bench, runs: Sequence[Run], say: Say) -> list[RunResult]:
+def _all_runs(bench: Bench, runs: Sequence[Run], say: Say) -> tuple[list[RunResult], list[Run]]:
+    """What became of the runs, and those settings of a `best_of` that diverged."""
     kinds = [f"{run.variant} {run.budget}" for run in runs]
     progress = PartsProgress({kind: kinds.count(kind) for kind in kinds}, say)
-    results = []
+    results, diverged = [], []
     for number, (run, kind) in enumerate(zip(runs, kinds, strict=True), 1):
         text = f"{number} of {len(runs)}: {run.variant}, budget {run.budget}, seed {run.seed}"
         progress.begin()
         done = (bench.out / "runs" / run.name / "judged.npz").exists()
-        results.append(bench.result(run))
+        try:
+            results.append(bench.result(run))
+        except Diverged as error:
+            if not bench.config.variant[run.variant].instead_of:
+                raise
+            diverged.append(run)
+            say(f"{text}: diverged, and is left out: {error}")
         end = progress.skip if done else progress.end
         end(kind, 1, text)
         # Programs of networks that are done with; those kept on disk are read again.
         jax.clear_caches()
-    return results
+    return results, diverged
 
 
 def _keep_programs(out: Path) -> None:

@@ -51,6 +51,7 @@ def _budget(findings: Findings, budget: str) -> list[Block]:
     config = findings.config
     title = "Result" if budget == OWN else f"Budget: {_budget_words(findings, budget)}"
     blocks = [heading(title), _overview(findings, budget), *_missed(findings, budget)]
+    blocks += _diverged(findings, budget)
     best = best_settings(findings, budget)
     if best:
         figure_name = findings.subject.titles[findings.subject.main][0]
@@ -122,6 +123,23 @@ def _missed(findings: Findings, budget: str) -> list[Block]:
             f"Meant were {given:,.4g} seconds, spent were: {', '.join(off)}. Updates took another "
             "time than when their pace was measured, as where other programs run beside them, so "
             "this comparison is not at equal time for them."
+        )
+    ]
+
+
+def _diverged(findings: Findings, budget: str) -> list[Block]:
+    """Which settings were left out, by seed."""
+    seeds: dict[str, list[str]] = {}
+    for run in findings.diverged:
+        if run.budget == budget:
+            seeds.setdefault(run.variant, []).append(str(run.seed))
+    if not seeds:
+        return []
+    told = "; ".join(f"{variant} (seed {', '.join(of)})" for variant, of in seeds.items())
+    return [
+        notice(
+            f"Their loss was no longer finite, and these runs are left out: {told}. What stands of "
+            "such a setting is of its other seeds, which flatters it."
         )
     ]
 

@@ -14,7 +14,7 @@ from isl.files.records import plain
 
 from ..statistics.bootstrap import FEWEST_GROUPS, Interval, bootstrap
 from ..writing.results import Rows, texts
-from .bench import RunResult
+from .bench import Run, RunResult
 from .config import OWN, StudyConfig
 from .subject import Subject
 
@@ -60,6 +60,7 @@ class Findings:
         fields: Whose ground was judged.
         groups: Whose.
         settings: The configuration as it was read.
+        diverged: Runs of settings whose loss was no longer finite, which are nowhere else.
     """
 
     subject: Subject
@@ -71,6 +72,7 @@ class Findings:
     fields: tuple[str, ...]
     groups: tuple[str, ...]
     settings: Mapping[str, Any]
+    diverged: tuple[Run, ...] = ()
 
     @property
     def budgets(self) -> tuple[str, ...]:
@@ -194,6 +196,7 @@ def study_record(findings: Findings, versions: Mapping[str, str]) -> dict[str, A
             "fields": findings.fields,
             "groups": findings.groups,
             "standings": findings.standings,
+            "diverged": findings.diverged,
             "runs": [
                 {
                     **dataclasses.asdict(each.run),

@@ -139,7 +139,7 @@ def test_terminated_saves_and_goes_on(tmp_path: Path, start_python) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"loss is nan at update 6, .*points .*40.*clip_norm"):
+    with pytest.raises(Diverged, match=r"loss is nan at update 6, .*points .*40.*clip_norm"):
         fit(Line(poison_from=40), line_experiment(), tmp_path)
     with Checkpoints(
         tmp_path / "checkpoints", identity="", optimizer="", selection=Line().selection

@@ -30,6 +30,7 @@ from isl_train.budget import BudgetConfig
 from isl_train.checkpoint import Progress
 from isl_train.labeling.config import LabelingConfig
 from isl_train.labeling.task import LabelingTask
+from isl_train.ledger import Diverged
 
 BASE = """
 task = "labeling"
@@ -224,6 +225,39 @@ def test_settings_are_named_once(as_given: type) -> None:
     for variants in (own | of, of | own, {"unet": {"best_of": as_given(["seed=1", "seed=1"])}}):
         with pytest.raises(InputError, match="variant 'unet, seed=1' is named twice"):
             config(variant=variants)
+
+
+def test_a_setting_that_diverges_is_left_out_and_named(
+    folder: Path, fits: list[str], monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    whole = labeling_study.fit
+
+    def fit(task, experiment, place, **given):
+        if experiment.optimizer.learning_rate > worst:
+            raise Diverged("loss is nan at update 3")
+        return whole(task, experiment, place, **given)
+
+    monkeypatch.setattr(labeling_study, "fit", fit)
+    worst = 0.5
+    rates = ["optimizer.learning_rate=1.0", "optimizer.learning_rate=1e-4"]
+    study = [f"variant={{ unet = {{ best_of = {json.dumps(rates)} }} }}", "seeds=[3]"]
+    study.append(f"reference='unet, {rates[1]}'")
+    compare_variants(folder / "study.toml", study, folder / "out")
+    assert "diverged, and is left out: loss is nan at update 3" in capsys.readouterr().err
+    record = json.loads((folder / "out" / "comparison.json").read_text(encoding="utf-8"))
+    assert [run["variant"] for run in record["runs"]] == [f"unet, {rates[1]}"]
+    assert [run["variant"] for run in record["diverged"]] == [f"unet, {rates[0]}"]
+    page = (folder / "out" / "report.html").read_text(encoding="utf-8")
+    assert f"unet: {rates[1]}" in page
+    assert f"left out: unet, {rates[0]} (seed 3)" in page
+
+    worst = 0.0
+    with pytest.raises(InputError, match="every run diverged"):
+        compare_variants(folder / "study.toml", study, folder / "none")
+    # What is no setting among others ends a study.
+    single = ["variant={ unet = {}, plain = { kind = 'regressor' } }", "seeds=[3]"]
+    with pytest.raises(Diverged, match="update 3"):
+        compare_variants(folder / "study.toml", single, folder / "single")
 
 
 def test_a_crop_that_does_not_fit_is_refused_before_anything_is_written(folder: Path) -> None:

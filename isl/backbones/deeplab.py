@@ -9,7 +9,7 @@ Two things differ from the published network:
 
 - The pooling over the whole image beside the atrous convolutions is an option. With it a pixel
   depends on the tile it is predicted in; a field up to `isl.tiling.geometry.WHOLE` pixels wide is
-  therefore predicted at once.
+  therefore predicted at once, where memory allows, and several tiles are warned of.
 - The residual network pads its convolutions with zeros, as everywhere. What these zeros can reach
   is cut off, so that the output is that of valid convolutions and tiles fit together exactly.
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from isl.commands.parameters import LabelNames, ModelName, Overwrite, names_in
+from isl.errors import InputError
 
 
 def export(
@@ -41,6 +42,10 @@ def export(
     from isl.export.program import Wanted, program_of
 
     if to == "published":
+        given = {"labels": labels, "statistics": statistics, "node_modules": node_modules}
+        for name, value in given.items():
+            if value is not None:
+                raise InputError(f"`{name}`: published weights are all of a model; leave it out")
         from isl.labeling.published_weights import export_weights
 
         print(export_weights(model, out, overwrite=overwrite))

@@ -20,6 +20,7 @@ from isl.imaging.normalize import (
     MEAN_TOLERANCE,
 )
 from isl.labeling import bins
+from isl.labeling.contract import spread
 from isl.labeling.distributions import at_temperatures
 from isl.labeling.medians import with_median
 from isl.labeling.model import Model, load_model
@@ -69,6 +70,12 @@ def export(directory: Path, wanted: Wanted) -> Program:
         "isl predict divides integers that use fewer bits than their type (12 of 16) by the "
         "largest number of those bits; who calls this does that first.",
     ]
+    if model.config.input.any_planes and planes > 1:
+        of_2 = ", ".join(map(str, spread(2, planes)))
+        left_out.append(
+            "isl predict takes any number of planes, placed evenly; who calls this places them: of "
+            f"1 it stands at all {planes} places, of 2 (planes 0 and 1) at {of_2}."
+        )
     if geometry.whole:
         left_out.append(
             f"It sees an image whole; isl predict cuts one wider than {geometry.whole} pixels into "

@@ -88,6 +88,7 @@ def plan_field(
         if fit.scale is not None:
             _check_whole(field, fit, options, budget)
     tiles, batch = _cut(config, field, fit, options, _widest(config, options), read_at_once)
+    fit = dataclasses.replace(fit, warnings=(*fit.warnings, *_seams(config, options, len(tiles))))
     plan = FieldPlan(
         fit=fit,
         tiles=tiles,
@@ -126,6 +127,16 @@ def _narrow(config: ModelConfig, field: TransmittedField, fit: Fit) -> tuple[str
         f"is {rows} x {columns} pixels, and model '{config.name}' looks {margin} around each of "
         "them; most of what it sees is the image reflected: predict a larger image, and crop the "
         "result",
+    )
+
+
+def _seams(config: ModelConfig, options: Options, tiles: int) -> tuple[str, ...]:
+    """A warning where a field that should be seen whole is not."""
+    if tiles == 1 or not _geometry(config, options).whole:
+        return ()
+    return (
+        f"is predicted in {tiles} tiles, and model '{config.name}' looks at all of a tile: results "
+        "may differ at their seams",
     )
 
 
@@ -196,16 +207,17 @@ def _cut(
     """Tiles at most so wide, narrower where a batch may not read them, and how many a batch has."""
     size = resampled_size(field.size, fit.scale) if fit.scale else field.size
     devices = jax.local_device_count()
+    geometry = _geometry(config, options)
     while True:
         try:
-            geometry = _geometry(config, options)
             tiles = plan_tiles(geometry, size, tile=tile, border=options.border)
         except InputError as error:
             raise InputError(f"{field.source or field.name}: {error}") from error
         reads = tiles.tile_size[0] * tiles.tile_size[1]
         jobs = field.shape[0] * len(tiles)
         too_wide = read_at_once is not None and reads > read_at_once
-        idle = jobs < devices and tile // 2 >= geometry.margin
+        # What looks at all of a tile is not cut for the devices' sake.
+        idle = not geometry.whole and jobs < devices and tile // 2 >= geometry.margin
         if options.tile != "auto" or tile // 2 < _NARROWEST or not (too_wide or idle):
             break
         tile //= 2

@@ -95,7 +95,8 @@ def export_weights(model: str | Path, out: Path, *, overwrite: bool = False) -> 
         The file.
 
     Raises:
-        InputError: The published code has no such network.
+        InputError: The published code has no such network, or it is deeper than what
+            `import_weights` looks for.
     """
     loaded = load_model(model)
     config, architecture = loaded.config, loaded.config.architecture
@@ -105,6 +106,11 @@ def export_weights(model: str | Path, out: Path, *, overwrite: bool = False) -> 
         raise InputError(
             f"model '{config.name}': the published code has towers alone, with a projection, "
             "expansion 211 / 39 and the activations relu and tanh (take another format)"
+        )
+    if architecture.base_depth > _LARGEST_BASE_DEPTH:
+        raise InputError(
+            f"model '{config.name}': base depth {architecture.base_depth:,} is more than the "
+            f"{_LARGEST_BASE_DEPTH:,} that `isl import-weights` looks for (take another format)"
         )
     planes = tuple(str(plane) for plane in range(config.input.planes if config.autoencode else 0))
     arrays = arrays_of(loaded.network)

@@ -77,18 +77,24 @@ class TowersConfig(Config):
         if not isinstance(given, Mapping) or "parameters" not in given:
             return given
         wanted = given["parameters"]
-        if not isinstance(wanted, int) or wanted < 1:
+        if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
             raise ValueError(f"parameters: expected a whole number above 0, not {wanted!r}")
         rest = {k: v for k, v in given.items() if k not in ("parameters", "base_depth")}
+
+        def weights(depth: int) -> int:
+            return convolution_weights(cls.model_validate({**rest, "base_depth": depth}))
+
         depths = range(_UPSCALE_DISCOUNT + 1, _LARGEST_BASE_DEPTH)
-        above = bisect.bisect_left(
-            depths,
-            wanted,
-            key=lambda depth: convolution_weights(
-                cls.model_validate({**rest, "base_depth": depth})
-            ),
+        fewest, most = weights(depths[0]), weights(depths[-1])
+        if not fewest <= wanted <= most:
+            raise ValueError(
+                f"parameters: such towers have {fewest:,} to {most:,}, and not {wanted:,}"
+            )
+        above = bisect.bisect_left(depths, wanted, key=weights)
+        nearest = min(
+            depths[max(above - 1, 0) : above + 1], key=lambda depth: abs(weights(depth) - wanted)
         )
-        return {**rest, "base_depth": depths[min(above, len(depths) - 1)]}
+        return {**rest, "base_depth": nearest}
 
     @pydantic.field_validator("activations")
     @classmethod
@@ -123,7 +129,11 @@ class ModulePlan:
     cost_size: int
 
     def depths(self, config: TowersConfig, depth_in: int) -> tuple[int, int]:
-        """Expand and reduce depth; below the up-scaling part a depth never shrinks."""
+        """Expand and reduce depth.
+
+        Below the up-scaling part the reduce depth never shrinks, nor the expand depth, but for an
+        `expansion` below 1.
+        """
         base = config.base_depth - (_UPSCALE_DISCOUNT if self.scaling == "up" else 0)
         expand = _next_even(config.expansion * math.ceil(base / self.cost_size))
         reduce = _next_even(math.ceil(base / self.cost_size))

@@ -13,8 +13,12 @@ from isl.backbones.networks import Compute, count_parameters
 from isl.backbones.resnet import ResNetConfig
 from isl.config import parse
 from isl.errors import InputError
+from isl.imaging.image import ZStack
 from isl.labeling.model_config import ModelConfig
 from isl.labeling.network import abstract_network, build_network
+from isl.labeling.options import check_options
+from isl.labeling.plan import plan_field
+from isl.labeling.source import field_of
 from isl.tiling.geometry import WHOLE, Geometry
 
 TINY = {"depth": 10, "width": 2, "context": 3, "decoder": 2}
@@ -160,6 +164,30 @@ def test_a_model_folder_names_it_like_any_other() -> None:
 def test_holes_of_no_width_are_refused() -> None:
     with pytest.raises(InputError, match="rates"):
         parse({"rates": [0]}, DeepLabConfig, source="test")
+
+
+def test_a_field_is_seen_whole_on_any_number_of_devices_and_tiles_are_warned_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = ModelConfig.model_validate(
+        {
+            "name": "d",
+            "labels": ["A"],
+            "architecture": {"kind": "deeplab", **TINY, "image_pooling": True},
+            "input": {"planes": 1},
+        }
+    )
+    field = field_of(ZStack(name="f", planes=np.zeros((1, WHOLE, WHOLE), np.uint8)))
+    options = check_options(config)
+    monkeypatch.setattr(jax, "local_device_count", lambda: 2)
+    plan = plan_field(config, field, options)
+    assert len(plan.tiles) == 1
+    assert not any("seams" in warning for warning in plan.fit.warnings)
+    for given, budget in ((options, 2**27), (dataclasses.replace(options, tile=512), None)):
+        plan = plan_field(config, field, given, budget=budget)
+        assert len(plan.tiles) > 1
+        said = f"is predicted in {len(plan.tiles)} tiles, and model 'd' looks at all of a tile"
+        assert any(said in warning for warning in plan.fit.warnings)
 
 
 def test_pooling_over_the_image_makes_every_pixel_depend_on_all() -> None:

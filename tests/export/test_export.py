@@ -112,6 +112,9 @@ def test_an_export_is_replaced_only_when_asked_and_nothing_else_is(folder, tmp_p
         (["viability-phantom", "--to", "onnx"], "of kind 'viability' cannot be exported"),
         (["colony", "--to", "onnx", "--labels", "A"], "leave --labels and --statistics out"),
         (["colony", "--to", "web"], "a page shows pictures"),
+        (["phantom", "--to", "published", "--labels", "NUCLEI"], "--labels: published weights"),
+        (["phantom", "--to", "published", "--statistics", "mean"], "leave it out"),
+        (["phantom", "--to", "published", "--node-modules", "x"], "leave it out"),
         (["phantom", "--to", "web"], "run npm install onnxruntime-web@"),
         (["phantom", "--to", "web", "--statistics", "distribution"], "a page shows pictures"),
     ],
@@ -134,6 +137,12 @@ def test_a_missing_package_is_named_with_what_installs_it(
     said = refused("phantom", "--to", form)
     assert f"({package})" in said
     assert "pip install 'isl[export]'" in said
+
+
+def test_where_fewer_planes_stand_is_said():
+    said = " ".join(program_of("nuclei-brightfield").left_out)
+    assert "of 1 it stands at all 6 places, of 2 (planes 0 and 1) at 0, 0, 0, 1, 1, 1" in said
+    assert "any number of planes" not in " ".join(program_of("phantom").left_out)
 
 
 def test_every_bundled_model_but_those_of_whole_recordings_can_be_exported():

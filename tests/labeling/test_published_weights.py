@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from isl.errors import InputError
+from isl.labeling import published_weights
 from isl.labeling.model import load_model
-from isl.labeling.model_config import InputContract, ModelConfig, network_of
+from isl.labeling.model_config import InputContract, ModelConfig, network_of, read_model_config
 from isl.labeling.published_weights import export_weights, import_weights, published_names
 from isl.labeling.towers import TowersConfig
 from isl.model_folder import abstract_arrays, arrays_of
@@ -77,6 +78,18 @@ def test_what_was_imported_is_exported_as_it_was(
 def test_what_the_published_code_has_not_is_not_exported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="model 'phantom': the published code has towers alone"):
         export_weights("phantom", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_towers_deeper_than_an_import_looks_for_are_not_exported(
+    tmp_path: Path, variables: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = _write(tmp_path / "published.npz", variables)
+    model = import_weights(file, PLANES, tmp_path / "model")
+    depth = read_model_config(model).architecture.base_depth
+    monkeypatch.setattr(published_weights, "_LARGEST_BASE_DEPTH", depth - 1)
+    with pytest.raises(InputError, match=f"base depth {depth} is more than the {depth - 1}"):
+        export_weights(model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -45,8 +45,13 @@ def test_so_many_parameters_are_met_as_nearly_as_depths_allow(expansion: float) 
     config = TowersConfig.model_validate(
         {"base_depth": 9, "parameters": 100_000, "expansion": expansion, "projection": 4}
     )
-    shallower = config.model_copy(update={"base_depth": config.base_depth - 1})
-    assert convolution_weights(shallower) < 100_000 <= convolution_weights(config)
+    found = {
+        depth: convolution_weights(config.model_copy(update={"base_depth": depth}))
+        for depth in range(5, 100)
+    }
+    distances = {depth: abs(weights - 100_000) for depth, weights in found.items()}
+    assert distances[config.base_depth] == min(distances.values())
+    assert min(found.values()) < 100_000 < max(found.values())
     network = abstract_network(config, planes=2, labels=("A",))
     kernels = [
         variable.shape
@@ -57,8 +62,22 @@ def test_so_many_parameters_are_met_as_nearly_as_depths_allow(expansion: float) 
 
 
 def test_parameters_of_no_network_are_refused() -> None:
-    with pytest.raises(pydantic.ValidationError, match="expected a whole number above 0"):
-        TowersConfig.model_validate({"parameters": 0})
+    for wanted in (0, True, 1e6, "many"):
+        with pytest.raises(pydantic.ValidationError, match="expected a whole number above 0"):
+            TowersConfig.model_validate({"parameters": wanted})
+    for wanted in (1, 10**13):
+        with pytest.raises(pydantic.ValidationError, match="such towers have 624,800 to 11,"):
+            TowersConfig.model_validate({"parameters": wanted})
+
+
+def test_parameters_between_two_depths_are_met_by_the_nearer_one() -> None:
+    fewer, more = (convolution_weights(TowersConfig(base_depth=depth)) for depth in (396, 397))
+    assert fewer == 7_967_824 < more
+    step = more - fewer
+    for beyond, weights in ((0, fewer), (step // 3, fewer), (2 * step // 3, more), (step, more)):
+        config = TowersConfig.model_validate({"parameters": fewer + beyond})
+        assert convolution_weights(config) == weights
+    assert TowersConfig.model_validate({"parameters": 624_800}).base_depth < 10
 
 
 def test_an_expansion_below_1_narrows_modules() -> None:

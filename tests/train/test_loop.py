@@ -12,6 +12,7 @@ from line_task import SLOPES, Line, line_experiment
 from isl.errors import InputError
 from isl.files.locks import alone_in
 from isl_train.checkpoint import Checkpoints
+from isl_train.ledger import Diverged
 from isl_train.loop import fit
 
 

@@ -27,7 +27,7 @@ _AT_ONCE = 32
 _DIGEST = 16
 # Given to every frame's brightness in [0, 1], which is otherwise up to lamps and cameras.
 _MEAN, _DEVIATION = 0.5, 0.2
-# Frames whose features are kept at hand, of 2 KiB each: those of eight thousand films.
+# Frames whose features are kept at hand unless more are asked for, of 2 KiB each.
 _KEPT = 250_000
 _NOT_SEEN = -1.0
 _LAST_HOUR = 120.0
@@ -39,6 +39,7 @@ class FrameEncoder:
     Attributes:
         side: Rows and columns that frames are enlarged to.
         identity: Of its weights and its side: equal ones give equal features.
+        limit: Frames whose features are kept at hand; beyond it all are forgotten.
     """
 
     def __init__(self, name: str, side: int) -> None:
@@ -52,6 +53,7 @@ class FrameEncoder:
             InputError: There is none, or it is damaged.
         """
         self.side = side
+        self.limit = _KEPT
         config = read_folder_config(model_directory(name), EncoderFolderConfig)
         # "alone": each frame is seen by itself; before that, features depended on the whole film.
         self.identity = f"{config.sha256[WEIGHTS_FILE]} {side} alone"
@@ -77,7 +79,7 @@ class FrameEncoder:
         keys = [_key(picture) for picture in pictures]
         new = {key: picture for key, picture in zip(keys, pictures, strict=True)}
         missing = [key for key in new if key not in self._known]
-        if len(self._known) + len(missing) > _KEPT:
+        if len(self._known) + len(missing) > self.limit:
             self._known.clear()
             missing = list(new)
         for first in range(0, len(missing), _AT_ONCE):

@@ -197,6 +197,9 @@ def keep_features(cases: Sequence[Case], network: NetworkConfig, store: Path) ->
     path = store / f"features_{network.encoder}_{network.side}.npz"
     encoder = frame_encoder(network.encoder, network.side)
     encoder.remember(path)
+    # What is to be kept must be at hand, 2 KiB a frame.
+    asked = sum(len(case.film.pictures) for case in cases)
+    encoder.limit = max(encoder.limit, len(encoder) + asked)
     for first in range(0, len(cases), _KEPT_AT_ONCE):
         known = len(encoder)
         for case in cases[first : first + _KEPT_AT_ONCE]:

@@ -10,7 +10,7 @@ from simulated_development import FILM, NETWORK, film
 
 from isl.config import load_toml
 from isl.viability.films import KeyFilm
-from isl.viability.frame_features import frame_encoder
+from isl.viability.frame_features import FrameEncoder, frame_encoder
 from isl.viability.model import load_viability_model
 from isl.viability.network import FrameSequence, FrameSequenceConfig
 from isl_train.loop import fit
@@ -112,6 +112,49 @@ def test_frozen_encoder_and_what_is_learned_of_its_features(tmp_path: Path) -> N
     encoder = frame_encoder("efficientnet-lite0", 32)
     features = np.concatenate([encoder.features(each.film.pictures) for each in CASES[:16]])
     np.testing.assert_allclose(member.mean[...], features.mean(axis=0), atol=1e-5)
+
+
+def counted_encoders(
+    monkeypatch: pytest.MonkeyPatch, computed: list[int], fails_after: int
+) -> None:
+    """New encoders for `keep_features`, which note their frames; one call too many fails."""
+
+    def maps(encoder: FrameEncoder, pictures: np.ndarray) -> list[np.ndarray]:
+        if len(computed) >= fails_after:
+            raise KeyboardInterrupt
+        computed.append(len(pictures))
+        return [np.broadcast_to(pictures.mean(axis=(1, 2))[:, None, None, None], (8, 1, 1, 512))]
+
+    monkeypatch.setattr(FrameEncoder, "maps", maps)
+    monkeypatch.setattr("isl_train.viability.ground.frame_encoder", FrameEncoder)
+
+
+def test_features_are_kept_from_where_a_run_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = FrameSequenceConfig(side=32)
+    monkeypatch.setattr("isl_train.viability.ground._KEPT_AT_ONCE", 2)
+    computed: list[int] = []
+    counted_encoders(monkeypatch, computed, fails_after=2)
+    with pytest.raises(KeyboardInterrupt):
+        keep_features(CASES[:5], network, tmp_path)
+    assert computed == [8, 8]
+    counted_encoders(monkeypatch, computed, fails_after=9)
+    keep_features(CASES[:5], network, tmp_path)
+    assert computed == [8] * 5
+    keep_features(CASES[:5], network, tmp_path)
+    assert computed == [8] * 5
+
+
+def test_more_features_are_kept_than_are_otherwise_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isl.viability.frame_features._KEPT", 20)
+    monkeypatch.setattr("isl_train.viability.ground._KEPT_AT_ONCE", 2)
+    counted_encoders(monkeypatch, [], fails_after=9)
+    keep_features(CASES[:5], FrameSequenceConfig(side=32), tmp_path)
+    with np.load(tmp_path / "features_efficientnet-lite0_32.npz") as kept:
+        assert len(kept["keys"]) == 40
 
 
 def test_parts_in_memory_change_no_gradient() -> None:

@@ -38,7 +38,7 @@ from isl.viability.survey import Survey, key_film, survey
 # The recordings do not say how many minutes lie between frames: hours of gomez are nominal.
 GOMEZ = FilmConfig(window_hours=(0.0, 72.0), count=32, size=112, key_frames="events")
 GOMEZ_MINUTES = 15.0
-ZEBRAFISH = FilmConfig(window_hours=(0.0, 24.0), count=32, size=112, key_frames="sharpest")
+ZEBRAFISH = FilmConfig(window_hours=(0.0, 24.0), count=32, size=112, key_frames="events")
 ZEBRAFISH_MINUTES = 6.0
 SIDE = 112
 ENCODER = "efficientnet-lite0"
@@ -47,7 +47,7 @@ _SMOOTH = 5
 
 
 def main() -> None:
-    """Prints figures and leaves pictures of key frames and curves."""
+    """Prints figures, key frames by number (from 0), and leaves pictures of them and curves."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path("viability_real"))
@@ -59,14 +59,18 @@ def main() -> None:
 
 def human(folder: Path, out: Path) -> None:
     """The phase of each frame, one recording against the other."""
-    features, phases = {}, {}
+    features, phases, whole, numbers = {}, {}, {}, {}
     for table in sorted(folder.glob("*_phases.csv")):
         name = table.name.removesuffix("_phases.csv")
         place = Place(name=name, path=folder / name, start=0.0, interval=GOMEZ_MINUTES)
-        seen = survey(open_recording(place), _every_frame(GOMEZ, GOMEZ_MINUTES))
+        recording = open_recording(place)
+        seen = survey(recording, _every_frame(GOMEZ, GOMEZ_MINUTES))
         features[name] = frame_encoder(ENCODER, SIDE).features(seen.cut_outs)
-        phases[name] = _phases(table, len(seen.cut_outs))
-        _draw_key_frames(seen, GOMEZ, phases[name], out / f"{name}.key_frames.png")
+        whole[name], numbers[name] = _phases(table, len(recording)), seen.indices
+        phases[name] = whole[name][seen.indices]
+        _draw_key_frames(
+            survey(recording, GOMEZ), GOMEZ, whole[name], out / f"{name}.key_frames.png"
+        )
     order = list(dict.fromkeys(p for own in phases.values() for p in own if p))
     order.sort(key=lambda phase: ("tPB2", "tPNa", "tPNf").index(phase) if phase[1] == "P" else 99)
     print("gomez: share of frames whose phase is told")
@@ -79,7 +83,7 @@ def human(folder: Path, out: Path) -> None:
         log_p = model.predict_log_proba(features[name])
         ranks = [classes.index(p) for p in order if p in classes]
         course = [order.index(classes[i]) for i in _course(log_p, ranks)]
-        same = np.array([phases[other][min(t, len(learned) - 1)] for t in range(len(log_p))])
+        same = whole[other][np.minimum(numbers[name], len(whole[other]) - 1)]
         usual = max(set(phases[other][learned]), key=lambda p: int((phases[other] == p).sum()))
         ask = phases[name] != ""
         answers = {
@@ -98,7 +102,7 @@ def zebrafish(folder: Path, out: Path) -> None:
     """How odd each embryo looks for its hour."""
     with (folder / "outcomes.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    features, hours = {}, np.zeros(0)
+    features, looked, hours = {}, {}, np.zeros(0)
     for row in rows:
         path = folder / f"zebrafish_{row['embryo']}.tif"
         place = Place(
@@ -108,18 +112,22 @@ def zebrafish(folder: Path, out: Path) -> None:
             interval=ZEBRAFISH_MINUTES,
             embryo=WHOLE_FRAME,
         )
-        seen = survey(open_recording(place), _every_frame(ZEBRAFISH, ZEBRAFISH_MINUTES))
+        recording = open_recording(place)
+        seen = survey(recording, _every_frame(ZEBRAFISH, ZEBRAFISH_MINUTES))
         features[row["embryo"]] = frame_encoder(ENCODER, SIDE).features(seen.cut_outs)
-        hours = seen.frames.hours
+        looked[row["embryo"]], hours = seen.frames.hours, recording.hours
         if row["outcome"] == "died":
-            _draw_key_frames(seen, ZEBRAFISH, None, out / "zebrafish_died.key_frames.png")
+            own = survey(recording, ZEBRAFISH)
+            _draw_key_frames(own, ZEBRAFISH, None, out / "zebrafish_died.key_frames.png")
     living = [row["embryo"] for row in rows if row["outcome"] == "lived"]
     off = {}
     for embryo in features:
         model = make_pipeline(StandardScaler(), Ridge(alpha=1e4))
         learned = [name for name in living if name != embryo]
-        model.fit(np.concatenate([features[n] for n in learned]), np.tile(hours, len(learned)))
-        off[embryo] = _smoothed(model.predict(features[embryo]) - hours)
+        model.fit(*(np.concatenate([of[n] for n in learned]) for of in (features, looked)))
+        late = model.predict(features[embryo]) - looked[embryo]
+        # Blank frames were not looked at: curves are of all, by their number.
+        off[embryo] = _smoothed(np.interp(hours, looked[embryo], late))
     print("embryonet: probability that an embryo that lives would look so odd for its hour")
     curves = {}
     for row in rows:
@@ -183,13 +191,15 @@ def _draw_key_frames(
     seen: Survey, config: FilmConfig, phases: np.ndarray | None, path: Path
 ) -> None:
     film = key_film(seen, config)
+    titles = [f"{t} {'' if phases is None else phases[t]}".strip() for t in film.indices.tolist()]
+    print(f"key frames of {seen.recording.place.name}, {config.key_frames}: {', '.join(titles)}")
+    found = [title for title, why in zip(titles, film.why, strict=True) if why == "event"]
+    print(f"  of these events: {', '.join(found) or 'none'}")
     figure = Figure(figsize=(16, 2 * 1.25), dpi=90, layout="constrained")
     for number, axes in enumerate(figure.subplots(2, 16).ravel()):
         axes.imshow(film.pictures[number], cmap="gray", vmin=0, vmax=255)
-        index = int(film.indices[number])
-        phase = "" if phases is None else f" {phases[index]}"
         color = "#b3123f" if film.why[number] == "event" else "#1d232b"
-        axes.set_title(f"{index}{phase}", fontsize=8, color=color)
+        axes.set_title(titles[number], fontsize=8, color=color)
         axes.set(xticks=[], yticks=[])
     FigureCanvasAgg(figure).print_png(path)
 

@@ -109,9 +109,11 @@ class _Search:
         self._failures: list[str] = []  # Reasons of those since this worker's last success.
         self._kind, self._single = searchable(self._file, config.changes)
         base = search_space_fits(config, self._file)
-        selection = self._check_ground(base)
-        for fold in config.folds:
-            self._check_ground(load_toml(self._file, self._kind, [*config.changes, *fold]))
+        judged = [
+            load_toml(self._file, self._kind, [*config.changes, *fold]) for fold in config.folds
+        ]
+        # Trials are told apart on the folds, where there are any.
+        selection, *_ = [self._check_ground(each) for each in judged or [base]]
         self._metric = selection.metric
         self._study = self._open("maximize" if selection.higher_is_better else "minimize")
 
@@ -243,7 +245,11 @@ class _Search:
         return bool(self._study.get_trials(deepcopy=False, states=(complete,)))
 
     def _best(self) -> ExperimentConfig:
-        """The first run of the best trial, with paths that hold in any folder."""
+        """What trains the best trial again, with paths that hold in any folder.
+
+        Its first seed, on the experiment's own ground: the first run of the trial, where there are
+        no folds.
+        """
         trial = self._study.best_trial
         changes = [
             f"{key}={_text_of(value, self._config.space[key])}"

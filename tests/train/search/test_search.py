@@ -235,20 +235,30 @@ def test_a_trial_is_worth_the_mean_over_folds_and_seeds(folder: Path, fits: Fits
     (folder / "other").mkdir()
     write_dataset(folder / "other", {"a": ["DAPI"]}, validation_region=(20, 40, 0, 64))
     fits.worth = {"manifest.toml": 0.0, "other/manifest.toml": 0.5}
-    folds = '[["dataset=manifest.toml"], ["dataset=other/manifest.toml"]]'
+    folds = '[["dataset=other/manifest.toml"], ["dataset=manifest.toml"]]'
     best = work(folder, f"folds={folds}", "seeds=[1, 2]", trials=1)
     made = [(experiment.dataset.as_posix(), experiment.seed) for _, experiment in fits.made]
     assert made == [
-        ("manifest.toml", 1),
-        ("manifest.toml", 2),
         ("other/manifest.toml", 1),
         ("other/manifest.toml", 2),
+        ("manifest.toml", 1),
+        ("manifest.toml", 2),
     ]
     rate = fits.made[0][1].optimizer.learning_rate
     (row,) = trials_of(folder)
     expected = 0.25 + 1 / (1 + abs(rate - 0.01))
     assert float(row["pearson_median"]) == pytest.approx(expected, rel=1e-4)
     assert load_toml(best, LabelingConfig).dataset == folder / "manifest.toml"
+
+
+def test_the_experiment_itself_need_not_hold_anything_out_where_folds_do(
+    folder: Path, fits: Fits
+) -> None:
+    (folder / "whole").mkdir()
+    write_dataset(folder / "whole", {"a": ["DAPI"]})
+    changes = 'changes=["dataset=whole/manifest.toml"]'
+    best = work(folder, changes, 'folds=[["dataset=manifest.toml"]]', trials=1)
+    assert load_toml(best, LabelingConfig).dataset == folder / "whole" / "manifest.toml"
 
 
 def test_a_fold_that_holds_out_nothing_is_refused(folder: Path, fits: Fits) -> None:

@@ -10,6 +10,7 @@ from flax import nnx
 from isl.backbones.unet import UNetConfig
 from isl.errors import InputError
 from isl.labeling import bins
+from isl.labeling.kind import summary
 from isl.labeling.model import load_model, save_model
 from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
@@ -167,6 +168,12 @@ def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
         model_directory("nothing")
     with pytest.raises(InputError, match="is not a model folder"):
         model_directory(tmp_path)
+
+
+def test_a_model_says_how_many_planes_it_takes() -> None:
+    said = {name: summary(bundled_models()[name]) for name in ("phantom", "nuclei-brightfield")}
+    assert "from 13 planes of" in said["phantom"]
+    assert "from any number of planes of brightfield" in said["nuclei-brightfield"]
 
 
 @pytest.mark.parametrize("name", ["phantom", "neurons-phase", "nuclei-brightfield"])

@@ -16,7 +16,7 @@ from isl.imaging.normalize import PlaneNormalization, normalize
 from isl.labeling.bins import STATISTICS
 from isl.labeling.contract import compare_intensity
 from isl.labeling.exact import exact_geometry
-from isl.labeling.model import Model, ensemble
+from isl.labeling.model import Model, ensemble, load_model
 from isl.labeling.model_config import InputContract, LabelStatistics, ModelConfig
 from isl.labeling.network import build_network
 from isl.labeling.predict import predict
@@ -455,3 +455,24 @@ def test_an_array_is_predicted_as_the_stack_it_is(model):
         assert made.pixel_size == PixelSize(y=0.65, x=0.65)
     with pytest.raises(InputError, match="pixels of type int32"):
         model.predict(planes.astype(np.int32))
+
+
+@pytest.mark.parametrize(("count", "places"), [(1, (0,) * 6), (2, (0, 0, 0, 1, 1, 1))])
+def test_fewer_planes_are_predicted_as_if_they_stood_in_all_places(count, places):
+    any_of_6 = expecting(random_model(UNetConfig(levels=2, width=4), planes=6), any_planes=True)
+    fewer = stack_of(planes=count)
+    whole = dataclasses.replace(fewer, planes=fewer.planes[list(places)])
+    found, expected = (predict(any_of_6, stack) for stack in (fewer, whole))
+    assert found.planes == places
+    for name, values in expected.statistics.items():
+        np.testing.assert_array_equal(found.statistics[name], values)
+
+
+def test_how_familiar_is_not_said_of_planes_that_stand_for_several():
+    bundled = load_model("nuclei-brightfield")
+    stack = stack_of((128, 128), planes=6, modality="BRIGHTFIELD")
+    whole = predict(bundled, stack)
+    assert whole.familiarity is not None
+    fewer = predict(bundled, dataclasses.replace(stack, planes=stack.planes[:2]))
+    assert fewer.familiarity is None
+    assert any("how familiar the image is cannot be told" in each for each in fewer.warnings)

@@ -334,6 +334,18 @@ def test_planes_of_a_stack_of_another_depth_are_refused(tmp_path: Path) -> None:
     assert (kept.planes, kept.planes_of) == ((0, 1), 3)
 
 
+@pytest.mark.parametrize(
+    ("planes", "chance", "takes_any"), [(3, 0.5, True), (3, 0.0, False), (1, 0.5, False)]
+)
+def test_a_model_takes_any_planes_where_it_learned_from_fewer(
+    tmp_path: Path, planes: int, chance: float, takes_any: bool
+) -> None:
+    write_dataset(tmp_path, {"a": ["DAPI"]}, planes=planes)
+    task = LabelingTask(_config(augment={"fewer_planes": chance}), tmp_path)
+    task.export(*task.initial(jax.random.key(0)), tmp_path / "model", {"updates": 0})
+    assert read_model_config(tmp_path / "model").input.any_planes == takes_any
+
+
 def test_fields_of_different_depth_are_refused(tmp_path: Path) -> None:
     write_dataset(tmp_path, {"a": ["DAPI"], "b": ["DAPI"]}, planes={"b": 2})
     with pytest.raises(InputError, match="field 'b' has 2 planes, field 'a' has 3"):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -235,6 +236,27 @@ def preprocessed(folder, names=("A1", "A2"), kept=("A1",)):
     if kept:
         write_manifest(folder / "dataset.toml", Manifest(fields=tuple(entries)))
     return folder
+
+
+def test_planes_of_one_stack_as_single_images_are_warned_of(run, model, tmp_path):
+    any_planes = tmp_path / "any"
+    shutil.copytree(model, any_planes)
+    said = (
+        (any_planes / "model.toml")
+        .read_text()
+        .replace("planes = 3", "planes = 3\nany_planes = true")
+    )
+    (any_planes / "model.toml").write_text(said)
+    (tmp_path / "in").mkdir()
+    for z in range(3):
+        write_stack(tmp_path / "in" / f"z{z}.tif", planes=1, seed=z)
+    code, out, err = run(tmp_path / "in", "--model", any_planes)
+    assert code == 0
+    assert len(out.splitlines()) == 3
+    assert "3 images of one plane each are predicted one by one; save them as one stack" in err
+    code, _, err = run(tmp_path / "in" / "z0.tif", "--model", any_planes, "--overwrite")
+    assert code == 0
+    assert "one by one" not in err
 
 
 def test_a_preprocessed_folder_offers_its_fields_alone(run, refused, tmp_path):

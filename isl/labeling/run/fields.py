@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import logging
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -218,6 +219,7 @@ def _collect(
 ) -> list[tuple[str, InputError]]:
     """Writes down and says what becomes of each field; returns those that failed."""
     failures: list[tuple[str, InputError]] = []
+    single: Counter[Path] = Counter()
     for field, made in results:
         if not isinstance(made, InputError):
             try:
@@ -232,7 +234,22 @@ def _collect(
         else:
             progress.end(f"done{_abstained(made)}", field.name, made["seconds"])
             print(field.files.images[options.statistics[0]], flush=True)
+            single[field.path.parent] += options.planes is None and _of_one_plane(made["input"])
+    for folder, count in single.items():
+        if count > 1:
+            logger.warning(
+                "%s: %d images of one plane each are predicted one by one; save them as one stack "
+                "if they are its planes",
+                folder,
+                count,
+            )
     return failures
+
+
+def _of_one_plane(given: Mapping[str, Any]) -> bool:
+    """Whether an image's only plane stood in the places of several."""
+    planes = given["planes"]
+    return "T" not in given["axes"] and len(set(planes)) == 1 < len(planes)
 
 
 def _identified(made: Mapping[str, Any]) -> dict[str, Any]:

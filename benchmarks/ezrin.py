@@ -1,14 +1,15 @@
 """What EZRIN predicted out of fold shows, and what it does for the onset.
 
-    python benchmarks/ezrin.py WORKDIR figures|arms|instead|uncertainty|attribution|picture
+    python benchmarks/ezrin.py WORKDIR figures|caps|arms|instead|uncertainty|attribution|picture
 
 The embryos and networks are those of `configs/polarity.toml`: EZRIN of every embryo comes from the
 one of `ezrin.folds` networks that never saw it, kept in WORKDIR/ezrin as `isl train` keeps them.
-`figures`: what they show, beside an outline and another time. `arms`: the onset of every embryo by
-members that were fitted without it, in the protocol of the default model; EZRIN of the others may
-come from a network that saw the held-out embryo's images, never its onset. `instead`: what the arm
-of both says when EZRIN gives way to zeros, another time's, or a disc. `uncertainty`: the onset's
-intervals when EZRIN is not only its mean but its distribution.
+`figures`: what they show, beside an outline and another time. `caps`: how far the brightest
+twentieth of an embryo's pixels stands out. `arms`: the onset of every embryo by members that were
+fitted without it, in the protocol of the default model; EZRIN of the others may come from a network
+that saw the held-out embryo's images, never its onset. `instead`: what the arm of both says when
+EZRIN gives way to zeros, another time's, or a disc. `uncertainty`: the onset's intervals when EZRIN
+is not only its mean but its distribution.
 `attribution`: where in held-out DIC frames the members read what they say, by their exact maps and
 by what is left when the embryo, or what is around it, is made flat.
 `picture`: WORKDIR/ezrin.png, of some embryos DIC, measured and predicted EZRIN, the latter two
@@ -56,6 +57,8 @@ SOFTNESS = 1.5
 SHOWN = ("E118", "E133", "E147", "E153")
 # A cell's cortex: so many pixels from an embryo's border.
 RIM = 20
+# Caps and contacts are among what is as bright as this percentile of an embryo's pixels.
+BRIGHT = 95
 DISC = ndimage.generate_binary_structure(2, 1)
 ARMS = ("dic", "dic+ezrin", "ezrin", "measured")
 # Of the pixels' distributions, all of which are moved together: quantiles, in deviations.
@@ -220,6 +223,21 @@ def figures(ground: Ground) -> None:
             print(f"{seen:>20} {words_of(scores.means[seen][figure])}")
         for rival in RIVALS:
             print(f"{'lead over ' + rival:>28} {words_of(scores.leads[rival][figure])}")
+
+
+def caps(ground: Ground) -> None:
+    """Prints how much of the step from an embryo's mean to its brightest pixels is predicted."""
+    for embryo in ground.embryos:
+        assert embryo.measured is not None
+        steps = []
+        for seen, told in zip(embryo.measured, ground.crossfit.predicted(embryo), strict=True):
+            mask = embryo_mask(seen)
+            if not mask.any():
+                continue
+            bright = mask & (seen >= np.percentile(seen[mask], BRIGHT))
+            steps.append([image[bright].mean() - image[mask].mean() for image in (seen, told)])
+        measured, predicted = np.mean(steps, axis=0)
+        print(f"{embryo.name}: {measured:.3f} measured, {predicted / measured:.3f} of it predicted")
 
 
 def arms(ground: Ground) -> None:
@@ -402,6 +420,7 @@ if __name__ == "__main__":
     ground = Ground(folder)
     ways = {
         "figures": figures,
+        "caps": caps,
         "arms": arms,
         "instead": instead_of_ezrin,
         "uncertainty": uncertainty,

@@ -11,8 +11,10 @@ cleavage stages is refused: of simulated ones; or of the other real recording, t
 recording is judged by what the other says (the higher of the two thresholds); or of both, as the
 bundled model has it: then a recording is judged by what its own cleavage frames set. Beside it: the
 distance on the same features that the model had before, roundness of the outline, and the share of
-fragments. With --into the model is written there with what was learned (in place of `isl train`,
-which does the same with `other_stages`).
+fragments. Then eight pairs of a simulated cleavage stage and another stage, side by side in one
+frame: how many rows they have, and what is said (--pairs: these alone). With --into the model is
+written there with what was learned (in place of `isl train`, which does the same with
+`other_stages`).
 """
 
 import argparse
@@ -22,9 +24,15 @@ from pathlib import Path
 import numpy as np
 from skimage.measure import regionprops
 
+from isl.fragmentation.assess import assess_frame
 from isl.fragmentation.dataset import Example, load_dataset
-from isl.fragmentation.model import load_fragmentation_model, save_fragmentation_model
+from isl.fragmentation.model import (
+    FragmentationModel,
+    load_fragmentation_model,
+    save_fragmentation_model,
+)
 from isl.fragmentation.stages import CLEAVAGE, OTHERS
+from isl.phantom.cleavage.dataset import CleavageConfig, frames_of, stage_of
 from isl_train.fragmentation.stages import learned_stages, looked_at, stage_features, threshold
 
 DATA = Path(__file__).parents[1] / "configs" / "data"
@@ -48,13 +56,29 @@ def refused(scores: np.ndarray, examples: Sequence[Example], title: str, limits:
         print(f"   {name}: {', '.join(parts)} (of {count} cleavage and {own.sum() - count} others)")
 
 
+def pairs(model: FragmentationModel) -> None:
+    """Prints what is said of two simulated embryos in one frame, of which one is not graded."""
+    config = CleavageConfig(frames=1, size=320, stages=True)
+    print("a cleavage stage, and right of it:")
+    for number in range(0, 16, 2):
+        sides = [frames_of(number + k, config, 79, 2)[0][0] for k in (0, 1)]
+        frame = np.concatenate(sides, axis=1).astype(np.float32) / 255
+        made, _ = assess_frame(frame, model.look(frame[None])[0], model.config, frame=0)
+        said = "; ".join(each.reason.partition(" (")[0] or each.verdict for each in made)
+        print(f"   {stage_of(number + 1)}: {len(made)} rows: {said}")
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="fragmentation")
     parser.add_argument("--into", type=Path)
+    parser.add_argument("--pairs", action="store_true")
     given = parser.parse_args()
     model = load_fragmentation_model(given.model)
+    if given.pairs:
+        pairs(model)
+        return
     simulated = load_dataset(DATA / "cleavage_stages" / "dataset.toml").examples
     real = load_dataset(DATA / "gomez_stages.toml").examples
     examples = (*simulated, *real)
@@ -89,6 +113,7 @@ def main() -> None:
     refused(
         head.score(features), examples, "as the model has it, from both", dict.fromkeys(names, 0.0)
     )
+    pairs(model)
     if given.into:
         config = model.config.model_copy(update={"stages": head})
         save_fragmentation_model(given.into, model.network, config, model.card)

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from isl.fragmentation.grades import GradeScale
-from isl.fragmentation.model import FragmentationConfig, Prediction
+from isl.fragmentation.model import Alone, FragmentationConfig, Prediction
 from isl.fragmentation.polygons import EMBRYO, FRAGMENT
 from isl.fragmentation.separation import connected, separate
 
@@ -34,7 +34,8 @@ class Assessed:
         low: Lower end of the 90 % interval; None where too few embryos were held out.
         high: Upper end likewise.
         by_area: The share by mask area.
-        by_regression: The share by regression; None without, or where several embryos share one.
+        by_regression: The share by regression; None without, or where several embryos share one
+            look.
         grade: Of the share.
         probabilities: Of every grade, in the scale's order.
         to_next: Distance of the share to the nearest bound.
@@ -95,21 +96,27 @@ def assess_frame(
     if not count:
         reason = "no embryo found"
         return [Assessed(frame=frame, embryo=1, verdict=CANNOT_TELL, reason=reason)], kept
-    alone = prediction.regressed if count == 1 else None
-    strange = _strange(prediction, config)
     found = [
         _assess_embryo(
             np.where(embryos == number, labels, 0),
-            alone,
+            said.regressed,
             config,
             scale,
             frame=frame,
             number=number,
-            strange=strange,
+            strange=_strange(said.features, config),
         )
-        for number in range(1, count + 1)
+        for number, said in enumerate(_alone(prediction, count), start=1)
     ]
     return found, kept
+
+
+def _alone(prediction: Prediction, count: int) -> tuple[Alone, ...]:
+    """What is said of each of a frame's embryos alone; a look at several regresses no share."""
+    if len(prediction.each) == count:
+        return prediction.each
+    regressed = prediction.regressed if count == 1 else None
+    return (Alone(regressed=regressed, features=prediction.features),) * count
 
 
 def _assess_embryo(
@@ -221,11 +228,16 @@ def _problem(image: np.ndarray) -> str:
     return ""
 
 
-def _strange(prediction: Prediction, config: FragmentationConfig) -> str:
-    """Why a frame is none that the model grades; "" where it is, or the model does not compare."""
-    if prediction.features is None:
+def _strange(features: np.ndarray | None, config: FragmentationConfig) -> str:
+    """Why an embryo is none that the model grades; "" where it is, or the model does not compare.
+
+    Args:
+        features: float32 [D], means of the encoder's maps.
+        config: Of the model.
+    """
+    if features is None:
         return ""
-    if config.stages is not None and config.stages.score(prediction.features) > 0:
+    if config.stages is not None and config.stages.score(features) > 0:
         return (
             "looks like no cleavage stage but an oocyte, a one-cell stage, a morula or a "
             f"blastocyst (the threshold refuses up to {config.stages.refused:.0%} of the 2- to "
@@ -233,7 +245,7 @@ def _strange(prediction: Prediction, config: FragmentationConfig) -> str:
         )
     if config.familiar is None:
         return ""
-    distance, limit = config.familiar.distance(prediction.features), config.familiar.limit
+    distance, limit = config.familiar.distance(features), config.familiar.limit
     if distance <= limit:
         return ""
     return (

@@ -27,7 +27,7 @@ from isl.fragmentation.network import (
     Seen,
     abstract_network,
 )
-from isl.fragmentation.separation import close_up, separate
+from isl.fragmentation.separation import close_up, connected, separate
 from isl.fragmentation.stages import StageHead
 from isl.fragmentation.view import as_stored, seen, view_of
 from isl.model_folder import (
@@ -99,6 +99,19 @@ class FragmentationConfig(FolderConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Alone:
+    """What a look at one embryo says of it.
+
+    Attributes:
+        regressed: The share as the regression has it; None without regression.
+        features: float32 [D], means of the encoder's maps; None where they are not known.
+    """
+
+    regressed: float | None
+    features: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Prediction:
     """What a model says of one frame, at the frame's own size.
 
@@ -107,12 +120,15 @@ class Prediction:
         attention: float32 [Y, X] in [0, 1]; None where the network has no gate.
         regressed: The share as the regression has it; None without regression.
         features: float32 [D], means of the encoder's maps; None where they are not known.
+        each: Of several embryos, what a look at each alone says, from left to right; () where there
+            is one, or none, or where the model looks once.
     """
 
     probabilities: np.ndarray
     attention: np.ndarray | None
     regressed: float | None
     features: np.ndarray | None = None
+    each: tuple[Alone, ...] = ()
 
     def within(self, place: tuple[slice, slice], whole: "Prediction") -> "Prediction":
         """This, of a part of a frame, as a prediction of the whole: nothing is beyond the part."""
@@ -181,7 +197,24 @@ class FragmentationModel(LoadedModel[FragmentationConfig]):
                 found[t] = prediction.within(place, found[t])
                 if _is_cut_by(place, found[t].labels > 0):
                     places[t] = self._place(found[t])
-        return found
+        return [
+            dataclasses.replace(said, each=self._each(image, said, at_once))
+            for image, said in zip(images, found, strict=True)
+        ]
+
+    def _each(self, image: np.ndarray, said: Prediction, at_once: int) -> tuple[Alone, ...]:
+        """A look at each embryo of a frame float32 [Y, X] in which there are several."""
+        labels = said.labels
+        # Most frames hold one embryo in one part, and numbering takes longer than counting.
+        if connected(labels > 0)[1] < 2:
+            return ()
+        embryos = separate(labels, smallest=self.config.smallest)
+        numbers = range(1, int(embryos.max()) + 1)
+        if len(numbers) < 2:
+            return ()
+        closer = self.config.closer or 1.0
+        near = self._look([image[close_up(embryos == n, closer)] for n in numbers], at_once)
+        return tuple(Alone(regressed=p.regressed, features=p.features) for p in near)
 
     def _place(self, said: Prediction) -> tuple[slice, slice] | None:
         """Where a closer look is for; None where there is no embryo."""

@@ -23,7 +23,7 @@ _HOW_TO_READ = (
     "the share a second time, and where the two differ by more than in 95 % of held-out embryos, "
     "the verdict is that it cannot be told. The interval holds the share of nine in ten new "
     "embryos that resemble those of the training. A model that learned to tell stages refuses most "
-    "oocytes, one-cell stages, morulae and blastocysts where an embryo is alone in its frame, and "
+    "oocytes, one-cell stages, morulae and blastocysts where an embryo is found by itself, and "
     "some cleavage stages, too; the others grade them like any embryo: look at the contours before "
     "believing a number."
 )

@@ -7,7 +7,7 @@ import pytest
 
 from isl.fragmentation.assess import assess_frame, sentence
 from isl.fragmentation.familiar import Familiar
-from isl.fragmentation.model import FragmentationConfig, Prediction
+from isl.fragmentation.model import Alone, FragmentationConfig, Prediction
 from isl.fragmentation.network import NetworkConfig
 from isl.fragmentation.separation import separate
 from isl.fragmentation.stages import StageHead
@@ -71,6 +71,27 @@ def test_two_embryos_have_a_row_each_and_no_regression() -> None:
     assert made[0].share == 0
     assert made[1].share == pytest.approx(100 / 484, abs=0.02)
     assert all(m.by_regression is None and m.frame == 3 for m in made)
+
+
+def test_each_of_two_embryos_is_judged_by_what_a_look_at_it_alone_says() -> None:
+    head = StageHead(weights=(1.0,), bias=-0.5, refused=0.05)
+    config = CONFIG.model_copy(update={"stages": head})
+    embryo = disc(120, 60, 30, 20) | disc(120, 60, 90, 22)
+    both = said(embryo, disc(120, 60, 90, 10), 0.9)
+    alone = tuple(
+        Alone(regressed=share, features=np.float32([score]))
+        for share, score in ((0.02, 0.0), (0.2, 1.0))
+    )
+    seen = dataclasses.replace(both, features=np.float32([0.0]), each=alone)
+    made, _ = assess_frame(noise(120), seen, config, frame=0)
+    assert [m.verdict for m in made] == ["graded", "cannot tell"]
+    assert "no cleavage stage" in made[1].reason
+    assert [m.by_regression for m in made] == [0.02, 0.2]
+    # Of a look that holds all of them the score answers for every row, as before.
+    made, _ = assess_frame(
+        noise(120), dataclasses.replace(both, features=np.float32([1.0])), config, frame=0
+    )
+    assert [m.verdict for m in made] == ["cannot tell"] * 2
 
 
 def test_blastomeres_apart_are_one_embryo_and_specks_are_none() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from isl.fragmentation.assess import assess_frame
+from isl.fragmentation.inspect import describe_model
 from isl.fragmentation.model import FragmentationModel, load_fragmentation_model
 from isl.fragmentation.stages import CLEAVAGE
 from isl.model_folder import WEIGHTS_FILE
@@ -21,6 +22,9 @@ def test_it_is_small_and_its_card_says_what_it_saw(model: FragmentationModel) ->
         assert words in model.card
     assert np.isfinite(model.config.radius)
     assert model.config.disagreement is not None
+    facts = dict(describe_model(model.directory))
+    assert "then 1.3 times what was found" in facts["view"]
+    assert "blastocyst" in facts["stages graded"]
 
 
 def test_it_finds_simulated_embryos_at_another_size(model: FragmentationModel) -> None:
@@ -70,6 +74,29 @@ def test_simulated_oocytes_and_blastocysts_are_not_graded(model: FragmentationMo
     assert len(refused["oocyte"]) == len(refused["blastocyst"]) == 3
     assert sum(refused["oocyte"] + refused["blastocyst"]) >= 4
     assert np.mean(refused[CLEAVAGE]) <= 0.1
+
+
+def test_each_of_two_embryos_apart_is_looked_at_alone(model: FragmentationModel) -> None:
+    """A zygote beside a cleavage stage is told from it; both in one look passed for cleavage."""
+    config = CleavageConfig(frames=1, size=320, stages=True)
+    cells, zygote = (frames_of(number, config, 79, 2)[0][0] for number in (2, 3))
+    assert stage_of(2) == CLEAVAGE
+    assert stage_of(3) == "zygote"
+    frame = np.concatenate([cells, zygote], axis=1).astype(np.float32) / 255
+    (said,) = model.look(frame[None])
+    assert len(said.each) == 2
+    stages = model.config.stages
+    assert stages is not None
+    assert said.features is not None
+    scores = [float(stages.score(each.features)) for each in said.each]
+    assert scores[0] < 0 < scores[1]
+    assert stages.score(said.features) < 0
+    made, _ = assess_frame(frame, said, model.config, frame=0)
+    assert "no cleavage stage" in made[1].reason
+    assert "no cleavage stage" not in made[0].reason
+    assert all(each.by_regression is not None for each in made)
+    (alone,) = model.look(zygote.astype(np.float32)[None] / 255)
+    assert alone.each == ()
 
 
 def test_what_is_no_embryo_gets_no_share(model: FragmentationModel) -> None:

@@ -137,7 +137,7 @@ def _stages(config: FragmentationConfig) -> str:
     if config.stages is None:
         return ", and nothing of oocytes, morulae or blastocysts, which it grades like any embryo."
     return (
-        ". Oocytes, one-cell stages, morulae and blastocysts that are alone in their frame are "
+        ". Oocytes, one-cell stages, morulae and blastocysts that are found by themselves are "
         '"cannot tell" by a line through the means of its encoder\'s maps, whose threshold refuses '
         f"at most {config.stages.refused:.0%} of the cleavage stages that set it, and may refuse "
         "many more of another laboratory's."

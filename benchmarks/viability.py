@@ -7,12 +7,13 @@ and key frames are left in FOLDER/../rivals. Every rival is trained by the share
 train patients, its checkpoint chosen by the validation patients, and judged on the test patients,
 whom nothing has seen. With several members the test AUROC is that of their mean logit, and those of
 each alone stand beside it; the validation AUROC is the first one's. Seconds are CPU seconds of a
-member's training, key frames and features of frames being there already. A rival that is done is
-not trained again.
+member's training; key frames and features of frames are made before. A rival that is done with the
+same settings is not trained again.
 """
 
 import argparse
 import csv
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -23,11 +24,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 from isl.config import load_toml
+from isl.viability import key_frames
 from isl.viability.frame_features import DEPTH
 from isl.viability.model import load_viability_model
 from isl_eval.viability.evaluation import evaluate_viability
 from isl_train.viability.config import ViabilityExperiment
 from isl_train.viability.ensemble import train_viability
+from isl_train.viability.ground import keep_features, load_cases
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FRAMES, FILM = "viability_phantom.toml", "viability_phantom_film.toml"
@@ -69,14 +72,6 @@ def main() -> None:
 def _line(name: str, settings: argparse.Namespace) -> str:
     file, overrides = RIVALS[name]
     folder = settings.folder.resolve()
-    run = folder.parent / "rivals" / name.replace(" ", "_").replace(",", "")
-    run.mkdir(parents=True, exist_ok=True)
-    store = folder.parent / "rivals" / "key_frames"
-    store.mkdir(exist_ok=True)
-    for part in (run, run / "judged"):
-        part.mkdir(exist_ok=True)
-        if not (part / "key_frames").exists():
-            (part / "key_frames").symlink_to(store)
     overrides = [
         *overrides,
         f"members={settings.members}",
@@ -84,8 +79,25 @@ def _line(name: str, settings: argparse.Namespace) -> str:
         *settings.overrides,
     ]
     experiment = load_toml(CONFIGS / file, ViabilityExperiment, overrides)
+    rivals, count = folder.parent / "rivals", experiment.film.count
+    run = rivals / f"{name.replace(' ', '_').replace(',', '')}_{_settings(experiment)}"
+    store = rivals / f"key_frames_{count}"
+    store.mkdir(parents=True, exist_ok=True)
+    for part in (run, run / "judged"):
+        part.mkdir(exist_ok=True)
+        if not (part / "key_frames").exists():
+            (part / "key_frames").symlink_to(store)
     clock = run / "cpu_seconds.json"
     if not clock.is_file():
+        cases = load_cases(
+            experiment.dataset,
+            experiment.targets,
+            experiment.film,
+            store,
+            patient=experiment.patient,
+            say=lambda _: None,
+        )
+        keep_features(cases, experiment.network, store)
         began = time.process_time()
         train_viability(experiment, Path(), run, name="rival", say=lambda _: None)
         clock.write_text(json.dumps(time.process_time() - began))
@@ -109,6 +121,13 @@ def _line(name: str, settings: argparse.Namespace) -> str:
         f"{found['estimate']:.3f} ({found['low']:.3f} to {found['high']:.3f}); {alone}; "
         f"{shuffled['estimate']:.3f} ({shuffled['low']:.3f} to {shuffled['high']:.3f})"
     )
+
+
+def _settings(experiment: ViabilityExperiment) -> str:
+    """What tells a run from those of other settings, for a folder's name."""
+    all_of_it = f"{key_frames.WAY} {experiment.model_dump_json()}"
+    digest = hashlib.sha256(all_of_it.encode()).hexdigest()[:8]
+    return f"{experiment.film.count}_frames_{experiment.members}_members_{digest}"
 
 
 def _size(model: Path) -> tuple[int, float]:

@@ -29,7 +29,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 Why = Literal["event", "sharpest", "uniform", "repeated"]
 
 # Counted up whenever other frames would be chosen, or cut out otherwise.
-WAY = 3
+WAY = 4
 # Parts of a bin of each of which one frame is looked at, where frames are compared.
 _LOOKS_A_BIN = 2
 # Changes that stand out by so many deviations (of the median's kind) are events.
@@ -143,21 +143,6 @@ def covered(hours: np.ndarray, usable: np.ndarray, window: tuple[float, float]) 
     known = hours[usable & np.isfinite(hours)]
     inside = known[(known >= window[0]) & (known <= window[1])]
     return float(np.ptp(inside) / (window[1] - window[0])) if len(inside) else 0.0
-
-
-def recall(chosen: Sequence[KeyFrame], events: Sequence[float], within: float) -> float | None:
-    """Share of true events that have a key frame of their own kind near them.
-
-    Args:
-        chosen: Key frames; those that only repeat others count for nothing.
-        events: Hours at which something truly happened, all within the recording.
-        within: Hours after an event in which a key frame shows what came of it.
-    """
-    hours = np.array([frame.hour for frame in chosen if frame.why != "repeated"])
-    if not len(events):
-        return None
-    found = [bool(np.any((hours >= event) & (hours <= event + within))) for event in events]
-    return float(np.mean(found))
 
 
 def _within(frames: Frames, window: tuple[float, float]) -> np.ndarray:

@@ -1,9 +1,9 @@
 """The networks that films are judged by: Video Swin, and what it has to beat.
 
 Video Swin and `FilmCNN` take films float32 [B, T, Y, X, C]; `FrameSequence` takes what a frozen
-encoder saw in each frame, [B, T, features + 1] (`isl.viability.frame_features`). All give logits
-[B, outputs]; a random key turns on what only training does. `activation_maps` says when and where a
-film speaks for each output.
+encoder saw in each frame, [B, T, features + 1] (`isl.viability.frame_features`), and may convolve
+that over neighbouring ones. All give logits [B, outputs]; a random key turns on what only training
+does. `activation_maps` says when and where a film speaks for each output.
 """
 
 from typing import Annotated, Literal
@@ -137,7 +137,7 @@ class FilmCNN(nnx.Module):
 
 
 class FrameSequence(nnx.Module):
-    """Features of frames, each by itself, then a mean, attention or a recurrent layer over time.
+    """Features of frames, neighbours convolved, then a mean, attention or a GRU over time.
 
     Attributes:
         config: What it is.

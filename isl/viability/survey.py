@@ -66,7 +66,7 @@ def survey(recording: Recording, config: FilmConfig) -> Survey:
     hours = recording.hours
     share = _covered(recording, config)
     asked = slots(config.key_frames, hours, config.window_hours, config.count)
-    first = _embryo_of(recording, asked)
+    first = _embryo_of(recording, asked, config.window_hours)
     indices, pictures, sharp, changes = [], [], [], []
     blank: list[int] = []
     before: np.ndarray | None = None
@@ -184,13 +184,18 @@ def _followed(
         yield (t, frame), disc
 
 
-def _embryo_of(recording: Recording, asked: Sequence[np.ndarray]) -> Disc:
+def _embryo_of(
+    recording: Recording, asked: Sequence[np.ndarray], window: tuple[float, float]
+) -> Disc:
     """Where the embryo is."""
     place = recording.place
     if place.embryo == WHOLE_FRAME:
         return whole_frame(recording.read(int(asked[0][0])).shape)
-    found = find_embryos(_spread(recording, asked, _LOOKS))
-    found = found or find_embryos(_spread(recording, asked, _MORE_LOOKS))
+    found: tuple[Disc, ...] = ()
+    for count in (_LOOKS, _MORE_LOOKS):
+        # Few key frames come from too few slots to find an embryo by.
+        own = max(asked, slots("uniform", recording.hours, window, count), key=len)
+        found = found or find_embryos(_spread(recording, own, count))
     return one_embryo(found, which=place.embryo, source=place.path)
 
 

@@ -213,6 +213,21 @@ def test_size_follows_by_hours_and_not_by_looks(seed: int, monkeypatch: pytest.M
     assert last[1] == pytest.approx(last[0], rel=0.03)
 
 
+def test_few_key_frames_find_the_embryo_by_as_many_frames(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[int] = []
+
+    def noted(frames: np.ndarray) -> tuple[Disc, ...]:
+        looked.append(len(frames))
+        return find_embryos(frames)
+
+    monkeypatch.setattr("isl.viability.survey.find_embryos", noted)
+    config = FILM.model_copy(update={"key_frames": "uniform", "count": 2})
+    assert len(survey(recording(embryo_frames(HOURS), HOURS), config).indices) == 2
+    assert looked == [9]
+
+
 def test_until_an_hour_nothing_later_is_seen() -> None:
     surveyed = survey(recording(embryo_frames(HOURS), HOURS), FILM)
     made = key_film(surveyed, FILM, until=60.0)

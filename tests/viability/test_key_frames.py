@@ -12,7 +12,6 @@ from isl.viability.key_frames import (
     KeyFrame,
     choose_key_frames,
     covered,
-    recall,
     slots,
 )
 
@@ -153,12 +152,3 @@ def test_covered() -> None:
     usable[3] = False
     assert covered(hours, usable, (0.0, 20.0)) == pytest.approx(3 / 20)
     assert covered(hours, ~usable, (40.0, 50.0)) == 0
-
-
-def test_recall_counts_frames_soon_after_an_event() -> None:
-    chosen = [
-        KeyFrame(index=0, hour=2.0, why="event"),
-        KeyFrame(index=0, hour=7.0, why="repeated"),
-    ]
-    assert recall(chosen, [1.5, 2.5, 6.5], 1.0) == pytest.approx(1 / 3)
-    assert recall(chosen, [], 1.0) is None

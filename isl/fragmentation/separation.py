@@ -7,6 +7,14 @@ from scipy import ndimage
 _TOGETHER = 0.03
 # A second embryo is at least so large, relative to the first; what is smaller is debris.
 _SECOND = 0.35
+# One embryo fills its zona, which is round: two blastomeres of one that fill it are at most about
+# 1.5 times as long as wide. Two embryos whose masks touch are twice as long, and narrow between.
+_LONG = 1.75
+_WAIST = 0.8
+# Pixels of a mask that has a shape.
+_FEWEST = 64
+# Nearer to its ends than this share of its length a mask is narrow because it ends.
+_ENDS = 0.15
 
 
 def separate(labels: np.ndarray, *, smallest: float) -> np.ndarray:
@@ -20,17 +28,44 @@ def separate(labels: np.ndarray, *, smallest: float) -> np.ndarray:
     inside = labels > 0
     away = np.asarray(ndimage.distance_transform_edt(~inside))
     parts, count = connected((away <= reach) & inside.any())
-    areas = ndimage.sum_labels(inside, parts, np.arange(1, count + 1))
     if not count:
         return np.zeros(labels.shape, int)
-    least = max(smallest * labels.size, _SECOND * float(areas.max()))
-    kept = [n for n in range(1, count + 1) if areas[n - 1] >= least]
-    middles = ndimage.center_of_mass(inside, parts, kept) if kept else []
-    order = np.argsort([x for _, x in middles])
-    numbers = np.zeros(count + 1, int)
-    for new, old in enumerate(order, start=1):
-        numbers[kept[int(old)]] = new
-    return np.where(inside, numbers[parts], 0)
+    pieces = [piece for n in range(1, count + 1) for piece in _parted(inside & (parts == n))]
+    areas = [int(piece.sum()) for piece in pieces]
+    least = max(smallest * labels.size, _SECOND * max(areas))
+    kept = [piece for piece, area in zip(pieces, areas, strict=True) if area >= least]
+    numbers = np.zeros(labels.shape, int)
+    for number, piece in enumerate(sorted(kept, key=_middle_column), start=1):
+        numbers[piece] = number
+    return numbers
+
+
+def _middle_column(piece: np.ndarray) -> float:
+    return float(np.nonzero(piece)[1].mean())
+
+
+def _parted(mask: np.ndarray) -> list[np.ndarray]:
+    """A mask cut where it is narrow, if it is too long for one embryo: bool [Y, X] each."""
+    places = np.argwhere(mask)
+    if len(places) < _FEWEST:
+        return [mask]
+    middle = places.mean(axis=0)
+    _, axes = np.linalg.eigh(np.cov((places - middle).T))
+    across, along = ((places - middle) @ axes).T
+    if np.ptp(along) < _LONG * np.ptp(across):
+        return [mask]
+    place = (along - along.min()).astype(int)
+    widths = np.bincount(place)
+    first, last = (round(share * len(widths)) for share in (_ENDS, 1 - _ENDS))
+    waist = first + int(np.argmin(widths[first:last]))
+    if waist == 0 or widths[waist] > _WAIST * min(widths[:waist].max(), widths[waist:].max()):
+        return [mask]
+    found = []
+    for side in (place < waist, place >= waist):
+        piece = np.zeros_like(mask)
+        piece[tuple(places[side].T)] = True
+        found += _parted(piece)
+    return found
 
 
 def connected(mask: np.ndarray, touching: np.ndarray | None = None) -> tuple[np.ndarray, int]:

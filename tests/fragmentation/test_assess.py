@@ -95,13 +95,40 @@ def test_each_of_two_embryos_is_judged_by_what_a_look_at_it_alone_says() -> None
 
 
 def test_blastomeres_apart_are_one_embryo_and_specks_are_none() -> None:
-    labels = (disc(200, 100, 70, 30) | disc(200, 100, 133, 30) | disc(200, 20, 20, 4)).astype(
-        np.uint8
-    )
+    """Two cells that do not touch are pressed against the zona that holds both."""
+    y, x = np.mgrid[:200, :200]
+    cells = [((x - middle) / 20) ** 2 + ((y - 100) / 30) ** 2 < 1 for middle in (78, 122)]
+    labels = (cells[0] | cells[1] | disc(200, 20, 20, 4)).astype(np.uint8)
     numbers = separate(labels, smallest=0.01)
     assert numbers.max() == 1
     assert numbers[20, 20] == 0
-    assert numbers[100, 70] == numbers[100, 133] == 1
+    assert numbers[100, 78] == numbers[100, 122] == 1
+    assert not labels[100, 100]
+
+
+def test_embryos_that_touch_are_two_and_blastomeres_that_touch_are_one() -> None:
+    y, x = np.mgrid[:200, :400]
+    size = (y - 100) ** 2
+
+    def at(column: float, radius: float) -> np.ndarray:
+        return size + (x - column) ** 2 < radius**2
+
+    two = (at(120, 60) | at(235, 55)).astype(np.uint8)
+    assert separate(two, smallest=0.01)[100, [120, 235]].tolist() == [1, 2]
+    assert separate(two.T, smallest=0.01)[[120, 235], 100].max() == 2
+    three = (at(80, 50) | at(175, 50) | at(270, 50)).astype(np.uint8)
+    assert separate(three, smallest=0.01)[100, [80, 175, 270]].tolist() == [1, 2, 3]
+    # Two cells that fill their zona overlap, for the volume of one egg is theirs.
+    cells = (at(120, 50) | at(165, 50)).astype(np.uint8)
+    assert separate(cells, smallest=0.01).max() == 1
+    # What is long and narrow nowhere is one.
+    assert (
+        separate(((abs(y - 100) < 20) & (abs(x - 200) < 90)).astype(np.uint8), smallest=0.01).max()
+        == 1
+    )
+    dot = np.zeros((200, 400), np.uint8)
+    dot[100, 200] = 1
+    assert separate(dot, smallest=0.0).max() == 1
 
 
 @pytest.mark.parametrize(

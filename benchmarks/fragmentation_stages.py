@@ -12,7 +12,8 @@ recording is judged by what the other says (the higher of the two thresholds); o
 bundled model has it: then a recording is judged by what its own cleavage frames set. Beside it: the
 distance on the same features that the model had before, roundness of the outline, and the share of
 fragments. Then eight pairs of a simulated cleavage stage and another stage, side by side in one
-frame: how many rows they have, and what is said (--pairs: these alone). With --into the model is
+frame: how many rows they have, and what is said; and how many rows frames of one embryo have
+(--pairs: these alone). With --into the model is
 written there with what was learned (in place of `isl train`, which does the same with
 `other_stages`).
 """
@@ -31,6 +32,7 @@ from isl.fragmentation.model import (
     load_fragmentation_model,
     save_fragmentation_model,
 )
+from isl.fragmentation.separation import separate
 from isl.fragmentation.stages import CLEAVAGE, OTHERS
 from isl.phantom.cleavage.dataset import CleavageConfig, frames_of, stage_of
 from isl_train.fragmentation.stages import learned_stages, looked_at, stage_features, threshold
@@ -68,6 +70,30 @@ def pairs(model: FragmentationModel) -> None:
         print(f"   {stage_of(number + 1)}: {len(made)} rows: {said}")
 
 
+def single(model: FragmentationModel) -> None:
+    """Prints how many frames of one embryo have more rows than one."""
+    config = CleavageConfig(frames=1, size=320, stages=True)
+    simulated = [frames_of(n, config, 80, 2)[0][0].astype(np.float32) / 255 for n in range(120)]
+    said = {
+        "simulated": [model.look(frame[None])[0] for frame in simulated],
+        "real": looked_at(model, load_dataset(DATA / "gomez_stages.toml").examples),
+    }
+    print("frames of one embryo:")
+    for name, looks in said.items():
+        rows, kept = [], []
+        for look in looks:
+            numbers = separate(look.labels, smallest=model.config.smallest)
+            rows.append(int(numbers.max()))
+            kept.append((numbers > 0).sum() / max(1, (look.labels > 0).sum()))
+        several = sum(count > 1 for count in rows)
+        print(
+            f"   {len(rows)} {name}: {several} with more rows than one, {rows.count(0)} with none,"
+        )
+        print(
+            f"      {sum(share < 0.95 for share in kept)} whose rows lack a twentieth of the mask"
+        )
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -78,6 +104,7 @@ def main() -> None:
     model = load_fragmentation_model(given.model)
     if given.pairs:
         pairs(model)
+        single(model)
         return
     simulated = load_dataset(DATA / "cleavage_stages" / "dataset.toml").examples
     real = load_dataset(DATA / "gomez_stages.toml").examples

@@ -27,7 +27,7 @@ from isl.fragmentation.network import (
     Seen,
     abstract_network,
 )
-from isl.fragmentation.separation import close_up, connected, separate
+from isl.fragmentation.separation import close_up, separate
 from isl.fragmentation.stages import StageHead
 from isl.fragmentation.view import as_stored, seen, view_of
 from isl.model_folder import (
@@ -204,11 +204,7 @@ class FragmentationModel(LoadedModel[FragmentationConfig]):
 
     def _each(self, image: np.ndarray, said: Prediction, at_once: int) -> tuple[Alone, ...]:
         """A look at each embryo of a frame float32 [Y, X] in which there are several."""
-        labels = said.labels
-        # Most frames hold one embryo in one part, and numbering takes longer than counting.
-        if connected(labels > 0)[1] < 2:
-            return ()
-        embryos = separate(labels, smallest=self.config.smallest)
+        embryos = separate(said.labels, smallest=self.config.smallest)
         numbers = range(1, int(embryos.max()) + 1)
         if len(numbers) < 2:
             return ()

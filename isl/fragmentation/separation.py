@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from isl.fragmentation.polygons import FRAGMENT
+
 # Parts nearer than this share of the frame's width are blastomeres of one embryo.
 _TOGETHER = 0.03
 # A second embryo is at least so large, relative to the first; what is smaller is debris.
@@ -11,6 +13,10 @@ _SECOND = 0.35
 # 1.5 times as long as wide. Two embryos whose masks touch are twice as long, and narrow between.
 _LONG = 1.75
 _WAIST = 0.8
+# Widths are means over this share of a mask's length.
+_SMOOTH = 0.05
+# A piece of which more is fragments is a heap of them, and no embryo of its own.
+_FRAGMENTS = 0.5
 # Pixels of a mask that has a shape.
 _FEWEST = 64
 # Nearer to its ends than this share of its length a mask is narrow because it ends.
@@ -30,7 +36,9 @@ def separate(labels: np.ndarray, *, smallest: float) -> np.ndarray:
     parts, count = connected((away <= reach) & inside.any())
     if not count:
         return np.zeros(labels.shape, int)
-    pieces = [piece for n in range(1, count + 1) for piece in _parted(inside & (parts == n))]
+    pieces = [
+        piece for n in range(1, count + 1) for piece in _parted(inside & (parts == n), labels)
+    ]
     areas = [int(piece.sum()) for piece in pieces]
     least = max(smallest * labels.size, _SECOND * max(areas))
     kept = [piece for piece, area in zip(pieces, areas, strict=True) if area >= least]
@@ -44,7 +52,7 @@ def _middle_column(piece: np.ndarray) -> float:
     return float(np.nonzero(piece)[1].mean())
 
 
-def _parted(mask: np.ndarray) -> list[np.ndarray]:
+def _parted(mask: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
     """A mask cut where it is narrow, if it is too long for one embryo: bool [Y, X] each."""
     places = np.argwhere(mask)
     if len(places) < _FEWEST:
@@ -55,16 +63,24 @@ def _parted(mask: np.ndarray) -> list[np.ndarray]:
     if np.ptp(along) < _LONG * np.ptp(across):
         return [mask]
     place = (along - along.min()).astype(int)
-    widths = np.bincount(place)
+    # Pixels fall unevenly into bins along a slanted axis, which looks like waists.
+    smooth = max(3, round(_SMOOTH * (place.max() + 1)))
+    widths = ndimage.uniform_filter1d(np.bincount(place).astype(float), smooth, mode="nearest")
     first, last = (round(share * len(widths)) for share in (_ENDS, 1 - _ENDS))
     waist = first + int(np.argmin(widths[first:last]))
     if waist == 0 or widths[waist] > _WAIST * min(widths[:waist].max(), widths[waist:].max()):
         return [mask]
+    sides = [places[place < waist], places[place >= waist]]
+    smaller, larger = sorted(map(len, sides))
+    of_fragments = [(labels[tuple(side.T)] == FRAGMENT).mean() for side in sides]
+    # What is no embryo by itself is a part of one.
+    if smaller < _SECOND * larger or max(of_fragments) > _FRAGMENTS:
+        return [mask]
     found = []
-    for side in (place < waist, place >= waist):
+    for side in sides:
         piece = np.zeros_like(mask)
-        piece[tuple(places[side].T)] = True
-        found += _parted(piece)
+        piece[tuple(side.T)] = True
+        found += _parted(piece, labels)
     return found
 
 

@@ -126,9 +126,27 @@ def test_embryos_that_touch_are_two_and_blastomeres_that_touch_are_one() -> None
         separate(((abs(y - 100) < 20) & (abs(x - 200) < 90)).astype(np.uint8), smallest=0.01).max()
         == 1
     )
+    # At a slant pixels fall unevenly along the axis.
+    for angle in np.deg2rad([0, 26.57, 45, 63.43, 135]):
+        along = (x - 200) * np.cos(angle) + (y - 100) * np.sin(angle)
+        across = (y - 100) * np.cos(angle) - (x - 200) * np.sin(angle)
+        long = ((along / 90) ** 2 + (across / 45) ** 2 < 1).astype(np.uint8)
+        np.testing.assert_array_equal(separate(long, smallest=0.01), long)
+        pair = (np.hypot(abs(along) - 44, across) < 45).astype(np.uint8)
+        assert separate(pair, smallest=0.01).max() == 2
     dot = np.zeros((200, 400), np.uint8)
     dot[100, 200] = 1
     assert separate(dot, smallest=0.0).max() == 1
+
+
+@pytest.mark.parametrize("radius", [20, 26, 30, 34])
+def test_a_heap_of_fragments_beside_an_embryo_is_its_own(radius: int) -> None:
+    y, x = np.mgrid[:200, :320]
+    cell = ((x - 100) / 62) ** 2 + ((y - 100) / 50) ** 2 < 1
+    heap = np.hypot(x - 160 - radius, y - 100) < radius
+    speck = np.hypot(x - 165 - 2 * radius, y - 100) < 8
+    labels = np.where(cell, 1, np.where(heap | speck, 2, 0)).astype(np.uint8)
+    np.testing.assert_array_equal(separate(labels, smallest=0.01), labels > 0)
 
 
 @pytest.mark.parametrize(

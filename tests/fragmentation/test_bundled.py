@@ -5,7 +5,7 @@ import pytest
 
 from isl.fragmentation.assess import assess_frame
 from isl.fragmentation.inspect import describe_model
-from isl.fragmentation.model import FragmentationModel, load_fragmentation_model
+from isl.fragmentation.model import FragmentationModel, Prediction, load_fragmentation_model
 from isl.fragmentation.stages import CLEAVAGE
 from isl.model_folder import WEIGHTS_FILE
 from isl.phantom.cleavage.dataset import CleavageConfig, frames_of, stage_of
@@ -105,3 +105,11 @@ def test_what_is_no_embryo_gets_no_share(model: FragmentationModel) -> None:
     (said,) = model.look(frame)
     made, _ = assess_frame(frame[0], said, model.config, frame=0)
     assert all(each.share is None for each in made)
+
+
+def test_each_of_two_embryos_that_touch_is_looked_at_alone(model: FragmentationModel) -> None:
+    y, x = np.mgrid[:200, :320]
+    both = np.minimum(np.hypot(y - 100, x - 100), np.hypot(y - 100, x - 215)) < 60
+    maps = np.stack([both, np.zeros_like(both)], axis=-1).astype(np.float32)
+    said = Prediction(probabilities=maps, attention=None, regressed=None)
+    assert len(model._each(np.full(both.shape, 0.5, np.float32), said, 1)) == 2

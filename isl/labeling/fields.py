@@ -235,7 +235,8 @@ def _as_stated(stack: ZStack, field: Field) -> ZStack:
     planes = stack.planes
     if field.planes_of is not None and len(planes) != field.planes_of:
         raise InputError(
-            f"field '{field.name}' has {len(planes)} planes; planes says \"of {field.planes_of}\""
+            f"field '{field.name}' has {len(planes)} planes; it must have {field.planes_of} "
+            "(planes_of, or what planes says)"
         )
     if field.planes is not None:
         if max(field.planes) >= len(planes):

@@ -149,8 +149,12 @@ def smaller(
         tiles, batch = _cut(config, field, plan.fit, options, width, plan.batch_reads // 2)
     except InputError:
         return None
+    before = _seams(config, options, len(plan.tiles))
+    warnings = tuple(line for line in plan.fit.warnings if line not in before)
+    seams = _seams(config, options, len(tiles))
     found = dataclasses.replace(
         plan,
+        fit=dataclasses.replace(plan.fit, warnings=(*warnings, *seams)),
         tiles=tiles,
         batch=batch,
         window=None if plan.window is None else max(1, plan.window // 2),

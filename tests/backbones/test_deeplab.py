@@ -17,7 +17,7 @@ from isl.imaging.image import ZStack
 from isl.labeling.model_config import ModelConfig
 from isl.labeling.network import abstract_network, build_network
 from isl.labeling.options import check_options
-from isl.labeling.plan import plan_field
+from isl.labeling.plan import plan_field, smaller
 from isl.labeling.source import field_of
 from isl.tiling.geometry import WHOLE, Geometry
 
@@ -183,6 +183,12 @@ def test_a_field_is_seen_whole_on_any_number_of_devices_and_tiles_are_warned_of(
     plan = plan_field(config, field, options)
     assert len(plan.tiles) == 1
     assert not any("seams" in warning for warning in plan.fit.warnings)
+    # Memory ran out, once and again: the warning counts the tiles there are.
+    for _ in range(2):
+        plan = smaller(config, field, options, plan)
+        assert plan is not None
+        (said,) = (warning for warning in plan.fit.warnings if "seams" in warning)
+        assert said.startswith(f"is predicted in {len(plan.tiles)} tiles")
     for given, budget in ((options, 2**27), (dataclasses.replace(options, tile=512), None)):
         plan = plan_field(config, field, given, budget=budget)
         assert len(plan.tiles) > 1

@@ -8,6 +8,8 @@ import numpy as np
 from rich.console import Console
 
 from isl.calibration import fit_temperature
+from isl.errors import InputError
+from isl.viability import key_frames
 from isl.viability.model import (
     TargetConfig,
     ViabilityModel,
@@ -32,6 +34,8 @@ from .ground import (
 from .task import ViabilityTask, viability_config
 
 STORE = "key_frames"
+# By which way key frames were chosen when the members were begun.
+_WAY_FILE = "way.txt"
 
 
 def train_viability(
@@ -67,6 +71,7 @@ def train_viability(
     }
     for run, of_member in runs.items():
         check_same_run(run, of_member)
+    _check_same_way(workdir)
     cases = _cases(experiment, folder, workdir / STORE, say)
     keep_features(cases, experiment.network, workdir / STORE)
     for run, of_member in runs.items():
@@ -76,6 +81,23 @@ def train_viability(
         if progress.update < of_member.training.steps:
             raise KeyboardInterrupt
     return join(experiment, cases, list(runs), workdir / "model", name=name)
+
+
+def _check_same_way(workdir: Path) -> None:
+    """Refuses members that were begun with key frames chosen in another way.
+
+    Raises:
+        InputError: There are such.
+    """
+    kept, way = workdir / _WAY_FILE, str(key_frames.WAY)
+    begun = any(workdir.glob("member_*"))
+    if begun and (not kept.is_file() or kept.read_text(encoding="utf-8").strip() != way):
+        raise InputError(
+            f"{workdir}: was begun with key frames chosen in another way; name another folder, or "
+            "remove its members"
+        )
+    workdir.mkdir(parents=True, exist_ok=True)
+    kept.write_text(f"{way}\n", encoding="utf-8")
 
 
 def look_at_viability(

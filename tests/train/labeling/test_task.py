@@ -328,8 +328,10 @@ def test_planes_are_taken_from_the_centre_outward() -> None:
 def test_planes_of_a_stack_of_another_depth_are_refused(tmp_path: Path) -> None:
     write_dataset(tmp_path, {"a": ["DAPI"]})
     assert LabelingTask(_config(planes="2 of 3"), tmp_path).ground.planes == 2
-    with pytest.raises(InputError, match="field 'a' has 3 planes; planes says \"of 2\""):
+    with pytest.raises(InputError, match="field 'a' has 3 planes; it must have 2"):
         LabelingTask(_config(planes="2 of 2"), tmp_path)
+    with pytest.raises(InputError, match="field 'a' has 3 planes; it must have 2"):
+        LabelingTask(_config(planes_of=2), tmp_path)
     kept = parse(_config(planes="2 of 3").model_dump(mode="json"), LabelingConfig, source="kept")
     assert (kept.planes, kept.planes_of) == ((0, 1), 3)
 

@@ -9,6 +9,7 @@ import pytest
 from simulated_development import FILM, NETWORK, film
 
 from isl.config import load_toml
+from isl.errors import InputError
 from isl.viability.films import KeyFilm
 from isl.viability.frame_features import FrameEncoder, frame_encoder
 from isl.viability.model import load_viability_model
@@ -229,3 +230,16 @@ def test_configurations_are_valid(path: Path) -> None:
 def test_configurations_that_are_refused(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         experiment(**settings)
+
+
+def test_members_begun_with_key_frames_of_another_way_are_refused(tmp_path: Path, monkeypatch):
+    """A fresh folder says its way; so does one that goes on."""
+    ensemble._check_same_way(tmp_path / "run")
+    (tmp_path / "run" / "member_0").mkdir()
+    ensemble._check_same_way(tmp_path / "run")
+    monkeypatch.setattr(ensemble.key_frames, "WAY", -1)
+    with pytest.raises(InputError, match="begun with key frames chosen in another way"):
+        ensemble._check_same_way(tmp_path / "run")
+    (tmp_path / "older" / "member_0").mkdir(parents=True)
+    with pytest.raises(InputError, match="name another folder"):
+        ensemble._check_same_way(tmp_path / "older")

@@ -28,7 +28,6 @@ from isl_train.fragmentation.ground import load_training_ground
 from isl_train.fragmentation.recipe import RECIPE, train_fragmentation
 from isl_train.fragmentation.stages import (
     learned_stages,
-    logistic_line,
     looked_at,
     stage_features,
     threshold,
@@ -314,20 +313,6 @@ def test_features_of_another_encoder_are_made_anew(data: Path, tmp_path: Path) -
     np.testing.assert_allclose(found[1].maps[0], 2 * found[0].maps[0], rtol=1e-2)
     np.testing.assert_array_equal(found[2].maps[0], found[0].maps[0])
     assert len(list(tmp_path.glob("features_*.npz"))) == 2
-
-
-def test_logistic_line_is_that_of_scikit_learn() -> None:
-    from sklearn.linear_model import LogisticRegression
-
-    rng = np.random.default_rng(0)
-    x = rng.normal(5, [1, 2, 3], (60, 3))
-    is_one = x @ [1, -1, 0.5] + rng.normal(0, 1, 60) > 2
-    weight = rng.uniform(0.5, 2, 60)
-    line, offset = logistic_line(x, is_one, weight)
-    mean, deviation = x.mean(axis=0), x.std(axis=0)
-    theirs = LogisticRegression(C=0.01, tol=1e-8).fit((x - mean) / deviation, is_one, weight)
-    expected = theirs.decision_function((x - mean) / deviation)
-    np.testing.assert_allclose(x @ line + offset, expected, atol=1e-3)
 
 
 def test_imagenet_weights_of_a_file_give_the_encoder_the_plain_networks_features(

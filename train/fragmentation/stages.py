@@ -4,13 +4,14 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from scipy.optimize import minimize
 
 from isl.errors import InputError
 from isl.fragmentation.dataset import Example, only_frame
 from isl.fragmentation.model import FragmentationModel, Prediction
 from isl.fragmentation.stages import CLEAVAGE, OTHERS, StageHead
 from isl.imaging.inputs.photo import PHOTOS
+
+from ..penalized_logistic import penalized_logistic
 
 _REFUSED = 0.05
 # Inverse strength of the penalty on weights, as scikit-learn's C.
@@ -91,9 +92,16 @@ def learned_stages(features: np.ndarray, examples: Sequence[Example]) -> StageHe
     for name, part in ((CLEAVAGE, 0.5), *((name, 0.5 / len(others)) for name in others)):
         chosen = learned & (stage == name)
         weight[chosen] = part / chosen.sum()
-    line, offset = logistic_line(
-        features[learned], stage[learned] != CLEAVAGE, learned.sum() * weight[learned]
+    x = features[learned].astype(np.float64)
+    mean, deviation = x.mean(axis=0), x.std(axis=0) + _TINY
+    slope, offset = penalized_logistic(
+        (x - mean) / deviation,
+        stage[learned] != CLEAVAGE,
+        learned.sum() * weight[learned],
+        1 / _C,
     )
+    line = slope / deviation
+    offset -= line @ mean
     # As it is stored: the picture that sets the threshold must not be refused by rounding.
     weights = tuple(float(f"{w:.5g}") for w in line)
     scores = features @ np.asarray(weights) + offset
@@ -104,29 +112,3 @@ def learned_stages(features: np.ndarray, examples: Sequence[Example]) -> StageHe
 def threshold(scores: np.ndarray) -> float:
     """The least above which at most one in twenty of scores [N] lies; of fewer than 20, none."""
     return float(np.sort(scores)[len(scores) - 1 - int(_REFUSED * len(scores))]) + _SLACK
-
-
-def logistic_line(
-    x: np.ndarray, is_one: np.ndarray, weight: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Weights [D] and offset of a logistic regression on standardised features.
-
-    Args:
-        x: [N, D].
-        is_one: bool [N].
-        weight: float [N], of every row's loss.
-    """
-    mean, deviation = x.mean(axis=0), x.std(axis=0) + _TINY
-    z = np.concatenate([(x - mean) / deviation, np.ones((len(x), 1))], axis=1)
-    sign = np.where(is_one, 1.0, -1.0)
-
-    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
-        margin = sign * (z @ w)
-        slope = -sign * weight / (1 + np.exp(np.clip(margin, -60, 60)))
-        gradient = z.T @ slope
-        gradient[:-1] += w[:-1] / _C
-        return float(weight @ np.logaddexp(0, -margin) + w[:-1] @ w[:-1] / (2 * _C)), gradient
-
-    found = np.asarray(minimize(loss, np.zeros(z.shape[1]), jac=True, method="L-BFGS-B").x)
-    line = found[:-1] / deviation
-    return line, float(found[-1] - line @ mean)

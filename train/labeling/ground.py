@@ -120,11 +120,9 @@ def with_planes(
         planes_of: How many planes every field must have, or it is refused when it is read; None:
             any number.
     """
-    update = {"planes": planes, "planes_of": planes_of} if planes is not None else {}
-    if planes is None and planes_of is not None:
-        update = {"planes_of": planes_of}
-    if not update:
+    if planes is None and planes_of is None:
         return manifest
+    update = {"planes_of": planes_of} | ({} if planes is None else {"planes": planes})
     fields = (field.model_copy(update=update) for field in manifest.fields)
     return dataclasses.replace(manifest, fields=tuple(fields))
 

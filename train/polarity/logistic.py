@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.stats import rankdata
 
 from isl.errors import InputError
@@ -20,6 +19,7 @@ from isl.polarity.model import Calibration, logits_of_features, novelty_of, seen
 from isl.polarity.onset import Rule, change_point_posterior, conformal_spread, find_onset
 from isl.polarity.pretrained import FrozenFeatures, PretrainedConfig, Reader
 
+from ..penalized_logistic import penalized_logistic
 from .config import PolarityExperiment
 
 TEMPERS = tuple(round(0.05 * step, 2) for step in range(1, 21))
@@ -246,19 +246,9 @@ def logistic_regression(
     mean = np.average(read, axis=0, weights=weights)
     deviation = np.sqrt(np.average((read - mean) ** 2, axis=0, weights=weights)) + _SMALLEST
     standard = (read - mean) / deviation
-    sign = np.where(after, 1.0, -1.0)
-
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        slope, offset = parameters[:-1], parameters[-1]
-        margin = sign * (standard @ slope + offset)
-        total = weights @ np.logaddexp(0, -margin) + penalty / 2 * (slope @ slope)
-        pull = -weights * sign * 0.5 * (1 - np.tanh(margin / 2))
-        return total, np.append(standard.T @ pull + penalty * slope, pull.sum())
-
-    start = np.zeros(read.shape[1] + 1)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 1000}).x
-    slope = found[:-1] / deviation
-    return Fit(slope, float(found[-1] - slope @ mean), mean, deviation)
+    line, offset = penalized_logistic(standard, after, weights, penalty)
+    slope = line / deviation
+    return Fit(slope, float(offset - slope @ mean), mean, deviation)
 
 
 def alike(after: np.ndarray) -> np.ndarray:

@@ -74,6 +74,8 @@ def train_viability(
     _check_same_way(workdir)
     cases = _cases(experiment, folder, workdir / STORE, say)
     keep_features(cases, experiment.network, workdir / STORE)
+    workdir.mkdir(parents=True, exist_ok=True)
+    (workdir / _WAY_FILE).write_text(f"{key_frames.WAY}\n", encoding="utf-8")
     for run, of_member in runs.items():
         task = ViabilityTask(of_member, cases, folder=folder, say=say)
         freeze = experiment.start.freeze
@@ -96,8 +98,6 @@ def _check_same_way(workdir: Path) -> None:
             f"{workdir}: was begun with key frames chosen in another way; name another folder, or "
             "remove its members"
         )
-    workdir.mkdir(parents=True, exist_ok=True)
-    kept.write_text(f"{way}\n", encoding="utf-8")
 
 
 def look_at_viability(

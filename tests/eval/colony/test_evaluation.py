@@ -19,19 +19,23 @@ from isl_eval.colony import evaluation as module
 from isl_eval.colony.evaluation import evaluate_colony
 from isl_train.colony.recipe import train_colony
 
+TABLES = {
+    "task": "colony",
+    "experiment": "training.toml",
+    "shares": [0.6],
+    "folds": 3,
+    "replicates": 20,
+}
+
 
 def test_an_evaluation_from_files_to_files(tmp_path: Path, monkeypatch) -> None:
     path = write_stripes(tmp_path / "stripes.npz", (24, 12))
     own = experiment(path, method="supervised", training={"steps": 12, "evaluate_every": 6})
     (tmp_path / "training.toml").write_text(to_toml(own))
     tables = {
-        "task": "colony",
-        "experiment": "training.toml",
-        "shares": [0.6],
-        "folds": 3,
+        **TABLES,
         "judged": [0, 1],
         "patches": [1, 2],
-        "replicates": 20,
         "compare": [["more", "less"]],
         "arms": [
             {"name": "more"},
@@ -84,15 +88,7 @@ def test_heads_go_through_the_trainer_where_models_stay_or_settings_ask_for_it(
         training={"steps": 100, "evaluate_every": 50},
     )
     (tmp_path / "training.toml").write_text(to_toml(own))
-    tables = {
-        "task": "colony",
-        "experiment": "training.toml",
-        "shares": [0.6],
-        "folds": 3,
-        "judged": [0],
-        "replicates": 20,
-        "arms": [{"name": "quick"}],
-    }
+    tables = {**TABLES, "judged": [0], "arms": [{"name": "quick"}]}
     went = []
 
     def trained(*given, **settings):

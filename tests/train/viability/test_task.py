@@ -233,9 +233,11 @@ def test_configurations_that_are_refused(settings: dict, message: str) -> None:
 
 
 def test_members_begun_with_key_frames_of_another_way_are_refused(tmp_path: Path, monkeypatch):
-    """A fresh folder says its way; so does one that goes on."""
+    """And those of a folder that says no way; a fresh folder has none, and nothing is written."""
     ensemble._check_same_way(tmp_path / "run")
-    (tmp_path / "run" / "member_0").mkdir()
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run" / "member_0").mkdir(parents=True)
+    (tmp_path / "run" / "way.txt").write_text(f"{ensemble.key_frames.WAY}\n")
     ensemble._check_same_way(tmp_path / "run")
     monkeypatch.setattr(ensemble.key_frames, "WAY", -1)
     with pytest.raises(InputError, match="begun with key frames chosen in another way"):

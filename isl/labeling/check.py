@@ -86,7 +86,8 @@ class Check:
         tolerance: What tilings may differ by.
         tilings: The first is what the others are compared with.
         shifts: By the number of pixels moved down and to the right; medians.
-        turns: By the symmetry's name; medians.
+        turns: By the symmetry's name; medians. {} of a model that learned light from one side
+            alone.
     """
 
     size: tuple[int, int]
@@ -156,7 +157,8 @@ def check(
     again = _Again(model, options, budget)
     first, tiles = again.predict(planes)
     narrower = _narrower(model.geometry, tiles)
-    again.report(progress, of=len(narrower) + len(moves) + len(SYMMETRIES))
+    symmetries = SYMMETRIES if model.config.input.turned else {}
+    again.report(progress, of=1 + len(narrower) + len(moves) + max(0, len(symmetries) - 1))
     tilings = [_compared(first, first, tiles, tiles, step)]
     for tile in narrower:
         found, others = again.predict(planes, tile=tile)
@@ -164,7 +166,7 @@ def check(
     shifts = {shift: again.agreements(again.moved(planes, shift), first) for shift in moves}
     turns = {
         name: again.agreements(symmetry.undo(again.median(symmetry.apply(planes))), first)
-        for name, symmetry in SYMMETRIES.items()
+        for name, symmetry in symmetries.items()
         if symmetry != IDENTITY
     }
     on_cpu = jax.default_backend() == "cpu"

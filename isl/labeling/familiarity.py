@@ -1,15 +1,16 @@
 """Whether a field looks like those a model learned from, before its prediction is believed.
 
-Crops of normalized transmitted light are described by how strong detail is at each size (octaves
-of an averaging pyramid), whether it is rather bright or rather dark, how sparse it is, and, where
-there are several planes, which of them are sharp and how like their neighbours they are. A field's
-mean is compared with the crops of the training ground, in units of how far the mean of so many
-crops may lie off; its score is the root of the mean square of the three largest deviations. The
-limit is the largest score that a field of the training ground has when its whole group is left out;
-where there is one group only, it is a little above what neighbouring parts of it score. A small
-image, which shows less of what may be there, has a larger limit: what pieces of the training ground
-score when each is normalized alone, as a file of its own would be. Where a model
-has autoencoding heads, how well they say what the planes are is one more statistic.
+Crops of normalized transmitted light are described by how strong detail is at each size (octaves of
+an averaging pyramid), whether it is rather bright or rather dark, how sparse it is, and, where
+there are several planes, which of them are sharp and how like their neighbours they are; where the
+model learned light from one side alone, from which side it comes. A field's mean is compared with
+the crops of the training ground, in units of how far the mean of so many crops may lie off; its
+score is the root of the mean square of the three largest deviations. The limit is the largest score
+that a field of the training ground has when its whole group is left out; where there is one group
+only, it is a little above what neighbouring parts of it score. A small image, which shows less of
+what may be there, has a larger limit: what pieces of the training ground score when each is
+normalized alone, as a file of its own would be. Where a model has autoencoding heads, how well they
+say what the planes are is one more statistic.
 """
 
 import dataclasses
@@ -46,6 +47,7 @@ _TOLERATED = {
     "sparsity": 0.3,
     "sharpness": 0.05,
     "likeness": 0.1,
+    "shading": 0.1,
     "autoencoding": 0.15,
 }
 # Crops of one field resemble each other: of their variance, this much does not average out.
@@ -67,6 +69,7 @@ _TRAINING_CROPS = 600
 _TRAINING_LOSSES = 64
 _FEWEST = 8
 _TINY = 1e-9
+_SHADINGS = ("shading downwards", "shading to the right")
 
 
 class Familiarity(Config):
@@ -84,6 +87,11 @@ class Familiarity(Config):
     piece_limits: tuple[pydantic.PositiveFloat, ...] = ()
     statistics: Mapping[str, tuple[pydantic.FiniteFloat, pydantic.NonNegativeFloat]]
     autoencoding: tuple[pydantic.FiniteFloat, pydantic.NonNegativeFloat] | None = None
+
+    @property
+    def turned(self) -> bool:
+        """Whether the model learned images turned in every way, so that no side is told."""
+        return _SHADINGS[0] not in self.statistics
 
     def limit_of(self, crops: float) -> float:
         """The largest score that is not warned of, of an image as large as so many crops.
@@ -157,22 +165,29 @@ class Unfamiliarity:
         return f"{name} is {abs(value):.1f} deviations {side} what it learned from"
 
 
-def statistic_names(planes: int) -> tuple[str, ...]:
-    """Names of all statistics of crops of so many planes, in order."""
+def statistic_names(planes: int, turned: bool = True) -> tuple[str, ...]:
+    """Names of all statistics of crops of so many planes, in order.
+
+    Args:
+        planes: Z.
+        turned: Of a model that learned images turned in every way; see
+            `isl.labeling.model_config.InputContract`.
+    """
     sizes = [2 ** (octave + 1) for octave in range(_OCTAVES)]
     kinds = ("detail", "asymmetry", "sparsity")
     names = [f"{kind} at {size} pixels" for kind in kinds for size in sizes]
     if planes > 1:
         names += [f"sharpness of plane {plane}" for plane in range(planes)]
         names += [f"likeness of planes {plane} and {plane + 1}" for plane in range(planes - 1)]
-    return tuple(names)
+    return tuple(names) if turned else (*names, *_SHADINGS)
 
 
-def statistics_of(crop: np.ndarray) -> np.ndarray:
+def statistics_of(crop: np.ndarray, turned: bool = True) -> np.ndarray:
     """Describes a crop, in the order of `statistic_names`.
 
     Args:
         crop: float32 [Z, y, x] in [0, 1], y and x multiples of 64.
+        turned: As there.
 
     Returns:
         float64 [F].
@@ -193,6 +208,8 @@ def statistics_of(crop: np.ndarray) -> np.ndarray:
     if len(crop) > 1:
         sharpness = (details[0] + details[1]) / 2
         found += [sharpness - sharpness.mean(), _likeness(levels[1] - _enlarged(levels[4], 8))]
+    if not turned:
+        found.append(_shading(levels[1]))
     return np.concatenate(found)
 
 
@@ -200,6 +217,8 @@ def learn_familiarity(
     fields: Sequence[LearnedField],
     plane_loss: PlaneLoss | None = None,
     normalization: str = "auto",
+    *,
+    turned: bool = True,
 ) -> Familiarity | None:
     """What training ground looks like, and how much parts of it differ from the rest.
 
@@ -209,6 +228,7 @@ def learn_familiarity(
         fields: The training ground, all of one number of planes.
         plane_loss: Of the model that learned from it; None: it has no autoencoding heads.
         normalization: How a file that holds a crop would be normalized.
+        turned: Whether it learned images turned in every way.
 
     Returns:
         None where there are too few crops to tell.
@@ -228,7 +248,7 @@ def learn_familiarity(
         }
         for index, window in enumerate(corners):
             rows, columns = (slice(*part) for part in window)
-            described.append(statistics_of(field.transmitted[:, rows, columns]))
+            described.append(statistics_of(field.transmitted[:, rows, columns], turned))
             around = plane_loss and _around(window, plane_loss.width, field.usable.shape)
             if plane_loss and around and index in with_loss:
                 rows, columns = (slice(*part) for part in around)
@@ -239,10 +259,11 @@ def learn_familiarity(
     if len(described) < _FEWEST:
         return None
     crops, losses = np.array(described), np.array(asked)
+    names = statistic_names(len(fields[0].transmitted), turned)
 
     def score(part: _Part) -> float:
         mean = crops[part.indices].mean(axis=0)
-        found = _deviations(mean, part.worth, *_spread(crops[part.rest]))
+        found = _deviations(names, mean, part.worth, *_spread(crops[part.rest]))
         here, there = (_known(losses[indices]) for indices in (part.indices, part.rest))
         if here.size and there.size > 1:
             found = np.append(found, _loss_deviation(here, *_mean_and_deviation(there)))
@@ -252,7 +273,6 @@ def learn_familiarity(
     neighbours = [] if left_out else [score(part) for part in _neighbours(len(crops))]
     limit = max(_LEAST, max(left_out) if left_out else _MARGIN * max(neighbours))
     center, deviation = _spread(crops)
-    names = statistic_names(len(fields[0].transmitted))
     known = _known(losses)
     familiarity = Familiarity(
         statistics={
@@ -310,8 +330,9 @@ def _scores_of_pieces(
             continue
         crops = [piece[:, slice(*y), slice(*x)] for y, x in crop_windows(piece.shape[1:])]
         worth = len(crops) * side**2 / CROP**2
-        mean = np.mean([statistics_of(crop) for crop in crops], axis=0)
-        yield _score(_deviations(mean, worth, center, deviation))
+        mean = np.mean([statistics_of(crop, familiarity.turned) for crop in crops], axis=0)
+        names = tuple(familiarity.statistics)
+        yield _score(_deviations(names, mean, worth, center, deviation))
 
 
 def _small(crops: float) -> float:
@@ -335,12 +356,13 @@ def unfamiliarity(
     """
     described, area = [], 0
     for crop in crops:
-        described.append(statistics_of(crop))
+        described.append(statistics_of(crop, familiarity.turned))
         area += crop.shape[1] * crop.shape[2]
     if not described:
         return None
     center, deviation = np.array(list(familiarity.statistics.values())).T
-    found = _deviations(np.mean(described, axis=0), area / CROP**2, center, deviation)
+    names = tuple(familiarity.statistics)
+    found = _deviations(names, np.mean(described, axis=0), area / CROP**2, center, deviation)
     deviations = dict(zip(familiarity.statistics, found.tolist(), strict=True))
     if familiarity.autoencoding is not None and len(losses):
         known = np.array(losses)
@@ -492,11 +514,10 @@ def _spread(crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _deviations(
-    mean: np.ndarray, count: float, center: np.ndarray, deviation: np.ndarray
+    names: Sequence[str], mean: np.ndarray, count: float, center: np.ndarray, deviation: np.ndarray
 ) -> np.ndarray:
     """How far the mean of `count` crops lies off, [F]."""
-    planes = _planes_of(mean.size)
-    tolerated = np.array([_TOLERATED[name.split(" ", 1)[0]] for name in statistic_names(planes)])
+    tolerated = np.array([_TOLERATED[name.split(" ", 1)[0]] for name in names])
     return (mean - center) / np.sqrt(np.square(deviation) * _share(count) + np.square(tolerated))
 
 
@@ -519,12 +540,6 @@ def _mean_and_deviation(losses: np.ndarray) -> tuple[float, float]:
     return round(float(losses.mean()), 5), round(float(losses.std(ddof=1)), 5)
 
 
-def _planes_of(count: int) -> int:
-    """Planes of crops that are described by so many statistics."""
-    further = count - 3 * _OCTAVES
-    return (further + 1) // 2 if further else 1
-
-
 def _score(deviations: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.sort(np.square(deviations))[-_LARGEST:])))
 
@@ -536,6 +551,22 @@ def _halved(images: np.ndarray) -> np.ndarray:
 
 def _enlarged(images: np.ndarray, factor: int) -> np.ndarray:
     return images.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def _shading(images: np.ndarray) -> np.ndarray:
+    """From which side the light seems to come, downwards and to the right: [Z, y, x] to [2].
+
+    Lit from one side, a cell is dark on one side and bright on the other, so that brightness rises
+    steeply in its middle and falls slowly around it. Turned, the slopes are another axis's; turned
+    by half, their signs change.
+    """
+    slopes = (np.diff(images, axis=axis) for axis in (1, 2))
+    return np.array(
+        [
+            np.mean(np.cbrt(_mean(slope**3)) / np.sqrt(_mean(slope * slope) + _TINY))
+            for slope in slopes
+        ]
+    )
 
 
 def _mean(images: np.ndarray) -> np.ndarray:

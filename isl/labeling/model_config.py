@@ -26,6 +26,8 @@ class InputContract(Config):
         planes: Z, the number of planes.
         any_planes: Whether it learned from fewer planes in their place, too, and so takes any
             number of them (`isl.labeling.contract.spread`).
+        turned: Whether it learned images turned by quarters and mirrored, too. Otherwise light and
+            shade must lie as they did where it learned.
         modality: PHASE_CONTRAST, BRIGHTFIELD or DIC.
         pixel_size: Micrometres.
         z_step: Micrometres between planes.
@@ -36,6 +38,7 @@ class InputContract(Config):
 
     planes: int = pydantic.Field(ge=1)
     any_planes: bool = pydantic.Field(default=False, exclude_if=operator.not_)
+    turned: bool = pydantic.Field(default=True, exclude_if=bool)
     modality: str | None = None
     pixel_size: float | None = pydantic.Field(default=None, gt=0)
     z_step: float | None = pydantic.Field(default=None, gt=0)
@@ -127,7 +130,7 @@ class ModelConfig(FolderConfig):
 
     @pydantic.model_validator(mode="after")
     def _familiarity_is_of_its_planes(self) -> "ModelConfig":
-        names = statistic_names(self.input.planes)
+        names = statistic_names(self.input.planes, self.input.turned)
         if self.familiarity is not None and tuple(self.familiarity.statistics) != names:
             raise ValueError(f"familiarity.statistics are not those of {self.input.planes} planes")
         return self
@@ -180,12 +183,13 @@ def joined(configs: Sequence[ModelConfig]) -> EnsembleConfig:
                 f"models '{first.name}' and '{other.name}' cannot be averaged: they predict "
                 f"{', '.join(first.labels)} and {', '.join(other.labels)}"
             )
-        if other.input != first.input:
-            key = next(
-                key
-                for key in type(first.input).model_fields
-                if getattr(first.input, key) != getattr(other.input, key)
-            )
+        differing = (
+            key
+            for key in type(first.input).model_fields
+            if key != "turned" and getattr(first.input, key) != getattr(other.input, key)
+        )
+        key = next(differing, None)
+        if key is not None:
             raise InputError(
                 f"models '{first.name}' and '{other.name}' cannot be averaged: they expect another "
                 f"{key}, {getattr(first.input, key)} and {getattr(other.input, key)}"
@@ -206,7 +210,9 @@ def joined(configs: Sequence[ModelConfig]) -> EnsembleConfig:
         name=",".join(config.name for config in configs),
         labels=first.labels,
         architecture=first.architecture,
-        input=first.input,
+        input=first.input.model_copy(
+            update={"turned": all(config.input.turned for config in configs)}
+        ),
         stitch=first.stitch if len({config.stitch for config in configs}) == 1 else None,
         label_statistics=agreed,
         label_scale=first.label_scale,

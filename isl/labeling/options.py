@@ -105,7 +105,8 @@ _UNLESS_GIVEN = Asked(labels=None, normalize=None, stitch=None, median=None) | {
 def check_options(config: ModelConfig, **asked: Unpack[Asked]) -> Options:
     """Options a model can honor; unknown names are refused with the nearest known one.
 
-    "exact" stitching is refused for models without towers and together with symmetries, the border
+    "exact" stitching is refused for models without towers and together with symmetries, those for a
+    model that learned light from one side alone, the border
     "valid" together with resampling, and `renormalize` where the model does not know its training
     labels' statistics.
 
@@ -156,6 +157,11 @@ def check_options(config: ModelConfig, **asked: Unpack[Asked]) -> Options:
         raise InputError(
             "stitch 'exact' is what the published code gives, which turns no image: it cannot be "
             "combined with symmetries (take 'dense')"
+        )
+    if symmetries and not config.input.turned:
+        raise InputError(
+            f"model '{config.name}' learned light from one side alone: turned, images are unlike "
+            "what it knows (leave `symmetries` out)"
         )
     if stitch == "dense" and config.stitch == "exact":
         logger.warning(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pydantic
+from scipy import ndimage
 
 from isl.config import Config
 from isl.labeling.contract import spread
@@ -23,6 +24,16 @@ class AugmentConfig(Config):
         multiplier: Deviation of a factor around 1 for each plane, with chance 0.5.
         offset: Deviation of an offset for each plane, with chance 0.5.
         noise: Deviation of noise for each pixel, with chance 0.5.
+        turn: Rotation by up to so many degrees either way; 180 is any angle. For this and the next
+            two, crops are bent, bilinearly, as they are cut, with chance 0.5.
+        zoom: Deviation of the logarithm of a scale.
+        elastic: Deviation, in pixels, of a smooth bending.
+        defocus: All planes are blurred by a Gaussian of up to this deviation, in pixels, with
+            chance 0.5.
+        plane_shift: The stack is moved by up to so many planes up or down, its last one repeated,
+            with chance 0.5.
+        lost_planes: With chance 0.5 every plane is lost with this chance, and its neighbour stands
+            in its place.
         fewer_planes: Chance that only some planes are left, one to all but one, which stand in the
             others' places (`isl.labeling.contract.spread`). The model then takes any number.
     """
@@ -32,7 +43,18 @@ class AugmentConfig(Config):
     multiplier: float = pydantic.Field(default=0.0, ge=0)
     offset: float = pydantic.Field(default=0.0, ge=0)
     noise: float = pydantic.Field(default=0.0, ge=0)
+    turn: float = pydantic.Field(default=0.0, ge=0, le=180, exclude_if=operator.not_)
+    zoom: float = pydantic.Field(default=0.0, ge=0, lt=1, exclude_if=operator.not_)
+    elastic: float = pydantic.Field(default=0.0, ge=0, exclude_if=operator.not_)
+    defocus: float = pydantic.Field(default=0.0, ge=0, exclude_if=operator.not_)
+    plane_shift: int = pydantic.Field(default=0, ge=0, exclude_if=operator.not_)
+    lost_planes: float = pydantic.Field(default=0.0, ge=0, lt=1, exclude_if=operator.not_)
     fewer_planes: float = pydantic.Field(default=0.0, ge=0, le=1, exclude_if=operator.not_)
+
+    @property
+    def all_ways(self) -> bool:
+        """Whether images are turned and mirrored so that light comes from every side alike."""
+        return self.rotate or self.turn == 180
 
 
 def augment(
@@ -70,7 +92,7 @@ def _disturb(
     if planes > 1 and config.fewer_planes and rng.random() < config.fewer_planes:
         left = np.sort(rng.choice(planes, int(rng.integers(1, planes)), replace=False))
         kept = left[list(spread(len(left), planes))]
-    disturbed = transmitted
+    disturbed = _refocused(transmitted, config, rng)
     if config.multiplier and rng.random() < _CHANCE:
         disturbed = disturbed * (1 + config.multiplier * _normal(rng, (planes,)))
     if config.offset and rng.random() < _CHANCE:
@@ -81,6 +103,26 @@ def _disturb(
         disturbed = np.clip(disturbed, 0.0, 1.0, dtype=np.float32)
     # Last: a plane that stands at several places is the same at all of them.
     return disturbed if kept is None else disturbed[..., kept]
+
+
+def _refocused(
+    transmitted: np.ndarray, config: AugmentConfig, rng: np.random.Generator
+) -> np.ndarray:
+    """[Y, X, Z] of another focus: moved along the stack, without some planes, blurred."""
+    planes = transmitted.shape[-1]
+    taken = np.arange(planes)
+    if config.plane_shift and rng.random() < _CHANCE:
+        most = config.plane_shift
+        taken = np.clip(taken + rng.integers(-most, most + 1), 0, planes - 1)
+    if config.lost_planes and rng.random() < _CHANCE:
+        there = np.flatnonzero(rng.random(planes) >= config.lost_planes)
+        if there.size:
+            nearest = np.abs(np.arange(planes)[:, None] - there).argmin(axis=1)
+            taken = taken[there[nearest]]
+    if config.defocus and rng.random() < _CHANCE:
+        deviation = config.defocus * rng.random()
+        transmitted = ndimage.gaussian_filter(transmitted, deviation, axes=(0, 1))
+    return transmitted if np.array_equal(taken, np.arange(planes)) else transmitted[..., taken]
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

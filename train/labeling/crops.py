@@ -9,6 +9,8 @@ import numpy as np
 from isl.tiling.geometry import Geometry
 from isl.tiling.plan import reflected
 
+from .warp import Warp, sampled
+
 Box = tuple[tuple[int, int], tuple[int, int]]
 """Rows and columns of an image: first, and last + 1."""
 
@@ -97,8 +99,8 @@ class Cropper:
         """How many windows touch a box."""
         return math.prod(high - low + self._size - 1 for low, high in box)
 
-    def draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """One crop.
+    def draw(self, rng: np.random.Generator, warp: Warp | None = None) -> dict[str, np.ndarray]:
+        """One crop, seen through a warp if there is one.
 
         Returns:
             `transmitted` float32 [Y, X, Z]; `targets` float32 [y, x, L] and `measured` bool
@@ -120,11 +122,15 @@ class Cropper:
                 continue
             light = self._light[index]
             if light is None or rng.random() < light.share(inside) ** self._toward_light:
-                return self._cut(index, inside)
+                return self._cut(index, inside, warp, rng)
         raise RuntimeError("measured ground is too sparse to be found by drawing windows")
 
-    def _cut(self, index: int, origin: Sequence[int]) -> dict[str, np.ndarray]:
+    def _cut(
+        self, index: int, origin: Sequence[int], warp: Warp | None, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
         field = self._fields[index]
+        if warp is not None:
+            return {**self._bent(field, origin, warp, rng), "field": np.asarray(index, np.int32)}
         height, width = field.visible.shape
         y, x = (start + np.arange(self._size) for start in origin)
         rows, columns = reflected(y, height), reflected(x, width)
@@ -139,6 +145,24 @@ class Cropper:
             "measured": measured,
             "visible": field.visible[rows[:, None], columns] & in_image,
             "field": np.asarray(index, np.int32),
+        }
+
+    def _bent(
+        self, field: TrainingField, origin: Sequence[int], warp: Warp, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        centre = (self._size - 1) / 2
+        around = np.arange(-self._margin, self._size + self._margin) - centre
+        middle = np.array(origin)[:, None, None] + centre
+        places = warp.offsets(around, rng) + middle
+        inner = slice(self._margin, self._margin + self._size)
+        within = places[:, inner, inner]
+        last = np.array(field.visible.shape)[:, None, None] - 1
+        in_image = np.all((within >= 0) & (within <= last), axis=0)
+        return {
+            "transmitted": sampled(field.transmitted, places),
+            "targets": sampled(field.targets, within),
+            "measured": sampled(field.measured, within) & in_image[..., None],
+            "visible": sampled(field.visible[..., None], within)[..., 0] & in_image,
         }
 
 

@@ -20,6 +20,7 @@ from .config import LabelingConfig
 from .crops import Cropper
 from .ground import Ground, load_ground, with_planes
 from .validation import PredictTile, validate
+from .warp import draw_warp
 
 
 class Fields:
@@ -153,7 +154,8 @@ def draw_crop(
     rng: np.random.Generator, *, cropper: Cropper, config: AugmentConfig
 ) -> Mapping[str, np.ndarray]:
     """One augmented crop; see `Cropper.draw`."""
-    return augment(cropper.draw(rng), config, rng)
+    warp = draw_warp(rng, turn=config.turn, zoom=config.zoom, elastic=config.elastic)
+    return augment(cropper.draw(rng, warp), config, rng)
 
 
 def _all_pixels(array: jax.Array) -> jax.Array:

@@ -57,6 +57,7 @@ def write_model(
         input=InputContract(
             planes=ground.planes,
             any_planes=config.augment.fewer_planes > 0 and ground.planes > 1,
+            turned=config.augment.all_ways,
             modality=ground.modality,
             pixel_size=size.x if size is not None else None,
             z_step=size.z if size is not None else None,
@@ -68,7 +69,10 @@ def write_model(
         label_scale=ground.label_scale,
         label_scales=ground.label_scales,
         familiarity=familiarity_of(
-            ground.training, plane_loss(network), normalization=config.normalization
+            ground.training,
+            plane_loss(network),
+            normalization=config.normalization,
+            turned=config.augment.all_ways,
         ),
         trained_on=trained_on,
         chosen_on=chosen_on,
@@ -95,6 +99,7 @@ def familiarity_of(
     loss: PlaneLoss | None = None,
     *,
     normalization: str = "auto",
+    turned: bool = True,
 ) -> Familiarity | None:
     """What the training ground looks like where crops were drawn from it.
 
@@ -102,6 +107,7 @@ def familiarity_of(
         training: All of it.
         loss: Of the network that learned from it; None: it has no autoencoding heads.
         normalization: Of what it predicts from.
+        turned: Whether it learned images turned in every way.
     """
     fields = [
         LearnedField(
@@ -111,7 +117,7 @@ def familiarity_of(
         )
         for field in training
     ]
-    return learn_familiarity(fields, loss, normalization)
+    return learn_familiarity(fields, loss, normalization, turned=turned)
 
 
 def _card(

@@ -124,7 +124,8 @@ def _table(found: Check) -> Iterator[str]:
         )
         largest = f"{tiling.largest:.1e}" if place else "reference"
         yield line(name, largest, f"{tiling.medians:.4%}" if place else "", seams, without)
-    labels = [agreement.label for agreement in next(iter(found.turns.values()))]
+    compared = [*found.shifts.values(), *found.turns.values()]
+    labels = [agreement.label for agreement in (compared[0] if compared else ())]
     widths = [max(20, len(label) + 2) for label in labels]
     for what, agreements in (
         ("moved by", {f"{n} pixel{'s' * (n > 1)}": found.shifts[n] for n in found.shifts}),
@@ -140,7 +141,8 @@ def _table(found: Check) -> Iterator[str]:
             yield f"{name:<18}" + "".join(
                 f"{_agreement(one):>{width}}" for one, width in zip(of_labels, widths, strict=True)
             )
-    yield "(mean absolute difference of the median in [0, 1], Pearson)"
+    if compared:
+        yield "(mean absolute difference of the median in [0, 1], Pearson)"
     yield ""
     said = "passed" if found.passed else "FAILED"
     yield (

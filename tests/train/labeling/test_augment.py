@@ -95,3 +95,43 @@ def test_intensities_stay_within_their_range() -> None:
         assert transmitted.dtype == np.float32
         assert transmitted.min() >= 0
         assert transmitted.max() <= 1
+
+
+def test_a_moved_stack_repeats_its_last_plane() -> None:
+    planes = np.arange(6, dtype=np.float32) / 6
+    example = {"transmitted": np.tile(planes, (2, 2, 1))}
+    config = NOTHING.model_copy(update={"plane_shift": 1})
+    rng = np.random.default_rng(0)
+    seen = {
+        tuple(np.round(augment(example, config, rng)["transmitted"][0, 0] * 6).astype(int))
+        for _ in range(100)
+    }
+    assert seen == {(0, 1, 2, 3, 4, 5), (0, 0, 1, 2, 3, 4), (1, 2, 3, 4, 5, 5)}
+
+
+def test_a_neighbour_stands_in_the_place_of_a_lost_plane() -> None:
+    planes = np.arange(6, dtype=np.float32) / 6
+    example = {"transmitted": np.tile(planes, (2, 2, 1))}
+    config = NOTHING.model_copy(update={"lost_planes": 0.3})
+    rng = np.random.default_rng(0)
+    lost = []
+    for _ in range(400):
+        shown = np.round(augment(example, config, rng)["transmitted"][0, 0] * 6).astype(int)
+        assert list(shown) == sorted(shown)
+        there = sorted(set(shown))
+        for place, plane in enumerate(shown):
+            assert abs(plane - place) == min(abs(other - place) for other in there)
+        lost.append(6 - len(there))
+    assert np.mean(lost) / 6 == pytest.approx(0.15, abs=0.03)
+
+
+def test_defocus_takes_fine_detail_from_half_of_the_examples() -> None:
+    noise = np.random.default_rng(1).random((32, 32, 3), dtype=np.float32)
+    config = NOTHING.model_copy(update={"defocus": 2.0})
+    rng = np.random.default_rng(0)
+    deviations = [
+        np.std(augment({"transmitted": noise}, config, rng)["transmitted"]) for _ in range(200)
+    ]
+    kept = [deviation for deviation in deviations if deviation == np.std(noise)]
+    assert len(kept) / 200 == pytest.approx(0.5, abs=0.1)
+    assert min(deviations) < 0.3 * np.std(noise)

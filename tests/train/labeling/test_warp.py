@@ -1,0 +1,89 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from isl.tiling.geometry import Geometry
+from isl_train.labeling.crops import Cropper, TrainingField
+from isl_train.labeling.warp import Warp, draw_warp, sampled
+
+GEOMETRY = Geometry(margin=3, step=2, smallest=8)
+WIDTH = 14
+STRAIGHT = Warp(matrix=np.eye(2), elastic=0.0)
+
+
+def _field() -> TrainingField:
+    """Targets are rows and columns; of the ground, a corner was not measured."""
+    places = np.stack(np.meshgrid(np.arange(40), np.arange(50), indexing="ij"), axis=-1)
+    measured = np.ones((40, 50, 2), bool)
+    measured[25:, 30:] = False
+    return TrainingField(
+        name="a",
+        group="g",
+        transmitted=(places / 50).astype(np.float32),
+        targets=places.astype(np.float32),
+        measured=measured,
+        visible=measured[..., 0],
+    )
+
+
+def _draw(warp: Warp | None, seed: int) -> dict[str, np.ndarray]:
+    return Cropper([_field()], GEOMETRY, WIDTH).draw(np.random.default_rng(seed), warp)
+
+
+def test_a_warp_that_changes_nothing_cuts_the_same_crop() -> None:
+    for seed in range(30):
+        plain, warped = _draw(None, seed), _draw(STRAIGHT, seed)
+        for name, array in plain.items():
+            np.testing.assert_allclose(warped[name], array, atol=1e-6, err_msg=name)
+
+
+def test_a_quarter_turn_turns_images_and_masks_together() -> None:
+    quarter = Warp(matrix=np.array([[0.0, -1.0], [1.0, 0.0]]), elastic=0.0)
+    for seed in range(30):
+        plain, warped = _draw(None, seed), _draw(quarter, seed)
+        for name in ("transmitted", "targets", "measured", "visible"):
+            turned = np.rot90(plain[name], -1)
+            np.testing.assert_allclose(warped[name], turned, atol=1e-4, err_msg=name)
+
+
+def test_a_scale_shows_more_or_less_of_the_field() -> None:
+    twice = Warp(matrix=2 * np.eye(2), elastic=0.0)
+    field = dataclasses.replace(_field(), measured=np.ones((40, 50, 2), bool))
+    crop = Cropper([field], GEOMETRY, WIDTH).draw(np.random.default_rng(3), twice)
+    inside = crop["targets"][crop["measured"].all(axis=-1)]
+    assert inside.size
+    steps = np.diff(crop["targets"][:, :, 0], axis=0)
+    both = crop["measured"][1:, :, 0] & crop["measured"][:-1, :, 0]
+    np.testing.assert_allclose(steps[both], 2.0, atol=1e-4)
+
+
+def test_bent_crops_count_measured_pixels_of_the_field_alone() -> None:
+    """Every target that counts is the value at a place whose neighbours were all measured."""
+    bent = Warp(matrix=np.eye(2), elastic=2.0)
+    differing = 0
+    for seed in range(60):
+        crop = _draw(bent, seed)
+        counted = crop["targets"][crop["measured"][..., 0]]
+        outside = (counted[:, 0] > 24 + 1e-3) & (counted[:, 1] > 29 + 1e-3)
+        assert not outside.any()
+        differing += not np.allclose(crop["targets"], _draw(None, seed)["targets"], atol=0.1)
+    assert differing == 60
+
+
+def test_half_of_the_crops_are_warped_where_a_warp_is_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    assert draw_warp(rng, turn=0.0, zoom=0.0, elastic=0.0) is None
+    drawn = [draw_warp(rng, turn=15.0, zoom=0.1, elastic=0.0) for _ in range(400)]
+    matrices = [warp.matrix for warp in drawn if warp is not None]
+    assert len(matrices) / 400 == pytest.approx(0.5, abs=0.08)
+    scales = np.sqrt([np.linalg.det(matrix) for matrix in matrices])
+    assert np.std(np.log(scales)) == pytest.approx(0.1, rel=0.2)
+    angles = np.rad2deg([np.arctan2(matrix[1, 0], matrix[0, 0]) for matrix in matrices])
+    assert 10 < np.abs(angles).max() <= 15
+
+
+def test_places_beyond_the_border_are_reflected() -> None:
+    image = np.arange(5, dtype=np.float32)[None, :, None]
+    places = np.array([[[0.0, 0.0, 0.0]], [[-1.5, 0.5, 4.5]]])
+    np.testing.assert_allclose(sampled(image, places)[0, :, 0], [1.5, 0.5, 3.5])

@@ -1,0 +1,69 @@
+"""Smooth changes of shape, drawn for each crop: another angle, another scale, elastic bending."""
+
+import dataclasses
+
+import numpy as np
+from scipy import ndimage
+
+from isl.tiling.plan import reflected
+
+_KNOTS_EVERY = 32
+_NEARLY_ONE = 0.999
+# Bending blurs a little; what is not bent shows images as they are predicted.
+_CHANCE = 0.5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Warp:
+    """Where the pixels of a crop lie in the field, relative to the crop's centre.
+
+    Attributes:
+        matrix: float [2, 2], turns and scales offsets from the centre.
+        elastic: Deviation of the bending, in pixels.
+    """
+
+    matrix: np.ndarray
+    elastic: float
+
+    def offsets(self, along: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Where pixels at offsets `along` [N] from the centre on both axes lie: [2, N, N].
+
+        Every call draws another bending from `rng`.
+        """
+        rows, columns = np.meshgrid(along, along, indexing="ij")
+        moved = np.tensordot(self.matrix, np.stack([rows, columns]), axes=1)
+        if not self.elastic:
+            return moved
+        count = len(along)
+        knots = -(-count // _KNOTS_EVERY) + 3
+        bending = rng.normal(0, self.elastic, (2, knots, knots))
+        at = np.arange(count) / _KNOTS_EVERY + 1
+        places = np.meshgrid(at, at, indexing="ij")
+        return moved + np.stack([ndimage.map_coordinates(axis, places) for axis in bending])
+
+
+def draw_warp(rng: np.random.Generator, *, turn: float, zoom: float, elastic: float) -> Warp | None:
+    """A warp, with chance 0.5 where one was asked for; see `AugmentConfig` beside."""
+    if not (turn or zoom or elastic) or rng.random() < _CHANCE:
+        return None
+    angle = np.deg2rad(rng.uniform(-turn, turn))
+    scale = np.exp(rng.normal(0, zoom)) if zoom else 1.0
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    return Warp(matrix=np.array([[cosine, -sine], [sine, cosine]]), elastic=elastic)
+
+
+def sampled(image: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Bilinear values of [Y, X, C] at float places [2, N, M], reflected beyond its borders.
+
+    Masks come back as masks: of pixels all of whose neighbours are set.
+    """
+    low = np.floor(places).astype(int)
+    share = (places - low).astype(np.float32)[..., None]
+    rows = [reflected(low[0] + step, image.shape[0]) for step in (0, 1)]
+    columns = [reflected(low[1] + step, image.shape[1]) for step in (0, 1)]
+    down, right = share
+    value = (1 - down) * (
+        (1 - right) * image[rows[0], columns[0]] + right * image[rows[0], columns[1]]
+    )
+    value += down * ((1 - right) * image[rows[1], columns[0]] + right * image[rows[1], columns[1]])
+    return value > _NEARLY_ONE if image.dtype == bool else value

@@ -30,11 +30,14 @@ _COLUMNS = (
     *("windows", "similarity"),
     *("f", "fx", "fy", "fxx", "fyy", "fxy"),
     *("judged", "cross_entropy", "ranked_probability_score", "width", *_COVERAGE),
+    *("of_median", "median", "median_squared", "true_median"),
 )
 _AT = {name: index for index, name in enumerate(_COLUMNS)}
+_OF_DISTRIBUTIONS = slice(_AT["judged"], _AT["of_median"])
 FIGURES = (
     *("pearson", "foreground_pearson", "mae", "nrmse", "ssim", "psnr"),
     *("cross_entropy", "ranked_probability_score", "sharpness", *_COVERAGE),
+    "pearson_median",
 )
 """What `figures_of` gives, in the order of the tables."""
 SPECTRAL = tuple(f"spectral_{number}" for number in range(1, BANDS + 1))
@@ -111,6 +114,7 @@ def block_rows(
     field: str,
     group: str,
     similarity: Similarity | None = None,
+    median: np.ndarray | None = None,
 ) -> BlockRows:
     """Sums of one field.
 
@@ -122,6 +126,8 @@ def block_rows(
         field: Name of the field.
         group: Its group.
         similarity: Of the same images and mask, where it is known already.
+        median: float [Y, X] in [0, 1], of the distributions, whose correlation is then told beside
+            that of `predicted`.
 
     Raises:
         InputError: Sizes differ, or pixels that count are not finite.
@@ -149,7 +155,12 @@ def block_rows(
     columns = -(-mask.shape[1] // BLOCK)
     for (row, column), kept in distributions.items():
         at_row = int(np.searchsorted(kinds, row * columns + column))
-        sums[at_row, _AT["judged"] :] = _of_distributions(kept)
+        sums[at_row, _OF_DISTRIBUTIONS] = _of_distributions(kept)
+    if median is not None:
+        m = checked_pair(true, median, mask).chosen[1]
+        put(
+            ("of_median", "median", "median_squared", "true_median"), place, (None, m, m * m, x * m)
+        )
     return BlockRows(
         fields=(field,) * kinds.size,
         groups=(group,) * kinds.size,
@@ -157,6 +168,11 @@ def block_rows(
         lowest=float(x.min()),
         highest=float(x.max()),
     )
+
+
+def with_all_columns(sums: np.ndarray) -> np.ndarray:
+    """Sums [R, K] that were kept before medians were judged too, of which they know nothing."""
+    return np.pad(sums, ((0, 0), (0, len(_COLUMNS) - sums.shape[1])))
 
 
 def block_numbers(size: tuple[int, ...]) -> np.ndarray:
@@ -182,7 +198,7 @@ def constant_scores(
     for name, table in zip(("cross_entropy", "ranked_probability_score"), scores, strict=True):
         sums[:, _AT[name]] = np.bincount(place, table[true[mask]])
     # Intervals of a distribution that is the same everywhere are of no interest.
-    sums[:, _AT["width"] :] = np.nan
+    sums[:, _AT["width"] : _OF_DISTRIBUTIONS.stop] = np.nan
     return dataclasses.replace(rows, sums=sums)
 
 
@@ -217,6 +233,13 @@ def figures_of(sums: np.ndarray, true_range: float) -> dict[str, float | None]:
         "ranked_probability_score": _ratio(of["ranked_probability_score"], of["judged"]),
         "sharpness": _ratio(of["width"], of["judged"]),
         **{name: _ratio(of[name], of["judged"]) for name in _COVERAGE},
+        # Of the same pixels as the first, so that what was measured has the same sums.
+        "pearson_median": _pearson(
+            [
+                of[name]
+                for name in ("of_median", "x", "median", "xx", "median_squared", "true_median")
+            ]
+        ),
     }
 
 
@@ -293,10 +316,10 @@ _SECOND = ("fxx", "fyy", "fxy")
 
 
 def _of_distributions(sums: Mapping[str, np.ndarray]) -> list[float]:
-    """The columns from `judged` on."""
+    """The columns of `_OF_DISTRIBUTIONS`."""
     found = DistributionFigures.from_sums(sums).result()
     if not found.pixels or found.coverage is None:
-        return [0.0] * (len(_COLUMNS) - _AT["judged"])
+        return [0.0] * (_OF_DISTRIBUTIONS.stop - _OF_DISTRIBUTIONS.start)
     coverage = found.coverage
     means = (
         math.inf if found.cross_entropy is None else found.cross_entropy,

@@ -23,7 +23,7 @@ from ..study.bench import Bench, Fitted, Run, read_curve
 from ..study.config import Placed, StudyConfig, Variant
 from ..study.subject import Subject
 from ..study.tables import Findings
-from .blocks import BLOCK, FEWEST_GROUPS, FIGURES, BlockRows, joined
+from .blocks import BLOCK, FEWEST_GROUPS, FIGURES, BlockRows, joined, with_all_columns
 from .gradient_boosting import BoostingConfig, fit_boosting
 from .ground import Ground, bounding_window, survey_ground
 from .study_predictors import (
@@ -242,6 +242,7 @@ class LabelingBench(Bench[LabelingStudyConfig]):
     def restored(self, facts: Mapping[str, Any], sums: np.ndarray) -> BlockRows:
         """See `Bench.restored`."""
         fields, groups = tuple(facts["fields"]), tuple(facts["groups"])
+        sums = with_all_columns(sums)
         return BlockRows(**{**facts, "fields": fields, "groups": groups, "sums": sums})
 
     def _weights_of(self, model: str) -> str:
@@ -267,7 +268,8 @@ def _about(findings: Findings) -> list[str]:
         "each network was at its best, so networks' figures are a little too good, while trees and "
         "means chose nothing. Where it lies in a field that was trained on, figures are "
         "optimistic, for all variants alike.",
-        f"Judged is the {config.image} of each distribution, and the distribution itself by its "
+        f"Judged is the {config.image} of each distribution, its median beside it by its own "
+        "correlation, and the distribution itself by its "
         "cross-entropy (in units of ln 256: a uniform prediction scores 1).",
         "± is the unbiased deviation over training runs with different seeds.",
         f"In brackets: the interval of {config.level:.0%} over {config.replicates} bootstrap "
@@ -290,15 +292,20 @@ SUBJECT = Subject(
     figures=FIGURES,
     titles={
         "pearson": ("Pearson", 3),
+        "pearson_median": ("Pearson of the median image", 3),
         "mae": ("Mean absolute error", 4),
         "ssim": ("SSIM", 3),
         "cross_entropy": ("Cross-entropy", 4),
         "ranked_probability_score": ("Ranked probability score", 4),
     },
-    overview=("pearson", "mae", "cross_entropy"),
-    in_tables=("pearson", "mae", "ssim", "cross_entropy"),
+    overview=("pearson", "pearson_median", "mae", "cross_entropy"),
+    in_tables=("pearson", "pearson_median", "mae", "ssim", "cross_entropy"),
     main="pearson",
-    curves={"pearson_mean": _CURVES["pearson"], "cross_entropy": _CURVES["cross_entropy"]},
+    curves={
+        "pearson_mean": _CURVES["pearson"],
+        "pearson_median": "Pearson of the median image, mean over labels",
+        "cross_entropy": _CURVES["cross_entropy"],
+    },
     along=_CURVES,
     about=_about,
 )

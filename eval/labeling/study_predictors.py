@@ -69,7 +69,8 @@ class NetworkPredictor:
         )
         predicted = predict_measured(self._model, field, options, seed=self._seed)
         images = _named(predicted.labels, predicted.images[self._image])
-        return _judged(field, images, predicted.distributions)
+        medians = _named(predicted.labels, predicted.images["median"])
+        return _judged(field, images, predicted.distributions, medians)
 
     @property
     def _tile(self) -> int:
@@ -159,11 +160,19 @@ def _judged(
     field: GroundField,
     images: Mapping[str, np.ndarray],
     distributions: Mapping[str, Any] | None = None,
+    medians: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Judged]:
     found = {}
     for label, true, mask in _measured(field):
-        blocks = (distributions or {}).get(label, {})
-        rows = block_rows(true, images[label], mask, blocks, field=field.name, group=field.group)
+        rows = block_rows(
+            true,
+            images[label],
+            mask,
+            (distributions or {}).get(label, {}),
+            field=field.name,
+            group=field.group,
+            median=(medians or {}).get(label),
+        )
         found[label] = Judged(image=images[label], rows=rows)
     return found
 

@@ -26,6 +26,9 @@ class AugmentConfig(Config):
         noise: Deviation of noise for each pixel, with chance 0.5.
         turn: Rotation by up to so many degrees either way; 180 is any angle. For this and the next
             two, crops are bent, bilinearly, as they are cut, with chance 0.5.
+        mirror_axis: Of the crops that are bent, half are mirrored across the axis that lies so many
+            degrees from down towards right: where light comes from one side, along that. None: none
+            are.
         zoom: Deviation of the logarithm of a scale.
         elastic: Deviation, in pixels, of a smooth bending.
         defocus: All planes are blurred by a Gaussian of up to this deviation, in pixels, with
@@ -44,6 +47,9 @@ class AugmentConfig(Config):
     offset: float = pydantic.Field(default=0.0, ge=0)
     noise: float = pydantic.Field(default=0.0, ge=0)
     turn: float = pydantic.Field(default=0.0, ge=0, le=180, exclude_if=operator.not_)
+    mirror_axis: float | None = pydantic.Field(
+        default=None, ge=-180, le=180, exclude_if=lambda degrees: degrees is None
+    )
     zoom: float = pydantic.Field(default=0.0, ge=0, lt=1, exclude_if=operator.not_)
     elastic: float = pydantic.Field(default=0.0, ge=0, exclude_if=operator.not_)
     defocus: float = pydantic.Field(default=0.0, ge=0, exclude_if=operator.not_)

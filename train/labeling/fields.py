@@ -154,7 +154,13 @@ def draw_crop(
     rng: np.random.Generator, *, cropper: Cropper, config: AugmentConfig
 ) -> Mapping[str, np.ndarray]:
     """One augmented crop; see `Cropper.draw`."""
-    warp = draw_warp(rng, turn=config.turn, zoom=config.zoom, elastic=config.elastic)
+    warp = draw_warp(
+        rng,
+        turn=config.turn,
+        zoom=config.zoom,
+        elastic=config.elastic,
+        mirror_axis=config.mirror_axis,
+    )
     return augment(cropper.draw(rng, warp), config, rng)
 
 

@@ -42,14 +42,27 @@ class Warp:
         return moved + np.stack([ndimage.map_coordinates(axis, places) for axis in bending])
 
 
-def draw_warp(rng: np.random.Generator, *, turn: float, zoom: float, elastic: float) -> Warp | None:
+def draw_warp(
+    rng: np.random.Generator,
+    *,
+    turn: float,
+    zoom: float,
+    elastic: float,
+    mirror_axis: float | None = None,
+) -> Warp | None:
     """A warp, with chance 0.5 where one was asked for; see `AugmentConfig` beside."""
-    if not (turn or zoom or elastic) or rng.random() < _CHANCE:
+    asked = turn or zoom or elastic or mirror_axis is not None
+    if not asked or rng.random() < _CHANCE:
         return None
     angle = np.deg2rad(rng.uniform(-turn, turn))
     scale = np.exp(rng.normal(0, zoom)) if zoom else 1.0
     cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
-    return Warp(matrix=np.array([[cosine, -sine], [sine, cosine]]), elastic=elastic)
+    matrix = np.array([[cosine, -sine], [sine, cosine]])
+    if mirror_axis is not None and rng.random() < _CHANCE:
+        twice = 2 * np.deg2rad(mirror_axis)
+        across = np.array([[np.cos(twice), np.sin(twice)], [np.sin(twice), -np.cos(twice)]])
+        matrix = across @ matrix
+    return Warp(matrix=matrix, elastic=elastic)
 
 
 def sampled(image: np.ndarray, places: np.ndarray) -> np.ndarray:

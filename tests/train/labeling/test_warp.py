@@ -87,3 +87,16 @@ def test_places_beyond_the_border_are_reflected() -> None:
     image = np.arange(5, dtype=np.float32)[None, :, None]
     places = np.array([[[0.0, 0.0, 0.0]], [[-1.5, 0.5, 4.5]]])
     np.testing.assert_allclose(sampled(image, places)[0, :, 0], [1.5, 0.5, 3.5])
+
+
+def test_what_is_mirrored_keeps_the_axis_and_turns_what_is_across() -> None:
+    """Half of the warps; light that comes along the axis still does."""
+    rng = np.random.default_rng(0)
+    drawn = [draw_warp(rng, turn=0.0, zoom=0.0, elastic=0.0, mirror_axis=30.0) for _ in range(400)]
+    matrices = [warp.matrix for warp in drawn if warp is not None]
+    mirrored = [matrix for matrix in matrices if np.linalg.det(matrix) < 0]
+    assert len(mirrored) / len(matrices) == pytest.approx(0.5, abs=0.1)
+    along = np.array([np.cos(np.deg2rad(30)), np.sin(np.deg2rad(30))])
+    across = np.array([-along[1], along[0]])
+    np.testing.assert_allclose(mirrored[0] @ along, along, atol=1e-12)
+    np.testing.assert_allclose(mirrored[0] @ across, -across, atol=1e-12)

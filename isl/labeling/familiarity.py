@@ -69,6 +69,8 @@ _TRAINING_CROPS = 600
 _TRAINING_LOSSES = 64
 _FEWEST = 8
 _TINY = 1e-9
+# So many deviations are no chance.
+_SURELY = 2.0
 _SHADINGS = ("shading downwards", "shading to the right")
 
 
@@ -284,6 +286,31 @@ def learn_familiarity(
     )
     pieces = piece_limits(familiarity, fields, normalization)
     return familiarity.model_copy(update={"piece_limits": pieces})
+
+
+def side_of_light(fields: Sequence[LearnedField]) -> tuple[float, float] | None:
+    """How far light seems to come from above (or, below 0, from below) and from the left.
+
+    Args:
+        fields: The training ground.
+
+    Returns:
+        The statistics "shading downwards" and "shading to the right", means over crops; None where
+        they are no larger than chance makes them, or there are too few crops to tell.
+    """
+    found = [
+        _shading(_halved(field.transmitted[:, slice(*rows), slice(*columns)]))
+        for field in fields
+        for rows, columns in _training_corners(field, max(1, CROPS // len(fields)))
+    ]
+    if len(found) < _FEWEST:
+        return None
+    mean, deviation = _spread(np.array(found))
+    chance = np.sqrt(np.square(deviation) * _share(len(found)) + _TOLERATED["shading"] ** 2)
+    if np.all(np.abs(mean) < _SURELY * chance):
+        return None
+    down, right = mean.tolist()
+    return down, right
 
 
 def piece_limits(

@@ -17,6 +17,7 @@ from isl.labeling.familiarity import (
     Unfamiliarity,
     crop_windows,
     learn_familiarity,
+    side_of_light,
     statistic_names,
     statistics_of,
     unfamiliarity,
@@ -42,7 +43,7 @@ def _lit(seed: int) -> np.ndarray:
     planes = []
     for z in range(2):
         thickness = scipy.ndimage.gaussian_filter(cells, 4 + z)
-        light = np.gradient(thickness, axis=0)
+        light = -np.gradient(thickness, axis=0)
         planes.append(light / light.std() + rng.normal(0, 0.05, light.shape))
     return normalize(np.array(planes, np.float32))[0]
 
@@ -121,3 +122,23 @@ def test_training_says_which_light_it_showed() -> None:
     assert AugmentConfig().all_ways
     assert AugmentConfig(rotate=False, turn=180).all_ways
     assert not AugmentConfig(rotate=False, turn=15).all_ways
+
+
+def test_the_side_of_light_is_found_where_there_is_one() -> None:
+    def found(*images: np.ndarray) -> tuple[float, float] | None:
+        return side_of_light(
+            [
+                LearnedField(group=str(n), transmitted=image, usable=np.ones(image.shape[1:], bool))
+                for n, image in enumerate(images)
+            ]
+        )
+
+    image = _lit(1)
+    down, right = found(image) or (0.0, 0.0)
+    assert down > 0.3
+    assert abs(right) < 0.3 * down
+    left = found(np.rot90(image, 3, axes=(1, 2)))
+    assert left is not None
+    assert left[1] < -0.3
+    assert found(image, image[:, ::-1]) is None
+    assert found(image[:, :64, :64]) is None

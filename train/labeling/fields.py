@@ -1,6 +1,7 @@
 """The fields of a labeling experiment: crops are drawn from them, networks judged on them."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from isl.errors import InputError, unknown
 from isl.labeling import losses
 from isl.labeling.dataset import load_manifest
+from isl.labeling.familiarity import side_of_light
 from isl.labeling.losses import Sums
 
 from ..data import endless
@@ -19,6 +21,7 @@ from .augment import AugmentConfig, augment
 from .config import LabelingConfig
 from .crops import Cropper
 from .ground import Ground, load_ground, with_planes
+from .model_folder import learned_fields
 from .validation import PredictTile, validate
 from .warp import draw_warp
 
@@ -66,7 +69,7 @@ class Fields:
 
     def summary(self) -> str:
         """How many there are, in words; of several experiments, how they differ."""
-        return "\n".join((*self.ground.experiments, self._sizes()))
+        return "\n".join((*self.ground.experiments, self._sizes(), *self._side_of_light()))
 
     def _sizes(self) -> str:
         return (
@@ -74,6 +77,19 @@ class Fields:
             f"fields, {self.ground.nbytes / 2**30:.2f} GiB in memory (each worker process holds "
             "its own copy)"
         )
+
+    def _side_of_light(self) -> list[str]:
+        if not self._config.augment.all_ways:
+            return []
+        found = side_of_light(learned_fields(self.ground.training))
+        if found is None:
+            return []
+        axis = math.degrees(math.atan2(found[1], found[0]))
+        return [
+            "light comes from one side in these images, and crops are turned so that it comes from "
+            "all: if it always comes from there, augment.rotate = false, augment.flip = false and "
+            f"augment.mirror_axis = {axis:.0f} (its axis, roughly) teach more"
+        ]
 
     def examples(self, seed: int) -> grain.MapDataset:
         """Augmented crops without end."""

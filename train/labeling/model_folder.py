@@ -109,7 +109,12 @@ def familiarity_of(
         normalization: Of what it predicts from.
         turned: Whether it learned images turned in every way.
     """
-    fields = [
+    return learn_familiarity(learned_fields(training), loss, normalization, turned=turned)
+
+
+def learned_fields(training: Sequence[TrainingField]) -> list[LearnedField]:
+    """The training ground where crops are drawn from it, as `isl.labeling.familiarity` sees it."""
+    return [
         LearnedField(
             group=field.group,
             transmitted=np.moveaxis(field.transmitted, -1, 0),
@@ -117,7 +122,6 @@ def familiarity_of(
         )
         for field in training
     ]
-    return learn_familiarity(fields, loss, normalization, turned=turned)
 
 
 def _card(

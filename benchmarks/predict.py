@@ -43,8 +43,11 @@ PLANES, LABELS, BATCH = 13, ("DAPI", "MAP2", "NFH"), 16
 STATISTICS = ("median",)
 WAYS = {
     "towers": ("one patch", "patches in batches", "exact", "dense"),
-    "unet": ("one patch", "patches in batches", "dense", "PyTorch"),
+    "unet": ("one patch", "patches in batches", "dense", "PyTorch", "PyTorch, one number a label"),
+    "default": ("patches in batches", "dense"),
 }
+# That of the model that predicts unless one names another.
+DEFAULT = UNetConfig(levels=4, width=32, stem=2)
 
 
 def main() -> None:
@@ -127,8 +130,12 @@ def timed(run: Callable[[], Any]) -> tuple[float, float]:
 
 def prepared(kind: str, way: str, given: Any) -> tuple[Callable[[], Any], int, float]:
     """What is to be timed, its pixels of output, and its operations."""
-    towers = TowersConfig(base_depth=given.base_depth)
-    model = model_of(towers if kind == "towers" else UNetConfig(width=given.width))
+    architectures: dict[str, ArchitectureConfig] = {
+        "towers": TowersConfig(base_depth=given.base_depth),
+        "unet": UNetConfig(width=given.width),
+        "default": DEFAULT,
+    }
+    model = model_of(architectures[kind])
     rng = np.random.default_rng(0)
     if "patch" in way:
         width = model.geometry.input_size(model.geometry.output_size(model.geometry.smallest))
@@ -146,8 +153,8 @@ def prepared(kind: str, way: str, given: Any) -> tuple[Callable[[], Any], int, f
         return run, pixels, times * operations_of(model, patches.shape)
     planes = rng.normal(0.5, 0.125, (PLANES, given.size, given.size)).clip(0, 1)
     stack = ZStack(name="random", planes=planes.astype(np.float32))
-    if way == "PyTorch":
-        return in_torch(model, stack)
+    if way.startswith("PyTorch"):
+        return in_torch(model, stack, plain=way != "PyTorch")
     stitch = "exact" if way == "exact" else "dense"
     chosen: Any = {
         "stitch": stitch,
@@ -174,8 +181,11 @@ def model_of(architecture: ArchitectureConfig) -> Model:
     return Model(config=config, card="", directory=sys.argv[0], network=network)  # pyright: ignore
 
 
-def in_torch(model: Model, stack: ZStack) -> tuple[Callable[[], Any], int, float]:
-    """The same network in PyTorch over a whole field, and whether it agrees."""
+def in_torch(model: Model, stack: ZStack, *, plain: bool) -> tuple[Callable[[], Any], int, float]:
+    """The same network in PyTorch over a whole field, and whether it agrees; or without heads.
+
+    Plain, it is what people compare with: a 1 x 1 convolution to a number a label in their place.
+    """
     import torch
     from torch_unet import TorchUNet
 
@@ -185,6 +195,11 @@ def in_torch(model: Model, stack: ZStack) -> tuple[Callable[[], Any], int, float
     padding = ((0, 0), (margin, wide), (margin, wide))
     seen = np.pad(stack.planes, padding, mode="reflect")[None]
     intensities = 255
+    numbers = torch.nn.Conv2d(model.network.body.depth, len(LABELS), 1)
+
+    def run_plain() -> Any:
+        with torch.inference_mode():
+            return numbers(theirs.embed(torch.from_numpy(seen)))
 
     def run(x: np.ndarray = seen) -> Any:
         with torch.inference_mode():
@@ -195,7 +210,7 @@ def in_torch(model: Model, stack: ZStack) -> tuple[Callable[[], Any], int, float
     small = seen[..., : model.geometry.smallest + 32, : model.geometry.smallest + 32]
     ours = np.moveaxis(np.asarray(model.logits(np.moveaxis(small, 1, -1), LABELS)), (3, 4), (1, 2))
     np.testing.assert_allclose(run(small)[0].numpy(), ours, atol=1e-4 * np.abs(ours).max())
-    return run, size**2, operations_of(model, (1, *seen.shape[2:], PLANES))
+    return run_plain if plain else run, size**2, operations_of(model, (1, *seen.shape[2:], PLANES))
 
 
 def operations_of(model: Model, shape: tuple[int, ...]) -> float:

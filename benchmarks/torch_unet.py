@@ -68,6 +68,15 @@ class TorchUNet(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """See the class."""
+        x = self.embed(x)
+        found = []
+        for norm, head in zip(self.norms, self.heads, strict=True):
+            normalized = norm(x)
+            found.append(head(torch.cat([normalized.relu(), normalized.tanh()], dim=1)))
+        return torch.stack(found, dim=1)
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """The body alone: [B, Z, Y, X] to [B, D, y, x]."""
         passed = [self.down[0](x)]
         for pair in self.down[1:]:
             passed.append(pair(torch.nn.functional.max_pool2d(passed[-1], 2)))
@@ -77,11 +86,7 @@ class TorchUNet(torch.nn.Module):
             border = (passed[level].shape[2] - x.shape[2]) // 2
             beside = passed[level][:, :, border:-border, border:-border]
             x = self.up[level](torch.cat([beside, x], dim=1))
-        found = []
-        for norm, head in zip(self.norms, self.heads, strict=True):
-            normalized = norm(x)
-            found.append(head(torch.cat([normalized.relu(), normalized.tanh()], dim=1)))
-        return torch.stack(found, dim=1)
+        return x
 
 
 def _take_norm(copy: torch.nn.Module, norm: nnx.BatchNorm) -> None:

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import pydantic
@@ -19,8 +20,9 @@ class AugmentConfig(Config):
     The published code draws the chances once a batch, here every example has its own.
 
     Attributes:
-        flip: Left-right flip, with chance 0.5.
-        rotate: Rotation by a multiple of 90 degrees, all four equally likely.
+        flip: Left-right flip, with chance 0.5; "auto": unless light comes from one side in the
+            training images, which then says what lies on which side of it.
+        rotate: Rotation by a multiple of 90 degrees, all four equally likely; "auto" likewise.
         multiplier: Deviation of a factor around 1 for each plane, with chance 0.5.
         offset: Deviation of an offset for each plane, with chance 0.5.
         noise: Deviation of noise for each pixel, with chance 0.5.
@@ -41,8 +43,8 @@ class AugmentConfig(Config):
             others' places (`isl.labeling.contract.spread`). The model then takes any number.
     """
 
-    flip: bool = True
-    rotate: bool = True
+    flip: bool | Literal["auto"] = True
+    rotate: bool | Literal["auto"] = True
     multiplier: float = pydantic.Field(default=0.0, ge=0)
     offset: float = pydantic.Field(default=0.0, ge=0)
     noise: float = pydantic.Field(default=0.0, ge=0)
@@ -57,10 +59,19 @@ class AugmentConfig(Config):
     lost_planes: float = pydantic.Field(default=0.0, ge=0, lt=1, exclude_if=operator.not_)
     fewer_planes: float = pydantic.Field(default=0.0, ge=0, le=1, exclude_if=operator.not_)
 
+    def settled(self, *, one_sided: bool) -> "AugmentConfig":
+        """Without "auto".
+
+        Args:
+            one_sided: Whether light comes from one side in the training images.
+        """
+        auto = {name: not one_sided for name in ("flip", "rotate") if getattr(self, name) == "auto"}
+        return self.model_copy(update=auto) if auto else self
+
     @property
     def all_ways(self) -> bool:
-        """Whether images are turned and mirrored so that light comes from every side alike."""
-        return self.rotate or self.turn == 180
+        """Whether images are turned so that light comes from every side alike, once settled."""
+        return self.rotate is True or self.turn == 180
 
 
 def augment(
@@ -71,7 +82,7 @@ def augment(
     Args:
         example: As `Cropper.draw` returns it: images [Y, X, ...] are turned together, and
             `transmitted` is disturbed.
-        config: What may happen.
+        config: What may happen, settled.
         rng: Source of chance; see numpy.random.Generator.
     """
     flipped = config.flip and rng.random() < _CHANCE

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from isl.labeling.familiarity import LearnedField
 from isl.tiling.geometry import Geometry
 from isl.tiling.plan import reflected
 
@@ -45,6 +46,15 @@ class TrainingField:
         """Bytes in memory."""
         arrays = (self.transmitted, self.targets, self.measured, self.visible)
         return sum(array.nbytes for array in arrays)
+
+    @property
+    def learned(self) -> LearnedField:
+        """Where crops are drawn from it, as `isl.labeling.familiarity` sees it."""
+        return LearnedField(
+            group=self.group,
+            transmitted=np.moveaxis(self.transmitted, -1, 0),
+            usable=self.visible & self.measured.any(axis=-1),
+        )
 
 
 class Cropper:

@@ -1,7 +1,6 @@
 """The fields of a labeling experiment: crops are drawn from them, networks judged on them."""
 
 import functools
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import numpy as np
 from isl.errors import InputError, unknown
 from isl.labeling import losses
 from isl.labeling.dataset import load_manifest
-from isl.labeling.familiarity import side_of_light
 from isl.labeling.losses import Sums
 
 from ..data import endless
@@ -21,7 +19,6 @@ from .augment import AugmentConfig, augment
 from .config import LabelingConfig
 from .crops import Cropper
 from .ground import Ground, load_ground, with_planes
-from .model_folder import learned_fields
 from .validation import PredictTile, validate
 from .warp import draw_warp
 
@@ -60,6 +57,7 @@ class Fields:
                 raise unknown("label in loss.label_weights", label, labels)
         self.label_weights = np.array([weights.get(label, 1.0) for label in labels], np.float32)
         self._config = config
+        self._augment = self.ground.settled(config.augment)
         self.cropper = Cropper(
             self.ground.training,
             config.training_geometry,
@@ -69,7 +67,7 @@ class Fields:
 
     def summary(self) -> str:
         """How many there are, in words; of several experiments, how they differ."""
-        return "\n".join((*self.ground.experiments, self._sizes(), *self._side_of_light()))
+        return "\n".join((*self.ground.experiments, self._sizes(), *self._light()))
 
     def _sizes(self) -> str:
         return (
@@ -78,23 +76,26 @@ class Fields:
             "its own copy)"
         )
 
-    def _side_of_light(self) -> list[str]:
-        if not self._config.augment.all_ways:
+    def _light(self) -> list[str]:
+        given = (self._config.augment.flip, self._config.augment.rotate)
+        if not (self._augment.all_ways or "auto" in given) or self.ground.side_of_light is None:
             return []
-        found = side_of_light(learned_fields(self.ground.training))
-        if found is None:
-            return []
-        axis = math.degrees(math.atan2(found[1], found[0]))
-        return [
-            "light comes from one side in these images, and crops are turned so that it comes from "
-            "all: if it always comes from there, augment.rotate = false, augment.flip = false and "
-            f"augment.mirror_axis = {axis:.0f} (its axis, roughly) teach more"
-        ]
+        said = "light comes from one side in these images"
+        if self._augment.all_ways:
+            return [
+                f"{said}, and crops are turned so that it comes from all: if it always comes from "
+                "there, augment.rotate = false and augment.flip = false teach more"
+            ]
+        return [f"{said}: crops are not turned, and the model will expect it there"]
 
     def examples(self, seed: int) -> grain.MapDataset:
         """Augmented crops without end."""
-        draw = functools.partial(draw_crop, cropper=self.cropper, config=self._config.augment)
-        return endless(draw, seed)
+        return endless(self.draw, seed)
+
+    @property
+    def draw(self) -> Callable[[np.random.Generator], Mapping[str, np.ndarray]]:
+        """Draws one augmented crop; picklable, so that worker processes can have it."""
+        return functools.partial(draw_crop, cropper=self.cropper, config=self._augment)
 
     def names_in(self, batch: Batch) -> str:
         """Names of the fields in a batch."""
@@ -169,7 +170,7 @@ class Fields:
 def draw_crop(
     rng: np.random.Generator, *, cropper: Cropper, config: AugmentConfig
 ) -> Mapping[str, np.ndarray]:
-    """One augmented crop; see `Cropper.draw`."""
+    """One crop, augmented as a settled configuration says; see `Cropper.draw`."""
     warp = draw_warp(
         rng,
         turn=config.turn,

@@ -1,6 +1,7 @@
 """The fields of a labeling experiment, normalized once and kept in memory."""
 
 import dataclasses
+import functools
 import itertools
 import logging
 from collections.abc import Mapping, Sequence
@@ -20,9 +21,11 @@ from isl.imaging.normalize import (
 )
 from isl.labeling.agreement import compare_fields, describe_experiments
 from isl.labeling.dataset import Manifest
+from isl.labeling.familiarity import side_of_light
 from isl.labeling.fields import LoadedField, load_field
 from isl.labeling.label_scale import LabelScale, fit_label_scales, stretch
 
+from .augment import AugmentConfig
 from .crops import TrainingField, bounding_box
 from .ground_part import part_of
 
@@ -82,6 +85,17 @@ class Ground:
     def nbytes(self) -> int:
         """Bytes of the training fields."""
         return sum(field.nbytes for field in self.training)
+
+    @functools.cached_property
+    def side_of_light(self) -> tuple[float, float] | None:
+        """Where light comes from in the training images; see `isl.labeling.familiarity`."""
+        return side_of_light([field.learned for field in self.training])
+
+    def settled(self, augment: AugmentConfig) -> AugmentConfig:
+        """What happens to crops of this ground."""
+        if "auto" not in (augment.flip, augment.rotate):
+            return augment
+        return augment.settled(one_sided=self.side_of_light is not None)
 
     def lines(self) -> list[str]:
         """Every field in words: split, planes, size, and how much of which label is measured."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from isl.imaging.image import PixelSize
 from isl.labeling.autoencoding import PlaneLoss, plane_loss
-from isl.labeling.familiarity import Familiarity, LearnedField, learn_familiarity
+from isl.labeling.familiarity import Familiarity, learn_familiarity
 from isl.labeling.model import save_model
 from isl.labeling.model_config import InputContract, LabelStatistics, ModelConfig
 from isl.labeling.network import LabelingNetwork
@@ -49,6 +49,7 @@ def write_model(
         trained_on = None if seen is None else tuple(sorted({*seen, *trained_on}))
         chosen_on = tuple(sorted({*start.chosen_on, *chosen_on}))
     size = ground.pixel_size
+    all_ways = ground.settled(config.augment).all_ways
     model = ModelConfig(
         name=name,
         labels=ground.labels,
@@ -57,7 +58,7 @@ def write_model(
         input=InputContract(
             planes=ground.planes,
             any_planes=config.augment.fewer_planes > 0 and ground.planes > 1,
-            turned=config.augment.all_ways,
+            turned=all_ways,
             modality=ground.modality,
             pixel_size=size.x if size is not None else None,
             z_step=size.z if size is not None else None,
@@ -72,7 +73,7 @@ def write_model(
             ground.training,
             plane_loss(network),
             normalization=config.normalization,
-            turned=config.augment.all_ways,
+            turned=all_ways,
         ),
         trained_on=trained_on,
         chosen_on=chosen_on,
@@ -109,19 +110,9 @@ def familiarity_of(
         normalization: Of what it predicts from.
         turned: Whether it learned images turned in every way.
     """
-    return learn_familiarity(learned_fields(training), loss, normalization, turned=turned)
-
-
-def learned_fields(training: Sequence[TrainingField]) -> list[LearnedField]:
-    """The training ground where crops are drawn from it, as `isl.labeling.familiarity` sees it."""
-    return [
-        LearnedField(
-            group=field.group,
-            transmitted=np.moveaxis(field.transmitted, -1, 0),
-            usable=field.visible & field.measured.any(axis=-1),
-        )
-        for field in training
-    ]
+    return learn_familiarity(
+        [field.learned for field in training], loss, normalization, turned=turned
+    )
 
 
 def _card(

@@ -34,7 +34,6 @@ from isl.tiling.plan import reflected
 from ..data import endless
 from ..experiment import check_same_run
 from ..labeling.config import LabelingConfig
-from ..labeling.fields import draw_crop
 from ..labeling.task import LabelingTask
 from ..loop import fit
 from ..task import Batch, Sums
@@ -140,10 +139,7 @@ class OnsetThroughEzrin(LabelingTask):
 
     def examples(self, seed: int) -> grain.MapDataset:
         """A crop and a frame, without end."""
-        crops = self.fields.cropper
-        draw = functools.partial(
-            _draw, crops=functools.partial(draw_crop, cropper=crops, config=self.config.augment)
-        )
+        draw = functools.partial(_draw, crops=self.fields.draw)
         return endless(functools.partial(draw, frames=self._frames), seed)
 
     def objective(

@@ -135,3 +135,15 @@ def test_defocus_takes_fine_detail_from_half_of_the_examples() -> None:
     kept = [deviation for deviation in deviations if deviation == np.std(noise)]
     assert len(kept) / 200 == pytest.approx(0.5, abs=0.1)
     assert min(deviations) < 0.3 * np.std(noise)
+
+
+def test_auto_turns_crops_unless_light_comes_from_one_side() -> None:
+    auto = AugmentConfig(flip="auto", rotate="auto", noise=0.1)
+    from_all = auto.settled(one_sided=False)
+    assert (from_all.flip, from_all.rotate, from_all.noise) == (True, True, 0.1)
+    assert from_all.all_ways
+    from_one = auto.settled(one_sided=True)
+    assert (from_one.flip, from_one.rotate, from_one.noise) == (False, False, 0.1)
+    assert not from_one.all_ways
+    said = AugmentConfig(flip=False, rotate=True)
+    assert said.settled(one_sided=True) is said

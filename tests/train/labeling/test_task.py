@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tifffile
+from scipy import ndimage
 from simulated_fields import write_dataset
 
 from isl.backbones.efficientnet_weights import load_encoder
@@ -346,6 +348,35 @@ def test_a_model_takes_any_planes_where_it_learned_from_fewer(
     task = LabelingTask(_config(augment={"fewer_planes": chance}), tmp_path)
     task.export(*task.initial(jax.random.key(0)), tmp_path / "model", {"updates": 0})
     assert read_model_config(tmp_path / "model").input.any_planes == takes_any
+
+
+@pytest.mark.parametrize(
+    ("given", "turned", "said"),
+    [
+        ({"flip": "auto", "rotate": "auto"}, False, "crops are not turned"),
+        ({"flip": False, "rotate": False}, False, None),
+        ({}, True, "augment.rotate = false"),
+    ],
+)
+def test_where_light_comes_from_one_side_crops_are_not_turned(
+    tmp_path: Path, given: dict, turned: bool, said: str | None
+) -> None:
+    rng = np.random.default_rng(0)
+    cells = ndimage.gaussian_filter((rng.random((256, 256)) < 0.003).astype(float), 4)
+    light = -np.gradient(cells, axis=0)
+    planes = 30_000 + 4_000 * light / light.std() + rng.normal(0, 200, (2, *light.shape))
+    tifffile.imwrite(tmp_path / "a.tif", planes.astype(np.uint16), metadata={"axes": "ZYX"})
+    label = (60_000 * cells / cells.max()).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "dapi.tif", label, metadata={"axes": "YX"})
+    field = '[[field]]\nname = "a"\ntransmitted = "a.tif"\nlabels = { DAPI = "dapi.tif" }\n'
+    (tmp_path / "manifest.toml").write_text(field)
+    heard: list[str] = []
+    task = LabelingTask(_config(augment=given), tmp_path, say=heard.append)
+    known = [line for text in heard for line in text.splitlines() if "from one side" in line]
+    assert [said in line for line in known] == ([] if said is None else [True])
+    network = task.predicting(*task.initial(jax.random.key(0)))
+    task.save(network, tmp_path / "model", {"updates": 0.0})
+    assert read_model_config(tmp_path / "model").input.turned is turned
 
 
 def test_fields_of_different_depth_are_refused(tmp_path: Path) -> None:

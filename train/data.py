@@ -74,8 +74,8 @@ def batches(
         examples: An endless dataset of single examples.
         batch_size: Examples of a batch, over all processes.
         start: Batches that were drawn before.
-        workers: Processes that prepare batches, each with its own copy of the data in memory; 0:
-            threads of this process.
+        workers: Processes that prepare batches, each with its own copy of what data are in memory;
+            0: threads of this process.
         process: Index of this process and how many there are; each draws its part of every batch.
 
     Raises:

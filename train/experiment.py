@@ -127,8 +127,12 @@ EXPERIMENT_FILE = "experiment.toml"
 
 
 def _settings(text: str) -> dict[str, Any]:
-    """What a run follows from; words about it are no part, nor paths whose hash stands beside."""
+    """What a run follows from.
+
+    Words about it are no part, nor where its fields lie, nor paths whose hash stands beside.
+    """
     tables = tomllib.loads(text)
+    tables.get("training", {}).pop("memory", None)
     return {
         key: value
         for key, value in tables.items()

@@ -1,10 +1,12 @@
 """Whether the fields of a dataset agree, said before anything is learned from them."""
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from isl.data.computed import Computed
 from isl.data.differences import differing_lengths, differing_times, differing_words
 from isl.data.twins import find_twins, twins_told
 from isl.errors import InputError
@@ -42,7 +44,7 @@ def compare_fields(
         *_levels(fields, source, scales or {}),
         *_same_labels(fields, source),
         *twins_told(
-            [_middle(field) for field in fields],
+            Computed(lambda index: _middle(fields[index]), len(fields)),
             [field.name for field in fields],
             [field.split for field in fields],
             source,
@@ -67,14 +69,16 @@ def describe_experiments(fields: Sequence[LoadedField]) -> tuple[str, ...]:
             f"transmitted light {np.mean(light):.3f} of full scale",
         ]
         for index, label in enumerate(own[0].labels.labels):
-            pixels = [
-                normalize_label(field.labels.channels[index][measured], source=field.name)
-                for field in own
-                if (measured := _measured(field)[index]).any()
-            ]
-            if pixels:
-                values = np.concatenate(pixels)
-                parts.append(f"{label} {values.mean():.3f} +- {values.std():.3f}")
+            total, squares, count = 0.0, 0.0, 0
+            for field in own:
+                values = _values(field, index)
+                total += float(values.sum(dtype=np.float64))
+                squares += float(np.square(values, dtype=np.float64).sum())
+                count += values.size
+            if count:
+                mean = total / count
+                deviation = math.sqrt(max(squares / count - mean**2, 0.0))
+                parts.append(f"{label} {mean:.3f} +- {deviation:.3f}")
         lines.append(f"{name or 'of its own'}: {', '.join(parts)}")
     return tuple(lines)
 
@@ -82,6 +86,14 @@ def describe_experiments(fields: Sequence[LoadedField]) -> tuple[str, ...]:
 def _measured(field: LoadedField) -> np.ndarray:
     measured = field.labels.measured
     return np.ones(field.labels.channels.shape, bool) if measured is None else measured
+
+
+def _values(field: LoadedField, index: int) -> np.ndarray:
+    """Of a label, where it was measured: float32 [N] in [0, 1]."""
+    measured = _measured(field)[index]
+    if not measured.any():
+        return np.zeros(0, np.float32)
+    return normalize_label(field.labels.channels[index][measured], source=field.name)
 
 
 def _micrometres(length: float | None) -> str | None:

@@ -520,7 +520,7 @@ class _Part(NamedTuple):
 
 def _left_out(fields: Sequence[LearnedField], members: np.ndarray) -> Iterator[_Part]:
     """Every field, compared with all groups but its own; `members` says whose each crop is."""
-    groups = np.array([fields[number].group for number in members])
+    groups = np.array([field.group for field in fields])[members]
     for number, field in enumerate(fields):
         indices, rest = np.flatnonzero(members == number), np.flatnonzero(groups != field.group)
         if indices.size and rest.size >= _FEWEST:

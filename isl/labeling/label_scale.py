@@ -5,6 +5,8 @@ nothing. A model that was trained with `label_scale` predicts in the stretched u
 1 are the two percentiles; `low` and `high` bring its predictions back.
 """
 
+import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -12,11 +14,16 @@ import numpy as np
 import pydantic
 
 from isl.config import Config
+from isl.data.computed import Computed
 from isl.errors import InputError
 from isl.imaging.normalize import normalize_label
 
 INTENSITIES = ("median", "mean", "mode", "sample")
 SPREADS = ("standard_deviation", "interval_90")
+
+# Bits of a float32's lower half, and what the half can be.
+_SHIFT = 16
+_HALF = 1 << _SHIFT
 
 Percentile = Annotated[float, pydantic.Field(ge=0, le=100)]
 
@@ -53,20 +60,25 @@ class LabelScale(Config):
 
 
 def scale_of_moments(
-    label: str, intensities: np.ndarray, moments: tuple[float, float], source: object
+    label: str, intensities: Sequence[np.ndarray], moments: tuple[float, float], source: object
 ) -> LabelScale:
     """The scale that brings intensities to a mean and deviation, before they are clipped.
 
     Args:
         label: Their label.
-        intensities: Shares of full scale, any shape.
+        intensities: Shares of full scale, float32 [N], field by field; gone through twice.
         moments: Mean and deviation, such as the paper's 0.25 and 0.125.
         source: Named in messages.
 
     Raises:
         InputError: They are all alike.
     """
-    mean, deviation = float(intensities.mean(dtype=np.float64)), float(intensities.std())
+    total, count = 0.0, 0
+    for part in intensities:
+        total, count = total + float(part.sum(dtype=np.float64)), count + part.size
+    mean = total / count
+    squares = sum(float(np.square(part - mean, dtype=np.float64).sum()) for part in intensities)
+    deviation = math.sqrt(squares / count)
     if not deviation > 0:
         raise InputError(
             f"{source}: label '{label}' is {mean:g} of full scale everywhere, so nothing brings it "
@@ -102,7 +114,7 @@ def fit_label_scales(
 
     Args:
         fields: Of every training field its name, stored labels [L, Y, X], and bool [L, Y, X] where
-            training may look at them.
+            training may look at them; gone through several times, one at a time.
         labels: L names.
         percentiles: Lower and upper, 0 to 100, of all fields' pixels together; None: by moments.
         source: The manifest, named in messages.
@@ -113,22 +125,71 @@ def fit_label_scales(
     """
     scales = {}
     for index, label in enumerate(labels):
-        parts = [
-            normalize_label(stored[index][where[index]], source=name)
-            for name, stored, where in fields
-            if where[index].any()
-        ]
-        if not parts:
+        parts = Computed(functools.partial(_intensities, fields, index), len(fields))
+        if not any(part.size for part in parts):
             continue
         if percentiles is None:
             assert moments is not None
-            scales[label] = scale_of_moments(label, np.concatenate(parts), moments, source)
+            scales[label] = scale_of_moments(label, parts, moments, source)
             continue
-        low, high = np.percentile(np.concatenate(parts), percentiles)
+        low, high = percentiles_of(parts, percentiles)
         if not low < high:
             raise InputError(
                 f"{source}: label '{label}' is {low:g} of full scale at both percentiles of "
                 f"label_scale, {percentiles[0]:g} and {percentiles[1]:g}; set them further apart"
             )
-        scales[label] = LabelScale(low=float(low), high=float(high))
+        scales[label] = LabelScale(low=low, high=high)
     return scales
+
+
+def _intensities(
+    fields: Sequence[tuple[str, np.ndarray, np.ndarray]], index: int, field: int
+) -> np.ndarray:
+    """Of a label, where a field's training may look at it: float32 [N] in [0, 1]."""
+    name, stored, where = fields[field]
+    if not where[index].any():
+        return np.zeros(0, np.float32)
+    return normalize_label(stored[index][where[index]], source=name)
+
+
+def percentiles_of(
+    parts: Sequence[np.ndarray], percentiles: tuple[float, float]
+) -> tuple[float, float]:
+    """Percentiles of all parts together, as `np.percentile` has them, without joining the parts.
+
+    Floats that are not negative are ordered as their bits are, read as whole numbers. A first pass
+    counts the upper half of these, a second the lower half where the wanted ranks lie.
+
+    Args:
+        parts: float32 [N] in [0, 1], some of which hold something; gone through twice.
+        percentiles: Lower and upper, 0 to 100.
+    """
+    upper = np.zeros(_HALF, np.int64)
+    for part in parts:
+        upper += np.bincount(_bits(part) >> _SHIFT, minlength=_HALF)
+    ends = np.cumsum(upper)
+    places = (int(ends[-1]) - 1) * np.true_divide(np.array(percentiles, np.float64), 100)
+    below = np.floor(places).astype(np.int64)
+    ranks = np.minimum(np.stack([below, below + 1]), ends[-1] - 1)
+    first = np.searchsorted(ends, ranks, side="right")
+    lower = {int(half): np.zeros(_HALF, np.int64) for half in first.flat}
+    for part in parts:
+        bits = _bits(part)
+        for half, counts in lower.items():
+            within = bits[bits >> _SHIFT == half] & (_HALF - 1)
+            counts += np.bincount(within, minlength=_HALF)
+    found = np.zeros(ranks.shape, np.uint32)
+    for place, half in np.ndenumerate(first):
+        rank = ranks[place] - (ends[half] - upper[half])
+        rest = np.searchsorted(np.cumsum(lower[int(half)]), rank, side="right")
+        found[place] = (int(half) << _SHIFT) + rest
+    values = found.view(np.float32)
+    low, high = (
+        float(np.quantile(values[:, i], np.array([places[i] - below[i]]))[0]) for i in range(2)
+    )
+    return low, high
+
+
+def _bits(part: np.ndarray) -> np.ndarray:
+    """Of float32 [N], none below 0, as int64 [N] in the same order; -0 is 0."""
+    return (part + np.float32(0)).view(np.uint32).astype(np.int64)

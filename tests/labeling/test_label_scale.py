@@ -12,7 +12,7 @@ from isl.backbones.unet import UNetConfig
 from isl.errors import InputError
 from isl.imaging.image import ZStack
 from isl.labeling.dataset import load_manifest
-from isl.labeling.label_scale import LabelScale, fit_label_scales, stretch
+from isl.labeling.label_scale import LabelScale, fit_label_scales, percentiles_of, stretch
 from isl.labeling.model import load_model, save_model
 from isl.labeling.model_config import InputContract, ModelConfig, joined
 from isl.labeling.network import build_network
@@ -180,3 +180,15 @@ def test_a_label_of_one_value_has_no_moments():
     flat = np.full((1, 4, 4), 7, np.uint16)
     with pytest.raises(InputError, match="everywhere, so nothing brings it to a deviation"):
         fit_label_scales([("a", flat, flat > 0)], ["DAPI"], None, "s", moments=(0.25, 0.125))
+
+
+@pytest.mark.parametrize("levels", [1, 3, 255, 65535, None])
+@pytest.mark.parametrize("percentiles", [(0, 100), (0.1, 99.9), (10, 50), (33.3, 34)])
+def test_percentiles_of_parts_are_those_of_all_together(levels, percentiles):
+    rng = np.random.default_rng(0)
+    for sizes in ([1], [2], [7, 1, 30], [5000, 0, 3001]):
+        parts = [rng.random(size, np.float32) ** 3 for size in sizes]
+        if levels is not None:
+            parts = [np.round(part * levels).astype(np.float32) / levels for part in parts]
+        expected = np.percentile(np.concatenate(parts), percentiles)
+        assert percentiles_of(parts, percentiles) == tuple(expected.tolist())

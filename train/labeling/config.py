@@ -31,12 +31,18 @@ class LabelingTraining(TrainingConfig):
         toward_light: Of the crops that are drawn, one is taken with the chance of its share of the
             light that a crop of its field can hold at most, to this power; 0: all are. Light is
             the sum of all labels.
+        memory: GiB that the fields of training and validation may take together; what would take
+            more is kept in files, mapped as it is looked at. None: all are in memory. It changes
+            no result, and a run may be resumed with another.
     """
 
     crop: int = pydantic.Field(ge=1)
     padded: bool = False
     batch_norm_decay: float = pydantic.Field(default=0.99, ge=0, lt=1)
     toward_light: float = pydantic.Field(default=0.0, ge=0, exclude_if=operator.not_)
+    memory: pydantic.PositiveFloat | None = pydantic.Field(
+        default=None, allow_inf_nan=False, exclude_if=operator.not_
+    )
 
 
 class LossConfig(Config):

@@ -2,10 +2,11 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from isl.data.computed import Computed
 from isl.labeling.familiarity import LearnedField
 from isl.tiling.geometry import Geometry
 from isl.tiling.plan import reflected
@@ -21,7 +22,7 @@ _LIGHT_STEPS = 255
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingField:
-    """A field ready to be cropped, whole and normalized in memory.
+    """A field ready to be cropped, whole and normalized; in memory, unless it is kept in files.
 
     Attributes:
         name: Name of the field.
@@ -42,8 +43,13 @@ class TrainingField:
     weight: float = 1.0
 
     @property
+    def in_files(self) -> bool:
+        """Whether its arrays are mapped from files each time they are looked at."""
+        return False
+
+    @property
     def nbytes(self) -> int:
-        """Bytes in memory."""
+        """Bytes of its arrays."""
         arrays = (self.transmitted, self.targets, self.measured, self.visible)
         return sum(array.nbytes for array in arrays)
 
@@ -55,6 +61,23 @@ class TrainingField:
             transmitted=np.moveaxis(self.transmitted, -1, 0),
             usable=self.visible & self.measured.any(axis=-1),
         )
+
+    def with_labels_in(self, box: Box) -> "TrainingField":
+        """The field with labels in a rectangle only."""
+        return dataclasses.replace(self, measured=only_in(self.measured, box))
+
+
+def only_in(measured: np.ndarray, box: Box) -> np.ndarray:
+    """A mask [Y, X, L] that is False outside a rectangle."""
+    rows, columns = (slice(*part) for part in box)
+    inside = np.zeros_like(measured)
+    inside[rows, columns] = measured[rows, columns]
+    return inside
+
+
+def learned_from(fields: Sequence[TrainingField]) -> Sequence[LearnedField]:
+    """Where crops are drawn from fields, one field in memory at a time."""
+    return Computed(lambda index: fields[index].learned, len(fields))
 
 
 class Cropper:
@@ -86,16 +109,15 @@ class Cropper:
         self._fields = tuple(fields)
         self._margin = geometry.margin
         self._size = geometry.output_size(width)
-        grounds = [np.any(field.measured, axis=-1) for field in fields]
-        self._boxes = [bounding_box(ground) for ground in grounds]
-        self._counts = [_summed_area(ground) for ground in grounds]
+        self._boxes = [bounding_box(_ground(field)) for field in fields]
+        self._counts = [_windows(field, _ground) for field in fields]
         windows = [0.0 if box is None else self._windows(box) for box in self._boxes]
         if not sum(windows):
             raise ValueError("no field has measured ground")
         weighed = np.array(windows) * [field.weight for field in fields]
         self._chances = weighed / weighed.sum()
         self._most = max(
-            _most(counts, box, self._size)
+            counts.most(box, self._size)
             for counts, box in zip(self._counts, self._boxes, strict=True)
             if box is not None
         )
@@ -121,13 +143,13 @@ class Cropper:
             box = self._boxes[index]
             assert box is not None
             origin = [int(rng.integers(low - self._size + 1, high)) for low, high in box]
-            if not _count(self._counts[index], origin, self._size):
+            if not self._counts[index].count(origin, self._size):
                 continue
             inside = [
                 int(np.clip(start, min(low, high - self._size), max(low, high - self._size)))
                 for start, (low, high) in zip(origin, box, strict=True)
             ]
-            measured = _count(self._counts[index], inside, self._size)
+            measured = self._counts[index].count(inside, self._size)
             if rng.random() * self._most >= measured:
                 continue
             light = self._light[index]
@@ -181,15 +203,67 @@ class _Light:
 
     def __init__(self, field: TrainingField, box: Box, size: int) -> None:
         self._size = size
-        light = np.where(field.measured, field.targets, 0.0).sum(axis=-1)
-        self._table = _summed_area(np.round(light * _LIGHT_STEPS))
-        self._most = _most(self._table, box, size)
+        self._sums = _windows(field, _light)
+        self._most = self._sums.most(box, size)
 
     def share(self, origin: Sequence[int]) -> float:
         """Of the window that begins there; 1 in a field without light."""
         if not self._most:
             return 1.0
-        return _count(self._table, origin, self._size) / self._most
+        return self._sums.count(origin, self._size) / self._most
+
+
+Looked = Callable[[TrainingField, slice, slice], np.ndarray]
+"""Of rows and columns of a field, whole numbers [y, x] to be added up in windows."""
+_ALL = slice(None)
+
+
+def _ground(field: TrainingField, rows: slice = _ALL, columns: slice = _ALL) -> np.ndarray:
+    """Where any label was measured."""
+    return np.any(field.measured[rows, columns], axis=-1)
+
+
+def _light(field: TrainingField, rows: slice = _ALL, columns: slice = _ALL) -> np.ndarray:
+    """All labels' light together."""
+    targets, measured = (a[rows, columns] for a in (field.targets, field.measured))
+    return np.round(np.where(measured, targets, 0.0).sum(axis=-1) * _LIGHT_STEPS)
+
+
+def _windows(field: TrainingField, look: Looked) -> "_Summed | _Counted":
+    """A table where the field is in memory, too; none, which would be as large, where it is not."""
+    return _Counted(field, look) if field.in_files else _Summed(look(field, _ALL, _ALL))
+
+
+class _Summed:
+    """Sums over windows of an image, from a table."""
+
+    def __init__(self, image: np.ndarray) -> None:
+        self._table = _summed_area(image)
+
+    def count(self, origin: Sequence[int], size: int) -> int:
+        """Over the window that begins there."""
+        return _count(self._table, origin, size)
+
+    def most(self, box: Box, size: int) -> int:
+        """Over any window inside the box, at most."""
+        return _most(self._table, box, size)
+
+
+class _Counted:
+    """The same of a field in files, each time from the window itself."""
+
+    def __init__(self, field: TrainingField, look: Looked) -> None:
+        self._field = field
+        self._look = look
+
+    def count(self, origin: Sequence[int], size: int) -> int:
+        """Over the window that begins there."""
+        rows, columns = (slice(max(0, start), max(0, start + size)) for start in origin)
+        return int(self._look(self._field, rows, columns).astype(np.int64).sum())
+
+    def most(self, box: Box, size: int) -> int:
+        """Over any window inside the box, at most; the table is not kept."""
+        return _Summed(self._look(self._field, _ALL, _ALL)).most(box, size)
 
 
 def bounding_box(mask: np.ndarray) -> Box | None:

@@ -12,6 +12,7 @@ from isl.errors import InputError, unknown
 from isl.labeling import losses
 from isl.labeling.dataset import load_manifest
 from isl.labeling.losses import Sums
+from isl.tiling.memory import memory_budget
 
 from ..data import endless
 from ..task import Batch, Evaluation
@@ -24,7 +25,7 @@ from .warp import draw_warp
 
 
 class Fields:
-    """All fields of an experiment, in memory.
+    """All fields of an experiment, in memory or in files.
 
     Attributes:
         ground: The fields.
@@ -43,6 +44,7 @@ class Fields:
             InputError: Something in the configuration does not fit the data or the network.
         """
         check_crop(config)
+        memory = config.training.memory
         manifest = load_manifest(folder / config.dataset).without(config.leave_out)
         self.ground: Ground = load_ground(
             with_planes(manifest, config.planes, config.planes_of),
@@ -50,6 +52,7 @@ class Fields:
             config.normalization,
             config.label_scale,
             config.label_moments,
+            None if memory is None else memory_budget(memory),
         ).part(config.ground_share, config.seed)
         labels, weights = self.ground.labels, config.loss.label_weights
         for label in weights:
@@ -70,10 +73,14 @@ class Fields:
         return "\n".join((*self.ground.experiments, self._sizes(), *self._light()))
 
     def _sizes(self) -> str:
+        ground = self.ground
+        if ground.kept_in is None:
+            where = "in memory (each worker process holds its own copy)"
+        else:
+            where = f"in files, read as they are looked at, in {ground.kept_in}"
         return (
-            f"{len(self.ground.training)} training and {len(self.ground.validation)} validation "
-            f"fields, {self.ground.nbytes / 2**30:.2f} GiB in memory (each worker process holds "
-            "its own copy)"
+            f"{len(ground.training)} training and {len(ground.validation)} validation fields, "
+            f"{ground.nbytes / 2**30:.2f} GiB {where}"
         )
 
     def _light(self) -> list[str]:

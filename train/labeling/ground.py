@@ -1,14 +1,18 @@
-"""The fields of a labeling experiment, normalized once and kept in memory."""
+"""The fields of a labeling experiment, normalized once and kept: in memory, or in files."""
 
 import dataclasses
 import functools
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+import math
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from isl.data.computed import Computed
 from isl.data.splits import Split
 from isl.errors import InputError
 from isl.imaging.image import PixelSize
@@ -20,35 +24,19 @@ from isl.imaging.normalize import (
     normalize_label,
 )
 from isl.labeling.agreement import compare_fields, describe_experiments
-from isl.labeling.dataset import Manifest
+from isl.labeling.dataset import Field, Manifest
 from isl.labeling.familiarity import side_of_light
 from isl.labeling.fields import LoadedField, load_field
 from isl.labeling.label_scale import LabelScale, fit_label_scales, stretch
 
 from .augment import AugmentConfig
-from .crops import TrainingField, bounding_box
+from .crops import TrainingField, bounding_box, learned_from
 from .ground_part import part_of
+from .kept import KeptLoadedField
+from .store import GroundFacts, Store, Writer, open_store, place_for, require_room
+from .validation_field import ValidationField
 
 logger = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class ValidationField:
-    """Ground to judge on.
-
-    Attributes:
-        name: Name of the field.
-        transmitted: float32 [Z, Y, X] in [0, 1], the whole field.
-        region: Rows and columns around the measured ground: ((y0, y1), (x0, x1)).
-        targets: float32 [L, y, x] in [0, 1], of the region.
-        measured: bool [L, y, x], of the region.
-    """
-
-    name: str
-    transmitted: np.ndarray
-    region: tuple[tuple[int, int], tuple[int, int]]
-    targets: np.ndarray
-    measured: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,6 +55,7 @@ class Ground:
         label_scale: By label, what its targets 0 and 1 are; {}: the types' full scale, or
         label_scales: By experiment and label, the same, where there are several experiments.
         experiments: Of several experiments, a line each: what they are like.
+        kept_in: The folder whose files hold the fields; None: memory does.
     """
 
     labels: tuple[str, ...]
@@ -80,6 +69,7 @@ class Ground:
     label_scale: Mapping[str, LabelScale] = dataclasses.field(default_factory=dict)
     label_scales: Mapping[str, Mapping[str, LabelScale]] = dataclasses.field(default_factory=dict)
     experiments: tuple[str, ...] = ()
+    kept_in: Path | None = None
 
     @property
     def nbytes(self) -> int:
@@ -89,7 +79,7 @@ class Ground:
     @functools.cached_property
     def side_of_light(self) -> tuple[float, float] | None:
         """Where light comes from in the training images; see `isl.labeling.familiarity`."""
-        return side_of_light([field.learned for field in self.training])
+        return side_of_light(learned_from(self.training))
 
     def settled(self, augment: AugmentConfig) -> AugmentConfig:
         """What happens to crops of this ground."""
@@ -147,6 +137,7 @@ def load_ground(
     normalization: str = "auto",
     label_scale: tuple[float, float] | None = None,
     label_moments: tuple[float, float] | None = None,
+    memory: int | None = None,
 ) -> Ground:
     """Reads and normalizes every field that training or validation looks at.
 
@@ -156,10 +147,13 @@ def load_ground(
         normalization: The rule for transmitted planes, "auto" or "off".
         label_scale: Percentiles that become 0 and 1; None: the types' full scale.
         label_moments: Mean and deviation that labels are brought to; None: likewise.
+        memory: Bytes that all fields may take together; what would take more is kept in files,
+            for the next run, too, and never in memory together. None: as many as it takes.
 
     Raises:
         InputError: A file cannot be read, a label is unknown, fields differ in their number of
-            planes, or nothing is measured on the training ground; or as in `compare_fields`.
+            planes, or nothing is measured on the training ground; files cannot be kept; or as in
+            `compare_fields`.
     """
     if labels is not None:
         manifest.require_labels(labels)
@@ -168,41 +162,163 @@ def load_ground(
     source = manifest.path or "the dataset"
     if not manifest.fields_for("train"):
         raise InputError(f"{source}: no field has split 'train'; training needs one")
-    loaded_fields = [load_field(field, wanted) for field in used.values()]
-    scales = _scales(loaded_fields, label_scale, label_moments, source)
-    records = _records(loaded_fields, normalization)
-    training, validation = [], []
-    for loaded in loaded_fields:
-        _check_planes(loaded_fields[0], loaded, source)
-        planes = apply_normalization(loaded.transmitted.planes, records[loaded.name])
-        targets = normalize_label(loaded.labels.channels, source=loaded.name)
-        targets = stretch(targets, wanted, scales[loaded.experiment])
-        if loaded.split == "train":
-            training.append(_training_field(loaded, planes, targets))
-        held_out = _validation_field(loaded, planes, targets)
-        if held_out is not None:
-            validation.append(held_out)
-    several = len(scales) > 1
-    one = {} if several else next(iter(scales.values()))
-    for warning in compare_fields(loaded_fields, source, one):
-        logger.warning("%s", warning)
-    if not any(field.measured.any() for field in training):
-        raise InputError(f"{source}: no label is measured anywhere on the training ground")
-    return Ground(
-        labels=wanted,
-        planes=loaded_fields[0].transmitted.planes.shape[0],
-        training=tuple(training),
-        validation=tuple(validation),
-        modality=_common([field.transmitted.modality for field in loaded_fields]),
-        pixel_size=_common([field.transmitted.pixel_size for field in loaded_fields]),
-        training_groups=_groups(loaded_fields, training),
-        validation_groups=_groups(loaded_fields, validation),
-        label_scale=one,
-        label_scales=scales if several and any(scales.values()) else {},
-        experiments=describe_experiments(loaded_fields) if several else (),
+    rule = _Rule(wanted, normalization, label_scale, label_moments, source)
+    if memory is None:
+        return _in_memory([load_field(field, wanted) for field in used.values()], rule)
+    stated = tuple(used.values())
+    settings = (wanted, normalization, label_scale, label_moments)
+    with place_for(stated, settings) as (folder, staging):
+        store = open_store(folder)
+        if store is not None and store.in_memory > memory:
+            for warning in store.facts.warnings:
+                logger.warning("%s", warning)
+            return _of_store(store)
+        fields = _read_within(memory, stated, wanted, staging / "read")
+        if not any(isinstance(field, KeptLoadedField) for field in fields):
+            return _in_memory(fields, rule)
+        facts, parts = _survey(fields, rule)
+        require_room(staging, sum(map(_bytes_in_files, fields)))
+        writer = Writer(staging / "fields")
+        for training, validation in parts:
+            writer.add(training, validation)
+        shutil.rmtree(folder, ignore_errors=True)
+        return _of_store(writer.finish(folder, facts, sum(map(_bytes_in_memory, fields))))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rule:
+    """What is made of pixels as they are stored; see `load_ground`."""
+
+    wanted: tuple[str, ...]
+    normalization: str
+    label_scale: tuple[float, float] | None
+    label_moments: tuple[float, float] | None
+    source: object
+
+
+_Parts = tuple[TrainingField | None, ValidationField | None]
+
+
+def _read_within(
+    memory: int, stated: Sequence[Field], wanted: Sequence[str], folder: Path
+) -> list[LoadedField]:
+    """All fields as they are stored: in memory if they fit there normalized, or all in files."""
+    fields: list[LoadedField] = []
+    total, fits = 0, True
+    for field in stated:
+        fields.append(load_field(field, wanted))
+        total += _bytes_in_memory(fields[-1])
+        fits = fits and total <= memory
+        for number in range(len(fields)) if not fits else ():
+            if not isinstance(fields[number], KeptLoadedField):
+                fields[number] = KeptLoadedField(fields[number], folder / str(number))
+    return fields
+
+
+def _bytes_in_memory(field: LoadedField) -> int:
+    """Of a field once it is normalized, with the table that crops are counted by."""
+    labels, (planes, *size) = len(field.labels.labels), field.transmitted.planes.shape
+    sides = 1 if field.validation_region is None else 2
+    return math.prod(size) * sides * (_FLOAT * (planes + labels) + labels + 1 + _COUNT)
+
+
+def _bytes_in_files(field: LoadedField) -> int:
+    labels, (planes, *size) = len(field.labels.labels), field.transmitted.planes.shape
+    sides = 1 if field.validation_region is None else 2
+    return math.prod(size) * (_FLOAT * planes + sides * (_FLOAT + 1) * labels + 1)
+
+
+def _in_memory(fields: Sequence[LoadedField], rule: _Rule) -> Ground:
+    facts, parts = _survey(fields, rule)
+    both = list(parts)
+    return _ground(
+        facts,
+        tuple(training for training, _ in both if training is not None),
+        tuple(validation for _, validation in both if validation is not None),
     )
 
 
+def _of_store(store: Store) -> Ground:
+    return _ground(store.facts, store.training(), store.validation(), kept_in=store.folder)
+
+
+def _ground(
+    facts: GroundFacts,
+    training: tuple[TrainingField, ...],
+    validation: tuple[ValidationField, ...],
+    kept_in: Path | None = None,
+) -> Ground:
+    size = None
+    if facts.pixel_size is not None:
+        y, x, z = facts.pixel_size
+        size = PixelSize(y=y, x=x, z=z)
+    return Ground(
+        labels=facts.labels,
+        planes=facts.planes,
+        training=training,
+        validation=validation,
+        modality=facts.modality,
+        pixel_size=size,
+        training_groups=facts.training_groups,
+        validation_groups=facts.validation_groups,
+        label_scale=facts.label_scale,
+        label_scales=facts.label_scales,
+        experiments=facts.experiments,
+        kept_in=kept_in,
+    )
+
+
+def _survey(fields: Sequence[LoadedField], rule: _Rule) -> tuple[GroundFacts, Iterator[_Parts]]:
+    """What must be known of all fields before any is normalized, and then one after the other."""
+    source = rule.source
+    for field in fields:
+        _check_planes(fields[0], field, source)
+    scales = _scales(fields, rule.label_scale, rule.label_moments, source)
+    records = _records(fields, rule.normalization)
+    several = len(scales) > 1
+    one = {} if several else next(iter(scales.values()))
+    warnings = compare_fields(fields, source, one)
+    for warning in warnings:
+        logger.warning("%s", warning)
+    if not any(field.measured_for("train").any() for field in fields):
+        raise InputError(f"{source}: no label is measured anywhere on the training ground")
+    size = _common([field.transmitted.pixel_size for field in fields])
+    facts = GroundFacts(
+        labels=rule.wanted,
+        planes=fields[0].transmitted.planes.shape[0],
+        modality=_common([field.transmitted.modality for field in fields]),
+        pixel_size=None if size is None else (size.y, size.x, size.z),
+        training_groups=_groups(field for field in fields if field.split == "train"),
+        validation_groups=_groups(
+            field for field in fields if field.measured_for("validation").any()
+        ),
+        label_scale=one,
+        label_scales=scales if several and any(scales.values()) else {},
+        experiments=describe_experiments(fields) if several else (),
+        warnings=warnings,
+    )
+    return facts, _normalized(fields, rule, records, scales)
+
+
+def _normalized(
+    fields: Sequence[LoadedField],
+    rule: _Rule,
+    records: Mapping[str, tuple[PlaneNormalization, ...]],
+    scales: Mapping[str, Mapping[str, LabelScale]],
+) -> Iterator[_Parts]:
+    """Of each field what training and what validation looks at."""
+    for field in fields:
+        planes = apply_normalization(field.transmitted.planes, records[field.name])
+        targets = normalize_label(field.labels.channels, source=field.name)
+        targets = stretch(targets, rule.wanted, scales[field.experiment])
+        training = None
+        if field.split == "train":
+            training = _training_field(field, planes, targets)
+        yield training, _validation_field(field, planes, targets)
+
+
+# Bytes of a float32, and of a number in the table of counts.
+_FLOAT, _COUNT = 4, 8
 _SPLITS: tuple[Split, ...] = ("train", "validation")
 Value = TypeVar("Value")
 
@@ -245,11 +361,22 @@ def _scales(
             continue
         # An experiment that is all held out has no training ground, and is taken as it is.
         split: Split = "train" if any(f.split == "train" for f in own) else "validation"
-        ground = [(field.name, field.labels.channels, field.measured_for(split)) for field in own]
         found[experiment] = fit_label_scales(
-            ground, own[0].labels.labels, percentiles, source, moments=moments
+            _label_ground(own, split), own[0].labels.labels, percentiles, source, moments=moments
         )
     return found
+
+
+def _label_ground(
+    fields: Sequence[LoadedField], split: Split
+) -> Sequence[tuple[str, np.ndarray, np.ndarray]]:
+    """Of each field its name, its labels, and where a split may look at them."""
+
+    def of(index: int) -> tuple[str, np.ndarray, np.ndarray]:
+        field = fields[index]
+        return field.name, field.labels.channels, field.measured_for(split)
+
+    return Computed(of, len(fields))
 
 
 def _training_field(field: LoadedField, planes: np.ndarray, targets: np.ndarray) -> TrainingField:
@@ -294,11 +421,8 @@ def _check_planes(first: LoadedField, field: LoadedField, source: object) -> Non
         )
 
 
-def _groups(
-    fields: Sequence[LoadedField], used: Sequence[TrainingField | ValidationField]
-) -> tuple[str, ...]:
-    names = {field.name for field in used}
-    return tuple(sorted({field.group for field in fields if field.name in names}))
+def _groups(fields: Iterable[LoadedField]) -> tuple[str, ...]:
+    return tuple(sorted({field.group for field in fields}))
 
 
 def _common(values: Sequence[Value]) -> Value | None:

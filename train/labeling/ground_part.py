@@ -1,6 +1,5 @@
 """A part of the training ground: how a network does that has seen only so much of it."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -27,18 +26,14 @@ def part_of(field: TrainingField, share: float, rng: np.random.Generator) -> Tra
     if share >= 1 or box is None:
         return field
     sizes = [max(1, round((high - low) * math.sqrt(share))) for low, high in box]
-    best, most = (slice(0), slice(0)), 0
+    best, most = ((0, 0), (0, 0)), 0
     for _ in range(_DRAWS):
-        window = tuple(
-            slice(start, start + size)
-            for start, size in (
-                (int(rng.integers(low, high - size + 1)), size)
-                for (low, high), size in zip(box, sizes, strict=True)
-            )
+        tops = (
+            int(rng.integers(low, high - size + 1))
+            for (low, high), size in zip(box, sizes, strict=True)
         )
-        count = int(np.count_nonzero(ground[window]))
+        rows, columns = ((top, top + size) for top, size in zip(tops, sizes, strict=True))
+        count = int(np.count_nonzero(ground[slice(*rows), slice(*columns)]))
         if count > most:
-            best, most = window, count
-    measured = np.zeros_like(field.measured)
-    measured[best] = field.measured[best]
-    return dataclasses.replace(field, measured=measured)
+            best, most = (rows, columns), count
+    return field.with_labels_in(best)

@@ -1,5 +1,6 @@
 """What a labeling network starts from: intensities' histograms, or another model's weights."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -35,12 +36,19 @@ def with_histogram_biases(network: LabelingNetwork, ground: Ground) -> None:
         network: Changed in place.
         ground: Its training fields are counted, where measured.
     """
-    for index, label in enumerate(ground.labels):
-        values = [f.targets[..., index][f.measured[..., index]] for f in ground.training]
-        _begin_at(network.label_heads[label], log_histogram(values))
-    for plane, head in enumerate(network.plane_heads):
-        values = [f.transmitted[..., plane][f.visible] for f in ground.training]
-        _begin_at(head, log_histogram(values))
+    labels = np.full((len(ground.labels), BINS), _UNSEEN)
+    planes = np.full((len(network.plane_heads), BINS), _UNSEEN)
+    for field in ground.training:
+        targets, measured = field.targets, field.measured
+        for index, counts in enumerate(labels):
+            counts += _counted(targets[..., index][measured[..., index]])
+        transmitted, visible = field.transmitted, field.visible
+        for plane, counts in enumerate(planes):
+            counts += _counted(transmitted[..., plane][visible])
+    for label, counts in zip(ground.labels, labels, strict=True):
+        _begin_at(network.label_heads[label], _log_shares(counts))
+    for head, counts in zip(network.plane_heads, planes, strict=True):
+        _begin_at(head, _log_shares(counts))
 
 
 def _begin_at(head: Head, logits: jax.Array) -> None:
@@ -49,11 +57,19 @@ def _begin_at(head: Head, logits: jax.Array) -> None:
     head.linear.kernel[...] = _KERNEL_SHARE * head.linear.kernel[...]
 
 
-def log_histogram(values: list[np.ndarray]) -> jax.Array:
+def log_histogram(values: Iterable[np.ndarray]) -> jax.Array:
     """float32 [256]: log frequencies of intensities in [0, 1], each bin counted a little."""
     counts = np.full(BINS, _UNSEEN)
     for part in values:
-        counts += np.bincount(np.round(part * (BINS - 1)).astype(np.int64), minlength=BINS)
+        counts += _counted(part)
+    return _log_shares(counts)
+
+
+def _counted(intensities: np.ndarray) -> np.ndarray:
+    return np.bincount(np.round(intensities * (BINS - 1)).astype(np.int64), minlength=BINS)
+
+
+def _log_shares(counts: np.ndarray) -> jax.Array:
     return jnp.asarray(np.log(counts / counts.sum()), jnp.float32)
 
 

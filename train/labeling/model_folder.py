@@ -1,7 +1,7 @@
 """The model folder that a labeling run leaves behind: weights, contract and card."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from isl.labeling.model_config import InputContract, LabelStatistics, ModelConfi
 from isl.labeling.network import LabelingNetwork
 
 from .config import LabelingConfig
-from .crops import TrainingField
+from .crops import TrainingField, learned_from
 from .ground import Ground
 
 
@@ -85,14 +85,24 @@ def label_statistics(ground: Ground) -> dict[str, LabelStatistics]:
     """Mean and deviation of every label that was measured on the training ground."""
     statistics = {}
     for index, label in enumerate(ground.labels):
-        parts = [f.targets[..., index][f.measured[..., index]] for f in ground.training]
-        count = sum(part.size for part in parts)
+        total, count = 0.0, 0
+        for values in _measured_values(ground, index):
+            total, count = total + float(values.sum(dtype=np.float64)), count + values.size
         if count:
-            mean = sum(float(part.sum(dtype=np.float64)) for part in parts) / count
-            squares = sum(float(np.square(part - mean, dtype=np.float64).sum()) for part in parts)
+            mean = total / count
+            squares = sum(
+                float(np.square(values - mean, dtype=np.float64).sum())
+                for values in _measured_values(ground, index)
+            )
             deviation = math.sqrt(squares / count)
             statistics[label] = LabelStatistics(mean=mean, standard_deviation=deviation)
     return statistics
+
+
+def _measured_values(ground: Ground, index: int) -> Iterator[np.ndarray]:
+    """A label's targets [N], field by field."""
+    for field in ground.training:
+        yield field.targets[..., index][field.measured[..., index]]
 
 
 def familiarity_of(
@@ -110,9 +120,7 @@ def familiarity_of(
         normalization: Of what it predicts from.
         turned: Whether it learned images turned in every way.
     """
-    return learn_familiarity(
-        [field.learned for field in training], loss, normalization, turned=turned
-    )
+    return learn_familiarity(learned_from(training), loss, normalization, turned=turned)
 
 
 def _card(

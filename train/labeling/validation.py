@@ -14,7 +14,7 @@ from isl.tiling.geometry import Geometry
 from isl.tiling.plan import plan_tiles, reflected
 
 from ..task import Evaluation
-from .ground import ValidationField
+from .validation_field import ValidationField
 
 IMAGES = ("mean", "median")
 """Statistics of a pixel's distribution that are compared with what was measured."""

@@ -1,10 +1,11 @@
-"""What `isl train --check` looks at in any task: its network, its optimizers, and a first batch."""
+"""What `isl train --check` looks at in any task: network, optimizers, a first batch, and cost."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 import jax
 
+from .cost import cost_of
 from .loop import task_in_stage
 from .optimizer import build_optimizer
 
@@ -30,14 +31,18 @@ def try_start(
         InputError: The weights to start from do not fit, a path names no parameter, or a stage
             weighs a loss that there is not.
     """
-    params, _ = task.initial(jax.random.key(experiment.seed))
+    params, model_state = task.initial(jax.random.key(experiment.seed))
     for stage in experiment.plan:
         task_in_stage(task, stage)
         steps = stage.last - stage.first
         build_optimizer(stage.optimizer, params, steps=steps, freeze=freeze, free=stage.free)
     size = experiment.training.batch_size
     batch = cast("Batch", task.examples(experiment.seed).batch(size)[0])
-    return (task.identity(), f"a batch of {size} drawn: {_in_words(batch)}; {task.describe(batch)}")
+    return (
+        task.identity(),
+        f"a batch of {size} drawn: {_in_words(batch)}; {task.describe(batch)}",
+        *cost_of(task, experiment, params, model_state, freeze),
+    )
 
 
 def _in_words(batch: "Batch") -> str:

@@ -21,6 +21,7 @@ from isl.files.locks import alone_in
 
 from . import data
 from .checkpoint import Checkpoints, Progress, last_update
+from .cost import cost_of
 from .experiment import EXPERIMENT_FILE, ExperimentConfig, TrainingConfig
 from .haste import Haste, allowed_in
 from .interrupt import Interrupt
@@ -247,6 +248,11 @@ class _Run:
         if self.stage.title and self.start == self.stage.first:
             begin = f"{self.stage.title} of {len(self.experiment.plan)}: starting"
         self.display.say(f"{begin} on {devices}; {self.task.identity()}")
+        if self.start == 0 and self.display.is_shown:
+            state = self.state
+            known = (self.task, self.experiment, state.params, state.model_state, self.freeze)
+            for line in cost_of(*known):
+                self.display.say(line)
         self.display.say("compiling the train step, which can take a minute or two ...")
 
     def evaluate(self, update: int) -> float | None:

@@ -44,6 +44,11 @@ class ProgressDisplay:
         if self._bar is not None:
             self._bar.stop()
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether anybody sees it."""
+        return self._console is not None
+
     def say(self, message: str) -> None:
         """Prints a line, above the bar if there is one."""
         if self._console is not None:

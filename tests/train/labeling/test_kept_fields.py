@@ -3,16 +3,20 @@
 import itertools
 import os
 import pickle
+import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from simulated_fields import write_dataset
 
-from isl.config import parse
+from isl.config import parse, to_toml
+from isl.errors import InputError
 from isl.labeling.dataset import load_manifest
+from isl_train.experiment import check_same_run
 from isl_train.labeling import ground as ground_room
 from isl_train.labeling import store as store_room
 from isl_train.labeling.config import LabelingConfig
@@ -20,7 +24,6 @@ from isl_train.labeling.fields import Fields
 from isl_train.labeling.ground import Ground, load_ground
 from isl_train.labeling.model_folder import familiarity_of, label_statistics
 
-HERE = Path(__file__).parent
 SIZE = 256
 MIB = 2**20
 
@@ -44,7 +47,7 @@ def written(folder: Path, **held_out) -> Path:
     return write_dataset(folder, labels, size=SIZE, **held_out)
 
 
-def fields(data: Path, memory: float | None, **tables) -> Fields:
+def experiment(data: Path, memory: float | None, **tables) -> LabelingConfig:
     training = {"steps": 3, "batch_size": 2, "crop": 40, "memory": memory}
     given = {
         "task": "labeling",
@@ -53,7 +56,11 @@ def fields(data: Path, memory: float | None, **tables) -> Fields:
         "training": training | tables.pop("training", {}),
         **tables,
     }
-    return Fields(parse(given, LabelingConfig, source="test"), data.parent)
+    return parse(given, LabelingConfig, source="test")
+
+
+def fields(data: Path, memory: float | None, **tables) -> Fields:
+    return Fields(experiment(data, memory, **tables), data.parent)
 
 
 def assert_same(found: Ground, expected: Ground) -> None:
@@ -174,6 +181,25 @@ def test_an_interrupted_run_leaves_nothing_behind(
             load_ground(load_manifest(data), memory=1)
     assert list(cache.iterdir()) == []
     assert_same(load_ground(load_manifest(data), memory=1), load_ground(load_manifest(data)))
+
+
+def test_a_full_disk_is_said_before_it_is_filled(
+    data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = types.SimpleNamespace(total=10, used=0, free=10)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(InputError, match=r"0\.00 GiB are free; set XDG_CACHE_HOME"):
+        load_ground(load_manifest(data), memory=1)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_run_is_resumed_with_its_fields_elsewhere(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "experiment.toml").write_text(to_toml(experiment(data, None)))
+    check_same_run(run, experiment(data, 2.0))
+    with pytest.raises(InputError, match="other settings"):
+        check_same_run(run, experiment(data, 2.0, seed=1))
 
 
 PROGRAM = """

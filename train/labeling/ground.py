@@ -209,10 +209,14 @@ def _read_within(
         fields.append(load_field(field, wanted))
         total += _bytes_in_memory(fields[-1])
         fits = fits and total <= memory
-        for number in range(len(fields)) if not fits else ():
-            if not isinstance(fields[number], KeptLoadedField):
-                fields[number] = KeptLoadedField(fields[number], folder / str(number))
+        if not fits:
+            fields = [_in_a_file(each, folder / str(number)) for number, each in enumerate(fields)]
     return fields
+
+
+def _in_a_file(field: LoadedField, folder: Path) -> KeptLoadedField:
+    """As it is if it lies in a file already."""
+    return field if isinstance(field, KeptLoadedField) else KeptLoadedField(field, folder)
 
 
 def _bytes_in_memory(field: LoadedField) -> int:

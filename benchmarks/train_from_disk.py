@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-PLANES, SIZE, DRAWS, STEPS = 13, 1024, 100, 40
+PLANES, SIZE, DRAWS, STEPS = 13, 1024, 100, 30
 # GiB that fields may take: all are in memory, or all in files.
 WAYS = {
     "memory": 1000.0,

@@ -88,8 +88,14 @@ class Ground:
 
     @functools.cached_property
     def side_of_light(self) -> tuple[float, float] | None:
-        """Where light comes from in the training images; see `isl.labeling.familiarity`."""
-        return side_of_light([field.learned for field in self.training])
+        """Where light comes from in the training images; see `isl.labeling.familiarity`.
+
+        All that training may look at says so, whatever of it is labeled.
+        """
+        fields = [
+            dataclasses.replace(field.learned, usable=field.visible) for field in self.training
+        ]
+        return side_of_light(fields)
 
     def settled(self, augment: AugmentConfig) -> AugmentConfig:
         """What happens to crops of this ground."""

@@ -129,7 +129,7 @@ def main() -> None:
         print(json.dumps(measure(*sys.argv[2:])))
         return
     print(f"one random field of {SIZE} x {SIZE}, plain and with symmetries")
-    for name in sys.argv[1:] or ["phantom", "neurons-phase"]:
+    for name in sys.argv[1:] or ["phantom"]:
         print_cost(name)
     print_gain()
 

@@ -22,13 +22,14 @@ TITLES: Mapping[str, str] = {
     "cross_entropy": "Cross-entropy (uniform = 1)",
     "ranked_probability_score": "Ranked probability score",
     "sharpness": "Width of the 90 % interval",
+    "pearson_median": "Pearson of the median image",
     "coverage_50": "Within the 50 % interval",
     "coverage_80": "Within the 80 % interval",
     "coverage_90": "Within the 90 % interval",
     "coverage_95": "Within the 95 % interval",
 }
 """What each figure is called."""
-HIGHER_IS_BETTER = {"pearson", "foreground_pearson", "ssim", "psnr"}
+HIGHER_IS_BETTER = {"pearson", "pearson_median", "foreground_pearson", "ssim", "psnr"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

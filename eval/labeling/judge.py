@@ -228,6 +228,7 @@ def score_field(
             field=field.name,
             group=field.group,
             similarity=similarity,
+            median=predicted.images["median"][predicted.labels.index(label)],
         ),
         spectral=spectral_correlation(true, image, mask, pixel_size=field.stack.pixel_size),
         spectral_sums=spectral_blocks(true, image, mask),

@@ -301,11 +301,7 @@ SUBJECT = Subject(
     overview=("pearson", "pearson_median", "mae", "cross_entropy"),
     in_tables=("pearson", "pearson_median", "mae", "ssim", "cross_entropy"),
     main="pearson",
-    curves={
-        "pearson_mean": _CURVES["pearson"],
-        "pearson_median": "Pearson of the median image, mean over labels",
-        "cross_entropy": _CURVES["cross_entropy"],
-    },
+    curves={"pearson_mean": _CURVES["pearson"], "cross_entropy": _CURVES["cross_entropy"]},
     along=_CURVES,
     about=_about,
 )

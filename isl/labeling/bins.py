@@ -126,7 +126,8 @@ def _half_way(weights: jax.Array) -> jax.Array:
     sums = jnp.dot(weights, _IN_BLOCKS, precision=highest)
     before = jnp.dot(sums, _BEFORE, precision=highest)
     half = (before[..., -1] + sums[..., -1])[..., None] / 2
-    number = jnp.sum(before + sums < half, axis=-1)
+    # Of the same sums as `start`, which then lies below the half in rounding, too.
+    number = jnp.sum(before[..., 1:] < half, axis=-1)
     here = jnp.arange(BINS // _BLOCK).reshape((1,) * number.ndim + (-1,)) == number[..., None]
     blocks = weights.reshape(*weights.shape[:-1], BINS // _BLOCK, _BLOCK)
     inside = jnp.sum(jnp.where(here[..., None], blocks, 0.0), axis=-2)

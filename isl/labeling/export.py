@@ -76,6 +76,11 @@ def export(directory: Path, wanted: Wanted) -> Program:
             "isl predict takes any number of planes, placed evenly; who calls this places them: of "
             f"1 it stands at all {planes} places, of 2 (planes 0 and 1) at {of_2}."
         )
+    if not model.config.input.turned:
+        left_out.append(
+            "The model learned light from one side alone: isl predict warns of images in which it "
+            "comes from another, and who calls this does not turn them."
+        )
     if geometry.whole:
         left_out.append(
             f"It sees an image whole; isl predict cuts one wider than {geometry.whole} pixels into "

@@ -221,6 +221,7 @@ def learn_familiarity(
     normalization: str = "auto",
     *,
     turned: bool = True,
+    mirrored: bool = False,
 ) -> Familiarity | None:
     """What training ground looks like, and how much parts of it differ from the rest.
 
@@ -231,6 +232,7 @@ def learn_familiarity(
         plane_loss: Of the model that learned from it; None: it has no autoencoding heads.
         normalization: How a file that holds a crop would be normalized.
         turned: Whether it learned images turned in every way.
+        mirrored: Whether it learned them mirrored, left and right, as well.
 
     Returns:
         None where there are too few crops to tell.
@@ -261,6 +263,8 @@ def learn_familiarity(
     if len(described) < _FEWEST:
         return None
     crops, losses = np.array(described), np.array(asked)
+    if mirrored and not turned:
+        crops[::2, -1] *= -1
     names = statistic_names(len(fields[0].transmitted), turned)
 
     def score(part: _Part) -> float:

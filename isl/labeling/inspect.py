@@ -46,6 +46,7 @@ def describe_model(directory: Path) -> Facts:
         ("labels", ", ".join(config.labels)),
         ("planes", f"any, best {expected.planes}" if expected.any_planes else str(expected.planes)),
         ("modality", expected.modality or UNKNOWN),
+        ("light", "from every side" if expected.turned else "from the side it learned it from"),
         ("pixel size", length(expected.pixel_size)),
         ("z step", length(expected.z_step)),
         ("normalization", f"{expected.normalization}, one choice a {expected.normalized_by}"),

@@ -132,7 +132,10 @@ class ModelConfig(FolderConfig):
     def _familiarity_is_of_its_planes(self) -> "ModelConfig":
         names = statistic_names(self.input.planes, self.input.turned)
         if self.familiarity is not None and tuple(self.familiarity.statistics) != names:
-            raise ValueError(f"familiarity.statistics are not those of {self.input.planes} planes")
+            way = "" if self.input.turned else " and of light from one side (input.turned = false)"
+            raise ValueError(
+                f"familiarity.statistics are not those of {self.input.planes} planes{way}"
+            )
         return self
 
 

@@ -101,6 +101,38 @@ def test_an_interpolated_median_halves_probability_spread_over_bins() -> None:
     assert apart.max() <= 0.501 / 255
 
 
+def _logits_of_every_shape() -> np.ndarray:
+    """Random ones, sharp and flat, single bins, and halves that blocks of bins end at."""
+    rng = np.random.default_rng(4)
+    scales = np.repeat([0.1, 1.0, 5.0, 30.0], 50)[:, None]
+    single = np.full((256, 256), -60.0)
+    np.fill_diagonal(single, 0.0)
+    balanced = np.full((2000, 256), -60.0)
+    for row in balanced:
+        low, high = rng.choice(128, 4, replace=False), 128 + rng.choice(128, 4, replace=False)
+        row[low] = values = rng.normal(size=4)
+        row[high] = values[::-1]
+    return np.concatenate([scales * rng.normal(size=(200, 256)), single, balanced])
+
+
+def test_a_median_by_blocks_is_that_of_all_running_sums() -> None:
+    logits = _logits_of_every_shape().astype(np.float32)
+    name = bins.INTERPOLATED_MEDIAN
+    found = np.asarray(bins.statistics(jnp.asarray(logits), (name,))[name])
+    assert np.isfinite(found).all()
+    edges = (np.arange(257) - 0.5) / 255
+    exact = logits.astype(np.float64)
+    p = np.exp(exact - exact.max(axis=1, keepdims=True))
+    reached = np.cumsum(p / p.sum(axis=1, keepdims=True), axis=1)
+    below, above = (
+        np.array([np.interp(0.5 + off, np.append(0, row), edges) for row in reached])
+        for off in (-1e-5, 1e-5)
+    )
+    # Where nothing lies between two halves, any place between them is a median.
+    assert (found >= np.clip(below, 0, 1) - 1e-4).all()
+    assert (found <= np.clip(above, 0, 1) + 1e-4).all()
+
+
 def test_all_means_the_six() -> None:
     assert len(bins.STATISTICS) == 6
     assert not set(bins.STATISTICS) & set(bins.FURTHER_STATISTICS)

@@ -142,3 +142,24 @@ def test_the_side_of_light_is_found_where_there_is_one() -> None:
     assert left[1] < -0.3
     assert found(image, image[:, ::-1]) is None
     assert found(image[:, :64, :64]) is None
+
+
+def test_a_model_that_learned_mirrored_images_knows_light_from_left_and_right() -> None:
+    images = [np.ascontiguousarray(np.rot90(_lit(seed), axes=(1, 2))) for seed in (1, 2)]
+    fields = [
+        LearnedField(group=str(n), transmitted=image, usable=np.ones((384, 384), bool))
+        for n, image in enumerate(images)
+    ]
+    unseen = np.rot90(_lit(3), axes=(1, 2))
+    for mirrored in (False, True):
+        familiarity = learn_familiarity(fields, turned=False, mirrored=mirrored)
+        assert familiarity is not None
+        assert not _looked(familiarity, unseen).unlike
+        assert _looked(familiarity, unseen[:, :, ::-1]).unlike is not mirrored
+
+
+def test_records_of_the_other_kind_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"light from one side \(input.turned = false\)"):
+        ModelConfig.model_validate(
+            {**CONFIG.model_dump(), "familiarity": _learned(turned=True).model_dump()}
+        )

@@ -176,7 +176,9 @@ def test_a_model_says_how_many_planes_it_takes() -> None:
     assert "from any number of planes of brightfield" in said["nuclei-brightfield"]
 
 
-@pytest.mark.parametrize("name", ["phantom", "neurons-phase", "nuclei-brightfield"])
+@pytest.mark.parametrize(
+    "name", ["phantom", "neurons-phase", "neurons-towers", "nuclei-brightfield"]
+)
 def test_bundled_models_load_and_have_cards(name: str) -> None:
     model = load_model(bundled_models()[name])
     assert model.name == name

@@ -75,6 +75,18 @@ def test_what_was_imported_is_exported_as_it_was(
         export_weights(model, tmp_path / "out")
 
 
+def test_the_bundled_towers_are_the_published_network(tmp_path: Path) -> None:
+    """They go out under its names and come back with every weight."""
+    bundled = load_model("neurons-towers")
+    assert bundled.config.architecture.kind == "towers"
+    file = export_weights("neurons-towers", tmp_path / "out")
+    again = load_model(import_weights(file, bundled.config.input.planes, tmp_path / "model"))
+    given, found = arrays_of(bundled.network), arrays_of(again.network)
+    assert given.keys() == found.keys()
+    for name, array in given.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
 def test_what_the_published_code_has_not_is_not_exported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="model 'phantom': the published code has towers alone"):
         export_weights("phantom", tmp_path / "out")

@@ -126,6 +126,21 @@ def test_the_bundled_model_knows_its_field_and_not_its_negative(neurons: Ground)
     assert asked(familiarity, 1 - neurons.planes).unlike
 
 
+@pytest.mark.parametrize("name", ["neurons-phase", "neurons-towers"])
+def test_the_field_is_warned_of_where_it_is_turned(name: str, neurons: Ground) -> None:
+    familiarity = read_model_config(model_directory(name)).familiarity
+    assert familiarity is not None
+    assert not familiarity.turned
+    for turned in (
+        neurons.planes[:, ::-1],
+        np.rot90(neurons.planes, 2, axes=(1, 2)),
+        np.rot90(neurons.planes, 3, axes=(1, 2)),
+    ):
+        found = asked(familiarity, np.ascontiguousarray(turned))
+        assert found.unlike
+        assert "shading" in found.reason
+
+
 @pytest.fixture(scope="module")
 def embryos() -> tuple[TrainingField, ...]:
     """All frames, as training has them."""

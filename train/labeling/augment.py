@@ -12,6 +12,8 @@ from isl.config import Config
 from isl.labeling.contract import spread
 
 _CHANCE = 0.5
+# Degrees either way.
+_HALF_OF_ALL = 90
 
 
 class AugmentConfig(Config):
@@ -20,9 +22,9 @@ class AugmentConfig(Config):
     The published code draws the chances once a batch, here every example has its own.
 
     Attributes:
-        flip: Left-right flip, with chance 0.5; "auto": unless light comes from one side in the
-            training images, which then says what lies on which side of it.
-        rotate: Rotation by a multiple of 90 degrees, all four equally likely; "auto" likewise.
+        flip: Left-right flip, with chance 0.5.
+        rotate: Rotation by a multiple of 90 degrees, all four equally likely. "auto", of either, is
+            both, unless light comes from one side in the training images: then it is neither.
         multiplier: Deviation of a factor around 1 for each plane, with chance 0.5.
         offset: Deviation of an offset for each plane, with chance 0.5.
         noise: Deviation of noise for each pixel, with chance 0.5.
@@ -65,13 +67,14 @@ class AugmentConfig(Config):
         Args:
             one_sided: Whether light comes from one side in the training images.
         """
-        auto = {name: not one_sided for name in ("flip", "rotate") if getattr(self, name) == "auto"}
-        return self.model_copy(update=auto) if auto else self
+        if "auto" not in (self.flip, self.rotate):
+            return self
+        return self.model_copy(update=dict.fromkeys(("flip", "rotate"), not one_sided))
 
     @property
     def all_ways(self) -> bool:
         """Whether images are turned so that light comes from every side alike, once settled."""
-        return self.rotate is True or self.turn == 180
+        return self.rotate is True or self.turn >= _HALF_OF_ALL
 
 
 def augment(

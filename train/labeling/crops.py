@@ -11,7 +11,7 @@ from isl.labeling.familiarity import LearnedField
 from isl.tiling.geometry import Geometry
 from isl.tiling.plan import reflected
 
-from .warp import Warp, sampled
+from .warp import Warp, nearest, sampled, sampled_where
 
 Box = tuple[tuple[int, int], tuple[int, int]]
 """Rows and columns of an image: first, and last + 1."""
@@ -190,11 +190,12 @@ class Cropper:
         within = places[:, inner, inner]
         last = np.array(field.visible.shape)[:, None, None] - 1
         in_image = np.all((within >= 0) & (within <= last), axis=0)
+        targets, measured = sampled_where(field.targets, field.measured, within)
         return {
             "transmitted": sampled(field.transmitted, places),
-            "targets": sampled(field.targets, within),
-            "measured": sampled(field.measured, within) & in_image[..., None],
-            "visible": sampled(field.visible[..., None], within)[..., 0] & in_image,
+            "targets": targets,
+            "measured": measured & in_image[..., None],
+            "visible": nearest(field.visible, within) & in_image,
         }
 
 

@@ -84,8 +84,10 @@ class Fields:
         )
 
     def _light(self) -> list[str]:
-        given = (self._config.augment.flip, self._config.augment.rotate)
-        if not (self._augment.all_ways or "auto" in given) or self.ground.side_of_light is None:
+        auto = "auto" in (self._config.augment.flip, self._config.augment.rotate)
+        if self.ground.side_of_light is None:
+            return ["no side shows that light comes from: crops are turned"] if auto else []
+        if not (auto or self._augment.all_ways):
             return []
         said = "light comes from one side in these images"
         if self._augment.all_ways:

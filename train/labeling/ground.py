@@ -25,12 +25,12 @@ from isl.imaging.normalize import (
 )
 from isl.labeling.agreement import compare_fields, describe_experiments
 from isl.labeling.dataset import Field, Manifest
-from isl.labeling.familiarity import side_of_light
+from isl.labeling.familiarity import LearnedField, side_of_light
 from isl.labeling.fields import LoadedField, load_field
 from isl.labeling.label_scale import LabelScale, fit_label_scales, stretch
 
 from .augment import AugmentConfig
-from .crops import TrainingField, bounding_box, learned_from
+from .crops import TrainingField, bounding_box
 from .ground_part import part_of
 from .kept import KeptLoadedField
 from .store import GroundFacts, Store, Writer, open_store, place_for, require_room
@@ -78,8 +78,16 @@ class Ground:
 
     @functools.cached_property
     def side_of_light(self) -> tuple[float, float] | None:
-        """Where light comes from in the training images; see `isl.labeling.familiarity`."""
-        return side_of_light(learned_from(self.training))
+        """Where light comes from in the training images; see `isl.labeling.familiarity`.
+
+        All that training may look at says so, whatever of it is labeled.
+        """
+
+        def visible(index: int) -> LearnedField:
+            field = self.training[index]
+            return dataclasses.replace(field.learned, usable=field.visible)
+
+        return side_of_light(Computed(visible, len(self.training)))
 
     def settled(self, augment: AugmentConfig) -> AugmentConfig:
         """What happens to crops of this ground."""

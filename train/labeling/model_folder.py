@@ -49,7 +49,10 @@ def write_model(
         trained_on = None if seen is None else tuple(sorted({*seen, *trained_on}))
         chosen_on = tuple(sorted({*start.chosen_on, *chosen_on}))
     size = ground.pixel_size
-    all_ways = ground.settled(config.augment).all_ways
+    shown = ground.settled(config.augment)
+    turned = shown.all_ways or ground.side_of_light is None
+    if start is not None and "body" in config.start.freeze:
+        turned = turned and start.input.turned
     model = ModelConfig(
         name=name,
         labels=ground.labels,
@@ -58,7 +61,7 @@ def write_model(
         input=InputContract(
             planes=ground.planes,
             any_planes=config.augment.fewer_planes > 0 and ground.planes > 1,
-            turned=all_ways,
+            turned=turned,
             modality=ground.modality,
             pixel_size=size.x if size is not None else None,
             z_step=size.z if size is not None else None,
@@ -73,12 +76,15 @@ def write_model(
             ground.training,
             plane_loss(network),
             normalization=config.normalization,
-            turned=all_ways,
+            turned=turned,
+            mirrored=shown.flip is True,
         ),
         trained_on=trained_on,
         chosen_on=chosen_on,
     )
-    save_model(directory, network, model, _card(config, ground, name, summary, metrics))
+    save_model(
+        directory, network, model, _card(config, ground, name, summary, metrics, turned=turned)
+    )
 
 
 def label_statistics(ground: Ground) -> dict[str, LabelStatistics]:
@@ -111,6 +117,7 @@ def familiarity_of(
     *,
     normalization: str = "auto",
     turned: bool = True,
+    mirrored: bool = False,
 ) -> Familiarity | None:
     """What the training ground looks like where crops were drawn from it.
 
@@ -119,8 +126,10 @@ def familiarity_of(
         loss: Of the network that learned from it; None: it has no autoencoding heads.
         normalization: Of what it predicts from.
         turned: Whether it learned images turned in every way.
+        mirrored: Whether it learned them mirrored, left and right, as well.
     """
-    return learn_familiarity(learned_from(training), loss, normalization, turned=turned)
+    fields = learned_from(training)
+    return learn_familiarity(fields, loss, normalization, turned=turned, mirrored=mirrored)
 
 
 def _card(
@@ -129,6 +138,8 @@ def _card(
     name: str,
     summary: str,
     metrics: Mapping[str, float],
+    *,
+    turned: bool,
 ) -> str:
     """What a person must know before trusting the model, in Markdown."""
     training, optimizer = config.training, config.optimizer
@@ -146,7 +157,8 @@ def _card(
         f"Network: {summary}.",
         "",
         f"Input: {ground.planes} planes, {_or_unknown('modality', ground.modality)}, "
-        f"{_pixel_size(ground.pixel_size)}, normalization {config.normalization}.",
+        f"{_pixel_size(ground.pixel_size)}, normalization {config.normalization}."
+        f"{'' if turned else ' Light must come from the side that it comes from there.'}",
         "",
         "## Training",
         "",

@@ -96,6 +96,11 @@ class LabelingTask(FieldsTask[LabelingNetwork]):
     def _warn_of_known(self, model: str) -> None:
         """Says so where the model to start from learned from what this run is judged by."""
         start = read_model_config(model_directory(self._start_model(model)))
+        if not start.input.turned and self.ground.settled(self.config.augment).all_ways:
+            self._say(
+                f"{model} learned light from one side alone, and crops are turned here: "
+                "augment.rotate = false and augment.flip = false keep what it learned"
+            )
         known = sorted({*(start.trained_on or ())} & {*self.ground.validation_groups})
         if known:
             self._say(

@@ -8,7 +8,7 @@ from scipy import ndimage
 from isl.tiling.plan import reflected
 
 _KNOTS_EVERY = 32
-_NEARLY_ONE = 0.999
+_TINY = 1e-6
 # Bending blurs a little; what is not bent shows images as they are predicted.
 _CHANCE = 0.5
 
@@ -66,10 +66,7 @@ def draw_warp(
 
 
 def sampled(image: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Bilinear values of [Y, X, C] at float places [2, N, M], reflected beyond its borders.
-
-    Masks come back as masks: of pixels all of whose neighbours are set.
-    """
+    """Bilinear values of float [Y, X, C] at places [2, N, M], reflected beyond its borders."""
     low = np.floor(places).astype(int)
     share = (places - low).astype(np.float32)[..., None]
     rows = [reflected(low[0] + step, image.shape[0]) for step in (0, 1)]
@@ -79,4 +76,31 @@ def sampled(image: np.ndarray, places: np.ndarray) -> np.ndarray:
         (1 - right) * image[rows[0], columns[0]] + right * image[rows[0], columns[1]]
     )
     value += down * ((1 - right) * image[rows[1], columns[0]] + right * image[rows[1], columns[1]])
-    return value > _NEARLY_ONE if image.dtype == bool else value
+    return value
+
+
+def sampled_where(
+    image: np.ndarray, measured: np.ndarray, places: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of what was measured alone, and where the nearest pixel was.
+
+    Args:
+        image: float [Y, X, C].
+        measured: bool [Y, X, C].
+        places: float [2, N, M].
+
+    Returns:
+        float [N, M, C], of neighbours that were measured, and bool [N, M, C].
+    """
+    shares = sampled(measured.astype(np.float32), places)
+    values = sampled(np.where(measured, image, np.float32(0)), places)
+    return values / np.maximum(shares, _TINY), nearest(measured, places)
+
+
+def nearest(mask: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """A mask [Y, X, ...] at the pixels nearest to places [2, N, M], reflected beyond borders."""
+    rows, columns = (
+        reflected(np.rint(place).astype(int), size)
+        for place, size in zip(places, mask.shape, strict=False)
+    )
+    return mask[rows, columns]

@@ -1,5 +1,6 @@
 """Figures from sums over blocks: the same as those of whole images, and drawn by group or block."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -18,6 +19,7 @@ from isl_eval.labeling.blocks import (
     spectral_blocks,
     spectral_intervals,
     spectral_of,
+    with_all_columns,
 )
 from isl_eval.labeling.distributions import DistributionFigures
 from isl_eval.labeling.ground import to_bins
@@ -52,6 +54,25 @@ def test_one_field_has_the_figures_of_its_image():
         assert rows.figures[name] == pytest.approx(getattr(whole, name), rel=1e-6), name
     assert tuple(rows.figures) == FIGURES
     assert rows.figures["cross_entropy"] is None
+
+
+def test_the_median_image_is_judged_beside_the_one_that_is_shown():
+    true, predicted, mask = images(6)
+    median = np.clip(predicted + 0.05 * np.random.default_rng(1).normal(size=SIZE), 0, 1)
+    given = {"field": "a", "group": "g", "median": median.astype(np.float32)}
+    figures = block_rows(true, predicted, mask, {}, **given).figures
+    assert figures["pearson"] == rows_of(6).figures["pearson"]
+    expected = np.corrcoef(true[mask], median[mask])[0, 1]
+    assert figures["pearson_median"] == pytest.approx(expected, rel=1e-5)
+    assert figures["pearson_median"] < figures["pearson"]
+    assert rows_of(6).figures["pearson_median"] is None
+
+
+def test_rows_that_were_kept_before_medians_were_judged_are_read():
+    rows = rows_of(7)
+    kept = with_all_columns(rows.sums[:, :-4])
+    assert kept.shape == rows.sums.shape
+    assert dataclasses.replace(rows, sums=kept).figures == rows.figures
 
 
 def test_several_fields_are_judged_over_all_their_pixels():

@@ -182,15 +182,17 @@ def test_a_temperature_that_does_not_help_is_not_taken(tmp_path, folder):
 
 
 @pytest.mark.parametrize("score", ["cross_entropy", "ranked_probability_score"])
-def test_coverage_is_not_bought_with_a_worse_score(score):
+def test_coverage_is_not_bought_dearly(score):
     samples = [sample("a", "a", 2.0), sample("b", "b", 2.0)]
     found = _calibrated("NUCLEI", samples)
     assert found.helps
     # What happened once: intervals three times as wide, nearer to what they say, at a worse score.
-    worse = dataclasses.replace(found.after, **{score: 1.001 * getattr(found.before, score)})
+    worse = dataclasses.replace(found.after, **{score: 1.06 * getattr(found.before, score)})
     refused = dataclasses.replace(found, after=worse)
     assert not refused.helps
     assert refused.temperature == 1.0
+    cheap = dataclasses.replace(found.after, **{score: 1.04 * getattr(found.before, score)})
+    assert dataclasses.replace(found, after=cheap).helps
 
 
 def test_the_command_writes_a_copy_and_leaves_the_model_alone(tmp_path, folder, dataset, capsys):

@@ -145,5 +145,8 @@ def test_auto_turns_crops_unless_light_comes_from_one_side() -> None:
     from_one = auto.settled(one_sided=True)
     assert (from_one.flip, from_one.rotate, from_one.noise) == (False, False, 0.1)
     assert not from_one.all_ways
+    for half in (AugmentConfig(flip="auto"), AugmentConfig(rotate="auto")):
+        settled = half.settled(one_sided=True)
+        assert (settled.flip, settled.rotate) == (False, False)
     said = AugmentConfig(flip=False, rotate=True)
     assert said.settled(one_sided=True) is said

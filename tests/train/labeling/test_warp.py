@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from isl.tiling.geometry import Geometry
+from isl_train.labeling.augment import AugmentConfig
 from isl_train.labeling.crops import Cropper, TrainingField
-from isl_train.labeling.warp import Warp, draw_warp, sampled
+from isl_train.labeling.fields import draw_crop
+from isl_train.labeling.warp import Warp, draw_warp, sampled, sampled_where
 
 GEOMETRY = Geometry(margin=3, step=2, smallest=8)
 WIDTH = 14
@@ -59,13 +61,14 @@ def test_a_scale_shows_more_or_less_of_the_field() -> None:
 
 
 def test_bent_crops_count_measured_pixels_of_the_field_alone() -> None:
-    """Every target that counts is the value at a place whose neighbours were all measured."""
+    """No target that counts comes from the corner that was not measured."""
     bent = Warp(matrix=np.eye(2), elastic=2.0)
     differing = 0
     for seed in range(60):
         crop = _draw(bent, seed)
         counted = crop["targets"][crop["measured"][..., 0]]
-        outside = (counted[:, 0] > 24 + 1e-3) & (counted[:, 1] > 29 + 1e-3)
+        # Of neighbours that were measured alone: nothing of the corner that was not.
+        outside = (counted[:, 0] > 24.5) & (counted[:, 1] > 29.5)
         assert not outside.any()
         differing += not np.allclose(crop["targets"], _draw(None, seed)["targets"], atol=0.1)
     assert differing == 60
@@ -100,3 +103,37 @@ def test_what_is_mirrored_keeps_the_axis_and_turns_what_is_across() -> None:
     across = np.array([-along[1], along[0]])
     np.testing.assert_allclose(mirrored[0] @ along, along, atol=1e-12)
     np.testing.assert_allclose(mirrored[0] @ across, -across, atol=1e-12)
+
+
+def test_scattered_labels_stay_labels_where_crops_are_bent() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.random((60, 60, 1), dtype=np.float32)
+    measured = rng.random((60, 60, 1)) < 0.5
+    places = np.stack(np.meshgrid(np.arange(5.3, 50), np.arange(5.7, 50), indexing="ij"))
+    values, counted = sampled_where(image, measured, places)
+    assert counted.mean() == pytest.approx(0.5, abs=0.05)
+    assert np.isfinite(values).all()
+    rows, columns = np.floor(places).astype(int)
+
+    def around(outside: float) -> np.ndarray:
+        holes = np.where(measured, image, np.float32(outside))
+        return np.stack([holes[rows + y, columns + x][counted] for y in (0, 1) for x in (0, 1)])
+
+    low, high = around(np.inf).min(axis=0), around(-np.inf).max(axis=0)
+    assert (values[counted] >= low - 1e-5).all()
+    assert (values[counted] <= high + 1e-5).all()
+
+
+@pytest.mark.parametrize(
+    "bent", [{"turn": 20.0}, {"zoom": 0.3}, {"elastic": 3.0}, {"mirror_axis": 10.0}]
+)
+def test_every_way_of_bending_reaches_the_crops(bent: dict[str, float]) -> None:
+    config = AugmentConfig(flip=False, rotate=False, **bent)
+    cropper = Cropper([_field()], GEOMETRY, WIDTH)
+    changed = 0
+    for seed in range(60):
+        crop = draw_crop(np.random.default_rng(seed), cropper=cropper, config=config)
+        whole = crop["targets"] == np.round(crop["targets"])
+        changed += not whole.all()
+        assert crop["transmitted"].shape == (WIDTH, WIDTH, 2)
+    assert 15 < changed < 45

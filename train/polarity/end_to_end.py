@@ -6,7 +6,7 @@ still have to show what was measured, in crops of the embryos that it learned fr
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import grain
@@ -239,7 +239,10 @@ def _check_same_onset(workdir: Path, settings: str) -> None:
 
 
 def _draw(
-    rng: np.random.Generator, *, crops: functools.partial, frames: OnsetFrames
+    rng: np.random.Generator,
+    *,
+    crops: Callable[[np.random.Generator], Mapping[str, np.ndarray]],
+    frames: OnsetFrames,
 ) -> Mapping[str, np.ndarray]:
     return {**crops(rng), **frames.draw(rng)}
 

@@ -2,7 +2,7 @@
 
 What a temperature does is judged on ground that it was not fitted on, where there is any. It is
 taken where it brings coverage closer to what is said there and makes neither proper score worse by
-more than a twentieth: wider intervals cover more, and proper scores tell whether that was bought
+more than a tenth: wider intervals cover more, and proper scores tell whether that was bought
 dearly. What it costs them stands in the table.
 """
 
@@ -35,7 +35,7 @@ _PIXELS = 60_000
 _TILE = 128
 # Of a proper score, what coverage may cost. Background that varies between parts of a field needs
 # wider intervals than any part was learned with, and a few percent of the score pay for them.
-_DEAR = 0.05
+_DEAR = 0.1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

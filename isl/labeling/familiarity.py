@@ -71,6 +71,8 @@ _FEWEST = 8
 _TINY = 1e-9
 # So many deviations are no chance.
 _SURELY = 2.0
+# A deviation within which light may come from anywhere.
+_ANY = 10.0
 _SHADINGS = ("shading downwards", "shading to the right")
 
 
@@ -263,8 +265,9 @@ def learn_familiarity(
     if len(described) < _FEWEST:
         return None
     crops, losses = np.array(described), np.array(asked)
-    if mirrored and not turned:
-        crops[::2, -1] *= -1
+    sides_alike = mirrored and not turned
+    if sides_alike:
+        crops[:, -1] = 0.0
     names = statistic_names(len(fields[0].transmitted), turned)
 
     def score(part: _Part) -> float:
@@ -279,6 +282,8 @@ def learn_familiarity(
     neighbours = [] if left_out else [score(part) for part in _neighbours(len(crops))]
     limit = max(_LEAST, max(left_out) if left_out else _MARGIN * max(neighbours))
     center, deviation = _spread(crops)
+    if sides_alike:
+        deviation[-1] = _ANY
     known = _known(losses)
     familiarity = Familiarity(
         statistics={

@@ -408,10 +408,11 @@ def test_checking_reads_the_pictures_and_trains_nothing(data: Path, tmp_path: Pa
     run = Run(folder=tmp_path, workdir=tmp_path / "run", name="test", say=said.append)
     settings = experiment(data)
     assert RECIPE.look is not None
-    network, batch = RECIPE.look(settings, run)
+    network, batch, *cost = RECIPE.look(settings, run)
     assert said == ["3 pictures to learn from: 3 masks, 0 ranges"]
     assert "resnet" in network
     assert "a batch of 2 drawn: " in batch
+    assert any("FLOP" in line for line in cost)
     assert not run.workdir.exists()
     with pytest.raises(InputError, match="neck"):
         RECIPE.look(experiment(data, stages=[{"steps": 2, "free": ["neck"]}]), run)

@@ -222,10 +222,11 @@ def test_checking_reads_the_images_and_trains_nothing(tmp_path: Path) -> None:
     lines: list[str] = []
     run = run_in(tmp_path, lines)
     assert RECIPE.look is not None
-    across, along, network, batch = RECIPE.look(experiment(arrays), run)
+    across, along, network, batch, *cost = RECIPE.look(experiment(arrays), run)
     assert (across, along) == ("across: 40 images", "along: 20 images")
     assert "vgg" in network
     assert "a batch of 8 drawn: " in batch
+    assert any("FLOP" in line for line in cost)
     assert "labelled images" in lines[-1]
     assert not run.workdir.exists()
 

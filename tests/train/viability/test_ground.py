@@ -247,10 +247,11 @@ def test_checking_reads_the_recordings_and_keeps_nothing(tmp_path: Path) -> None
     said: list[str] = []
     run = Run(folder=tmp_path, workdir=tmp_path / "run", name="test", say=said.append)
     assert RECIPE.look is not None
-    network, batch = RECIPE.look(settings, run)
+    network, batch, *cost = RECIPE.look(settings, run)
     assert "train: 3 embryos of 3 patients (1/0/unknown: heartbeat 1/2/0)" in said[-1]
     assert "video_swin" in network
     assert "a batch of 2 drawn: " in batch
+    assert any("FLOP" in line for line in cost)
     assert not run.workdir.exists()
     settings = settings.model_copy(update={"targets": ("absent",)})
     with pytest.raises(InputError, match="has no column 'absent'"):

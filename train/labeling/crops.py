@@ -76,7 +76,9 @@ def only_in(measured: np.ndarray, box: Box) -> np.ndarray:
 
 
 def learned_from(fields: Sequence[TrainingField]) -> Sequence[LearnedField]:
-    """Where crops are drawn from fields, one field in memory at a time."""
+    """Where crops are drawn from fields; of those in files one is in memory at a time."""
+    if not any(field.in_files for field in fields):
+        return [field.learned for field in fields]
     return Computed(lambda index: fields[index].learned, len(fields))
 
 

@@ -65,7 +65,7 @@ def written(path: Path, array: np.ndarray) -> ArrayFile:
         OSError: It cannot be written.
     """
     with path.open("xb") as file:
-        np.save(file, array, allow_pickle=False)
+        np.save(file, np.ascontiguousarray(array), allow_pickle=False)
     return ArrayFile.at(path)
 
 

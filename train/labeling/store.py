@@ -248,26 +248,31 @@ def require_room(folder: Path, needed: int) -> None:
 
 def _key(fields: Sequence[Field], settings: object) -> str:
     """Names a store after all that its pixels follow from; files are told by size and time."""
-    stated = [(field.model_dump_json(), list(_identities(field.model_dump()))) for field in fields]
-    made_by = versions().get("isl")
-    return _hash(repr((_FORMAT, made_by, stated, settings)))[:24]
+    stated = [field.model_dump_json() for field in fields]
+    named = sorted({path for field in fields for path in _paths(field.model_dump())})
+    found = sorted({file for path in named for file in _files_at(path)})
+    files = [(str(file), status.st_size, status.st_mtime_ns) for file, status in _statuses(found)]
+    return _hash(repr((_FORMAT, versions(), stated, files, settings)))[:24]
 
 
-def _identities(value: Any) -> Iterator[tuple[str, int, int]]:
-    """Of every file that a statement names, or that lies in a folder it names."""
+def _paths(value: Any) -> Iterator[Path]:
+    """Every path that a statement names."""
     if isinstance(value, Path):
-        for path in _files_at(value):
-            status = path.stat()
-            yield str(path.absolute()), status.st_size, status.st_mtime_ns
+        yield value.absolute()
     elif isinstance(value, dict):
         for part in value.values():
-            yield from _identities(part)
+            yield from _paths(part)
     elif isinstance(value, list | tuple):
         for part in value:
-            yield from _identities(part)
+            yield from _paths(part)
 
 
 def _files_at(path: Path) -> Iterable[Path]:
+    """All files of a folder; of a file those beside it, too, as sets of files read as one lie."""
     if path.is_dir():
-        return sorted(each for each in path.rglob("*") if each.is_file())
-    return (path,) if path.exists() else ()
+        return (each for each in path.rglob("*") if each.is_file())
+    return (each for each in path.parent.iterdir() if each.is_file()) if path.exists() else ()
+
+
+def _statuses(files: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
+    return ((file, file.stat()) for file in files)

@@ -1,6 +1,7 @@
 """Smooth changes of shape, drawn for each crop: another angle, another scale, elastic bending."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -67,16 +68,21 @@ def draw_warp(
 
 def sampled(image: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Bilinear values of float [Y, X, C] at places [2, N, M], reflected beyond its borders."""
+    return _blended(lambda rows, columns: image[rows, columns], image.shape, places)
+
+
+def _blended(
+    look: Callable[[np.ndarray, np.ndarray], np.ndarray], shape: Sequence[int], places: np.ndarray
+) -> np.ndarray:
+    """Bilinear values of what is seen at rows and columns of an image of this shape."""
     low = np.floor(places).astype(int)
-    share = (places - low).astype(np.float32)[..., None]
-    rows = [reflected(low[0] + step, image.shape[0]) for step in (0, 1)]
-    columns = [reflected(low[1] + step, image.shape[1]) for step in (0, 1)]
-    down, right = share
-    value = (1 - down) * (
-        (1 - right) * image[rows[0], columns[0]] + right * image[rows[0], columns[1]]
+    down, right = (places - low).astype(np.float32)[..., None]
+    rows, columns = (
+        [reflected(low[axis] + step, shape[axis]) for step in (0, 1)] for axis in (0, 1)
     )
-    value += down * ((1 - right) * image[rows[1], columns[0]] + right * image[rows[1], columns[1]])
-    return value
+    above = (1 - right) * look(rows[0], columns[0]) + right * look(rows[0], columns[1])
+    below = (1 - right) * look(rows[1], columns[0]) + right * look(rows[1], columns[1])
+    return (1 - down) * above + down * below
 
 
 def sampled_where(
@@ -92,8 +98,11 @@ def sampled_where(
     Returns:
         float [N, M, C], of neighbours that were measured, and bool [N, M, C].
     """
-    shares = sampled(measured.astype(np.float32), places)
-    values = sampled(np.where(measured, image, np.float32(0)), places)
+    # Of neighbours alone: a field may be large, and lie in a file.
+    shares = _blended(lambda *at: measured[at].astype(np.float32), image.shape, places)
+    values = _blended(
+        lambda *at: np.where(measured[at], image[at], np.float32(0)), image.shape, places
+    )
     return values / np.maximum(shares, _TINY), nearest(measured, places)
 
 

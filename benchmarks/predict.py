@@ -38,6 +38,7 @@ from isl.labeling.plan import plan_field
 from isl.labeling.predict import predict
 from isl.labeling.source import field_of
 from isl.labeling.towers import TowersConfig
+from isl_train.cost import operations
 
 PLANES, LABELS, BATCH = 13, ("DAPI", "MAP2", "NFH"), 16
 STATISTICS = ("median",)
@@ -227,30 +228,7 @@ def operations_of(model: Model, shape: tuple[int, ...]) -> float:
         mock.patch.object(layers, "blocked_convolution", native_convolution),
     ):
         program = jax.make_jaxpr(whole)(state, jax.ShapeDtypeStruct(shape, np.float32))
-    return counted_in(program.jaxpr)
-
-
-def counted_in(program: Any) -> float:
-    """Operations of a traced program and the programs within it."""
-    total = 0.0
-    for step in program.eqns:
-        results = sum(result.aval.size for result in step.outvars)
-        if step.primitive.name == "conv_general_dilated":
-            kernel = step.invars[1].aval
-            depth = kernel.shape[step.params["dimension_numbers"].rhs_spec[0]]
-            dilated = float(np.prod(step.params["lhs_dilation"]))
-            total += 2 * results * kernel.size / depth / dilated
-        elif step.primitive.name == "dot_general":
-            (contracted, _), _ = step.params["dimension_numbers"]
-            shape = step.invars[0].aval.shape
-            total += 2 * results * float(np.prod([shape[axis] for axis in contracted]))
-        repeats = step.params["length"] if step.primitive.name == "scan" else 1
-        for inner in jax.tree.leaves(
-            list(step.params.values()), is_leaf=lambda value: hasattr(value, "eqns")
-        ):
-            if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
-                total += repeats * counted_in(getattr(inner, "jaxpr", inner))
-    return total
+    return operations(program.jaxpr)
 
 
 if __name__ == "__main__":

@@ -56,11 +56,12 @@ class TrainingField:
     @property
     def learned(self) -> LearnedField:
         """Where crops are drawn from it, as `isl.labeling.familiarity` sees it."""
-        return LearnedField(
-            group=self.group,
-            transmitted=np.moveaxis(self.transmitted, -1, 0),
-            usable=self.visible & self.measured.any(axis=-1),
-        )
+        return self.looked_at(self.visible & self.measured.any(axis=-1))
+
+    def looked_at(self, usable: np.ndarray) -> LearnedField:
+        """Part of it, bool [Y, X], likewise."""
+        transmitted = np.moveaxis(self.transmitted, -1, 0)
+        return LearnedField(group=self.group, transmitted=transmitted, usable=usable)
 
     def with_labels_in(self, box: Box) -> "TrainingField":
         """The field with labels in a rectangle only."""
@@ -111,8 +112,12 @@ class Cropper:
         self._fields = tuple(fields)
         self._margin = geometry.margin
         self._size = geometry.output_size(width)
-        self._boxes = [bounding_box(_ground(field)) for field in fields]
-        self._counts = [_windows(field, _ground) for field in fields]
+        self._boxes: list[Box | None] = []
+        self._counts: list[_Summed | _Counted] = []
+        for field in fields:
+            ground = _ground(field)
+            self._boxes.append(bounding_box(ground))
+            self._counts.append(_Counted(field, _ground) if field.in_files else _Summed(ground))
         windows = [0.0 if box is None else self._windows(box) for box in self._boxes]
         if not sum(windows):
             raise ValueError("no field has measured ground")
@@ -206,7 +211,9 @@ class _Light:
 
     def __init__(self, field: TrainingField, box: Box, size: int) -> None:
         self._size = size
-        self._sums = _windows(field, _light)
+        # A table would be as large as a field in files.
+        in_files = field.in_files
+        self._sums = _Counted(field, _light) if in_files else _Summed(_light(field))
         self._most = self._sums.most(box, size)
 
     def share(self, origin: Sequence[int]) -> float:
@@ -230,11 +237,6 @@ def _light(field: TrainingField, rows: slice = _ALL, columns: slice = _ALL) -> n
     """All labels' light together."""
     targets, measured = (a[rows, columns] for a in (field.targets, field.measured))
     return np.round(np.where(measured, targets, 0.0).sum(axis=-1) * _LIGHT_STEPS)
-
-
-def _windows(field: TrainingField, look: Looked) -> "_Summed | _Counted":
-    """A table where the field is in memory, too; none, which would be as large, where it is not."""
-    return _Counted(field, look) if field.in_files else _Summed(look(field, _ALL, _ALL))
 
 
 class _Summed:

@@ -85,7 +85,7 @@ class Ground:
 
         def visible(index: int) -> LearnedField:
             field = self.training[index]
-            return dataclasses.replace(field.learned, usable=field.visible)
+            return field.looked_at(field.visible)
 
         return side_of_light(Computed(visible, len(self.training)))
 

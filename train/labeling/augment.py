@@ -14,6 +14,8 @@ from isl.labeling.contract import spread
 _CHANCE = 0.5
 # Degrees either way.
 _HALF_OF_ALL = 90
+# Pixels a side of what is hidden.
+_SQUARE = 16
 
 
 class AugmentConfig(Config):
@@ -41,6 +43,8 @@ class AugmentConfig(Config):
             with chance 0.5.
         lost_planes: With chance 0.5 every plane is lost with this chance, and its neighbour stands
             in its place.
+        hidden: With chance 0.5 this share of the crop's squares of 16 pixels shows nothing but
+            each plane's mean.
         fewer_planes: Chance that only some planes are left, one to all but one, which stand in the
             others' places (`isl.labeling.contract.spread`). The model then takes any number.
     """
@@ -59,6 +63,7 @@ class AugmentConfig(Config):
     defocus: float = pydantic.Field(default=0.0, ge=0, exclude_if=operator.not_)
     plane_shift: int = pydantic.Field(default=0, ge=0, exclude_if=operator.not_)
     lost_planes: float = pydantic.Field(default=0.0, ge=0, lt=1, exclude_if=operator.not_)
+    hidden: float = pydantic.Field(default=0.0, ge=0, lt=1, exclude_if=operator.not_)
     fewer_planes: float = pydantic.Field(default=0.0, ge=0, le=1, exclude_if=operator.not_)
 
     def settled(self, *, one_sided: bool) -> "AugmentConfig":
@@ -113,6 +118,8 @@ def _disturb(
         left = np.sort(rng.choice(planes, int(rng.integers(1, planes)), replace=False))
         kept = left[list(spread(len(left), planes))]
     disturbed = _refocused(transmitted, config, rng)
+    if config.hidden and rng.random() < _CHANCE:
+        disturbed = _partly_hidden(disturbed, config.hidden, rng)
     if config.multiplier and rng.random() < _CHANCE:
         disturbed = disturbed * (1 + config.multiplier * _normal(rng, (planes,)))
     if config.offset and rng.random() < _CHANCE:
@@ -143,6 +150,14 @@ def _refocused(
         deviation = config.defocus * rng.random()
         transmitted = ndimage.gaussian_filter(transmitted, deviation, axes=(0, 1))
     return transmitted if np.array_equal(taken, np.arange(planes)) else transmitted[..., taken]
+
+
+def _partly_hidden(transmitted: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """[Y, X, Z] with squares, the same of all planes, that show nothing."""
+    rows, columns = transmitted.shape[:2]
+    squares = rng.random((-(-rows // _SQUARE), -(-columns // _SQUARE), 1)) < share
+    hidden = squares.repeat(_SQUARE, axis=0).repeat(_SQUARE, axis=1)[:rows, :columns]
+    return np.where(hidden, transmitted.mean(axis=(0, 1)), transmitted)
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -150,3 +150,19 @@ def test_auto_turns_crops_unless_light_comes_from_one_side() -> None:
         assert (settled.flip, settled.rotate) == (False, False)
     said = AugmentConfig(flip=False, rotate=True)
     assert said.settled(one_sided=True) is said
+
+
+def test_hidden_squares_show_the_mean_of_their_plane_in_all_planes_alike() -> None:
+    planes = np.random.default_rng(1).random((40, 56, 3), dtype=np.float32)
+    config = NOTHING.model_copy(update={"hidden": 0.4})
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(200):
+        shown = augment({"transmitted": planes}, config, rng)["transmitted"]
+        means = np.broadcast_to(planes.mean(axis=(0, 1)), planes.shape)
+        hidden = (shown == means).all(axis=-1)
+        np.testing.assert_array_equal(shown[~hidden], planes[~hidden])
+        squares = hidden[:32, :48].reshape(2, 16, 3, 16).mean(axis=(1, 3))
+        assert set(squares.ravel()) <= {0.0, 1.0}
+        shares.append(hidden.mean())
+    assert np.mean(shares) == pytest.approx(0.2, abs=0.04)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from isl.errors import InputError
 from isl.files.provenance import versions
 from isl.tiling.memory import memory_budget
+from isl.warned import warnings_logged
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -146,7 +147,8 @@ def with_warnings(
         function: May raise an InputError, which is then what became of it.
         item: On what.
     """
-    with _warnings() as warnings:
+    # What is said on a worker, no one reads there.
+    with warnings_logged("isl") as warnings:
         try:
             made = function(item)
         except InputError as error:
@@ -233,21 +235,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         distributed.setLevel(level)
-
-
-@contextlib.contextmanager
-def _warnings() -> Iterator[list[str]]:
-    """Messages that the block logs as warnings, which no one reads on a worker."""
-    found: list[str] = []
-
-    class Collect(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            found.append(record.getMessage())
-
-    handler = Collect(level=logging.WARNING)
-    ours = logging.getLogger("isl")
-    ours.addHandler(handler)
-    try:
-        yield found
-    finally:
-        ours.removeHandler(handler)

@@ -28,7 +28,7 @@ STANDS_ON = {"polarity": "labeling"}
 # top one, with the commands.
 FLOORS = (
     ("errors",),
-    ("calibration", "config", "packages", "registry", "progress", "summed"),
+    ("calibration", "config", "packages", "registry", "progress", "summed", "warned"),
     ("cluster", "files", "tiling", "devices", "workers"),
     ("imaging", "model_folder"),
     ("backbones", "data", "export", "model_kinds", "report"),

@@ -72,6 +72,14 @@ def load_field(field: Field, labels: Sequence[str] | None = None) -> LoadedField
     Raises:
         InputError: A file cannot be read, or planes, labels and masks differ in size.
     """
+    try:
+        return _loaded(field, labels)
+    except OSError as error:
+        file = error.filename or f"field '{field.name}'"
+        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
+
+
+def _loaded(field: Field, labels: Sequence[str] | None) -> LoadedField:
     if field.folder is not None:
         transmitted, measured_labels = read_published(field.folder)
         images, exposures = _channels_of(measured_labels), {}

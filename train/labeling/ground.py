@@ -28,12 +28,13 @@ from isl.labeling.dataset import Field, Manifest
 from isl.labeling.familiarity import LearnedField, side_of_light
 from isl.labeling.fields import LoadedField, load_field
 from isl.labeling.label_scale import LabelScale, fit_label_scales, stretch
+from isl.warned import warnings_logged
 
 from .augment import AugmentConfig
 from .crops import TrainingField, bounding_box
 from .ground_part import part_of
 from .kept import KeptLoadedField
-from .store import GroundFacts, Store, Writer, open_store, place_for, require_room
+from .store import GroundFacts, Place, Store, Writer, open_store, place_for, require_room
 from .validation_field import ValidationField
 
 logger = logging.getLogger(__name__)
@@ -175,22 +176,13 @@ def load_ground(
         return _in_memory([load_field(field, wanted) for field in used.values()], rule)
     stated = tuple(used.values())
     settings = (wanted, normalization, label_scale, label_moments)
-    with place_for(stated, settings) as (folder, staging):
-        store = open_store(folder)
-        if store is not None and store.in_memory > memory:
-            for warning in store.facts.warnings:
-                logger.warning("%s", warning)
-            return _of_store(store)
-        fields = _read_within(memory, stated, wanted, staging / "read")
-        if not any(isinstance(field, KeptLoadedField) for field in fields):
-            return _in_memory(fields, rule)
-        facts, parts = _survey(fields, rule)
-        require_room(staging, sum(map(_bytes_in_files, fields)))
-        writer = Writer(staging / "fields")
-        for training, validation in parts:
-            writer.add(training, validation)
-        shutil.rmtree(folder, ignore_errors=True)
-        return _of_store(writer.finish(folder, facts, sum(map(_bytes_in_memory, fields))))
+    with place_for(stated, settings) as place:
+        store = open_store(place.store)
+        if store is None or store.in_memory <= memory:
+            return _read_anew(memory, stated, rule, place)
+        for warning in store.warnings:
+            logger.warning("%s", warning)
+        return _of_store(store)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,8 +199,25 @@ class _Rule:
 _Parts = tuple[TrainingField | None, ValidationField | None]
 
 
+def _read_anew(memory: int, stated: Sequence[Field], rule: _Rule, place: Place) -> Ground:
+    """All fields: in memory if they fit there, or in a store that is made of them."""
+    with warnings_logged("isl", "isl_train") as warnings:
+        fields = _read_within(memory, stated, rule.wanted, place)
+        if not any(isinstance(field, KeptLoadedField) for field in fields):
+            return _in_memory(fields, rule)
+        facts, parts = _survey(fields, rule)
+        require_room(place.staging, sum(map(_bytes_in_files, fields)))
+        writer = Writer(place.staging / "fields")
+        for training, validation in parts:
+            writer.add(training, validation)
+    place.check_unchanged()
+    shutil.rmtree(place.store, ignore_errors=True)
+    in_memory = sum(map(_bytes_in_memory, fields))
+    return _of_store(writer.finish(place.store, facts, in_memory=in_memory, warnings=warnings))
+
+
 def _read_within(
-    memory: int, stated: Sequence[Field], wanted: Sequence[str], folder: Path
+    memory: int, stated: Sequence[Field], wanted: Sequence[str], place: Place
 ) -> list[LoadedField]:
     """All fields as they are stored: in memory if they fit there normalized, or all in files."""
     fields: list[LoadedField] = []
@@ -218,6 +227,7 @@ def _read_within(
         total += _bytes_in_memory(fields[-1])
         fits = fits and total <= memory
         if not fits:
+            folder = place.staging / "read"
             fields = [_in_a_file(each, folder / str(number)) for number, each in enumerate(fields)]
     return fields
 
@@ -289,8 +299,7 @@ def _survey(fields: Sequence[LoadedField], rule: _Rule) -> tuple[GroundFacts, It
     records = _records(fields, rule.normalization)
     several = len(scales) > 1
     one = {} if several else next(iter(scales.values()))
-    warnings = compare_fields(fields, source, one)
-    for warning in warnings:
+    for warning in compare_fields(fields, source, one):
         logger.warning("%s", warning)
     if not any(field.measured_for("train").any() for field in fields):
         raise InputError(f"{source}: no label is measured anywhere on the training ground")
@@ -307,7 +316,6 @@ def _survey(fields: Sequence[LoadedField], rule: _Rule) -> tuple[GroundFacts, It
         label_scale=one,
         label_scales=scales if several and any(scales.values()) else {},
         experiments=describe_experiments(fields) if several else (),
-        warnings=warnings,
     )
     return facts, _normalized(fields, rule, records, scales)
 

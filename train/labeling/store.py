@@ -1,10 +1,13 @@
 """A folder of normalized fields, kept between runs: whole and as it was made, or made anew."""
 
 import contextlib
+import functools
 import hashlib
+import itertools
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,8 +31,8 @@ from .validation_field import ValidationField
 logger = logging.getLogger(__name__)
 
 _INDEX = "fields.json"
-# Other files, or other pixels in them, take another number.
-_FORMAT = 1
+# Other files, or something else in them, take another number.
+_FORMAT = 2
 _TRAINING = ("targets", "measured", "visible")
 _VALIDATION = ("held_targets", "held_measured")
 
@@ -46,7 +49,6 @@ class GroundFacts(Config):
     label_scale: dict[str, LabelScale]
     label_scales: dict[str, dict[str, LabelScale]]
     experiments: tuple[str, ...]
-    warnings: tuple[str, ...]
 
 
 class _KeptField(Config):
@@ -58,11 +60,12 @@ class _KeptField(Config):
 
 
 class _Index(Config):
-    """What is in a store: fields in order, facts, bytes in memory, and hashes of all files."""
+    """What is in a store: fields in order, bytes in memory, what was said, hashes of all files."""
 
     facts: GroundFacts
     fields: tuple[_KeptField, ...]
     in_memory: int
+    warnings: tuple[str, ...]
     sha256: dict[str, str]
 
 
@@ -73,6 +76,7 @@ class Store:
         folder: There once they are whole.
         facts: Of all fields.
         in_memory: Bytes that they would take in memory.
+        warnings: What a person was warned of when they were read.
     """
 
     def __init__(self, folder: Path, index: _Index) -> None:
@@ -80,6 +84,7 @@ class Store:
         self.folder = folder
         self.facts = index.facts
         self.in_memory = index.in_memory
+        self.warnings = index.warnings
         self._index = index
 
     def training(self) -> tuple[TrainingField, ...]:
@@ -156,14 +161,20 @@ class Writer:
         written(path, array)
         self._sha256[path.name] = sha256_of(path)
 
-    def finish(self, store: Path, facts: GroundFacts, in_memory: int) -> Store:
+    def finish(
+        self, store: Path, facts: GroundFacts, *, in_memory: int, warnings: Iterable[str]
+    ) -> Store:
         """Makes the folder a store, which others see whole or not at all.
 
         Raises:
             OSError: It cannot be written.
         """
         index = _Index(
-            facts=facts, fields=tuple(self._fields), in_memory=in_memory, sha256=self._sha256
+            facts=facts,
+            fields=tuple(self._fields),
+            in_memory=in_memory,
+            warnings=tuple(dict.fromkeys(warnings)),
+            sha256=self._sha256,
         )
         text = index.model_dump_json()
         (self._folder / _INDEX).write_text(f"{_hash(text)}\n{text}", encoding="utf-8")
@@ -182,7 +193,7 @@ def open_store(folder: Path) -> Store | None:
 
     One that is not is warned about and removed.
     """
-    if not folder.exists():
+    if not os.path.exists(folder):
         return None
     try:
         return Store(folder, _checked(folder))
@@ -203,32 +214,75 @@ def _checked(folder: Path) -> _Index:
     return index
 
 
+class Place:
+    """Where what is made of fields is kept; see `place_for`.
+
+    Attributes:
+        store: The folder of the store.
+    """
+
+    def __init__(
+        self, fields: Sequence[Field], settings: object, held: contextlib.ExitStack
+    ) -> None:
+        """Looks at the files of the fields, and locks the place for as long as `held` is open."""
+        self._named = {path for field in fields for path in _paths(field.model_dump())}
+        self._seen = _files_of(self._named)
+        self._held = held
+        parent = cache_folder() / "fields"
+        self.store = parent / _key(fields, settings, self._seen | _files_beside(self._named))
+        self._refusal: OSError | None = None
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(parent)
+            held.enter_context(locked(parent / f"{self.store.name}.lock"))
+        except OSError as error:
+            self._refusal = error
+
+    @functools.cached_property
+    def staging(self) -> Path:
+        """A hidden folder to make the store in, on the same disk.
+
+        Raises:
+            OSError: Nothing can be written there.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        return self._held.enter_context(staging_folder(self.store.parent))
+
+    def check_unchanged(self) -> None:
+        """Refuses to keep what was read of files that are no longer what they were.
+
+        Raises:
+            InputError: A file has changed, come or gone since the place was asked for.
+        """
+        changed = self._seen.items() ^ _files_of(self._named).items()
+        if changed:
+            file, _ = min(changed)
+            raise InputError(f"{file}: changed while it was read; train again when it is written")
+
+
 @contextlib.contextmanager
-def place_for(fields: Sequence[Field], settings: object) -> Iterator[tuple[Path, Path]]:
+def place_for(fields: Sequence[Field], settings: object) -> Iterator[Place]:
     """Where what is made of fields is kept, for one process at a time.
+
+    That nothing can be written there is no error until something is to be.
 
     Args:
         fields: As the manifest states them.
         settings: All else that the pixels follow from.
 
-    Yields:
-        The folder of the store, and a hidden one to make it in, on the same disk.
-
     Raises:
-        InputError: Nothing can be written there, or the disk is full.
+        InputError: Something is to be written there and cannot be, or the disk is full.
     """
-    parent = cache_folder() / "fields"
-    store = parent / _key(fields, settings)
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(parent)
-        with locked(parent / f"{store.name}.lock"), staging_folder(parent) as staging:
-            yield store, staging
-    except OSError as error:
-        raise InputError(
-            f"{parent}: fields cannot be kept there ({error.strerror or error}); set "
-            "XDG_CACHE_HOME to a folder with room, or leave training.memory out"
-        ) from error
+    with contextlib.ExitStack() as held:
+        place = Place(fields, settings, held)
+        try:
+            yield place
+        except OSError as error:
+            raise InputError(
+                f"{place.store.parent}: fields cannot be kept there ({error.strerror or error}); "
+                "set XDG_CACHE_HOME to a folder with room, or leave training.memory out"
+            ) from error
 
 
 def require_room(folder: Path, needed: int) -> None:
@@ -246,13 +300,15 @@ def require_room(folder: Path, needed: int) -> None:
         )
 
 
-def _key(fields: Sequence[Field], settings: object) -> str:
+_Files = dict[Path, tuple[int, int]]
+"""Size and time of change of files."""
+
+
+def _key(fields: Sequence[Field], settings: object, files: _Files) -> str:
     """Names a store after all that its pixels follow from; files are told by size and time."""
     stated = [field.model_dump_json() for field in fields]
-    named = sorted({path for field in fields for path in _paths(field.model_dump())})
-    found = sorted({file for path in named for file in _files_at(path)})
-    files = [(str(file), status.st_size, status.st_mtime_ns) for file, status in _statuses(found)]
-    return _hash(repr((_FORMAT, versions(), stated, files, settings)))[:24]
+    told = [(str(file), *status) for file, status in sorted(files.items())]
+    return _hash(repr((_FORMAT, versions(), stated, told, settings)))[:24]
 
 
 def _paths(value: Any) -> Iterator[Path]:
@@ -267,12 +323,27 @@ def _paths(value: Any) -> Iterator[Path]:
             yield from _paths(part)
 
 
-def _files_at(path: Path) -> Iterable[Path]:
-    """All files of a folder; of a file those beside it, too, as sets of files read as one lie."""
-    if path.is_dir():
-        return (each for each in path.rglob("*") if each.is_file())
-    return (each for each in path.parent.iterdir() if each.is_file()) if path.exists() else ()
+def _files_of(paths: Iterable[Path]) -> _Files:
+    """Those that are files, and all within those that are folders."""
+    within = (
+        Path(folder, name) for path in paths for folder, _, names in os.walk(path) for name in names
+    )
+    return _statuses(itertools.chain(paths, within))
 
 
-def _statuses(files: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
-    return ((file, file.stat()) for file in files)
+def _files_beside(paths: Iterable[Path]) -> _Files:
+    """All files that lie in one folder with a file: a set that is read as one lies so."""
+    folders = {path.parent for path in paths if not os.path.isdir(path)}
+    found = (next(os.walk(folder), (folder, [], [])) for folder in folders)
+    return _statuses(Path(folder, name) for folder, _, names in found for name in names)
+
+
+def _statuses(files: Iterable[Path]) -> _Files:
+    found = {}
+    for file in files:
+        # What cannot be looked at is left to those who read it, and say what is wrong.
+        with contextlib.suppress(OSError):
+            status = file.stat()
+            if stat.S_ISREG(status.st_mode):
+                found[file] = status.st_size, status.st_mtime_ns
+    return found

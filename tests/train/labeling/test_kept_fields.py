@@ -1,5 +1,6 @@
 """Fields in files: the same crops as from memory, in far less of it; never from damaged files."""
 
+import errno
 import itertools
 import os
 import pickle
@@ -7,15 +8,20 @@ import shutil
 import subprocess
 import sys
 import types
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from simulated_fields import write_dataset
 
 from isl.config import parse, to_toml
 from isl.errors import InputError
-from isl.labeling.dataset import load_manifest
+from isl.labeling import fields as fields_room
+from isl.labeling.dataset import Field, load_manifest
+from isl.labeling.fields import LoadedField, load_field
 from isl_train.experiment import check_same_run
 from isl_train.labeling import ground as ground_room
 from isl_train.labeling import store as store_room
@@ -191,6 +197,84 @@ def test_a_full_disk_is_said_before_it_is_filled(
     with pytest.raises(InputError, match=r"0\.00 GiB are free; set XDG_CACHE_HOME"):
         load_ground(load_manifest(data), memory=1)
     assert list(cache.iterdir()) == []
+
+
+def warned_of_sizes(data: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What is said of pixel sizes when fields are kept in files."""
+    caplog.clear()
+    load_ground(load_manifest(data), memory=1)
+    return [message for message in caplog.messages if "says that a pixel is" in message]
+
+
+def test_what_was_said_of_the_images_is_said_again(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, size in (("a", 0.3), ("a-DAPI", 3.0)):
+        file = data.parent / f"{name}.tif"
+        pixels = tifffile.imread(file)
+        axes = {"axes": "ZYX"[-pixels.ndim :], "PhysicalSizeX": size, "PhysicalSizeY": size}
+        tifffile.imwrite(file, pixels, photometric="minisblack", ome=True, metadata=axes)
+    said = warned_of_sizes(data, caplog)
+    assert len(said) == 1
+    assert "a-DAPI.tif: says that a pixel is 3 um" in said[0]
+    assert warned_of_sizes(data, caplog) == said
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder in which nothing can be written, not even by root."""
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file))
+    return file
+
+
+def test_fields_that_fit_need_no_folder_to_write_to(data: Path, nowhere: Path) -> None:
+    assert_same(fields(data, 1.0).ground, load_ground(load_manifest(data)))
+
+
+def test_fields_that_do_not_fit_need_one(data: Path, nowhere: Path) -> None:
+    with pytest.raises(InputError, match=rf"{nowhere}/isl/fields: fields cannot be kept there"):
+        fields(data, 1e-6)
+
+
+def test_a_file_that_cannot_be_read_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(path: Path, **_: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+
+    monkeypatch.setattr(fields_room, "read_fluorescence", gone)
+    for memory in (None, 1):
+        with pytest.raises(InputError, match=r"a-DAPI\.tif: cannot be read \(No such file"):
+            load_ground(load_manifest(data), memory=memory)
+
+
+def test_a_file_that_changes_while_it_is_read_is_named_and_nothing_kept(
+    data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_while_written(field: Field, labels: Sequence[str]) -> LoadedField:
+        loaded = load_field(field, labels)
+        os.utime(data.parent / "b.tif", ns=(1, 1))
+        return loaded
+
+    monkeypatch.setattr(ground_room, "load_field", read_while_written)
+    with pytest.raises(InputError, match=r"b\.tif: changed while it was read"):
+        load_ground(load_manifest(data), memory=1)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_file_beside_that_nobody_may_look_at_is_no_reason_to_refuse(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (data.parent / "other.tmp").touch()
+    look = os.stat
+
+    def refused(path: Any, *args: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith("other.tmp"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", refused)
+    assert load_ground(load_manifest(data), memory=1).kept_in is not None
 
 
 def test_a_run_is_resumed_with_its_fields_elsewhere(data: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,13 +12,16 @@ from isl.labeling.familiarity import LearnedField
 from isl.tiling.geometry import Geometry
 from isl.tiling.plan import reflected
 
-from .warp import Warp, nearest, sampled, sampled_where
+from .warp import Look, Warp, nearest, sampled, sampled_where
 
 Box = tuple[tuple[int, int], tuple[int, int]]
 """Rows and columns of an image: first, and last + 1."""
 
 _MOST_DRAWS = 100_000
 _LIGHT_STEPS = 255
+_ALL = slice(None)
+# So many rows of a field in files are looked at together.
+_ROWS = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,6 +52,19 @@ class TrainingField:
         return False
 
     @property
+    def measured_at(self) -> Look:
+        """What gives part of `measured`, and looks at no more of it."""
+        measured = self.measured
+        return lambda rows, columns: measured[rows, columns]
+
+    @property
+    def ground(self) -> np.ndarray:
+        """Where any label was measured and training may look, bool [Y, X]."""
+        look, height = self.measured_at, self.visible.shape[0]
+        bands = (slice(top, top + _ROWS) for top in range(0, height, _ROWS))
+        return np.concatenate([look(rows, _ALL).any(axis=-1) for rows in bands])
+
+    @property
     def nbytes(self) -> int:
         """Bytes of its arrays."""
         arrays = (self.transmitted, self.targets, self.measured, self.visible)
@@ -56,7 +73,7 @@ class TrainingField:
     @property
     def learned(self) -> LearnedField:
         """Where crops are drawn from it, as `isl.labeling.familiarity` sees it."""
-        return self.looked_at(self.visible & self.measured.any(axis=-1))
+        return self.looked_at(self.visible & self.ground)
 
     def looked_at(self, usable: np.ndarray) -> LearnedField:
         """Part of it, bool [Y, X], likewise."""
@@ -65,15 +82,21 @@ class TrainingField:
 
     def with_labels_in(self, box: Box) -> "TrainingField":
         """The field with labels in a rectangle only."""
-        return dataclasses.replace(self, measured=only_in(self.measured, box))
+        return dataclasses.replace(self, measured=only_in(self.measured, box)(_ALL, _ALL))
 
 
-def only_in(measured: np.ndarray, box: Box) -> np.ndarray:
-    """A mask [Y, X, L] that is False outside a rectangle."""
-    rows, columns = (slice(*part) for part in box)
-    inside = np.zeros_like(measured)
-    inside[rows, columns] = measured[rows, columns]
-    return inside
+def only_in(measured: np.ndarray, box: Box) -> Look:
+    """What gives part of a mask [Y, X, L], False outside a rectangle."""
+    in_rows, in_columns = (
+        np.broadcast_to((at >= low) & (at < high), measured.shape[:2])
+        for at, (low, high) in zip(np.indices(measured.shape[:2], sparse=True), box, strict=True)
+    )
+
+    def look(rows: Any, columns: Any) -> np.ndarray:
+        inside = in_rows[rows, columns] & in_columns[rows, columns]
+        return measured[rows, columns] & inside[..., None]
+
+    return look
 
 
 def learned_from(fields: Sequence[TrainingField]) -> Sequence[LearnedField]:
@@ -115,7 +138,7 @@ class Cropper:
         self._boxes: list[Box | None] = []
         self._counts: list[_Summed | _Counted] = []
         for field in fields:
-            ground = _ground(field)
+            ground = field.ground
             self._boxes.append(bounding_box(ground))
             self._counts.append(_Counted(field, _ground) if field.in_files else _Summed(ground))
         windows = [0.0 if box is None else self._windows(box) for box in self._boxes]
@@ -177,7 +200,7 @@ class Cropper:
         around = np.arange(-self._margin, self._size + self._margin)
         rows_read = reflected(origin[0] + around, height)
         columns_read = reflected(origin[1] + around, width)
-        measured = field.measured[rows[:, None], columns] & in_image[..., None]
+        measured = field.measured_at(rows[:, None], columns) & in_image[..., None]
         return {
             "transmitted": field.transmitted[rows_read[:, None], columns_read],
             "targets": field.targets[rows[:, None], columns],
@@ -197,7 +220,7 @@ class Cropper:
         within = places[:, inner, inner]
         last = np.array(field.visible.shape)[:, None, None] - 1
         in_image = np.all((within >= 0) & (within <= last), axis=0)
-        targets, measured = sampled_where(field.targets, field.measured, within)
+        targets, measured = sampled_where(field.targets, field.measured_at, within)
         return {
             "transmitted": sampled(field.transmitted, places),
             "targets": targets,
@@ -225,17 +248,16 @@ class _Light:
 
 Looked = Callable[[TrainingField, slice, slice], np.ndarray]
 """Of rows and columns of a field, whole numbers [y, x] to be added up in windows."""
-_ALL = slice(None)
 
 
-def _ground(field: TrainingField, rows: slice = _ALL, columns: slice = _ALL) -> np.ndarray:
+def _ground(field: TrainingField, rows: slice, columns: slice) -> np.ndarray:
     """Where any label was measured."""
-    return np.any(field.measured[rows, columns], axis=-1)
+    return np.any(field.measured_at(rows, columns), axis=-1)
 
 
 def _light(field: TrainingField, rows: slice = _ALL, columns: slice = _ALL) -> np.ndarray:
     """All labels' light together."""
-    targets, measured = (a[rows, columns] for a in (field.targets, field.measured))
+    targets, measured = field.targets[rows, columns], field.measured_at(rows, columns)
     return np.round(np.where(measured, targets, 0.0).sum(axis=-1) * _LIGHT_STEPS)
 
 
@@ -267,8 +289,15 @@ class _Counted:
         return int(self._look(self._field, rows, columns).astype(np.int64).sum())
 
     def most(self, box: Box, size: int) -> int:
-        """Over any window inside the box, at most; the table is not kept."""
-        return _Summed(self._look(self._field, _ALL, _ALL)).most(box, size)
+        """Over any window inside the box, at most; a table is held of a few rows at a time."""
+        (top, bottom), (left, right) = box
+        found = 0
+        for first in range(top, max(top, bottom - size) + 1, _ROWS):
+            rows = slice(first, min(first + _ROWS - 1 + size, bottom))
+            image = self._look(self._field, rows, slice(left, right))
+            whole = (0, image.shape[0]), (0, image.shape[1])
+            found = max(found, _Summed(image).most(whole, size))
+        return found
 
 
 def bounding_box(mask: np.ndarray) -> Box | None:
@@ -296,8 +325,7 @@ def _count(table: np.ndarray, origin: Sequence[int], size: int) -> int:
 
 def _most(table: np.ndarray, box: Box, size: int) -> int:
     """The most True pixels that a window inside the box holds."""
-    starts = [np.arange(low, max(low, high - size) + 1) for low, high in box]
-    ends = [np.minimum(start + size, high) for start, (_, high) in zip(starts, box, strict=True)]
-    (top, left), (bottom, right) = np.ix_(*starts), np.ix_(*ends)
+    top, left = (slice(low, max(low, high - size) + 1) for low, high in box)
+    bottom, right = (slice(min(low + size, high), high + 1) for low, high in box)
     counts = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
     return int(counts.max())

@@ -21,9 +21,11 @@ def part_of(field: TrainingField, share: float, rng: np.random.Generator) -> Tra
         share: Of the area, above 0, at most 1.
         rng: Where the places are drawn from.
     """
-    ground = np.any(field.measured, axis=-1)
+    if share >= 1:
+        return field
+    ground = field.ground
     box = bounding_box(ground)
-    if share >= 1 or box is None:
+    if box is None:
         return field
     sizes = [max(1, round((high - low) * math.sqrt(share))) for low, high in box]
     best, most = ((0, 0), (0, 0)), 0

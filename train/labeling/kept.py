@@ -17,6 +17,7 @@ from isl.labeling.fields import LoadedField
 
 from .crops import Box, TrainingField, only_in
 from .validation_field import ValidationField
+from .warp import Look
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +100,15 @@ class KeptTrainingField(TrainingField):
     @property
     def measured(self) -> np.ndarray:
         """See `TrainingField`."""
+        return self.measured_at(slice(None), slice(None))
+
+    @property
+    def measured_at(self) -> Look:
+        """See `TrainingField`."""
         mapped = self._files["measured"].mapped()
-        return mapped if self._box is None else only_in(mapped, self._box)
+        if self._box is None:
+            return lambda rows, columns: mapped[rows, columns]
+        return only_in(mapped, self._box)
 
     @property
     def visible(self) -> np.ndarray:

@@ -2,11 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from isl.tiling.plan import reflected
+
+Look = Callable[[Any, Any], np.ndarray]
+"""Gives part of an image [Y, X, ...] by its rows and columns: slices, or whole numbers."""
 
 _KNOTS_EVERY = 32
 _TINY = 1e-6
@@ -71,9 +75,7 @@ def sampled(image: np.ndarray, places: np.ndarray) -> np.ndarray:
     return _blended(lambda rows, columns: image[rows, columns], image.shape, places)
 
 
-def _blended(
-    look: Callable[[np.ndarray, np.ndarray], np.ndarray], shape: Sequence[int], places: np.ndarray
-) -> np.ndarray:
+def _blended(look: Look, shape: Sequence[int], places: np.ndarray) -> np.ndarray:
     """Bilinear values of what is seen at rows and columns of an image of this shape."""
     low = np.floor(places).astype(int)
     down, right = (places - low).astype(np.float32)[..., None]
@@ -86,30 +88,35 @@ def _blended(
 
 
 def sampled_where(
-    image: np.ndarray, measured: np.ndarray, places: np.ndarray
+    image: np.ndarray, measured: Look, places: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same of what was measured alone, and where the nearest pixel was.
 
     Args:
         image: float [Y, X, C].
-        measured: bool [Y, X, C].
+        measured: Gives, by rows and columns, part of a bool [Y, X, C].
         places: float [2, N, M].
 
     Returns:
         float [N, M, C], of neighbours that were measured, and bool [N, M, C].
     """
     # Of neighbours alone: a field may be large, and lie in a file.
-    shares = _blended(lambda *at: measured[at].astype(np.float32), image.shape, places)
+    shares = _blended(lambda *at: measured(*at).astype(np.float32), image.shape, places)
     values = _blended(
-        lambda *at: np.where(measured[at], image[at], np.float32(0)), image.shape, places
+        lambda *at: np.where(measured(*at), image[at], np.float32(0)), image.shape, places
     )
-    return values / np.maximum(shares, _TINY), nearest(measured, places)
+    return values / np.maximum(shares, _TINY), _nearest(measured, image.shape, places)
 
 
 def nearest(mask: np.ndarray, places: np.ndarray) -> np.ndarray:
     """A mask [Y, X, ...] at the pixels nearest to places [2, N, M], reflected beyond borders."""
+    return _nearest(lambda rows, columns: mask[rows, columns], mask.shape, places)
+
+
+def _nearest(look: Look, shape: Sequence[int], places: np.ndarray) -> np.ndarray:
+    """What is seen there of an image of this shape."""
     rows, columns = (
         reflected(np.rint(place).astype(int), size)
-        for place, size in zip(places, mask.shape, strict=False)
+        for place, size in zip(places, shape, strict=False)
     )
-    return mask[rows, columns]
+    return look(rows, columns)

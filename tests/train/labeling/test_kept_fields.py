@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import types
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,13 +23,18 @@ from isl.errors import InputError
 from isl.labeling import fields as fields_room
 from isl.labeling.dataset import Field, load_manifest
 from isl.labeling.fields import LoadedField, load_field
+from isl.tiling.geometry import Geometry
 from isl_train.experiment import check_same_run
 from isl_train.labeling import ground as ground_room
 from isl_train.labeling import store as store_room
 from isl_train.labeling.config import LabelingConfig
+from isl_train.labeling.crops import Cropper, TrainingField
 from isl_train.labeling.fields import Fields
 from isl_train.labeling.ground import Ground, load_ground
+from isl_train.labeling.kept import KeptTrainingField
+from isl_train.labeling.kept import written as write_file
 from isl_train.labeling.model_folder import familiarity_of, label_statistics
+from isl_train.labeling.warp import Warp
 
 SIZE = 256
 MIB = 2**20
@@ -286,11 +292,73 @@ def test_a_run_is_resumed_with_its_fields_elsewhere(data: Path, tmp_path: Path) 
         check_same_run(run, experiment(data, 2.0, seed=1))
 
 
+def in_files(folder: Path, field: TrainingField) -> KeptTrainingField:
+    names = ("transmitted", "targets", "measured", "visible")
+    files = {name: write_file(folder / f"{name}.npy", getattr(field, name)) for name in names}
+    return KeptTrainingField(name=field.name, group="g", weight=1.0, files=files)
+
+
+@pytest.mark.parametrize("width", [48, 400])
+@pytest.mark.parametrize("height", [40, 700])
+def test_the_fullest_window_is_found_wherever_it_lies(
+    tmp_path: Path, height: int, width: int
+) -> None:
+    rng = np.random.default_rng(0)
+    measured = rng.random((height, 90, 2)) < 0.2
+    measured[height * 2 // 3 : height * 3 // 4, 20:60] = True
+    field = TrainingField(
+        name="a",
+        group="g",
+        transmitted=rng.random((height, 90, 1), np.float32),
+        targets=rng.random((height, 90, 2), np.float32),
+        measured=measured,
+        visible=np.ones((height, 90), bool),
+    )
+    croppers = [
+        Cropper([one], Geometry(margin=4, step=4, smallest=48), width, toward_light=1.0)
+        for one in (field, in_files(tmp_path, field))
+    ]
+    for seed in range(20):
+        expected, found = (cropper.draw(np.random.default_rng(seed)) for cropper in croppers)
+        for name, array in expected.items():
+            np.testing.assert_array_equal(found[name], array)
+
+
+def test_a_large_field_is_never_looked_at_as_a_whole(tmp_path: Path) -> None:
+    """Neither for the fullest window, nor for crops where a part of it is labeled."""
+    size = 2048
+    whole = TrainingField(
+        name="a",
+        group="g",
+        transmitted=np.zeros((size, size, 1), np.float32),
+        targets=np.zeros((size, size, 2), np.float32),
+        measured=np.ones((size, size, 2), bool),
+        visible=np.ones((size, size), bool),
+    )
+    part = in_files(tmp_path, whole).with_labels_in(((20, 2000), (30, 2010)))
+    tracemalloc.start()
+    try:
+        geometry = Geometry(margin=4, step=4, smallest=48)
+        cropper = Cropper([part], geometry, 48, toward_light=0.5)
+        _, preparing = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        for seed in range(5):
+            for warp in (None, Warp(matrix=np.eye(2), elastic=1.0)):
+                cropper.draw(np.random.default_rng(seed), warp)
+        _, drawing = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # A table has 8 bytes a pixel, a mask as many as there are labels.
+    assert preparing < 8 * size**2
+    assert drawing < size**2 / 4
+
+
 PROGRAM = """
 import resource, sys
 from pathlib import Path
 from isl.config import parse
 from isl_train.labeling.config import LabelingConfig
+from isl_train.labeling.crops import Cropper, TrainingField
 from isl_train.labeling.task import LabelingTask
 from isl_train.loop import fit
 

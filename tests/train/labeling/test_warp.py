@@ -110,7 +110,7 @@ def test_scattered_labels_stay_labels_where_crops_are_bent() -> None:
     image = rng.random((60, 60, 1), dtype=np.float32)
     measured = rng.random((60, 60, 1)) < 0.5
     places = np.stack(np.meshgrid(np.arange(5.3, 50), np.arange(5.7, 50), indexing="ij"))
-    values, counted = sampled_where(image, measured, places)
+    values, counted = sampled_where(image, lambda *at: measured[at], places)
     assert counted.mean() == pytest.approx(0.5, abs=0.05)
     assert np.isfinite(values).all()
     rows, columns = np.floor(places).astype(int)

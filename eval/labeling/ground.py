@@ -6,7 +6,7 @@ afterwards fields are read one at a time.
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -90,7 +90,7 @@ class Ground:
     split: Split | None
     notes: tuple[str, ...]
     _stated: Mapping[str, Field]
-    _scales: Mapping[str, LabelScale]
+    _scales_of: Callable[[Field], Mapping[str, LabelScale]]
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -122,7 +122,8 @@ class Ground:
 
     def read(self, name: str) -> GroundField:
         """Reads a field."""
-        return _ground_field(self._stated[name], self.labels, self.split, self._scales)
+        stated = self._stated[name]
+        return _ground_field(stated, self.labels, self.split, self._scales_of(stated))
 
 
 def survey_ground(
@@ -133,6 +134,7 @@ def survey_ground(
     labels: Sequence[str] | None = None,
     predicted: Sequence[str],
     scales: Mapping[str, LabelScale] | None = None,
+    scales_by_experiment: Mapping[str, Mapping[str, LabelScale]] | None = None,
 ) -> Ground:
     """Reads all fields once and says what can be judged.
 
@@ -143,6 +145,7 @@ def survey_ground(
         labels: What is to be judged; None: all that is held and predicted.
         predicted: What any model predicts.
         scales: By label, the unit that it is predicted in; None: the images' own.
+        scales_by_experiment: By experiment and label, the same where experiments have their own.
 
     Raises:
         InputError: A label is unknown, predicted by none, or measured nowhere on this ground, or
@@ -156,9 +159,13 @@ def survey_ground(
         raise InputError(f"{source}: {what}, so there is nothing to judge")
     wanted = _wanted(manifest, labels, predicted)
     facts, notes = [], []
+
+    def scales_of(field: Field) -> Mapping[str, LabelScale]:
+        return (scales_by_experiment or {}).get(field.experiment, scales or {})
+
     for field in stated:
         held = [label for label in wanted if label in labels_of(field)]
-        found = _facts(_ground_field(field, wanted, split, scales or {})) if held else None
+        found = _facts(_ground_field(field, wanted, split, scales_of(field))) if held else None
         if found is None or not found.pixels:
             why = "its masks leave nothing" if held else "none of the labels was measured in it"
             notes.append(f"Field {field.name} is not judged: {why}.")
@@ -180,7 +187,7 @@ def survey_ground(
         split=split,
         notes=tuple(notes),
         _stated={field.name: field for field in stated},
-        _scales=scales or {},
+        _scales_of=scales_of,
     )
 
 

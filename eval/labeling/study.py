@@ -9,11 +9,13 @@ import numpy as np
 import pydantic
 
 from isl.data.splits import Split
-from isl.labeling.dataset import load_manifest
+from isl.labeling.dataset import Manifest, load_manifest
 from isl.labeling.model_config import read_model_config
 from isl.model_folder import WEIGHTS_FILE, model_directory
+from isl.tiling.memory import memory_budget
 from isl_train.budget import seconds_per_update
 from isl_train.labeling.config import LabelingConfig
+from isl_train.labeling.ground import Ground as TrainingGround
 from isl_train.labeling.ground import load_ground, with_planes
 from isl_train.labeling.regression import RegressionTask
 from isl_train.labeling.task import LabelingTask, check_crop
@@ -127,17 +129,38 @@ class LabelingBench(Bench[LabelingStudyConfig]):
     def _surveyed(self, variant: str, split: Split) -> Ground:
         experiment: LabelingConfig = self.experiment(variant, self.config.seeds[0])
         planes = (experiment.planes, experiment.planes_of)
-        key = (split, str(experiment.dataset), planes, experiment.labels)
+        unit = (experiment.label_scale, experiment.label_moments)
+        key = (split, str(experiment.dataset), planes, experiment.labels, unit)
         if key not in self._grounds:
-            manifest = load_manifest(self.folder / experiment.dataset)
-            manifest = with_planes(
-                manifest.without(experiment.leave_out), experiment.planes, experiment.planes_of
-            )
+            manifest = self._manifest(experiment)
             labels = experiment.labels or manifest.labels()
+            # What is predicted is judged in the unit that it was learned in.
+            learned = None if unit == (None, None) else self._learned(experiment)
             self._grounds[key] = survey_ground(
-                manifest, split=split, labels=labels, predicted=labels
+                manifest,
+                split=split,
+                labels=labels,
+                predicted=labels,
+                scales=learned and learned.label_scale,
+                scales_by_experiment=learned and learned.label_scales,
             )
         return self._grounds[key]
+
+    def _manifest(self, experiment: LabelingConfig) -> Manifest:
+        manifest = load_manifest(self.folder / experiment.dataset).without(experiment.leave_out)
+        return with_planes(manifest, experiment.planes, experiment.planes_of)
+
+    def _learned(self, experiment: LabelingConfig) -> TrainingGround:
+        """What an experiment learns from, as it is read for training."""
+        memory = experiment.training.memory
+        return load_ground(
+            self._manifest(experiment),
+            experiment.labels,
+            experiment.normalization,
+            experiment.label_scale,
+            experiment.label_moments,
+            None if memory is None else memory_budget(memory),
+        )
 
     def own_settings(self, run: Run, experiment: LabelingConfig) -> Mapping[str, Any]:
         """See `Bench.own_settings`."""
@@ -203,12 +226,7 @@ class LabelingBench(Bench[LabelingStudyConfig]):
     def fit(self, run: Run, variant: BoostingVariant | MeanVariant) -> tuple[Fitted, Predictor]:
         """See `Bench.fit`."""
         experiment: LabelingConfig = self.experiment(run.variant, run.seed)
-        manifest = load_manifest(self.folder / experiment.dataset).without(experiment.leave_out)
-        ground = load_ground(
-            with_planes(manifest, experiment.planes, experiment.planes_of),
-            experiment.labels,
-            experiment.normalization,
-        ).part(experiment.ground_share, experiment.seed)
+        ground = self._learned(experiment).part(experiment.ground_share, experiment.seed)
         began = time.monotonic()
         if isinstance(variant, MeanVariant):
             pixels = max(
@@ -270,7 +288,8 @@ def _about(findings: Findings) -> list[str]:
         "optimistic, for all variants alike.",
         f"Judged is the {config.image} of each distribution, its median beside it by its own "
         "correlation, and the distribution itself by its "
-        "cross-entropy (in units of ln 256: a uniform prediction scores 1).",
+        "cross-entropy (in units of ln 256: a uniform prediction scores 1). Labels that are "
+        "stretched for training are judged stretched.",
         "± is the unbiased deviation over training runs with different seeds.",
         f"In brackets: the interval of {config.level:.0%} over {config.replicates} bootstrap "
         f"replicates, which draw {drawn}. Of the means over the runs that there are: they do "

@@ -17,6 +17,7 @@ from simulated_fields import write_dataset
 
 from isl.config import load_toml, parse
 from isl.errors import InputError
+from isl.labeling.dataset import load_manifest
 from isl_eval.labeling import study as labeling_study
 from isl_eval.labeling.blocks import FIGURES, BlockRows, block_rows
 from isl_eval.labeling.study import SUBJECT, LabelingStudyConfig
@@ -29,6 +30,7 @@ from isl_eval.study.tables import Findings, best_settings, run_rows, standing_ro
 from isl_train.budget import BudgetConfig
 from isl_train.checkpoint import Progress
 from isl_train.labeling.config import LabelingConfig
+from isl_train.labeling.ground import load_ground
 from isl_train.labeling.task import LabelingTask
 from isl_train.ledger import Diverged
 
@@ -171,6 +173,41 @@ def test_a_study_leaves_tables_and_a_report_and_makes_each_run_once(
     shutil.rmtree(out / "runs" / "plain.work.4")
     compare_variants(folder / "study.toml", [], out)
     assert fits[4:] == ["plain.work.4"]
+
+
+@pytest.mark.parametrize("experiments", [1, 2])
+def test_stretched_labels_are_judged_stretched(
+    folder: Path, fits: list[str], experiments: int
+) -> None:
+    """Judged as they are stored, distributions would be said to be worse than none."""
+    dataset = "manifest.toml"
+    if experiments == 2:
+        (folder / "other").mkdir()
+        write_dataset(folder / "other", {"b": ["DAPI"]}, validation_region=(0, 20, 0, 64))
+        for file in (folder / "other").glob("b-DAPI.tif"):
+            tifffile.imwrite(file, tifffile.imread(file) // 8)
+        dataset = "both.toml"
+        (folder / dataset).write_text(
+            'include = [{ manifest = "manifest.toml", name = "one" }, '
+            '{ manifest = "other/manifest.toml", name = "two" }]'
+        )
+    changes = ["changes=['label_scale=[5, 60]', 'dataset=" + dataset + "']", "seeds=[3]"]
+    variants = "variant={ unet = {}, trees = { kind = 'gradient_boosting', pixels = 200, trees = 3 "
+    variants += "}, mean = { kind = 'mean' } }"
+    compare_variants(folder / "study.toml", [*changes, variants], folder / "out")
+    with (folder / "out" / "comparison.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["variant"]: row for row in csv.DictReader(file) if row["label"] == "DAPI"}
+    ground = load_ground(load_manifest(folder / dataset), label_scale=(5, 60))
+    learned = np.concatenate([f.targets[..., 0][f.measured[..., 0]] for f in ground.training])
+    judged = np.concatenate([f.targets[f.measured] for f in ground.validation])
+    # The mean of its histogram, whose bins are 1 / 255 wide.
+    mean = float(rows["mean"]["mae"])
+    assert mean == pytest.approx(np.abs(judged - learned.mean()).mean(), abs=0.003)
+    assert float(rows["trees"]["mae"]) < mean
+    # Fresh weights say little more than the histogram.
+    histogram = float(rows["mean"]["cross_entropy"])
+    assert float(rows["unet"]["cross_entropy"]) == pytest.approx(histogram, abs=0.15)
+    assert histogram < 1
 
 
 def test_a_start_that_was_made_anew_is_another_study(folder: Path, fits: list[str]) -> None:

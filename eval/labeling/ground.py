@@ -115,6 +115,11 @@ class Ground:
         """Groups in which a label was measured."""
         return tuple(dict.fromkeys(field.group for field in self.fields if field.pixels.get(label)))
 
+    def unit_of(self, label: str) -> frozenset[LabelScale | None]:
+        """The scales that a label has in the fields; None: their images' own unit."""
+        held = (field.name for field in self.fields if field.pixels.get(label))
+        return frozenset(self._scales_of(self._stated[name]).get(label) for name in held)
+
     def histogram(self, label: str) -> np.ndarray:
         """int64 [256], a label's intensities over all fields."""
         found = [field.histograms[label] for field in self.fields if label in field.histograms]

@@ -9,7 +9,9 @@ import numpy as np
 import pydantic
 
 from isl.data.splits import Split
+from isl.errors import InputError
 from isl.labeling.dataset import Manifest, load_manifest
+from isl.labeling.label_scale import LabelScale
 from isl.labeling.model_config import read_model_config
 from isl.model_folder import WEIGHTS_FILE, model_directory
 from isl.tiling.memory import memory_budget
@@ -35,6 +37,9 @@ from .study_predictors import (
     Predictor,
     RegressorPredictor,
 )
+
+Scales = Mapping[str, LabelScale]
+"""By label."""
 
 
 class NetworkVariant(Variant):
@@ -101,6 +106,7 @@ class LabelingBench(Bench[LabelingStudyConfig]):
     def __init__(self, *given: Any, **named: Any) -> None:
         """As `Bench`."""
         self._grounds: dict[tuple[Any, ...], Ground] = {}
+        self._units: dict[tuple[Any, ...], tuple[Scales, Mapping[str, Scales]]] = {}
         super().__init__(*given, **named)
 
     def check(self, experiment: LabelingConfig) -> None:
@@ -123,28 +129,46 @@ class LabelingBench(Bench[LabelingStudyConfig]):
 
     def read_ground(self) -> None:
         """See `Bench.read_ground`."""
+        seen: dict[str, tuple[str, frozenset[LabelScale | None]]] = {}
         for variant in self.config.variant:
-            self.ground(variant)
+            ground = self.ground(variant)
+            for label in ground.labels:
+                first, unit = seen.setdefault(label, (variant, ground.unit_of(label)))
+                if unit != ground.unit_of(label):
+                    raise InputError(
+                        f"'{first}' and '{variant}' learn {label} in different units "
+                        "(label_scale, label_moments, or other ground that they are taken from); "
+                        "compare them in studies of their own"
+                    )
 
     def _surveyed(self, variant: str, split: Split) -> Ground:
         experiment: LabelingConfig = self.experiment(variant, self.config.seeds[0])
         planes = (experiment.planes, experiment.planes_of)
         unit = (experiment.label_scale, experiment.label_moments)
-        key = (split, str(experiment.dataset), planes, experiment.labels, unit)
-        if key not in self._grounds:
+        left_out = tuple(experiment.leave_out)
+        key = (str(experiment.dataset), planes, experiment.labels, left_out, unit)
+        if (split, *key) not in self._grounds:
+            if key not in self._units:
+                self._units[key] = self._unit(experiment)
             manifest = self._manifest(experiment)
             labels = experiment.labels or manifest.labels()
-            # What is predicted is judged in the unit that it was learned in.
-            learned = None if unit == (None, None) else self._learned(experiment)
-            self._grounds[key] = survey_ground(
+            scales, by_experiment = self._units[key]
+            self._grounds[split, *key] = survey_ground(
                 manifest,
                 split=split,
                 labels=labels,
                 predicted=labels,
-                scales=learned and learned.label_scale,
-                scales_by_experiment=learned and learned.label_scales,
+                scales=scales,
+                scales_by_experiment=by_experiment,
             )
-        return self._grounds[key]
+        return self._grounds[split, *key]
+
+    def _unit(self, experiment: LabelingConfig) -> tuple[Scales, Mapping[str, Scales]]:
+        """The unit that an experiment's labels are learned in, and so judged in."""
+        if experiment.label_scale is None and experiment.label_moments is None:
+            return {}, {}
+        learned = self._learned(experiment)
+        return learned.label_scale, learned.label_scales
 
     def _manifest(self, experiment: LabelingConfig) -> Manifest:
         manifest = load_manifest(self.folder / experiment.dataset).without(experiment.leave_out)

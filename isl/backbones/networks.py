@@ -109,8 +109,11 @@ class _RunningStatistic(nnx.BatchStat):
     """
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Takes the new value; `key` is `...`."""
-        self.set_value(value)
+        """Takes the new value; as a whole where `key` is `...`."""
+        if key is ...:
+            self.set_value(value)
+        else:
+            super().__setitem__(key, value)
 
 
 def count_parameters(module: nnx.Module) -> int:

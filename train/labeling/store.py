@@ -191,7 +191,7 @@ def _hash(text: str) -> str:
 def open_store(folder: Path) -> Store | None:
     """The store in a folder if it is there and every byte is as it was written.
 
-    One that is not is warned about and removed.
+    One that is not is warned about; what is made in its place replaces it.
     """
     if not os.path.exists(folder):
         return None
@@ -199,7 +199,6 @@ def open_store(folder: Path) -> Store | None:
         return Store(folder, _checked(folder))
     except (OSError, ValueError) as error:
         logger.warning("%s: kept fields are damaged (%s); they are made anew", folder, error)
-        shutil.rmtree(folder, ignore_errors=True)
         return None
 
 

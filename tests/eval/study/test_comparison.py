@@ -210,6 +210,14 @@ def test_stretched_labels_are_judged_stretched(
     assert histogram < 1
 
 
+def test_labels_of_different_units_are_not_compared(folder: Path, fits: list[str]) -> None:
+    variants = "variant={ unet = {}, other = { changes = ['label_scale=[5, 60]'] } }"
+    with pytest.raises(InputError, match="'unet' and 'other' learn DAPI in different units"):
+        compare_variants(folder / "study.toml", [variants, "seeds=[3]"], folder / "out")
+    assert not fits
+    assert not (folder / "out").exists()
+
+
 def test_a_start_that_was_made_anew_is_another_study(folder: Path, fits: list[str]) -> None:
     task = LabelingTask(load_toml(folder / "base.toml", LabelingConfig), folder)
     overrides = ["variant={ unet = { changes = ['start.model=trunk'] } }", "seeds=[3]"]

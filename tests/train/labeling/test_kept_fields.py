@@ -25,10 +25,11 @@ from isl.labeling.dataset import Field, load_manifest
 from isl.labeling.fields import LoadedField, load_field
 from isl.tiling.geometry import Geometry
 from isl_train.experiment import check_same_run
+from isl_train.labeling import crops
 from isl_train.labeling import ground as ground_room
 from isl_train.labeling import store as store_room
 from isl_train.labeling.config import LabelingConfig
-from isl_train.labeling.crops import Cropper, TrainingField
+from isl_train.labeling.crops import Cropper, TrainingField, bounding_box
 from isl_train.labeling.fields import Fields
 from isl_train.labeling.ground import Ground, load_ground
 from isl_train.labeling.kept import KeptTrainingField
@@ -324,6 +325,29 @@ def test_the_fullest_window_is_found_wherever_it_lies(
             np.testing.assert_array_equal(found[name], array)
 
 
+@pytest.mark.parametrize("size", [1, 5, 20, 90])
+def test_the_fullest_window_is_sought_in_bands_as_in_the_whole(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(crops, "_ROWS", 7)
+    rng = np.random.default_rng(size)
+    for height in (6, 7, 8, 30, 61):
+        measured = rng.random((height, 40, 1)) < rng.random((height, 1, 1)) ** 2
+        field = TrainingField(
+            name="a",
+            group="g",
+            transmitted=np.zeros((height, 40, 1), np.float32),
+            targets=np.zeros((height, 40, 1), np.float32),
+            measured=measured,
+            visible=np.ones((height, 40), bool),
+        )
+        box = bounding_box(measured[..., 0])
+        assert box is not None
+        whole = crops._Summed(measured[..., 0])
+        in_bands = crops._Counted(field, crops._ground)
+        assert in_bands.most(box, size) == whole.most(box, size)
+
+
 def test_a_large_field_is_never_looked_at_as_a_whole(tmp_path: Path) -> None:
     """Neither for the fullest window, nor for crops where a part of it is labeled."""
     size = 2048
@@ -358,7 +382,7 @@ import resource, sys
 from pathlib import Path
 from isl.config import parse
 from isl_train.labeling.config import LabelingConfig
-from isl_train.labeling.crops import Cropper, TrainingField
+from isl_train.labeling.crops import Cropper, TrainingField, bounding_box
 from isl_train.labeling.task import LabelingTask
 from isl_train.loop import fit
 

@@ -293,6 +293,18 @@ def test_a_run_is_resumed_with_its_fields_elsewhere(data: Path, tmp_path: Path) 
         check_same_run(run, experiment(data, 2.0, seed=1))
 
 
+def measured_in(measured: np.ndarray, rng: np.random.Generator) -> TrainingField:
+    """A field of noise, measured where `measured` [Y, X, L] says."""
+    return TrainingField(
+        name="a",
+        group="g",
+        transmitted=rng.random((*measured.shape[:2], 1), np.float32),
+        targets=rng.random(measured.shape, np.float32),
+        measured=measured,
+        visible=np.ones(measured.shape[:2], bool),
+    )
+
+
 def in_files(folder: Path, field: TrainingField) -> KeptTrainingField:
     names = ("transmitted", "targets", "measured", "visible")
     files = {name: write_file(folder / f"{name}.npy", getattr(field, name)) for name in names}
@@ -307,14 +319,7 @@ def test_the_fullest_window_is_found_wherever_it_lies(
     rng = np.random.default_rng(0)
     measured = rng.random((height, 90, 2)) < 0.2
     measured[height * 2 // 3 : height * 3 // 4, 20:60] = True
-    field = TrainingField(
-        name="a",
-        group="g",
-        transmitted=rng.random((height, 90, 1), np.float32),
-        targets=rng.random((height, 90, 2), np.float32),
-        measured=measured,
-        visible=np.ones((height, 90), bool),
-    )
+    field = measured_in(measured, rng)
     croppers = [
         Cropper([one], Geometry(margin=4, step=4, smallest=48), width, toward_light=1.0)
         for one in (field, in_files(tmp_path, field))
@@ -333,14 +338,7 @@ def test_the_fullest_window_is_sought_in_bands_as_in_the_whole(
     rng = np.random.default_rng(size)
     for height in (6, 7, 8, 30, 61):
         measured = rng.random((height, 40, 1)) < rng.random((height, 1, 1)) ** 2
-        field = TrainingField(
-            name="a",
-            group="g",
-            transmitted=np.zeros((height, 40, 1), np.float32),
-            targets=np.zeros((height, 40, 1), np.float32),
-            measured=measured,
-            visible=np.ones((height, 40), bool),
-        )
+        field = measured_in(measured, rng)
         box = bounding_box(measured[..., 0])
         assert box is not None
         whole = crops._Summed(measured[..., 0])
@@ -351,14 +349,7 @@ def test_the_fullest_window_is_sought_in_bands_as_in_the_whole(
 def test_a_large_field_is_never_looked_at_as_a_whole(tmp_path: Path) -> None:
     """Neither for the fullest window, nor for crops where a part of it is labeled."""
     size = 2048
-    whole = TrainingField(
-        name="a",
-        group="g",
-        transmitted=np.zeros((size, size, 1), np.float32),
-        targets=np.zeros((size, size, 2), np.float32),
-        measured=np.ones((size, size, 2), bool),
-        visible=np.ones((size, size), bool),
-    )
+    whole = measured_in(np.ones((size, size, 2), bool), np.random.default_rng(0))
     part = in_files(tmp_path, whole).with_labels_in(((20, 2000), (30, 2010)))
     tracemalloc.start()
     try:
@@ -382,7 +373,6 @@ import resource, sys
 from pathlib import Path
 from isl.config import parse
 from isl_train.labeling.config import LabelingConfig
-from isl_train.labeling.crops import Cropper, TrainingField, bounding_box
 from isl_train.labeling.task import LabelingTask
 from isl_train.loop import fit
 

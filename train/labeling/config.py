@@ -61,6 +61,8 @@ class LossConfig(Config):
             intensities are on the training ground, with small kernels; "zero" starts biases at 0.
         pixels_per_crop: Heads are evaluated at this many output pixels of a crop, drawn anew each
             step; 0: at all of them.
+        misregistration: Labels may lie so many pixels beside the light, either way: each crop's are
+            moved to where they fit the prediction best before they are compared; 0: they are not.
         window: Heads are evaluated in a square of this many output pixels a side, drawn anew each
             step, in place of single pixels; 0: they are not.
         window_stride: And there at every so many rows and columns.
@@ -81,6 +83,7 @@ class LossConfig(Config):
     softening: float = pydantic.Field(default=0.0, ge=0)
     initial_bias: Literal["histogram", "zero"] = "histogram"
     pixels_per_crop: int = pydantic.Field(default=0, ge=0)
+    misregistration: int = pydantic.Field(default=0, ge=0, le=8, exclude_if=operator.not_)
     window: int = pydantic.Field(default=0, ge=0, exclude_if=operator.not_)
     window_stride: int = pydantic.Field(default=1, ge=1, exclude_if=lambda stride: stride == 1)
     local_error: float = pydantic.Field(default=0.0, ge=0, exclude_if=operator.not_)
@@ -173,8 +176,8 @@ class LabelingConfig(ExperimentConfig):
         labels: Labels to learn; all that the manifest holds unless given.
         leave_out: Groups that are neither trained on nor judged by, for cross-validation.
         planes: Which planes of every field to take, by index, in this order, whatever the manifest
-            says of them; or "3 of 13": so many, from the centre outward (`outward`). None: those it
-            names.
+            says of them, if that is the same for all; or "3 of 13": so many, from the centre
+            outward (`outward`). None: those it names.
         planes_of: How many planes every field must have, as such words say; None: any number.
         ground_share: Share of every training field's measured ground that is learned from: a
             rectangle that the seed places.

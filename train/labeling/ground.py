@@ -132,9 +132,19 @@ def with_planes(
         planes: Which planes of every field to take; None: those that it names itself.
         planes_of: How many planes every field must have, or it is refused when it is read; None:
             any number.
+
+    Raises:
+        InputError: Fields name planes of their own, and not the same ones: no choice fits all.
     """
     if planes is None and planes_of is None:
         return manifest
+    own = {field.planes: field.name for field in manifest.fields}
+    if planes is not None and len(own) > 1:
+        one, other = list(own.values())[:2]
+        raise InputError(
+            f"{manifest.path or 'the dataset'}: fields name planes of their own, {one} others than "
+            f"{other}; leave the experiment's planes out, or the fields'"
+        )
     update = {"planes_of": planes_of} | ({} if planes is None else {"planes": planes})
     fields = (field.model_copy(update=update) for field in manifest.fields)
     return dataclasses.replace(manifest, fields=tuple(fields))

@@ -23,6 +23,7 @@ from .fields import Fields, check_crop
 from .fields_task import FieldsTask
 from .ground import Ground
 from .initial import start_encoder, start_from_model, with_histogram_biases
+from .misregistration import moved_labels
 from .model_folder import write_model
 from .validation import IMAGES
 
@@ -132,8 +133,13 @@ class LabelingTask(FieldsTask[LabelingNetwork]):
         pixels = self.fields.pixel_subset(key, planes.shape)
         embedding = pixels(network.embed(transmitted))
         logits = network.label_logits(embedding, self.ground.labels)
-        targets = pixels(jnp.asarray(batch["targets"]))
-        measured = pixels(jnp.asarray(batch["measured"]))
+        targets, measured = jnp.asarray(batch["targets"]), jnp.asarray(batch["measured"])
+        if config.misregistration:
+            targets, measured = moved_labels(
+                logits, targets, measured, pixels, most=config.misregistration
+            )
+        else:
+            targets, measured = pixels(targets), pixels(measured)
         terms, (sums, counts) = _terms(config, logits, targets, measured)
         weights = jnp.asarray(self.fields.label_weights)
         label_loss = losses.weighted_mean(terms, weights)

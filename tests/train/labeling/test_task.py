@@ -13,6 +13,7 @@ from isl.backbones.efficientnet_weights import load_encoder
 from isl.config import parse
 from isl.errors import InputError
 from isl.labeling.bins import BINS
+from isl.labeling.dataset import Manifest, load_manifest, write_manifest
 from isl.labeling.model import load_model
 from isl.labeling.model_config import read_model_config
 from isl_train.labeling.config import LabelingConfig, outward
@@ -161,6 +162,21 @@ def test_subsets_of_pixels_and_low_precision_give_nearly_the_same(disjoint: Path
     assert losses[2] == pytest.approx(losses[0], rel=0.02)
     output = 32 - 2 * TINY_MARGIN
     assert pixels == [2 * 3 * count for count in (output**2, 100, output**2)]
+
+
+def test_labels_may_lie_beside_the_light(disjoint: Path) -> None:
+    """Moved to where they fit best, labels are nearer to what is predicted."""
+    squares = {"cross_entropy": 0.0, "squared_error": 1.0, "autoencoding": 0.0}
+    beside, as_they_lie = (
+        LabelingTask(_config(loss=squares | {"misregistration": most}), disjoint) for most in (2, 0)
+    )
+    state = beside.initial(jax.random.key(0))
+    batch = _batch(beside, [0, 1])
+    smaller, plain = (
+        float(jax.jit(task.loss)(*state, batch, jax.random.key(1))[0])
+        for task in (beside, as_they_lie)
+    )
+    assert 0 < smaller < plain
 
 
 def test_batch_statistics_are_taken_anew(disjoint: Path) -> None:
@@ -336,6 +352,21 @@ def test_planes_of_a_stack_of_another_depth_are_refused(tmp_path: Path) -> None:
         LabelingTask(_config(planes_of=2), tmp_path)
     kept = parse(_config(planes="2 of 3").model_dump(mode="json"), LabelingConfig, source="kept")
     assert (kept.planes, kept.planes_of) == ((0, 1), 3)
+
+
+def test_planes_that_cannot_fit_all_fields_are_refused(tmp_path: Path) -> None:
+    """Field b's planes 1 and 2 are field a's 0 and 1; planes 0 and 1 of both would not be alike."""
+    written = write_dataset(tmp_path, {"a": ["DAPI"], "b": ["DAPI"]})
+    manifest = load_manifest(written)
+    fields = tuple(
+        field.model_copy(update={"planes": planes})
+        for field, planes in zip(manifest.fields, [(0, 1), (1, 2)], strict=True)
+    )
+    written.unlink()
+    write_manifest(written, Manifest(fields=fields))
+    assert LabelingTask(_config(), tmp_path).ground.planes == 2
+    with pytest.raises(InputError, match="fields name planes of their own, a others than b"):
+        LabelingTask(_config(planes=(0, 1)), tmp_path)
 
 
 @pytest.mark.parametrize(

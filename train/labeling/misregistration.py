@@ -16,7 +16,9 @@ def moved_labels(
 ) -> tuple[jax.Array, jax.Array]:
     """Each label of each crop, moved by whole pixels to where the distributions' means fit it best.
 
-    What is moved in over a crop's border was measured nowhere.
+    Moves are compared on what was measured after each of them, or one could win by moving out of
+    the crop what does not fit; where there is nothing such, a label stays. What is moved in over a
+    crop's border was measured nowhere.
 
     Args:
         logits: float32 [B, N, L, 256], of the pixels that count.
@@ -30,33 +32,26 @@ def moved_labels(
     """
     means = jax.lax.stop_gradient(bins.mean(jax.nn.softmax(logits, axis=-1)))
     steps = jnp.arange(-most, most + 1)
-    # The nearest first, so that of equals the smallest move is taken.
     moves = jnp.stack(jnp.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
+    # The nearest first, so that of equals the smallest move is taken.
     moves = moves[jnp.argsort(jnp.sum(moves**2, axis=-1), stable=True)]
     beyond = ((0, 0), (most, most), (most, most), (0, 0))
     wide, wide_measured = jnp.pad(targets, beyond), jnp.pad(measured, beyond)
 
-    def moved(move: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def moved(image: jax.Array, move: jax.Array) -> jax.Array:
         first = (0, most - move[0], most - move[1], 0)
-        images = (wide, wide_measured)
-        labels, there = (jax.lax.dynamic_slice(image, first, targets.shape) for image in images)
-        return pixels(labels), pixels(there)
+        return jax.lax.dynamic_slice(image, first, targets.shape)
+
+    always = jnp.all(jax.lax.map(lambda move: pixels(moved(wide_measured, move)), moves), axis=0)
 
     def misfit(move: jax.Array) -> jax.Array:
-        labels, there = moved(move)
-        squares = jnp.where(there, jnp.square(means - labels), 0.0)
-        return jnp.sum(squares, axis=1) / jnp.maximum(jnp.sum(there, axis=1), 1)
+        squares = jnp.square(means - pixels(moved(wide, move)))
+        return jnp.sum(jnp.where(always, squares, 0.0), axis=1)
 
-    best = jnp.argmin(jax.lax.map(misfit, moves), axis=0)
+    best = moves[jnp.argmin(jax.lax.map(misfit, moves), axis=0)]
 
-    def keep(
-        kept: tuple[jax.Array, jax.Array], number_and_move: tuple[jax.Array, jax.Array]
-    ) -> tuple[tuple[jax.Array, jax.Array], None]:
-        number, move = number_and_move
-        labels, there = moved(move)
-        taken = (best == number)[:, None, :]
-        return (jnp.where(taken, labels, kept[0]), jnp.where(taken, there, kept[1])), None
+    def of_label(image: jax.Array, move: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice(image, most - move, targets.shape[1:3])
 
-    start = (pixels(targets), pixels(measured))
-    kept, _ = jax.lax.scan(keep, start, (jnp.arange(len(moves)), moves))
-    return kept
+    of_labels = jax.vmap(jax.vmap(of_label, in_axes=(-1, 0), out_axes=-1))
+    return pixels(of_labels(wide, best)), pixels(of_labels(wide_measured, best))

@@ -72,3 +72,14 @@ def test_a_label_farther_off_is_moved_no_farther() -> None:
     moved = np.reshape(np.where(there, targets, np.nan), slope.shape)
     np.testing.assert_allclose(moved[:, 2:], slope[:, :-2], rtol=1e-6)
     assert np.isnan(moved[:, :2]).all()
+
+
+def test_no_move_wins_by_what_it_moves_out_of_the_crop(labels: np.ndarray) -> None:
+    """Two rows at the border fit nowhere; moved out, nothing would be left that does not."""
+    measured = np.zeros(labels.shape, bool)
+    measured[:, -2:] = True
+    targets, there = moved_labels(
+        certain_of(1 - labels), jnp.asarray(labels), jnp.asarray(measured), all_pixels, most=2
+    )
+    np.testing.assert_array_equal(np.reshape(there, labels.shape), measured)
+    np.testing.assert_array_equal(np.reshape(targets, labels.shape), labels)

@@ -23,6 +23,7 @@ from isl.labeling.dataset import Manifest, load_manifest
 from isl.labeling.fields import LoadedField, load_field
 from isl.labeling.label_scale import stretch
 from isl.labeling.model import Model, load_model, save_model
+from isl.labeling.model_config import learned_from
 from isl.progress import FieldProgress
 from isl.tiling.plan import plan_tiles
 
@@ -139,13 +140,20 @@ def calibrate(
         progress: Told of every field; None: nobody is.
 
     Raises:
-        InputError: There is no such ground, the model learned from it, or nothing was measured.
+        InputError: There is no such ground, the model learned from it, or nothing was measured; or
+            it predicts in a unit that measured images are not in.
     """
     fields = manifest.fields_for(split)
     source = manifest.path or "the dataset"
     if not fields:
         raise InputError(f"{source}: no field has split '{split}'; name another `split`")
-    seen = sorted({field.group for field in fields} & {*(model.config.trained_on or ())})
+    if model.config.label_scales:
+        raise InputError(
+            f"model '{model.name}' learned from several experiments, each brought to one unit "
+            "(label_scales in model.toml), which measured images are not in; train without "
+            "label_moments and label_scale to calibrate it"
+        )
+    seen = learned_from(sorted({field.group for field in fields}), model.config.trained_on)
     if seen and not allow_seen:
         raise InputError(
             f"{source}: model '{model.name}' learned from group '{seen[0]}', so temperatures "

@@ -16,7 +16,7 @@ from isl.imaging.normalize import normalize_label
 from isl.labeling.label_scale import LabelScale
 from isl.labeling.mixture import AnyModel
 from isl.labeling.model import load_models
-from isl.labeling.model_config import ModelConfig
+from isl.labeling.model_config import ModelConfig, learned_from
 
 from .config import LabelingEvaluation
 from .ground import Ground, GroundField
@@ -163,16 +163,7 @@ def check_unseen(
 
 def seen_groups(contender: Contender, ground: Ground) -> tuple[str, ...]:
     """Groups of the ground that a contender was trained on."""
-    return tuple(
-        group
-        for group in ground.groups
-        if any(same_group(group, own) for own in contender.trained_on)
-    )
-
-
-def same_group(one: str, other: str) -> bool:
-    """Whether two groups may be one: named alike, or alike but for their experiment."""
-    return one == other or one.endswith(f"/{other}") or other.endswith(f"/{one}")
+    return learned_from(ground.groups, contender.trained_on)
 
 
 def read_prediction(contender: Contender, field: GroundField) -> dict[str, np.ndarray]:

@@ -24,6 +24,7 @@ from isl.config import load_toml, task_name
 from isl.errors import InputError
 from isl.files.whole import write_text
 from isl_train.budget import of_length, pixels_per_update, updates_for
+from isl_train.experiment import check_same_run
 from isl_train.recipe import Recipe
 from isl_train.recipe import Run as TrainingRun
 
@@ -277,7 +278,9 @@ class Bench(abc.ABC, Generic[AnyConfig]):
         if kept is None:
             variant = self.config.variant[run.variant]
             if variant.trained:
-                fitted, model = self.train(run, self._with_budget(run), place)
+                experiment = self._with_budget(run)
+                check_same_run(place, experiment)
+                fitted, model = self.train(run, experiment, place)
             else:
                 fitted, model = self.fit(run, variant)
             rows, pictures = self.judge(run, model)

@@ -1,7 +1,7 @@
 """What `model.toml` says of a labeling model, and what several models say together."""
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -157,6 +157,22 @@ class EnsembleConfig(ModelConfig):
 def read_model_config(directory: Path) -> ModelConfig:
     """What a model folder's `model.toml` says; no weights are read."""
     return read_folder_config(directory, ModelConfig)
+
+
+def learned_from(groups: Iterable[str], trained_on: Iterable[str] | None) -> tuple[str, ...]:
+    """Which groups may be among those that a model was trained on.
+
+    They are where they are named alike, or alike but for the name of an included experiment.
+    """
+    own = tuple(trained_on or ())
+    return tuple(
+        group
+        for group in groups
+        if any(
+            group == other or group.endswith(f"/{other}") or other.endswith(f"/{group}")
+            for other in own
+        )
+    )
 
 
 def network_of(config: ModelConfig, compute: Compute | None = None) -> LabelingNetwork:

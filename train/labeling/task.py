@@ -12,7 +12,7 @@ from flax import nnx
 from isl.backbones import layers
 from isl.backbones.networks import Compute
 from isl.labeling import bins, losses
-from isl.labeling.model_config import read_model_config
+from isl.labeling.model_config import learned_from, read_model_config
 from isl.labeling.network import LabelingNetwork, abstract_network, build_network
 from isl.model_folder import model_directory
 
@@ -102,7 +102,7 @@ class LabelingTask(FieldsTask[LabelingNetwork]):
                 f"{model} learned light from one side alone, and crops are turned here: "
                 "augment.rotate = false and augment.flip = false keep what it learned"
             )
-        known = sorted({*(start.trained_on or ())} & {*self.ground.validation_groups})
+        known = learned_from(sorted({*self.ground.validation_groups}), start.trained_on)
         if known:
             self._say(
                 f"{model} learned from {', '.join(known)}, by which this run is judged: its "

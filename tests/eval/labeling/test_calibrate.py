@@ -15,6 +15,7 @@ from isl.backbones.unet import UNetConfig
 from isl.errors import InputError
 from isl.labeling.dataset import Field, Manifest, load_manifest, write_manifest
 from isl.labeling.fields import load_field
+from isl.labeling.label_scale import LabelScale
 from isl.labeling.model import load_model, save_model
 from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
@@ -230,6 +231,23 @@ def test_ground_that_the_model_saw_is_refused_unless_allowed(folder, dataset):
         calibrate(model, manifest, split="train")
     (found,) = calibrate(model, manifest, split="train", allow_seen=True)
     assert (found.crossed, found.groups) == (None, ("seen",))
+
+
+def test_included_ground_that_the_model_saw_is_refused_by_its_own_name(folder, dataset):
+    model = load_model(folder)
+    config = model.config.model_copy(update={"trained_on": ("clinic/seen",)})
+    model = dataclasses.replace(model, config=config)
+    with pytest.raises(InputError, match=r"learned from group 'seen'"):
+        calibrate(model, load_manifest(dataset), split="train")
+
+
+def test_a_unit_that_measured_images_are_not_in_is_refused(folder, dataset):
+    model = load_model(folder)
+    scale = {"clinic": {label: LabelScale(low=0.1, high=0.3) for label in model.labels}}
+    config = model.config.model_copy(update={"label_scales": scale})
+    model = dataclasses.replace(model, config=config)
+    with pytest.raises(InputError, match=r"label_scales in model\.toml"):
+        calibrate(model, load_manifest(dataset))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import tifffile
 sys.path.insert(0, str(Path(__file__).parents[2] / "train"))
 from simulated_fields import write_dataset
 
-from isl.config import load_toml, parse
+from isl.config import load_toml, parse, to_toml
 from isl.errors import InputError
 from isl.labeling.dataset import load_manifest
 from isl_eval.labeling import study as labeling_study
@@ -29,6 +29,7 @@ from isl_eval.study.report import study_page
 from isl_eval.study.tables import Findings, best_settings, run_rows, standing_rows, standings_of
 from isl_train.budget import BudgetConfig
 from isl_train.checkpoint import Progress
+from isl_train.experiment import EXPERIMENT_FILE
 from isl_train.labeling.config import LabelingConfig
 from isl_train.labeling.ground import load_ground
 from isl_train.labeling.task import LabelingTask
@@ -241,6 +242,30 @@ def test_fields_to_learn_from_that_changed_are_another_study(folder: Path, fits:
     tifffile.imwrite(folder / "a-DAPI.tif", label[::-1])
     with pytest.raises(InputError, match=r"other settings \(learned_from\.a is"):
         compare_variants(folder / "study.toml", overrides, folder / "out")
+    assert fits == ["unet.work.3"]
+
+
+def test_a_run_that_was_stopped_goes_on_with_its_own_settings_alone(
+    folder: Path, fits: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped run has no record of its settings yet but the experiment that it was begun with."""
+
+    def stopped(task, experiment, place, **_):
+        place.mkdir(parents=True)
+        (place / EXPERIMENT_FILE).write_text(to_toml(experiment))
+        raise KeyboardInterrupt
+
+    overrides = ["variant={ unet = {} }", "seeds=[3]"]
+    whole = labeling_study.fit
+    monkeypatch.setattr(labeling_study, "fit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        compare_variants(folder / "study.toml", overrides, folder / "out")
+    monkeypatch.setattr(labeling_study, "fit", whole)
+    faster = [*overrides, "changes=['optimizer.learning_rate=0.01']"]
+    with pytest.raises(InputError, match="holds a run of other settings"):
+        compare_variants(folder / "study.toml", faster, folder / "out")
+    assert not fits
+    compare_variants(folder / "study.toml", overrides, folder / "out")
     assert fits == ["unet.work.3"]
 
 

@@ -104,7 +104,7 @@ def assess(
     settings: Settings,
     *,
     mask: GivenMask | None = None,
-    steps: Sequence[int] | None = None,
+    steps: Sequence[float] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Assessment:
     """Assesses a well; its pixels are read tile by tile.

@@ -177,7 +177,7 @@ def _assess(well: Well, *, request: Request) -> str:
     return sentence(made)
 
 
-def _steps(folder: Path) -> tuple[int, ...]:
+def _steps(folder: Path) -> tuple[float, ...]:
     """When the frames of a folder were taken, by the numbers in their names."""
     names = [file.name for file in frames_in(folder)]
     check_named_alike(names, folder)

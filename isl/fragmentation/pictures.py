@@ -38,7 +38,7 @@ class Frames:
     images: np.ndarray
     names: tuple[str, ...]
     interval: float | None = None
-    steps: tuple[int, ...] | None = None
+    steps: tuple[float, ...] | None = None
     times: tuple[float, ...] | None = None
 
     def minutes(self, t: int) -> float | None:

@@ -123,9 +123,15 @@ def known_times(minutes: Sequence[float | None]) -> tuple[float, ...] | None:
 
 
 def minutes_at(
-    t: int, interval: float | None, times: Sequence[float] | None = None
+    step: float, interval: float | None, times: Sequence[float] | None = None
 ) -> float | None:
-    """Minutes of frame `t` since the first, by its own time or by the interval; None: unknown."""
+    """Minutes of a frame since the first; None: unknown.
+
+    Args:
+        step: When it was taken, in intervals since the first; with `times` its number.
+        interval: Minutes between frames, or None.
+        times: Minutes of every frame since the first, where each has a time of its own.
+    """
     if times is not None:
-        return times[t]
-    return None if interval is None else t * interval
+        return times[int(step)]
+    return None if interval is None else step * interval

@@ -13,7 +13,7 @@ from isl.errors import InputError
 from isl.imaging.formats.table import field_name
 from isl.imaging.image import Movie, PixelSize
 from isl.imaging.inputs.containers import is_container, open_picture
-from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps
+from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
 from isl.imaging.inputs.frames import tell_photos_left_out
 from isl.imaging.inputs.movie import movie_axes, read_movie
 from isl.imaging.inputs.read import open_transmitted
@@ -97,7 +97,7 @@ class Recording:
     frames: np.ndarray | FramesOnDisk
     numbers: tuple[int, ...]
     frame_names: tuple[str, ...]
-    steps: tuple[int, ...]
+    steps: tuple[float, ...]
     interval: float | None = None
     times: tuple[float, ...] | None = None
     pixel_size: PixelSize | None = None
@@ -303,7 +303,7 @@ def _shown(value: object) -> str:
     return " x ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _steps(names: Sequence[str], used: Sequence[int], folder: Path) -> tuple[int, ...]:
+def _steps(names: Sequence[str], used: Sequence[int], folder: Path) -> tuple[float, ...]:
     """When each frame used was taken, in frame intervals since the first file.
 
     Raises:
@@ -311,13 +311,14 @@ def _steps(names: Sequence[str], used: Sequence[int], folder: Path) -> tuple[int
     """
     times = frame_steps(names, folder)
     for first, second in itertools.pairwise(used):
-        missing = times[second] - times[first] - 1
-        if missing:
+        missing = round(times[second] - times[first]) - 1
+        if missing > 0:
             raise InputError(
                 f"{folder}: {missing} frame{'s are' if missing > 1 else ' is'} missing between "
                 f"{names[first]} (frame {first}) and {names[second]} (frame {second}); add what is "
                 f"missing, or use one side only, with `frames=:{second}` or `frames={second}:`"
             )
+    warn_of_gaps([names[n] for n in used], [times[n] for n in used], folder)
     return tuple(times[number] for number in used)
 
 

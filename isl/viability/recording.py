@@ -101,7 +101,7 @@ class _Opened:
 
     names: tuple[str, ...]
     read: Callable[[int], np.ndarray]
-    steps: Sequence[int]
+    steps: Sequence[float]
     interval: float | None = None
     times: tuple[float, ...] | None = None
 
@@ -185,7 +185,7 @@ def hours_of(
     own_interval: float | None,
     *,
     times: Sequence[float] | None = None,
-    steps: Sequence[int] | None = None,
+    steps: Sequence[float] | None = None,
 ) -> np.ndarray:
     """When each frame was taken, hours after insemination, float [T]; nan: not known.
 

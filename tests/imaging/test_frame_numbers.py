@@ -1,9 +1,10 @@
 import datetime
+import re
 
 import pytest
 
 from isl.errors import InputError
-from isl.imaging.inputs.frame_numbers import frame_numbers, frame_steps
+from isl.imaging.inputs.frame_numbers import frame_numbers, frame_steps, warn_of_gaps
 
 
 @pytest.mark.parametrize(
@@ -60,3 +61,45 @@ def test_dates_with_times_grow_over_midnight(pattern):
     first = datetime.datetime(2024, 2, 28, 22, 0, 3)
     names = [pattern.format(first + datetime.timedelta(hours=hour)) for hour in (0, 1, 2, 4, 26)]
     assert frame_steps(names, "folder") == (0, 1, 2, 4, 26)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "steps"),
+    [
+        ((0, 10, 15), (0, 2, 3)),
+        ((0, 10, 25, 35), (0, 1, 2.5, 3.5)),
+        ((0, 10, 24), (0, 1, 2.4)),
+        ((0, 100, 201, 301), (0, 1, 2.01, 3.01)),
+    ],
+)
+def test_steps_follow_uneven_numbers_exactly(numbers, steps):
+    names = [f"t{number:03d}.png" for number in numbers]
+    assert frame_steps(names, "folder") == pytest.approx(steps)
+
+
+def test_the_middle_of_what_a_clock_ticks_is_one_interval():
+    names = [f"e_{clock}.png" for clock in ("100000", "100957", "102000", "103001", "105001")]
+    steps = frame_steps(names, "folder")
+    assert steps == pytest.approx([seconds / 601 for seconds in (0, 597, 1200, 1801, 3001)])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ((0, 10, 15), "1 frames are missing .* between t0.png and t10.png, if one interval lies "
+         "between t10.png and t15.png"),
+        ((0, 10, 25, 35), "unevenly apart .* one interval lies between t0.png and t10.png"),
+        ((0, 10, 24), "unevenly apart .* one interval lies between t0.png and t10.png"),
+    ],
+)  # fmt: skip
+def test_uneven_numbers_are_told(numbers, said, caplog):
+    names = [f"t{number}.png" for number in numbers]
+    warn_of_gaps(names, frame_steps(names, "folder"), "folder")
+    assert re.search(said, caplog.text)
+
+
+def test_even_numbers_need_no_word(caplog):
+    for numbers in ((1, 2, 3), (0, 10, 20), (100, 201, 300)):
+        names = [f"t{number}.png" for number in numbers]
+        warn_of_gaps(names, frame_steps(names, "folder"), "folder")
+    assert caplog.text == ""

@@ -156,6 +156,16 @@ def test_every_second_frame_missing_for_a_while_is_noticed(tmp_path):
     assert "1 frame is missing between t0.png (frame 0)" in refusal(read_recording, folder)
 
 
+def test_frames_a_little_unevenly_apart_keep_their_times(tmp_path, caplog):
+    folder = tmp_path / "uneven"
+    folder.mkdir()
+    for number, frame in zip((0, 10, 20, 34, 44, 54), FRAMES, strict=True):
+        Image.fromarray(frame).save(folder / f"t{number}.png")
+    recording = read_recording(folder, interval=10)
+    assert [recording.minutes(t) for t in range(6)] == pytest.approx([0, 10, 20, 34, 44, 54])
+    assert "its frames are unevenly apart by the numbers in their names" in caplog.text
+
+
 def test_the_number_that_counts_is_told_from_the_time_of_day(tmp_path):
     folder = tmp_path / "clock"
     folder.mkdir()

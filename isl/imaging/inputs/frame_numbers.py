@@ -26,6 +26,9 @@ _DATE_AND_TIME = re.compile(
 # 01:00:00; smaller numbers are counts.
 _AN_HOUR = 10_000
 
+# Share of an interval by which frames that count as evenly apart may be early or late.
+_EVEN = 0.1
+
 
 def check_named_alike(names: Sequence[str], folder: object) -> None:
     """Refuses a file whose name, but for its numbers, differs from that of the others.
@@ -65,12 +68,13 @@ def _numbers(name: str) -> list[str]:
     return re.findall(r"\d+", _DATE_AND_TIME.sub(r"\1\3\4\5\7\8", field_name(Path(name))))
 
 
-def frame_steps(names: Sequence[str], where: object) -> tuple[int, ...]:
+def frame_steps(names: Sequence[str], where: object) -> tuple[float, ...]:
     """When each frame of a folder was taken, in frame intervals since the first.
 
-    Where the numbers that count frames (see `frame_numbers`) leave some out, so do these; the
-    smallest difference between two of them is one interval. Numbers that are more even as times of
-    day (HHMMSS) or dates with times (YYYYMMDDHHMMSS) than as counts are these.
+    Steps follow the numbers that count frames (see `frame_numbers`) exactly: where these leave some
+    out or lie unevenly apart, so do the steps. The smallest difference between two of them is one
+    interval. Numbers that are more even as times of day (HHMMSS) or dates with times
+    (YYYYMMDDHHMMSS) than as counts are these.
 
     Args:
         names: Of files in natural order.
@@ -82,17 +86,27 @@ def frame_steps(names: Sequence[str], where: object) -> tuple[int, ...]:
     counted = frame_numbers(names, where)
     if counted is None or len(counted) < 2:
         return tuple(range(len(names)))
-    apart = _apart(counted)
     clock = _seconds(counted)
-    if clock is not None:
-        apart = min(apart, _apart(clock), key=lambda steps: (len(set(steps)), sum(steps)))
-    return (0, *(int(step) for step in np.cumsum(apart)))
+    numbers = counted if clock is None else min(counted, clock, key=_unevenness)
+    since = np.subtract(numbers, numbers[0])
+    return tuple((since / _interval(np.diff(numbers))).tolist())
 
 
-def _apart(numbers: Sequence[int]) -> list[int]:
-    """Differences of growing numbers, in the smallest of them."""
+def _interval(gaps: np.ndarray) -> float:
+    """What one interval is, of the differences of numbers.
+
+    Clocks do not tick evenly: of several differences that are about the smallest, the middle one.
+    """
+    smallest = np.sort(gaps[np.rint(gaps / gaps.min()) == 1])
+    return float(smallest[(len(smallest) - 1) // 2])
+
+
+def _unevenness(numbers: Sequence[int]) -> tuple[int, float, float]:
+    """Less where numbers are more evenly apart."""
     gaps = np.diff(numbers)
-    return [int(gap) for gap in np.rint(gaps / min(gaps))]
+    apart = np.rint(gaps / gaps.min())
+    late = gaps / _interval(gaps) - apart
+    return len(set(apart)), float(apart.sum()), float(np.abs(late).sum())
 
 
 def _seconds(numbers: Sequence[int]) -> list[int] | None:
@@ -115,24 +129,40 @@ def _seconds(numbers: Sequence[int]) -> list[int] | None:
     return found if min(np.diff(found)) > 0 else None
 
 
-def warn_of_gaps(names: Sequence[str], steps: Sequence[int], folder: object) -> None:
-    """Logs a warning where numbers in names say that frames are missing.
+def warn_of_gaps(names: Sequence[str], steps: Sequence[float], folder: object) -> None:
+    """Logs a warning where numbers in names say that frames are missing, or unevenly apart.
+
+    It names two frames between which one interval lies, for numbers do not say what that is.
 
     Args:
         names: Of the files.
         steps: As `frame_steps` gives them.
         folder: Named in the message.
     """
-    gaps = [t for t in range(1, len(steps)) if steps[t] > steps[t - 1] + 1]
-    if gaps:
-        first = gaps[0]
+    gaps = np.diff(steps)
+    if not len(gaps):
+        return
+    missing = np.rint(gaps) - 1
+    one = int(np.abs(gaps - 1).argmin())
+    if (np.abs(gaps - np.rint(gaps)) > _EVEN).any():
         logger.warning(
-            "%s: %d frames are missing by the numbers in their names, the first between %s and %s; "
-            "their time is left out",
+            "%s: its frames are unevenly apart by the numbers in their names, and times follow "
+            "these; one interval lies between %s and %s",
             folder,
-            steps[-1] + 1 - len(steps),
-            names[first - 1],
+            names[one],
+            names[one + 1],
+        )
+    elif (missing > 0).any():
+        first = int((missing > 0).argmax())
+        logger.warning(
+            "%s: %d frames are missing by the numbers in their names, the first between %s and %s, "
+            "if one interval lies between %s and %s; their time is left out",
+            folder,
+            missing.sum(),
             names[first],
+            names[first + 1],
+            names[one],
+            names[one + 1],
         )
 
 

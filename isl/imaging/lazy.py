@@ -34,6 +34,8 @@ class LazyPicture:
         modality: "PHASE_CONTRAST", "BRIGHTFIELD", "DIC", or None where nothing says.
         stage: Position of the image's middle on the stage (y, x), micrometres, or None.
         exposures: Milliseconds, one a channel, None for one of which it is not said; or None.
+        emitted: Of each channel whether the microscope's notes say fluorescence; None: they do not
+            say.
         told_by: Who says what its dimensions are, in words.
         source: The file or folder it came from.
     """
@@ -51,6 +53,7 @@ class LazyPicture:
     modality: str | None = None
     stage: tuple[float, float] | None = None
     exposures: tuple[float | None, ...] | None = None
+    emitted: tuple[bool, ...] | None = None
     told_by: str = "as its format has them"
 
     def read(

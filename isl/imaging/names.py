@@ -1,7 +1,8 @@
-"""Names of channels: whether one is transmitted light, and of which modality."""
+"""Channels by their names and notes: transmitted light, of which modality, or fluorescence."""
 
 import itertools
 import re
+from collections.abc import Mapping
 
 # Words in a channel's name that mean transmitted light, and the modality they tell, if any.
 _TRANSMITTED = {
@@ -23,6 +24,7 @@ _TRANSMITTED = {
     "tl": None,
     "td": None,
     "tpmt": None,
+    "esid": None,
     "oblique": None,
 }
 # Of these, names of dyes, sensors and organelles hold the shortest too (pH, Trans-Golgi, TL): those
@@ -36,6 +38,15 @@ _NEUTRAL = {
     "raw", "aif", "focus", "all", "in", "and", "of", "the", "slow", "fast", "short", "long",
     "exposure", "ex", "em", "main", "aux", "new", "nofilter", "intensity", "condenser", "na",
 }  # fmt: skip
+# Words of dyes and fluorescent proteins.
+_DYE = re.compile(
+    r"dapi|h?33342|h?33258|hoechst(33342|33258)?|fitc|tritc|cy[2357]|cy[357]5|tx2?red|texasred|"
+    r"e?[bcgry]fp|i?rfp\d*|tagrfp\w*|dsred\d?|m(cherry|scarlet|plum|kate|ruby|apple|orange)\w*|"
+    r"(td)?tomato|mneongreen|mneon|mvenus|mturquoise\d?|mcerulean\d?|mcitrine|gcamp\w*|"
+    r"alexa(fluor)?\d*|af\d{3}|atto\d{3}|dylight\d*|rhodamine|fluorescein|calcein|phalloidin|"
+    r"propidium|draq\d|syto\d+|sytox\w*|mitotracker\w*|lysotracker\w*|bodipy|fura\d|"
+    r"(epi)?fluorescence|fluorescent"
+)
 
 
 def is_transmitted(channel: str) -> bool:
@@ -46,6 +57,44 @@ def is_transmitted(channel: str) -> bool:
 def modality_of(channel: str) -> str | None:
     """The modality (PHASE_CONTRAST, BRIGHTFIELD or DIC) where a channel's name tells it."""
     return next((_TRANSMITTED[word] for word in _meant(channel) if _TRANSMITTED[word]), None)
+
+
+def is_fluorescence(channel: str) -> bool:
+    """Whether a channel's name says fluorescence, e.g. "DAPI" or "EZRIN-RFP", and nothing else."""
+    words = re.findall(r"[a-z0-9]+", channel.casefold())
+    joined = [first + second for first, second in itertools.pairwise(words)]
+    return not is_transmitted(channel) and any(_DYE.fullmatch(word) for word in joined + words)
+
+
+def was_emitted(notes: Mapping[str, str | None]) -> bool:
+    """Whether a microscope's notes on a channel say fluorescence.
+
+    Transmitted light that is scanned has a laser's wavelength too.
+
+    Args:
+        notes: ContrastMethod, IlluminationType, AcquisitionMode, Fluor, EmissionWavelength and
+            ExcitationWavelength as OME calls them and has them; what is not there is not said.
+    """
+    contrast, light, mode = (
+        (notes.get(key) or "").casefold()
+        for key in ("ContrastMethod", "IlluminationType", "AcquisitionMode")
+    )
+    dye = notes.get("Fluor") or ""
+    if contrast not in ("", "other"):
+        return contrast.startswith("fluo")
+    if light in ("transmitted", "oblique") or is_transmitted(dye):
+        return False
+    if light == "epifluorescence" or is_fluorescence(dye):
+        return True
+    excited = _is_wavelength(notes.get("ExcitationWavelength")) and not mode.startswith("laser")
+    return excited or _is_wavelength(notes.get("EmissionWavelength"))
+
+
+def _is_wavelength(text: str | None) -> bool:
+    try:
+        return float(text or 0) > 0
+    except ValueError:
+        return False
 
 
 def _meant(channel: str) -> list[str]:

@@ -16,7 +16,7 @@ from isl.imaging.inputs.read import (
     read_fluorescence,
     read_transmitted,
 )
-from isl.imaging.names import is_transmitted, modality_of
+from isl.imaging.names import is_fluorescence, is_transmitted, modality_of
 
 PUBLISHED = "lab-X,well-A4,z_depth-{z},channel-PHASE_CONTRAST,is_mask-false.png"
 
@@ -76,8 +76,57 @@ def test_the_transmitted_channel_is_known_by_name(tmp_path):
 def test_a_doubtful_channel_is_asked_for(tmp_path, names):
     path = tmp_path / "field.tif"
     write_ome(path, pixels(2, 4, 6, 5), "CZYX", names)
-    with pytest.raises(InputError, match=f"which channel is transmitted.*{names[0]}, {names[1]}"):
+    with pytest.raises(
+        InputError,
+        match=f"which channel is transmitted.*{names[0]}, {names[1]}; "
+        f'name it, `channel="{names[0]}"`',
+    ):
         read_transmitted(path)
+
+
+@pytest.mark.parametrize(
+    ("told", "by"),
+    [
+        ({"Name": "DAPI"}, "its name"),
+        ({"Name": "EZRIN-RFP"}, "its name"),
+        ({"EmissionWavelength": 461.0}, "the microscope's notes"),
+        ({"ExcitationWavelength": 405.0, "Name": "C1"}, "the microscope's notes"),
+        ({"ContrastMethod": "Fluorescence", "Name": "C1"}, "the microscope's notes"),
+        ({"IlluminationType": "Epifluorescence"}, "the microscope's notes"),
+        ({"Fluor": "Alexa Fluor 488", "Name": "C1"}, "the microscope's notes"),
+    ],
+)
+def test_the_only_channel_is_refused_where_it_is_fluorescence(tmp_path, told, by):
+    path = tmp_path / "field.ome.tif"
+    stored = pixels(4, 6, 5)
+    tifffile.imwrite(path, stored, metadata={"axes": "ZYX", "Channel": told})
+    name = told.get("Name", "channel_1")
+    with pytest.raises(
+        InputError, match=f"only channel, {name}, is fluorescence by {by}; .*"
+    ) as no:
+        read_transmitted(path)
+    assert f'`channel="{name}"`' in str(no.value)
+    np.testing.assert_array_equal(read_transmitted(path, channel=name).planes, stored)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"Name": "C1"},
+        {"Name": "Brightfield", "EmissionWavelength": 706.0, "ExcitationWavelength": 740.0},
+        {"Name": "T PMT", "IlluminationType": "Epifluorescence"},
+        {"ContrastMethod": "DIC", "EmissionWavelength": 500.0},
+        {"IlluminationType": "Transmitted", "ExcitationWavelength": 488.0},
+        {"ExcitationWavelength": 488.0, "AcquisitionMode": "LaserScanningConfocalMicroscopy"},
+        {"Fluor": "TL Brightfield", "EmissionWavelength": 500.0},
+    ],
+)
+def test_the_only_channel_is_transmitted_where_nothing_says_otherwise(tmp_path, told, caplog):
+    path = tmp_path / "field.ome.tif"
+    tifffile.imwrite(path, stored := pixels(4, 6, 5), metadata={"axes": "ZYX", "Channel": told})
+    np.testing.assert_array_equal(read_transmitted(path).planes, stored)
+    assert caplog.text == ""
 
 
 def test_unnamed_channels_may_be_planes(tmp_path):
@@ -125,6 +174,31 @@ def test_transmitted_names(name, modality):
 )
 def test_other_names(name):
     assert not is_transmitted(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DAPI",
+        "DAPI_CONFOCAL",
+        "Hoechst 33342",
+        "EGFP-T1",
+        "mCherry",
+        "Texas Red",
+        "AF488",
+        "Alexa Fluor 555",
+        "Cy5",
+        "tdTomato",
+        "BF-FITC",
+    ],
+)
+def test_names_of_dyes(name):
+    assert is_fluorescence(name)
+
+
+@pytest.mark.parametrize("name", ["", "C1", "Phase", "BF", "Trans", "488", "cells", "Brightfield"])
+def test_names_of_no_dye(name):
+    assert not is_fluorescence(name)
 
 
 def test_fluorescence_keeps_channel_names(tmp_path):

@@ -220,7 +220,7 @@ def test_images_are_read_as_stacks(readers):
     assert len(fields) == 6
     scan = read_transmitted(dict(fields)["testdata_2channel_xz_xzy"], channel="Green")
     assert scan.planes.shape == (128, 23, 128)
-    with pytest.raises(InputError, match="DAPI, GFP; name it"):
+    with pytest.raises(InputError, match='DAPI, GFP; name it, `channel="DAPI"`'):
         read_transmitted(readers / "czi" / "DAPI_GFP.czi")
 
 

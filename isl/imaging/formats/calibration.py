@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from isl.imaging.image import PixelSize
+from isl.imaging.names import was_emitted
 from isl.imaging.times import believed_interval, believed_times
 from isl.imaging.units import (
     MICROMETRES,
@@ -37,6 +38,7 @@ class Calibration:
         times: Minutes of each time point since the first, where it has one of its own.
         stage: Where the stage stood (y, x), micrometres.
         exposures: Milliseconds, one a channel; None for a channel of which it is not said.
+        emitted: Of each channel whether it is fluorescence.
     """
 
     pixel_size: PixelSize | None = None
@@ -45,6 +47,7 @@ class Calibration:
     times: tuple[float, ...] | None = None
     stage: tuple[float, float] | None = None
     exposures: tuple[float | None, ...] | None = None
+    emitted: tuple[bool, ...] | None = None
 
 
 def from_ome(xml: str, source: object = "image") -> Calibration:
@@ -64,7 +67,8 @@ def from_ome(xml: str, source: object = "image") -> Calibration:
         # Stacks taken from the top down have a negative step in files of some microscopes.
         return scaled(value.removeprefix("-") if axis == "Z" else value, unit, MICROMETRES)
 
-    names = [channel.get("Name") for channel in pixels.findall("{*}Channel")]
+    channels = pixels.findall("{*}Channel")
+    names = [channel.get("Name") for channel in channels]
     times = believed_times(_ome_times(pixels), source)
     return Calibration(
         pixel_size=pixel_size(size("Y"), size("X"), size("Z")),
@@ -77,6 +81,7 @@ def from_ome(xml: str, source: object = "image") -> Calibration:
         times=times,
         stage=_ome_stage(pixels),
         exposures=_ome_exposures(pixels, len(names)),
+        emitted=tuple(was_emitted(channel.attrib) for channel in channels),
     )
 
 

@@ -14,6 +14,7 @@ from isl.imaging import units
 from isl.imaging.formats import microscope_file as common
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
+from isl.imaging.names import was_emitted
 from isl.imaging.readable import check_size
 from isl.imaging.times import believed_interval, believed_times
 
@@ -102,6 +103,7 @@ def _pictures(opened: Any, source: common.GuardedFile) -> tuple[LazyPicture, ...
             modality=common.common_modality(names),
             stage=_stage(opened, points, position),
             exposures=_exposures(opened, channels),
+            emitted=_emitted(opened, channels),
         )
         for position, name in enumerate(common.image_names(path.stem, own))
     )
@@ -174,6 +176,26 @@ def _index(loops: tuple[tuple[str, int], ...], place: Mapping[str, int]) -> int:
     return index
 
 
+def _emitted(opened: Any, channels: int) -> tuple[bool, ...] | None:
+    """Of each channel whether the notes say fluorescence."""
+    found = [
+        was_emitted(
+            {
+                "ContrastMethod": _contrast(each),
+                "EmissionWavelength": str(each.channel.emissionLambdaNm or 0),
+            }
+        )
+        for each in opened.metadata.channels or ()
+    ]
+    return tuple(found) if len(found) == channels else None
+
+
+def _contrast(channel: Any) -> str | None:
+    """The way of seeing that its flags tell, if any."""
+    flags = channel.microscope.modalityFlags or ()
+    return next((_CONTRAST_FLAGS[flag] for flag in flags if flag in _CONTRAST_FLAGS), None)
+
+
 def _channel_names(opened: Any) -> list[str | None]:
     """Names, with the way of seeing behind those whose notes tell it.
 
@@ -183,8 +205,7 @@ def _channel_names(opened: Any) -> list[str | None]:
     dark = [each for each in channels if not each.channel.emissionLambdaNm]
     names = []
     for each in channels:
-        flags = each.microscope.modalityFlags or ()
-        contrast = next((_CONTRAST_FLAGS[flag] for flag in flags if flag in _CONTRAST_FLAGS), None)
+        contrast = _contrast(each)
         if contrast is None and len(channels) > 1 and len(dark) == 1 and each is dark[0]:
             contrast = "Transmitted"
         names.append(common.name_with_contrast(each.channel.name, contrast))

@@ -78,7 +78,7 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
         read_plane(0, 0, 0, slice(0, shape[3]), slice(0, shape[4]))
         logger.warning("%s: is stored in color, and gray; its gray is read", path)
     names, times = calibration.channel_names, calibration.times
-    exposures = calibration.exposures
+    exposures, emitted = calibration.exposures, calibration.emitted
     return LazyPicture(
         name=field_name(path),
         shape=shape,
@@ -92,6 +92,7 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
         times=None if times is None or not 1 < shape[0] <= len(times) else times[: shape[0]],
         stage=calibration.stage,
         exposures=exposures if exposures is not None and len(exposures) == shape[1] else None,
+        emitted=emitted if emitted is not None and len(emitted) == shape[1] else None,
         told_by=told_by,
     )
 

@@ -14,6 +14,7 @@ from isl.imaging import units
 from isl.imaging.formats import microscope_file as common
 from isl.imaging.image import PixelSize
 from isl.imaging.lazy import LazyPicture
+from isl.imaging.names import was_emitted
 from isl.imaging.readable import check_size
 from isl.imaging.times import believed_interval, believed_times
 
@@ -111,6 +112,7 @@ def _pictures(source: common.GuardedFile) -> tuple[LazyPicture, ...]:
             modality=common.common_modality(names),
             stage=_stage(described, scene.number),
             exposures=_exposures(notes, scene),
+            emitted=_emitted(notes, scene),
         )
         for scene, name in zip(scenes, common.image_names(path.stem, own), strict=True)
     )
@@ -328,6 +330,14 @@ def _channel_names(notes: ElementTree.Element, scene: _Scene) -> tuple[str, ...]
         names.append(common.name_with_contrast(name, contrast))
     first, last = scene.starts["C"], scene.starts["C"] + scene.shape[1]
     return common.known_names(names[first:last]) if 0 <= first and last <= len(names) else None
+
+
+def _emitted(notes: ElementTree.Element, scene: _Scene) -> tuple[bool, ...] | None:
+    """Of each channel whether the notes say fluorescence."""
+    channels = notes.findall("./Metadata/Information/Image/Dimensions/Channels/Channel")
+    found = [was_emitted({said.tag: said.text for said in channel}) for channel in channels]
+    first, last = scene.starts["C"], scene.starts["C"] + scene.shape[1]
+    return tuple(found[first:last]) if 0 <= first and last <= len(found) else None
 
 
 def _exposures(notes: ElementTree.Element, scene: _Scene) -> tuple[float | None, ...] | None:

@@ -106,8 +106,7 @@ def open_transmitted_frames(
 ) -> tuple[LazyPicture, int]:
     """`open_frames`, and which channel is the transmitted one; see `isl.imaging.inputs.read`."""
     picture = open_frames(folder, axes=axes)
-    names, shape = picture.channel_names, picture.shape
-    return picture, transmitted_channel(names, shape, folder, channel)
+    return picture, transmitted_channel(picture, folder, channel)
 
 
 def _like(picture: LazyPicture) -> dict[str, object]:

@@ -26,7 +26,7 @@ from isl.imaging.formats.table import (
 from isl.imaging.image import FluorescenceImage, Movie, Picture, ZStack
 from isl.imaging.inputs.containers import fields_in, is_container, open_picture
 from isl.imaging.lazy import LazyPicture, read_whole
-from isl.imaging.names import is_transmitted, modality_of
+from isl.imaging.names import is_fluorescence, is_transmitted, modality_of
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _opened(path: Path, axes: str | None, channel: str | None) -> tuple[LazyPict
         return picture, 0
     picture = open_picture(path, axes=axes)
     try:
-        return picture, transmitted_channel(picture.channel_names, picture.shape, path, channel)
+        return picture, transmitted_channel(picture, path, channel)
     except BaseException:
         picture.close()
         raise
@@ -333,11 +333,9 @@ def _is_named(name: str, asked: str) -> bool:
     return asked.casefold() in (name.casefold(), name.casefold().rpartition(" (")[0])
 
 
-def transmitted_channel(
-    stored: tuple[str, ...] | None, shape: tuple[int, ...], path: Path, channel: str | None
-) -> int:
-    """Index of the channel meant, of those of an image [T, C, Z, Y, X]; see `read_transmitted`."""
-    names = _names(stored, shape[1])
+def transmitted_channel(picture: LazyPicture, path: Path, channel: str | None) -> int:
+    """Index of the channel meant, of those of an opened image; see `read_transmitted`."""
+    names = _names(picture.channel_names, picture.shape[1])
     if channel is not None:
         fitting = [i for i, name in enumerate(names) if _is_named(name, channel)]
         if not fitting:
@@ -346,16 +344,30 @@ def transmitted_channel(
             raise InputError(f"{path}: {len(fitting)} channels are named '{channel}'; rename them")
         return fitting[0]
     if len(names) == 1:
+        _refuse_fluorescence(picture, names[0], path)
         return 0
     fitting = [i for i, name in enumerate(names) if is_transmitted(name)]
     if len(fitting) == 1:
         return fitting[0]
-    if stored is None and shape[2] == 1:
+    if picture.channel_names is None and picture.shape[2] == 1:
         raise InputError(
             f"{path}: has {len(names)} unnamed channels and one plane; give `axes`, e.g. "
             "`axes=ZYX` if they are z planes, or save the transmitted channel alone"
         )
     raise InputError(
-        f"{path}: which channel is transmitted light? It has {', '.join(names)}; name it, or save "
-        "it alone"
+        f"{path}: which channel is transmitted light? It has {', '.join(names)}; name it, "
+        f'`channel="{names[0]}"` or another, or save it alone'
     )
+
+
+def _refuse_fluorescence(picture: LazyPicture, name: str, path: Path) -> None:
+    """Refuses the only channel where it is said to be fluorescence."""
+    if picture.modality is not None or is_transmitted(name):
+        return
+    noted = picture.emitted is not None and picture.emitted[0]
+    if noted or is_fluorescence(name):
+        by = "the microscope's notes" if noted else "its name"
+        raise InputError(
+            f"{path}: its only channel, {name}, is fluorescence by {by}; give the image of "
+            f'transmitted light, or `channel="{name}"` if it is that'
+        )

@@ -166,6 +166,7 @@ def test_the_only_channel_without_emission_is_transmitted(opened, emissions, nam
     ]
     (found,) = opened(stands_for)
     assert found.channel_names == names
+    assert found.emitted == tuple(emission is not None for emission in emissions)
     assert found.modality is None
 
 

@@ -120,6 +120,7 @@ def test_planes_by_time_channel_and_height(tmp_path):
 def test_what_it_says_of_itself(tmp_path):
     (picture,) = open_czi(write(tmp_path / "a.czi", stack()))
     assert picture.channel_names == ("Brigh (Brightfield)", "AF488")
+    assert picture.emitted == (False, True)
     assert picture.modality == "BRIGHTFIELD"
     assert picture.pixel_size == PixelSize(
         y=pytest.approx(0.3), x=pytest.approx(0.25), z=pytest.approx(1.0)

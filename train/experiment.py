@@ -2,6 +2,7 @@
 
 import operator
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,17 +127,24 @@ EXPERIMENT_FILE = "experiment.toml"
 """What a run's folder calls the settings it was begun with."""
 
 
-def _settings(text: str) -> dict[str, Any]:
-    """What a run follows from.
+# Keys of the table `training` that no result depends on.
+_OF_THE_MACHINE = ("memory", "workers")
 
-    Words about it are no part, nor where its fields lie, nor paths whose hash stands beside.
+
+def decisive(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an experiment's tables those keys that its result follows from.
+
+    Words about it are no part, nor where its fields lie and who prepares batches of them, nor paths
+    whose hash stands beside.
     """
-    tables = tomllib.loads(text)
-    tables.get("training", {}).pop("memory", None)
+    training = tables.get("training", {}).items()
     return {
-        key: value
-        for key, value in tables.items()
-        if key != "description" and f"{key}_sha256" not in tables
+        **{
+            key: value
+            for key, value in tables.items()
+            if key != "description" and f"{key}_sha256" not in tables
+        },
+        "training": {key: value for key, value in training if key not in _OF_THE_MACHINE},
     }
 
 
@@ -152,7 +160,9 @@ def check_same_run(run: Path, experiment: ExperimentConfig) -> None:
     """
     kept = run / EXPERIMENT_FILE
     if kept.is_file():
-        same = _settings(kept.read_text(encoding="utf-8")) == _settings(to_toml(experiment))
+        stated = (kept.read_text(encoding="utf-8"), to_toml(experiment))
+        begun, now = (decisive(tomllib.loads(text)) for text in stated)
+        same = begun == now
     else:
         same = not (run / "model").exists()
     if not same:

@@ -5,8 +5,10 @@ afterwards fields are read one at a time.
 """
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +62,7 @@ class FieldFacts:
         size: Y, X.
         pixels: How many count, by label; labels that were not measured in it are absent.
         histograms: int64 [256], their intensities in bins, by label.
-        fingerprint: Hash of the pixels, and of which of them count.
+        fingerprint: Hash of the pixels, of which of them count, and of what is known of the light.
         pixel_size: Micrometres; None where nothing says.
     """
 
@@ -110,6 +112,25 @@ class Ground:
             f"{fields} field{'' if fields == 1 else 's'} of {groups} "
             f"group{'' if groups == 1 else 's'}"
         )
+
+    @functools.cached_property
+    def identities(self) -> dict[str, dict[str, Any]]:
+        """By field, unlabeled ones too, all that a training on it depends on but its weight."""
+        known = {field.name: field.fingerprint for field in self.fields}
+        beside = {"experiment", "recording", "validation_region"}
+        return {
+            name: {
+                "number": number,
+                "pixels": known.get(name) or _fingerprint(self.read(name)),
+                **field.model_dump(mode="json", include=beside),
+            }
+            for number, (name, field) in enumerate(self._stated.items())
+        }
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """By field how likely crops are drawn of it."""
+        return {name: field.weight for name, field in self._stated.items()}
 
     def groups_of(self, label: str) -> tuple[str, ...]:
         """Groups in which a label was measured."""
@@ -242,10 +263,16 @@ def _ground_field(
     )
 
 
-def _facts(field: GroundField) -> FieldFacts:
-    digest = hashlib.sha256(repr((field.group, field.labels, field.truth.shape)).encode())
-    for array in (field.stack.planes, field.truth, np.packbits(field.measured)):
+def _fingerprint(field: GroundField) -> str:
+    stack = field.stack
+    light = (stack.planes.dtype.str, stack.planes.shape, stack.pixel_size, stack.modality)
+    digest = hashlib.sha256(repr((field.group, field.labels, *light)).encode())
+    for array in (stack.planes, field.truth, np.packbits(field.measured)):
         digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _facts(field: GroundField) -> FieldFacts:
     pixels, histograms = {}, {}
     for label, truth, measured in zip(field.labels, field.truth, field.measured, strict=True):
         if measured.any():
@@ -258,7 +285,7 @@ def _facts(field: GroundField) -> FieldFacts:
         size=(field.truth.shape[1], field.truth.shape[2]),
         pixels=pixels,
         histograms=histograms,
-        fingerprint=digest.hexdigest()[:16],
+        fingerprint=_fingerprint(field),
         pixel_size=field.stack.pixel_size,
     )
 

@@ -117,14 +117,13 @@ class LabelingBench(Bench[LabelingStudyConfig]):
         """The validation ground that a variant is judged on, with the planes it sees."""
         return self._surveyed(variant, "validation")
 
-    def ground_of(self, variant: str) -> Mapping[str, Mapping[str, str]]:
+    def ground_of(self, variant: str) -> Mapping[str, Mapping[str, Any]]:
         """See `Bench.ground_of`."""
+        learned, judged = self._surveyed(variant, "train"), self.ground(variant)
         return {
-            name: {field.name: field.fingerprint for field in ground.fields}
-            for name, ground in (
-                ("learned_from", self._surveyed(variant, "train")),
-                ("judged", self.ground(variant)),
-            )
+            "learned_from": learned.identities,
+            "weights": learned.weights,
+            "judged": judged.identities,
         }
 
     def read_ground(self) -> None:
@@ -192,7 +191,8 @@ class LabelingBench(Bench[LabelingStudyConfig]):
             # These look at none of it.
             ignored = ("training", "optimizer", "loss", "augment", "validation", "start", "network")
             excluded = {"description", "name", *ignored}
-            return {"experiment": experiment.model_dump(mode="json", exclude=excluded)}
+            stated = experiment.model_dump(mode="json", exclude=excluded)
+            return {"experiment": stated, "weights": {}}
         settings: dict[str, Any] = {"image": self.config.image}
         if experiment.start.model is not None:
             # A model that was made anew under its old name is another start.
@@ -245,7 +245,7 @@ class LabelingBench(Bench[LabelingStudyConfig]):
         model = place / "model"
         if isinstance(self.config.variant[run.variant], RegressorVariant):
             return fitted, RegressorPredictor(model)
-        return fitted, NetworkPredictor(model, image=self.config.image, seed=self.config.seed)
+        return fitted, NetworkPredictor(model, image=self.config.image, seed=run.seed)
 
     def fit(self, run: Run, variant: BoostingVariant | MeanVariant) -> tuple[Fitted, Predictor]:
         """See `Bench.fit`."""
@@ -297,17 +297,11 @@ class LabelingBench(Bench[LabelingStudyConfig]):
 def _about(findings: Findings) -> list[str]:
     config = findings.config
     assert isinstance(config, LabelingStudyConfig)
-    groups = len(findings.groups)
-    drawn = (
-        f"blocks of {BLOCK} pixels, since the ground is of "
-        f"{'one group' if groups == 1 else f'{groups} groups'}: it "
-        "says how far a figure depends on the ground within, and nothing of other groups"
-        if groups < FEWEST_GROUPS
-        else f"the {groups} groups"
-    )
+    fields = {label: ", ".join(names) for label, names in findings.fields.items()}
+    drawn = {label: _drawn(len(names)) for label, names in findings.groups.items()}
     return [
-        f"Judged on the validation ground of {', '.join(findings.fields)}, which also chose when "
-        "each network was at its best, so networks' figures are a little too good, while trees and "
+        f"Judged on the validation ground ({_of_labels(fields)}), which also chose when each "
+        "network was at its best, so networks' figures are a little too good, while trees and "
         "means chose nothing. Where it lies in a field that was trained on, figures are "
         "optimistic, for all variants alike.",
         f"Judged is the {config.image} of each distribution, its median beside it by its own "
@@ -316,12 +310,29 @@ def _about(findings: Findings) -> list[str]:
         "stretched for training are judged stretched.",
         "± is the unbiased deviation over training runs with different seeds.",
         f"In brackets: the interval of {config.level:.0%} over {config.replicates} bootstrap "
-        f"replicates, which draw {drawn}. Of the means over the runs that there are: they do "
-        "not hold the spread over seeds, so a difference counts only where it is clear of that, "
-        "too.",
+        f"replicates, which draw {_of_labels(drawn)}. Of the means over the runs that there "
+        "are: they do not hold the spread over seeds, so a difference counts only where it is "
+        "clear of that, too.",
         "Training pixels are the outputs of all crops that a network was asked for; trees are "
         "fitted to pixels drawn once. Seconds are those of updates, without compiling and judging.",
     ]
+
+
+def _drawn(groups: int) -> str:
+    if groups >= FEWEST_GROUPS:
+        return f"the {groups} groups"
+    counted = "one group" if groups == 1 else f"{groups} groups"
+    return (
+        f"blocks of {BLOCK} pixels, since the ground is of {counted} (they say how far a figure "
+        "depends on the ground within, and nothing of other groups)"
+    )
+
+
+def _of_labels(said: Mapping[str, str]) -> str:
+    """What is said of each label; once where it is the same of all."""
+    if len(set(said.values())) == 1:
+        return next(iter(said.values()))
+    return "; ".join(f"{label}: {words}" for label, words in said.items())
 
 
 _CURVES = {

@@ -3,13 +3,14 @@
 `DIR/runs/NAME/` holds one run: the training as `isl train` leaves it while it is under way, and
 `judged.npz` once it was judged; checkpoints go then. A run that was stopped is resumed, a finished
 one is not made again, and variants, budgets and seeds may be added to a study. `DIR/paces.json`
-keeps how long an update of each variant takes, from which budgets in seconds were turned into
-updates.
+keeps how long an update of each variant takes, with a hash of what it was then, from which budgets
+in seconds were turned into updates.
 """
 
 import abc
 import csv
 import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ from isl.config import load_toml, task_name
 from isl.errors import InputError
 from isl.files.whole import write_text
 from isl_train.budget import of_length, pixels_per_update, updates_for
-from isl_train.experiment import check_same_run
+from isl_train.experiment import check_same_run, decisive
 from isl_train.recipe import Recipe
 from isl_train.recipe import Run as TrainingRun
 
@@ -32,6 +33,8 @@ from ..writing.kept_arrays import KeptArrays
 from .config import OWN, StudyConfig
 
 Say = Callable[[str], None]
+# Bytes of a folder's name, on every common file system.
+_LONGEST_NAME = 255
 AnyConfig = TypeVar("AnyConfig", bound=StudyConfig)
 
 
@@ -140,6 +143,35 @@ def plan_runs(config: StudyConfig) -> tuple[Run, ...]:
     return tuple(runs)
 
 
+def check_folders(runs: Sequence[Run], source: Path) -> None:
+    """Refuses runs that would have one folder, or one that a file system does not take.
+
+    Args:
+        runs: All of a study.
+        source: Its file, named in messages.
+
+    Raises:
+        InputError: The variants and budgets.
+    """
+    seen: dict[str, Run] = {}
+    for run in runs:
+        # Some file systems do not tell capitals from small letters.
+        other = seen.setdefault(run.name.casefold(), run)
+        if other != run:
+            raise InputError(
+                f"{source}: variant '{other.variant}', budget '{other.budget}' and variant "
+                f"'{run.variant}', budget '{run.budget}' would have one folder, {run.name}; give "
+                "one of them another name"
+            )
+        length = len(run.name.encode())
+        if length > _LONGEST_NAME:
+            raise InputError(
+                f"{source}: the folder of variant '{run.variant}', budget '{run.budget}', would "
+                f"have a name of {length} bytes, and file systems take {_LONGEST_NAME}; give a "
+                "shorter name (a setting of best_of is part of it: make it a variant of its own)"
+            )
+
+
 class Bench(abc.ABC, Generic[AnyConfig]):
     """Makes the runs of a study, one at a time; a task fills in how they are judged.
 
@@ -168,8 +200,9 @@ class Bench(abc.ABC, Generic[AnyConfig]):
             console: Where the training's progress is shown; None: nowhere.
 
         Raises:
-            InputError: An experiment has unknown keys, or does not fit.
+            InputError: An experiment has unknown keys, or does not fit; or as `check_folders`.
         """
+        check_folders(plan_runs(config), path)
         self.config = config
         self.out = out
         self._file = path.parent / config.experiment
@@ -191,8 +224,8 @@ class Bench(abc.ABC, Generic[AnyConfig]):
     # What a task fills in.
 
     @abc.abstractmethod
-    def ground_of(self, variant: str) -> Mapping[str, Mapping[str, str]]:
-        """Hashes by name of what a variant has `learned_from` and is `judged` on."""
+    def ground_of(self, variant: str) -> Mapping[str, Mapping[str, Any]]:
+        """By name what a variant has `learned_from` and is `judged` on, as JSON can hold it."""
 
     @abc.abstractmethod
     def judge(self, run: Run, model: Any) -> tuple[Mapping[str, Judged], Mapping[str, np.ndarray]]:
@@ -311,15 +344,19 @@ class Bench(abc.ABC, Generic[AnyConfig]):
         )
 
     def pace(self, variant: str) -> float:
-        """Seconds for an update of a variant, measured once and kept."""
+        """Seconds for an update of a variant as it is, measured once and kept."""
         path = self.out / "paces.json"
         paces = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if variant not in paces:
+        # Any seed will do: all have one pace, and one budget buys all as many updates.
+        settings = self._settings(Run(variant=variant, budget=OWN, seed=0))
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        key = f"{variant}, {digest[:16]}"
+        if key not in paces:
             self._say(f"{variant}: measuring the pace of its updates")
             experiment = self.experiment(variant, self.config.seeds[0])
-            paces[variant] = self.seconds_per_update(variant, experiment)
+            paces[key] = self.seconds_per_update(variant, experiment)
             write_text(path, json.dumps(paces, indent=1) + "\n", overwrite=True)
-        return paces[variant]
+        return paces[key]
 
     def _with_budget(self, run: Run) -> Any:
         experiment = self.experiment(run.variant, run.seed)
@@ -335,7 +372,7 @@ class Bench(abc.ABC, Generic[AnyConfig]):
         variant = self.config.variant[run.variant]
         experiment = self.experiment(run.variant, run.seed)
         settings: dict[str, Any] = {
-            "experiment": experiment.model_dump(mode="json", exclude={"description", "name"}),
+            "experiment": decisive(experiment.model_dump(mode="json", exclude={"name"})),
             "variant": variant.model_dump(mode="json", exclude={"changes", "at", "line"}),
             **self.ground_of(run.variant),
         }

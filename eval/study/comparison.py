@@ -60,7 +60,6 @@ def find(
     """From runs to what they say together."""
     config = bench.config
     labels = tuple(dict.fromkeys(label for each in results for label in each.rows))
-    rows = next(iter(results[0].rows.values()))
     return Findings(
         subject=subject,
         config=config,
@@ -69,8 +68,6 @@ def find(
         diverged=tuple(diverged),
         standings=standings_of(subject, config, results),
         truths=bench.truths(labels),
-        fields=tuple(dict.fromkeys(rows.fields)),
-        groups=tuple(dict.fromkeys(rows.groups)),
         settings=config.model_dump(mode="json", exclude_none=True),
     )
 

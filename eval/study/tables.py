@@ -5,7 +5,8 @@ training again, the interval is that of judging the runs that there are on other
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from isl.files.records import plain
 
 from ..statistics.bootstrap import FEWEST_GROUPS, Interval, bootstrap
 from ..writing.results import Rows, texts
-from .bench import Run, RunResult
+from .bench import Judged, Run, RunResult
 from .config import OWN, StudyConfig
 from .subject import Subject
 
@@ -57,8 +58,6 @@ class Findings:
         results: Every run.
         standings: Of every variant and budget, a label at a time, then the mean over labels.
         truths: float32 [y, x] of the first field's judged ground, by label.
-        fields: Whose ground was judged.
-        groups: Whose.
         settings: The configuration as it was read.
         diverged: Runs of settings whose loss was no longer finite, which are nowhere else.
     """
@@ -69,8 +68,6 @@ class Findings:
     results: tuple[RunResult, ...]
     standings: tuple[Standing, ...]
     truths: Mapping[str, np.ndarray]
-    fields: tuple[str, ...]
-    groups: tuple[str, ...]
     settings: Mapping[str, Any]
     diverged: tuple[Run, ...] = ()
 
@@ -78,6 +75,19 @@ class Findings:
     def budgets(self) -> tuple[str, ...]:
         """Names of the budgets that runs of networks had."""
         return tuple(self.config.budget) or (OWN,)
+
+    @property
+    def fields(self) -> dict[str, tuple[str, ...]]:
+        """By label, whose ground was judged in any run."""
+        return {label: _once(each.fields for each in self._rows(label)) for label in self.labels}
+
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """By label, the same of groups."""
+        return {label: _once(each.groups for each in self._rows(label)) for label in self.labels}
+
+    def _rows(self, label: str) -> list[Judged]:
+        return [each.rows[label] for each in self.results if label in each.rows]
 
     def of(self, variant: str, budget: str, label: str = "") -> Standing | None:
         """A standing."""
@@ -89,6 +99,10 @@ class Findings:
     def runs(self, variant: str, budget: str) -> tuple[RunResult, ...]:
         """The runs behind a standing."""
         return tuple(each for each in _beside(self.results, budget) if each.run.variant == variant)
+
+
+def _once(names: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(itertools.chain.from_iterable(names)))
 
 
 def standings_of(

@@ -164,6 +164,25 @@ def test_every_experiment_is_brought_to_the_same_mean_and_deviation(tmp_path):
         assert np.mean(field.targets == 1) == pytest.approx(0.01, abs=0.004)
 
 
+def test_a_label_that_an_experiment_only_judges_is_brought_to_its_unit_too(tmp_path):
+    for number, (name, level) in enumerate((("dim", 400), ("bright", 9000), ("more", 5000))):
+        write_experiment(tmp_path / name, number, level)
+    stated = tmp_path / "bright" / "dataset.toml"
+    judged = '[[field]]\nname = "B1"\nsplit = "validation"\ntransmitted = "../more/light.tif"\n'
+    stated.write_text(
+        stated.read_text().replace("DAPI", "NFH")
+        + f'{judged}labels = {{ DAPI = "../more/dapi.tif", NFH = "../dim/dapi.tif" }}\n'
+    )
+    both = tmp_path / "both.toml"
+    both.write_text('include = ["dim/dataset.toml", "bright/dataset.toml"]\n')
+    ground = load_ground(load_manifest(both), label_moments=(0.25, 0.125))
+    (held,) = ground.validation
+    dapi = held.targets[ground.labels.index("DAPI")]
+    assert (dapi.mean(), dapi.std()) == pytest.approx((0.25, 0.125), abs=0.01)
+    # What it learns is brought there by what is learned from alone.
+    assert ground.label_scales["bright"]["NFH"].low * 65535 == pytest.approx(7200, rel=0.05)
+
+
 def test_moments_of_one_set_are_the_models_unit(tmp_path):
     write_experiment(tmp_path / "one", 0, 400)
     manifest = load_manifest(tmp_path / "one" / "dataset.toml")

@@ -382,29 +382,32 @@ def _scales(
     moments: tuple[float, float] | None,
     source: object,
 ) -> dict[str, dict[str, LabelScale]]:
-    """By experiment, the scales of its labels, from its training ground; {} where none is asked."""
+    """By experiment, the scales of its labels, from its own ground; {} where none is asked."""
     found: dict[str, dict[str, LabelScale]] = {}
     for experiment in dict.fromkeys(field.experiment for field in fields):
         own = [field for field in fields if field.experiment == experiment]
         found[experiment] = {}
         if percentiles is None and moments is None:
             continue
-        # An experiment that is all held out has no training ground, and is taken as it is.
-        split: Split = "train" if any(f.split == "train" for f in own) else "validation"
         found[experiment] = fit_label_scales(
-            _label_ground(own, split), own[0].labels.labels, percentiles, source, moments=moments
+            _label_ground(own), own[0].labels.labels, percentiles, source, moments=moments
         )
     return found
 
 
 def _label_ground(
-    fields: Sequence[LoadedField], split: Split
+    fields: Sequence[LoadedField],
 ) -> Sequence[tuple[str, np.ndarray, np.ndarray]]:
-    """Of each field its name, its labels, and where a split may look at them."""
+    """Of each field its name, its labels, and where training may look at them.
+
+    A label that is all held out has no training ground, and is taken as it is.
+    """
+    learned = np.any([field.measured_for("train").any(axis=(1, 2)) for field in fields], axis=0)
 
     def of(index: int) -> tuple[str, np.ndarray, np.ndarray]:
         field = fields[index]
-        return field.name, field.labels.channels, field.measured_for(split)
+        train, held_out = (field.measured_for(split) for split in _SPLITS)
+        return field.name, field.labels.channels, np.where(learned[:, None, None], train, held_out)
 
     return Computed(of, len(fields))
 

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 _INDEX = "fields.json"
 # Other files, or something else in them, take another number.
-_FORMAT = 2
+_FORMAT = 3
 _TRAINING = ("targets", "measured", "visible")
 _VALIDATION = ("held_targets", "held_measured")
 

@@ -109,4 +109,12 @@ def test_other_pixels_or_masks_are_another_field(tmp_path):
         prints.append(survey(tmp_path).fields[0].fingerprint)
     write(tmp_path, write_field(tmp_path, "a", 1))
     prints.append(survey(tmp_path).fields[0].fingerprint)
-    assert len(set(prints)) == 3
+    for stated in ({"pixel_size": 0.25}, {"z_step": 2.0}, {"modality": "DIC"}):
+        write(tmp_path, write_field(tmp_path, "a", 1, **stated))
+        prints.append(survey(tmp_path).fields[0].fingerprint)
+    planes = tifffile.imread(tmp_path / "a.tif")
+    # The same bytes as more planes of another type.
+    halves = planes.view(np.uint8).reshape(-1, *planes.shape[1:])
+    tifffile.imwrite(tmp_path / "a.tif", halves, photometric="minisblack", metadata={"axes": "ZYX"})
+    prints.append(survey(tmp_path).fields[0].fingerprint)
+    assert len(set(prints)) == 7

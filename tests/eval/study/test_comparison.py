@@ -26,7 +26,14 @@ from isl_eval.study.bench import Run, RunResult, plan_runs
 from isl_eval.study.comparison import compare_variants
 from isl_eval.study.learning_curves import draw_along_axis, draw_learning_curves
 from isl_eval.study.report import study_page
-from isl_eval.study.tables import Findings, best_settings, run_rows, standing_rows, standings_of
+from isl_eval.study.tables import (
+    Findings,
+    best_settings,
+    run_rows,
+    standing_rows,
+    standings_of,
+    study_record,
+)
 from isl_train.budget import BudgetConfig
 from isl_train.checkpoint import Progress
 from isl_train.experiment import EXPERIMENT_FILE
@@ -119,6 +126,29 @@ def test_every_network_has_every_budget_and_seed_and_others_their_own() -> None:
         Run(variant="trees", budget="own", seed=2),
     )
     assert Run(variant="plain U-Net", budget="1/4", seed=0).name == "plain_U_Net.1_4.0"
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        (
+            "'lr 1.5' = {}, 'lr 1/5' = {}",
+            r"study\.toml: variant 'lr 1\.5', budget 'work' and variant 'lr 1/5', budget 'work' "
+            r"would have one folder, lr_1_5\.work\.3; give one of them another name",
+        ),
+        ("unet = {}, UNet = {}", r"would have one folder, UNet\.work\.3"),
+        (f"'{130 * 'ä'}' = {{}}", "a name of 267 bytes, and file systems take 255; give a shorter"),
+    ],
+)
+def test_names_that_make_no_folder_are_refused_before_anything_is_written(
+    folder: Path, variants: str, message: str
+) -> None:
+    overrides = [f"variant={{ {variants} }}", "seeds=[3]"]
+    text = (folder / "study.toml").read_text().replace('reference = "unet"', "")
+    (folder / "study.toml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        compare_variants(folder / "study.toml", overrides, folder / "out")
+    assert not (folder / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -240,8 +270,51 @@ def test_fields_to_learn_from_that_changed_are_another_study(folder: Path, fits:
     compare_variants(folder / "study.toml", overrides, folder / "out")
     label = tifffile.imread(folder / "a-DAPI.tif")
     tifffile.imwrite(folder / "a-DAPI.tif", label[::-1])
-    with pytest.raises(InputError, match=r"other settings \(learned_from\.a is"):
+    with pytest.raises(InputError, match=r"other settings \(learned_from\.a\.pixels is"):
         compare_variants(folder / "study.toml", overrides, folder / "out")
+    assert fits == ["unet.work.3"]
+
+
+def test_all_that_a_dataset_says_of_its_fields_is_part_of_a_run(
+    folder: Path, fits: list[str]
+) -> None:
+    (folder / "more").mkdir()
+    write_dataset(folder / "more", {"a": ["DAPI"], "c": []}, validation_region=(0, 20, 0, 64))
+    (folder / "base.toml").write_text(BASE.replace("manifest.toml", "more/manifest.toml"))
+    manifest = folder / "more" / "manifest.toml"
+    plain = manifest.read_text().replace('name = "a"', 'name = "a"\ncondition = "drug"')
+    manifest.write_text(plain)
+    overrides = ["variant={ unet = {}, mean = { kind = 'mean' } }", "seeds=[3]"]
+    compare_variants(folder / "study.toml", overrides, folder / "out")
+    changes = {
+        'name = "a"\nweight = 2.0': r"weights\.a is 2\.0 now, and was 1\.0",
+        'name = "a"\npixel_size = 0.25': r"judged\.a\.pixels is",
+        'name = "a"\nmodality = "DIC"': r"judged\.a\.pixels is",
+        # Whether light comes from one side is looked for on unlabeled fields, too.
+        'name = "c"\nplanes = [0, 1, 1]': r"judged\.c\.pixels is",
+    }
+    for field, message in changes.items():
+        manifest.write_text(plain.replace(field.partition("\n")[0], field))
+        with pytest.raises(InputError, match=rf"unet\.work\.3: .* other settings \({message}"):
+            compare_variants(folder / "study.toml", overrides, folder / "out")
+    manifest.write_text(f"condition_weights = {{ drug = 3.0 }}\n{plain}")
+    with pytest.raises(InputError, match=r"\(weights\.a is 3\.0 now, and was 1\.0\)"):
+        compare_variants(folder / "study.toml", overrides, folder / "out")
+    assert fits == ["unet.work.3"]
+    # A mean is of all pixels, whatever their fields weigh.
+    before = (folder / "out" / "runs" / "mean.own.3" / "judged.npz").stat().st_mtime_ns
+    overrides[0] = "variant={ mean = { kind = 'mean' } }"
+    compare_variants(folder / "study.toml", [*overrides, "reference=mean"], folder / "out")
+    assert (folder / "out" / "runs" / "mean.own.3" / "judged.npz").stat().st_mtime_ns == before
+
+
+def test_where_fields_lie_and_who_reads_them_is_no_part_of_a_run(
+    folder: Path, fits: list[str]
+) -> None:
+    overrides = ["variant={ unet = {} }", "seeds=[3]"]
+    compare_variants(folder / "study.toml", overrides, folder / "out")
+    elsewhere = [*overrides, "changes=['training.memory=8', 'training.workers=1']"]
+    compare_variants(folder / "study.toml", elsewhere, folder / "out")
     assert fits == ["unet.work.3"]
 
 
@@ -341,6 +414,7 @@ def test_time_is_turned_into_updates_once(
     folder: Path, fits: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[int] = []
+    out = folder / "out"
 
     def pace(task, experiment, freeze) -> float:
         measured.append(experiment.training.steps)
@@ -348,10 +422,18 @@ def test_time_is_turned_into_updates_once(
 
     monkeypatch.setattr(labeling_study, "seconds_per_update", pace)
     overrides = ["budget={ time = { seconds = 6 } }", "seeds=[0, 1]", "variant={ unet = {} }"]
-    compare_variants(folder / "study.toml", overrides, folder / "out")
-    record = json.loads((folder / "out" / "comparison.json").read_text(encoding="utf-8"))
+    compare_variants(folder / "study.toml", overrides, out)
+    record = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
     assert [run["updates"] for run in record["runs"]] == [12, 12]
     assert len(measured) == 1
+    # A seed more is as long; a variant that was changed has a pace of its own.
+    overrides[1] = "seeds=[0, 1, 2]"
+    compare_variants(folder / "study.toml", [*overrides, "changes=['training.memory=8']"], out)
+    assert len(measured) == 1
+    shutil.rmtree(out / "runs")
+    wider = "changes=['network.width=3', 'training.batch_size=4']"
+    compare_variants(folder / "study.toml", [*overrides, "seeds=[0]", wider], out)
+    assert len(measured) == 2
 
 
 def rows_of(seed: int, noise: float) -> BlockRows:
@@ -392,8 +474,6 @@ def findings_of(study: LabelingStudyConfig, found: list[RunResult]) -> Findings:
         results=tuple(found),
         standings=standings_of(SUBJECT, study, found),
         truths={"DAPI": np.random.default_rng(0).random((8, 6)).astype(np.float32)},
-        fields=("f",),
-        groups=("g",),
         settings={},
     )
 
@@ -506,6 +586,31 @@ def test_tables_pictures_and_page_of_a_study_with_an_axis() -> None:
     assert page.count("<figure") == 3
     assert "number of planes" in page
     assert "the ground is of one group" in page
+    assert "Judged on the validation ground (f), which also chose" in page
     # The spread over seeds is no part of the brackets, and trees and means chose nothing.
     assert "they do not hold the spread over seeds" in page
     assert "trees and means chose nothing" in page
+
+
+def test_labels_that_were_judged_on_other_fields_are_told_with_these() -> None:
+    found = [
+        dataclasses.replace(
+            each,
+            rows={
+                **each.rows,
+                "MAP2": dataclasses.replace(
+                    each.rows["DAPI"], fields=(*5 * ("p",), "q"), groups=tuple("hijklm")
+                ),
+            },
+        )
+        for each in results({"net": 0.1}, seeds=1)
+    ]
+    study = study_of({"net": 0.1})
+    findings = dataclasses.replace(findings_of(study, found), labels=("DAPI", "MAP2"))
+    record = study_record(findings, {})
+    assert record["fields"] == {"DAPI": ["f"], "MAP2": ["p", "q"]}
+    assert record["groups"] == {"DAPI": ["g"], "MAP2": list("hijklm")}
+    page = study_page(findings, {})
+    assert "Judged on the validation ground (DAPI: f; MAP2: p, q), which" in page
+    assert "which draw DAPI: blocks of 128 pixels, since the ground is of one group (they" in page
+    assert "MAP2: the 6 groups. Of the means" in page

@@ -83,7 +83,7 @@ SUBJECT = Subject(
     main="auc",
     curves={"accuracy": "accuracy"},
     along={"auc": "AUC"},
-    about=lambda findings: [f"Judged on {len(findings.groups)} groups."],
+    about=lambda findings: [f"Judged on {len(findings.groups['alive'])} groups."],
 )
 STUDY = """
 task = "comparison"

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from isl.commands.parameters import (
+    Axes,
+    Channel,
     Device,
     IntervalMinutes,
     Out,
@@ -46,6 +48,8 @@ def fragmentation(
         ),
     ] = False,
     interval_minutes: IntervalMinutes = None,
+    axes: Axes = None,
+    channel: Channel = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -61,6 +65,8 @@ def fragmentation(
         grades=grades,
         correct=correct,
         interval=interval_minutes,
+        axes=axes,
+        channel=channel,
         device=device,
         overwrite=overwrite,
         resume=resume,

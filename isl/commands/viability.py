@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from isl.commands.parameters import (
+    Axes,
+    Channel,
     Device,
     IntervalMinutes,
     Out,
@@ -59,6 +61,8 @@ def viability(
             help="Which of several embryos in the picture; 0: one that fills it is not looked for.",
         ),
     ] = None,
+    axes: Axes = None,
+    channel: Channel = None,
     device: Device = "auto",
     workers: Workers = 1,
     memory: Annotated[
@@ -85,6 +89,8 @@ def viability(
             start=start_hours,
             times=times,
             embryo=embryo,
+            axes=axes,
+            channel=channel,
             device=device,
             workers=workers,
             memory=memory,

@@ -47,8 +47,13 @@ class Frames:
         return self.times[t] if self.times is not None else minutes_at(step, self.interval)
 
 
-def read_frames(path: Path) -> Frames:
+def read_frames(path: Path, *, axes: str | None = None, channel: str | None = None) -> Frames:
     """Reads a still, a movie, or a folder of stills as frames in the order of their numbers.
+
+    Args:
+        path: Where it lies.
+        axes: What a TIFF's dimensions are, where it does not say.
+        channel: The transmitted-light channel, where a file has several.
 
     Raises:
         InputError: It cannot be read, or frames differ in size.
@@ -75,7 +80,7 @@ def read_frames(path: Path) -> Frames:
         return Frames(
             name=name_of(path), source=path, images=read_photo(path)[None], names=(path.name,)
         )
-    return frames_of(read_movie(path), path)
+    return frames_of(read_movie(path, axes=axes, channel=channel, colors=True), path)
 
 
 def frames_of(movie: Movie, path: Path | None = None) -> Frames:

@@ -51,8 +51,8 @@ def predict(
     Raises:
         InputError: The array is no image.
     """
-    if isinstance(movie, str | Path) and axes is None:
-        frames = read_frames(Path(movie))
+    if isinstance(movie, str | Path) and not (axes is not None and Path(movie).is_dir()):
+        frames = read_frames(Path(movie), axes=axes)
         used, times = stated_interval(interval, frames.interval, frames.times, frames.source)
         frames = dataclasses.replace(frames, interval=used, times=times)
     else:

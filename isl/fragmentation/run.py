@@ -65,6 +65,8 @@ class Request:
     grades: Path | None = None
     correct: bool = False
     interval: float | None = None
+    axes: str | None = None
+    channel: str | None = None
     device: str = "auto"
     overwrite: bool = False
     resume: bool = False
@@ -192,11 +194,17 @@ def _grade(recording: Input, *, request: Request) -> str:
         "interval": request.interval,
         "rules": model.config.rules_hash,
     }
+    # Records without them stay as they were before there were such options.
+    settings |= {
+        key: said
+        for key, said in (("axes", request.axes), ("channel", request.channel))
+        if said is not None
+    }
     corrected = not request.correct or is_written(request.out / FOLDER, name)
     same = {"model_hash": model.hash, "settings": settings, "source_hash": source_hash}
     if files.done_before(recording.path, request, MADE_BY, **same) and corrected:
         return "done before"
-    frames = read_frames(recording.path)
+    frames = read_frames(recording.path, axes=request.axes, channel=request.channel)
     interval, times = stated_interval(
         request.interval, frames.interval, frames.times, recording.path
     )

@@ -80,6 +80,7 @@ def find_windows(
     diameter: float | None = None,
     axes: str | None = None,
     channel: str | None = None,
+    pixel_size: float | None = None,
 ) -> tuple[Window, ...]:
     """A window for every embryo of a field that is wide enough for several.
 
@@ -88,6 +89,7 @@ def find_windows(
         diameter: Of an embryo, micrometres; None: the usual one, where a pixel's size is known.
         axes: What a TIFF's dimensions are, where it does not say.
         channel: The transmitted-light channel, where a file has several.
+        pixel_size: Micrometres, whatever the file says.
 
     Returns:
         None where the field shows one embryo, or nobody says how large its pixels are.
@@ -96,11 +98,11 @@ def find_windows(
         InputError: A file cannot be read, a wide field shows no embryo, or a diameter is given
             where nobody knows how large pixels are.
     """
-    field = _open_field(path, axes, channel)
+    field = _open_field(path, axes, channel, pixel_size)
     if field is None and diameter is not None:
         raise InputError(
             f"{path}: does not say how large a pixel is, which `embryo_diameter={diameter:g}` "
-            "needs; save it with its pixel size, or leave the diameter out"
+            "needs; give `pixel_size=UM`, or leave the diameter out"
         )
     if field is None:
         return ()
@@ -208,7 +210,9 @@ def _files_of(path: Path) -> tuple[Path, ...]:
     return tuple(frames_in(path)) if path.is_dir() and not is_container(path) else (path,)
 
 
-def _open_field(path: Path, axes: str | None, channel: str | None) -> _Field | None:
+def _open_field(
+    path: Path, axes: str | None, channel: str | None, pixel_size: float | None
+) -> _Field | None:
     """None where nobody says how large pixels are."""
     files = _files_of(path)
     if not files:
@@ -216,7 +220,8 @@ def _open_field(path: Path, axes: str | None, channel: str | None) -> _Field | N
     picture, _ = open_transmitted(files[0], axes=axes, channel=channel)
     with picture:
         size = picture.pixel_size
-        if size is None:
+        micrometres = pixel_size or (None if size is None else size.side)
+        if micrometres is None:
             return None
         rows, columns = picture.shape[3:]
         return _Field(
@@ -224,7 +229,7 @@ def _open_field(path: Path, axes: str | None, channel: str | None) -> _Field | N
             axes=axes,
             channel=channel,
             size=(rows, columns),
-            micrometres=size.side,
+            micrometres=micrometres,
         )
 
 

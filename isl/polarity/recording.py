@@ -128,6 +128,7 @@ def read_recording(
     interval: float | None = None,
     axes: str | None = None,
     channel: str | None = None,
+    pixel_size: float | None = None,
     window: Window | None = None,
     memory: int | None = None,
 ) -> Recording:
@@ -139,6 +140,7 @@ def read_recording(
         interval: Minutes between frames, whatever the file says.
         axes: What a TIFF's dimensions are, where it does not say.
         channel: The transmitted-light channel, where a file has several.
+        pixel_size: Micrometres, whatever the file says.
         window: The square around one of several embryos; no more is read of a file. The embryo's
             number is added to the name.
         memory: Bytes that frames may take; those of a recording that takes more are read one by one
@@ -156,6 +158,10 @@ def read_recording(
         recording = dataclasses.replace(recording, name=name, window=window)
     used, times = stated_interval(interval, recording.interval, recording.times, path)
     recording = dataclasses.replace(recording, interval=used, times=times)
+    if pixel_size is not None:
+        own = recording.pixel_size
+        stated = PixelSize(y=pixel_size, x=pixel_size, z=None if own is None else own.z)
+        recording = dataclasses.replace(recording, pixel_size=stated)
     if len(recording) < 2:
         raise InputError(_one_frame(recording, axes))
     _check_pixels(recording)

@@ -67,6 +67,7 @@ class Request:
         rule: None: as the model says.
         leave_out: Kinds of defects for which a recording is not assessed.
         diameter: Of an embryo, micrometres; None: the usual one; 0: all recordings are of one.
+        pixel_size: Micrometres, whatever files say.
         workers: Processes that share the embryos.
         scheduler: Address of a Dask scheduler whose workers share them instead.
         memory: GiB that all processes may take, or each of a scheduler's workers; None: half of
@@ -82,6 +83,7 @@ class Request:
     activation: Activation = "class"
     leave_out: tuple[DefectKind, ...] = ()
     diameter: float | None = None
+    pixel_size: float | None = None
     axes: str | None = None
     channel: str | None = None
     device: str = "auto"
@@ -236,7 +238,11 @@ def _embryos_of(name: str, path: Path, request: Request) -> list[EmbryoInput]:
         return [whole]
     try:
         windows = find_windows(
-            path, diameter=request.diameter, axes=request.axes, channel=request.channel
+            path,
+            diameter=request.diameter,
+            axes=request.axes,
+            channel=request.channel,
+            pixel_size=request.pixel_size,
         )
     except InputError as error:
         return [dataclasses.replace(whole, wrong=error)]
@@ -266,6 +272,7 @@ def _assess(
         interval=request.interval,
         axes=request.axes,
         channel=request.channel,
+        pixel_size=request.pixel_size,
         window=embryo.window,
         memory=memory // 4,
     )
@@ -316,6 +323,8 @@ def _settings(
     if window is not None:
         corners = hashlib.sha256(window.corners.astype("<i8").tobytes()).hexdigest()
         place = {"embryo": window.number, "diameter": request.diameter, "corners": corners}
+    if request.pixel_size is not None:
+        place["pixel_size"] = request.pixel_size
     return place | {
         "onset": request.rule or chain.model.config.rule,
         "activation": request.activation,

@@ -38,9 +38,11 @@ def predict(
         InputError: The array is no image or one frame, nobody says when frames were taken, or as
             in `isl.viability.assess.assess`.
     """
-    if isinstance(movie, str | Path) and axes is None and hours is None:
+    if isinstance(movie, str | Path) and hours is None:
         path = Path(movie)
-        place = Place(name=path.stem, path=path, start=start, interval=interval, embryo=embryo)
+        place = Place(
+            name=path.stem, path=path, start=start, interval=interval, embryo=embryo, axes=axes
+        )
         return assess(open_recording(place), model)
     seen = as_movie(movie, axes=axes, interval=interval)
     return assess(recording_of(seen, start=start, hours=hours, embryo=embryo), model)

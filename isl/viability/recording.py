@@ -12,7 +12,7 @@ from isl.errors import InputError
 from isl.files.provenance import results_in
 from isl.imaging.formats.table import field_name, image_ending, is_stack_file
 from isl.imaging.image import Movie
-from isl.imaging.inputs.containers import fields_in, is_container, open_picture
+from isl.imaging.inputs.containers import fields_in, is_container
 from isl.imaging.inputs.frame_numbers import (
     check_named_alike,
     frame_numbers,
@@ -20,9 +20,9 @@ from isl.imaging.inputs.frame_numbers import (
     warn_of_gaps,
 )
 from isl.imaging.inputs.movie import movie_axes, time_points
-from isl.imaging.inputs.open_image import open_images
 from isl.imaging.inputs.photo import PHOTOS, stored_photo
-from isl.imaging.inputs.read import by_name, natural_order
+from isl.imaging.inputs.read import by_name, natural_order, open_transmitted
+from isl.imaging.lazy import LazyPicture
 from isl.imaging.readable import check_readable_file
 from isl.imaging.times import stated_interval
 from isl.viability.movie_file import is_movie_file, read_movie_file
@@ -55,6 +55,8 @@ class Place:
         times: A table of frames and their hours, or None.
         embryo: Which of several embryos in the picture, from 1; None: there is one; 0
             (`WHOLE_FRAME`): it fills the picture and is not looked for.
+        axes: What a TIFF's dimensions are, where it does not say.
+        channel: The transmitted-light channel, where a file has several.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Place:
     interval: float | None = None
     times: Path | None = None
     embryo: int | None = None
+    axes: str | None = None
+    channel: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,9 +130,9 @@ def open_recording(place: Place, memory: int | None = None) -> Recording:
             _warn_of_uneven(movie.seconds, path)
         opened = _Opened(names=names, read=frames.__getitem__, steps=range(len(names)))
     elif path.is_dir() and not is_container(path):
-        opened = _open_folder(path)
+        opened = _open_folder(place)
     else:
-        opened = _open_image(path)
+        opened = _open_image(place)
     if len(opened.names) < 2:
         raise InputError(f"{path}: holds one frame; a viability needs a recording of many")
     hours = hours_of(
@@ -243,6 +247,8 @@ def find_places(
     interval: float | None = None,
     times: Path | None = None,
     embryo: int | None = None,
+    axes: str | None = None,
+    channel: str | None = None,
 ) -> list[Place]:
     """The recordings that paths stand for; none is opened.
 
@@ -255,11 +261,14 @@ def find_places(
         interval: Minutes between frames, whatever tables and files say.
         times: A table of frames and hours, whatever else says.
         embryo: Which of several embryos in a picture.
+        axes: What the dimensions of TIFFs are, where they do not say.
+        channel: The transmitted-light channel, where files have several.
 
     Raises:
         InputError: A path is missing or no recording, two have one name, or a table lacks a column.
     """
     given = {"start": start, "interval": interval, "times": times, "embryo": embryo}
+    given |= {"axes": axes, "channel": channel}
     stated = {key: value for key, value in given.items() if value is not None}
     found: list[Place] = []
     for path in map(Path, paths):
@@ -268,7 +277,7 @@ def find_places(
         elif cohort is not None:
             raise InputError(f"{path}: `cohort={cohort}` names a column; give a table (.csv)")
         else:
-            places = [Place(name=name, path=each) for name, each in _at(path)]
+            places = [Place(name=name, path=each) for name, each in _at(path, axes)]
         found += [dataclasses.replace(place, **stated) for place in places]
     if not found:
         raise InputError("no input: name movies, folders of frames, or tables of recordings")
@@ -312,7 +321,7 @@ def read_rows(table: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
     return rows
 
 
-def _at(path: Path) -> list[tuple[str, Path]]:
+def _at(path: Path, axes: str | None) -> list[tuple[str, Path]]:
     if is_container(path):
         return fields_in(path)
     if not path.exists():
@@ -321,7 +330,7 @@ def _at(path: Path) -> list[tuple[str, Path]]:
         if not is_movie_file(path) and image_ending(path) is None:
             raise InputError(f"{path}: is not {_ACCEPTED}")
         return [(_name(path), path)]
-    if len(_frames_in(path)) > 1 and all(_is_still(file) for file in _frames_in(path)):
+    if len(_frames_in(path)) > 1 and all(_is_still(file, axes) for file in _frames_in(path)):
         return [(path.name, path)]
     found: list[tuple[str, Path]] = []
     for entry in _entries(path):
@@ -336,15 +345,10 @@ def _at(path: Path) -> list[tuple[str, Path]]:
     return found
 
 
-def _is_still(file: Path) -> bool:
-    """Whether a file is one picture by its ending, or by what its head says."""
-    if file.suffix.lower() in PHOTOS:
-        return True
-    if is_stack_file(file):
-        # Pages of which nothing says what they are may be a movie.
-        return time_points(file) == 1
-    with open_images(file)[0] as picture:
-        return picture.shape[0] == 1
+def _is_still(file: Path, axes: str | None) -> bool:
+    """Whether a file is one picture by its ending, or by what its head or `axes` says."""
+    # Pages of which nothing says what they are may be a movie.
+    return file.suffix.lower() in PHOTOS or time_points(file, axes=axes) == 1
 
 
 def _frames_in(folder: Path) -> list[Path]:
@@ -367,32 +371,33 @@ def _entries(folder: Path) -> list[Path]:
     return sorted(found, key=lambda entry: natural_order(entry.name))
 
 
-def _open_folder(folder: Path) -> _Opened:
+def _open_folder(place: Place) -> _Opened:
+    folder = place.path
     files = _frames_in(folder)
     if not files:
         raise InputError(f"{folder}: holds no frame; expected pictures, one a time point")
     names = [file.name for file in files]
     check_named_alike(names, folder)
-    first = _read_still(files[0])
+    first = _read_still(files[0], place)
     if files[0].suffix.lower() not in PHOTOS:
-        with open_images(files[0])[0] as picture:
+        with _opened_light(files[0], place)[0] as picture:
             _warn_of_planes(picture.shape[2], folder)
     # One range for all frames: each stretched to its own would flicker.
     bounds = None
     if first.dtype != np.uint8:
         spread = np.unique(np.linspace(0, len(files) - 1, _SAMPLED, dtype=int))
-        bounds = _bounds(np.stack([_alike(files[t], files[0], first) for t in spread]), folder)
+        sample = [_alike(_read_still(files[t], place), files[t], files[0], first) for t in spread]
+        bounds = _bounds(np.stack(sample), folder)
 
     def read(t: int) -> np.ndarray:
-        picture = _alike(files[t], files[0], first)
+        picture = _alike(_read_still(files[t], place), files[t], files[0], first)
         return picture if bounds is None else _scaled(picture, bounds)
 
     return _Opened(names=tuple(names), read=read, steps=frame_steps(names, folder))
 
 
-def _alike(file: Path, first_file: Path, first: np.ndarray) -> np.ndarray:
+def _alike(picture: np.ndarray, file: Path, first_file: Path, first: np.ndarray) -> np.ndarray:
     """A frame as stored, which must be like the first one."""
-    picture = _read_still(file)
     if picture.shape != first.shape:
         raise InputError(
             f"{file}: has {_shown(picture)} pixels, but {first_file.name} has "
@@ -406,41 +411,43 @@ def _alike(file: Path, first_file: Path, first: np.ndarray) -> np.ndarray:
     return picture
 
 
-def _read_still(file: Path) -> np.ndarray:
+def _opened_light(path: Path, place: Place, axes: str | None = None) -> tuple[LazyPicture, int]:
+    """A file and which of its channels is meant, as `place` says; color is read as brightness."""
+    return open_transmitted(path, axes=axes or place.axes, channel=place.channel, colors=True)
+
+
+def _read_still(file: Path, place: Place) -> np.ndarray:
     """A frame as it is stored, gray, [Y, X]."""
     if file.suffix.lower() not in PHOTOS:
-        with open_images(file)[0] as picture:
-            times, channels, planes = picture.shape[:3]
-            if times > 1 or channels > 1:
-                raise InputError(
-                    f"{file}: holds {times} time points and {channels} channels; a frame is one "
-                    "picture, of the transmitted light alone"
-                )
-            return picture.read(z=planes // 2)
+        picture, channel = _opened_light(file, place)
+        with picture:
+            times, _, planes = picture.shape[:3]
+            if times > 1:
+                raise InputError(f"{file}: holds {times} time points; a frame is one picture")
+            return picture.read(c=channel, z=planes // 2)
     check_readable_file(file)
     stored = stored_photo(file, "L")
     return stored if stored.dtype == np.uint8 else stored.astype(np.float32)
 
 
-def _open_image(path: Path) -> _Opened:
-    picture = open_picture(path, axes=movie_axes(path))
-    times, channels, planes = picture.shape[:3]
+def _open_image(place: Place) -> _Opened:
+    path = place.path
+    picture, channel = _opened_light(path, place, movie_axes(path, place.axes))
+    times, _, planes = picture.shape[:3]
     if times == 1 and planes > 1:
         raise InputError(
             f"{path}: is a z-stack of one time point as it says itself; a viability needs a "
             "time-lapse"
         )
-    if channels > 1:
-        raise InputError(f"{path}: holds {channels} channels; save the transmitted light alone")
     _warn_of_planes(planes, path)
     sample = [
-        picture.read(t=t, z=planes // 2)
+        picture.read(t=t, c=channel, z=planes // 2)
         for t in np.unique(np.linspace(0, times - 1, _SAMPLED, dtype=int))
     ]
     bounds = None if picture.dtype == np.uint8 else _bounds(np.stack(sample), path)
 
     def read(t: int) -> np.ndarray:
-        plane = picture.read(t=t, z=planes // 2)
+        plane = picture.read(t=t, c=channel, z=planes // 2)
         return plane if bounds is None else _scaled(plane, bounds)
 
     return _Opened(

@@ -40,6 +40,8 @@ class Request:
         start: Hours after insemination of the first frames.
         times: A table of frames and hours.
         embryo: Which of several embryos in a picture.
+        axes: What the dimensions of TIFFs are, where they do not say.
+        channel: The transmitted-light channel, where files have several.
         device: One of `isl.devices.DEVICES`.
         workers: Processes that read recordings.
         memory: GiB that movie files' frames may take; None: half of what is free.
@@ -55,6 +57,8 @@ class Request:
     start: float | None = None
     times: Path | None = None
     embryo: int | None = None
+    axes: str | None = None
+    channel: str | None = None
     device: str = "auto"
     workers: int = 1
     memory: float | None = None
@@ -93,6 +97,8 @@ def assess_recordings(request: Request) -> int:
         interval=request.interval,
         times=request.times,
         embryo=request.embryo,
+        axes=request.axes,
+        channel=request.channel,
     )
     check_files(
         request.out,
@@ -167,7 +173,10 @@ class _Judge:
 
     def settings(self, place: Place) -> dict[str, Any]:
         """What decides a recording's results, beside its content and the model."""
+        read = {"axes": place.axes, "channel": place.channel}
         return {
+            # Records without them stay as they were before there were such options.
+            **{key: said for key, said in read.items() if said is not None},
             "start_hours": place.start,
             "interval_minutes": place.interval,
             "times": None if place.times is None else content_hash(place.times),

@@ -328,6 +328,33 @@ def test_twelve_bits_in_sixteen_are_no_dark_picture(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_frames(tmp_path / "a.ome.tif").images, images, atol=1e-6)
 
 
+def test_a_tiff_in_color_is_the_png_that_it_was_saved_from(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb")
+    assert find_recordings([tmp_path / "a.tif"]) == [("a", tmp_path / "a.tif")]
+    read = read_frames(tmp_path / "a.tif").images
+    np.testing.assert_allclose(read, read_frames(tmp_path / "a.png").images, atol=0.5 / 255)
+
+
+def test_axes_and_channel_are_as_they_are_said(model: Path, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (3, 2, 40, 50)).astype(np.uint8)
+    path = tmp_path / "a.ome.tif"
+    told = {"axes": "TCYX", "Channel": {"Name": ["C1", "C2"]}}
+    tifffile.imwrite(path, values, photometric="minisblack", metadata=told)
+    with pytest.raises(InputError, match=r'which channel is transmitted.*`channel="C1"`'):
+        read_frames(path)
+    read = read_frames(path, channel="C2").images
+    np.testing.assert_allclose(read, values[:, 1] / np.float32(255), atol=1e-6)
+    read = read_frames(path, axes="ZTYX").images
+    assert read.shape == (2, 40, 50)
+    request = Request(inputs=(path,), out=tmp_path / "out", model=str(model), channel="C2")
+    grade_recordings(request)
+    record = json.loads((tmp_path / "out" / "a.json").read_text())
+    assert record["settings"]["channel"] == "C2"
+    assert "axes" not in record["settings"]
+
+
 def test_command_line_says_what_is_wrong(tmp_path: Path) -> None:
     import typer
 

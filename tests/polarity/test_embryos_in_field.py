@@ -60,6 +60,21 @@ def test_each_is_found_and_followed(tmp_path: Path) -> None:
         np.testing.assert_allclose(window.corners[2], np.maximum(expected[2], 0), atol=4)
 
 
+def test_a_pixel_size_may_be_said(tmp_path: Path) -> None:
+    frames = field({(50, 50): (4, 0), (60, 150): (0, 5)})
+    told = find_windows(stored(tmp_path, frames))
+    silent = stored(tmp_path, frames, size=None)
+    assert find_windows(silent) == ()
+    with pytest.raises(InputError, match="give `pixel_size=UM`, or leave the diameter out"):
+        find_windows(silent, diameter=75)
+    said = find_windows(silent, pixel_size=MICROMETRES)
+    for own, other in zip(said, told, strict=True):
+        np.testing.assert_array_equal(own.corners, other.corners)
+    size = read_recording(silent, pixel_size=MICROMETRES).pixel_size
+    assert size == PixelSize(y=MICROMETRES, x=MICROMETRES)
+    assert read_recording(silent).pixel_size is None
+
+
 def test_a_window_is_read_as_it_is_cut_by_hand(tmp_path: Path) -> None:
     frames = field({(50, 50): (4, 0), (60, 150): (0, 5)})
     path = stored(tmp_path, frames)

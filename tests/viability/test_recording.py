@@ -179,8 +179,43 @@ def test_frames_of_several_planes_show_the_middle_one(tmp_path: Path, caplog) ->
         np.testing.assert_array_equal(recording.read(t), pictures(5)[2 - t])
     options = {"photometric": "minisblack", "metadata": {"axes": "CYX"}}
     tifffile.imwrite(tmp_path / "t0.ome.tif", pictures(2), **options)
-    with pytest.raises(InputError, match=r"t0\.ome\.tif: holds 1 time points and 2 channels"):
+    with pytest.raises(InputError, match=r"t0\.ome\.tif: has 2 unnamed channels and one plane"):
         open_recording(place)
+
+
+def test_color_is_its_brightness(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3)).astype(np.uint8)
+    for folder in ("png", "tif"):
+        (tmp_path / folder).mkdir()
+    for t, picture in enumerate(values):
+        Image.fromarray(picture).save(tmp_path / "png" / f"t{t}.png")
+        tifffile.imwrite(tmp_path / "tif" / f"t{t}.tif", picture, photometric="rgb")
+    tifffile.imwrite(tmp_path / "film.tif", values, photometric="rgb", metadata={"axes": "TYXS"})
+    known = {"start": 0.0, "interval": 10.0}
+    paths = [tmp_path / name for name in ("png", "tif", "film.tif")]
+    png, *others = (open_recording(place) for place in find_places(paths, **known))
+    for recording in others:
+        for t in range(3):
+            np.testing.assert_array_equal(recording.read(t), png.read(t))
+
+
+def test_channel_and_axes_as_they_are_said(tmp_path: Path) -> None:
+    frames = pictures(6).reshape(3, 2, 32, 48)
+    told = {"axes": "TCYX", "Channel": {"Name": ["C1", "C2"]}}
+    tifffile.imwrite(tmp_path / "a.ome.tif", frames, photometric="minisblack", metadata=told)
+    known = {"start": 0.0, "interval": 10.0}
+    (unclear,) = find_places([tmp_path / "a.ome.tif"], **known)
+    with pytest.raises(InputError, match=r'which channel is transmitted.*`channel="C1"`'):
+        open_recording(unclear)
+    (place,) = find_places([tmp_path / "a.ome.tif"], channel="C2", **known)
+    recording = open_recording(place)
+    assert len(recording) == 3
+    for t in range(3):
+        np.testing.assert_array_equal(recording.read(t), frames[t, 1])
+    (place,) = find_places([tmp_path / "a.ome.tif"], axes="ZTYX", **known)
+    recording = open_recording(place)
+    assert len(recording) == 2
+    np.testing.assert_array_equal(recording.read(1), frames[1, 1])
 
 
 def times_table(folder: Path, text: str) -> Path:

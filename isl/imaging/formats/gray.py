@@ -1,10 +1,27 @@
-"""Pictures stored in color that are gray, as cameras of one channel are exported: their gray."""
+"""Pictures stored in color: the gray of those that are gray, and the brightness of the others."""
 
 from pathlib import Path
 
 import numpy as np
 
 from isl.errors import InputError
+
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in brightness (ITU-R BT.601)."""
+
+
+def brightness_of(stored: np.ndarray) -> np.ndarray:
+    """The brightness of pixels in color, whatever their opacity.
+
+    Args:
+        stored: Integers or floats [..., Y, X, 3 or 4]: red, green, blue and perhaps opacity.
+
+    Returns:
+        [..., Y, X], of the stored type; integers are rounded.
+    """
+    brightness = stored[..., :3] @ np.array(LUMA)
+    whole = stored.dtype.kind != "f"
+    return np.ascontiguousarray(np.rint(brightness) if whole else brightness, stored.dtype)
 
 
 def gray_of(stored: np.ndarray, path: Path, *, or_else: str = "") -> np.ndarray:

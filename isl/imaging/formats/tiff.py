@@ -16,7 +16,7 @@ import numpy as np
 import tifffile
 
 from isl.errors import InputError
-from isl.imaging.formats.gray import gray_of
+from isl.imaging.formats.gray import brightness_of, gray_of
 from isl.imaging.formats.table import field_name
 from isl.imaging.formats.tiff_header import TiffHeader, opened_tiff, refusal
 from isl.imaging.lazy import LazyPicture, window
@@ -29,7 +29,7 @@ _Reader = Callable[[tuple[int, ...], slice, slice], np.ndarray]
 _JPEG = (6, 7, 33007, 34892)
 
 
-def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
+def open_tiff(path: Path | str, *, axes: str | None = None, colors: bool = False) -> LazyPicture:
     """Opens a TIFF, BigTIFF or OME-TIFF; of a pyramid, its full resolution.
 
     Axes come from the file where it is OME's, ImageJ's or tifffile's. A plain file with several
@@ -39,14 +39,16 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
         path: The file.
         axes: One letter of T, C, Z, Y, X for each dimension the file stores, first to last, e.g.
             "ZYX" or "TZCYX"; it overrides what the file says.
+        colors: Whether color is read, as its brightness; otherwise only gray that is stored in
+            color is.
 
     Raises:
-        InputError: The file is missing, damaged, has color, holds several images, has other pixel
-            types than uint8, uint16 and floats, or `axes` does not fit it.
+        InputError: The file is missing, damaged, has color that is not asked for, holds several
+            images, has other pixel types than uint8, uint16 and floats, or `axes` does not fit it.
     """
     path = Path(path)
     with opened_tiff(path, axes=axes) as header:
-        reader = _reader(header, path, axes)
+        reader = _reader(header, path, axes, colors)
         shape, order = header.shape, header.order
         kept = np.dtype(header.series.dtype)
         calibration, shown, told_by = header.calibration, header.shown, header.told_by
@@ -73,7 +75,7 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(pixels, dtype)
 
-    if colored:
+    if colored and not colors:
         # Of all planes one is looked at now: pictures that have color are refused when opened.
         read_plane(0, 0, 0, slice(0, shape[3]), slice(0, shape[4]))
         logger.warning("%s: is stored in color, and gray; its gray is read", path)
@@ -97,10 +99,10 @@ def open_tiff(path: Path | str, *, axes: str | None = None) -> LazyPicture:
     )
 
 
-def _reader(header: TiffHeader, path: Path, axes: str | None) -> _Reader:
+def _reader(header: TiffHeader, path: Path, axes: str | None, colors: bool) -> _Reader:
     series, order = header.series, header.order
     if header.colored:
-        return _gray_reader(header, path, axes)
+        return _gray_reader(header, path, axes, colors)
     if header.pages is None:
         return _mapped(series, order, header.lengths)
     page_shape, planes = header.lengths[-2:], header.lengths[:-2]
@@ -120,8 +122,11 @@ def _reader(header: TiffHeader, path: Path, axes: str | None) -> _Reader:
     return lambda index, rows, columns: whole().transpose(to_planes)[index][rows, columns]
 
 
-def _gray_reader(header: TiffHeader, path: Path, axes: str | None) -> _Reader:
-    """Planes stored in color that must be gray; the file is decoded anew for each."""
+def _gray_reader(header: TiffHeader, path: Path, axes: str | None, colors: bool) -> _Reader:
+    """Planes stored in color, which must be gray unless it is asked for.
+
+    The file is decoded anew for each.
+    """
     planes = header.lengths[:-2]
     planar = header.series.axes.find("S") < header.series.axes.find("Y")
     or_else = "give `axes` if these are planes, or " if planar else ""
@@ -135,7 +140,7 @@ def _gray_reader(header: TiffHeader, path: Path, axes: str | None) -> _Reader:
             check_size(path, shape, np.dtype(series.dtype))
             stored = series.asarray(key=number) if single else series.asarray()
             stored = np.moveaxis(stored, stored_axes.index("S"), -1)
-        return gray_of(stored, path, or_else=or_else)
+        return brightness_of(stored) if colors else gray_of(stored, path, or_else=or_else)
 
     def read(index: tuple[int, ...], rows: slice, columns: slice) -> np.ndarray:
         if not single:

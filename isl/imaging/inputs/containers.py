@@ -73,18 +73,19 @@ def fields_in(path: Path) -> list[tuple[str, Path]]:
     return [(picture.name, path / picture.name) for picture in pictures]
 
 
-def open_picture(path: Path, *, axes: str | None = None) -> LazyPicture:
+def open_picture(path: Path, *, axes: str | None = None, colors: bool = False) -> LazyPicture:
     """The one image of a file, or the one that `path` names in a container.
 
     Args:
         path: The file, folder, or image within it.
         axes: As in `open_images`.
+        colors: Likewise.
 
     Raises:
         InputError: It cannot be opened, holds several images, or not the one that is named.
     """
     stored = stored_path(path)
-    pictures = open_images(stored, axes=axes)
+    pictures = open_images(stored, axes=axes, colors=colors)
     names = [picture.name for picture in pictures]
     chosen = [p for p in pictures if stored == path or path.name in (p.name, _own(p, stored))]
     if len(chosen) == 1:

@@ -32,7 +32,9 @@ def time_points(path: Path, *, axes: str | None = None) -> int | None:
     return None if found is None or found.teller is None else found.shape[0]
 
 
-def read_movie(path: Path, *, axes: str | None = None, channel: str | None = None) -> Movie:
+def read_movie(
+    path: Path, *, axes: str | None = None, channel: str | None = None, colors: bool = False
+) -> Movie:
     """A file as a movie; a picture or z-stack becomes a movie of one time point.
 
     Pages of which the file does not say what they are, and that are a third dimension, are taken
@@ -42,11 +44,12 @@ def read_movie(path: Path, *, axes: str | None = None, channel: str | None = Non
         path: The file.
         axes: As in `isl.imaging.inputs.read.read_transmitted`.
         channel: As there.
+        colors: As there.
 
     Raises:
         InputError: As there.
     """
-    stack = read_transmitted(path, axes=movie_axes(path, axes), channel=channel)
+    stack = read_transmitted(path, axes=movie_axes(path, axes), channel=channel, colors=colors)
     if isinstance(stack, Movie):
         return stack
     return Movie(

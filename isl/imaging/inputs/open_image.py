@@ -7,12 +7,15 @@ from isl.imaging.formats.table import format_of, not_an_image
 from isl.imaging.lazy import LazyPicture
 
 
-def open_images(path: Path | str, *, axes: str | None = None) -> tuple[LazyPicture, ...]:
+def open_images(
+    path: Path | str, *, axes: str | None = None, colors: bool = False
+) -> tuple[LazyPicture, ...]:
     """The images of a file: one of a TIFF or PNG, one or more of a microscope's own format.
 
     Args:
         path: The file, or a folder where the format is one (.zarr).
         axes: What the dimensions of a TIFF are, e.g. "ZYX"; see `formats.tiff.open_tiff`.
+        colors: Whether color in a TIFF is read, as its brightness.
 
     Raises:
         InputError: The file is missing, of another kind, damaged, or `axes` does not fit.
@@ -21,6 +24,8 @@ def open_images(path: Path | str, *, axes: str | None = None) -> tuple[LazyPictu
     found = format_of(path)
     if found is None:
         raise not_an_image(path)
+    if found.stack and not found.container:
+        return (found.load()(path, axes=axes, colors=colors),)
     if not found.container:
         return (found.load()(path, axes=axes),)
     if axes is not None:

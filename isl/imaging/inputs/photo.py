@@ -9,11 +9,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from isl.errors import InputError
 from isl.files.provenance import results_in
+from isl.imaging.formats.gray import LUMA
 from isl.imaging.inputs.read import natural_order
 from isl.imaging.normalize import largest_in_use
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".bmp")
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def read_photos(paths: Sequence[Path]) -> list[np.ndarray]:
@@ -72,7 +72,7 @@ def _as_grey(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
     found = []
     for picture in pictures:
         values = picture.astype(np.float32)
-        grey = values @ _LUMA if values.ndim == 3 else values
+        grey = values @ np.array(LUMA, np.float32) if values.ndim == 3 else values
         found.append(np.clip(grey / np.float32(top), 0, 1))
     return found
 

@@ -47,7 +47,7 @@ def read_picture(path: Path | str, *, axes: str | None = None) -> Picture:
 
 
 def read_transmitted(
-    path: Path | str, *, axes: str | None = None, channel: str | None = None
+    path: Path | str, *, axes: str | None = None, channel: str | None = None, colors: bool = False
 ) -> ZStack | Movie:
     """The transmitted-light z-stack, or movie of z-stacks, in a file or published folder.
 
@@ -58,6 +58,7 @@ def read_transmitted(
         axes: As in `read_picture`.
         channel: Name of the transmitted channel, where the file has several. None: the only one,
             or the only one whose name says transmitted light (phase, BF, DIC, trans, ...).
+        colors: Whether color in a TIFF is read, as its brightness.
 
     Returns:
         A Movie where the file has several time points, a ZStack otherwise.
@@ -66,7 +67,7 @@ def read_transmitted(
         InputError: The file cannot be read, or which channel is meant cannot be told.
     """
     path = Path(path)
-    opened, index = _opened(path, axes, channel)
+    opened, index = _opened(path, axes, channel, colors)
     with opened:
         picture = read_whole(opened, (index,))
     names = picture.channel_names
@@ -85,7 +86,7 @@ def read_transmitted(
 
 
 def open_transmitted(
-    path: Path | str, *, axes: str | None = None, channel: str | None = None
+    path: Path | str, *, axes: str | None = None, channel: str | None = None, colors: bool = False
 ) -> tuple[LazyPicture, int]:
     """As `read_transmitted`, but not read: what was opened, and which channel is meant.
 
@@ -94,21 +95,23 @@ def open_transmitted(
     Raises:
         InputError: As there.
     """
-    picture, index = _opened(Path(path), axes, channel)
+    picture, index = _opened(Path(path), axes, channel, colors)
     names = picture.channel_names
     if channel is None and names is not None and len(names) > 1:
         logger.warning("taking channel '%s' as transmitted light", names[index])
     return picture, index
 
 
-def _opened(path: Path, axes: str | None, channel: str | None) -> tuple[LazyPicture, int]:
+def _opened(
+    path: Path, axes: str | None, channel: str | None, colors: bool
+) -> tuple[LazyPicture, int]:
     """A field, and the index of its transmitted channel."""
     if path.is_dir() and not is_container(path):
         picture = open_published_stack(_published(path, axes))
         if channel is not None and channel.upper() != picture.modality:
             raise unknown("transmitted channel", channel, [str(picture.modality)])
         return picture, 0
-    picture = open_picture(path, axes=axes)
+    picture = open_picture(path, axes=axes, colors=colors)
     try:
         return picture, transmitted_channel(picture, path, channel)
     except BaseException:

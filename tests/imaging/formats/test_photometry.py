@@ -5,9 +5,11 @@ import logging
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from isl.errors import InputError
-from isl.imaging.inputs.read import read_picture
+from isl.imaging.inputs.photo import stored_photo
+from isl.imaging.inputs.read import read_picture, read_transmitted
 from isl.imaging.normalize import normalize
 
 RNG = np.random.default_rng(0)
@@ -127,3 +129,28 @@ def test_a_tiff_that_is_to_be_turned_is_read_as_stored_with_a_warning(tmp_path, 
         tifffile.imwrite(path, pixels, metadata=None, extratags=turned)
         np.testing.assert_array_equal(read_picture(path).array[0, 0, 0], pixels)
         assert ("to be turned (orientation 6)" in caplog.text) == (orientation == 6)
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_color_is_read_as_its_brightness_where_it_is_asked_for(tmp_path, planar, dtype, caplog):
+    top = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    stored = (RNG.random((2, 20, 24, 3)) * top).astype(dtype)
+    pages = stored if planar == "contig" else np.moveaxis(stored, -1, 1)
+    options = {"photometric": "rgb", "planarconfig": planar}
+    path = put(tmp_path / "a.tif", pages, **options)
+    with pytest.raises(InputError, match="is a color image"):
+        read_picture(path)
+    read = read_transmitted(path, axes="TYX", colors=True).frames[:, 0]
+    assert read.dtype == dtype
+    expected = 0.299 * stored[..., 0] + 0.587 * stored[..., 1] + 0.114 * stored[..., 2]
+    np.testing.assert_allclose(read, expected, atol=0.5 if top > 1 else 1e-6)
+    assert caplog.text == ""
+
+
+def test_brightness_is_that_of_photographs(tmp_path):
+    stored = RNG.integers(0, 256, (20, 24, 4)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", extrasamples=["unassalpha"])
+    Image.fromarray(stored[..., :3]).save(tmp_path / "a.png")
+    read = read_transmitted(tmp_path / "a.tif", colors=True).planes[0]
+    np.testing.assert_array_equal(read, stored_photo(tmp_path / "a.png", "L"))

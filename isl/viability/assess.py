@@ -97,15 +97,19 @@ def shortened(surveyed: Survey, model: ViabilityModel, hour: float) -> KeyFilm |
         return None
 
 
-def ranks(cohorts: Sequence[str], probabilities: Sequence[float]) -> list[int | None]:
-    """Places within cohorts, 1 for the highest probability; equal ones share the better place.
+def ranks(
+    cohorts: Sequence[str], probabilities: Sequence[float], *, unwanted: bool = False
+) -> list[int | None]:
+    """Places within cohorts, 1 for the best; equal ones share the better place.
 
     Args:
         cohorts: Of each embryo; "": nobody knows which others it is to be compared with.
         probabilities: Of each embryo.
+        unwanted: Whether the lowest probability is the best, as of an outcome that nobody wants.
     """
+    worth = [-p if unwanted else p for p in probabilities]
     places: list[int | None] = []
-    for cohort, own in zip(cohorts, probabilities, strict=True):
-        others = [p for c, p in zip(cohorts, probabilities, strict=True) if c == cohort]
+    for cohort, own in zip(cohorts, worth, strict=True):
+        others = [p for c, p in zip(cohorts, worth, strict=True) if c == cohort]
         places.append(1 + sum(p > own for p in others) if cohort else None)
     return places

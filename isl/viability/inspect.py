@@ -21,7 +21,9 @@ def describe_model(directory: Path) -> list[tuple[str, str]]:
     facts = [
         ("model", config.name),
         ("summary", summary(directory)),
-        ("targets", ", ".join(target.name for target in config.targets)),
+        ("gives the chance of", config.targets[0].name),
+        ("tells besides", ", ".join(target.name for target in config.targets[1:]) or "nothing"),
+        ("unwanted", ", ".join(t.name for t in config.targets if t.unwanted) or "none of these"),
         ("temperatures", temperatures),
         ("window", f"{film.window_hours[0]:g} to {film.window_hours[1]:g} h"),
         ("key frames", f"{film.count} of {film.size} x {film.size} pixels, {film.key_frames}"),

@@ -57,11 +57,14 @@ class TargetConfig(Config):
         name: The column it was learned from, such as "heartbeat".
         temperature: What logits are divided by; for calibration only.
         prevalence: Share of 1 among what it was trained on.
+        unwanted: Whether 1 is the worse outcome, such as of "fragmented"; ranks then begin with the
+            lowest probability.
     """
 
     name: str
     temperature: pydantic.PositiveFloat = 1.0
     prevalence: float | None = None
+    unwanted: bool = False
 
 
 class ViabilityConfig(FolderConfig):

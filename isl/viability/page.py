@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isl.report import (
+    NOTHING,
     Badge,
     Block,
     Cell,
@@ -14,6 +15,7 @@ from isl.report import (
     figure,
     heading,
     notice,
+    notices,
     paragraph,
     results_page,
     table,
@@ -21,14 +23,15 @@ from isl.report import (
 from isl.report.words import counted
 from isl.viability.drawing import draw_curves
 from isl.viability.model import PURPOSE, SIMULATED
-from isl.viability.outputs import in_order, sentence
+from isl.viability.outputs import Rank, Ranks, in_order, sentence
 
 _HOW_TO_READ = (
     "From each recording key frames are chosen and cut out around the embryo; every network of an "
     "ensemble gives the chance of each target from them. The probability is that of their mean, at "
     "a temperature where one helps; the 90 % interval is where one more network, trained alike, is "
     "expected. It is wide where networks disagree, and says nothing of other clinics and cameras. "
-    "Where it is wider than the model allows, the verdict is that it cannot be told."
+    "Where it is wider than the model allows, the verdict is that it cannot be told. Ranks are "
+    "within a cohort and begin with the best; beside each stands by what it was given."
 )
 _SELECTION = (
     "Outcomes of transfers are known only of embryos that somebody chose to transfer. A model that "
@@ -46,7 +49,7 @@ _STRIP = (
 def viability_page(
     records: Sequence[Mapping[str, Any]],
     strips: Mapping[str, bytes],
-    ranks: Mapping[str, Mapping[str, int | None]],
+    ranks: Ranks,
     failed: Mapping[str, str],
     *,
     card: str = "",
@@ -61,8 +64,8 @@ def viability_page(
         card: What the model says of itself.
     """
     ordered = in_order(records)
-    sizes = Counter(made["cohort"] for made in ordered)
     first = ordered[0]
+    main, *others = (word["target"] for word in first["targets"])
     warning = first.get("warning", "")
     details: list[Block] = []
     for cohort, members in itertools.groupby(ordered, key=lambda made: made["cohort"]):
@@ -80,13 +83,10 @@ def viability_page(
         f"Viability of {counted(len(ordered), 'embryo')}",
         [
             notice(warning),
-            table(
-                ("embryo", "cohort", "target", "probability", "90 % interval", "verdict", "rank"),
-                [row for made in ordered for row in _rows(made, ranks, sizes)],
-                caption="What the model says; for research only",
-            ),
+            _table([main], ordered, ranks, f"The chance of {main}; for research only"),
             paragraph(_HOW_TO_READ),
             notice(_SELECTION),
+            _table(others, ordered, ranks, f"What else the model tells, beside {main}"),
             paragraph(f"Model: {first['model']['name']}."),
         ],
         details,
@@ -97,38 +97,45 @@ def viability_page(
     )
 
 
-def _rows(
-    made: Mapping[str, Any],
-    ranks: Mapping[str, Mapping[str, int | None]],
-    sizes: Mapping[str, int],
-) -> list[list[Cell]]:
-    rows: list[list[Cell]] = []
-    for word in made["targets"]:
-        place = ranks[made["recording"]][word["target"]]
-        tell = word["verdict"] != "cannot_tell"
-        rows.append(
-            [
-                Link(made["recording"], made["recording"]),
-                made["cohort"],
-                word["target"],
-                f"{word['probability']:.2f}",
-                f"{word['low']:.2f} to {word['high']:.2f}",
-                Badge("estimate") if tell else Badge("cannot tell", "attention"),
-                "" if place is None else f"{place} of {sizes[made['cohort']]}",
-            ]
-        )
-    return rows
+def _table(
+    targets: Sequence[str], ordered: Sequence[Mapping[str, Any]], ranks: Ranks, caption: str
+) -> Block:
+    """What is said of some targets, a row for each embryo and target."""
+    rows = [
+        _row(made, word, ranks[made["recording"]][word["target"]])
+        for made in ordered
+        for word in made["targets"]
+        if word["target"] in targets
+    ]
+    columns = ("embryo", "cohort", "target", "probability", "90 % interval", "verdict", "rank")
+    return table(columns, rows, caption=caption) if rows else NOTHING
+
+
+def _row(made: Mapping[str, Any], word: Mapping[str, Any], rank: Rank | None) -> list[Cell]:
+    tell = word["verdict"] != "cannot_tell"
+    return [
+        Link(made["recording"], made["recording"]),
+        made["cohort"],
+        word["target"],
+        f"{word['probability']:.2f}",
+        f"{word['low']:.2f} to {word['high']:.2f}",
+        Badge("estimate") if tell else Badge("cannot tell", "attention"),
+        "" if rank is None else f"{rank} ({rank.by})",
+    ]
 
 
 def _embryo(made: Mapping[str, Any], strip: bytes) -> list[Block]:
     chosen = Counter(frame["why"] for frame in made["key_frames"])
+    main, *others = made["targets"]
     why = ", ".join(f"{count} {name}" for name, count in chosen.items())
     return [
         heading(made["recording"], level=3, anchor=made["recording"]),
+        paragraph(sentence(main) + "."),
+        notices(made.get("warnings", [])),
         figure(strip, alt=f"key frames of {made['recording']}", caption=_STRIP, wide=True),
         facts(
             {
-                **{word["target"]: sentence(word) for word in made["targets"]},
+                **{f"also: {word['target']}": sentence(word) for word in others},
                 "key frames": f"{why}; of {made['input']['frames']} frames",
                 "window covered": f"{made['covered']:.0%}",
                 "blank among the frames looked at": len(made["blank_frames"]),

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from isl.viability import key_frames
 from isl.viability.films import FilmConfig
 from isl.viability.recording import Place, find_places, open_recording
 from isl.viability.survey import Survey, survey
+from isl.warned import said_of, warnings_logged
 from isl.workers import Workers
 
 
@@ -74,6 +74,7 @@ class _Read:
     surveyed: Survey | None = None
     wrong: str = ""
     seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
 
 
 def assess_recordings(request: Request) -> int:
@@ -134,7 +135,7 @@ def assess_recordings(request: Request) -> int:
                 failed[place.name] = made.wrong
                 progress.end("failed", name=place.name)
                 continue
-            judge.judge(made.surveyed, made.source, made.seconds)
+            judge.judge(made)
             progress.end("done", name=place.name)
         judge.summarize(places, failed)
     return report_failures(list(failed.items()), len(places), what="recordings")
@@ -146,8 +147,9 @@ def _read(place: Place, *, config: FilmConfig, memory: int) -> _Read:
     try:
         if not place.path.exists():
             raise InputError(f"{place.path}: there is no such file or folder")
-        source = content_hash(place.path)
-        surveyed = survey(open_recording(place, memory), config)
+        with warnings_logged("isl") as warnings:
+            source = content_hash(place.path)
+            surveyed = survey(open_recording(place, memory), config)
     except InputError as error:
         return _Read(source="", wrong=str(error))
     # Without its reader, which a process cannot hand over; all that is needed was cut out.
@@ -156,6 +158,7 @@ def _read(place: Place, *, config: FilmConfig, memory: int) -> _Read:
         source=source,
         surveyed=dataclasses.replace(surveyed, recording=plain),
         seconds=time.monotonic() - began,
+        warnings=said_of(place.path, warnings),
     )
 
 
@@ -211,15 +214,16 @@ class _Judge:
 
         return files_of(self.request.out, name)
 
-    def judge(self, surveyed: Survey, source: str, seconds: float) -> None:
-        """One embryo: its record and its film strip."""
+    def judge(self, read: _Read) -> None:
+        """One embryo that was read: what is said of it, its record and its film strip."""
         from isl.viability.assess import assess_survey
         from isl.viability.drawing import draw_film_strip
         from isl.viability.outputs import record, sentence, word_record
 
+        assert read.surveyed is not None
         began = time.monotonic()
-        recording = surveyed.recording
-        found = assess_survey(surveyed, self.model, source=source)
+        recording = read.surveyed.recording
+        found = assess_survey(read.surveyed, self.model, source=read.source)
         headline = f"{recording.place.name}: {sentence(word_record(found.main))}"
         made = record(
             found,
@@ -228,32 +232,24 @@ class _Judge:
             settings=self.settings(recording.place),
             files=self._files(recording.place.name),
             device=self.device,
-            seconds=seconds + time.monotonic() - began,
+            seconds=read.seconds + time.monotonic() - began,
+            warnings=read.warnings,
         )
         with written_together(self._files(recording.place.name)) as staged:
             staged.preview.write_bytes(draw_film_strip(found, headline))
             staged.record.write_text(as_json(made), encoding="utf-8")
+        print(headline, flush=True)
 
     def summarize(self, places: list[Place], failed: Mapping[str, str]) -> None:
         """The table and the report of all that could be judged."""
-        from isl.viability.outputs import COLUMNS, REPORT, TABLE, rows
+        from isl.viability.outputs import COLUMNS, REPORT, TABLE, main_first, ranked
         from isl.viability.page import viability_page
 
         files = [self._files(place.name) for place in places if place.name not in failed]
         if not files:
             return
         records = [own.read_record() for own in files]
-        ranks = places_in_cohorts(records)
-        sizes = Counter(made["cohort"] for made in records)
-        lines = [
-            row
-            for made in records
-            for row in rows(
-                made,
-                ranks[made["recording"]],
-                sizes[made["cohort"]] if made["cohort"] else 0,
-            )
-        ]
+        ranks = ranked(records, self.model.config.targets)
         strips = {
             made["recording"]: own.preview.read_bytes()
             for own, made in zip(files, records, strict=True)
@@ -261,21 +257,8 @@ class _Judge:
         write_texts(
             self.request.out,
             {
-                TABLE: as_csv(COLUMNS, lines),
+                TABLE: as_csv(COLUMNS, main_first(records, ranks)),
                 REPORT: viability_page(records, strips, ranks, failed, card=self.model.card),
             },
         )
         print(f"look at {self.request.out / REPORT}", file=sys.stderr)
-
-
-def places_in_cohorts(records: list[dict[str, Any]]) -> dict[str, dict[str, int | None]]:
-    """Each embryo's place in its cohort, by recording and target."""
-    from isl.viability.assess import ranks
-
-    cohorts = [made["cohort"] for made in records]
-    found: dict[str, dict[str, int | None]] = {made["recording"]: {} for made in records}
-    for number, word in enumerate(records[0]["targets"]):
-        values = [made["targets"][number]["probability"] for made in records]
-        for made, place in zip(records, ranks(cohorts, values), strict=True):
-            found[made["recording"]][word["target"]] = place
-    return found

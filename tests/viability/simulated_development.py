@@ -57,6 +57,7 @@ def write_model(
     *,
     members: int = 3,
     targets: tuple[str, ...] = ("heartbeat", "euploid"),
+    unwanted: tuple[str, ...] = (),
     network: NetworkConfig = NETWORK,
     **config,
 ) -> Path:
@@ -66,7 +67,7 @@ def write_model(
     ]
     stated = ViabilityConfig(
         name="little",
-        targets=tuple(TargetConfig(name=target) for target in targets),
+        targets=tuple(TargetConfig(name=each, unwanted=each in unwanted) for each in targets),
         film=FILM,
         network=network,
         members=members,

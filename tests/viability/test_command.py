@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from simulated_development import embryo_frames, write_model
 
 from isl.errors import InputError
@@ -33,7 +34,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_movie(folder / f"e{number}.ome.tif", movie)
         lines.append(f"e{number},e{number}.ome.tif,2,{INTERVAL:g},{patient}")
     (folder / "recordings.csv").write_text("\n".join(lines) + "\n")
-    write_model(folder / "model", simulated=True, patients=())
+    targets = ("heartbeat", "euploid", "fragmented")
+    unwanted = ("fragmented",)
+    write_model(folder / "model", targets=targets, unwanted=unwanted, simulated=True, patients=())
     return folder
 
 
@@ -58,8 +61,10 @@ def rows(out: Path) -> list[dict[str, str]]:
 def test_table(judged: Path) -> None:
     found = rows(judged)
     assert [(r["recording"], r["target"]) for r in found] == [
-        (name, target) for name in ("e0", "e1", "e2") for target in ("heartbeat", "euploid")
+        *((name, "heartbeat") for name in ("e0", "e1", "e2")),
+        *((name, target) for name in ("e0", "e1", "e2") for target in ("euploid", "fragmented")),
     ]
+    assert [row["role"] for row in found] == ["main"] * 3 + ["other"] * 6
     for row in found:
         assert 0 <= float(row["low"]) <= float(row["probability"]) <= float(row["high"]) <= 1
         assert row["purpose"] == "research only"
@@ -68,6 +73,41 @@ def test_table(judged: Path) -> None:
     best = max(of_p1, key=lambda r: float(r["probability"]))
     assert best["rank"] == "1"
     assert {r["cohort_size"] for r in of_p1} == {"2"}
+    assert {r["rank_by"] for r in of_p1} == {"highest heartbeat first"}
+
+
+def test_the_first_of_an_unwanted_outcome_is_not_the_worst(judged: Path) -> None:
+    of_p1 = [r for r in rows(judged) if r["cohort"] == "p1" and r["target"] == "fragmented"]
+    first = min(of_p1, key=lambda row: int(row["rank"]))
+    assert first["rank"] == "1"
+    assert float(first["probability"]) == min(float(row["probability"]) for row in of_p1)
+    assert {row["rank_by"] for row in of_p1} == {"lowest fragmented first"}
+    assert "1 of 2 (lowest fragmented first)" in (judged / "report.html").read_text()
+
+
+def test_the_one_probability_comes_first_and_alone(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = tmp_path / "gappy"
+    frames.mkdir()
+    for t, frame in enumerate(embryo_frames(HOURS, seed=0)):
+        if t != 5:
+            Image.fromarray(frame).save(frames / f"t{t:02d}.png")
+    asked = request(folder, tmp_path / "o", inputs=(frames,), start=2.0, interval=INTERVAL)
+    assert assess_recordings(asked) == 0
+    made = json.loads((tmp_path / "o" / "gappy.json").read_text())
+    assert made["main"] == made["targets"][0]
+    assert made["main"]["target"] == "heartbeat"
+    said = capsys.readouterr().out
+    assert said.startswith("gappy: heartbeat: ")
+    assert "euploid" not in said
+    html = (tmp_path / "o" / "report.html").read_text()
+    main, _, others = html.partition("What else the model tells, beside heartbeat")
+    assert "euploid" not in main.partition("The chance of heartbeat")[2]
+    assert "euploid" in others
+    missing = "1 frames are missing by the numbers in their names, the first between t04.png and"
+    assert [line for line in made["warnings"] if line.startswith(missing)]
+    assert missing in html
 
 
 def test_record_says_all(judged: Path) -> None:
@@ -113,7 +153,7 @@ def test_resume_keeps_what_is_done(folder: Path, judged: Path) -> None:
         assess_recordings(request(folder, judged, cohort="patient"))
     assert assess_recordings(request(folder, judged, cohort="patient", resume=True)) == 3
     assert (judged / "e0.json").stat().st_mtime_ns == before
-    assert len(rows(judged)) == 6
+    assert len(rows(judged)) == 9
 
 
 def test_resume_does_not_mix_ways_of_choosing(folder: Path, judged: Path, monkeypatch) -> None:
@@ -152,6 +192,7 @@ def test_nothing_could_be_judged(folder: Path, tmp_path: Path) -> None:
 
 def test_ranks() -> None:
     assert ranks(["a", "a", "", "b", "a"], [0.2, 0.9, 0.5, 0.1, 0.2]) == [2, 1, None, 1, 2]
+    assert ranks(["a", "a", "a"], [0.2, 0.9, 0.2], unwanted=True) == [1, 3, 1]
 
 
 def test_arrays_are_judged_as_files_are(folder: Path, judged: Path) -> None:

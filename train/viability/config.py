@@ -85,6 +85,7 @@ class ViabilityExperiment(ExperimentConfig):
         dataset: The table of recordings (CSV), relative to the configuration's file.
         patient: Its column that says whose embryo it is; splits are by it.
         targets: Its columns that are learned, the main one first; 0, 1, or empty: not known.
+        unwanted: Those of them of which 1 is the worse outcome: ranks begin with the lowest.
         weights: Of the targets' losses; 1 each unless given.
         film: What becomes of a recording.
         network: What each member is.
@@ -104,6 +105,7 @@ class ViabilityExperiment(ExperimentConfig):
     dataset: Path
     patient: str = "patient"
     targets: tuple[str, ...] = pydantic.Field(min_length=1)
+    unwanted: tuple[str, ...] = ()
     weights: tuple[pydantic.NonNegativeFloat, ...] = ()
     film: FilmConfig = FilmConfig()
     network: NetworkConfig = VIDEO_SWIN_SIZES["T"]
@@ -125,6 +127,10 @@ class ViabilityExperiment(ExperimentConfig):
             )
         if len(set(self.targets)) != len(self.targets):
             raise ValueError("a target is named twice")
+        if strange := [name for name in self.unwanted if name not in self.targets]:
+            raise ValueError(
+                f"unwanted: '{strange[0]}' is not among targets ({', '.join(self.targets)})"
+            )
         return self
 
     def of_member(self, member: int) -> "ViabilityExperiment":

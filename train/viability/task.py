@@ -292,7 +292,8 @@ def viability_config(
     for number, target in enumerate(experiment.targets):
         known = outcomes[outcomes[:, number] != UNKNOWN, number]
         share = round(float(known.mean()), 4) if len(known) else None
-        targets.append(TargetConfig(name=target, prevalence=share))
+        unwanted = target in experiment.unwanted
+        targets.append(TargetConfig(name=target, prevalence=share, unwanted=unwanted))
     return ViabilityConfig(
         name=name,
         targets=tuple(targets),

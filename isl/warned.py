@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 @contextlib.contextmanager
@@ -27,3 +27,13 @@ def warnings_logged(*loggers: str) -> Iterator[list[str]]:
     finally:
         for logger in heard:
             logger.removeHandler(handler)
+
+
+def said_of(source: object, warnings: Iterable[str]) -> tuple[str, ...]:
+    """Warnings as the record of an input has them: each once, without its own name in front.
+
+    Args:
+        source: The input, as warnings name it.
+        warnings: As they were logged.
+    """
+    return tuple(dict.fromkeys(each.removeprefix(f"{source}: ") for each in warnings))

@@ -3,6 +3,8 @@
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
+import logging
 import math
 import multiprocessing
 import os
@@ -16,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from isl.cluster import cancelled, done_there
+from isl.cluster import cancelled, done_there, with_warnings
 from isl.errors import InputError
 from isl.files.stopped import StoppedError, stopped_by_full_disk
 from isl.progress import FieldProgress, Item
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
+
+logger = logging.getLogger(__name__)
 
 # What a process takes of a GPU, as JAX does by default.
 _GPU_SHARE = 0.75
@@ -113,6 +117,8 @@ class Workers:
     def map(self, function: Callable[[Given], Made], items: Iterable[Given]) -> Iterator[Made]:
         """Results in the order of the items; the first error ends it.
 
+        What processes log as warnings is logged here.
+
         Raises:
             InputError: What the function raised.
             StoppedError: The disk is full, or a process was ended from outside.
@@ -122,7 +128,13 @@ class Workers:
             yield from map(call, items)
             return
         try:
-            yield from self._pool.map(call, items)
+            heard = functools.partial(with_warnings, call)
+            for made, warnings in self._pool.map(heard, items):
+                for warning in warnings:
+                    logger.warning("%s", warning)
+                if isinstance(made, InputError):
+                    raise made
+                yield made
         except BrokenProcessPool as error:
             raise StoppedError(
                 "a worker process was ended from outside, most often for want of memory; run "

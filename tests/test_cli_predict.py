@@ -637,6 +637,17 @@ def test_a_dry_run_writes_nothing_and_says_what_is_wrong(run, refused, stack, tm
     assert "1 of 2 fields failed:" in err
 
 
+def test_warnings_of_reading_are_in_the_record(run, tmp_path):
+    values = np.random.default_rng(0).integers(0, 4096, (3, 20, 24), dtype=np.uint16)
+    path = tmp_path / "inverted.ome.tif"
+    tifffile.imwrite(path, values, photometric="miniswhite", metadata={"axes": "ZYX"})
+    code, _, err = run(path)
+    assert code == 0
+    said = "says that 0 is white; it is read as it is shown, inverted"
+    assert err.count(f"warning: {path}: {said}\n") == 1
+    assert said in json.loads((tmp_path / "out" / "inverted.json").read_text())["warnings"]
+
+
 def test_what_the_image_does_not_say_is_warned_about(run, model, tmp_path):
     wary = tmp_path / "wary"
     loaded = load_model(model)

@@ -11,11 +11,13 @@ from isl.report import (
     Cell,
     Link,
     figure,
+    notices,
     paragraph,
     records,
     results_page,
     section,
 )
+from isl.report.words import sentence
 
 _HOW_TO_READ = (
     "Every frame is segmented into embryo and fragments; the share of fragments is their area over "
@@ -99,6 +101,7 @@ def _of_recording(recording: RecordingPictures) -> Block:
     return section(
         name,
         [
+            notices(map(sentence, recording.record.warnings)),
             *(paragraph(embryo.sentence) for embryo in recording.record.embryos[:3]),
             *(
                 figure(

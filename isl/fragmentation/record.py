@@ -54,6 +54,9 @@ class Record(Config):
     outputs: list[str] = pydantic.Field(
         default=[], description="Names of the files beside the record."
     )
+    warnings: list[str] = pydantic.Field(
+        default=[], description="What a person should know, such as frames that are missing."
+    )
     embryos: list[EmbryoRecord]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.devices import use_device
-from isl.errors import InputError
+from isl.errors import InputError, as_options
 from isl.files.provenance import made_by, results_in
 from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
@@ -49,6 +49,7 @@ from isl.imaging.outputs.results import Input, ResultFiles, written_together
 from isl.imaging.outputs.run import run_side_by_side
 from isl.imaging.times import stated_interval
 from isl.model_folder import model_or_default
+from isl.warned import said_of, warnings_logged
 
 MADE_BY = "isl fragmentation"
 TABLE, REPORT = "fragmentation.csv", "report.html"
@@ -204,12 +205,13 @@ def _grade(recording: Input, *, request: Request) -> str:
     same = {"model_hash": model.hash, "settings": settings, "source_hash": source_hash}
     if files.done_before(recording.path, request, MADE_BY, **same) and corrected:
         return "done before"
-    frames = read_frames(recording.path, axes=request.axes, channel=request.channel)
-    interval, times = stated_interval(
-        request.interval, frames.interval, frames.times, recording.path
-    )
-    frames = dataclasses.replace(frames, interval=interval, times=times)
-    assessed, labels, drawn, attended = _seen(frames, model, used)
+    with warnings_logged("isl") as warnings:
+        frames = read_frames(recording.path, axes=request.axes, channel=request.channel)
+        interval, times = stated_interval(
+            request.interval, frames.interval, frames.times, recording.path
+        )
+        frames = dataclasses.replace(frames, interval=interval, times=times)
+        assessed, labels, drawn, attended = _seen(frames, model, used)
     facts = {"sha256": source_hash, "frames": len(frames.images), "device": device}
     record = Record.model_validate(
         {
@@ -222,6 +224,7 @@ def _grade(recording: Input, *, request: Request) -> str:
                 for path in files.all[:-1]
                 if len(frames.images) > 1 or path != files.images[TIME]
             ],
+            "warnings": [as_options(each) for each in said_of(recording.path, warnings)],
             "embryos": [_entry(each, frames, name, used) for each in assessed],
         }
     )

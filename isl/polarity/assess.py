@@ -140,7 +140,7 @@ def assess(
     progress: Callable[[int, int], None] | None = None,
     memory: int | None = None,
 ) -> Assessment:
-    """Assesses one recording.
+    """Assesses one recording; warnings are logged.
 
     Args:
         recording: Of two frames or more.
@@ -163,6 +163,9 @@ def assess(
     presence = watch_embryo(frames)
     _check_presence(recording, presence)
     warnings = _warnings(recording, presence, defects)
+    warnings += _known(recording, model, ezrin_model)
+    for warning in warnings:
+        logger.warning("%s: %s", recording.source, warning)
     ezrin = _predict_ezrin(recording, frames, ezrin_model, progress, memory)
     seen = ezrin.statistics[EZRIN_STATISTICS[0]][:, 0]
     size = recording.pixel_size
@@ -215,7 +218,7 @@ def assess(
                 pixel_size=micrometres,
             )
         ),
-        warnings=warnings + _known(recording, model, ezrin_model) + ezrin.warnings,
+        warnings=warnings + ezrin.warnings,
         refused=refused,
     )
 
@@ -295,8 +298,6 @@ def _warnings(
     if presence.across:
         across = _listed(recording, presence.across)
         warnings.append(f"the embryo lies across the border in {across}")
-    for warning in warnings:
-        logger.warning("%s: %s", recording.source, warning)
     return tuple(warnings)
 
 

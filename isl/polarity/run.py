@@ -52,6 +52,7 @@ from isl.polarity.recording import name_in_field, read_recording
 from isl.progress import one_by_one
 from isl.tiling.memory import memory_budget
 from isl.tiling.stream import Progress
+from isl.warned import said_of, warnings_logged
 from isl.workers import side_by_side, stop_if_unwanted
 
 MEASURED = "measured"
@@ -266,29 +267,31 @@ def _assess(
     same = {"model_hash": chain.model.hash, "settings": settings, "source_hash": source_hash}
     if embryo.files.done_before(embryo.path, request, "isl polarity", **same):
         return "done before"
-    recording = read_recording(
-        embryo.path,
-        frames=limit,
-        interval=request.interval,
-        axes=request.axes,
-        channel=request.channel,
-        pixel_size=request.pixel_size,
-        window=embryo.window,
-        memory=memory // 4,
-    )
-    assessment = _within_memory(
-        lambda: assess(
-            recording,
-            chain.model,
-            chain.ezrin_model,
-            rule=request.rule,
-            activation=request.activation,
-            leave_out=request.leave_out,
-            progress=progress,
-            memory=memory,
-        ),
-        embryo,
-    )
+    with warnings_logged("isl") as warnings:
+        recording = read_recording(
+            embryo.path,
+            frames=limit,
+            interval=request.interval,
+            axes=request.axes,
+            channel=request.channel,
+            pixel_size=request.pixel_size,
+            window=embryo.window,
+            memory=memory // 4,
+        )
+        assessment = _within_memory(
+            lambda: assess(
+                recording,
+                chain.model,
+                chain.ezrin_model,
+                rule=request.rule,
+                activation=request.activation,
+                leave_out=request.leave_out,
+                progress=progress,
+                memory=memory,
+            ),
+            embryo,
+        )
+    assessment = dataclasses.replace(assessment, warnings=said_of(recording.source, warnings))
     with written_together(embryo.files) as staged:
         made = record(
             assessment,

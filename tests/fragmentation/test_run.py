@@ -123,6 +123,18 @@ def test_everything_promised_is_written(model: Path, inputs: Path, tmp_path: Pat
     assert (out / "film.json").stat().st_mtime_ns == before
 
 
+def test_missing_frames_are_told_in_the_record_and_the_report(
+    model: Path, inputs: Path, tmp_path: Path
+) -> None:
+    (inputs / "film" / "RUN11.jpeg").rename(inputs / "film" / "RUN14.jpeg")
+    asked = Request(inputs=(inputs / "film",), out=tmp_path / "out", model=str(model))
+    assert grade_recordings(asked) == 0
+    record = Record.model_validate_json((tmp_path / "out" / "film.json").read_text())
+    (said,) = record.warnings
+    assert said.startswith("3 frames are missing by the numbers in their names")
+    assert said in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_what_is_to_be_corrected_stays_complete_when_resumed(
     model: Path, inputs: Path, tmp_path: Path
 ) -> None:

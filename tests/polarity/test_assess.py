@@ -252,10 +252,11 @@ def test_a_recording_unlike_all_it_learned_from_cannot_be_told(ezrin_model, quic
     assert {onset.verdict for onset in found.onsets.values()} == {"cannot_tell"}
 
 
-def test_an_embryo_of_training_is_named(ezrin_model, quick_ezrin):
+def test_an_embryo_of_training_is_named(ezrin_model, quick_ezrin, caplog):
     frames = make_frames(6, onset=3)
     known = assess(recording_of(frames, name="E1-of-training"), PatchEnsemble(), ezrin_model)
     assert any("patches learned from" in warning for warning in known.warnings)
+    assert caplog.text.count("patches learned from") == 1
     new = assess(recording_of(frames), PatchEnsemble(), ezrin_model)
     assert not any("learned from" in warning for warning in new.warnings)
 

@@ -30,6 +30,7 @@ from isl.labeling.run.stored import StoredPrediction, thinned_plane, thinning
 from isl.labeling.source import TransmittedField, field_of_picture, held, measure
 from isl.report.preview import write_preview
 from isl.tiling.stream import Progress
+from isl.warned import said_of, warnings_logged
 
 # Shown in every preview beside the prediction.
 UNCERTAINTY = "standard_deviation"
@@ -68,7 +69,11 @@ def predict_one(
     started = time.monotonic()
     source = SteadyInput(field.path)
     options = with_uncertainty(call.options)
-    with _within_memory(field), opened_field(field.path, call.stated) as opened:
+    with (
+        warnings_logged("isl") as warnings,
+        _within_memory(field),
+        opened_field(field.path, call.stated) as opened,
+    ):
         plan = plan_field(model.config, opened, options, budget=budget)
         plan = dataclasses.replace(plan, batch=field.batch or plan.batch)
         if field.files.format == "imagej":
@@ -97,7 +102,7 @@ def predict_one(
             _write_images(staged, field, opened, results, call)
             written = record(
                 call,
-                made,
+                dataclasses.replace(made, warnings=said_of(field.path, warnings)),
                 field.files,
                 source=field.path,
                 source_hash=source.sha256(),

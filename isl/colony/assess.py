@@ -1,6 +1,7 @@
 """One well: its colonies found or given, followed over time, and classified."""
 
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from isl.errors import InputError
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.sharpness import index_of_sharpest, sharpness
 from isl.imaging.times import minutes_at, stated_interval
+
+logger = logging.getLogger(__name__)
 
 CANNOT_TELL = "cannot tell"
 MOST_NUMBERS = 2**16 - 1
@@ -81,6 +84,8 @@ class Assessment:
         source: Its file.
         labels: uint16 [T, Y, X]; numbers are those of the colonies.
         colonies: In order of time and number.
+        depth: Planes of every frame.
+        planes: Which of them was looked at, from 0: T times one for each of the model's channels.
         pixel_size: Micrometres, or None where nobody says.
         interval: Minutes between frames, or None.
         minutes: T minutes since the first frame, None for those that nobody knows.
@@ -91,6 +96,8 @@ class Assessment:
     source: Path
     labels: np.ndarray
     colonies: tuple[Colony, ...]
+    depth: int
+    planes: tuple[tuple[int, ...], ...]
     pixel_size: float | None
     interval: float | None
     minutes: tuple[float | None, ...]
@@ -107,7 +114,7 @@ def assess(
     steps: Sequence[float] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Assessment:
-    """Assesses a well; its pixels are read tile by tile.
+    """Assesses a well; its pixels are read tile by tile, and warnings are logged.
 
     Args:
         picture: The well, opened.
@@ -123,7 +130,7 @@ def assess(
         InputError: Pixels cannot be read or are not as expected, or their size is wrong for the
             model.
     """
-    frames, _, _, height, width = picture.shape
+    frames, _, depth, height, width = picture.shape
     if min(height, width) < model.config.patch // 8:
         raise InputError(
             f"{picture.source}: the picture is {width} x {height} pixels, far less than the "
@@ -136,19 +143,27 @@ def assess(
     # A film of a whole well has half a billion pixels: two bytes each, and no second copy.
     labels = np.zeros((frames, height, width), np.uint16) if mask is None else mask.labels
     colonies: list[Colony] = []
+    looked_at: list[tuple[int, ...]] = []
+    of_one_ground: dict[str, list[int]] = {}
     for t in range(frames):
-        planes = [_plane(picture, t, channel) for channel in channels]
+        looked_at.append(tuple(_sharpest(picture, t, channel) for channel in channels))
+        planes = [_plane(picture, t, *at) for at in zip(channels, looked_at[t], strict=True)]
         if mask is None:
             found = detect(planes[0], (height, width), detection)
             if found.ground != "both":
-                warnings.append(_one_ground(found.ground, t, frames))
+                of_one_ground.setdefault(found.ground, []).append(t)
             numbered = follower.follow(found.labels)
             check_numbers(int(numbered.max(initial=0)), picture.source)
             labels[t] = numbered
         colonies += _classified(labels[t], planes, t, model, settings, scale)
         progress(t + 1, frames)
+    if depth > 1:
+        warnings.append(_of_planes(depth, looked_at))
+    warnings += [_one_ground(ground, ts, frames) for ground, ts in of_one_ground.items()]
     if mask is not None:
         warnings += mask.remarks
+    for warning in warnings:
+        logger.warning("%s: %s", picture.source, warning)
     interval, times = stated_interval(
         settings.interval, picture.interval, picture.times, picture.source
     )
@@ -157,13 +172,15 @@ def assess(
         source=picture.source,
         labels=labels,
         colonies=tuple(colonies),
+        depth=depth,
+        planes=tuple(looked_at),
         pixel_size=pixel_size,
         interval=interval,
         minutes=tuple(
             minutes_at(t if steps is None else steps[t], interval) if times is None else times[t]
             for t in range(frames)
         ),
-        warnings=tuple(dict.fromkeys(warnings)),
+        warnings=tuple(warnings),
     )
 
 
@@ -265,14 +282,18 @@ def _classified(
     ]
 
 
-def _plane(picture: LazyPicture, t: int, channel: int) -> Plane:
-    """What reads parts of a frame: its only plane, or its sharpest."""
+def _sharpest(picture: LazyPicture, t: int, channel: int) -> int:
+    """A frame's only plane, or its sharpest, from 0."""
     depth = picture.shape[2]
-    z = 0
-    if depth > 1:
-        z = index_of_sharpest(
-            [sharpness(picture.read(t=t, c=channel, z=plane)) for plane in range(depth)]
-        )
+    if depth == 1:
+        return 0
+    return index_of_sharpest(
+        [sharpness(picture.read(t=t, c=channel, z=plane)) for plane in range(depth)]
+    )
+
+
+def _plane(picture: LazyPicture, t: int, channel: int, z: int) -> Plane:
+    """What reads parts of a frame's plane."""
 
     def read(rows: slice, columns: slice) -> np.ndarray:
         pixels = picture.read(t=t, c=channel, z=z, rows=rows, columns=columns)
@@ -288,8 +309,24 @@ def _plane(picture: LazyPicture, t: int, channel: int) -> Plane:
     return read
 
 
-def _one_ground(ground: str, t: int, frames: int) -> str:
-    where = "the picture" if frames == 1 else f"frame {t}"
+def _of_planes(depth: int, looked_at: Sequence[tuple[int, ...]]) -> str:
+    planes = sorted({z for frame in looked_at for z in frame})
+    if len(planes) == 1:
+        return f"has {depth} planes; the sharpest, plane {planes[0]} (from 0), is looked at"
+    return (
+        f"has {depth} planes; the sharpest is looked at in every frame and channel, between plane "
+        f"{planes[0]} and plane {planes[-1]} (from 0)"
+    )
+
+
+def _one_ground(ground: str, times: Sequence[int], frames: int) -> str:
+    """What is said of pictures without two kinds of ground: of all frames alike in one line."""
+    if frames == 1:
+        where = "the picture"
+    elif len(times) == 1:
+        where = f"frame {times[0]}"
+    else:
+        where = f"each of {len(times)} frames, the first of them frame {times[0]},"
     if ground == "empty":
         return f"{where} holds no colony"
     return f"{where} shows one kind of ground only; it was taken for one colony that fills it"

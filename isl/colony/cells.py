@@ -1,23 +1,18 @@
 """Pictures of single cells, as imaging flow cytometry takes them: each classified as a whole."""
 
 import dataclasses
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from skimage.transform import resize
 
 from isl.colony.assess import named
 from isl.colony.drawing import draw_cells, draw_composition
-from isl.colony.model import (
-    DEFAULT_CELL_MODEL,
-    ColonyModel,
-    corrected_composition,
-    load_colony_model,
-)
-from isl.colony.record import COMPOSITION_COLUMNS, PURPOSE, known_alone
+from isl.colony.model import DEFAULT_CELL_MODEL, ColonyModel, load_colony_model
+from isl.colony.record import COMPOSITION_COLUMNS, PURPOSE, known_alone, shares_of_classes
 from isl.colony.run import COMPOSITION, REPORT, Request, model_channels
 from isl.devices import use_device
 from isl.errors import InputError
@@ -28,7 +23,9 @@ from isl.files.whole import write_texts
 from isl.imaging.inputs.read import find_inputs, open_transmitted
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.outputs.result_checks import check_files
-from isl.report import figure, heading, paragraph, records, results_page
+from isl.report import figure, heading, notices, paragraph, records, results_page
+
+logger = logging.getLogger(__name__)
 
 CELLS = "cells.csv"
 # So many cells are held at a time.
@@ -37,10 +34,11 @@ _PORTION = 1024
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Cell:
-    """One picture of one cell; `pixels` is uint8 [patch, patch, C]."""
+    """One picture of one cell; `pixels` is uint8 [patch, patch, C], of the middle of its planes."""
 
     name: str
     time: int
+    planes: int
     pixels: np.ndarray
 
 
@@ -110,7 +108,12 @@ def _cells(
             with picture:
                 channels = model_channels(picture, index, model)
                 cells = [
-                    _Cell(name=name, time=t, pixels=_whole(picture, t, channels, model))
+                    _Cell(
+                        name=name,
+                        time=t,
+                        planes=picture.shape[2],
+                        pixels=_whole(picture, t, channels, model),
+                    )
                     for t in range(picture.shape[0])
                 ]
         except InputError as error:
@@ -130,7 +133,7 @@ def _whole(picture: LazyPicture, t: int, channels: Sequence[int], model: ColonyM
         )
     planes = []
     for channel in channels:
-        plane = picture.read(t=t, c=channel, z=picture.shape[2] // 2)
+        plane = picture.read(t=t, c=channel, z=_middle(picture.shape[2]))
         planes.append(whole_cell(plane, patch))
     return np.stack(planes, -1)
 
@@ -149,6 +152,24 @@ def whole_cell(plane: np.ndarray, patch: int) -> np.ndarray:
             resize(stretched, (patch, patch), order=1, mode="edge", anti_aliasing=True)
         )
     return np.rint(stretched).astype(np.uint8)
+
+
+def _middle(planes: int) -> int:
+    return planes // 2
+
+
+def _planes_left_out(cells: Sequence[_Cell]) -> list[str]:
+    """Says, and logs, that of several planes one was looked at: thousands of cells in one line."""
+    deep = [cell for cell in cells if cell.planes > 1]
+    if not deep:
+        return []
+    first = deep[0]
+    warning = (
+        f"{len(deep)} of {len(cells)} cells have several planes; the middle one is looked at, such "
+        f"as plane {_middle(first.planes)} of {first.planes} (from 0) of '{first.name}'"
+    )
+    logger.warning("%s", warning)
+    return [warning]
 
 
 def _without_pixels(cell: _Cell) -> _Cell:
@@ -175,7 +196,10 @@ def _write(
         }
         for cell, kind, each in zip(cells, kinds, probabilities, strict=True)
     ]
-    composition = cell_composition(kinds, probabilities, model)
+    shares = shares_of_classes(kinds, probabilities, classes, model.config.confusion)
+    of_all = {"image": "all", "time": 0, "minutes": ""}
+    composition = [of_all | row for row in shares]
+    warnings = _planes_left_out(cells)
     out.mkdir(parents=True, exist_ok=True)
     drawn = [(cell, kind) for cell, kind in zip(cells, kinds, strict=True) if cell.pixels.size > 1]
     report = results_page(
@@ -183,12 +207,14 @@ def _write(
         [
             paragraph(f"{len(cells)} cells, classified by model '{model.name}'."),
             paragraph(known_alone("cell", classes)),
+            notices(warnings),
             records(
                 composition,
                 {
                     "Class": lambda row: row["class"],
                     "Cells": lambda row: row["colonies"],
-                    "Share": lambda row: row["share"],
+                    "Share of those told": lambda row: row["share"],
+                    "Share of all": lambda row: row["share_of_all"],
                     "Corrected share": lambda row: row["corrected_share"],
                 },
                 caption="Composition",
@@ -219,45 +245,3 @@ def _write(
         },
     )
     print(f"look at {out / REPORT}", file=sys.stderr)
-
-
-def cell_composition(
-    kinds: Sequence[str], probabilities: np.ndarray, model: ColonyModel
-) -> list[dict[str, Any]]:
-    """Shares of the classes among cells, as rows of composition.csv of one image "all".
-
-    Args:
-        kinds: What each of N cells is called.
-        probabilities: float [N, K].
-        model: Names the classes.
-    """
-    classes = model.config.classes
-    told = [kind for kind in kinds if kind in classes]
-    counts = np.array([kinds.count(name) for name in classes])
-    corrected = (
-        corrected_composition(counts / len(told), np.array(model.config.confusion))
-        if told and model.config.confusion
-        else None
-    )
-    sure = np.isin(kinds, classes)
-    expected = probabilities[sure].mean(axis=0) if told else None
-    shared = {"image": "all", "time": 0, "minutes": "", "area_share": ""}
-    rows: list[dict[str, Any]] = [
-        {
-            **shared,
-            "class": name,
-            "colonies": int(count),
-            "share": f"{count / len(told):.4f}" if told else "",
-            "corrected_share": "" if corrected is None else f"{corrected[i]:.4f}",
-            "expected_share": "" if expected is None else f"{expected[i]:.4f}",
-        }
-        for i, (name, count) in enumerate(zip(classes, counts, strict=True))
-    ]
-    if len(told) < len(kinds):
-        unknown = len(kinds) - len(told)
-        share = f"{unknown / len(kinds):.4f}"
-        rows.append(
-            {**shared, "class": "cannot tell", "colonies": unknown, "share": share}
-            | {"corrected_share": "", "expected_share": ""}
-        )
-    return rows

@@ -60,7 +60,9 @@ def draw_overlay(
                 bbox={"facecolor": "black", "alpha": 0.45, "pad": 1, "linewidth": 0},
             )
         title = f"{len(own)} {'colony' if len(own) == 1 else 'colonies'}"
-        axes.set_title(title if len(assessment.labels) == 1 else f"frame {t}: {title}", fontsize=10)
+        at = [f"frame {t}"] if len(assessment.labels) > 1 else []
+        at += [f"plane {assessment.planes[t][0]}"] if assessment.depth > 1 else []
+        axes.set_title(": ".join(filter(None, (", ".join(at), title))), fontsize=10)
         axes.set_axis_off()
     present = {colony.kind for colony in assessment.colonies}
     names = [name for name in (*classes, CANNOT_TELL) if name in present]

@@ -14,7 +14,7 @@ from isl.report import (
     figure,
     folded,
     heading,
-    notice,
+    notices,
     paragraph,
     results_page,
     table,
@@ -27,6 +27,12 @@ _HOW_TO_READ = (
     "likely enough, the answer is that it cannot be told. Colonies that touch the border are "
     "marked in the table: part of them may be missing."
 )
+_SHARES = {
+    "Share of all": "share_of_all",
+    "Share of those told": "share",
+    "Share of their area": "area_share",
+    "Corrected share": "corrected_share",
+}
 _CORRECTED = (
     "Corrected shares allow for how often the network calls a class another one, as measured on "
     "validation data; they are the better estimate where classes are rarer or more frequent than "
@@ -96,7 +102,7 @@ def _of_well(well: WellPictures) -> list[Block]:
     blocks = [
         heading(name, anchor=name),
         paragraph(sentence(made).capitalize() + "."),
-        *(notice(warning) for warning in made["warnings"]),
+        notices(made["warnings"]),
         figure(well.overlay, alt=f"Outlines of the colonies of {name}", wide=True),
         figure(
             well.composition,
@@ -105,20 +111,20 @@ def _of_well(well: WellPictures) -> list[Block]:
         ),
     ]
     last = [
-        row for row in composition_rows(made) if row["time"] == made["frames"] - 1 and row["share"]
+        row
+        for row in composition_rows(made)
+        if row["time"] == made["frames"] - 1 and row["share_of_all"]
     ]
     if last:
         blocks.append(
             table(
-                ("Class", "Colonies", "Share", "Share of area", "Corrected share"),
+                (*("Class", "Colonies"), *_SHARES),
                 [
-                    [
-                        *(row["class"], row["colonies"], row["share"]),
-                        *(row["area_share"], row["corrected_share"]),
-                    ]
+                    [row["class"], row["colonies"], *(row[column] for column in _SHARES.values())]
                     for row in last
                 ],
-                caption="Composition in the last frame",
+                caption="Composition in the last frame; but for the first, shares are of the "
+                "colonies whose class was told",
             )
         )
     return [*blocks, folded(f"How {name} was assessed", [facts(_facts(made))])]

@@ -50,6 +50,8 @@ def record(
         "pixel_size": assessment.pixel_size,
         "interval_minutes": assessment.interval,
         "minutes": [None if m is None else round(m, 4) for m in assessment.minutes],
+        "planes": assessment.depth,
+        "planes_used": [list(planes) for planes in assessment.planes],
         "classes": list(config.classes),
         "colonies": [
             {
@@ -135,61 +137,77 @@ COMPOSITION_COLUMNS = (
     "area_share",
     "corrected_share",
     "expected_share",
+    "share_of_all",
 )
 
 
 def composition_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A record's rows of composition.csv: one for every frame and class.
-
-    Shares are of the colonies that were told; "cannot tell" has its count and its share of all. The
-    corrected share allows for how often each class is called another (`corrected_composition`); it
-    is empty where the model's confusion was not measured or nothing was told. The expected share is
-    the mean of the calibrated probabilities.
-    """
-    confusion = np.array(made["model"]["confusion"], float)
+    """A record's rows of composition.csv; see `shares_of_classes`."""
     rows = []
     for t in range(made["frames"]):
         own = [each for each in made["colonies"] if each["time"] == t]
-        told = [each for each in own if each["class"] != CANNOT_TELL]
-        counts = [sum(each["class"] == name for each in told) for name in made["classes"]]
-        areas = [
-            sum(each["area"] for each in told if each["class"] == name) for name in made["classes"]
-        ]
-        corrected: Sequence[float] | None = None
-        if len(confusion) and told:
-            shares = np.array(counts) / len(told)
-            corrected = [float(s) for s in corrected_composition(shares, confusion)]
-        expected = np.mean([each["probabilities"] for each in told], axis=0) if told else ()
-        shared = {
-            "image": made["image"],
-            "time": t,
-            "minutes": _minutes(made, t),
-        }
-        for i, name in enumerate(made["classes"]):
-            rows.append(
-                {
-                    **shared,
-                    "class": name,
-                    "colonies": counts[i],
-                    "share": f"{counts[i] / len(told):.4f}" if told else "",
-                    "area_share": f"{areas[i] / sum(areas):.4f}" if told else "",
-                    "corrected_share": f"{corrected[i]:.4f}" if corrected else "",
-                    "expected_share": f"{expected[i]:.4f}" if told else "",
-                }
-            )
-        unknown = len(own) - len(told)
-        if unknown:
-            rows.append(
-                {
-                    **shared,
-                    "class": CANNOT_TELL,
-                    "colonies": unknown,
-                    "share": f"{unknown / len(own):.4f}",
-                    "area_share": "",
-                    "corrected_share": "",
-                    "expected_share": "",
-                }
-            )
+        found = shares_of_classes(
+            [each["class"] for each in own],
+            np.array([each["probabilities"] for each in own]),
+            made["classes"],
+            made["model"]["confusion"],
+            areas=[each["area"] for each in own],
+        )
+        frame = {"image": made["image"], "time": t, "minutes": _minutes(made, t)}
+        rows += [frame | row for row in found]
+    return rows
+
+
+def shares_of_classes(
+    kinds: Sequence[str],
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+    confusion: Sequence[Sequence[float]],
+    *,
+    areas: Sequence[float] | None = None,
+) -> list[dict[str, Any]]:
+    """Shares of the classes among colonies, or cells, of one picture.
+
+    All shares but the last are of those whose class was told, so that those of the classes add up
+    to 1; "cannot tell" has none of them. The corrected share allows for how often each class is
+    called another (`corrected_composition`), and is empty where that was not measured; the expected
+    share is the mean of the calibrated probabilities. The share of all counts "cannot tell", too,
+    and adds up to 1 with it. What is a share of nothing is empty.
+
+    Args:
+        kinds: What each of N is called.
+        probabilities: float [N, K].
+        classes: K names.
+        confusion: [K, K], or nothing.
+        areas: Of each; None: not known.
+
+    Returns:
+        A row for each class, and one for "cannot tell" where there are such.
+    """
+    told = [kind != CANNOT_TELL for kind in kinds]
+    shares: dict[str, Sequence[float] | np.ndarray] = {}
+    if any(told):
+        shares["share"] = np.array([kinds.count(name) for name in classes]) / sum(told)
+        shares["expected_share"] = probabilities[told].mean(axis=0)
+        if areas is not None:
+            own = [
+                sum(area for area, kind in zip(areas, kinds, strict=True) if kind == name)
+                for name in classes
+            ]
+            shares["area_share"] = np.array(own) / sum(own)
+        if len(confusion):
+            corrected = corrected_composition(shares["share"], np.array(confusion, float))
+            shares["corrected_share"] = corrected
+    rows = []
+    for i, name in enumerate((*classes, CANNOT_TELL)):
+        count = kinds.count(name)
+        if name == CANNOT_TELL and not count:
+            continue
+        row = {"class": name, "colonies": count}
+        for column in ("share", "area_share", "corrected_share", "expected_share"):
+            known = column in shares and name != CANNOT_TELL
+            row[column] = f"{shares[column][i]:.4f}" if known else ""
+        rows.append(row | {"share_of_all": f"{count / len(kinds):.4f}" if kinds else ""})
     return rows
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from isl.colony.assess import Settings, assess
+from isl.colony.assess import Assessment, Settings, assess
 from isl.colony.detection import as_bytes, full_scale
 from isl.colony.drawing import draw_composition, draw_overlay, reduced, shown_frames
 from isl.colony.following import Follower
@@ -43,6 +43,7 @@ from isl.imaging.outputs.results import Input, written_together
 from isl.imaging.outputs.run import run_side_by_side
 from isl.imaging.times import known_times
 from isl.model_folder import model_or_default
+from isl.warned import said_of, warnings_logged
 
 COLONIES, COMPOSITION, REPORT = "colonies.csv", "composition.csv", "report.html"
 
@@ -142,14 +143,9 @@ def _assess(well: Well, *, request: Request) -> str:
     same = {"model_hash": model.hash, "settings": settings, "source_hash": source_hash}
     if well.files.done_before(well.path, request, "isl colony", **same):
         return "done before"
-    opened = open_transmitted_frames if request.time_lapse else open_transmitted
-    picture, index = opened(well.path, axes=request.axes, channel=request.channel)
-    with picture:
-        channels = model_channels(picture, index, model)
-        mask = None if well.mask is None else _read_mask(well.mask, picture, request)
-        steps = _steps(well.path) if request.time_lapse else None
-        found = assess(picture, channels, model, request.settings, mask=mask, steps=steps)
-        shown = {t: _shown(picture, t, channels[0]) for t in shown_frames(picture.shape[0])}
+    with warnings_logged("isl") as warnings:
+        found, shown = _looked_at(well, model, request)
+    found = dataclasses.replace(found, warnings=said_of(found.source, warnings))
     classes = model.config.classes
     image = FluorescenceImage(
         name=well.name,
@@ -177,6 +173,24 @@ def _assess(well: Well, *, request: Request) -> str:
     return sentence(made)
 
 
+def _looked_at(
+    well: Well, model: ColonyModel, request: Request
+) -> tuple[Assessment, dict[int, np.ndarray]]:
+    """What is found in a well, and frames to show it on, uint8 [y, x] by time."""
+    opened = open_transmitted_frames if request.time_lapse else open_transmitted
+    picture, index = opened(well.path, axes=request.axes, channel=request.channel)
+    with picture:
+        channels = model_channels(picture, index, model)
+        mask = None if well.mask is None else _read_mask(well.mask, picture, request)
+        steps = _steps(well.path) if request.time_lapse else None
+        found = assess(picture, channels, model, request.settings, mask=mask, steps=steps)
+        shown = {
+            t: _shown(picture, t, channels[0], found.planes[t][0])
+            for t in shown_frames(picture.shape[0])
+        }
+    return found, shown
+
+
 def _steps(folder: Path) -> tuple[float, ...]:
     """When the frames of a folder were taken, by the numbers in their names."""
     names = [file.name for file in frames_in(folder)]
@@ -201,9 +215,8 @@ def model_channels(picture: LazyPicture, index: int, model: ColonyModel) -> list
     return [names.index(name) for name in wanted]
 
 
-def _shown(picture: LazyPicture, t: int, channel: int) -> np.ndarray:
-    """A frame's middle plane, small enough to be drawn, uint8 [y, x]."""
-    z = picture.shape[2] // 2
+def _shown(picture: LazyPicture, t: int, channel: int, z: int) -> np.ndarray:
+    """A frame's plane, small enough to be drawn, uint8 [y, x]."""
     plane = picture.read(t=t, c=channel, z=z)
     return reduced(as_bytes(plane, full_scale(lambda r, c: plane[r, c], plane.shape)))
 

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from PIL import Image
+from scipy import ndimage
 from small_models import CLASSES, saved_model
 
 from isl import cli
-from isl.colony.record import composition_rows
+from isl.colony.record import composition_rows, shares_of_classes
 from isl.errors import InputError
 from isl.files.locks import alone_in
 from isl.model_kinds import load_model
@@ -177,6 +179,8 @@ def test_an_empty_well_is_a_result(ground: Path, tmp_path: Path) -> None:
     made = json.loads((tmp_path / "out" / "empty.json").read_text())
     assert "the picture holds no colony" in made["warnings"]
     assert any("how large a pixel is" in warning for warning in made["warnings"])
+    for warning in made["warnings"]:
+        assert done.output.count(f"empty.tif: {warning}") == 1
     assert {row["share"] for row in composition_rows(made)} == {""}
 
 
@@ -278,6 +282,79 @@ def test_cannot_tell(ground: Path, tmp_path: Path) -> None:
     composition = rows_of(tmp_path / "composition.csv")
     assert composition[-1]["class"] == "cannot tell"
     assert int(composition[-1]["colonies"]) == len(rows)
+
+
+def test_shares_add_up_where_some_cannot_be_told() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.5, 0.5]])
+    kinds = ["a", "a", "b", "cannot tell"]
+    confusion = [[1.0, 0.0], [0.0, 1.0]]
+    found = shares_of_classes(kinds, probabilities, ["a", "b"], confusion, areas=[10, 20, 30, 99])
+    assert [row["class"] for row in found] == ["a", "b", "cannot tell"]
+    expected = {
+        "share": ["0.6667", "0.3333", ""],
+        "area_share": ["0.5000", "0.5000", ""],
+        "corrected_share": ["0.6667", "0.3333", ""],
+        "expected_share": ["0.5667", "0.4333", ""],
+        "share_of_all": ["0.5000", "0.2500", "0.2500"],
+    }
+    assert {column: [row[column] for row in found] for column in expected} == expected
+    without = shares_of_classes(kinds[3:], probabilities[3:], ["a", "b"], [])
+    assert [row["share_of_all"] for row in without] == ["0.0000", "0.0000", "1.0000"]
+    assert {row[column] for row in without for column in expected} == {"", "0.0000", "1.0000"}
+    assert {row["share"] for row in shares_of_classes([], np.array([]), ["a", "b"], [])} == {""}
+
+
+def stack_of(plane: np.ndarray, depth: int, sharp: int) -> np.ndarray:
+    """A z-stack uint16 [Z, Y, X] of a plane, out of focus but for one."""
+    return np.stack(
+        [plane if z == sharp else ndimage.gaussian_filter(plane, 3) for z in range(depth)]
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_of_a_stack_the_plane_that_is_looked_at_is_told_and_shown(
+    ground: Path, tmp_path: Path, workers: int
+) -> None:
+    for number, sharp in enumerate((4, 1)):
+        plane = tifffile.imread(ground / "wells" / f"well-00{number}.tif")
+        stack = stack_of(plane, 5, sharp)
+        axes = {"axes": "ZYX"}
+        tifffile.imwrite(tmp_path / f"a{number}.ome.tif", stack, metadata=axes)
+        tifffile.imwrite(make(tmp_path / "plain") / f"a{number}.tif", plane)
+    out, plain = tmp_path / "out", tmp_path / "plain"
+    stacks = [tmp_path / f"a{number}.ome.tif" for number in (0, 1)]
+    words = ("--pixel-size", 0.8, "--workers", workers)
+    done = colony(ground, *stacks, "--out", out, *words)
+    assert done.exit_code == 0, done.output
+    assert colony(ground, plain, "--out", plain / "out", *words).exit_code == 0
+    page = (out / "report.html").read_text()
+    for number, sharp in enumerate((4, 1)):
+        made = json.loads((out / f"a{number}.json").read_text())
+        assert (made["planes"], made["planes_used"]) == (5, [[sharp]])
+        said = f"has 5 planes; the sharpest, plane {sharp} (from 0), is looked at"
+        assert said in made["warnings"]
+        assert said in page
+        assert done.output.count(f"warning: {stacks[number]}: {said}\n") == 1
+        # All but the title, which names the plane, is the picture of that plane alone.
+        shown, alone = (
+            np.asarray(Image.open(folder / f"a{number}.overlay.png"))[120:]
+            for folder in (out, plain / "out")
+        )
+        np.testing.assert_array_equal(shown, alone)
+
+
+def test_of_cells_with_several_planes_the_middle_one_is_told(ground: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    folder = make(tmp_path / "cells")
+    tifffile.imwrite(folder / "flat.tif", rng.integers(0, 255, (40, 40)).astype("u1"))
+    for name in ("deep", "deeper"):
+        stack = rng.integers(0, 255, (3, 40, 40)).astype("u1")
+        tifffile.imwrite(folder / f"{name}.ome.tif", stack, metadata={"axes": "ZYX"})
+    done = colony(ground, folder, "--cells", "--out", tmp_path / "out", model="cells")
+    assert done.exit_code == 0, done.output
+    said = "2 of 3 cells have several planes; the middle one is looked at, such as plane 1 of 3"
+    assert done.output.count(said) == 1
+    assert said in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_arrays_are_assessed_as_files_are(ground: Path, tmp_path: Path) -> None:

@@ -184,6 +184,11 @@ def model_directory(name_or_directory: str | Path) -> Path:
         return bundled[str(name_or_directory)]
     if path.is_dir():
         raise InputError(f"{path}: is not a model folder: it holds no {CONFIG_FILE}")
+    if len(path.parts) > 1:
+        raise InputError(
+            f"{path}: there is no such folder; give a model folder, or a bundled model's name (isl "
+            "models)"
+        )
     raise unknown("model", str(name_or_directory), bundled)
 
 

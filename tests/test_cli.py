@@ -68,7 +68,11 @@ def refused(capsys):
         (["eval", "no.toml", "--out", "o"], "no.toml: there is no such file"),
         (["import-weights", "f.npz", "--planes", "two", "--out", "o"], "--planes"),
         (["import-weights", "f.npz", "--planes", "0", "--out", "o"], "--planes"),
-        (["inspect", "no_such_model"], "unknown model 'no_such_model'"),
+        (
+            ["inspect", "no_such_model"],
+            "no_such_model: there is no such file or folder; unknown model 'no_such_model'",
+        ),
+        (["inspect", "no_such/model"], "no_such/model: there is no such file or folder"),
         (["inspect", "no_such.tif"], "no_such.tif: there is no such file"),
     ],
 )

@@ -164,6 +164,8 @@ def test_models_are_found_by_name_or_folder(folder, monkeypatch):
     monkeypatch.setattr(model_folder, "BUNDLED", folder.parent)
     assert bundled_models() == {"scale": folder}
     assert model_directory("scale") == model_directory(folder) == folder
+    with pytest.raises(InputError, match="runs/scale: there is no such folder; give a model"):
+        model_directory("runs/scale")
     with pytest.raises(InputError, match="unknown model 'scales'; did you mean 'scale'"):
         model_directory("scales")
     with pytest.raises(InputError, match=r"is not a model folder: it holds no model\.toml"):

@@ -59,21 +59,36 @@ def describe(thing: str, stated: "Stated | None" = None) -> Facts:
     from isl.imaging.inputs.read import find_inputs
     from isl.imaging.inputs.stated import UNSTATED
     from isl.model_folder import CONFIG_FILE
-    from isl.model_kinds import find_model, installed_models, kind_of
+    from isl.model_kinds import installed_models, kind_of
 
     stated = stated or UNSTATED
     path = Path(thing)
     if (path / CONFIG_FILE).is_file() or not (path.exists() or is_container(path)):
-        if path.suffix:
-            raise InputError(f"{thing}: there is no such file")
-        folder = find_model(thing)
+        folder = _model_called(thing) if not path.exists() else path
         return kind_of(folder).describe(folder)
     fields = find_inputs([path], axes=stated.axes)
     if len(fields) > 1:
         return describe_folder(fields, stated)
     facts = describe_image(fields[0][1], stated)
-    for name, folder in installed_models().items():
-        fits = kind_of(folder).fits
-        if fits is not None:
-            facts.append((f"model {name}", fits(folder, fields[0][1], stated)))
-    return facts
+    asked = {name: (folder, kind_of(folder).fits) for name, folder in installed_models().items()}
+    said = {
+        name: fits(folder, fields[0][1], stated)
+        for name, (folder, fits) in asked.items()
+        if fits is not None
+    }
+    if len(said) > 1 and len(set(said.values())) == 1:
+        return [*facts, ("every model", next(iter(said.values())))]
+    return [*facts, *((f"model {name}", line) for name, line in said.items())]
+
+
+def _model_called(name: str) -> Path:
+    """The folder of a bundled model; a name that is none may be a path that was mistyped."""
+    from isl.model_kinds import find_model
+
+    missing = f"{name}: there is no such file or folder"
+    if Path(name).suffix or len(Path(name).parts) > 1:
+        raise InputError(missing)
+    try:
+        return find_model(name)
+    except InputError as error:
+        raise InputError(f"{missing}; {error}") from error

@@ -254,6 +254,19 @@ def test_a_published_folder_is_a_field(tmp_path):
         read_transmitted(tmp_path)
 
 
+def test_folders_that_are_not_searched_are_told(tmp_path):
+    (tmp_path / ".hidden").mkdir()
+    with pytest.raises(InputError, match=r"holds no image; expected"):
+        find_inputs([tmp_path])
+    for name in ("t2", "t10"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(
+        InputError,
+        match=r"holds no image, and its folders are not searched; name them, such as [^ ]*/t2;",
+    ):
+        find_inputs([tmp_path])
+
+
 def test_other_files_are_no_images(tmp_path):
     (tmp_path / "notes.txt").write_text("text")
     with pytest.raises(InputError, match=r"is not a .tif"):

@@ -24,15 +24,21 @@ _DONE = {
 
 
 def describe_image(path: Path, stated: Stated) -> Facts:
-    """What a file or a published folder holds, plane by plane."""
+    """What a file or a published folder holds, plane by plane.
+
+    Where nobody can tell which channel is the transmitted one, what is known of all of them, and
+    then that.
+    """
     facts: Facts = [("image", str(path))]
+    known: Facts = []
     if not path.is_dir() or is_container(path):
         with open_picture(path, axes=stated.axes) as picture:
             facts += _describe_picture(picture)
+            known = _sizes_and_times(stated.of(picture), movie=picture.shape[0] > 1)
     try:
         stack = read_transmitted(path, axes=stated.axes, channel=stated.channel)
     except InputError as error:
-        return [*facts, ("transmitted", str(error))]
+        return [*facts, *known, ("transmitted", str(error))]
     return facts + _describe_stack(stated.of_stack(stack))
 
 
@@ -99,13 +105,20 @@ def _describe_stack(stack: ZStack | Movie) -> Facts:
         ("transmitted", f"{'TZYX' if movie else 'ZYX'} {shape} {pixels.dtype}"),
         ("in use", _in_use(pixels)),
         ("modality", stack.modality or UNKNOWN),
-        ("pixel size", _size(stack.pixel_size)),
-        ("z step", length(stack.pixel_size.z if stack.pixel_size else None)),
+        *_sizes_and_times(stack, movie=movie),
     ]
-    if isinstance(stack, Movie):
-        facts.append(("interval", f"{stack.interval:g} min" if stack.interval else UNKNOWN))
-        facts.append(("times", _times(stack.times)))
     return [*facts, *_describe_planes(pixels if movie else pixels[None])]
+
+
+def _sizes_and_times(image: ZStack | Movie | LazyPicture, *, movie: bool) -> Facts:
+    facts = [
+        ("pixel size", _size(image.pixel_size)),
+        ("z step", length(image.pixel_size.z if image.pixel_size else None)),
+    ]
+    if movie and not isinstance(image, ZStack):
+        facts.append(("interval", f"{image.interval:g} min" if image.interval else UNKNOWN))
+        facts.append(("times", _times(image.times)))
+    return facts
 
 
 def _times(times: Sequence[float] | None) -> str:

@@ -277,7 +277,11 @@ def _fields_at(path: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not fields:
-        raise InputError(f"{path}: holds no image; expected {ACCEPTED}")
+        inner = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        deeper = (
+            f", and its folders are not searched; name them, such as {inner[0]}" if inner else ""
+        )
+        raise InputError(f"{path}: holds no image{deeper}; expected {ACCEPTED}")
     _refuse_loose_planes(fields, path)
     return fields
 

@@ -9,16 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
+from isl.colony.model import ColonyConfig
 from isl.config import load_as_typed, load_toml
 from isl.errors import InputError
 from isl.files.records import as_csv, as_json, plain
 from isl.files.whole import write_texts
+from isl.model_folder import WEIGHTS_FILE, model_directory, read_folder_config
 from isl_train.colony.config import ColonyExperiment
 from isl_train.colony.frozen import FOLDER, with_vectors
 from isl_train.colony.heads import Heads, are_quick
 from isl_train.colony.images import NONE, Images, load_images
-from isl_train.colony.recipe import train_colony
+from isl_train.colony.recipe import model_to_begin_with, train_colony
 from isl_train.colony.split import split
+from isl_train.experiment import decisive
 from isl_train.recipe import Run as TrainingRun
 
 from ..statistics.folds import Folds, dealt_folds, stratified_folds
@@ -205,7 +208,7 @@ def _run(
         }
     )
     most = max(evaluation.patches)
-    key = _key(own, images, judged, most)
+    key = _key(own, images, judged, most, folder)
     quick = heads is not None and are_quick(own) and not evaluation.keep_models
     if not kept.is_file() and heads is not None and quick:
         head = heads.trained(own, split(images, own.split, own.split_seed))
@@ -231,10 +234,20 @@ def _run(
     return Run(fold=job.fold, seed=job.seed, predictions=load(kept, key))
 
 
-def _key(experiment: ColonyExperiment, images: Images, judged: np.ndarray, patches: int) -> str:
+def _key(
+    experiment: ColonyExperiment, images: Images, judged: np.ndarray, patches: int, folder: Path
+) -> str:
     """sha256 of all that a run's predictions follow from."""
+    started_from = None
+    if experiment.start.model:
+        # A model that was made anew under its old name is another start.
+        start = model_directory(model_to_begin_with(experiment, folder))
+        started_from = read_folder_config(start, ColonyConfig).sha256[WEIGHTS_FILE]
     facts = {
-        "experiment": experiment.model_dump(mode="json"),
+        "experiment": decisive(experiment.model_dump(mode="json", exclude={"name"})),
+        "started_from": started_from,
+        "pixels": images.fingerprint,
+        "pixel_sizes": list(images.pixel_sizes),
         "classes": list(images.classes),
         "images": list(zip(images.names, images.groups, images.labels.tolist(), strict=True)),
         "judged": np.flatnonzero(judged).tolist(),

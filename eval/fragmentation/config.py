@@ -69,6 +69,10 @@ class FragmentationEvaluation(Config):
         names = [variant.name for variant in self.variant]
         if len(set(names)) != len(names):
             raise ValueError("two variants have one name")
+        folders = {name.replace("/", "_"): name for name in names}
+        for name in names:
+            if (other := folders[name.replace("/", "_")]) != name:
+                raise ValueError(f"'{name}' and '{other}' would have one folder; rename one")
         if self.reference and self.reference not in names:
             raise ValueError(f"reference '{self.reference}' is no variant ({', '.join(names)})")
         if self.leave_one_site_out and (ready := [v.name for v in self.variant if v.models]):

@@ -26,7 +26,7 @@ from isl.labeling.predict import familiarity_of, unlike_warnings
 from isl.labeling.renormalize import plan_renormalization, renormalized
 from isl.labeling.source import field_of, measure, normalized
 
-from ..writing.kept_arrays import KeptArrays
+from ..writing.kept_arrays import KeptArrays, file_name
 from .config import LabelingEvaluation
 from .distributions import SHARPNESS_LEVEL, DistributionFigures, interval_width
 from .ground import Ground, GroundField
@@ -102,7 +102,7 @@ class KeptPredictions(KeptArrays):
         self.write(self._path(contender, field), made, arrays)
 
     def _path(self, contender: str, field: str) -> Path:
-        return self.folder / f"{_file_name(contender)}.{_file_name(field)}.npz"
+        return self.folder / f"{file_name(contender)}.{file_name(field)}.npz"
 
 
 def options_for(contender: Contender, ground: Ground, config: LabelingEvaluation) -> Options:
@@ -305,10 +305,3 @@ def _by_block(
         (int(row), int(column)): {name: arrays[f"sums/{name}/{label}"][n] for name in names}
         for n, (row, column) in enumerate(blocks)
     }
-
-
-def _file_name(name: str) -> str:
-    """A name that a file system accepts: letters, digits, - and _, and the code of all else."""
-    return "".join(
-        c if c.isascii() and (c.isalnum() or c in "-_") else f"+{ord(c):x}" for c in name
-    )

@@ -27,6 +27,7 @@ from isl_train.polarity.crossfit import Crossfit
 from isl_train.polarity.ensemble import train_ensemble
 
 from ..statistics.folds import Folds, folds_touched
+from ..writing.kept_arrays import file_name
 from ..writing.progress import PartsProgress
 from .examples import (
     Example,
@@ -146,7 +147,7 @@ def cross_validate(
             made = stored[arm]
             if made is None:
                 progress.begin()
-                run = runs / label / arm
+                run = runs / label / file_name(arm)
                 made, examples = _hold_out(experiment, held_out, training, ezrin, trainers, run)
                 if examples:
                     keep(kept, label, arm, examples)

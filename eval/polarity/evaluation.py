@@ -13,6 +13,7 @@ from isl.labeling.dataset import Manifest, load_manifest
 from isl.polarity.embryo import Embryo, load_embryos, without_defects
 from isl.polarity.model import ARMS
 from isl.report.words import counted
+from isl_train.experiment import ExperimentConfig, decisive
 from isl_train.labeling.config import LabelingConfig
 from isl_train.polarity.config import PolarityExperiment
 from isl_train.polarity.ensemble import check_start
@@ -366,18 +367,16 @@ def _on_side(embryos: Sequence[Embryo], split: str, manifest: Manifest) -> tuple
 
 def _settings(plan: Plan) -> dict[str, Any]:
     """All that held-out predictions depend on, but the arm."""
-    left_out = {"description", "name"}
-    experiment = plan.experiment.model_dump(mode="json", exclude={"arm", *left_out})
-    # Arms may be added to an evaluation, and so may variants; one that changes is refused.
-    variants = {
-        name: each.model_dump(mode="json", exclude=left_out)
-        for name, each in plan.experiments.items()
-        if name not in ARMS
-    }
+
+    def stated(experiment: ExperimentConfig, *left_out: str) -> dict[str, Any]:
+        return decisive(experiment.model_dump(mode="json", exclude={"name", *left_out}))
+
+    # Arms may be added to an evaluation; variants are named all at once.
+    variants = {name: stated(each) for name, each in plan.experiments.items() if name not in ARMS}
     return {
-        "experiment": experiment,
+        "experiment": stated(plan.experiment, "arm"),
         **({"variants": variants} if variants else {}),
-        "labeling": plan.labeling.model_dump(mode="json", exclude={"description", "name"}),
+        "labeling": stated(plan.labeling),
         "folds": [list(fold) for fold in plan.folds],
         "ezrin_folds": [list(fold) for fold in plan.ezrin_folds],
         "embryos": fingerprints(plan.embryos),

@@ -11,7 +11,7 @@ import numpy as np
 from isl.polarity.embryo import Embryo
 from isl.polarity.onset import TEMPER, Combine
 
-from ..writing.kept_arrays import KeptArrays
+from ..writing.kept_arrays import KeptArrays, file_name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,23 +109,25 @@ class KeptPredictions(KeptArrays):
         self.write(self._maps_path(fold, arm), {"of": [dict(each) for each in facts]}, arrays)
 
     def _path(self, fold: str, arm: str) -> Path:
-        return self.folder / f"{fold}.{arm.replace('/', '_')}.npz"
+        return self.folder / f"{file_name(fold)}.{file_name(arm)}.npz"
 
     def _maps_path(self, fold: str, arm: str) -> Path:
-        return self.folder / f"{fold}.{arm.replace('/', '_')}.maps.npz"
+        return self.folder / f"{file_name(fold)}.{file_name(arm)}.maps.npz"
 
     def _agreement_path(self, fold: str) -> Path:
-        return self.folder / f"{fold}.ezrin_figures.npz"
+        return self.folder / f"{file_name(fold)}.ezrin_figures.npz"
 
 
 def fingerprints(embryos: Sequence[Embryo]) -> dict[str, str]:
-    """A hash of every embryo's frames, measured Ezrin and labels, by name."""
+    """A hash of every embryo's frames, their scale, measured Ezrin and labels, by name."""
     return {embryo.name: _fingerprint(embryo) for embryo in embryos}
 
 
 def _fingerprint(embryo: Embryo) -> str:
     stacks = () if embryo.stacks is None else (embryo.stacks,)
-    digest = hashlib.sha256(repr((embryo.group, embryo.dic.shape)).encode())
+    scale = (embryo.pixel_size, embryo.z_step, embryo.interval)
+    shapes = [(array.dtype.str, array.shape) for array in (embryo.dic, *stacks)]
+    digest = hashlib.sha256(repr((embryo.group, shapes, scale)).encode())
     for array in (embryo.dic, embryo.measured, embryo.after, *stacks):
         digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]

@@ -25,7 +25,7 @@ from isl.config import load_toml, task_name
 from isl.errors import InputError
 from isl.files.whole import write_text
 from isl_train.budget import of_length, pixels_per_update, updates_for
-from isl_train.experiment import check_same_run, decisive
+from isl_train.experiment import EXPERIMENT_FILE, check_same_run, decisive
 from isl_train.recipe import Recipe
 from isl_train.recipe import Run as TrainingRun
 
@@ -313,7 +313,12 @@ class Bench(abc.ABC, Generic[AnyConfig]):
             if variant.trained:
                 experiment = self._with_budget(run)
                 check_same_run(place, experiment)
-                fitted, model = self.train(run, experiment, place)
+                try:
+                    fitted, model = self.train(run, experiment, place)
+                finally:
+                    # What is stopped goes on with these alone; what was refused has not begun.
+                    if (place / EXPERIMENT_FILE).exists():
+                        arrays_of.begin()
             else:
                 fitted, model = self.fit(run, variant)
             rows, pictures = self.judge(run, model)

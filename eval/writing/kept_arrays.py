@@ -29,7 +29,7 @@ class KeptArrays:
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
-        """Opens the folder of an evaluation; nothing is written before the first arrays are.
+        """Opens the folder of an evaluation; nothing is written yet.
 
         Args:
             out: Folder for results.
@@ -70,14 +70,25 @@ class KeptArrays:
             )
         return made, arrays
 
-    def write(self, path: Path, made: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        """Writes facts, which JSON can hold, and arrays by name; whole or not at all."""
+    def begin(self) -> None:
+        """Says in the folder what its arrays will depend on, before there are any."""
         if not self._place.exists():
             write_text(self._place, self._settings + "\n")
+
+    def write(self, path: Path, made: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Writes facts, which JSON can hold, and arrays by name; whole or not at all."""
+        self.begin()
         text = json.dumps({**made, "settings": self.key})
         named: dict[str, Any] = {f"{_PREFIX}{name}": array for name, array in arrays.items()}
         with written_whole(path, overwrite=True) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, made=np.array(text), **named)
+
+
+def file_name(name: str) -> str:
+    """Stands for a name, and for no other, in a file's: signs but -, _ and + by their codes."""
+    return "".join(
+        c if c.isascii() and (c.isalnum() or c in "-_+") else f"%{ord(c):x}%" for c in name
+    )
 
 
 def _check_same(path: Path, settings: Mapping[str, Any]) -> None:

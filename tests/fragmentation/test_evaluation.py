@@ -312,3 +312,8 @@ def test_an_evaluation_of_what_is_not_there_is_refused(data: Path, tmp_path: Pat
     path.write_text(text + 'experiment = "train.toml"\nafter = "b"\n')
     with pytest.raises(InputError, match="after 'b', which is no trained variant before it"):
         evaluate_fragmentation(path, [], tmp_path / "out")
+    models = 'models = ["missing"]\n'
+    path.write_text(f'{text}{models}[[variant]]\nname = "b/c"\n{models}')
+    path.write_text(path.read_text() + f'[[variant]]\nname = "b_c"\n{models}')
+    with pytest.raises(InputError, match="'b/c' and 'b_c' would have one folder; rename one"):
+        evaluate_fragmentation(path, [], tmp_path / "out")

@@ -1,6 +1,8 @@
 """Images of colonies and cells to learn from, whatever they come from."""
 
 import dataclasses
+import functools
+import hashlib
 import itertools
 import re
 from collections import Counter
@@ -56,6 +58,16 @@ class Images:
     pixel_sizes: tuple[float | None, ...] = ()
     vectors: np.ndarray | None = None
     backbone: Any = None
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """sha256 of all pixels, and of which of them are the colonies'."""
+        found = hashlib.sha256()
+        for image in self.images:
+            found.update(repr((image.pixels.dtype.str, image.pixels.shape)).encode())
+            found.update(np.ascontiguousarray(image.pixels).tobytes())
+            found.update(np.packbits(image.mask).tobytes())
+        return found.hexdigest()
 
     def some(self, which: np.ndarray) -> "Images":
         """Those with the indices, or where a mask is True."""

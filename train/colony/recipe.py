@@ -163,7 +163,7 @@ def _start(
 
     def begun() -> "ColonyNetwork":
         """The network of the model to begin with, with the classes that are new."""
-        model = load_colony_model(_model_to_begin_with(experiment, folder))
+        model = load_colony_model(model_to_begin_with(experiment, folder))
         known = model.config.classes
         if classes[: len(known)] != known or model.config.network != experiment.network:
             raise InputError(
@@ -186,7 +186,8 @@ def before_of(experiment: ColonyExperiment) -> ColonyExperiment:
     )
 
 
-def _model_to_begin_with(experiment: ColonyExperiment, folder: Path) -> str | Path:
+def model_to_begin_with(experiment: ColonyExperiment, folder: Path) -> str | Path:
+    """A folder beside the configuration goes before a bundled model of that name."""
     named = folder / experiment.start.model
     return named if named.is_dir() else experiment.start.model
 

@@ -69,6 +69,12 @@ def test_an_evaluation_from_files_to_files(tmp_path: Path, monkeypatch) -> None:
         evaluate_colony(
             tmp_path / "eval.toml", ['changes=["optimizer.learning_rate=0.01"]'], tmp_path / "out"
         )
+    elsewhere = ["changes=['description=else', 'training.workers=1']"]
+    evaluate_colony(tmp_path / "eval.toml", elsewhere, tmp_path / "out")
+    arrays = dict(np.load(path))
+    np.savez(path, **{**arrays, "light": arrays["light"][:, ::-1]})
+    with pytest.raises(InputError, match="was made from other settings or images"):
+        evaluate_colony(tmp_path / "eval.toml", [], tmp_path / "out")
     write_stripes(path, (25, 12))
     with pytest.raises(InputError, match="was made from other settings or images"):
         evaluate_colony(tmp_path / "eval.toml", [], tmp_path / "out")

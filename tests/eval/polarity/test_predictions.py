@@ -31,6 +31,17 @@ def test_what_is_put_is_taken(tmp_path):
     assert kept.take("fold_2", "dic+ezrin") is None
 
 
+def test_no_two_names_have_one_file(tmp_path):
+    names = ("a/b", "a_b", "a.b", "dic", "dic.maps", "ä1", "\u0e41", "../a_b")
+    kept = KeptPredictions(tmp_path, {})
+    for number, name in enumerate(names):
+        kept.put("all", name, dataclasses.replace(MADE, seconds=float(number)))
+        kept.put_maps("all", name, [{"of": name}], [np.zeros((1, 1), np.float16)])
+    assert [kept.take("all", name).seconds for name in names] == list(range(len(names)))
+    assert [kept.take_maps("all", name)[0][0]["of"] for name in names] == list(names)
+    assert len(list((tmp_path / "predictions").iterdir())) == 2 * len(names)
+
+
 def test_agreement_is_kept_undefined_frames_too(tmp_path):
     kept = KeptPredictions(tmp_path, {})
     assert kept.take_agreement("fold_1") is None
@@ -89,6 +100,9 @@ def test_fingerprints_change_with_all_that_predictions_depend_on():
         other(embryo, measured=None),
         other(embryo, after=~embryo.after),
         other(embryo, group="B"),
+        other(embryo, pixel_size=0.7),
+        other(embryo, z_step=9.0),
+        other(embryo, interval=33.0),
     ]
-    assert len({fingerprints([each])["A"] for each in changed}) == 5
+    assert len({fingerprints([each])["A"] for each in changed}) == len(changed)
     assert fingerprints([embryo]) == fingerprints([make_embryo("A", 3)])

@@ -321,22 +321,30 @@ def test_where_fields_lie_and_who_reads_them_is_no_part_of_a_run(
 def test_a_run_that_was_stopped_goes_on_with_its_own_settings_alone(
     folder: Path, fits: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stopped run has no record of its settings yet but the experiment that it was begun with."""
+    overrides = ["variant={ unet = {} }", "seeds=[3]"]
+    unheard = "changes=['loss.label_weights={ DAPY = 1.0 }']"
+    with pytest.raises(InputError, match=r"unknown label in loss\.label_weights 'DAPY'"):
+        compare_variants(folder / "study.toml", [*overrides, unheard], folder / "out")
+    assert not (folder / "out").exists()
 
     def stopped(task, experiment, place, **_):
         place.mkdir(parents=True)
         (place / EXPERIMENT_FILE).write_text(to_toml(experiment))
         raise KeyboardInterrupt
 
-    overrides = ["variant={ unet = {} }", "seeds=[3]"]
     whole = labeling_study.fit
     monkeypatch.setattr(labeling_study, "fit", stopped)
     with pytest.raises(KeyboardInterrupt):
         compare_variants(folder / "study.toml", overrides, folder / "out")
     monkeypatch.setattr(labeling_study, "fit", whole)
     faster = [*overrides, "changes=['optimizer.learning_rate=0.01']"]
-    with pytest.raises(InputError, match="holds a run of other settings"):
+    with pytest.raises(InputError, match=r"\(experiment\.optimizer\.learning_rate is 0\.01 now"):
         compare_variants(folder / "study.toml", faster, folder / "out")
+    label = tifffile.imread(folder / "a-DAPI.tif")
+    tifffile.imwrite(folder / "a-DAPI.tif", label[::-1])
+    with pytest.raises(InputError, match=r"\(judged\.a\.pixels is"):
+        compare_variants(folder / "study.toml", overrides, folder / "out")
+    tifffile.imwrite(folder / "a-DAPI.tif", label)
     assert not fits
     compare_variants(folder / "study.toml", overrides, folder / "out")
     assert fits == ["unet.work.3"]

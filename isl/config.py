@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file") from error
+        raise not_there(path) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a TOML file ({error})") from error
     except tomllib.TOMLDecodeError as error:
@@ -65,16 +66,44 @@ def configuration(path: Path) -> Path:
     Raises:
         InputError: There is no such file, and a bare name is no configuration's.
     """
-    spec = importlib.util.find_spec("isl_configs")
-    if path.exists() or spec is None or spec.origin is None:
+    folder = _configurations()
+    if path.exists() or folder is None:
         return path
-    known = {file.stem: file for file in Path(spec.origin).parent.glob("*.toml")}
+    known = {file.stem: file for file in folder.glob("*.toml")}
     name = path.name.removesuffix(".toml")
     if name in known and str(path.parent) in (".", "configs"):
         return known[name]
     if len(path.parts) == 1 and path.suffix != ".toml":
         raise unknown("configuration", name, known)
     return path
+
+
+def not_there(path: Path) -> InputError:
+    """A file that is missing; of data that configurations of isl name, how to come by them.
+
+    Args:
+        path: A TOML file, or a table.
+    """
+    missing = f"{path}: there is no such file"
+    folder, place = _configurations(), Path(os.path.abspath(path)).parent
+    if folder is None or folder / "data" not in place.parents:
+        return InputError(missing)
+    made = read_toml(folder / "data" / "simulated.toml")
+    command = made.get(place.relative_to(folder / "data").as_posix())
+    if command is None:
+        return InputError(f"{missing}; name your own with `set=dataset=FILE`")
+    here = Path(os.path.relpath(place))
+    out = shlex.quote(str(place if ".." in here.parts else here))
+    return InputError(
+        f"{missing}; make it first: {command} `out={out}` (or make it elsewhere, and name it with "
+        "`set=dataset=FILE`)"
+    )
+
+
+def _configurations() -> Path | None:
+    """The folder of those that come with isl; None: they do not."""
+    spec = importlib.util.find_spec("isl_configs")
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
 
 
 def load_as_typed(path: Path, kind: type[ConfigType], overrides: Sequence[str] = ()) -> ConfigType:
@@ -97,8 +126,10 @@ def folder_named(text: str, relative_to: Path, *, source: str) -> Path:
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
         if not os.environ.get(name):
+            some = " (isl data list: those that isl data get brings)" if name == "ISL_DATA" else ""
             raise InputError(
-                f"{source} '{text}' needs the environment variable {name}, which is not set"
+                f"{source} '{text}' needs the environment variable {name}, which is not set; give "
+                f"it the folder that holds these files{some}"
             )
         return os.environ[name]
 

@@ -1,17 +1,22 @@
 """Every experiment and evaluation that comes with isl says what it is for, and fits together."""
 
+import re
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from isl import registry
+from isl import cli, registry
 from isl.backbones.networks import count_parameters
-from isl.config import load_toml, read_toml
-from isl.errors import InputError
+from isl.config import load_toml, parse, read_toml
+from isl.data.tables import read_table
+from isl.errors import InputError, as_options
 from isl.labeling.dataset import load_manifest
 from isl.labeling.model_config import read_model_config
 from isl.model_folder import bundled_models, model_directory
+from isl.phantom.kinds import PhantomKind
 from isl.polarity.model import abstract_members, channels_of
 from isl.preprocess.config import PreprocessConfig
 from isl_eval.labeling.config import LabelingEvaluation
@@ -23,6 +28,7 @@ from isl_train.search.config import SearchConfig
 from isl_train.search.search import search_space_fits
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+SIMULATED: dict[str, str] = read_toml(CONFIGS / "data" / "simulated.toml")
 FILES = sorted(CONFIGS.glob("*.toml"))
 
 
@@ -181,6 +187,62 @@ def test_a_key_that_is_misspelled_is_refused() -> None:
         load_toml(LABELING[0], LabelingConfig, overrides=["training.step=3"])
     with pytest.raises(InputError, match=r"did you mean 'sight\.window'"):
         load_toml(POLARITY[0], PolarityExperiment, overrides=["sight.windw=3"])
+
+
+def options_in(command: str) -> tuple[list[str], str]:
+    """A command's words in any order, without --out, and what that was."""
+    words = shlex.split(command)
+    out = words[words.index("--out") + 1] if "--out" in words else ""
+    return sorted(word for word in words if word not in ("--out", out)), out
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_simulated_data_are_made_as_configurations_say(path: Path) -> None:
+    text = path.read_text()
+    said = re.findall(r"isl phantom [^\"\n]*?--out configs[^\"\n]*?(?=\.? [A-Z]|\"|\n)", text)
+    for command in said:
+        words, out = options_in(command.rstrip("."))
+        assert words == options_in(SIMULATED[out.removeprefix("configs/data/")])[0]
+    for folder in re.findall(r"\"data/([\w/]+)/(?:dataset\.toml|recordings\.csv)\"", text):
+        assert folder in SIMULATED or "of your own" in text
+
+
+@pytest.mark.parametrize("folder", SIMULATED)
+def test_simulated_data_have_a_kind_and_its_settings(folder: str) -> None:
+    words = shlex.split(SIMULATED[folder])
+    assert words[:2] == ["isl", "phantom"]
+    given = dict(zip(words[2::2], words[3::2], strict=True))
+    assert given.keys() <= {"--kind", "--count", "--validation", "--seed", "--set"}
+    kind: PhantomKind = registry.load(
+        registry.PHANTOMS, given.get("--kind", "cells"), what="kind of data set"
+    )
+    pairs = zip(words[2::2], words[3::2], strict=True)
+    parse({}, kind.config, source="test", overrides=[v for key, v in pairs if key == "--set"])
+
+
+def test_missing_data_are_told_how_to_make_wherever_isl_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    installed = tmp_path / "site packages" / "isl_configs"
+    shutil.copytree(CONFIGS, installed, ignore=lambda *_: ["__pycache__"])
+    monkeypatch.setattr("isl.config._configurations", lambda: installed)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    folder = installed / "data" / "absent"
+    simulated = installed / "data" / "simulated.toml"
+    simulated.write_text('absent = "isl phantom --count 2 --set width=16 --set height=16"')
+    manifest = folder / "dataset.toml"
+    with pytest.raises(InputError, match="there is no such file; make it first: isl ph") as told:
+        load_manifest(manifest)
+    assert "`set=dataset=FILE`" in str(told.value)
+    command = re.search(r"make it first: (isl phantom .*?) \(or", as_options(told.value))
+    assert command is not None
+    assert cli.main(shlex.split(command[1])[1:]) == 0
+    assert len(load_manifest(manifest).fields) == 2
+    with pytest.raises(InputError, match="no such file; name your own with"):
+        read_table(installed / "data" / "viability_day5" / "recordings.csv")
+    with pytest.raises(InputError, match=r"no such file$"):
+        load_manifest(tmp_path / "dataset.toml")
 
 
 @pytest.mark.parametrize("name", ["condition_b_A4", "ai4embryo"])

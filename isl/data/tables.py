@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
+from isl.config import not_there
 from isl.errors import InputError, unknown
 
 
@@ -28,7 +29,7 @@ def read_table(
             rows = list(reader)
             names = [name.strip() for name in reader.fieldnames or ()]
     except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file") from error
+        raise not_there(path) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a CSV table ({error})") from error
     if ragged:

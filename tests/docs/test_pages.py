@@ -49,6 +49,35 @@ def test_commands_on_a_page_are_there_with_their_options(page):
         assert given <= options_of(words[0]), line
 
 
+def named_in(config):
+    """The texts of a configuration and of all that it names."""
+    found, left = {}, [config]
+    while left:
+        path = left.pop()
+        if path not in found and path.is_file():
+            found[path] = path.read_text(encoding="utf-8")
+            left += [
+                path.parent / name for name in re.findall(r"[\"']([\w/]+\.toml)[\"']", found[path])
+            ]
+    return "".join(found.values())
+
+
+# What was decided is no instruction.
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.stem != "decisions"], ids=lambda page: page.stem
+)
+def test_a_page_says_where_data_of_the_configurations_in_its_commands_come_from(page):
+    text = page.read_text(encoding="utf-8")
+    known = {path.stem for path in (ROOT / "configs").glob("*.toml")}
+    called = r"isl (?:train|eval|search)\s+(?:configs/)?(\w+)(?:\.toml)?"
+    for name in set(re.findall(called, text)) & known:
+        needs = named_in(ROOT / "configs" / f"{name}.toml")
+        if "ISL_DATA" in needs:
+            assert "ISL_DATA" in text, name
+        if re.search(r"\"data/[\w/]+/(dataset\.toml|recordings\.csv)\"", needs):
+            assert "isl phantom" in text, name
+
+
 def make_module():
     spec = importlib.util.spec_from_file_location("make", SITE / "make.py")
     make = importlib.util.module_from_spec(spec)

@@ -73,6 +73,9 @@ def written(folder: Path) -> Iterator[Path]:
     yield folder / "labels.ome.tif"
     Image.fromarray(planes[0]).save(folder / "plane.png")
     yield folder / "plane.png"
+    for photo in ("photo.jpg", "photo.bmp"):
+        Image.fromarray((planes[0] >> 8).astype(np.uint8)).save(folder / photo)
+        yield folder / photo
     yield zarr_image(folder, image)
     yield plate(folder)
     yield from micromanager_folders(folder, planes)

@@ -10,8 +10,9 @@ from pathlib import Path
 from isl.errors import InputError
 from isl.files.provenance import results_in
 from isl.imaging.formats.published import is_published_folder
-from isl.imaging.formats.table import field_name, image_ending, is_stack_file
+from isl.imaging.formats.table import field_name, image_ending, is_photo, is_stack_file
 from isl.imaging.inputs.containers import fields_in, is_container
+from isl.imaging.inputs.folder import images_among
 from isl.imaging.inputs.movie import time_points
 from isl.imaging.inputs.read import by_name, natural_order, sets_once
 
@@ -63,8 +64,11 @@ def _recordings_at(path: Path, axes: str | None, leave_out: Path | None) -> list
     if len(stills) <= len(movies):
         frames = [file for file in frames if file not in stills]
         movies += stills
-    # One picture among folders is an overview or the like, not a recording of one frame.
-    inner = [] if len(frames) > 1 else _frame_folders(path, axes, leave_out)
+    # One picture among folders is an overview or the like, not a recording of one frame; so are
+    # photographs.
+    photos = all(map(is_photo, frames))
+    inner = [] if len(frames) > 1 and not photos else _frame_folders(path, axes, leave_out)
+    frames = [] if photos and inner else frames
     if frames and not movies and not inner:
         return [path]
     if len(frames) > 1:
@@ -118,11 +122,8 @@ def _frame_folders(folder: Path, axes: str | None, leave_out: Path | None) -> li
 def frames_in(folder: Path) -> list[Path]:
     """The pictures in a folder, in natural order of their names, but hidden ones and results."""
     results = results_in(folder)
-    return [
-        entry
-        for entry in _entries(folder)
-        if entry.is_file() and image_ending(entry) is not None and entry.name not in results
-    ]
+    entries = [entry for entry in _entries(folder) if entry.name not in results]
+    return [entry for entry in images_among(entries) if entry.is_file()]
 
 
 def _entries(folder: Path) -> list[Path]:

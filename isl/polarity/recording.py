@@ -13,8 +13,8 @@ from isl.errors import InputError
 from isl.imaging.formats.table import field_name
 from isl.imaging.image import Movie, PixelSize
 from isl.imaging.inputs.containers import is_container, open_picture
+from isl.imaging.inputs.folder import tell_photos_left_out
 from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
-from isl.imaging.inputs.frames import tell_photos_left_out
 from isl.imaging.inputs.movie import movie_axes, read_movie
 from isl.imaging.inputs.read import open_transmitted
 from isl.imaging.lazy import EVERYTHING, LazyPicture
@@ -182,7 +182,7 @@ def _read_folder(
     memory: int | None,
 ) -> Recording:
     files = frames_in(folder)
-    tell_photos_left_out(folder)
+    tell_photos_left_out(folder, files)
     if not files:
         raise InputError(f"{folder}: holds no frame; expected .png or .tif files, one a time point")
     names = [file.name for file in files]

@@ -10,6 +10,7 @@ import numpy as np
 from isl.data.tables import read_table
 from isl.errors import InputError
 from isl.files.provenance import results_in
+from isl.imaging.formats.photo import stored_photo
 from isl.imaging.formats.table import field_name, image_ending, is_stack_file
 from isl.imaging.image import Movie
 from isl.imaging.inputs.containers import fields_in, is_container
@@ -20,7 +21,7 @@ from isl.imaging.inputs.frame_numbers import (
     warn_of_gaps,
 )
 from isl.imaging.inputs.movie import movie_axes, time_points
-from isl.imaging.inputs.photo import PHOTOS, stored_photo
+from isl.imaging.inputs.photo import PHOTOS
 from isl.imaging.inputs.read import by_name, natural_order, open_transmitted
 from isl.imaging.lazy import LazyPicture
 from isl.imaging.readable import check_readable_file

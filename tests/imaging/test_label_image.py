@@ -26,6 +26,13 @@ def test_numbers_of_any_type(tmp_path: Path, kind: str) -> None:
         assert (labels.dtype, numbered) == (np.int32, False)
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "a.bmp"])
+def test_photographs_hold_no_numbers(tmp_path: Path, name: str) -> None:
+    Image.fromarray(LABELS).save(tmp_path / name)
+    with pytest.raises(InputError, match=f"{name}: JPEG and BMP do not keep an object's number"):
+        read_label_image(tmp_path / name)
+
+
 def test_colors_of_a_palette_are_names_of_numbers(tmp_path: Path) -> None:
     image = Image.fromarray(LABELS, mode="P")
     image.putpalette(np.random.default_rng(0).integers(0, 255, 768, np.uint8).tobytes())

@@ -53,11 +53,47 @@ def test_microscopes_formats_go_to_their_readers(tmp_path, monkeypatch, ending, 
 
 
 def test_what_is_no_image(tmp_path):
-    path = tmp_path / "a.jpg"
+    path = tmp_path / "a.gif"
     with pytest.raises(InputError, match="there is no such file"):
         open_images(path)
     path.touch()
-    with pytest.raises(InputError, match=r"a.jpg: is not a .*\.tif"):
+    with pytest.raises(InputError, match=r"a.gif: is not a .*\.tif"):
         open_images(path)
     assert ending_of(path) is None
     assert ending_of(tmp_path / "B.OME.TIF") == ".ome.tif"
+
+
+@pytest.mark.parametrize("ending", ["jpg", "JPEG", "bmp"])
+def test_photographs(tmp_path, ending, caplog):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 31)).astype(np.uint8)
+    path = tmp_path / f"a.{ending}"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {} if ending == "bmp" else {"exif": exif, "quality": 95}
+    Image.fromarray(pixels).save(path, **options)
+    (picture,) = open_images(path)
+    shown = pixels if ending == "bmp" else np.rot90(pixels, -1)
+    assert (picture.name, picture.dtype) == ("a", np.uint8)
+    assert picture.shape == (1, 1, 1, *shown.shape)
+    read = picture.read().astype(float)
+    np.testing.assert_allclose(read, shown, atol=0 if ending == "bmp" else 30)
+    np.testing.assert_array_equal(picture.read(rows=slice(3, 9)), read[3:9])
+    (turned,) = open_images(path, axes="XY")
+    np.testing.assert_array_equal(turned.read(), read.T)
+    told = f"*.{ending}: JPEG changes intensities a little; where they count, save TIFF or PNG"
+    assert (told in caplog.text) == (ending != "bmp")
+    with pytest.raises(InputError, match="`axes=ZYX` does not fit a photograph"):
+        open_images(path, axes="ZYX")
+
+
+def test_photographs_of_color_or_damaged_are_refused(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (4, 5), (200, 10, 10)).save(path)
+    with pytest.raises(InputError, match=r"a.jpg: is a color image, whose red, green and blue"):
+        open_images(path)
+    path.write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"a.jpg: cannot be read as a picture"):
+        open_images(path)
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"a.jpg: is empty"):
+        open_images(path)

@@ -10,6 +10,7 @@ from isl.errors import InputError
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.formats.table import field_name
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
+from isl.imaging.inputs.frames import frames_in, open_transmitted_frames
 from isl.imaging.inputs.read import (
     find_inputs,
     open_transmitted,
@@ -127,6 +128,15 @@ def test_the_only_channel_is_transmitted_where_nothing_says_otherwise(tmp_path, 
     tifffile.imwrite(path, stored := pixels(4, 6, 5), metadata={"axes": "ZYX", "Channel": told})
     np.testing.assert_array_equal(read_transmitted(path).planes, stored)
     assert caplog.text == ""
+
+
+def test_frames_in_jpeg_are_a_time_lapse(tmp_path):
+    stored = [np.full((16, 15), 40 * t, np.uint8) for t in range(4)]
+    for t, plane in enumerate(stored):
+        Image.fromarray(plane).save(tmp_path / f"t{t}.jpg")
+    picture, channel = open_transmitted_frames(tmp_path)
+    assert (picture.shape, channel) == ((4, 1, 1, 16, 15), 0)
+    np.testing.assert_array_equal([picture.read(t=t) for t in range(4)], stored)
 
 
 def test_unnamed_channels_may_be_planes(tmp_path):
@@ -252,6 +262,27 @@ def test_a_published_folder_is_a_field(tmp_path):
         read_fluorescence(tmp_path / "A4")
     with pytest.raises(InputError, match="folder without published PNGs"):
         read_transmitted(tmp_path)
+
+
+def test_photographs_are_images_where_there_are_no_others(tmp_path, caplog):
+    plane = pixels(16, 15).astype(np.uint8)
+    for name in ("b.jpg", "a.bmp", ".c.jpg"):
+        Image.fromarray(plane).save(tmp_path / name)
+    found = [("a", tmp_path / "a.bmp"), ("b", tmp_path / "b.jpg")]
+    assert find_inputs([tmp_path]) == found
+    np.testing.assert_array_equal(read_transmitted(tmp_path / "a.bmp").planes, plane[None])
+    assert [path.name for path in frames_in(tmp_path)] == ["a.bmp", "b.jpg"]
+    assert caplog.text == ""
+    tifffile.imwrite(tmp_path / "b.tif", plane)
+    told = f"{tmp_path}: 2 JPEG or BMP pictures beside its images are left out, such as a.bmp"
+    for find in (
+        lambda: [path for _, path in find_inputs([tmp_path])],
+        lambda: frames_in(tmp_path),
+    ):
+        caplog.clear()
+        assert find() == [tmp_path / "b.tif"]
+        assert told in caplog.text
+    assert find_inputs([tmp_path / "b.jpg"]) == found[1:]
 
 
 def test_folders_that_are_not_searched_are_told(tmp_path):

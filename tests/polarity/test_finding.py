@@ -36,6 +36,30 @@ def test_recordings_in_a_folder(tmp_path):
     assert [name for name, _ in found] == ["E9", "E10", "m2"]
 
 
+def test_frames_in_jpeg_are_a_recording(tmp_path):
+    folder = tmp_path / "E9"
+    folder.mkdir()
+    for t, frame in enumerate(FRAMES):
+        Image.fromarray(frame).save(folder / f"t{t}.jpg", quality=100)
+    for given in (folder, tmp_path):
+        assert find_recordings([given]) == [("E9", folder)]
+    read = np.stack(list(read_recording(folder).frames))
+    np.testing.assert_allclose(read[:, 0].astype(float), FRAMES, atol=4)
+
+
+def test_photographs_beside_recordings_are_none(tmp_path):
+    for name in ("E1", "E2"):
+        write_frames(tmp_path / name, FRAMES)
+        Image.fromarray(FRAMES[0]).save(tmp_path / f"{name}_overview.jpg")
+    assert [name for name, _ in find_recordings([tmp_path])] == ["E1", "E2"]
+    movies = tmp_path / "movies"
+    movies.mkdir()
+    write_zarr(movies / "m.ome.zarr", FRAMES)
+    for name in ("a.jpg", "b.jpg"):
+        Image.fromarray(FRAMES[0]).save(movies / name)
+    assert [name for name, _ in find_recordings([movies])] == ["m"]
+
+
 def test_recordings_of_one_name_are_refused(tmp_path):
     first = write_frames(tmp_path / "a" / "E1", FRAMES)
     second = write_frames(tmp_path / "b" / "E1", FRAMES)

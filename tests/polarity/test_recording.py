@@ -34,7 +34,7 @@ def test_photos_among_frames_are_told(folder, caplog):
     for name in ("t010.jpg", "t014.BMP"):
         Image.fromarray(FRAMES[0]).save(folder / name)
     assert len(read_recording(folder).frames) == 6
-    assert "2 pictures among its frames are left out, such as t010.jpg" in caplog.text
+    assert "2 JPEG or BMP pictures beside its images are left out, such as t010.jpg" in caplog.text
 
 
 def test_a_folder_of_frames_is_read_in_natural_order(folder):

@@ -21,6 +21,7 @@ from isl.data.manifest import images_in
 from isl.data.tables import read_table
 from isl.data.twins import twins_told
 from isl.errors import InputError, unknown
+from isl.imaging.inputs.label_image import refuse_photo
 from isl.imaging.inputs.read import read_picture
 from isl.phantom.colonies.well import MIXED, make_well
 
@@ -314,6 +315,7 @@ def _read_colony(path: Path, mask: Path | None, patch: int) -> tuple[ColonyImage
         found = detect(grey)
         inside = found.labels > 0 if found.ground == "both" else np.ones(grey.shape, bool)
     else:
+        refuse_photo(mask)
         inside = read_picture(mask).array[0, 0, 0] > 0
         if inside.shape != grey.shape:
             raise InputError(

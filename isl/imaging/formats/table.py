@@ -22,6 +22,7 @@ class Format:
             not everyone has. Of a container (path) to images, else (path, axes) to one image.
         container: Whether a file may hold several images, so that a path may lead into it.
         stack: Whether an image may have several planes or time points.
+        photo: Whether programs write it beside images, too; see `isl.imaging.inputs.folder`.
         folder: "module:function" that says whether a folder is one; None where it is a file.
         last_resort: Whether it is opened by bioio, with a plugin that the person chooses.
     """
@@ -30,6 +31,7 @@ class Format:
     opener: str
     container: bool = True
     stack: bool = True
+    photo: bool = False
     folder: str | None = None
     last_resort: bool = False
 
@@ -58,6 +60,13 @@ FORMATS = (
         opener="isl.imaging.formats.png:open_png",
         container=False,
         stack=False,
+    ),
+    Format(
+        endings=(".jpg", ".jpeg", ".bmp"),
+        opener="isl.imaging.formats.photo:open_photo",
+        container=False,
+        stack=False,
+        photo=True,
     ),
     Format(endings=(".nd2",), opener="isl.imaging.formats.nikon:open_nd2"),
     Format(endings=(".czi",), opener="isl.imaging.formats.zeiss:open_czi"),
@@ -117,9 +126,15 @@ def ending_of(path: Path) -> str | None:
 
 
 def image_ending(path: Path) -> str | None:
-    """The ending of a file that is one image; None for containers and files that are no images."""
+    """The ending of a file that is one image; None for containers, photographs and other files."""
     found = format_of(path)
-    return None if found is None or found.container else ending_of(path)
+    return None if found is None or found.container or found.photo else ending_of(path)
+
+
+def is_photo(path: Path) -> bool:
+    """Whether a file is a JPEG or BMP by its name."""
+    found = _named(path)
+    return found is not None and found.photo
 
 
 def is_stack_file(path: Path) -> bool:
@@ -132,8 +147,9 @@ def is_stack_file(path: Path) -> bool:
 
 
 def field_name(path: Path) -> str:
-    """The file's name without its ending (.ome.tif, .tif, .png, in any case), or the folder's."""
-    ending = None if path.is_dir() else image_ending(path)
+    """The file's name without its ending (.ome.tif, .png, .jpg, in any case), or the folder's."""
+    found = None if path.is_dir() else format_of(path)
+    ending = None if found is None or found.container else ending_of(path)
     name = path.name or path.resolve().name
     return name[: -len(ending)] if ending else name
 

@@ -1,60 +1,39 @@
 """A time-lapse kept as single pictures, one file a frame."""
 
 import dataclasses
-import logging
 from pathlib import Path
 
 import numpy as np
 
 from isl.errors import InputError
 from isl.files.provenance import results_in
-from isl.imaging.formats.table import image_ending
 from isl.imaging.inputs.containers import open_picture
-from isl.imaging.inputs.photo import PHOTOS
+from isl.imaging.inputs.folder import images_among, tell_photos_left_out
 from isl.imaging.inputs.read import natural_order, transmitted_channel
 from isl.imaging.lazy import LazyPicture
-
-logger = logging.getLogger(__name__)
 
 
 def frames_in(folder: Path) -> list[Path]:
     """The image files of a folder in natural order of their names, but results that isl wrote.
+
+    JPEG and BMP files are images where there are no others; else they are left out, with a warning.
 
     Raises:
         InputError: There is none, or the folder cannot be read.
     """
     try:
         results = results_in(folder)
-        files = [
+        files = images_among(
             entry
             for entry in folder.iterdir()
-            if not entry.name.startswith(".")
-            and image_ending(entry) is not None
-            and entry.name not in results
-        ]
+            if not entry.name.startswith(".") and entry.name not in results
+        )
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from error
     if not files:
         raise InputError(f"{folder}: holds no frame; expected one image file a time point")
-    tell_photos_left_out(folder)
+    tell_photos_left_out(folder, files)
     return sorted(files, key=lambda path: natural_order(path.name))
-
-
-def tell_photos_left_out(folder: Path) -> None:
-    """Warns of pictures among frames that only some tasks read: without them frames are missing."""
-    photos = sorted(
-        entry.name
-        for entry in folder.iterdir()
-        if entry.suffix.lower() in PHOTOS and image_ending(entry) is None
-    )
-    if photos:
-        logger.warning(
-            "%s: %d pictures among its frames are left out, such as %s; save all frames as TIFF or "
-            "PNG",
-            folder,
-            len(photos),
-            photos[0],
-        )
 
 
 def open_frames(folder: Path, *, axes: str | None = None) -> LazyPicture:

@@ -12,6 +12,7 @@ from skimage.measure import label
 from tifffile import PHOTOMETRIC
 
 from isl.errors import InputError
+from isl.imaging.formats.table import is_photo
 from isl.imaging.inputs.read import read_picture
 from isl.imaging.regions import connected_regions
 
@@ -31,6 +32,7 @@ def read_label_image(path: Path | str) -> np.ndarray:
         InputError: It cannot be read, or has several channels.
     """
     path = Path(path)
+    refuse_photo(path)
     stored = stored_numbers(path)
     if stored is None:
         array = read_picture(path).array
@@ -48,6 +50,19 @@ def read_label_image(path: Path | str) -> np.ndarray:
             f"every frame; this one has shape {' x '.join(map(str, stored.shape))}"
         )
     return frames
+
+
+def refuse_photo(path: Path) -> None:
+    """Refuses a label image or mask that is a photograph.
+
+    Raises:
+        InputError: It is a JPEG, which holds other numbers than were drawn, or a BMP.
+    """
+    if is_photo(path):
+        raise InputError(
+            f"{path}: JPEG and BMP do not keep an object's number; save the label image as TIFF or "
+            "PNG"
+        )
 
 
 def checked_labels(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.formats.table import image_ending, is_stack_file
+from isl.imaging.formats.table import format_of, is_stack_file
 from isl.imaging.formats.tiff_header import TiffHeader, opened_tiff
 from isl.imaging.image import FluorescenceImage, Movie, ZStack
 from isl.imaging.inputs.containers import open_picture
@@ -26,7 +26,8 @@ def time_points(path: Path, *, axes: str | None = None) -> int | None:
         1 for a picture or a z-stack; None where the file has several pages and does not say what
         they are, or cannot be read.
     """
-    if image_ending(path) is not None and not is_stack_file(path):
+    kind = format_of(path)
+    if kind is not None and not kind.container and not kind.stack:
         return 1
     found = _header(path, axes)
     return None if found is None or found.teller is None else found.shape[0]

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from isl.errors import InputError
 from isl.files.provenance import results_in
 from isl.imaging.formats.gray import LUMA
+from isl.imaging.formats.photo import stored_photo
 from isl.imaging.inputs.read import natural_order
 from isl.imaging.normalize import largest_in_use
 
@@ -39,26 +38,6 @@ def read_photos(paths: Sequence[Path]) -> list[np.ndarray]:
 def read_photo(path: Path) -> np.ndarray:
     """As `read_photos`, of one file."""
     return read_photos([path])[0]
-
-
-def stored_photo(path: Path, mode: Literal["RGB", "L"]) -> np.ndarray:
-    """A JPEG, PNG or BMP turned as its EXIF says; of 16 bits uint16 [Y, X].
-
-    Args:
-        path: The file.
-        mode: Of 8 bits: "RGB", uint8 [Y, X, 3], or "L", Pillow's gray, uint8 [Y, X].
-
-    Raises:
-        InputError: It cannot be read.
-    """
-    try:
-        with Image.open(path) as stored:
-            turned = ImageOps.exif_transpose(stored)
-            if turned.mode.startswith(("I", "F")):
-                return np.clip(np.asarray(turned), 0, 65535).astype(np.uint16)
-            return np.asarray(turned.convert(mode))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as a picture ({error})") from error
 
 
 def _as_grey(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -19,12 +19,14 @@ from isl.imaging.formats.published import (
 from isl.imaging.formats.table import (
     ACCEPTED,
     field_name,
+    format_of,
     image_ending,
     is_stack_file,
     not_an_image,
 )
 from isl.imaging.image import FluorescenceImage, Movie, Picture, ZStack
 from isl.imaging.inputs.containers import fields_in, is_container, open_picture
+from isl.imaging.inputs.folder import images_among, tell_photos_left_out
 from isl.imaging.lazy import LazyPicture, read_whole
 from isl.imaging.names import is_fluorescence, is_transmitted, modality_of
 
@@ -32,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_picture(path: Path | str, *, axes: str | None = None) -> Picture:
-    """One image: a TIFF, a PNG (which is one plane), a microscope's own format or an OME-Zarr.
+    """One image: a TIFF, PNG or JPEG (one plane), a microscope's own format or an OME-Zarr.
 
     Args:
         path: The file; of several images, one within it (see `isl.imaging.inputs.containers`).
@@ -166,7 +168,8 @@ def find_inputs(paths: Iterable[Path | str], *, axes: str | None = None) -> list
     """The fields that `paths` stand for, as (name, path).
 
     A path is an image file, a published folder, an OME-Zarr, or a folder of such things, whose
-    other files, hidden files and results that isl wrote there are left out. Folders are not
+    other files, hidden files and results that isl wrote there are left out, and JPEG and BMP files
+    where there is anything else. Folders are not
     searched deeper. A file of several images and a plate stand for each of their fields; a plate's
     may be chosen by a pattern, as in screen.zarr/B/*/0. The files of an OME-TIFF set are one field,
     called by the first of them.
@@ -256,28 +259,25 @@ def _fields_at(path: Path) -> list[Path]:
     if is_container(path):
         return [path]
     if not path.is_dir():
-        if not path.exists() or image_ending(path) is None:
+        if not path.exists() or format_of(path) is None:
             raise not_an_image(path)
         return [path]
     if is_published_folder(path):
         return [path]
     try:
         entries = sorted(path.iterdir(), key=lambda entry: natural_order(entry.name))
-        fields = [
-            entry
-            for entry in entries
-            if not entry.name.startswith(".") and (is_container(entry) or _is_field(entry))
-        ]
+        entries = [entry for entry in entries if not entry.name.startswith(".")]
         results = results_in(path)
-        if left := [field for field in fields if field.name in results]:
-            fields = [field for field in fields if field.name not in results]
+        if left := [each for each in entries if each.name in results and _is_field(each)]:
             logger.warning(
                 "%s: %d results of isl are left out, such as %s", path, len(left), left[0].name
             )
+        fields = _fields_among([entry for entry in entries if entry.name not in results])
+        tell_photos_left_out(path, fields)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not fields:
-        inner = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        inner = [entry for entry in entries if entry.is_dir()]
         deeper = (
             f", and its folders are not searched; name them, such as {inner[0]}" if inner else ""
         )
@@ -302,7 +302,15 @@ def _refuse_loose_planes(fields: Sequence[Path], folder: Path) -> None:
         )
 
 
+def _fields_among(entries: Sequence[Path]) -> list[Path]:
+    """Photographs only where there is nothing else."""
+    fields = [entry for entry in entries if _is_field(entry)]
+    return fields or images_among(entries)
+
+
 def _is_field(entry: Path) -> bool:
+    if is_container(entry):
+        return True
     return is_published_folder(entry) if entry.is_dir() else image_ending(entry) is not None
 
 

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from isl.errors import InputError
-from isl.imaging.inputs.photo import stored_photo
+from isl.imaging.formats.photo import stored_photo
 from isl.imaging.inputs.read import read_picture, read_transmitted
 from isl.imaging.normalize import normalize
 

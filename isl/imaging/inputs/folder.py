@@ -1,0 +1,44 @@
+"""Which of a folder's files are its images."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from isl.imaging.formats.table import format_of, image_ending, is_photo
+
+logger = logging.getLogger(__name__)
+
+
+def images_among(files: Iterable[Path]) -> list[Path]:
+    """The files that are one image each; photographs only where nothing else is an image.
+
+    Beside images JPEGs are previews and overviews.
+
+    Args:
+        files: Of one folder, files of several images too.
+    """
+    photos: list[Path] = []
+    others: list[Path] = []
+    for file in files:
+        (photos if is_photo(file) else others).append(file)
+    if not any(format_of(file) is not None for file in others):
+        return photos
+    return [file for file in others if image_ending(file) is not None]
+
+
+def tell_photos_left_out(folder: Path, images: Iterable[Path]) -> None:
+    """Warns of photographs in a folder that are none of its images."""
+    kept = set(images)
+    photos = sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if is_photo(entry) and entry not in kept and not entry.name.startswith(".")
+    )
+    if photos and kept:
+        logger.warning(
+            "%s: %d JPEG or BMP pictures beside its images are left out, such as %s; save all as "
+            "TIFF or PNG",
+            folder,
+            len(photos),
+            photos[0],
+        )

@@ -128,14 +128,14 @@ EXPERIMENT_FILE = "experiment.toml"
 
 
 # Keys of the table `training` that no result depends on.
-_OF_THE_MACHINE = ("memory", "workers")
+_WITHOUT_RESULT = ("memory", "workers", "picture_every", "checkpoint_every")
 
 
 def decisive(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Of an experiment's tables those keys that its result follows from.
 
-    Words about it are no part, nor where its fields lie and who prepares batches of them, nor paths
-    whose hash stands beside.
+    Words about it are no part, nor where its fields lie, who prepares batches of them and how often
+    something is kept, nor paths whose hash stands beside.
     """
     training = tables.get("training", {}).items()
     return {
@@ -144,7 +144,7 @@ def decisive(tables: Mapping[str, Any]) -> dict[str, Any]:
             for key, value in tables.items()
             if key != "description" and f"{key}_sha256" not in tables
         },
-        "training": {key: value for key, value in training if key not in _OF_THE_MACHINE},
+        "training": {key: value for key, value in training if key not in _WITHOUT_RESULT},
     }
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from isl.config import load_as_typed, load_toml
 from isl.errors import InputError
-from isl.labeling.dataset import Manifest, load_manifest
+from isl.labeling.dataset import Field, Manifest, load_manifest
 from isl.polarity.embryo import Embryo, load_embryos, without_defects
 from isl.polarity.model import ARMS
 from isl.report.words import counted
@@ -371,16 +371,24 @@ def _settings(plan: Plan) -> dict[str, Any]:
     def stated(experiment: ExperimentConfig, *left_out: str) -> dict[str, Any]:
         return decisive(experiment.model_dump(mode="json", exclude={"name", *left_out}))
 
+    labeled = load_manifest(plan.labeling_folder / plan.labeling.dataset)
     # Arms may be added to an evaluation; variants are named all at once.
     variants = {name: stated(each) for name, each in plan.experiments.items() if name not in ARMS}
     return {
         "experiment": stated(plan.experiment, "arm"),
         **({"variants": variants} if variants else {}),
         "labeling": stated(plan.labeling),
+        "learned_from": {field.name: _statement(field) for field in labeled.fields},
         "folds": [list(fold) for fold in plan.folds],
         "ezrin_folds": [list(fold) for fold in plan.ezrin_folds],
         "embryos": fingerprints(plan.embryos),
     }
+
+
+def _statement(field: Field) -> dict[str, Any]:
+    """What a dataset says of a field, but where it lies."""
+    lies = {"name", "folder", "transmitted", "labels", "masks"}
+    return field.model_dump(mode="json", exclude=lies, exclude_defaults=True)
 
 
 def _real_trainers(plan: Plan, out: Path, console: Console, say: Say) -> Trainers:

@@ -99,6 +99,15 @@ def test_a_folder_of_other_settings_is_refused(run, config, change, said):
     assert len(run.recorders) == trained
 
 
+def test_what_the_dataset_of_ezrin_says_is_part_of_it(run, config):
+    run()
+    manifest = config.parent / "manifest.toml"
+    manifest.write_text(manifest.read_text().replace('"DIC"', '"BRIGHTFIELD"', 1))
+    code, _, err = run()
+    assert code == 2
+    assert "modality is 'BRIGHTFIELD' now, and was 'DIC')" in err
+
+
 def test_how_it_is_judged_may_change_without_asking_again(run):
     run()
     assert run("--set", "replicates=30", "--set", "decide_by=onset_error")[0] == 0

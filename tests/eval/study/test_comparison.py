@@ -313,7 +313,8 @@ def test_where_fields_lie_and_who_reads_them_is_no_part_of_a_run(
 ) -> None:
     overrides = ["variant={ unet = {} }", "seeds=[3]"]
     compare_variants(folder / "study.toml", overrides, folder / "out")
-    elsewhere = [*overrides, "changes=['training.memory=8', 'training.workers=1']"]
+    changes = [f"training.{key}=8" for key in ("memory", "workers", "picture_every")]
+    elsewhere = [*overrides, f"changes={[*changes, 'training.checkpoint_every=0']}"]
     compare_variants(folder / "study.toml", elsewhere, folder / "out")
     assert fits == ["unet.work.3"]
 

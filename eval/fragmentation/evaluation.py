@@ -17,11 +17,13 @@ from isl.files.whole import write_texts
 from isl.fragmentation.dataset import Dataset, Example, Ground, load_dataset, load_ground
 from isl.fragmentation.model import FragmentationModel, load_fragmentation_model
 from isl.fragmentation.stages import CLEAVAGE
-from isl_train.experiment import check_same_run
+from isl_train.experiment import EXPERIMENT_FILE, check_same_run
 from isl_train.fragmentation.config import FragmentationExperiment
+from isl_train.fragmentation.ground import fingerprints
 from isl_train.fragmentation.recipe import train_fragmentation
 from isl_train.recipe import Run
 
+from ..writing.kept_arrays import KeptArrays
 from .config import FragmentationEvaluation, Variant
 from .judge import (
     Rows,
@@ -170,7 +172,7 @@ def _models(
     if variant.experiment is None:
         return [load_fragmentation_model(_located(name, path)) for name in variant.models]
     file = path.parent / variant.experiment
-    models = []
+    models, learned = [], None
     for seed in config.seeds:
         changes = [*variant.changes, f"seed={seed}"]
         if site:
@@ -183,9 +185,12 @@ def _models(
             ]
         experiment = load_toml(file, FragmentationExperiment, changes)
         workdir = _workdir(out, variant.name, seed, site)
+        learned = learned or fingerprints(experiment, file.parent)
+        kept = KeptArrays(workdir, {"learned_from": learned})
         check_same_run(workdir, experiment)
         run = Run(folder=file.parent, workdir=workdir, name=variant.name, say=say, console=console)
-        models.append(load_fragmentation_model(train(experiment, run)))
+        with kept.once_there(workdir / EXPERIMENT_FILE):
+            models.append(load_fragmentation_model(train(experiment, run)))
     return models
 
 

@@ -313,12 +313,9 @@ class Bench(abc.ABC, Generic[AnyConfig]):
             if variant.trained:
                 experiment = self._with_budget(run)
                 check_same_run(place, experiment)
-                try:
+                # What is stopped goes on with these settings alone.
+                with arrays_of.once_there(place / EXPERIMENT_FILE):
                     fitted, model = self.train(run, experiment, place)
-                finally:
-                    # What is stopped goes on with these alone; what was refused has not begun.
-                    if (place / EXPERIMENT_FILE).exists():
-                        arrays_of.begin()
             else:
                 fitted, model = self.fit(run, variant)
             rows, pictures = self.judge(run, model)

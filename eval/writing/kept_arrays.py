@@ -4,6 +4,7 @@
 arrays would be taken for these.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -74,6 +75,15 @@ class KeptArrays:
         """Says in the folder what its arrays will depend on, before there are any."""
         if not self._place.exists():
             write_text(self._place, self._settings + "\n")
+
+    @contextlib.contextmanager
+    def once_there(self, sign: Path) -> Iterator[None]:
+        """As `begin`, once this ends in whatever way and has left a file: else it never began."""
+        try:
+            yield
+        finally:
+            if sign.exists():
+                self.begin()
 
     def write(self, path: Path, made: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Writes facts, which JSON can hold, and arrays by name; whole or not at all."""

@@ -270,6 +270,22 @@ def test_what_began_with_networks_trained_anew_is_refused_and_a_moved_folder_is_
     (tmp_path / "out").rename(tmp_path / "moved")
     evaluate_fragmentation(tmp_path / "e.toml", [], tmp_path / "moved", train=train)
     assert made == ["a", "b"]
+    said = data.read_text()
+    example = tomllib.loads(said)["example"]
+    learned = next(
+        data.parent / e["mask"] for e in example if e["split"] == "train" and "mask" in e
+    )
+    mask = learned.read_bytes()
+    for file, changed in (
+        (data, said.replace('"train"', '"test"', 1).encode()),
+        (learned, mask + b"x"),
+    ):
+        before = file.read_bytes()
+        file.write_bytes(changed)
+        with pytest.raises(InputError, match=r"a_0: holds an evaluation .* \(learned_from"):
+            evaluate_fragmentation(tmp_path / "e.toml", [], tmp_path / "moved", train=train)
+        file.write_bytes(before)
+    assert made == ["a", "b"]
     shutil.rmtree(tmp_path / "moved" / "runs" / "a_0")
     with pytest.raises(InputError, match=r"b_0: holds a run of other settings"):
         evaluate_fragmentation(tmp_path / "e.toml", [], tmp_path / "moved", train=train)

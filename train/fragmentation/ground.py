@@ -1,6 +1,7 @@
 """What a run learns from: its datasets, with as many masks and ranges as it may use."""
 
 import dataclasses
+import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,6 +82,29 @@ def load_training_ground(experiment: FragmentationExperiment, folder: Path) -> T
         drawing=np.concatenate(drawing)[useful],
         scale=sets[0].scale,
     )
+
+
+def fingerprints(experiment: FragmentationExperiment, folder: Path) -> dict[str, str]:
+    """Hashes of what an experiment learns from: what datasets say of pictures, and all files.
+
+    Args:
+        experiment: Names the datasets.
+        folder: What paths in it are relative to.
+    """
+    sets = (experiment.dataset, *experiment.more, *experiment.familiar, *experiment.other_stages)
+    found = {}
+    for path in sets:
+        dataset = _dataset(path, folder, "dataset")
+        digest = hashlib.sha256(repr(dataset.scale).encode())
+        for example in _but(dataset.examples, experiment.leave_out_site):
+            if example.split == "test" and path in (experiment.dataset, *experiment.more):
+                continue
+            said = dataclasses.replace(example, image=Path(), mask=None)
+            digest.update(repr(said).encode())
+            for file in (example.image, example.mask):
+                digest.update(b"-" if file is None else file.read_bytes())
+        found[str(path)] = digest.hexdigest()[:16]
+    return found
 
 
 def _but(examples: Sequence[Example], site: str) -> list[Example]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from isl.errors import as_options
 from isl.files.provenance import made_by
 from isl.imaging.outputs.results import ResultFiles
 from isl.imaging.times import minutes_at
@@ -95,7 +96,7 @@ def record(
         "columns": list(named),
         "cells": [list(row) for row in zip(*map(_numbers, named.values()), strict=True)],
         "outputs": [path.name for path in files.all[:-1]],
-        "warnings": list(warnings),
+        "warnings": [as_options(warning) for warning in warnings],
         "seconds": round(seconds, 3),
     }
 

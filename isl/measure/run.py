@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,6 +48,9 @@ from isl.measure.sources import (
 )
 from isl.measure.tables import arrow, write_parquet, write_table
 from isl.measure.wells import Row, Well, condition_rows, read_wells, well_of, well_rows
+from isl.warned import said_of, warnings_logged
+
+logger = logging.getLogger(__name__)
 
 CELLS, WELLS, CONDITIONS, TRACKS = "cells.csv", "wells.csv", "conditions.csv", "tracks.csv"
 REPORT, PARQUET = "report.html", "cells.parquet"
@@ -194,13 +198,13 @@ def _measure(field: Field, *, request: Request) -> str:
     same = {"model_hash": model, "settings": settings, "source_hash": source_hash}
     if field.files.done_before(field.path, request, "isl measure", **same):
         return "done before"
-    with OpenedSource(field.source) as opened:
+    with warnings_logged("isl") as heard, OpenedSource(field.source) as opened:
         stated(opened, request.pixel_size, request.interval)
         # Label images of a movie may be tracked already; what they are is known once they are read.
         if opened.frames > 1 and request.follow and not _has_label_images(field):
             linker()
         with written_together(field.files) as staged:
-            made = _written(field, opened, request, staged, settings, source_hash, began)
+            made = _written(field, opened, request, staged, settings, source_hash, began, heard)
     return sentence(made)
 
 
@@ -212,6 +216,7 @@ def _written(
     settings: Mapping[str, Any],
     source_hash: str,
     began: float,
+    heard: Sequence[str],
 ) -> dict[str, Any]:
     nuclei = nuclear_label(opened.labels, request.nuclei, field.path)
     dead = dead_label(opened.labels, request.dead, field.path)
@@ -245,6 +250,8 @@ def _written(
         numbers = _identities(
             kept, columns, lengths, request, tracked=given is not None, warnings=warnings
         )
+        for warning in warnings:
+            logger.warning("%s: %s", field.path, warning)
         together = _together(columns, numbers)
         lookup = [_lookup(own["cell"], given) for own, given in zip(columns, numbers, strict=True)]
         made = record(
@@ -257,7 +264,7 @@ def _written(
             settings=settings,
             source_hash=source_hash,
             files=field.files,
-            warnings=warnings,
+            warnings=said_of(field.path, heard),
             seconds=time.monotonic() - began,
         )
 
@@ -432,7 +439,7 @@ def _warnings(field: Field, opened: OpenedSource, nuclei: str) -> list[str]:
         )
     elif not {"standard_deviation", "interval_90"} & set(field.source.images):
         found.append(
-            "predicted without uncertainty; predict with --statistics mean,standard_deviation"
+            "predicted without uncertainty; predict with `statistics=mean,standard_deviation`"
         )
     if field.source.record is not None:
         found += [f"prediction: {warning}" for warning in field.source.record.get("warnings", [])]

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from isl.devices import use_device
-from isl.errors import InputError
+from isl.errors import InputError, as_options
 from isl.files.failures import report_failures
 from isl.files.locks import alone_in
 from isl.files.provenance import made_by
@@ -26,6 +26,7 @@ from isl.polarity.focus import fuse_movie
 from isl.polarity.wavelet import LEVELS
 from isl.progress import FieldProgress, one_by_one
 from isl.report.preview import Panel, write_preview
+from isl.warned import said_of, warnings_logged
 
 IMAGE, DEPTH = "all_in_focus", "depth"
 # The images' channels; where the input says its modality, that is the name instead of the first.
@@ -100,9 +101,10 @@ def files_of(folder: Path, name: str) -> ResultFiles:
 
 def _fuse_field(field: Input, request: Request, device: str) -> None:
     started = time.monotonic()
-    stack = read_transmitted(field.path, axes=request.axes, channel=request.channel)
-    source_hash = content_hash(field.path)
-    fused = _fuse(stack, field)
+    with warnings_logged("isl") as warnings:
+        stack = read_transmitted(field.path, axes=request.axes, channel=request.channel)
+        source_hash = content_hash(field.path)
+        fused = _fuse(stack, field)
     with written_together(field.files) as staged:
         write_ome_tiff(
             staged.images[IMAGE],
@@ -116,7 +118,11 @@ def _fuse_field(field: Input, request: Request, device: str) -> None:
         )
         write_preview(staged.preview, preview_panels(fused), columns=3, pixel_size=stack.pixel_size)
         made = _record(field, fused, request, source_hash)
-        made |= {"device": device, "seconds": round(time.monotonic() - started, 3)}
+        made |= {
+            "warnings": [as_options(each) for each in said_of(field.path, warnings)],
+            "device": device,
+            "seconds": round(time.monotonic() - started, 3),
+        }
         staged.record.write_text(as_json(made, indent=2), encoding="utf-8")
 
 

@@ -155,6 +155,8 @@ def test_a_single_plane_is_taken_as_it_is(run, tmp_path):
     assert code == 0
     assert "warning: " in err
     assert "has one plane, which is taken as it is" in err
+    made = json.loads((tmp_path / "out" / "field.json").read_text())
+    assert "has one plane, which is taken as it is" in made["warnings"]
     image = read_picture(tmp_path / "out" / "field.ome.tif").array
     np.testing.assert_array_equal(image[0, 0, 0], plane[0])
 

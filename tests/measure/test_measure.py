@@ -173,6 +173,8 @@ def test_centres_of_other_programs(plate: Path, tmp_path: Path) -> None:
     assert float(rows[1]["area_pixels"]) > 1.7 * float(rows[0]["area_pixels"])
     made = json.loads((tmp_path / "out" / "A1.json").read_text())
     assert any("1 of 3 points" in warning for warning in made["warnings"])
+    for warning in made["warnings"]:
+        assert output.count(f"A1.ome.tif: {warning}\n") == 1
 
 
 def test_points_of_another_scale_are_refused(plate: Path, tmp_path: Path) -> None:

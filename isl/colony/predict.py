@@ -17,6 +17,7 @@ def predict(
     movie: Movie | ZStack | np.ndarray | str | Path,
     *,
     axes: str | None = None,
+    channel: str | None = None,
     pixel_size: float | None = None,
     interval: float | None = None,
     mask: np.ndarray | None = None,
@@ -29,6 +30,7 @@ def predict(
         movie: Frames, or one; an array of three dimensions is [T, Y, X] unless `axes` says more; or
             the path of a file or folder of frames.
         axes: As in `isl.imaging.inputs.stated.as_movie`, as what follows.
+        channel: The transmitted channel, where a file has several.
         pixel_size: Micrometres.
         interval: Minutes between frames.
         mask: Integers [T, Y, X] or [Y, X], one number a colony, in place of detection.
@@ -43,7 +45,7 @@ def predict(
             f"{len(model.config.channels)} channels; `predict` takes wells of one channel, "
             "`probabilities` takes patches"
         )
-    seen = as_movie(movie, axes=axes, pixel_size=pixel_size, interval=interval)
+    seen = as_movie(movie, axes=axes, channel=channel, pixel_size=pixel_size, interval=interval)
     picture = as_picture(seen)
     given = None
     if mask is not None:

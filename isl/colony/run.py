@@ -32,8 +32,7 @@ from isl.files.records import as_csv, as_json
 from isl.files.whole import write_texts
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.image import FluorescenceImage, PixelSize
-from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
-from isl.imaging.inputs.frames import frames_in, open_transmitted_frames
+from isl.imaging.inputs.frames import frames_in, open_transmitted_frames, steps_in
 from isl.imaging.inputs.label_image import read_label_image
 from isl.imaging.inputs.read import by_name, find_inputs, open_transmitted
 from isl.imaging.inputs.steady import content_hash
@@ -182,22 +181,13 @@ def _looked_at(
     with picture:
         channels = model_channels(picture, index, model)
         mask = None if well.mask is None else _read_mask(well.mask, picture, request)
-        steps = _steps(well.path) if request.time_lapse else None
+        steps = steps_in(well.path) if request.time_lapse else None
         found = assess(picture, channels, model, request.settings, mask=mask, steps=steps)
         shown = {
             t: _shown(picture, t, channels[0], found.planes[t][0])
             for t in shown_frames(picture.shape[0])
         }
     return found, shown
-
-
-def _steps(folder: Path) -> tuple[float, ...]:
-    """When the frames of a folder were taken, by the numbers in their names."""
-    names = [file.name for file in frames_in(folder)]
-    check_named_alike(names, folder)
-    steps = frame_steps(names, folder)
-    warn_of_gaps(names, steps, folder)
-    return steps
 
 
 def model_channels(picture: LazyPicture, index: int, model: ColonyModel) -> list[int]:

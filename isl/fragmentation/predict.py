@@ -35,6 +35,7 @@ def predict(
     movie: Movie | ZStack | np.ndarray | str | Path,
     *,
     axes: str | None = None,
+    channel: str | None = None,
     interval: float | None = None,
     scale: GradeScale | None = None,
 ) -> Graded:
@@ -45,6 +46,7 @@ def predict(
         movie: Frames, or one; an array of three dimensions is [T, Y, X] unless `axes` says more; or
             a path, read as `isl fragmentation` does.
         axes: As in `isl.imaging.inputs.stated.as_movie`, as what follows.
+        channel: The transmitted channel, where a file has several.
         interval: Minutes between frames.
         scale: Grades to use; None: the model's.
 
@@ -52,11 +54,11 @@ def predict(
         InputError: The array is no image.
     """
     if isinstance(movie, str | Path) and not (axes is not None and Path(movie).is_dir()):
-        frames = read_frames(Path(movie), axes=axes)
+        frames = read_frames(Path(movie), axes=axes, channel=channel)
         used, times = stated_interval(interval, frames.interval, frames.times, frames.source)
         frames = dataclasses.replace(frames, interval=used, times=times)
     else:
-        frames = frames_of(as_movie(movie, axes=axes, interval=interval))
+        frames = frames_of(as_movie(movie, axes=axes, channel=channel, interval=interval))
     embryos, labels = [], []
     for t, said in enumerate(model.look_along(frames.images)):
         found, mask = assess_frame(frames.images[t], said, model.config, frame=t, scale=scale)

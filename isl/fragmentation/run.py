@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,6 +43,7 @@ from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.formats.table import is_stack_file
 from isl.imaging.image import FluorescenceImage
 from isl.imaging.inputs.containers import fields_in, is_container
+from isl.imaging.inputs.photo import photos_in
 from isl.imaging.inputs.read import by_name, natural_order
 from isl.imaging.inputs.steady import content_hash
 from isl.imaging.outputs.result_checks import check_files
@@ -50,6 +52,8 @@ from isl.imaging.outputs.run import run_side_by_side
 from isl.imaging.times import stated_interval
 from isl.model_folder import model_or_default
 from isl.warned import said_of, warnings_logged
+
+logger = logging.getLogger(__name__)
 
 MADE_BY = "isl fragmentation"
 TABLE, REPORT = "fragmentation.csv", "report.html"
@@ -133,6 +137,15 @@ def find_recordings(
         if not path.is_dir() and not is_readable(path):
             raise InputError(f"{path}: is not a picture or movie that can be read")
         inside = _recordings_in(path, leave_out) if path.is_dir() else []
+        if inside and (left := photos_in(path)):
+            logger.warning(
+                "%s: %d pictures beside %s are left out, such as %s; keep one embryo's frames in a "
+                "folder of their own",
+                path,
+                len(left),
+                inside[0].name,
+                left[0].name,
+            )
         for each in inside or [path]:
             found += fields_in(each) if is_container(each) else [(name_of(each), each)]
     if not found:

@@ -124,6 +124,7 @@ class Model(LoadedModel[ModelConfig]):
         stack: ZStack | Movie | np.ndarray | str | Path,
         *,
         axes: str | None = None,
+        channel: str | None = None,
         pixel_size: float | None = None,
         z_step: float | None = None,
         modality: str | None = None,
@@ -131,8 +132,8 @@ class Model(LoadedModel[ModelConfig]):
         **asked: Unpack[Asked],
     ) -> Prediction:
         """See `isl.labeling.predict.predict`, which takes the same options."""
-        said = {"axes": axes, "pixel_size": pixel_size, "z_step": z_step, "modality": modality}
-        return predict(self, stack, progress=progress, **said, **asked)
+        said = {"axes": axes, "channel": channel, "z_step": z_step, "modality": modality}
+        return predict(self, stack, pixel_size=pixel_size, progress=progress, **said, **asked)
 
     def temperatures(self, labels: tuple[str, ...]) -> np.ndarray:
         """float32 [L], those of the labels asked for."""

@@ -101,6 +101,7 @@ def predict(
     stack: ZStack | Movie | np.ndarray | str | Path,
     *,
     axes: str | None = None,
+    channel: str | None = None,
     pixel_size: float | None = None,
     z_step: float | None = None,
     modality: str | None = None,
@@ -115,6 +116,7 @@ def predict(
             [Z, Y, X], a plane [Y, X] or a movie [T, Z, Y, X], unless `axes` says what it is. A path
             is read.
         axes: As in `isl.imaging.inputs.stated.as_stack`, as what follows.
+        channel: The transmitted channel, where a file has several.
         pixel_size: Micrometres.
         z_step: Micrometres between planes.
         modality: PHASE_CONTRAST, BRIGHTFIELD or DIC.
@@ -127,7 +129,14 @@ def predict(
     """
     keep_programs()
     options = check_options(model.config, **asked)
-    image = as_stack(stack, axes=axes, pixel_size=pixel_size, z_step=z_step, modality=modality)
+    image = as_stack(
+        stack,
+        axes=axes,
+        channel=channel,
+        pixel_size=pixel_size,
+        z_step=z_step,
+        modality=modality,
+    )
     return predict_field(model, image, options, progress)
 
 

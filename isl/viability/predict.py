@@ -17,6 +17,7 @@ def predict(
     movie: Movie | ZStack | np.ndarray | str | Path,
     *,
     axes: str | None = None,
+    channel: str | None = None,
     interval: float | None = None,
     start: float | None = None,
     hours: Sequence[float] | None = None,
@@ -29,6 +30,7 @@ def predict(
         movie: Frames; an array of three dimensions is [T, Y, X] unless `axes` says more; or a path,
             read as `isl viability` does.
         axes: As in `isl.imaging.inputs.stated.as_movie`.
+        channel: The transmitted channel, where a file has several.
         interval: Minutes between frames.
         start: Hours after insemination of the first frame.
         hours: Of every frame, in place of `interval` and `start`.
@@ -41,8 +43,14 @@ def predict(
     if isinstance(movie, str | Path) and hours is None:
         path = Path(movie)
         place = Place(
-            name=path.stem, path=path, start=start, interval=interval, embryo=embryo, axes=axes
+            name=path.stem,
+            path=path,
+            start=start,
+            interval=interval,
+            embryo=embryo,
+            axes=axes,
+            channel=channel,
         )
         return assess(open_recording(place), model)
-    seen = as_movie(movie, axes=axes, interval=interval)
+    seen = as_movie(movie, axes=axes, channel=channel, interval=interval)
     return assess(recording_of(seen, start=start, hours=hours, embryo=embryo), model)

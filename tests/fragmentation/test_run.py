@@ -340,6 +340,14 @@ def test_twelve_bits_in_sixteen_are_no_dark_picture(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_frames(tmp_path / "a.ome.tif").images, images, atol=1e-6)
 
 
+def test_pictures_beside_folders_are_told(tmp_path: Path, caplog: Any) -> None:
+    (tmp_path / "film").mkdir()
+    for name in ("t0.png", "t1.png", "film/t0.png"):
+        Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / name)
+    assert find_recordings([tmp_path]) == [("film", tmp_path / "film")]
+    assert "2 pictures beside film are left out, such as t0.png" in caplog.text
+
+
 def test_a_tiff_in_color_is_the_png_that_it_was_saved_from(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
     Image.fromarray(values).save(tmp_path / "a.png")

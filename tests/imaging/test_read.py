@@ -293,7 +293,7 @@ def test_folders_that_are_not_searched_are_told(tmp_path):
         (tmp_path / name).mkdir()
     with pytest.raises(
         InputError,
-        match=r"holds no image, and its folders are not searched; name them, such as [^ ]*/t2;",
+        match=r"holds no image, and its folders are not searched; name them, such as [^ ]*/t10;",
     ):
         find_inputs([tmp_path])
 

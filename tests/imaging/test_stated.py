@@ -138,3 +138,28 @@ def test_a_folder_of_frames_is_a_movie(tmp_path):
     movie = as_movie(tmp_path)
     assert np.array_equal(movie.frames[:, 0], frames)
     assert movie.source == tmp_path
+    assert (movie.interval, movie.times) == (None, None)
+    # Six frames are missing.
+    movie = as_movie(tmp_path, interval=10.0)
+    assert (movie.interval, movie.times) == (None, (0, 70, 80))
+
+
+def test_evenly_numbered_frames_are_one_interval_apart(tmp_path):
+    for number in (5, 10, 15):
+        Image.fromarray(pixels(6, 7, dtype=np.uint8)).save(tmp_path / f"t{number}.png")
+    movie = as_movie(tmp_path, interval=10.0)
+    assert (movie.interval, movie.times) == (10.0, None)
+
+
+def test_a_channel_may_be_named_in_files_alone(tmp_path):
+    array = pixels(2, 6, 7)
+    path = tmp_path / "a.ome.tif"
+    told = {"axes": "CYX", "Channel": {"Name": ["C1", "C2"]}}
+    tifffile.imwrite(path, array, photometric="minisblack", metadata=told)
+    stack = as_stack(path, channel="C2")
+    assert isinstance(stack, ZStack)
+    np.testing.assert_array_equal(stack.planes, array[1:])
+    np.testing.assert_array_equal(as_movie(path, channel="C1").frames[0], array[:1])
+    for function in (as_stack, as_movie):
+        with pytest.raises(InputError, match="`channel=C2` is for files"):
+            function(array[0], channel="C2")

@@ -26,6 +26,14 @@ def images_among(files: Iterable[Path]) -> list[Path]:
     return [file for file in others if image_ending(file) is not None]
 
 
+def not_searched(folder: Path) -> str:
+    """What a message says of a folder without images that holds folders; "" where it holds none."""
+    inner = sorted(
+        entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
+    return f", and its folders are not searched; name them, such as {inner[0]}" if inner else ""
+
+
 def tell_photos_left_out(folder: Path, images: Iterable[Path]) -> None:
     """Warns of photographs in a folder that are none of its images."""
     kept = set(images)

@@ -8,7 +8,8 @@ import numpy as np
 from isl.errors import InputError
 from isl.files.provenance import results_in
 from isl.imaging.inputs.containers import open_picture
-from isl.imaging.inputs.folder import images_among, tell_photos_left_out
+from isl.imaging.inputs.folder import images_among, not_searched, tell_photos_left_out
+from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
 from isl.imaging.inputs.read import natural_order, transmitted_channel
 from isl.imaging.lazy import LazyPicture
 
@@ -31,9 +32,27 @@ def frames_in(folder: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from error
     if not files:
-        raise InputError(f"{folder}: holds no frame; expected one image file a time point")
+        raise InputError(
+            f"{folder}: holds no frame{not_searched(folder)}; expected one image file a time point"
+        )
     tell_photos_left_out(folder, files)
     return sorted(files, key=lambda path: natural_order(path.name))
+
+
+def steps_in(folder: Path) -> tuple[float, ...]:
+    """When the frames of a folder were taken, in intervals since the first.
+
+    Numbers in their names say it (`isl.imaging.inputs.frame_numbers`); what is missing or uneven is
+    logged as a warning.
+
+    Raises:
+        InputError: As `frames_in`, or a name is unlike the others or counts more than time points.
+    """
+    names = [file.name for file in frames_in(folder)]
+    check_named_alike(names, folder)
+    steps = frame_steps(names, folder)
+    warn_of_gaps(names, steps, folder)
+    return steps
 
 
 def open_frames(folder: Path, *, axes: str | None = None) -> LazyPicture:

@@ -26,7 +26,7 @@ from isl.imaging.formats.table import (
 )
 from isl.imaging.image import FluorescenceImage, Movie, Picture, ZStack
 from isl.imaging.inputs.containers import fields_in, is_container, open_picture
-from isl.imaging.inputs.folder import images_among, tell_photos_left_out
+from isl.imaging.inputs.folder import images_among, not_searched, tell_photos_left_out
 from isl.imaging.lazy import LazyPicture, read_whole
 from isl.imaging.names import is_fluorescence, is_transmitted, modality_of
 
@@ -277,11 +277,7 @@ def _fields_at(path: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not fields:
-        inner = [entry for entry in entries if entry.is_dir()]
-        deeper = (
-            f", and its folders are not searched; name them, such as {inner[0]}" if inner else ""
-        )
-        raise InputError(f"{path}: holds no image{deeper}; expected {ACCEPTED}")
+        raise InputError(f"{path}: holds no image{not_searched(path)}; expected {ACCEPTED}")
     _refuse_loose_planes(fields, path)
     return fields
 

@@ -13,12 +13,12 @@ from isl.imaging.formats.axes import ORDER, parse_axes
 from isl.imaging.formats.published import TRANSMITTED
 from isl.imaging.image import Movie, PixelSize, ZStack
 from isl.imaging.inputs.containers import is_container
-from isl.imaging.inputs.frames import open_transmitted_frames
+from isl.imaging.inputs.frames import open_transmitted_frames, steps_in
 from isl.imaging.inputs.movie import read_movie
 from isl.imaging.inputs.read import read_transmitted
 from isl.imaging.lazy import LazyPicture, read_whole
 from isl.imaging.names import modality_of
-from isl.imaging.times import stated_interval
+from isl.imaging.times import believed_interval, stated_interval
 
 _Image = TypeVar("_Image", ZStack, Movie, LazyPicture)
 # Nobody has pictures so few pixels wide.
@@ -106,6 +106,7 @@ def as_stack(
     stack: ZStack | Movie | np.ndarray | str | Path,
     *,
     axes: str | None = None,
+    channel: str | None = None,
     pixel_size: float | None = None,
     z_step: float | None = None,
     modality: str | None = None,
@@ -116,6 +117,7 @@ def as_stack(
         stack: A z-stack, a movie, an array of uint8, uint16 or floats, or the path of an image.
         axes: One letter of T, C, Z, Y, X for each dimension of an array, C of length 1, or of a
             TIFF that does not say. None: YX, ZYX or TZYX.
+        channel: Name of the transmitted channel of a file that has several.
         pixel_size: Micrometres, as of `Stated`.
         z_step: Likewise.
         modality: Likewise.
@@ -125,11 +127,9 @@ def as_stack(
             `axes` does not fit it; a length is not above 0; or a file cannot be read.
     """
     if isinstance(stack, str | Path):
-        stack = read_transmitted(stack, axes=axes)
-    elif not isinstance(stack, ZStack | Movie):
-        stack = _of_array(stack, axes, _USUAL)
+        stack = read_transmitted(stack, axes=axes, channel=channel)
     else:
-        _check_own_axes(stack, axes)
+        stack = _in_memory(stack, axes, channel, _USUAL)
     said = Stated(
         pixel_size=pixel_size,
         z_step=z_step,
@@ -142,6 +142,7 @@ def as_movie(
     movie: ZStack | Movie | np.ndarray | str | Path,
     *,
     axes: str | None = None,
+    channel: str | None = None,
     pixel_size: float | None = None,
     interval: float | None = None,
     modality: str | None = None,
@@ -150,8 +151,9 @@ def as_movie(
 
     Args:
         movie: A movie, a z-stack (which becomes one time point), an array, or the path of a file
-            or of a folder of frames.
+            or of a folder of frames, where times follow the numbers in their names.
         axes: As there; None: YX, TYX or TZYX.
+        channel: As there.
         pixel_size: Micrometres.
         interval: Minutes between frames; what the movie says otherwise gives a warning.
         modality: PHASE_CONTRAST, BRIGHTFIELD or DIC.
@@ -160,12 +162,13 @@ def as_movie(
         InputError: As there.
     """
     _check_above_zero("interval", interval, "minutes")
+    steps = None
     if isinstance(movie, str | Path):
-        movie = _movie_at(Path(movie), axes)
-    elif not isinstance(movie, ZStack | Movie):
-        movie = _of_array(movie, axes, _USUAL_MOVIE)
+        path = Path(movie)
+        steps = steps_in(path) if path.is_dir() and not is_container(path) else None
+        movie = _movie_at(path, axes, channel)
     else:
-        _check_own_axes(movie, axes)
+        movie = _in_memory(movie, axes, channel, _USUAL_MOVIE)
     if isinstance(movie, ZStack):
         movie = Movie(
             name=movie.name,
@@ -178,6 +181,9 @@ def as_movie(
         pixel_size=pixel_size, modality=None if modality is None else parse_modality(modality)
     )
     used, times = stated_interval(interval, movie.interval, movie.times, movie.source or movie.name)
+    if steps is not None and used is not None and steps != tuple(range(len(steps))):
+        times = tuple(step * used for step in steps)
+        used = believed_interval(used, times, movie.source or movie.name)
     return dataclasses.replace(said.of(movie), interval=used, times=times)
 
 
@@ -203,11 +209,11 @@ def as_picture(movie: Movie) -> LazyPicture:
     )
 
 
-def _movie_at(path: Path, axes: str | None) -> Movie:
+def _movie_at(path: Path, axes: str | None, channel: str | None) -> Movie:
     if not path.is_dir() or is_container(path):
-        return read_movie(path, axes=axes)
-    picture, channel = open_transmitted_frames(path, axes=axes)
-    frames = read_whole(picture, (channel,))
+        return read_movie(path, axes=axes, channel=channel)
+    picture, index = open_transmitted_frames(path, axes=axes, channel=channel)
+    frames = read_whole(picture, (index,))
     return Movie(
         name=frames.name,
         frames=frames.array[:, 0],
@@ -217,9 +223,21 @@ def _movie_at(path: Path, axes: str | None) -> Movie:
     )
 
 
-def _check_own_axes(image: ZStack | Movie, axes: str | None) -> None:
+def _in_memory(
+    image: ZStack | Movie | np.ndarray,
+    axes: str | None,
+    channel: str | None,
+    usual: Mapping[int, str],
+) -> ZStack | Movie:
+    if channel is not None:
+        raise InputError(
+            f"`channel={channel}` is for files; give the array of that channel alone, or the path"
+        )
+    if not isinstance(image, ZStack | Movie):
+        return _of_array(image, axes, usual)
     if axes is not None:
         raise InputError(f"`axes={axes}` is for arrays; a {type(image).__name__} says its own")
+    return image
 
 
 def _of_array(array: np.ndarray, axes: str | None, usual: Mapping[int, str]) -> ZStack | Movie:

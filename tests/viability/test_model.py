@@ -278,7 +278,8 @@ def test_model_folders_say_what_they_are(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "m", simulated=True)
     assert "trained on simulated embryos" in summary(folder)
     facts = dict(describe_model(folder))
-    assert facts["targets"] == "heartbeat, euploid"
+    assert facts["gives the chance of"] == "heartbeat"
+    assert facts["tells besides"] == "euploid"
     assert "must not be used to choose" in facts["purpose"]
     assert "simulated" in facts["warning"]
     assert "warning" not in dict(describe_model(write_model(tmp_path / "n")))

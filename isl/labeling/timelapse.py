@@ -32,8 +32,9 @@ from isl.config import Config
 from isl.data.splits import Split
 from isl.data.tables import read_table
 from isl.errors import InputError, unknown
-from isl.imaging.formats.table import field_name, image_ending
+from isl.imaging.formats.table import field_name
 from isl.imaging.inputs.containers import is_container, open_picture
+from isl.imaging.inputs.folder import images_among, tell_photos_left_out
 from isl.imaging.inputs.frame_numbers import frame_numbers
 from isl.imaging.inputs.read import natural_order
 
@@ -263,11 +264,8 @@ def numbers_of_frames(time_lapse: TimeLapse) -> list[int] | None:
 
 def _images_in(folder: Path) -> list[Path]:
     """The images of a folder, in the order of the numbers in their names."""
-    files = [
-        file
-        for file in folder.iterdir()
-        if image_ending(file) is not None and not file.name.startswith(".")
-    ]
+    files = images_among(file for file in folder.iterdir() if not file.name.startswith("."))
+    tell_photos_left_out(folder, files)
     return sorted(files, key=lambda file: natural_order(file.name))
 
 

@@ -184,7 +184,7 @@ def _read_folder(
     files = frames_in(folder)
     tell_photos_left_out(folder, files)
     if not files:
-        raise InputError(f"{folder}: holds no frame; expected .png or .tif files, one a time point")
+        raise InputError(f"{folder}: holds no frame; expected one image file a time point")
     names = [file.name for file in files]
     check_named_alike(names, folder)
     used = list(chosen.within(len(files), folder))

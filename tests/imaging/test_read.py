@@ -121,6 +121,7 @@ def test_the_only_channel_is_refused_where_it_is_fluorescence(tmp_path, told, by
         {"IlluminationType": "Transmitted", "ExcitationWavelength": 488.0},
         {"ExcitationWavelength": 488.0, "AcquisitionMode": "LaserScanningConfocalMicroscopy"},
         {"Fluor": "TL Brightfield", "EmissionWavelength": 500.0},
+        {"Name": "H2B-GFP_E4_t01.tif"},
     ],
 )
 def test_the_only_channel_is_transmitted_where_nothing_says_otherwise(tmp_path, told, caplog):

@@ -74,6 +74,15 @@ def test_frames_are_in_the_order_of_their_numbers_and_other_files_are_none(time_
     assert [file.name for file in frame_files(time_lapse)] == ["t8.png", "t9.png", "t10.png"]
 
 
+def test_frames_may_be_jpegs_where_nothing_else_is_there(tmp_path, time_lapse, caplog):
+    alone = save(tmp_path / "jpegs", "t8.jpg", "t10.jpg")
+    frames = frame_files(time_lapse.model_copy(update={"frames": alone}))
+    assert [file.name for file in frames] == ["t8.jpg", "t10.jpg"]
+    save(time_lapse.frames, "overview.jpg")
+    assert len(frame_files(time_lapse)) == 3
+    assert "1 JPEG or BMP pictures beside its images are left out" in caplog.text
+
+
 def test_every_frame_is_a_field_with_its_own_label_image(time_lapse):
     fields = frame_fields(time_lapse)
     assert [field["name"] for field in fields] == ["E016/t8", "E016/t9", "E016/t10"]

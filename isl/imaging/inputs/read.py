@@ -18,6 +18,7 @@ from isl.imaging.formats.published import (
 )
 from isl.imaging.formats.table import (
     ACCEPTED,
+    ending_of,
     field_name,
     format_of,
     image_ending,
@@ -376,7 +377,8 @@ def _refuse_fluorescence(picture: LazyPicture, name: str, path: Path) -> None:
     if picture.modality is not None or is_transmitted(name):
         return
     noted = picture.emitted is not None and picture.emitted[0]
-    if noted or is_fluorescence(name):
+    # ImageJ names single planes after files, and those after cells: H2B-GFP_E4_t01.tif.
+    if noted or (is_fluorescence(name) and ending_of(Path(name)) is None):
         by = "the microscope's notes" if noted else "its name"
         raise InputError(
             f"{path}: its only channel, {name}, is fluorescence by {by}; give the image of "

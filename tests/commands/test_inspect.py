@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from isl.commands.inspect import describe
 from isl.errors import InputError
@@ -34,6 +35,19 @@ def test_lengths_and_times_are_shown_where_a_channel_is_unclear(tmp_path):
     clear = dict(describe(str(path), Stated(channel="C2")))
     assert clear["transmitted"] == "TZYX 3 x 4 x 8 x 9 uint16"
     assert (clear["pixel size"], clear["interval"]) == ("0.3 um", "5 min")
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.bmp"])
+def test_of_color_is_shown_what_is_known(tmp_path, name):
+    colors = np.random.default_rng(0).integers(0, 256, (20, 24, 3)).astype(np.uint8)
+    path = tmp_path / name
+    if name == "a.tif":
+        tifffile.imwrite(path, colors, photometric="rgb")
+    else:
+        Image.fromarray(colors).save(path)
+    facts = dict(describe(str(path)))
+    assert facts["stored"] == "1 T x 1 C x 1 Z x 20 Y x 24 X"
+    assert "is a color image, whose red, green and blue differ" in facts["transmitted"]
 
 
 def test_a_path_that_is_not_there_is_no_model(tmp_path):

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from isl.errors import InputError
 from isl.imaging.formats.axes import parse_axes
-from isl.imaging.formats.gray import gray_of
+from isl.imaging.formats.gray import brightness_of, gray_of
 from isl.imaging.formats.table import field_name
 from isl.imaging.lazy import LazyPicture, window
 from isl.imaging.readable import check_claim, check_readable_file
@@ -17,7 +17,7 @@ from isl.imaging.readable import check_claim, check_readable_file
 logger = logging.getLogger(__name__)
 
 
-def open_photo(path: Path | str, *, axes: str | None = None) -> LazyPicture:
+def open_photo(path: Path | str, *, axes: str | None = None, colors: bool = False) -> LazyPicture:
     """Opens a JPEG or BMP that is gray, turned as its EXIF says; each read decodes it.
 
     That JPEG loses a little of the intensities is logged as a warning, once a folder.
@@ -25,6 +25,7 @@ def open_photo(path: Path | str, *, axes: str | None = None) -> LazyPicture:
     Args:
         path: The file.
         axes: None or "YX"; "XY" where rows and columns are swapped.
+        colors: Whether color is read, as its brightness.
 
     Raises:
         InputError: It is missing, damaged or of color, or `axes` does not fit.
@@ -34,7 +35,7 @@ def open_photo(path: Path | str, *, axes: str | None = None) -> LazyPicture:
     if order not in ("YX", "XY"):
         raise InputError(f"{path}: `axes={axes}` does not fit a photograph, which is YX")
     check_readable_file(path)
-    first = _gray(path)
+    first = _gray(path, colors)
     if path.suffix.lower() != ".bmp":
         logger.warning(
             "%s: JPEG changes intensities a little; where they count, save TIFF or PNG",
@@ -46,7 +47,7 @@ def open_photo(path: Path | str, *, axes: str | None = None) -> LazyPicture:
         for index in (t, c, z):
             range(1)[index]
         part = window(rows, height), window(columns, width)
-        plane = _gray(path)
+        plane = _gray(path, colors)
         if (plane.shape, plane.dtype) != (first.shape, first.dtype):
             raise InputError(f"{path}: has changed since it was opened")
         return np.ascontiguousarray((plane if order == "YX" else plane.T)[part])
@@ -83,7 +84,9 @@ def stored_photo(path: Path, mode: Literal["RGB", "L"]) -> np.ndarray:
         raise InputError(f"{path}: cannot be read as a picture ({error})") from error
 
 
-def _gray(path: Path) -> np.ndarray:
-    """Pixels [Y, X] of a picture whose red, green and blue are the same."""
+def _gray(path: Path, colors: bool) -> np.ndarray:
+    """Pixels [Y, X] of a picture whose red, green and blue are the same, or their brightness."""
     stored = stored_photo(path, "RGB")
-    return stored if stored.ndim == 2 else gray_of(stored, path)
+    if stored.ndim == 2:
+        return stored
+    return brightness_of(stored) if colors else gray_of(stored, path)

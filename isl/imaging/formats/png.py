@@ -10,7 +10,7 @@ from PIL import PngImagePlugin
 
 from isl.errors import InputError
 from isl.imaging.formats.axes import parse_axes
-from isl.imaging.formats.gray import gray_of
+from isl.imaging.formats.gray import brightness_of, gray_of
 from isl.imaging.formats.table import field_name
 from isl.imaging.lazy import LazyPicture, window
 from isl.imaging.readable import check_claim, check_readable_file, check_size
@@ -26,7 +26,7 @@ _COLORED = ("RGB", "RGBA", "P", "PA", "LA")
 logger = logging.getLogger(__name__)
 
 
-def open_png(path: Path | str, *, axes: str | None = None) -> LazyPicture:
+def open_png(path: Path | str, *, axes: str | None = None, colors: bool = False) -> LazyPicture:
     """Opens a PNG that is gray; one that is stored in color is decoded to see whether it is.
 
     PNG has no parts that can be decoded alone: each read, of however few rows, decodes the plane.
@@ -34,6 +34,7 @@ def open_png(path: Path | str, *, axes: str | None = None) -> LazyPicture:
     Args:
         path: The file.
         axes: None or "YX"; "XY" where rows and columns are swapped.
+        colors: Whether color is read, as its brightness.
 
     Raises:
         InputError: As in `read_png`, a truncated file included; or `axes` does not fit.
@@ -48,7 +49,7 @@ def open_png(path: Path | str, *, axes: str | None = None) -> LazyPicture:
             stored, dtype, colored = _walked(file, size, path)
     except (OSError, struct.error) as error:
         raise _damaged(path, error) from error
-    if colored:
+    if colored and not colors:
         read_png(path)
         logger.warning("%s: is stored in color, and gray; its gray is read", path)
     height, width = stored if order == "YX" else stored[::-1]
@@ -57,7 +58,7 @@ def open_png(path: Path | str, *, axes: str | None = None) -> LazyPicture:
         for index in (t, c, z):
             range(1)[index]
         part = window(rows, height), window(columns, width)
-        plane = read_png(path)
+        plane = read_png(path, colors=colors)
         if plane.shape != stored or plane.dtype != dtype:
             raise InputError(f"{path}: has changed since it was opened")
         return np.ascontiguousarray((plane if order == "YX" else plane.T)[part])
@@ -71,8 +72,12 @@ def open_png(path: Path | str, *, axes: str | None = None) -> LazyPicture:
     )
 
 
-def read_png(path: Path) -> np.ndarray:
+def read_png(path: Path, *, colors: bool = False) -> np.ndarray:
     """Reads one PNG that is gray, whether or not it is stored in color.
+
+    Args:
+        path: The file.
+        colors: Whether color is read, as its brightness.
 
     Returns:
         uint8 or uint16 [Y, X]; a 1-bit image as 0 and 255.
@@ -91,7 +96,8 @@ def read_png(path: Path) -> np.ndarray:
             dtype = np.dtype(_TYPES.get(image.mode, np.uint8))
             check_size(path, (image.height, image.width), dtype, stored)
             if image.mode in _COLORED:
-                return gray_of(np.asarray(image.convert("RGBA")), path)
+                stored = np.asarray(image.convert("RGBA"))
+                return brightness_of(stored) if colors else gray_of(stored, path)
             pixels = np.asarray(image)
     except InputError:
         raise

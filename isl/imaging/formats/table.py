@@ -19,7 +19,7 @@ class Format:
     Attributes:
         endings: Of its files' names, in lower case; of several that fit, the longest counts.
         opener: "module:function", imported when a file of it is opened, for some need packages that
-            not everyone has. Of a container (path) to images, else (path, axes) to one image.
+            not everyone has. Of a container (path) to images, else (path, axes, colors) to one.
         container: Whether a file may hold several images, so that a path may lead into it.
         stack: Whether an image may have several planes or time points.
         photo: Whether programs write it beside images, too; see `isl.imaging.inputs.folder`.

@@ -26,13 +26,13 @@ _DONE = {
 def describe_image(path: Path, stated: Stated) -> Facts:
     """What a file or a published folder holds, plane by plane.
 
-    Where nobody can tell which channel is the transmitted one, what is known of all of them, and
-    then that.
+    Where nobody can tell which channel is the transmitted one, or it is of color, what is known of
+    all, and then that.
     """
     facts: Facts = [("image", str(path))]
     known: Facts = []
     if not path.is_dir() or is_container(path):
-        with open_picture(path, axes=stated.axes) as picture:
+        with open_picture(path, axes=stated.axes, colors=True) as picture:
             facts += _describe_picture(picture)
             known = _sizes_and_times(stated.of(picture), movie=picture.shape[0] > 1)
     try:

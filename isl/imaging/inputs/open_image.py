@@ -15,7 +15,8 @@ def open_images(
     Args:
         path: The file, or a folder where the format is one (.zarr).
         axes: What the dimensions of a TIFF are, e.g. "ZYX"; see `formats.tiff.open_tiff`.
-        colors: Whether color in a TIFF is read, as its brightness.
+        colors: Whether color is read, as its brightness, where a file is one image; otherwise only
+            gray that is stored in color is.
 
     Raises:
         InputError: The file is missing, of another kind, damaged, or `axes` does not fit.
@@ -24,10 +25,8 @@ def open_images(
     found = format_of(path)
     if found is None:
         raise not_an_image(path)
-    if found.stack and not found.container:
-        return (found.load()(path, axes=axes, colors=colors),)
     if not found.container:
-        return (found.load()(path, axes=axes),)
+        return (found.load()(path, axes=axes, colors=colors),)
     if axes is not None:
         raise InputError(f"{path}: `axes={axes}` is for TIFF files; this file says its own axes")
     return found.load()(path)

@@ -61,7 +61,7 @@ def read_transmitted(
         axes: As in `read_picture`.
         channel: Name of the transmitted channel, where the file has several. None: the only one,
             or the only one whose name says transmitted light (phase, BF, DIC, trans, ...).
-        colors: Whether color in a TIFF is read, as its brightness.
+        colors: Whether color is read, as its brightness.
 
     Returns:
         A Movie where the file has several time points, a ZStack otherwise.

@@ -86,7 +86,7 @@ def test_the_middle_of_what_a_clock_ticks_is_one_interval():
 @pytest.mark.parametrize(
     ("numbers", "said"),
     [
-        ((0, 10, 15), "1 frames are missing .* between t0.png and t10.png, if one interval lies "
+        ((0, 10, 15), "1 frame is missing .* between t0.png and t10.png, if one interval lies "
          "between t10.png and t15.png"),
         ((0, 10, 25, 35), "unevenly apart .* one interval lies between t0.png and t10.png"),
         ((0, 10, 24), "unevenly apart .* one interval lies between t0.png and t10.png"),

@@ -105,7 +105,7 @@ def test_the_one_probability_comes_first_and_alone(
     main, _, others = html.partition("What else the model tells, beside heartbeat")
     assert "euploid" not in main.partition("The chance of heartbeat")[2]
     assert "euploid" in others
-    missing = "1 frames are missing by the numbers in their names, the first between t04.png and"
+    missing = "1 frame is missing by the numbers in their names, the first between t04.png and"
     assert [line for line in made["warnings"] if line.startswith(missing)]
     assert missing in html
 

@@ -154,11 +154,13 @@ def warn_of_gaps(names: Sequence[str], steps: Sequence[float], folder: object) -
         )
     elif (missing > 0).any():
         first = int((missing > 0).argmax())
+        count = int(missing.sum())
         logger.warning(
-            "%s: %d frames are missing by the numbers in their names, the first between %s and %s, "
-            "if one interval lies between %s and %s; their time is left out",
+            "%s: %d frame%s missing by the numbers in their names, the first between %s and %s, if "
+            "one interval lies between %s and %s; the time of what is missing is left out",
             folder,
-            missing.sum(),
+            count,
+            "s are" if count > 1 else " is",
             names[first],
             names[first + 1],
             names[one],

@@ -5,6 +5,8 @@ import logging
 import statistics
 from collections.abc import Sequence
 
+from isl.imaging.units import check_above_zero
+
 # Frames whose gaps differ more than so many times from the usual one are not evenly apart.
 _UNEVEN = 1.5
 # Beyond this share two intervals contradict each other.
@@ -98,7 +100,11 @@ def stated_interval(
 
     Returns:
         Minutes between frames, and minutes of each frame; either None where nobody knows.
+
+    Raises:
+        InputError: What the person says is no time.
     """
+    check_above_zero("interval", stated, "minutes")
     if stated is None:
         return interval, None if times is None else tuple(times)
     own = interval

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from isl.errors import InputError
 from isl.imaging.image import PixelSize
 
 # As microscopes' software, ImageJ, OME-XML and UDUNITS (which OME-Zarr prescribes) write them.
@@ -19,6 +20,21 @@ MINUTES = {
     "s": 1 / 60, "sec": 1 / 60, "second": 1 / 60, "min": 1.0, "minute": 1.0, "h": 60.0,
     "hour": 60.0, "hr": 60.0, "d": 1440.0, "day": 1440.0,
 }  # fmt: skip
+
+
+def check_above_zero(name: str, value: float | None, unit: str) -> None:
+    """Refuses a length or time that a person gives, where it is none.
+
+    Args:
+        name: What it is given as.
+        value: None: it is not given.
+        unit: Such as "minutes", for the message.
+
+    Raises:
+        InputError: It is 0 or less, infinite, or no number.
+    """
+    if value is not None and not 0 < value < math.inf:
+        raise InputError(f"`{name}={value:g}`: expected {unit} above 0")
 
 
 def factor(unit: Any, units: Mapping[str, float]) -> float | None:

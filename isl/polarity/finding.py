@@ -12,7 +12,7 @@ from isl.files.provenance import results_in
 from isl.imaging.formats.published import is_published_folder
 from isl.imaging.formats.table import field_name, image_ending, is_photo, is_stack_file
 from isl.imaging.inputs.containers import fields_in, is_container
-from isl.imaging.inputs.folder import images_among
+from isl.imaging.inputs.folder import images_among, tell_photos_left_out
 from isl.imaging.inputs.movie import time_points
 from isl.imaging.inputs.read import by_name, natural_order, sets_once
 
@@ -65,10 +65,17 @@ def _recordings_at(path: Path, axes: str | None, leave_out: Path | None) -> list
         frames = [file for file in frames if file not in stills]
         movies += stills
     # One picture among folders is an overview or the like, not a recording of one frame; so are
-    # photographs.
+    # photographs, but of several beside folders of photographs nobody can tell.
     photos = all(map(is_photo, frames))
     inner = [] if len(frames) > 1 and not photos else _frame_folders(path, axes, leave_out)
-    frames = [] if photos and inner else frames
+    if photos and inner:
+        if len(frames) > 1 and all(is_photo(frames_in(each)[0]) for each in inner):
+            raise InputError(
+                f"{path}: holds pictures ({frames[0].name}) and folders of such ({inner[0].name}), "
+                "and either may be recordings; keep them in folders of their own"
+            )
+        tell_photos_left_out(path, inner)
+        frames = []
     if frames and not movies and not inner:
         return [path]
     if len(frames) > 1:

@@ -12,7 +12,7 @@ import tomli_w
 from flax import nnx
 from simulated import NETWORK, dataset
 
-from isl.config import parse, to_toml
+from isl.config import load_toml, parse, to_toml
 from isl.errors import InputError
 from isl.fragmentation.dataset import load_dataset, load_ground
 from isl.fragmentation.grades import GradeScale
@@ -26,7 +26,7 @@ from isl_eval.fragmentation.config import FragmentationEvaluation
 from isl_eval.fragmentation.evaluation import _examples, evaluate_fragmentation
 from isl_eval.fragmentation.judge import hausdorff_95, overlap_of, rows_of, statistics_of
 from isl_train.fragmentation.config import FragmentationExperiment
-from isl_train.fragmentation.ground import load_training_ground
+from isl_train.fragmentation.ground import fingerprints, load_training_ground
 from isl_train.recipe import Run
 
 NETWORKS = {"multiscale": {}, "off": {"regression": "off"}}
@@ -333,3 +333,20 @@ def test_an_evaluation_of_what_is_not_there_is_refused(data: Path, tmp_path: Pat
     path.write_text(path.read_text() + f'[[variant]]\nname = "b_c"\n{models}')
     with pytest.raises(InputError, match="'b/c' and 'b_c' would have one folder; rename one"):
         evaluate_fragmentation(path, [], tmp_path / "out")
+
+
+def test_what_is_learned_from_may_be_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "e1").mkdir()
+    picture = tmp_path / "e1" / "t0.png"
+    (tmp_path / "d.toml").write_text('[[example]]\nimage = "e1"\nshare = 0.1\n')
+    (tmp_path / "train.toml").write_text(
+        'task = "fragmentation"\ndataset = "d.toml"\n'
+        "[training]\nbatch_size = 2\n[optimizer]\nlearning_rate = 0.1\n"
+    )
+    experiment = load_toml(tmp_path / "train.toml", FragmentationExperiment)
+    found = []
+    for pixels in (b"some", b"others"):
+        picture.write_bytes(pixels)
+        found.append(fingerprints(experiment, tmp_path))
+    assert found[0].keys() == {"d.toml"}
+    assert found[0] != found[1]

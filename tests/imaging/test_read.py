@@ -122,6 +122,8 @@ def test_the_only_channel_is_refused_where_it_is_fluorescence(tmp_path, told, by
         {"ExcitationWavelength": 488.0, "AcquisitionMode": "LaserScanningConfocalMicroscopy"},
         {"Fluor": "TL Brightfield", "EmissionWavelength": 500.0},
         {"Name": "H2B-GFP_E4_t01.tif"},
+        {"Name": "t:1/9 - H2B-GFP_E4.nd2 (series 1)"},
+        {"Name": "H2B-GFP_E4-0001"},
     ],
 )
 def test_the_only_channel_is_transmitted_where_nothing_says_otherwise(tmp_path, told, caplog):
@@ -284,6 +286,13 @@ def test_photographs_are_images_where_there_are_no_others(tmp_path, caplog):
         assert find() == [tmp_path / "b.tif"]
         assert told in caplog.text
     assert find_inputs([tmp_path / "b.jpg"]) == found[1:]
+
+
+def test_previews_of_images_that_nothing_installed_opens_are_no_images(tmp_path):
+    Image.fromarray(pixels(16, 15).astype(np.uint8)).save(tmp_path / "a.jpg")
+    (tmp_path / "a.lsm").write_bytes(b"a microscope's own format")
+    with pytest.raises(InputError, match="holds no image"):
+        find_inputs([tmp_path])
 
 
 def test_folders_that_are_not_searched_are_told(tmp_path):

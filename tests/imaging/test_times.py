@@ -10,6 +10,7 @@ import tifffile
 import isl
 from isl.cli import main
 from isl.colony.record import colony_rows
+from isl.errors import InputError
 from isl.fragmentation.pictures import read_frames
 from isl.imaging.formats.ome_tiff import write_ome_tiff
 from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
@@ -95,6 +96,15 @@ def test_what_is_given_counts_and_a_contradiction_is_said(tmp_path, caplog):
     caplog.clear()
     assert read_recording(path, interval=5.1).minutes(1) == 5.1
     assert not caplog.records
+
+
+def test_lengths_and_times_that_are_none_are_refused(tmp_path):
+    path = ome_movie(tmp_path / "a.ome.tif", (0, 5, 10, 15), increment=5)
+    for wrong in (0.0, -5.0, float("nan")):
+        with pytest.raises(InputError, match=r"`interval=.*`: expected minutes above 0"):
+            read_recording(path, interval=wrong)
+        with pytest.raises(InputError, match=r"`pixel_size=.*`: expected micrometres above 0"):
+            read_recording(path, pixel_size=wrong)
 
 
 def test_uneven_times_contradict_what_is_given_on_average(caplog):

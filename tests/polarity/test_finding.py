@@ -47,11 +47,21 @@ def test_frames_in_jpeg_are_a_recording(tmp_path):
     np.testing.assert_allclose(read[:, 0].astype(float), FRAMES, atol=4)
 
 
-def test_photographs_beside_recordings_are_none(tmp_path):
+def test_photographs_beside_folders_of_such_are_refused(tmp_path):
+    for folder in (tmp_path, tmp_path / "small"):
+        folder.mkdir(exist_ok=True)
+        for t, frame in enumerate(FRAMES):
+            Image.fromarray(frame).save(folder / f"t{t}.jpg")
+    said = refusal(find_recordings, [tmp_path])
+    assert "holds pictures (t0.jpg) and folders of such (small)" in said
+
+
+def test_photographs_beside_recordings_are_none(tmp_path, caplog):
     for name in ("E1", "E2"):
         write_frames(tmp_path / name, FRAMES)
         Image.fromarray(FRAMES[0]).save(tmp_path / f"{name}_overview.jpg")
     assert [name for name, _ in find_recordings([tmp_path])] == ["E1", "E2"]
+    assert "2 JPEG or BMP pictures beside its images are left out" in caplog.text
     movies = tmp_path / "movies"
     movies.mkdir()
     write_zarr(movies / "m.ome.zarr", FRAMES)

@@ -13,6 +13,7 @@ from isl.data.twins import twins_told
 from isl.errors import InputError
 from isl.fragmentation.dataset import UNKNOWN, Dataset, Example, Ground, load_dataset, load_ground
 from isl.fragmentation.grades import GradeScale
+from isl.imaging.inputs.steady import content_hash
 
 from .config import FragmentationExperiment
 from .stages import check_staged
@@ -102,7 +103,7 @@ def fingerprints(experiment: FragmentationExperiment, folder: Path) -> dict[str,
             said = dataclasses.replace(example, image=Path(), mask=None)
             digest.update(repr(said).encode())
             for file in (example.image, example.mask):
-                digest.update(b"-" if file is None else file.read_bytes())
+                digest.update(b"-" if file is None else content_hash(file).encode())
         found[str(path)] = digest.hexdigest()[:16]
     return found
 

@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 def open_photo(path: Path | str, *, axes: str | None = None, colors: bool = False) -> LazyPicture:
     """Opens a JPEG or BMP that is gray, turned as its EXIF says; each read decodes it.
 
-    That JPEG loses a little of the intensities is logged as a warning, once a folder.
+    That JPEG loses a little of the intensities is logged as a warning, which is the same for all
+    files of a folder.
 
     Args:
         path: The file.

@@ -106,11 +106,17 @@ def format_of(path: Path) -> Format | None:
 
     What only bioio opens counts where bioio is installed.
     """
-    found = _named(path)
+    found = format_named(path)
     if found is not None:
         usable = not found.last_resort or importlib.util.find_spec("bioio") is not None
         return found if usable else None
     return folder_format(path) if path.is_dir() else None
+
+
+def format_named(path: Path) -> Format | None:
+    """The format of a file or folder by its name alone, though nothing installed may open it."""
+    name = path.name.lower()
+    return next((each for each in FORMATS if name.endswith(each.endings)), None)
 
 
 def folder_format(path: Path) -> Format | None:
@@ -133,7 +139,7 @@ def image_ending(path: Path) -> str | None:
 
 def is_photo(path: Path) -> bool:
     """Whether a file is a JPEG or BMP by its name."""
-    found = _named(path)
+    found = format_named(path)
     return found is not None and found.photo
 
 
@@ -162,7 +168,7 @@ def not_an_image(path: Path) -> InputError:
         return InputError(
             f"{path}: holds no image but describes TIFFs; name a TIFF beside it, or their folder"
         )
-    if _named(path) is not None:
+    if format_named(path) is not None:
         return InputError(
             f"{path}: is in a format that only bioio opens: pip install isl[bioio] and bioio's "
             "plugin for it, or save it as OME-TIFF"
@@ -173,8 +179,3 @@ def not_an_image(path: Path) -> InputError:
 def is_zarr(path: Path) -> bool:
     """Whether a folder is a Zarr group or array."""
     return any((path / file).is_file() for file in ("zarr.json", ".zgroup", ".zarray"))
-
-
-def _named(path: Path) -> Format | None:
-    name = path.name.lower()
-    return next((each for each in FORMATS if name.endswith(each.endings)), None)

@@ -130,6 +130,13 @@ def _gray_reader(header: TiffHeader, path: Path, axes: str | None, colors: bool)
     planes = header.lengths[:-2]
     planar = header.series.axes.find("S") < header.series.axes.find("Y")
     or_else = "give `axes` if these are planes, or " if planar else ""
+    if planar and colors and axes is None:
+        logger.warning(
+            "%s: its %d planes are taken for colors, whose brightness is read; give `axes` if they "
+            "are none",
+            path,
+            header.series.shape[header.series.axes.index("S")],
+        )
     single = len(header.series.pages) == math.prod(planes)
 
     @functools.lru_cache(maxsize=2)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from isl.imaging.formats.table import format_of, image_ending, is_photo
+from isl.imaging.formats.table import format_named, format_of, image_ending, is_photo
 
 logger = logging.getLogger(__name__)
 
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 def images_among(files: Iterable[Path]) -> list[Path]:
     """The files that are one image each; photographs only where nothing else is an image.
 
-    Beside images JPEGs are previews and overviews.
+    Beside images JPEGs are previews and overviews, whether or not what opens those is installed.
 
     Args:
         files: Of one folder, files of several images too.
@@ -21,7 +21,7 @@ def images_among(files: Iterable[Path]) -> list[Path]:
     others: list[Path] = []
     for file in files:
         (photos if is_photo(file) else others).append(file)
-    if not any(format_of(file) is not None for file in others):
+    if not any(format_named(file) or format_of(file) for file in others):
         return photos
     return [file for file in others if image_ending(file) is not None]
 

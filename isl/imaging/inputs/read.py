@@ -18,8 +18,8 @@ from isl.imaging.formats.published import (
 )
 from isl.imaging.formats.table import (
     ACCEPTED,
-    ending_of,
     field_name,
+    format_named,
     format_of,
     image_ending,
     is_stack_file,
@@ -372,13 +372,21 @@ def transmitted_channel(picture: LazyPicture, path: Path, channel: str | None) -
     )
 
 
+def _is_title(name: str) -> bool:
+    """Whether a name is that of a file or of one plane of it, as ImageJ names single planes.
+
+    Files are named after cells: "t:1/9 - H2B-GFP_E4.nd2 (series 1)", "H2B-GFP_E4-0001".
+    """
+    files = (format_named(Path(word)) for word in name.split())
+    return any(files) or re.search(r"-0\d{3}$", name) is not None
+
+
 def _refuse_fluorescence(picture: LazyPicture, name: str, path: Path) -> None:
     """Refuses the only channel where it is said to be fluorescence."""
     if picture.modality is not None or is_transmitted(name):
         return
     noted = picture.emitted is not None and picture.emitted[0]
-    # ImageJ names single planes after files, and those after cells: H2B-GFP_E4_t01.tif.
-    if noted or (is_fluorescence(name) and ending_of(Path(name)) is None):
+    if noted or (is_fluorescence(name) and not _is_title(name)):
         by = "the microscope's notes" if noted else "its name"
         raise InputError(
             f"{path}: its only channel, {name}, is fluorescence by {by}; give the image of "

@@ -1,7 +1,6 @@
 """What a person says of an image, in place of what its file says; arrays in place of files."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +18,7 @@ from isl.imaging.inputs.read import read_transmitted
 from isl.imaging.lazy import LazyPicture, read_whole
 from isl.imaging.names import modality_of
 from isl.imaging.times import believed_interval, stated_interval
+from isl.imaging.units import check_above_zero
 
 _Image = TypeVar("_Image", ZStack, Movie, LazyPicture)
 # Nobody has pictures so few pixels wide.
@@ -51,8 +51,8 @@ class Stated:
         Raises:
             InputError: One is 0 or less, or no number.
         """
-        _check_above_zero("pixel_size", self.pixel_size, "micrometres")
-        _check_above_zero("z_step", self.z_step, "micrometres")
+        check_above_zero("pixel_size", self.pixel_size, "micrometres")
+        check_above_zero("z_step", self.z_step, "micrometres")
 
     def of(self, image: _Image) -> _Image:
         """The image with what was said in place of what it says.
@@ -78,11 +78,6 @@ class Stated:
         if isinstance(stack, Movie):
             return self.of(stack)
         return self.of(stack)
-
-
-def _check_above_zero(name: str, value: float | None, unit: str) -> None:
-    if value is not None and not 0 < value < math.inf:
-        raise InputError(f"`{name}={value:g}`: expected {unit} above 0")
 
 
 # Nothing was said.
@@ -161,7 +156,6 @@ def as_movie(
     Raises:
         InputError: As there.
     """
-    _check_above_zero("interval", interval, "minutes")
     steps = None
     if isinstance(movie, str | Path):
         path = Path(movie)

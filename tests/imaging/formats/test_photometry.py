@@ -148,6 +148,15 @@ def test_color_is_read_as_its_brightness_where_it_is_asked_for(tmp_path, planar,
     assert caplog.text == ""
 
 
+def test_planes_that_may_be_colors_are_told(tmp_path, caplog):
+    planes = RNG.integers(0, 256, (3, 20, 24)).astype(np.uint8)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, planes, photometric="rgb", planarconfig="separate")
+    assert read_transmitted(path, colors=True).planes.shape == (1, 20, 24)
+    assert "its 3 planes are taken for colors, whose brightness is read; give `axes`" in caplog.text
+    np.testing.assert_array_equal(read_transmitted(path, axes="ZYX", colors=True).planes, planes)
+
+
 def test_brightness_is_that_of_photographs(tmp_path):
     stored = RNG.integers(0, 256, (20, 24, 4)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", extrasamples=["unassalpha"])

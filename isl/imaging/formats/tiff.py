@@ -132,8 +132,7 @@ def _gray_reader(header: TiffHeader, path: Path, axes: str | None, colors: bool)
     or_else = "give `axes` if these are planes, or " if planar else ""
     if planar and colors and axes is None:
         logger.warning(
-            "%s: its %d planes are taken for colors, whose brightness is read; give `axes` if they "
-            "are none",
+            "%s: its %d planes are taken for colors; give `axes` if they are none",
             path,
             header.series.shape[header.series.axes.index("S")],
         )

@@ -12,7 +12,7 @@ from isl.data.splits import Split
 from isl.errors import InputError, unknown
 from isl.imaging.formats.published import read_published
 from isl.imaging.image import FluorescenceImage, Movie, PixelSize, ZStack
-from isl.imaging.inputs.label_image import stored_numbers
+from isl.imaging.inputs.label_image import refuse_photo, stored_numbers
 from isl.imaging.inputs.movie import read_fluorescence_at, read_time_point
 from isl.imaging.inputs.read import read_fluorescence, read_transmitted
 from isl.imaging.normalize import normalize_label
@@ -179,6 +179,7 @@ def _read_labels(
         measured = np.ones(image.shape, bool)
         if label in field.masks:
             mask = LabelFile(file=field.masks[label])
+            refuse_photo(mask.file)
             # Binary masks of ImageJ may show 0 as white: the numbers stored count.
             stored = stored_numbers(mask.file)
             if stored is None:

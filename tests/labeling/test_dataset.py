@@ -294,6 +294,7 @@ def test_manifests_that_are_refused_unread(folder, text, complaint):
         ),
         (STACK + 'masks = { DAPI = "small.tif" }', "mask of label 'DAPI' is 5 x 6"),
         (STACK + 'masks = { DAPI = "dapi.tif" }', "a mask is 1 or 65535 where the label was"),
+        (STACK + 'masks = { DAPI = "mask.bmp" }', "JPEG and BMP do not keep an object's number"),
         (STACK + "planes = [0, 3]", "planes names plane 3, but"),
         (STACK + "validation_region = [0, 13, 0, 4]", "leaves the planes, which are 12 x 16"),
         (STACK + "z_step = 1.0", "z_step needs pixel_size too"),
@@ -313,6 +314,7 @@ def test_manifests_that_are_refused_unread(folder, text, complaint):
 )
 def test_fields_that_are_refused_when_read(folder, text, complaint):
     save(folder / "small.tif", np.ones((5, 6), np.uint8))
+    Image.fromarray(np.ones(SIZE, np.uint8)).save(folder / "mask.bmp")
     save(folder / "movie.tif", draw(5, 4, *SIZE), metadata={"axes": "TYX"}, ome=True)
     assert complaint in refusal(folder, text, reading=True)
 

@@ -48,8 +48,7 @@ from isl.data.splits import SPLITS, Split, check_groups, check_names
 from isl.data.tables import read_table
 from isl.data.targets import ClassTarget, Target, Value
 from isl.errors import InputError, unknown
-from isl.imaging.formats.table import image_ending
-from isl.imaging.inputs.photo import PHOTOS
+from isl.imaging.formats.table import image_ending, is_photo
 from isl.imaging.inputs.read import natural_order
 
 logger = logging.getLogger(__name__)
@@ -204,7 +203,7 @@ def images_in(folder: Path) -> list[Path]:
     Photographs of other kinds than isl learns from are left out, with a warning.
     """
     files = _seen(folder)
-    photos = [f for f in files if f.suffix.lower() in PHOTOS and image_ending(f) is None]
+    photos = [file for file in files if is_photo(file)]
     if photos:
         logger.warning(
             "%s: %d pictures are left out, such as %s; save them as PNG or TIFF",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from isl.errors import InputError
-from isl.imaging.formats.table import field_name, format_of
+from isl.imaging.formats.table import field_name
 from isl.imaging.image import Movie
 from isl.imaging.inputs.containers import is_container
 from isl.imaging.inputs.frame_numbers import check_named_alike, frame_steps, warn_of_gaps
@@ -78,7 +78,7 @@ def read_frames(path: Path, *, axes: str | None = None, channel: str | None = No
         )
     if path.suffix.lower() in PHOTOS:
         return Frames(
-            name=name_of(path), source=path, images=read_photo(path)[None], names=(path.name,)
+            name=field_name(path), source=path, images=read_photo(path)[None], names=(path.name,)
         )
     return frames_of(read_movie(path, axes=axes, channel=channel, colors=True), path)
 
@@ -128,14 +128,3 @@ def _within_one(frames: np.ndarray, path: Path) -> np.ndarray:
     if low >= 0 and high <= 1:
         return frames
     return (frames - low) / max(high - low, np.finfo(np.float32).tiny)
-
-
-def is_readable(path: Path) -> bool:
-    """Whether a name looks like something `read_frames` reads."""
-    return path.suffix.lower() in PHOTOS or format_of(path) is not None
-
-
-def name_of(path: Path) -> str:
-    """What a still, a movie or a folder of stills is called."""
-    is_photo = path.suffix.lower() in PHOTOS and not path.is_dir()
-    return path.stem if is_photo else field_name(path)

@@ -30,7 +30,7 @@ from isl.fragmentation.model import (
     load_fragmentation_model,
 )
 from isl.fragmentation.page import RecordingPictures, fragmentation_page
-from isl.fragmentation.pictures import Frames, is_readable, name_of, read_frames
+from isl.fragmentation.pictures import Frames, read_frames
 from isl.fragmentation.record import (
     COLUMNS,
     SCHEMA_FILE,
@@ -40,7 +40,7 @@ from isl.fragmentation.record import (
     rows_of,
 )
 from isl.imaging.formats.ome_tiff import write_ome_tiff
-from isl.imaging.formats.table import is_stack_file
+from isl.imaging.formats.table import field_name, format_of, is_stack_file
 from isl.imaging.image import FluorescenceImage
 from isl.imaging.inputs.containers import fields_in, is_container
 from isl.imaging.inputs.photo import photos_in
@@ -134,7 +134,7 @@ def find_recordings(
             continue
         if not path.exists():
             raise InputError(f"{path}: there is no such file or folder")
-        if not path.is_dir() and not is_readable(path):
+        if not path.is_dir() and format_of(path) is None:
             raise InputError(f"{path}: is not a picture or movie that can be read")
         inside = _recordings_in(path, leave_out) if path.is_dir() else []
         if inside and (left := photos_in(path)):
@@ -147,7 +147,7 @@ def find_recordings(
                 left[0].name,
             )
         for each in inside or [path]:
-            found += fields_in(each) if is_container(each) else [(name_of(each), each)]
+            found += fields_in(each) if is_container(each) else [(field_name(each), each)]
     if not found:
         raise InputError("no input: name pictures, movies, or folders of frames")
     return list(by_name(found).items())

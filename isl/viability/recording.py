@@ -11,7 +11,7 @@ from isl.data.tables import read_table
 from isl.errors import InputError
 from isl.files.provenance import results_in
 from isl.imaging.formats.photo import stored_photo
-from isl.imaging.formats.table import field_name, image_ending, is_stack_file
+from isl.imaging.formats.table import field_name, image_ending, is_photo, is_stack_file
 from isl.imaging.image import Movie
 from isl.imaging.inputs.containers import fields_in, is_container
 from isl.imaging.inputs.frame_numbers import (
@@ -349,7 +349,7 @@ def _at(path: Path, axes: str | None) -> list[tuple[str, Path]]:
 def _is_still(file: Path, axes: str | None) -> bool:
     """Whether a file is one picture by its ending, or by what its head or `axes` says."""
     # Pages of which nothing says what they are may be a movie.
-    return file.suffix.lower() in PHOTOS or time_points(file, axes=axes) == 1
+    return time_points(file, axes=axes) == 1
 
 
 def _frames_in(folder: Path) -> list[Path]:
@@ -359,7 +359,7 @@ def _frames_in(folder: Path) -> list[Path]:
         for entry in _entries(folder)
         if entry.is_file()
         and entry.name not in results
-        and (entry.suffix.lower() in PHOTOS or image_ending(entry) is not None)
+        and (is_photo(entry) or image_ending(entry) is not None)
     ]
 
 

@@ -2,10 +2,11 @@
 
 import itertools
 import logging
+import math
 import statistics
 from collections.abc import Sequence
 
-from isl.imaging.units import check_above_zero
+from isl.errors import InputError
 
 # Frames whose gaps differ more than so many times from the usual one are not evenly apart.
 _UNEVEN = 1.5
@@ -104,9 +105,12 @@ def stated_interval(
     Raises:
         InputError: What the person says is no time.
     """
-    check_above_zero("interval", stated, "minutes")
     if stated is None:
         return interval, None if times is None else tuple(times)
+    if not 0 < stated < math.inf:
+        raise InputError(
+            f"{source}: frames are said to be {stated:g} minutes apart; give minutes above 0"
+        )
     own = interval
     if own is None and times is not None and len(times) > 1:
         own = (times[-1] - times[0]) / (len(times) - 1)

@@ -22,19 +22,18 @@ MINUTES = {
 }  # fmt: skip
 
 
-def check_above_zero(name: str, value: float | None, unit: str) -> None:
-    """Refuses a length or time that a person gives, where it is none.
+def check_length(name: str, micrometres: float | None) -> None:
+    """Refuses a length that a person gives, where it is none.
 
     Args:
         name: What it is given as.
-        value: None: it is not given.
-        unit: Such as "minutes", for the message.
+        micrometres: None: it is not given.
 
     Raises:
         InputError: It is 0 or less, infinite, or no number.
     """
-    if value is not None and not 0 < value < math.inf:
-        raise InputError(f"`{name}={value:g}`: expected {unit} above 0")
+    if micrometres is not None and not 0 < micrometres < math.inf:
+        raise InputError(f"`{name}={micrometres:g}`: expected micrometres above 0")
 
 
 def factor(unit: Any, units: Mapping[str, float]) -> float | None:

@@ -20,7 +20,7 @@ from isl.imaging.inputs.read import open_transmitted
 from isl.imaging.lazy import EVERYTHING, LazyPicture
 from isl.imaging.names import modality_of
 from isl.imaging.times import stated_interval
-from isl.imaging.units import check_above_zero
+from isl.imaging.units import check_length
 from isl.polarity.embryos_in_field import Window
 from isl.polarity.finding import frames_in
 from isl.polarity.frame_range import EVERY_FRAME, FrameRange
@@ -152,7 +152,7 @@ def read_recording(
             a frame is empty or not finite, a file cannot be read, or a length or time is none.
     """
     path = Path(path)
-    check_above_zero("pixel_size", pixel_size, "micrometres")
+    check_length("pixel_size", pixel_size)
     read = _read_folder if path.is_dir() and not is_container(path) else _read_file
     recording = read(path, frames, axes, channel, window, memory)
     if window is not None:

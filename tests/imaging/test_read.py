@@ -271,6 +271,7 @@ def test_photographs_are_images_where_there_are_no_others(tmp_path, caplog):
     plane = pixels(16, 15).astype(np.uint8)
     for name in ("b.jpg", "a.bmp", ".c.jpg"):
         Image.fromarray(plane).save(tmp_path / name)
+    (tmp_path / "folder.jpg").mkdir()
     found = [("a", tmp_path / "a.bmp"), ("b", tmp_path / "b.jpg")]
     assert find_inputs([tmp_path]) == found
     np.testing.assert_array_equal(read_transmitted(tmp_path / "a.bmp").planes, plane[None])

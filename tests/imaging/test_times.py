@@ -101,7 +101,7 @@ def test_what_is_given_counts_and_a_contradiction_is_said(tmp_path, caplog):
 def test_lengths_and_times_that_are_none_are_refused(tmp_path):
     path = ome_movie(tmp_path / "a.ome.tif", (0, 5, 10, 15), increment=5)
     for wrong in (0.0, -5.0, float("nan")):
-        with pytest.raises(InputError, match=r"`interval=.*`: expected minutes above 0"):
+        with pytest.raises(InputError, match=r"a.ome.tif: .* minutes apart; give minutes above"):
             read_recording(path, interval=wrong)
         with pytest.raises(InputError, match=r"`pixel_size=.*`: expected micrometres above 0"):
             read_recording(path, pixel_size=wrong)

@@ -15,12 +15,15 @@ def images_among(files: Iterable[Path]) -> list[Path]:
     Beside images JPEGs are previews and overviews, whether or not what opens those is installed.
 
     Args:
-        files: Of one folder, files of several images too.
+        files: Of one folder, files of several images and folders too.
     """
     photos: list[Path] = []
     others: list[Path] = []
     for file in files:
-        (photos if is_photo(file) else others).append(file)
+        if not is_photo(file):
+            others.append(file)
+        elif not file.is_dir():
+            photos.append(file)
     if not any(format_named(file) or format_of(file) for file in others):
         return photos
     return [file for file in others if image_ending(file) is not None]
@@ -40,7 +43,10 @@ def tell_photos_left_out(folder: Path, images: Iterable[Path]) -> None:
     photos = sorted(
         entry.name
         for entry in folder.iterdir()
-        if is_photo(entry) and entry not in kept and not entry.name.startswith(".")
+        if is_photo(entry)
+        and entry not in kept
+        and not entry.is_dir()
+        and not entry.name.startswith(".")
     )
     if photos and kept:
         logger.warning(

@@ -18,7 +18,7 @@ from isl.imaging.inputs.read import read_transmitted
 from isl.imaging.lazy import LazyPicture, read_whole
 from isl.imaging.names import modality_of
 from isl.imaging.times import believed_interval, stated_interval
-from isl.imaging.units import check_above_zero
+from isl.imaging.units import check_length
 
 _Image = TypeVar("_Image", ZStack, Movie, LazyPicture)
 # Nobody has pictures so few pixels wide.
@@ -51,8 +51,8 @@ class Stated:
         Raises:
             InputError: One is 0 or less, or no number.
         """
-        check_above_zero("pixel_size", self.pixel_size, "micrometres")
-        check_above_zero("z_step", self.z_step, "micrometres")
+        check_length("pixel_size", self.pixel_size)
+        check_length("z_step", self.z_step)
 
     def of(self, image: _Image) -> _Image:
         """The image with what was said in place of what it says.

@@ -12,7 +12,13 @@ from skimage.transform import resize
 from isl.colony.assess import named
 from isl.colony.drawing import draw_cells, draw_composition
 from isl.colony.model import DEFAULT_CELL_MODEL, ColonyModel, load_colony_model
-from isl.colony.record import COMPOSITION_COLUMNS, PURPOSE, known_alone, shares_of_classes
+from isl.colony.record import (
+    COMPOSITION_COLUMNS,
+    PURPOSE,
+    known_alone,
+    shares_of_classes,
+    which_share,
+)
 from isl.colony.run import COMPOSITION, REPORT, Request, model_channels
 from isl.devices import use_device
 from isl.errors import InputError
@@ -215,10 +221,12 @@ def _write(
                     "Cells": lambda row: row["colonies"],
                     "Share of those told": lambda row: row["share"],
                     "Share of all": lambda row: row["share_of_all"],
+                    "Expected share": lambda row: row["expected_share"],
                     "Corrected share": lambda row: row["corrected_share"],
                 },
                 caption="Composition",
             ),
+            paragraph(which_share(corrected=bool(model.config.confusion))),
             figure(draw_composition(composition, classes), alt="Shares of the classes"),
         ],
         [

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isl.colony.assess import CANNOT_TELL
-from isl.colony.record import PURPOSE, composition_rows, known_alone, sentence
+from isl.colony.record import PURPOSE, composition_rows, known_alone, sentence, which_share
 from isl.report import (
     Block,
     Cell,
@@ -31,13 +31,9 @@ _SHARES = {
     "Share of all": "share_of_all",
     "Share of those told": "share",
     "Share of their area": "area_share",
+    "Expected share": "expected_share",
     "Corrected share": "corrected_share",
 }
-_CORRECTED = (
-    "Corrected shares allow for how often the network calls a class another one, as measured on "
-    "validation data; they are the better estimate where classes are rarer or more frequent than "
-    "in training, and noisier where there are few colonies."
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,7 +72,7 @@ def colony_page(wells: Sequence[WellPictures], failed: Mapping[str, str], *, car
             ),
             paragraph(_HOW_TO_READ),
             paragraph(known_alone("colony", classes)),
-            paragraph(_CORRECTED if made[0]["model"]["confusion"] else ""),
+            paragraph(which_share(corrected=bool(made[0]["model"]["confusion"]))),
         ],
         [block for well in wells for block in _of_well(well)],
         command="isl colony",

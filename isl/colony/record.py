@@ -211,6 +211,24 @@ def shares_of_classes(
     return rows
 
 
+def which_share(*, corrected: bool) -> str:
+    """What a report says of the shares that are estimates: which to take.
+
+    Args:
+        corrected: Whether the model has a confusion to correct by.
+    """
+    text = (
+        "The expected share is the mean of the calibrated probabilities, and the one to take where "
+        "classes may be rarer or more frequent than in training."
+    )
+    if corrected:
+        text += (
+            " The corrected share allows for how often the network calls a class another one; "
+            "where few validation images measured that, it strays further from the truth."
+        )
+    return text
+
+
 def known_alone(subject: str, classes: Sequence[str]) -> str:
     """What a report says of kinds that a model was never shown."""
     return (

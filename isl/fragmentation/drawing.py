@@ -60,6 +60,7 @@ def share_over_time(embryos: Sequence[EmbryoRecord], bounds: Sequence[float]) ->
     Where a share cannot be told there is a gap.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7, 3), dpi=110, layout="constrained")
     axes = figure.subplots()
@@ -71,7 +72,9 @@ def share_over_time(embryos: Sequence[EmbryoRecord], bounds: Sequence[float]) ->
             axes.fill_between(x, low, high, alpha=0.2)
     for bound in bounds:
         axes.axhline(100 * bound, color="0.7", linewidth=0.8)
-    axes.set_xlabel("hours since the first frame" if timed else "frame")
+    axes.set_xlabel("hours since the first frame" if timed else "frame, counted from 0")
+    if not timed:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("share of fragments, %")
     axes.set_ylim(0, 100)
     if len({e.embryo for e in embryos}) > 1:

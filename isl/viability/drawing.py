@@ -42,20 +42,21 @@ def draw_film_strip(assessment: Assessment, headline: str) -> bytes:
     figure.text(0.01, 1 - 0.3 / height, headline, fontsize=13, weight="bold", color=_INK)
     figure.text(0.01, 1 - 0.52 / height, PURPOSE, fontsize=8.5, color="#b3123f")
     strongest = max(float(np.abs(assessment.evidence).max()), 1e-6)
+    look = _gray(film.pictures)
     for number, picture in enumerate(film.pictures):
         line, column = divmod(number, _COLUMNS)
         top = 1 - (0.85 + line * 2 * (side + 0.12)) / height
         left = column / _COLUMNS
         size = (0.96 / _COLUMNS, 0.96 * side / height)
         plain = figure.add_axes((left, top - size[1], *size))
-        plain.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        plain.imshow(picture, **look)
         plain.set_title(f"{film.hours[number]:.0f} h", fontsize=7, pad=3, color=_INK)
         color = _WHY[film.why[number]]
         plain.plot(
             [0, 1], [1.01, 1.01], transform=plain.transAxes, color=color, lw=3, clip_on=False
         )
         seen = figure.add_axes((left, top - 2 * size[1] - 0.02 / height, *size))
-        seen.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        seen.imshow(picture, **look)
         seen.imshow(_tinted(assessment.evidence[number] / strongest), interpolation="bilinear")
         for axes in (plain, seen):
             axes.set(xticks=[], yticks=[])
@@ -91,6 +92,16 @@ def _draw_curve(axes: Axes, assessment: Assessment) -> None:
     axes.set_ylabel(f"P({assessment.main.target}), 90 %", color=_INK)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def _gray(pictures: np.ndarray) -> dict[str, Any]:
+    """How `imshow` shows pictures of one film: black and white the same in all, however dark it is.
+
+    Args:
+        pictures: uint8 [N, Y, X].
+    """
+    black, white = np.percentile(pictures, (0.5, 99.5))
+    return {"cmap": "gray", "vmin": float(black), "vmax": max(float(white), float(black) + 1)}
 
 
 def _tinted(share: np.ndarray) -> np.ndarray:

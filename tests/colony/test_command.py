@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,13 @@ def test_wells_become_tables_pictures_and_a_report(ground: Path, tmp_path: Path)
     assert "For research only." in report
     assert report.count("data:image/png") == 4
     assert f"knows these classes and no other: {', '.join(CLASSES)}. A colony of any" in report
+    assert "The expected share is" in report
+    assert "The corrected share" not in report  # this model has no confusion
+    cells = re.sub(r"<td[^>]*>", "<td>", report)
+    for row in composition:
+        if row["share_of_all"] and row["class"] != "cannot tell":
+            both = f"<td>{row['expected_share']}</td><td>{row['corrected_share']}</td>"
+            assert both in cells
     assert (tmp_path / "well-000.overlay.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -265,6 +273,7 @@ def test_cells(ground: Path, tmp_path: Path) -> None:
     assert {row["class"] for row in rows} <= set(CLASSES)
     report = (tmp_path / "out" / "report.html").read_text()
     assert f"knows these classes and no other: {', '.join(CLASSES)}. A cell of any" in report
+    assert "The expected share is" in report
     composition = rows_of(tmp_path / "out" / "composition.csv")
     assert sum(int(row["colonies"]) for row in composition) == 5
     assert sum(float(row["expected_share"]) for row in composition) == pytest.approx(1, abs=1e-3)

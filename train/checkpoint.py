@@ -55,6 +55,7 @@ class Checkpoints:
         identity: str,
         optimizer: str,
         selection: Selection | None,
+        ground: str = "",
         stage: str = "",
     ) -> None:
         """Opens or creates the folder.
@@ -64,12 +65,15 @@ class Checkpoints:
             identity: The network in words; checkpoints of another one are refused.
             optimizer: What shapes the optimizer's state, in words; likewise.
             selection: Which way the metrics given to `save` are better.
+            ground: Hash of the data; checkpoints that learned from others are refused. "": of
+                unknown ones.
             stage: The best is that of this stage of the run.
         """
         self._value = f"value {stage}".strip()
         # What it logs of damaged files is said once, by the error.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._identity = {"network": identity, "optimizer": optimizer}
+        self._ground = ground
         self._directory = directory
         keep: list[Any] = [_policies.LatestN(1)]
         if selection is not None:
@@ -115,7 +119,11 @@ class Checkpoints:
             to_plain(state),
             force=True,
             metrics=None if value is None else {self._value: value},
-            custom_metadata={**self._identity, "progress": dataclasses.asdict(progress)},
+            custom_metadata={
+                **self._identity,
+                "ground": self._ground,
+                "progress": dataclasses.asdict(progress),
+            },
         )
 
     def restore(self, like: TrainState, update: int | None = None) -> tuple[TrainState, Progress]:
@@ -126,7 +134,7 @@ class Checkpoints:
             update: Which one; the last one if None.
 
         Raises:
-            InputError: The checkpoint is damaged, or of another network or optimizer.
+            InputError: The checkpoint is damaged, or of another network, optimizer or ground.
         """
         with self._damage_named(update):
             found = self._checkpointer.metadata(update)
@@ -140,6 +148,14 @@ class Checkpoints:
                     f"the configuration says {expected} (choose another `workdir`, or restore "
                     "the configuration)"
                 )
+        # Earlier versions wrote none.
+        learned = metadata.get("ground", "")
+        if learned and self._ground and learned != self._ground:
+            raise InputError(
+                f"{self._directory}: holds a checkpoint that learned from other data: pixels, "
+                "labels or splits have changed since (choose another `workdir`, or put the data "
+                "back)"
+            )
         with self._damage_named(found.step):
             plain = self._checkpointer.load(found.step, jax.tree.map(_abstract, to_plain(like)))
         return from_plain(plain), progress

@@ -32,7 +32,7 @@ from .progress import ProgressDisplay
 from .stages import Stage
 from .state import TrainState, initial_state
 from .step import Update, device_mesh, make_update, replicate
-from .task import Batch, Task, Tree, looks_at_stages, renews, updates_itself
+from .task import Batch, Task, Tree, ground_of, looks_at_stages, renews, updates_itself
 from .writers import Writers
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ class _Run:
             [learning_rates(stage.optimizer, stage.last - stage.first) for stage in experiment.plan]
         )
         self.whole_task = self.task = task
+        self.ground = ground_of(task)
         self.ledger = Ledger(lambda batch: self.task.describe(batch))
         self.is_begun = False
         self.progress = Progress()
@@ -172,6 +173,7 @@ class _Run:
                 self.workdir / "checkpoints",
                 identity=self.task.identity(),
                 optimizer=_optimizer_identity(self.experiment, stage, self.freeze),
+                ground=self.ground,
                 selection=self.task.selection,
                 stage=stage.title,
             ) as self.checkpoints,

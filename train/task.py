@@ -10,7 +10,8 @@ A task may know more, each by one more method:
   stage is judged or draws examples in its own way;
 - `update` (`UpdatingTask`), where an update is more than one step down one gradient, as with two
   networks that teach each other;
-- `renewed` (`RenewingTask`), where now and then examples are chosen anew by what was learned.
+- `renewed` (`RenewingTask`), where now and then examples are chosen anew by what was learned;
+- `ground_hash` (`GroundedTask`), where a run is to go on with the data alone that it began with.
 """
 
 import dataclasses
@@ -180,6 +181,17 @@ class RenewingTask(Task, Protocol):
         ...
 
 
+class GroundedTask(Task, Protocol):
+    """A task that knows its data by a hash."""
+
+    def ground_hash(self) -> str:
+        """Of all that is learned from and judged by; a checkpoint of another one is refused.
+
+        It is taken before anything is computed that may differ by the machine, where it can be.
+        """
+        ...
+
+
 def updates_itself(task: Task) -> TypeGuard[UpdatingTask]:
     """Whether a task makes its own updates."""
     return hasattr(task, "update")
@@ -193,3 +205,12 @@ def looks_at_stages(task: Task) -> TypeGuard[StagedTask]:
 def renews(task: Task) -> TypeGuard[RenewingTask]:
     """Whether a task chooses its examples anew now and then."""
     return hasattr(task, "renewed")
+
+
+def ground_of(task: Task) -> str:
+    """The hash of a task's data; "": it knows none."""
+    return task.ground_hash() if _is_grounded(task) else ""
+
+
+def _is_grounded(task: Task) -> TypeGuard[GroundedTask]:
+    return hasattr(task, "ground_hash")

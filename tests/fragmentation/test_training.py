@@ -53,6 +53,26 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return dataset(tmp_path_factory.mktemp("cleavage"))
 
 
+def test_pictures_and_masks_are_what_a_run_knows_its_data_by(data: Path) -> None:
+    settings = experiment(data, kernels="float32")
+    ground = load_training_ground(settings, Path())
+    hashes = set()
+    for name in ("", "images", "labels", "shares"):
+        train = dataclasses.replace(ground.train)
+        if name:
+            changed = getattr(train, name).copy()
+            changed.flat[0] = changed.flat[0] == 0
+            train = dataclasses.replace(train, **{name: changed})
+        task = FragmentationTask(settings, train, ground.validation, scale=ground.scale)
+        hashes.add(task.ground_hash())
+    assert len(hashes) == 4
+    assert task_of(settings).ground_hash() in hashes
+    assert (
+        FragmentationTask(settings, ground.train, None, scale=ground.scale).ground_hash()
+        not in hashes
+    )
+
+
 def test_second_stage_changes_no_bit_of_the_segmentation(data: Path, tmp_path: Path) -> None:
     first = {"name": "a", "steps": 2, "free": ["encoder", "decoder", "classes", "classes_bias"]}
     alone = experiment(data, stages=[{**first, "losses": {"segmentation": 1.0}}], kernels="float32")

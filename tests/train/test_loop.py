@@ -148,6 +148,28 @@ def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path) -> None:
         assert checkpoints.updates == [4]
 
 
+def test_a_run_goes_on_with_the_data_alone_that_it_began_with(tmp_path: Path) -> None:
+    class Known(Line):
+        def __init__(self, data: str) -> None:
+            super().__init__()
+            self.data = data
+
+        def ground_hash(self) -> str:
+            return self.data
+
+    experiment = line_experiment()
+    fit(Known("one"), line_experiment("training.steps=6"), tmp_path / "run")
+    kept = (tmp_path / "run" / "training.csv").read_bytes()
+    with pytest.raises(InputError, match=r"checkpoints: .*learned from other data: .*`workdir`"):
+        fit(Known("another"), experiment, tmp_path / "run")
+    assert (tmp_path / "run" / "training.csv").read_bytes() == kept
+    # Of a run by an earlier version, or a task that knows no hash, nothing is said.
+    fit(Line(), line_experiment("training.steps=12"), tmp_path / "run")
+    fit(Known("another"), experiment, tmp_path / "run")
+    with pytest.raises(InputError, match="learned from other data"):
+        fit(Known("one"), experiment, tmp_path / "run")
+
+
 def test_another_network_is_refused_by_name(tmp_path: Path) -> None:
     class Parabola(Line):
         def identity(self) -> str:

@@ -21,6 +21,7 @@ from isl.colony.network import (
     without_backbone,
 )
 
+from ..ground_hash import hash_of
 from ..optimizer import build_optimizer
 from ..parameters import Functional
 from ..state import TrainState
@@ -90,6 +91,12 @@ class SupervisedTask:
         size = count_parameters(self.judge.network)
         kind = self.experiment.network.backbone.kind
         return f"{self.title}: {kind}, {self.experiment.network.scales} scales, {size} parameters"
+
+    def ground_hash(self) -> str:
+        """Of the images, their labels and their split."""
+        images, split = self.ground.images, self.ground.split
+        known = hash_of([images.labels, split.labelled, split.validation, split.unlabelled])
+        return f"{images.fingerprint} {known}"
 
     def initial(self, key: jax.Array) -> tuple[Tree, Tree]:
         """Fresh weights, or those of the network to begin with."""

@@ -36,6 +36,7 @@ from isl.fragmentation.network import (
     means_of,
 )
 
+from ..ground_hash import hash_of
 from ..optimizer import any_matches
 from ..parameters import Functional, held
 from ..stages import StageConfig
@@ -166,6 +167,14 @@ class FragmentationTask:
             f"{network.regression}, injection {network.inject}) at {self._experiment.size} "
             f"pixels, {self._parameters:,} parameters"
         )
+
+    def ground_hash(self) -> str:
+        """Of pictures, masks and shares, and how often each is drawn."""
+        found = [self._chances]
+        for each in (self._train, self._validation, self._judging, self._familiar):
+            if each is not None:
+                found += [each.images, each.labels, each.shares, each.low, each.high]
+        return hash_of(found)
 
     def initial(self, key: jax.Array) -> tuple[Tree, Tree]:
         """Fresh weights, and the encoder's from ImageNet where asked for."""

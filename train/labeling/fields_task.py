@@ -42,6 +42,10 @@ class FieldsTask(NetworkTask[Seeing]):
         """Augmented crops without end."""
         return self.fields.examples(seed)
 
+    def ground_hash(self) -> str:
+        """Of the fields."""
+        return self.ground.sha256
+
     def describe(self, batch: Batch) -> str:
         """Names of the fields in a batch."""
         return self.fields.names_in(batch)

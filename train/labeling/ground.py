@@ -30,6 +30,7 @@ from isl.labeling.fields import LoadedField, load_field
 from isl.labeling.label_scale import LabelScale, fit_label_scales, stretch
 from isl.warned import warnings_logged
 
+from ..ground_hash import hash_of
 from .augment import AugmentConfig
 from .crops import TrainingField, bounding_box
 from .ground_part import part_of
@@ -57,6 +58,7 @@ class Ground:
         label_scales: By experiment and label, the same, where there are several experiments.
         experiments: Of several experiments, a line each: what they are like.
         kept_in: The folder whose files hold the fields; None: memory does.
+        sha256: Of all pixels as they are stored, and of where they count for what.
     """
 
     labels: tuple[str, ...]
@@ -71,6 +73,7 @@ class Ground:
     label_scales: Mapping[str, Mapping[str, LabelScale]] = dataclasses.field(default_factory=dict)
     experiments: tuple[str, ...] = ()
     kept_in: Path | None = None
+    sha256: str = ""
 
     @property
     def nbytes(self) -> int:
@@ -297,6 +300,7 @@ def _ground(
         label_scales=facts.label_scales,
         experiments=facts.experiments,
         kept_in=kept_in,
+        sha256=facts.sha256,
     )
 
 
@@ -326,8 +330,17 @@ def _survey(fields: Sequence[LoadedField], rule: _Rule) -> tuple[GroundFacts, It
         label_scale=one,
         label_scales=scales if several and any(scales.values()) else {},
         experiments=describe_experiments(fields) if several else (),
+        sha256=hash_of(itertools.chain.from_iterable(map(_stored, fields))),
     )
     return facts, _normalized(fields, rule, records, scales)
+
+
+def _stored(field: LoadedField) -> Iterator[np.ndarray]:
+    """What a field's hash is of."""
+    yield field.transmitted.planes
+    yield field.labels.channels
+    yield from (field.measured_for(split) for split in _SPLITS)
+    yield np.array([field.weight], np.float64)
 
 
 def _normalized(

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 _INDEX = "fields.json"
 # Other files, or something else in them, take another number.
-_FORMAT = 3
+_FORMAT = 4
 _TRAINING = ("targets", "measured", "visible")
 _VALIDATION = ("held_targets", "held_measured")
 
@@ -49,6 +49,7 @@ class GroundFacts(Config):
     label_scale: dict[str, LabelScale]
     label_scales: dict[str, dict[str, LabelScale]]
     experiments: tuple[str, ...]
+    sha256: str
 
 
 class _KeptField(Config):

@@ -39,6 +39,7 @@ from ..loop import fit
 from ..task import Batch, Sums
 from .config import PolarityExperiment
 from .crossfit import seen_by_labeling
+from .ground import recordings_hash
 from .logistic import Features, alike, fit_members
 
 ONSET_FILE = "onset.toml"
@@ -52,6 +53,7 @@ class OnsetFrames:
     Attributes:
         size: Rows and columns of a frame.
         members: What reads them.
+        sha256: Of the recordings.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class OnsetFrames:
                 f"{' and '.join(sorted(map(str, scales)))} um; leave it out"
             )
         (self.size,) = sizes
+        self.sha256 = recordings_hash(embryos)
         self.members = fit_members(embryos, features, experiment.penalty)
         self._geometry = model.geometry
         self._stacks = np.concatenate([_normalized(embryo, model) for embryo in embryos])
@@ -136,6 +139,10 @@ class OnsetThroughEzrin(LabelingTask):
         assert experiment.end_to_end is not None
         self._weight = experiment.end_to_end.weight
         self._label = EZRIN if EZRIN in self.ground.labels else self.ground.labels[0]
+
+    def ground_hash(self) -> str:
+        """Of the fields and the recordings."""
+        return f"{super().ground_hash()} {self._frames.sha256}"
 
     def examples(self, seed: int) -> grain.MapDataset:
         """A crop and a frame, without end."""

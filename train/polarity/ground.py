@@ -9,6 +9,7 @@ from isl.errors import InputError
 from isl.polarity.embryo import Embryo
 from isl.polarity.model import middles_in, views_of, window_of
 
+from ..ground_hash import hash_of
 from .config import PolarityExperiment
 
 
@@ -21,6 +22,7 @@ class Ground:
         targets: float32 [N], the share of after onset.
         chances: float64 [N], how often each frame is drawn.
         names: N names of frames.
+        sha256: Of the recordings.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Ground:
         learned: Sequence[Embryo] | None = None,
     ) -> None:
         """Cuts the views of all embryos' frames, as wide as those of the ones learned from."""
+        self.sha256 = recordings_hash(embryos)
         sight = experiment.sight
         look = experiment.look_at(embryos if learned is None else learned)
         views, targets, chances, self.names = [], [], [], []
@@ -61,6 +64,19 @@ class Ground:
             "targets": self.targets[index],
             "frame": np.asarray(index, np.int32),
         }
+
+
+def recordings_hash(embryos: Sequence[Embryo]) -> str:
+    """sha256 of frames as they were read, where somebody kept them, measured Ezrin and labels."""
+    return hash_of(
+        array
+        for embryo in embryos
+        for array in (
+            embryo.dic if embryo.stacks is None else embryo.stacks,
+            embryo.measured,
+            embryo.after,
+        )
+    )
 
 
 def onset_targets(embryo: Embryo, softness: float) -> np.ndarray:

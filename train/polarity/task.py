@@ -96,6 +96,10 @@ class PolarityTask(NetworkTask[Classifier]):
             f"{self._config.sight.size} pixels, {self.parameters:,} parameters"
         )
 
+    def ground_hash(self) -> str:
+        """Of the recordings learned from and judged by."""
+        return f"{self._ground.sha256} {self._judged.sha256 if self._judged else ''}"
+
     def build(self, key: jax.Array) -> Classifier:
         """Fresh weights, or those that the experiment names, where they fit."""
         network = build_classifier(self._backbone, self._channels, **self._kind, rngs=nnx.Rngs(key))

@@ -34,6 +34,7 @@ from isl.viability.network import (
     measure,
 )
 
+from ..ground_hash import hash_of
 from ..parameters import Functional
 from ..task import Batch, Evaluation, Selection, Sums, Tree
 from .augment import augmented, augmented_sequence
@@ -110,6 +111,15 @@ class ViabilityTask:
         return (
             f"{network.kind} ({settings}) of {film.count} frames at {film.size} pixels, for "
             f"{', '.join(self._experiment.targets)}, {self._parameters:,} parameters"
+        )
+
+    def ground_hash(self) -> str:
+        """Of films and outcomes, for training and for validation."""
+        return hash_of(
+            array
+            for cases in (self._train, self._validation)
+            for case in cases
+            for array in (case.film.pictures, case.film.hours, case.outcomes)
         )
 
     def initial(self, key: jax.Array) -> tuple[Tree, Tree]:

@@ -119,6 +119,27 @@ def test_arms_that_begin_alike_share_a_teacher(images) -> None:
     assert all(jax.tree.leaves(same))
 
 
+def test_pictures_labels_and_split_are_what_a_run_knows_its_data_by(images) -> None:
+    path, known = images
+    plan = frozen(path)
+    parts = split(known, plan.split, plan.split_seed)
+
+    def hash_of(known, parts) -> str:
+        ground = Ground(images=known, split=parts, patch=plan.patch)
+        return SupervisedTask(plan, ground).ground_hash()
+
+    first = known.images[0]
+    brighter = dataclasses.replace(first, pixels=first.pixels ^ 1)
+    hashes = [
+        hash_of(known, parts),
+        hash_of(dataclasses.replace(known, images=(brighter, *known.images[1:])), parts),
+        hash_of(dataclasses.replace(known, labels=known.labels[::-1]), parts),
+        hash_of(known, dataclasses.replace(parts, validation=parts.validation[1:])),
+    ]
+    assert len(set(hashes)) == 4
+    assert hash_of(known, parts) == hashes[0]
+
+
 def test_balanced_draws_are_even_by_class(images) -> None:
     path, known = images
     plan = frozen(path)

@@ -114,6 +114,7 @@ def test_crops_are_those_from_memory(tmp_path: Path, tables: dict, held_out: dic
     assert in_files.ground.kept_in is not None
     assert "in files" in in_files.summary()
     assert_same(in_files.ground, in_memory.ground)
+    assert in_files.ground.sha256 == in_memory.ground.sha256
     assert in_files.ground.side_of_light == in_memory.ground.side_of_light
     assert label_statistics(in_files.ground) == label_statistics(in_memory.ground)
     assert familiarity_of(in_files.ground.training) == familiarity_of(in_memory.ground.training)

@@ -61,6 +61,32 @@ def disjoint(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_stopped_run_refuses_pixels_labels_and_splits_that_changed(tmp_path: Path) -> None:
+    config = _config(loss={"autoencoding": 0.0})
+    fields = {"a": ["DAPI"], "b": ["DAPI"]}
+    write_dataset(tmp_path, fields)
+    begun = config.model_copy(
+        update={"training": config.training.model_copy(update={"steps": 1, "evaluate_every": 0})}
+    )
+    fit(LabelingTask(begun, tmp_path), begun, tmp_path / "run")
+    for name in ("b.tif", "b-DAPI.tif"):
+        whole = (tmp_path / name).read_bytes()
+        other = tifffile.imread(tmp_path / name)
+        other[..., 5, 5] ^= 1
+        tifffile.imwrite(tmp_path / name, other, photometric="minisblack")
+        with pytest.raises(InputError, match="learned from other data"):
+            fit(LabelingTask(config, tmp_path), config, tmp_path / "run")
+        (tmp_path / name).write_bytes(whole)
+    (tmp_path / "split").mkdir()
+    write_dataset(tmp_path / "split", fields, splits={"b": "validation"})
+    with pytest.raises(InputError, match="learned from other data"):
+        fit(LabelingTask(config, tmp_path / "split"), config, tmp_path / "run")
+    # Written anew and elsewhere, the same data are the same.
+    (tmp_path / "moved").mkdir()
+    write_dataset(tmp_path / "moved", fields)
+    assert fit(LabelingTask(config, tmp_path / "moved"), config, tmp_path / "run").update == 3
+
+
 @pytest.mark.parametrize("training", [{"crop": 40}, {"crop": 24, "padded": True}])
 def test_two_simulated_fields_are_overfitted(tmp_path: Path, training: dict) -> None:
     """Valid crops of 40 pixels, and padded ones that are as wide as their outputs."""

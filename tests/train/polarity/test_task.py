@@ -1,5 +1,6 @@
 """Ensembles: what they are taught, that they learn it, and that an interruption changes nothing."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -171,6 +172,23 @@ def test_ground_holds_the_views_of_the_arm(arm, auxiliary, channels):
     drawn = ground.draw(np.random.default_rng(0))
     np.testing.assert_array_equal(drawn["views"], ground.views[drawn["frame"]])
     assert drawn["targets"] == ground.targets[drawn["frame"]]
+
+
+def test_frames_and_labels_are_what_a_run_knows_its_data_by():
+    experiment = make_experiment()
+
+    def hash_with(**changes):
+        embryos = [dataclasses.replace(EMBRYOS[0], **changes), *EMBRYOS[1:]]
+        return PolarityTask(experiment, Ground(experiment, embryos, EZRIN)).ground_hash()
+
+    dic, after = EMBRYOS[0].dic.copy(), EMBRYOS[0].after.copy()
+    dic[-1, 3, 3] += 0.01
+    after[1] ^= True
+    hashes = {hash_with(), hash_with(dic=dic), hash_with(after=after), hash_with(measured=dic)}
+    assert len(hashes) == 4
+    assert hash_with(group="another") in hashes
+    ground = Ground(experiment, EMBRYOS, EZRIN)
+    assert PolarityTask(experiment, ground, judged=ground).ground_hash() not in hashes
 
 
 def test_measured_ezrin_is_what_that_arm_sees_where_predicted_ezrin_says():

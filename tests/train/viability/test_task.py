@@ -1,5 +1,6 @@
 """A tiny network learns films apart; parts of a batch, resuming and starting weights."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -94,6 +95,23 @@ def test_learns_films_apart_and_leaves_a_model(
     assert asked[0][1:] == ([0, 1] * 4, [f"p{n}" for n in range(16, 24)])
     assert min(logits[1::2, 0]) > max(logits[::2, 0])
     assert "must not be used to choose" in model.card
+
+
+def test_pictures_and_outcomes_are_what_a_run_knows_its_data_by() -> None:
+    def hash_with(**changes) -> str:
+        cases = [dataclasses.replace(CASES[0], **changes), *CASES[1:]]
+        return ViabilityTask(experiment(), cases, say=lambda _: None).ground_hash()
+
+    pictures = CASES[0].film.pictures.copy()
+    pictures[-1, 0, 0] ^= 1
+    hashes = [
+        hash_with(),
+        hash_with(film=dataclasses.replace(CASES[0].film, pictures=pictures)),
+        hash_with(outcomes=1 - CASES[0].outcomes),
+        hash_with(split="validation"),
+    ]
+    assert len(set(hashes)) == 4
+    assert hash_with(patient="another") == hashes[0]
 
 
 def test_frozen_encoder_and_what_is_learned_of_its_features(tmp_path: Path) -> None:

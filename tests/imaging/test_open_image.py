@@ -1,4 +1,5 @@
 import math
+import os
 import sys
 import types
 
@@ -97,3 +98,9 @@ def test_photographs_of_color_or_damaged_are_refused(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(InputError, match=r"a.jpg: is empty"):
         open_images(path)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "stack.tif")
+    with pytest.raises(InputError, match=r"stack\.tif: is neither a file nor a folder"):
+        open_images(tmp_path / "stack.tif")

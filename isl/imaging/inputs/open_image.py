@@ -22,6 +22,9 @@ def open_images(
         InputError: The file is missing, of another kind, damaged, or `axes` does not fit.
     """
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        # Whoever opens a pipe waits until somebody writes into it.
+        raise InputError(f"{path}: is neither a file nor a folder; name an image file")
     found = format_of(path)
     if found is None:
         raise not_an_image(path)

@@ -133,7 +133,7 @@ def load_cases(
             film = make_key_film(open_recording(places[each.name]), config)
             film = dataclasses.replace(film, key=key)
             save_key_film(path, film, overwrite=True)
-        before += _bytes(places[each.name].path)
+        before += sum(status.st_size for _, status in _files(places[each.name].path))
         after += path.stat().st_size
         cases.append(
             Case(
@@ -146,7 +146,10 @@ def load_cases(
         )
     check_twins(cases, table, say)
     if otherwise:
-        say(f"{otherwise} recordings' key frames in {store} were chosen otherwise, and made anew")
+        say(
+            f"{otherwise} recordings' key frames in {store} were chosen otherwise, or of other "
+            "files, and made anew"
+        )
     say(
         f"{len(cases)} recordings of {before / 2**20:.1f} MiB are kept as key frames of "
         f"{after / 2**20:.1f} MiB in {store}"
@@ -167,7 +170,7 @@ def check_twins(cases: Sequence[Case], table: Path, say: Callable[[str], None]) 
 
 
 def film_key(place: Place, config: FilmConfig) -> str:
-    """Hash of all that a recording's key frames follow from, but its pixels.
+    """Hash of all that a recording's key frames follow from; its files are told by size and time.
 
     Args:
         place: The recording; it need not be readable.
@@ -179,7 +182,7 @@ def film_key(place: Place, config: FilmConfig) -> str:
         # Where it lies says nothing of it, so that a data set may be moved.
         "recording": [place.name, place.path.name, place.start, place.interval, place.embryo],
         "times": place.times.read_text(encoding="utf-8") if place.times else None,
-        "bytes": _bytes(place.path),
+        "files": [[name, each.st_size, each.st_mtime_ns] for name, each in _files(place.path)],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -254,11 +257,9 @@ def _example(
     )
 
 
-def _bytes(path: Path) -> int:
+def _files(path: Path) -> list[tuple[str, os.stat_result]]:
+    """Of a file, or of all within a folder, the names there, sizes and times of change."""
     if path.is_file():
-        return path.stat().st_size
-    return sum(
-        os.path.getsize(os.path.join(parent, name))
-        for parent, _, names in os.walk(path)
-        for name in names
-    )
+        return [("", path.stat())]
+    found = (Path(parent, name) for parent, _, names in os.walk(path) for name in names)
+    return sorted((file.relative_to(path).as_posix(), file.stat()) for file in found)

@@ -16,6 +16,7 @@ from isl.colony.record import (
     COMPOSITION_COLUMNS,
     PURPOSE,
     known_alone,
+    most_first,
     shares_of_classes,
     which_share,
 )
@@ -227,7 +228,7 @@ def _write(
                 caption="Composition",
             ),
             paragraph(which_share(corrected=bool(model.config.confusion))),
-            figure(draw_composition(composition, classes), alt="Shares of the classes"),
+            figure(draw_composition(composition, classes, of="cells"), alt="Shares of the classes"),
         ],
         [
             heading("Cells by class"),
@@ -252,4 +253,6 @@ def _write(
             REPORT: report,
         },
     )
+    many = "cell" if len(cells) == 1 else "cells"
+    print(f"{len(cells)} {many} ({most_first(kinds)})", file=sys.stderr)
     print(f"look at {out / REPORT}", file=sys.stderr)

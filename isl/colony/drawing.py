@@ -85,12 +85,15 @@ def reduced(grey: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BOX))
 
 
-def draw_composition(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> bytes:
-    """Share of the colonies by class over time, or of one picture: a PNG.
+def draw_composition(
+    rows: Sequence[Mapping[str, Any]], classes: Sequence[str], *, of: str = "colonies"
+) -> bytes:
+    """Share of the colonies, or cells, by class over time, or of one picture: a PNG.
 
     Args:
         rows: Of one image's composition, see `isl.colony.record.composition_rows`.
         classes: Names, for order and colors.
+        of: What is counted, as the axis says.
     """
     times = sorted({int(row["time"]) for row in rows})
     counts = {name: np.zeros(len(times)) for name in (*classes, CANNOT_TELL)}
@@ -105,15 +108,13 @@ def draw_composition(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) 
     if len(times) > 1:
         if names:
             axes.stackplot(times, *shares, colors=colors, labels=names)
-        axes.set(
-            xlabel="frame", ylabel="share of colonies", ylim=(0, 1), xlim=(times[0], times[-1])
-        )
+        axes.set(xlabel="frame", ylabel=f"share of {of}", ylim=(0, 1), xlim=(times[0], times[-1]))
     else:
         left = 0.0
         for name, share, color in zip(names, shares, colors, strict=True):
             axes.barh([0], share, left=left, color=color, label=name)
             left += float(share[0])
-        axes.set(xlabel="share of colonies", xlim=(0, 1), yticks=[])
+        axes.set(xlabel=f"share of {of}", xlim=(0, 1), yticks=[])
     if names:
         figure.legend(loc="outside upper center", ncols=len(names), frameon=False, fontsize=9)
     return as_png(figure)

@@ -4,6 +4,7 @@ The record (NAME.json) says everything in numbers, so that a well done before st
 as it did in the old one. Frames count from 0.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,11 @@ def known_alone(subject: str, classes: Sequence[str]) -> str:
     )
 
 
+def most_first(kinds: Sequence[str]) -> str:
+    """How many there are of each kind, the most frequent first, e.g. "9 spread, 3 dense"."""
+    return ", ".join(f"{count} {kind}" for kind, count in Counter(sorted(kinds)).most_common())
+
+
 def sentence(made: Mapping[str, Any]) -> str:
     """What was found, e.g. "12 colonies (9 spread, 3 dense)"."""
     last = made["frames"] - 1
@@ -244,12 +250,5 @@ def sentence(made: Mapping[str, Any]) -> str:
     when = "" if made["frames"] == 1 else f" in frame {last}"
     if not own:
         return f"no colony{when}"
-    counts = {
-        name: sum(each["class"] == name for each in own) for name in (*made["classes"], CANNOT_TELL)
-    }
-    listed = ", ".join(
-        f"{count} {name}"
-        for name, count in sorted(counts.items(), key=lambda item: -item[1])
-        if count
-    )
+    listed = most_first([each["class"] for each in own])
     return f"{len(own)} {'colony' if len(own) == 1 else 'colonies'}{when} ({listed})"

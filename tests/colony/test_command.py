@@ -270,6 +270,10 @@ def test_cells(ground: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     rows = rows_of(tmp_path / "out" / "cells.csv")
     assert [row["image"] for row in rows] == [f"cell{i}" for i in range(5)]
+    counts = {kind: sum(row["class"] == kind for row in rows) for kind in CLASSES}
+    said = re.search(r"5 cells \((.*)\)", done.output)
+    assert said is not None
+    assert sorted(said[1].split(", ")) == sorted(f"{n} {kind}" for kind, n in counts.items() if n)
     assert {row["class"] for row in rows} <= set(CLASSES)
     report = (tmp_path / "out" / "report.html").read_text()
     assert f"knows these classes and no other: {', '.join(CLASSES)}. A cell of any" in report

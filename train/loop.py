@@ -18,6 +18,7 @@ from isl.config import to_toml
 from isl.errors import InputError
 from isl.files.folders import emptied, folder_written_whole
 from isl.files.locks import alone_in
+from isl.files.whole import write_texts
 
 from . import data
 from .checkpoint import Checkpoints, Progress, last_update
@@ -231,8 +232,7 @@ class _Run:
             self.state, self.progress = self.checkpoints.restore(self.state)
         self.writers.open(self.progress.update)
         if jax.process_index() == 0:
-            text = to_toml(self.experiment)
-            (self.workdir / EXPERIMENT_FILE).write_text(text, encoding="utf-8")
+            write_texts(self.workdir, {EXPERIMENT_FILE: to_toml(self.experiment)})
         self.is_begun = True
 
     def announce(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from tensorboardX import SummaryWriter
 
-from isl.files.whole import written_whole
+from isl.files.whole import write_text, written_whole
 
 _PAGE_SECONDS = 30.0
 
@@ -125,6 +125,7 @@ def _forget_after(path: Path, update: int) -> None:
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     complete = [line for line in lines[1:] if line.endswith("\n")]
     kept = [line for line in complete if int(line.split(",", 1)[0]) <= update]
-    path.write_text("".join(lines[:1] + kept) if kept else "", encoding="utf-8")
-    if not kept:
+    if kept:
+        write_text(path, "".join(lines[:1] + kept), overwrite=True)
+    else:
         path.unlink()

@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import os
 import signal
 import time
 from pathlib import Path
@@ -168,6 +169,19 @@ def test_a_run_goes_on_with_the_data_alone_that_it_began_with(tmp_path: Path) ->
     fit(Known("another"), experiment, tmp_path / "run")
     with pytest.raises(InputError, match="learned from other data"):
         fit(Known("one"), experiment, tmp_path / "run")
+
+
+def test_what_a_run_has_written_is_replaced_whole(tmp_path: Path) -> None:
+    """Whoever is killed while it resumes leaves the old file or the new one."""
+    fit(Line(), line_experiment("training.steps=6"), tmp_path / "run")
+    names = ("experiment.toml", "training.csv", "validation.csv", "clock.csv")
+    for name in names:
+        # A second name of the same file, which shows what is written into it.
+        os.link(tmp_path / "run" / name, tmp_path / name)
+    before = [(tmp_path / name).read_bytes() for name in names]
+    fit(Line(), line_experiment("training.steps=12"), tmp_path / "run")
+    assert [(tmp_path / name).read_bytes() for name in names] == before
+    assert all((tmp_path / "run" / name).read_bytes() not in before for name in names)
 
 
 def test_another_network_is_refused_by_name(tmp_path: Path) -> None:

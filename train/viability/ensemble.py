@@ -9,6 +9,7 @@ from rich.console import Console
 
 from isl.calibration import fit_temperature
 from isl.errors import InputError
+from isl.files.whole import write_texts
 from isl.viability import key_frames
 from isl.viability.model import (
     TargetConfig,
@@ -75,7 +76,7 @@ def train_viability(
     cases = _cases(experiment, folder, workdir / STORE, say)
     keep_features(cases, experiment.network, workdir / STORE)
     workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / _WAY_FILE).write_text(f"{key_frames.WAY}\n", encoding="utf-8")
+    write_texts(workdir, {_WAY_FILE: f"{key_frames.WAY}\n"})
     for run, of_member in runs.items():
         task = ViabilityTask(of_member, cases, folder=folder, say=say)
         freeze = experiment.start.freeze

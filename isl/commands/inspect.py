@@ -70,15 +70,21 @@ def describe(thing: str, stated: "Stated | None" = None) -> Facts:
     if len(fields) > 1:
         return describe_folder(fields, stated)
     facts = describe_image(fields[0][1], stated)
-    asked = {name: (folder, kind_of(folder).fits) for name, folder in installed_models().items()}
-    said = {
-        name: fits(folder, fields[0][1], stated)
-        for name, (folder, fits) in asked.items()
-        if fits is not None
-    }
+    said, others = {}, []
+    for name, folder in installed_models().items():
+        kind = kind_of(folder)
+        if kind.fits is not None:
+            said[name] = kind.fits(folder, fields[0][1], stated)
+        elif kind.predict is not None:
+            others.append(name)
     if len(said) > 1 and len(set(said.values())) == 1:
-        return [*facts, ("every model", next(iter(said.values())))]
-    return [*facts, *((f"model {name}", line) for name, line in said.items())]
+        facts.append(("every model", next(iter(said.values()))))
+    else:
+        facts += [(f"model {name}", line) for name, line in said.items()]
+    if others:
+        names = ", ".join(others)
+        facts.append(("not asked", f"{names}: not of isl predict; their own commands check"))
+    return facts
 
 
 def _model_called(name: str) -> Path:

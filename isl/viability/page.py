@@ -66,7 +66,6 @@ def viability_page(
     ordered = in_order(records)
     first = ordered[0]
     main, *others = (word["target"] for word in first["targets"])
-    warning = first.get("warning", "")
     details: list[Block] = []
     for cohort, members in itertools.groupby(ordered, key=lambda made: made["cohort"]):
         embryos = list(members)
@@ -82,7 +81,6 @@ def viability_page(
     return results_page(
         f"Viability of {counted(len(ordered), 'embryo')}",
         [
-            notice(warning),
             _table([main], ordered, ranks, f"The chance of {main}; for research only"),
             paragraph(_HOW_TO_READ),
             notice(_SELECTION),
@@ -91,7 +89,7 @@ def viability_page(
         ],
         details,
         command="isl viability",
-        purpose=f"{PURPOSE} {SIMULATED}" if warning else PURPOSE,
+        purpose=f"{PURPOSE} {SIMULATED}" if "warning" in first else PURPOSE,
         failed=failed,
         card=card,
     )

@@ -48,6 +48,10 @@ def test_of_color_is_shown_what_is_known(tmp_path, name):
     facts = dict(describe(str(path)))
     assert facts["stored"] == "1 T x 1 C x 1 Z x 20 Y x 24 X"
     assert "is a color image, whose red, green and blue differ" in facts["transmitted"]
+    # These read color, so that "every model" is not all there is to say.
+    assert {"fragmentation", "viability-phantom"} <= set(
+        facts["not asked"].split(":")[0].split(", ")
+    )
 
 
 def test_a_path_that_is_not_there_is_no_model(tmp_path):

@@ -128,6 +128,7 @@ def test_every_page_says_what_it_is_not_for(judged: Path) -> None:
     body, _, foot = html.partition("<footer>")
     assert PURPOSE in foot
     assert SIMULATED in foot
+    assert body.count(SIMULATED) == 1
     # At the top, by each cohort, and with each embryo.
     assert body.count(PURPOSE) >= 1 + 2 + 3
     assert "A cohort of one embryo" in html

@@ -17,6 +17,7 @@ from orbax.checkpoint.experimental import v1 as orbax
 
 from isl.errors import InputError
 
+from .disk import writing_to
 from .state import TrainState, from_plain, to_plain
 from .task import Selection
 
@@ -97,7 +98,8 @@ class Checkpoints:
 
     def __exit__(self, *_: object) -> None:
         """Waits for what is still being written."""
-        self._checkpointer.close()
+        with writing_to(self._directory):
+            self._checkpointer.close()
 
     @property
     def updates(self) -> list[int]:
@@ -111,20 +113,24 @@ class Checkpoints:
             state: It may be donated at once; a copy is written.
             progress: Goes beside the state.
             value: The selection metric, if it was just measured.
+
+        Raises:
+            InputError: It, or the one before it, cannot be written.
         """
         if progress.update in self.updates:
             return
-        self._checkpointer.save_async(
-            progress.update,
-            to_plain(state),
-            force=True,
-            metrics=None if value is None else {self._value: value},
-            custom_metadata={
-                **self._identity,
-                "ground": self._ground,
-                "progress": dataclasses.asdict(progress),
-            },
-        )
+        with writing_to(self._directory):
+            self._checkpointer.save_async(
+                progress.update,
+                to_plain(state),
+                force=True,
+                metrics=None if value is None else {self._value: value},
+                custom_metadata={
+                    **self._identity,
+                    "ground": self._ground,
+                    "progress": dataclasses.asdict(progress),
+                },
+            )
 
     def restore(self, like: TrainState, update: int | None = None) -> tuple[TrainState, Progress]:
         """Reads a checkpoint.

@@ -13,6 +13,8 @@ from tensorboardX import SummaryWriter
 
 from isl.files.whole import write_text, written_whole
 
+from .disk import writing_to
+
 _PAGE_SECONDS = 30.0
 
 
@@ -58,7 +60,8 @@ class Writers:
         """
         if self._board is None:
             return
-        _append(self._workdir / f"{kind}.csv", {"update": update, **values})
+        with writing_to(self._workdir):
+            _append(self._workdir / f"{kind}.csv", {"update": update, **values})
         for name, value in values.items():
             if math.isfinite(value):
                 self._board.add_scalar(f"{kind}/{name}", value, update)
@@ -82,10 +85,12 @@ class Writers:
         if self._board is None or not pictures:
             return
         folder = self._workdir / "pictures" / f"{update:07d}"
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing_to(self._workdir):
+            folder.mkdir(parents=True, exist_ok=True)
         for name, picture in pictures.items():
             eight_bit = _to_eight_bit(picture)
-            Image.fromarray(eight_bit).save(folder / f"{name.replace('/', '_')}.png")
+            with writing_to(self._workdir):
+                Image.fromarray(eight_bit).save(folder / f"{name.replace('/', '_')}.png")
             layout = "HW" if eight_bit.ndim == 2 else "HWC"
             self._board.add_image(name, eight_bit, update, dataformats=layout)
 

@@ -1,3 +1,4 @@
+import resource
 from pathlib import Path
 
 import jax
@@ -8,6 +9,7 @@ import pytest
 
 from isl.errors import InputError
 from isl_train.checkpoint import Checkpoints, Progress
+from isl_train.disk import writing_to
 from isl_train.state import TrainState, initial_state
 from isl_train.task import Selection
 
@@ -36,6 +38,37 @@ def test_what_was_saved_is_restored(tmp_path: Path) -> None:
             mine, theirs = jax.random.key_data(mine), jax.random.key_data(theirs)
         np.testing.assert_array_equal(mine, theirs)
     assert jax.tree.structure(restored) == jax.tree.structure(_state(0.0))
+
+
+def test_a_disk_that_refuses_is_named_and_the_last_checkpoint_stays(tmp_path: Path) -> None:
+    with _open(tmp_path) as checkpoints:
+        checkpoints.save(_state(2.0), Progress(update=5), value=None)
+
+    def save_on_a_small_disk() -> None:
+        free = resource.getrlimit(resource.RLIMIT_FSIZE)
+        with _open(tmp_path) as checkpoints:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200, free[1]))
+            try:
+                checkpoints.save(_state(3.0), Progress(update=6), value=None)
+                checkpoints.save(_state(4.0), Progress(update=7), value=None)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, free)
+
+    with pytest.raises(InputError, match=r"cannot be written there \(File too large\); make room"):
+        save_on_a_small_disk()
+    with _open(tmp_path) as checkpoints:
+        restored, found = checkpoints.restore(_state(0.0))
+    assert found.update == 5
+    np.testing.assert_array_equal(restored.params["kernel"], np.full((64, 64), 2.0))
+
+
+def test_the_number_that_tensorstore_gives_is_said_in_words(tmp_path: Path) -> None:
+    said = "RESOURCE_EXHAUSTED: Failed to write 9 bytes to file 14 [os_error_code='28']"
+    with pytest.raises(InputError, match=r"No space left on device\); make room"):
+        with writing_to(tmp_path):
+            raise ValueError(said)
+    with pytest.raises(ValueError, match="shapes differ"), writing_to(tmp_path):
+        raise ValueError("shapes differ")
 
 
 def test_a_state_may_be_donated_while_it_is_written(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy import ndimage
 
 from isl.fragmentation.polygons import FRAGMENT
@@ -97,12 +97,8 @@ def _drawn(embryos: Sequence[EmbryoRecord], *, timed: bool) -> np.ndarray:
 
 
 def _fitted(picture: np.ndarray, size: int) -> np.ndarray:
-    """A picture within size x size, on white, uint8 [size, size, 3]."""
-    small = Image.fromarray(picture)
-    small.thumbnail((size, size))
-    panel = Image.new("RGB", (size, size), "white")
-    panel.paste(small, ((size - small.width) // 2, (size - small.height) // 2))
-    return np.asarray(panel)
+    """A picture as large as size x size takes, on white, uint8 [size, size, 3]."""
+    return np.asarray(ImageOps.pad(Image.fromarray(picture), (size, size), color="white"))
 
 
 def _as_bytes(image: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -156,13 +157,13 @@ def find_recordings(
 def _recordings_in(folder: Path, leave_out: Path | None) -> list[Path]:
     """Folders and movies right below a folder, but what isl wrote there."""
     results = results_in(folder)
-    avoided = None if leave_out is None else leave_out.resolve()
+    avoided = None if leave_out is None else os.path.realpath(leave_out)
     return [
         entry
         for entry in sorted(folder.iterdir(), key=lambda entry: natural_order(entry.name))
         if not entry.name.startswith(".")
         and entry.name not in results
-        and entry.resolve() != avoided
+        and os.path.realpath(entry) != avoided
         and not (entry.name == FOLDER and (entry / DATASET).is_file())
         and (entry.is_dir() or is_container(entry) or is_stack_file(entry))
     ]

@@ -450,3 +450,12 @@ def test_what_is_not_read_is_not_opened(tmp_path):
         for function in (read_transmitted, open_transmitted):
             with pytest.raises(InputError, match=message):
                 function(path, axes=axes, channel=channel)
+
+
+def test_a_link_in_a_circle_is_one_field_that_cannot_be_read(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint16))
+    (tmp_path / "b.tif").symlink_to("b.tif")
+    found = dict(find_inputs([tmp_path]))
+    assert list(found) == ["a", "b"]
+    with pytest.raises(InputError, match=r"b\.tif: "):
+        read_transmitted(found["b"])

@@ -1,6 +1,7 @@
 """Files and folders as transmitted-light z-stacks, movies and fluorescence images."""
 
 import logging
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -208,7 +209,7 @@ def by_name(found: Iterable[tuple[str, Path]], *, folded: bool = False) -> dict[
         other = seen.setdefault(name.casefold() if folded else name, path)
         if other is path:
             continue
-        if other.resolve() == path.resolve():
+        if _real(other) == _real(path):
             raise InputError(f"{path}: is given twice")
         raise InputError(
             f"{path}: has the same name '{name}' as {other}, and their results would collide; "
@@ -233,17 +234,22 @@ def _refuse_case_twins(fields: Mapping[str, Path]) -> None:
 def sets_once(found: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
     """Fields, as (name, path), without files that are read with another of their OME-TIFF set."""
     kept: list[tuple[str, Path]] = []
-    of_sets: set[Path] = set()
+    of_sets: set[str] = set()
     for name, path in found:
-        if path.resolve() in of_sets:
+        if _real(path) in of_sets:
             continue
         kept.append((name, path))
-        others = [file for file in _set_of(path) if file.resolve() != path.resolve()]
-        of_sets.update(file.resolve() for file in others)
+        others = [file for file in _set_of(path) if _real(file) != _real(path)]
+        of_sets.update(map(_real, others))
         if others:
             files = f"{len(others)} other file{'s' if len(others) > 1 else ''}"
             logger.warning("%s: is read with %s of its set, as one", path, files)
     return kept
+
+
+def _real(path: Path) -> str:
+    """Where a path leads; unlike `Path.resolve`, of links in a circle, too."""
+    return os.path.realpath(path)
 
 
 def _set_of(path: Path) -> tuple[Path, ...]:

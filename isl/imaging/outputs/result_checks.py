@@ -126,5 +126,5 @@ def _identity(path: Path) -> tuple[int, int] | Path:
     try:
         status = path.stat()
     except OSError:
-        return path.resolve()
+        return Path(os.path.realpath(path))
     return status.st_dev, status.st_ino

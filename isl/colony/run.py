@@ -111,6 +111,8 @@ def assess_wells(request: Request) -> int:
 def _time_lapses(request: Request) -> list[tuple[str, Path]]:
     """Every folder that was given, as one time-lapse."""
     for path in request.inputs:
+        if not path.exists():
+            raise InputError(f"{path}: there is no such file or folder")
         if not path.is_dir():
             raise InputError(
                 f"{path}: is no folder; with `time_lapse` give folders with one picture a frame"

@@ -156,6 +156,9 @@ def test_a_folder_of_frames_is_the_film(ground: Path, tmp_path: Path) -> None:
     for name in ("time", "colony", "class", "probability", "left", "top"):
         assert [row[name] for row in rows] == [row[name] for row in expected], name
     tifffile.imwrite(tmp_path / "well-000" / "t11.tif", film[0, :200])
+    gone = colony(ground, tmp_path / "nowhere", "--time-lapse", "--out", tmp_path / "c")
+    assert gone.exit_code == 2
+    assert "there is no such file or folder" in gone.output
     wrong = colony(ground, tmp_path / "well-000", "--time-lapse", "--out", tmp_path / "c")
     assert wrong.exit_code == 2
     assert "t11.tif: its shape (C, Z, Y, X) is (1, 1, 200, 300), and t8.tif has" in wrong.output

@@ -79,13 +79,14 @@ def calibrate(
 
 def _manifest(config: Path | None, dataset: Path | None) -> Path:
     """The data set that was named, by itself or by an experiment."""
-    from isl.config import read_toml
+    from isl.config import configuration, read_toml
 
     if (config is None) == (dataset is None):
         raise InputError("give an experiment or --dataset, one of them")
     if dataset is not None:
         return dataset
     assert config is not None
+    config = configuration(config)
     named = read_toml(config).get("dataset")
     if not isinstance(named, str):
         raise InputError(f"{config}: names no dataset; a manifest itself is given by --dataset")

@@ -19,6 +19,7 @@ from isl.labeling.label_scale import LabelScale
 from isl.labeling.model import load_model, save_model
 from isl.labeling.model_config import InputContract, ModelConfig
 from isl.labeling.network import build_network
+from isl_eval.calibrate import _manifest
 from isl_eval.calibrate import calibrate as calibrate_command
 from isl_eval.labeling.calibrate import (
     Sample,
@@ -286,3 +287,11 @@ def test_other_planes_and_labels_are_refused(tmp_path, folder, dataset):
     other = Manifest(fields=(manifest.fields[0].model_copy(update={"labels": {}}),))
     with pytest.raises(InputError, match="none of NUCLEI, DIRT is measured"):
         calibrate(load_model(folder), other)
+
+
+def test_configurations_that_come_with_isl_are_named_as_for_training(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named = _manifest(Path("eval_phantom"), None)
+    assert named.parts[-4:] == ("configs", "data", "phantom_test", "dataset.toml")
+    with pytest.raises(InputError, match="configuration"):
+        calibrate_command("phantom", tmp_path / "out", Path("eval_fantom"))

@@ -187,6 +187,12 @@ def test_all_places_of_many_fields_are_learned(monkeypatch):
     assert all(not looked(familiarity, image).unlike for image in images)
 
 
+def test_of_very_many_fields_some_are_looked_at(monkeypatch):
+    monkeypatch.setattr("isl.labeling.familiarity._TRAINING_FIELDS", 3)
+    images = [texture(seed, (256, 256)) for seed in range(5)]
+    assert learned(images) == learned(images[::2]) != learned(images[:3])
+
+
 def test_crops_of_training_ground_are_familiar_and_damaged_ones_are_not():
     images = [texture(seed, (256, 256)) for seed in range(4)]
     familiarity = learned(images)

@@ -22,6 +22,7 @@ import numpy as np
 import pydantic
 
 from isl.config import Config
+from isl.data.computed import Computed
 from isl.errors import InputError
 from isl.imaging.normalize import PlaneNormalization, normalize
 from isl.imaging.resample import resample, resampled_size
@@ -242,7 +243,9 @@ def learn_familiarity(
     Returns:
         None where there are too few crops to tell.
     """
-    fields = [fields[index] for index in _spread_over(len(fields), _TRAINING_FIELDS)]
+    all_fields, looked_at = fields, _spread_over(len(fields), _TRAINING_FIELDS)
+    # One at a time: those that lie in files are in memory for as long as somebody holds them.
+    fields = Computed(lambda number: all_fields[looked_at[number]], len(looked_at))
     share = max(1, len(fields))
     # Fewer than a field is looked at by would show some places of it only.
     crops_at_most = max(CROPS, _TRAINING_CROPS // share)
